@@ -1,0 +1,1 @@
+"""The agents, a module each: what happens to a batch of each topic."""

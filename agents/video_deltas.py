@@ -1,0 +1,193 @@
+"""Video deltas: to video metrics, and to flags as videos turn viral and cease to be."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from models.deltas import unpack_deltas
+from models.video import EMPTY
+from models.windows import to_iso
+from streaming.outbox import OutRecord
+from tables.records import ViralVideo
+from tables.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from models.video import VideoCounts, VideoWindows
+    from models.viral import ViralRule
+    from settings import Settings
+    from streaming.batch import Record
+    from streaming.outbox import Outbox
+    from tables.state import PartitionState
+
+#: Seconds between two looks at which of the changed videos are viral, and at most how many then.
+JUDGE_INTERVAL: Final = 0.25
+JUDGE_AT_ONCE: Final = 4000
+
+
+class VideoProcessor:
+    """Folds one partition of the deltas into the videos of that partition."""
+
+    def __init__(
+        self,
+        partition: int,
+        state: PartitionState,
+        outbox: Outbox,
+        settings: Settings,
+        windows: VideoWindows,
+        rule: ViralRule,
+        changelog_topic: str,
+    ) -> None:
+        """Fold into ``state``; flags go to the viral topic through ``outbox``."""
+        self.topic = settings.deltas_topic
+        self.changelog_topic = changelog_topic
+        self.state = state
+        self.sweeper = Sweeper(state, windows.is_expired, settings.video_step / 1000)
+        self._partition = partition
+        self._outbox = outbox
+        self._settings = settings
+        self._windows = windows
+        self._rule = rule
+        #: Videos to be judged: changed, or (when the window moves on) with views enough.
+        self._unjudged: set[int] = set()
+        #: Videos with views enough: they may turn viral by time alone, as old views leave.
+        self._candidates: set[int] = set()
+        #: Videos that are viral, with the counts as last told.
+        self._flagged: dict[int, VideoCounts | None] = {}
+        self._judged_at = 0.0
+        self._pane = -1
+        self._advanced_at = monotonic()
+
+    async def fold(self, records: Sequence[Record]) -> None:
+        """Add up the deltas, and stream time with them."""
+        sums: dict[tuple[int, int], list[int]] = {}
+        latest = -1
+        for record in records:
+            _, stream_time, rows = unpack_deltas(record.value or b"")
+            latest = max(latest, stream_time)
+            for video_id, pane, views, likes, comments, shares in rows:
+                place = (video_id, pane)
+                counts = sums.get(place)
+                if counts is None:
+                    sums[place] = [views, likes, comments, shares]
+                else:
+                    counts[0] += views
+                    counts[1] += likes
+                    counts[2] += comments
+                    counts[3] += shares
+        keys = {video_id: b"%d" % video_id for video_id, _ in sums}
+        loaded = await self.state.load(keys.values())
+        # From here on nothing waits: a commit sees all of this chunk or nothing of it.
+        state = self.state
+        self._advance(latest)
+        now = state.stream_time or 0
+        dirty, apply = state.dirty, self._windows.apply
+        for (video_id, pane), counts in sums.items():
+            key = keys[video_id]
+            old = dirty.get(key) or loaded[key]
+            views, likes, comments, shares = counts
+            value = apply(old, pane, views, likes, comments, shares, now)
+            if old is not None or len(value) > len(EMPTY):
+                dirty[key] = value
+        self._unjudged.update(keys)
+
+    def _advance(self, stream_time: int) -> None:
+        state = self.state
+        if state.stream_time is None or stream_time > state.stream_time:
+            state.stream_time = stream_time
+            self._advanced_at = monotonic()
+        pane = self._windows.slices.pane_of(state.stream_time)
+        if pane != self._pane:
+            self._pane = pane
+            self._unjudged |= self._candidates | self._flagged.keys()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a whole window of time has passed with nothing coming in."""
+        return monotonic() - self._advanced_at >= self._settings.video_window / 1000
+
+    def has_pending(self) -> bool:
+        """Whether videos are to be judged, flags to be ended, or keys to be deleted."""
+        return (
+            (bool(self._unjudged) and monotonic() - self._judged_at >= JUDGE_INTERVAL)
+            or (bool(self._flagged) and self.is_idle)
+            or bool(self.sweeper)
+        )
+
+    def pack(self) -> None:
+        """Judge the videos that may have turned viral, or may be so no longer."""
+        self.sweeper.delete_found()
+        now = monotonic()
+        if self._flagged and self.is_idle:
+            for video_id in list(self._flagged):
+                self._unflag(video_id, b"%d" % video_id)
+            self._unjudged.clear()
+        if self._unjudged and now - self._judged_at >= JUDGE_INTERVAL:
+            self._judged_at = now
+            unjudged = list(self._unjudged)
+            self._judge(unjudged[:JUDGE_AT_ONCE])
+            self._unjudged = set(unjudged[JUDGE_AT_ONCE:])
+
+    def _judge(self, video_ids: Iterable[int]) -> None:
+        state, windows = self.state, self._windows
+        stream_time = state.stream_time or 0
+        for video_id in video_ids:
+            key = b"%d" % video_id
+            value = state.get(key)
+            counts = windows.rolling(value, stream_time)
+            if counts.views >= self._settings.viral_min_views:
+                self._candidates.add(video_id)
+            else:
+                self._candidates.discard(video_id)
+            if self._rule.is_viral(counts):
+                since = windows.detected_at(value)
+                if not since:
+                    since = stream_time
+                    state.dirty[key] = windows.with_detected_at(value, since)
+                if self._flagged.get(video_id) != counts:
+                    self._flag(video_id, key, counts, since)
+            elif video_id in self._flagged:
+                self._unflag(video_id, key)
+
+    def _flag(self, video_id: int, key: bytes, counts: VideoCounts, since: int) -> None:
+        self._flagged[video_id] = counts
+        flag = ViralVideo(
+            video_id=video_id,
+            viral_coefficient=counts.viral_coefficient,
+            views=counts.views,
+            shares=counts.shares,
+            comments=counts.comments,
+            detected_at=to_iso(since),
+            window_start=to_iso(counts.start_ms),
+            window_end=to_iso(counts.end_ms),
+        )
+        self._send(key, flag.encode())
+
+    def _unflag(self, video_id: int, key: bytes) -> None:
+        self._flagged.pop(video_id, None)
+        value = self.state.get(key)
+        if value is not None:
+            self.state.dirty[key] = self._windows.with_detected_at(value, 0)
+        self._send(key, None)
+
+    def _send(self, key: bytes, value: bytes | None) -> None:
+        self._outbox.add(self._settings.viral_topic, self._partition, OutRecord(key, value))
+
+    def restored(self) -> None:
+        """Begin anew from the committed state: who is viral, and who might become so."""
+        self.state.restored()
+        self._unjudged, self._candidates, self._flagged = set(), set(), {}
+        self._advanced_at = monotonic()
+        stream_time = self.state.stream_time
+        if stream_time is None:
+            self._pane = -1
+            return
+        self._pane = self._windows.slices.pane_of(stream_time)
+        for key, value in self.state.items():
+            if self._windows.detected_at(value):
+                self._flagged[int(key)] = None
+            if self._windows.kept_views(value, stream_time) >= self._settings.viral_min_views:
+                self._candidates.add(int(key))
+        self._unjudged = self._candidates | self._flagged.keys()

@@ -1,0 +1,77 @@
+"""The Faust app: settings, transport, tables and agents, wired together.
+
+``faust -A app worker -l info`` runs a worker, ``faust -A app --help`` lists the other commands.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from agents.engagement import EngagementProcessor
+from agents.subscriptions import add_agents
+from agents.video_deltas import VideoProcessor
+from models.viral import ViralRule
+from settings import SettingsError, load
+from streaming.app import App
+from streaming.clients import client_settings
+from streaming.faust_settings import faust_settings
+from streaming.parts import TaskParts
+from tables.rocks import RocksMemory
+from tables.store import StoreParts
+from tables.users import user_table, user_windows
+from tables.videos import video_table, video_windows
+from tables.viral import ViralTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streaming.outbox import Outbox
+    from streaming.processor import Processor
+    from tables.state import PartitionState
+
+try:
+    settings = load()
+except SettingsError as exc:
+    sys.exit(f"error: {exc}")
+
+app = App(settings.app_id, **faust_settings(settings))
+
+_users, _videos = user_windows(settings), video_windows(settings)
+_rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
+_parts = StoreParts(
+    RocksMemory.create(settings.block_cache, settings.write_buffers),
+    ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
+    recent_bytes=settings.block_cache // 4 // settings.partitions,
+)
+
+user_metrics = app.tables.add(user_table(app, settings, _users, _parts))
+video_metrics = app.tables.add(video_table(app, settings, _videos, _parts))
+viral_videos = app.tables.add(
+    ViralTable(
+        app,
+        name="viral_videos",
+        topic=settings.viral_topic,
+        partitions=settings.partitions,
+        help="the videos that are viral now (global, over the output topic)",
+    )
+)
+
+
+def _processors(
+    partition: int, states: Mapping[str, PartitionState], outbox: Outbox
+) -> list[Processor]:
+    users, videos = states[user_metrics.name], states[video_metrics.name]
+    changelogs = user_metrics.changelog_topic_name, video_metrics.changelog_topic_name
+    return [
+        EngagementProcessor(partition, users, outbox, settings, _users, changelogs[0]),
+        VideoProcessor(partition, videos, outbox, settings, _videos, _rule, changelogs[1]),
+    ]
+
+
+app.viral_table = viral_videos
+app.task_parts = TaskParts(
+    settings, client_settings(settings), [user_metrics, video_metrics], _processors
+)
+add_agents(app, settings)

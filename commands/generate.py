@@ -1,0 +1,263 @@
+"""``faust -A app generate``: the load generator.
+
+Importing this module registers the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import click
+import numpy as np
+from faust.cli.base import AppCommand, option
+
+import settings
+from commands.progress import ProgressDisplay
+from commands.sending import EventSender, SendError
+from loadgen import Kind, Workload
+from models.timestamps import from_iso
+
+NOMINAL_RATE = 50_000.0
+"""Events a second that event time goes by when the rate is not limited."""
+MAX_AHEAD_MS = 60_000
+"""Timestamps are held back to the wall clock and so much more."""
+
+_CHUNK = 8_192
+_TICK_S = 0.05
+_LONGEST_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many events, how fast and for how long."""
+
+    rate: float
+    """Events a second; 0: as fast as it goes."""
+    count: int | None
+    duration_s: float | None
+
+    @property
+    def total(self) -> int | None:
+        """After how many events the run ends; None when not by their number."""
+        limits = [] if self.count is None else [self.count]
+        if self.rate and self.duration_s is not None:
+            limits.append(max(1, round(self.rate * self.duration_s)))
+        return min(limits, default=None)
+
+    def due(self, elapsed_s: float, made: int) -> int:
+        """How many more events to make now, when ``made`` are made after ``elapsed_s``."""
+        due = int(elapsed_s * self.rate) + 1 - made if self.rate else _CHUNK
+        left = due if self.total is None else self.total - made
+        return max(0, min(due, left, _CHUNK))
+
+    def is_over(self, elapsed_s: float, made: int) -> bool:
+        """Whether the run ends."""
+        if self.total is not None and made >= self.total:
+            return True
+        return not self.rate and self.duration_s is not None and elapsed_s >= self.duration_s
+
+    def pause_s(self, elapsed_s: float, made: int) -> float:
+        """How long to wait, in seconds, when nothing is due."""
+        return min(max(_TICK_S, made / self.rate - elapsed_s), _LONGEST_PAUSE_S)
+
+
+class Run:
+    """One run of the generator."""
+
+    def __init__(self, workload: Workload, pace: Pace, sender: EventSender) -> None:
+        """Describe the run."""
+        self._workload = workload
+        self._pace = pace
+        self._sender = sender
+        self._stop = asyncio.Event()
+        self.made = np.zeros(len(Kind), np.int64)
+        """Events handed over so far, by kind."""
+        self.elapsed_s = 0.0
+
+    def stop(self) -> None:
+        """End the run as soon as possible."""
+        self._stop.set()
+
+    async def make(self, progress: ProgressDisplay) -> None:
+        """Make events and send them until the run is over. Raises SendError."""
+        started_s = time.monotonic()
+        made = 0
+        try:
+            while not self._stop.is_set() and not self._pace.is_over(self.elapsed_s, made):
+                count = self._pace.due(self.elapsed_s, made)
+                if count:
+                    latest_ms = time.time_ns() // 1_000_000 + MAX_AHEAD_MS
+                    chunk = self._workload.chunk(count, latest_ms)
+                    await self._sender.send(chunk)
+                    made += len(chunk)
+                    self.made += np.bincount(chunk.kinds, minlength=len(Kind))
+                if self._pace.rate and count < _CHUNK:
+                    await self._sender.submit()
+                    await self._wait(self._pace.pause_s(self.elapsed_s, made))
+                else:
+                    # Let what was handed over leave.
+                    await asyncio.sleep(0)
+                self.elapsed_s = time.monotonic() - started_s
+                progress.update(self._sender)
+            await self._sender.flush()
+        finally:
+            self.elapsed_s = time.monotonic() - started_s
+            progress.update(self._sender, last=True)
+
+    async def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+
+    def summary(self) -> str:
+        """Say what was sent, in several lines."""
+        sent, elapsed_s = self._sender.sent_events, max(self.elapsed_s, 1e-9)
+        megabytes_a_second = self._sender.sent_bytes / elapsed_s / 1e6
+        rates = f"{sent / elapsed_s:,.0f} events/s, {megabytes_a_second:.1f} MB/s"
+        lines = [f"sent {sent:,} events in {elapsed_s:.1f} s: {rates}"]
+        kinds = zip(Kind, self.made.tolist(), strict=True)
+        lines += [f"  {kind.label:<20}{made:>14,}" for kind, made in kinds if made]
+        if self._sender.refused_events:
+            lines.append(f"Kafka refused {self._sender.refused_events:,} of them as too large")
+        missing = int(self.made.sum()) - sent - self._sender.refused_events
+        if missing:
+            lines.append(f"{missing:,} of them were not acknowledged by Kafka")
+        return "\n".join(lines)
+
+
+def parse_start(_ctx: click.Context, _option: click.Parameter, text: str | None) -> int:
+    """Read ``--start`` as milliseconds since the epoch."""
+    now_ms = time.time_ns() // 1_000_000
+    if text is None:
+        return now_ms
+    try:
+        start_ms = from_iso(text)
+    except ValueError as error:
+        message = f"{text!r} is no time with a zone such as 2025-01-15T14:30:45Z"
+        raise click.BadParameter(message) from error
+    if start_ms > now_ms + MAX_AHEAD_MS:
+        raise click.BadParameter(f"{text} lies in the future")
+    return start_ms
+
+
+class Generate(AppCommand):
+    """Generate load: events of users who watch videos, into the input topic.
+
+    Event i happens at the start + i / rate seconds (i / 50,000 with --rate 0), times --speed, and
+    up to 5 s before that: events are never quite in order. The same seed and options, with the
+    same --start, give the same events, byte by byte.
+
+    No event happens later than the clock + 1 minute: where event time gets ahead of that, the
+    clock replaces it. A --start in the past leaves it room.
+    """
+
+    options = [  # noqa: RUF012 - as Faust declares it
+        option(
+            "--rate",
+            type=click.FloatRange(0),
+            default=2000.0,
+            help="Events a second, 0: as fast as it goes.",
+        ),
+        option("--count", type=click.IntRange(1), help="End after so many events."),
+        option(
+            "--duration", type=click.FloatRange(0, min_open=True), help="End after so many seconds."
+        ),
+        option("--users", type=click.IntRange(1, 10**9), default=100_000, help="Number of users."),
+        option("--videos", type=click.IntRange(1, 10**9), default=20_000, help="Number of videos."),
+        option("--seed", type=click.IntRange(0), default=1, help="Another seed, other events."),
+        option(
+            "--invalid",
+            type=click.FloatRange(0, 1),
+            default=0.0,
+            help="Fraction of invalid events.",
+        ),
+        option(
+            "--duplicates",
+            type=click.FloatRange(0, 1),
+            default=0.0,
+            help="Fraction of events sent again.",
+        ),
+        option(
+            "--late",
+            type=click.FloatRange(0, 1),
+            default=0.0,
+            help="Fraction of events more than a day old.",
+        ),
+        option(
+            "--start",
+            callback=parse_start,
+            help="Time of the first event, with a zone; default now.",
+        ),
+        option(
+            "--speed",
+            type=click.FloatRange(0, min_open=True),
+            default=1.0,
+            help="Seconds of event time a second.",
+        ),
+        option(
+            "--viral", type=click.IntRange(0), default=0, help="Number of videos that turn viral."
+        ),
+    ]
+
+    def __init__(self, ctx: click.Context, *args: Any, **kwargs: Any) -> None:
+        """Read the options. Raises click.UsageError."""
+        super().__init__(ctx, *args)
+        self._pace = Pace(kwargs["rate"], kwargs["count"], kwargs["duration"])
+        nominal_rate = self._pace.rate or NOMINAL_RATE
+        try:
+            self._workload = Workload(
+                kwargs["seed"],
+                kwargs["users"],
+                kwargs["videos"],
+                invalid=kwargs["invalid"],
+                duplicates=kwargs["duplicates"],
+                late=kwargs["late"],
+                viral=kwargs["viral"],
+                start_ms=kwargs["start"],
+                ms_per_event=1000 / nominal_rate * kwargs["speed"],
+            )
+        except ValueError as error:
+            raise click.UsageError(str(error), ctx) from error
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: there is no app to start."""
+        try:
+            asyncio.run(self._generate())
+        except SendError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        sys.exit(0)
+
+    async def _generate(self) -> None:
+        async with EventSender(settings.load()) as sender:
+            run = Run(self._workload, self._pace, sender)
+            _on_first_signal(run.stop)
+            if self._workload.viral_videos:
+                listed = ", ".join(map(str, self._workload.viral_videos))
+                click.echo(f"videos that turn viral: {listed}", err=True)
+            display = ProgressDisplay(self._pace.total, self._pace.duration_s, quiet=self.quiet)
+            try:
+                with display as progress:
+                    await run.make(progress)
+            finally:
+                self.say(run.summary())
+
+
+def _on_first_signal(stop: Any) -> None:
+    """Call ``stop`` at the first Ctrl-C or SIGTERM; the second one ends the program."""
+    loop = asyncio.get_running_loop()
+
+    def handle() -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+        stop()
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, handle)

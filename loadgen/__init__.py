@@ -1,0 +1,13 @@
+"""The load: what users do on a video platform, invented, reproducible, and fast to make.
+
+Pure: it knows neither Kafka nor a clock. Tests, benchmarks and the load generator use the same
+stream::
+
+    workload = Workload(seed=7, users=1000, duplicates=0.05)
+    chunk = workload.chunk(10_000)  # keys, values, and what each record is
+"""
+
+from loadgen.kinds import Kind
+from loadgen.workload import Chunk, Workload, crc32_partitions
+
+__all__ = ["Chunk", "Kind", "Workload", "crc32_partitions"]

@@ -1,0 +1,47 @@
+"""What a record of the load is, as the one who made it knows it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """Events that count, by their type, and then everything that does not count."""
+
+    VIDEO_VIEW = 0
+    LIKE = 1
+    COMMENT = 2
+    SHARE = 3
+    SAVE = 4
+    FOLLOW = 5
+    DUPLICATE = 6
+    LATE = 7
+    MALFORMED_JSON = 8
+    BROKEN_UTF8 = 9
+    NOT_AN_OBJECT = 10
+    MISSING_FIELD = 11
+    INVALID_FIELD = 12
+    UNKNOWN_EVENT_TYPE = 13
+    FUTURE_TIMESTAMP = 14
+    TOO_LARGE = 15
+
+    @property
+    def label(self) -> str:
+        """The name as it reads in events and reports."""
+        return self.name.lower()
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is an event to be applied."""
+        return self <= Kind.FOLLOW
+
+    @property
+    def reason(self) -> str | None:
+        """The reason of its rejection, None when it is not rejected."""
+        if self < Kind.LATE:
+            return None
+        return "malformed_json" if self is Kind.BROKEN_UTF8 else self.label
+
+
+EVENT_TYPES = tuple(kind for kind in Kind if kind.counts)
+REJECTS = tuple(kind for kind in Kind if kind >= Kind.MALFORMED_JSON)

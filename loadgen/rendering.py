@@ -1,0 +1,79 @@
+"""Records as the bytes that clients would send."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loadgen.kinds import EVENT_TYPES, Kind
+from loadgen.population import DEVICES
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from loadgen.population import Population
+
+# One format string for an event: 1.6 microseconds, against 3 for building a dict and dumping it.
+_EVENT = (
+    b'{"event_id":"evt_%(salt)b%%d","event_type":"%%b","user_id":%%d,"video_id":%%d,'
+    b'"creator_id":%%d,"timestamp":"%%b.%%03dZ","session_id":"sess_%(salt)b%%d",'
+    b'"metadata":{%(watched)b"video_position":0.%%03d,"device_type":"%%b"}}'
+)
+_TYPES = np.array([kind.label.encode() for kind in EVENT_TYPES], object)
+_DEVICES = np.array([device.encode() for device in DEVICES], object)
+
+
+class Renderer:
+    """Writes events as JSON."""
+
+    def __init__(self, salt: bytes, population: Population) -> None:
+        """Describe the texts. ``salt`` makes ids differ from those of other streams."""
+        self._population = population
+        self._view = _EVENT % {b"salt": salt, b"watched": b'"view_duration_ms":%d,'}
+        self._reaction = _EVENT % {b"salt": salt, b"watched": b""}
+
+    def events(
+        self, records: npt.NDArray[np.void], times_ms: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.object_]:
+        """Return each record as a valid event of its time, milliseconds since the epoch.
+
+        Records that are no event by their kind become views.
+        """
+        kinds = np.where(records["kind"] < len(_TYPES), records["kind"], Kind.VIDEO_VIEW)
+        seconds, milliseconds = np.divmod(times_ms, 1000)
+        columns = [
+            records["serial"],
+            _TYPES[kinds],
+            records["user"],
+            records["video"],
+            self._population.creators_of(records["video"]),
+            _texts_of(seconds),
+            milliseconds,
+            records["session"],
+            records["watched_ms"],
+            records["position"],
+            _DEVICES[records["device"]],
+        ]
+        watched = kinds == Kind.VIDEO_VIEW
+        values = np.empty(len(records), object)
+        values[watched] = _formatted(self._view, [column[watched] for column in columns])
+        del columns[-3]
+        values[~watched] = _formatted(self._reaction, [column[~watched] for column in columns])
+        return values
+
+
+def _formatted(template: bytes, columns: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.object_]:
+    rows = zip(*[column.tolist() for column in columns], strict=True)
+    values = np.empty(len(columns[0]), object)
+    values[:] = [template % row for row in rows]
+    return values
+
+
+def _texts_of(seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+    """``2025-01-15T14:30:45`` for seconds since the epoch."""
+    # Few seconds are met by many events.
+    distinct, indexes = np.unique(seconds, return_inverse=True)
+    texts = np.datetime_as_string(distinct.astype("datetime64[s]")).astype("S").astype(object)
+    result: npt.NDArray[np.object_] = texts[indexes]
+    return result

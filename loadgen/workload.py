@@ -1,0 +1,189 @@
+"""``Workload``: an endless, reproducible stream of records for the input topic."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loadgen.campaign import Campaign
+from loadgen.kinds import EVENT_TYPES, Kind
+from loadgen.mixing import RECORD, Fractions, Mixer
+from loadgen.population import Population
+from loadgen.rendering import Renderer
+from loadgen.sessions import SessionStream
+from loadgen.spoiling import spoil
+from models.partitioner import murmur2_partitions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+DAY_MS = 86_400_000
+MAX_FRACTION = 0.9
+"""The most of all records that may not count, altogether."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive records of a stream; every field has one entry a record."""
+
+    keys: list[bytes]
+    """The user's id in decimal digits."""
+    values: list[bytes]
+    users: npt.NDArray[np.int64]
+    kinds: npt.NDArray[np.uint8]
+    """What each record is: a ``Kind``."""
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.values)
+
+    def partitions(
+        self,
+        count: int,
+        partitioner: Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.int64]] | None = None,
+    ) -> npt.NDArray[np.int64]:
+        """Return the partition, of ``count``, that each record belongs in.
+
+        ``partitioner`` takes the users and ``count``; without one it is Kafka's default.
+        """
+        return (partitioner or murmur2_partitions)(self.users, count)
+
+
+def crc32_partitions(users: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Return the partitions that librdkafka's clients choose by default: the wrong ones, here."""
+    return np.array([zlib.crc32(b"%d" % user) % count for user in users.tolist()], np.int64)
+
+
+@dataclass(slots=True)
+class _Recent:
+    """The last events that counted, for duplicates to repeat."""
+
+    reach: int
+    first: int = 0
+    """How many events that count came before those kept."""
+    users: list[int] = field(default_factory=list)
+    values: list[bytes] = field(default_factory=list)
+
+    def add(self, users: list[int], values: list[bytes]) -> None:
+        self.users += users
+        self.values += values
+
+    def get(self, number: int) -> tuple[int, bytes]:
+        return self.users[number - self.first], self.values[number - self.first]
+
+    def forget(self) -> None:
+        """Drop what no duplicate to come can reach."""
+        surplus = max(0, len(self.values) - self.reach)
+        del self.users[:surplus], self.values[:surplus]
+        self.first += surplus
+
+
+class Workload:
+    """The stream. Equal arguments give equal records, byte by byte, in chunks of any size."""
+
+    def __init__(  # noqa: PLR0913 - a workload has so many properties
+        self,
+        seed: int = 1,
+        users: int = 100_000,
+        videos: int = 20_000,
+        *,
+        invalid: float = 0.0,
+        duplicates: float = 0.0,
+        late: float = 0.0,
+        viral: int = 0,
+        start_ms: int = 0,
+        ms_per_event: float = 0.5,
+    ) -> None:
+        """Describe the stream.
+
+        ``invalid``, ``duplicates``, ``late``: fractions of all records, from 0 to 1. ``viral``:
+        how many of the videos turn viral. Record i has the timestamp ``start_ms`` (milliseconds
+        since the epoch) + i * ``ms_per_event``, less a disorder of up to 5 s.
+        Raises ValueError for what cannot be.
+        """
+        fractions = Fractions(invalid, duplicates, late)
+        _check(users, videos, viral, fractions, ms_per_event)
+        sessions_seed, campaign_seed, mixer_seed = np.random.SeedSequence(seed).spawn(3)
+        self._start_ms = start_ms
+        self._ms_per_event = ms_per_event
+        self._campaign = Campaign(np.random.default_rng(campaign_seed), videos, viral)
+        population = Population.of(users, videos, self._campaign.videos)
+        self._sessions = SessionStream(
+            np.random.default_rng(sessions_seed), population, ms_per_event
+        )
+        self._mixer = Mixer(np.random.default_rng(mixer_seed), fractions, ms_per_event)
+        described = (seed, users, videos, invalid, duplicates, late, viral, start_ms, ms_per_event)
+        salt = b"%08x" % zlib.crc32(repr(described).encode())
+        self._renderer = Renderer(salt, population)
+        self._recent = _Recent(self._mixer.max_distance)
+        self._block = np.empty(0, RECORD)
+
+    @property
+    def viral_videos(self) -> list[int]:
+        """The videos that turn viral, in the order in which they do."""
+        return [int(video) for video in self._campaign.videos]
+
+    def chunk(self, count: int, latest_ms: int | None = None) -> Chunk:
+        """Return the next ``count`` records.
+
+        ``latest_ms``: no timestamp is later than this, milliseconds since the epoch, but those of
+        rejects that are in the future on purpose.
+        """
+        pieces = []
+        while count > 0:
+            while not len(self._block):
+                events = self._sessions.next_block()
+                self._campaign.apply(events)
+                self._block = self._mixer.mix(events)
+            pieces.append(self._render(self._block[:count], latest_ms))
+            count -= len(self._block[:count])
+            self._block = self._block[len(pieces[-1]) :]
+        return _joined(pieces)
+
+    def _render(self, records: npt.NDArray[np.void], latest_ms: int | None) -> Chunk:
+        times_ms = self._start_ms + (records["serial"] * self._ms_per_event).astype(np.int64)
+        if latest_ms is not None:
+            times_ms = np.minimum(times_ms, latest_ms)
+        times_ms -= records["earlier_ms"]
+        values = self._renderer.events(records, times_ms)
+        users = records["user"].copy()
+        kinds = records["kind"].copy()
+
+        counts = kinds < len(EVENT_TYPES)
+        self._recent.add(users[counts].tolist(), values[counts].tolist())
+        for index in np.flatnonzero(kinds == Kind.DUPLICATE).tolist():
+            users[index], values[index] = self._recent.get(int(records["original"][index]))
+        for index in np.flatnonzero(kinds > Kind.LATE).tolist():
+            detail = int(records["detail"][index])
+            values[index] = spoil(Kind(kinds[index]), values[index], detail)
+        self._recent.forget()
+        return Chunk([b"%d" % user for user in users.tolist()], values.tolist(), users, kinds)
+
+
+def _joined(pieces: list[Chunk]) -> Chunk:
+    if len(pieces) == 1:
+        return pieces[0]
+    return Chunk(
+        [key for piece in pieces for key in piece.keys],
+        [value for piece in pieces for value in piece.values],
+        np.concatenate([np.empty(0, np.int64), *(piece.users for piece in pieces)]),
+        np.concatenate([np.empty(0, np.uint8), *(piece.kinds for piece in pieces)]),
+    )
+
+
+def _check(users: int, videos: int, viral: int, fractions: Fractions, ms_per_event: float) -> None:
+    if min(users, videos) < 1:
+        raise ValueError("there has to be at least one user and one video")
+    if not 0 <= viral < videos:
+        raise ValueError(f"viral has to be less than the number of videos, {videos}: {viral}")
+    if min(fractions.invalid, fractions.duplicates, fractions.late) < 0:
+        raise ValueError("fractions of records cannot be negative")
+    if fractions.total > MAX_FRACTION:
+        raise ValueError(f"invalid, duplicates and late may not exceed {MAX_FRACTION} together")
+    if not 0 < ms_per_event <= DAY_MS:
+        raise ValueError(f"the time between events is not from 0 to a day: {ms_per_event} ms")

@@ -1,0 +1,48 @@
+"""A delta record: all that one source task adds to one partition of videos in one commit.
+
+Layout 1, little-endian, unpadded:
+
+    u8 version, u8 unused, u16 source partition, u32 number of rows, i64 source stream time (ms)
+    rows: u64 video_id, u32 pane, u32 views, u32 likes, u32 comments, u32 shares
+
+A record without rows is a tick: it tells the source's stream time and nothing else.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from itertools import starmap
+from typing import Final
+
+from models.errors import CodecError
+
+VERSION: Final = 1
+
+DeltaRow = tuple[int, int, int, int, int, int]
+"""video_id, pane, views, likes, comments, shares"""
+
+_HEADER: Final = struct.Struct("<BxHIq")
+_ROW: Final = struct.Struct("<QIIIII")
+
+
+def pack_deltas(source_partition: int, stream_time_ms: int, rows: Iterable[DeltaRow]) -> bytes:
+    """One record with these rows; ValueError when a number does not fit its field."""
+    try:
+        body = b"".join(starmap(_ROW.pack, rows))
+        return (
+            _HEADER.pack(VERSION, source_partition, len(body) // _ROW.size, stream_time_ms) + body
+        )
+    except struct.error as error:
+        raise ValueError(f"not a delta record: {error}") from error
+
+
+def unpack_deltas(value: bytes) -> tuple[int, int, Iterator[DeltaRow]]:
+    """(source partition, stream time in ms, rows); CodecError when the value is no delta record."""
+    if len(value) < _HEADER.size:
+        raise CodecError(f"a delta record of {len(value)} bytes is too short for its header")
+    version, source_partition, count, stream_time_ms = _HEADER.unpack_from(value)
+    if version != VERSION:
+        raise CodecError(f"a delta record has the unknown version {version}")
+    if len(value) != _HEADER.size + count * _ROW.size:
+        raise CodecError(f"a delta record of {len(value)} bytes cannot have {count} rows")
+    rows: Iterator[DeltaRow] = _ROW.iter_unpack(value[_HEADER.size :])
+    return source_partition, stream_time_ms, rows

@@ -1,0 +1,204 @@
+"""The slow path from bytes to an event: names what is wrong, or leaves wrong optional values out.
+
+The document is cut into the raw text of its known fields by the same parser that the fast path
+uses, so that both agree on what is JSON, on unknown fields and on duplicate keys (the last counts).
+"""
+
+import re
+from typing import Any, Final
+
+from msgspec import DecodeError, MsgspecError, Raw, Struct, ValidationError
+from msgspec.json import Decoder
+
+from models.schema import (
+    EVENT_TYPES,
+    MAX_DEPTH,
+    MAX_VALUE_BYTES,
+    DurationMs,
+    Event,
+    EventId,
+    EventType,
+    Id,
+    Metadata,
+    Position,
+    Rejected,
+)
+from models.timestamps import AwareDatetime, parse_rfc3339
+
+_ABSENT: Final = b""
+_NULL: Final = b"null"
+_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
+
+
+class _RawEvent(Struct):
+    event_id: Raw = Raw()
+    event_type: Raw = Raw()
+    user_id: Raw = Raw()
+    video_id: Raw = Raw()
+    timestamp: Raw = Raw()
+    creator_id: Raw = Raw()
+    session_id: Raw = Raw()
+    metadata: Raw = Raw()
+
+
+class _RawMetadata(Struct):
+    view_duration_ms: Raw = Raw()
+    video_position: Raw = Raw()
+    device_type: Raw = Raw()
+
+
+class _NullableMetadata(Struct, gc=False):
+    view_duration_ms: DurationMs | None = None
+    video_position: Position | None = None
+    device_type: str | None = None
+
+
+class _NullableEvent(Struct, gc=False):
+    event_id: EventId
+    event_type: EventType
+    user_id: Id
+    video_id: Id
+    timestamp: AwareDatetime
+    creator_id: Id | None = None
+    session_id: str | None = None
+    metadata: _NullableMetadata | None = None
+
+
+_decode_nullable: Final = Decoder(_NullableEvent).decode
+_decode_any: Final = Decoder(Raw).decode
+_decode_raw: Final = Decoder(_RawEvent).decode
+_decode_raw_metadata: Final = Decoder(_RawMetadata).decode
+
+_ID: Final = "an integer from 0 to 9223372036854775807"
+_REQUIRED: Final[dict[str, tuple[Decoder[Any], str]]] = {
+    "event_id": (Decoder(EventId), "a string of 1 to 128 characters"),
+    "event_type": (Decoder(str), "one of " + ", ".join(EVENT_TYPES)),
+    "user_id": (Decoder(Id), _ID),
+    "video_id": (Decoder(Id), _ID),
+    "timestamp": (Decoder(str), "an RFC 3339 time with a zone, such as 2025-01-15T14:30:45.123Z"),
+}
+_OPTIONAL: Final[dict[str, Decoder[Any]]] = {
+    "creator_id": Decoder(Id),
+    "session_id": Decoder(str),
+}
+_METADATA: Final[dict[str, Decoder[Any]]] = {
+    "view_duration_ms": Decoder(DurationMs),
+    "video_position": Decoder(Position),
+    "device_type": Decoder(str),
+}
+
+
+def decode_with_nulls(value: bytes) -> Event | None:
+    """The event in a value whose only fault, if any, is a null where a value is optional.
+
+    Some producers write every field that they know: that is right, and too common to be slow.
+    """
+    try:
+        found = _decode_nullable(value)
+    except (MsgspecError, ValueError, RecursionError):
+        return None
+    given = found.metadata
+    return Event(
+        found.event_id,
+        found.event_type,
+        found.user_id,
+        found.video_id,
+        found.timestamp,
+        found.creator_id,
+        found.session_id,
+        Metadata()
+        if given is None
+        else Metadata(given.view_duration_ms or 0, given.video_position, given.device_type),
+    )
+
+
+def examine(value: bytes | None) -> tuple[Event | Rejected, tuple[str, ...]]:
+    """The event in a record's value, or why there is none; and which optional values were wrong.
+
+    Never raises. Missing fields are reported before invalid ones, both in the order of the fields.
+    """
+    if not value:
+        return Rejected("malformed_json", "the value is empty"), ()
+    raw = _cut(value)
+    if isinstance(raw, Rejected):
+        return raw, ()
+    required = _required(raw)
+    if isinstance(required, Rejected):
+        return required, ()
+    wrong: list[str] = []
+    optional = _valid(raw, _OPTIONAL, "", wrong)
+    metadata = _metadata(bytes(raw.metadata), wrong)
+    return Event(**required, **optional, metadata=metadata), tuple(wrong)
+
+
+def is_nested_too_deep(text: str) -> bool:
+    """Whether a JSON text is nested more than MAX_DEPTH deep."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def _cut(value: bytes) -> _RawEvent | Rejected:
+    if len(value) > MAX_VALUE_BYTES:
+        return Rejected("too_large", f"{len(value)} bytes, allowed are {MAX_VALUE_BYTES}")
+    try:
+        if is_nested_too_deep(value.decode()):
+            return Rejected("malformed_json", f"nested deeper than {MAX_DEPTH} levels")
+        if not bytes(_decode_any(value)).startswith(b"{"):
+            return Rejected("not_an_object", "the value is JSON, but not an object")
+        return _decode_raw(value)
+    except UnicodeDecodeError as error:
+        return Rejected("malformed_json", f"broken UTF-8 at byte {error.start}")
+    except (DecodeError, RecursionError) as error:
+        return Rejected("malformed_json", str(error))
+
+
+def _required(raw: _RawEvent) -> dict[str, Any] | Rejected:
+    texts = {name: bytes(getattr(raw, name)) for name in _REQUIRED}
+    for name, text in texts.items():
+        if text == _ABSENT:
+            return Rejected("missing_field", f"{name} is missing")
+    fields: dict[str, Any] = {}
+    for name, (decoder, allowed) in _REQUIRED.items():
+        try:
+            field = decoder.decode(texts[name])
+            if name == "timestamp":
+                field = parse_rfc3339(field)
+        except (DecodeError, ValueError):
+            return Rejected("invalid_field", f"{name} has to be {allowed}")
+        if name == "event_type" and field not in EVENT_TYPES:
+            return Rejected("unknown_event_type", f"event_type has to be {allowed}")
+        fields[name] = field
+    return fields
+
+
+def _valid(
+    raw: Struct, decoders: dict[str, Decoder[Any]], prefix: str, wrong: list[str]
+) -> dict[str, Any]:
+    """The optional values that are there and right; the names of the wrong ones go to `wrong`."""
+    fields = {}
+    for name, decoder in decoders.items():
+        text = bytes(getattr(raw, name))
+        if text not in (_ABSENT, _NULL):
+            try:
+                fields[name] = decoder.decode(text)
+            except (DecodeError, ValueError):
+                wrong.append(prefix + name)
+    return fields
+
+
+def _metadata(text: bytes, wrong: list[str]) -> Metadata:
+    if text in (_ABSENT, _NULL):
+        return Metadata()
+    try:
+        raw = _decode_raw_metadata(text)
+    except ValidationError:
+        wrong.append("metadata")
+        return Metadata()
+    return Metadata(**_valid(raw, _METADATA, "metadata.", wrong))

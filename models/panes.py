@@ -1,0 +1,99 @@
+"""Packed panes: the counters of one key, one row a pane, sparse and sorted by pane.
+
+Rows are fixed-size little-endian records, `pane: u32` and then the counters, in plain bytes: no
+object a pane or a key. Counters stop at their maximum. (Panes: Li et al. 2005, see models.windows.)
+"""
+
+import struct
+from collections.abc import Iterator
+from functools import cache
+from typing import Final
+
+_unpack_pane: Final = struct.Struct("<I").unpack_from
+_LIMITS: Final = {"B": 2**8 - 1, "H": 2**16 - 1, "I": 2**32 - 1, "Q": 2**64 - 1}
+
+
+@cache
+def _many(row: str, count: int) -> struct.Struct:
+    return struct.Struct("<" + row * count)
+
+
+class PaneRows:
+    """Rows of one shape: `counters` names each counter's type as struct does, such as "IIQ"."""
+
+    __slots__ = ("_counters", "_limits", "_row", "pack", "size", "unpack_from")
+
+    def __init__(self, counters: str) -> None:
+        """Compile the shape."""
+        row = struct.Struct("<I" + counters)
+        self._counters = counters
+        self._limits = tuple(_LIMITS[counter] for counter in counters)
+        self._row = row
+        self.size = row.size
+        self.pack = row.pack
+        self.unpack_from = row.unpack_from
+
+    def add(self, rows: bytes, pane: int, *increments: int) -> bytes:
+        """Add to one pane's counters, and the pane if it is new; fastest at the newest pane."""
+        size = self.size
+        end = len(rows)
+        at = end - size
+        if at < 0 or (newest := _unpack_pane(rows, at)[0]) < pane:
+            return rows + self._pack(pane, increments)
+        if newest > pane:
+            at = self._find(rows, pane)
+        found, *counters = self.unpack_from(rows, at)
+        if found != pane:
+            return rows[:at] + self._pack(pane, increments) + rows[at:]
+        sums = tuple(map(int.__add__, counters, increments))
+        return rows[:at] + self._pack(pane, sums) + rows[at + size :]
+
+    def _pack(self, pane: int, counters: tuple[int, ...]) -> bytes:
+        try:
+            return self.pack(pane, *counters)
+        except struct.error:
+            return self.pack(pane, *map(min, counters, self._limits))
+
+    def _find(self, rows: bytes, pane: int) -> int:
+        """Where the first row of that pane or a newer one begins."""
+        size = self.size
+        low, high = 0, len(rows) // size
+        while low < high:
+            middle = (low + high) // 2
+            if _unpack_pane(rows, middle * size)[0] < pane:
+                low = middle + 1
+            else:
+                high = middle
+        return low * size
+
+    def drop_before(self, rows: bytes, pane: int) -> bytes:
+        """The rows from that pane on."""
+        if not rows or _unpack_pane(rows)[0] >= pane:
+            return rows
+        return rows[self._find(rows, pane) :]
+
+    def between(self, rows: bytes, first: int, end: int) -> bytes:
+        """The rows of the panes first <= p < end."""
+        rows = self.drop_before(rows, first)
+        return rows if self.newest(rows) < end else rows[: self._find(rows, end)]
+
+    def total(self, rows: bytes, first: int, end: int) -> tuple[int, ...]:
+        """The sums of the counters over the panes first <= p < end."""
+        inside = self.between(rows, first, end)
+        numbers = _many("I" + self._counters, len(inside) // self.size).unpack(inside)
+        width = len(self._limits) + 1
+        return tuple([sum(numbers[column::width]) for column in range(1, width)])
+
+    def newest(self, rows: bytes) -> int:
+        """The newest pane, -1 without rows."""
+        return int(_unpack_pane(rows, len(rows) - self.size)[0]) if rows else -1
+
+    def items(self, rows: bytes) -> Iterator[tuple[int, ...]]:
+        """(pane, counter, ...) of each row, oldest first."""
+        return self._row.iter_unpack(rows)
+
+    def merge(self, a: bytes, b: bytes) -> bytes:
+        """The rows of both, counters of the same pane added."""
+        for pane, *counters in self._row.iter_unpack(b):
+            a = self.add(a, pane, *counters)
+        return a

@@ -1,0 +1,59 @@
+"""The input event as typed records, and the reasons why one is rejected."""
+
+from typing import Annotated, Final, Literal, NamedTuple, get_args
+
+from msgspec import Meta, Struct, field
+
+from models.timestamps import AwareDatetime
+
+MAX_VALUE_BYTES: Final = 1_048_576
+MAX_DEPTH: Final = 256
+"""Deepest nesting of a value. Fixed here, well below what the interpreter's recursion limit leaves,
+so that the verdict on an event never depends on how deep the caller's stack happens to be."""
+
+EventType = Literal["video_view", "like", "comment", "share", "save", "follow"]
+EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
+
+EventId = Annotated[str, Meta(min_length=1, max_length=128)]
+Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+DurationMs = Annotated[int, Meta(ge=0, le=2**53)]
+Position = Annotated[float, Meta(ge=0, le=1)]
+
+REASONS: Final = (
+    "malformed_json",
+    "not_an_object",
+    "missing_field",
+    "invalid_field",
+    "unknown_event_type",
+    "too_large",
+    "future_timestamp",
+    "late",
+)
+
+
+class Metadata(Struct, gc=False):
+    """How a video was watched; durations in milliseconds, the position from 0 to 1."""
+
+    view_duration_ms: DurationMs = 0
+    video_position: Position | None = None
+    device_type: str | None = None
+
+
+class Event(Struct, gc=False):
+    """One engagement of a user with a video."""
+
+    event_id: EventId
+    event_type: EventType
+    user_id: Id
+    video_id: Id
+    timestamp: AwareDatetime
+    creator_id: Id | None = None
+    session_id: str | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+
+
+class Rejected(NamedTuple):
+    """Why a value is no event: one of REASONS, and a text for people."""
+
+    reason: str
+    detail: str

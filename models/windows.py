@@ -1,0 +1,112 @@
+"""Windows cut into slices: durations, panes, and which panes a window is made of.
+
+A window that hops by a step is a union of panes of one step each, so an event touches one pane,
+whatever the window's size (Li et al. 2005, "No pane, no gain: efficient evaluation of
+sliding-window aggregates over data streams", SIGMOD Record 34:1). Times are milliseconds since the
+epoch, pane p covers [p * step, (p + 1) * step).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from models.timestamps import from_iso, to_iso
+
+__all__ = [
+    "MAX_PANES",
+    "SHORTEST_STEP_MS",
+    "Slices",
+    "format_duration",
+    "from_iso",
+    "parse_duration",
+    "to_iso",
+]
+
+MAX_PANES: Final = 65_535
+"""Most panes a window may have: a key's value has to stay a small record."""
+
+SHORTEST_STEP_MS: Final = 1000
+"""Shortest step for live data: the number of a pane is stored in 32 bits, which end in the year
+2106 with a step of one second, and have ended already with steps of up to 0.4 s."""
+
+_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_DURATION: Final = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
+
+
+def parse_duration(text: str) -> int:
+    """Milliseconds of ``100ms``, ``90s``, ``15m``, ``24h`` or ``7d``; ValueError otherwise."""
+    match = _DURATION.fullmatch(text)
+    amount = int(match[1]) if match else 0
+    if match is None or amount == 0:
+        raise ValueError(
+            f"not a duration: {text!r:.40}; allowed is a whole number above 0 with a unit, "
+            "ms, s, m, h or d, such as 100ms, 15m or 24h"
+        )
+    return amount * _UNITS[match[2]]
+
+
+def format_duration(ms: int) -> str:
+    """The shortest text that parse_duration reads as so many milliseconds: 900000 is ``15m``."""
+    for unit, length in _UNITS.items():
+        if ms and ms % length == 0:
+            return f"{ms // length}{unit}"
+    return f"{ms}ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """A window of `size` that hops by `step`, both in milliseconds."""
+
+    size: int
+    step: int
+
+    def __post_init__(self) -> None:
+        """Refuse what does not slice."""
+        if self.step <= 0:
+            raise ValueError(f"the step has to be above 0, not {self.step} ms")
+        if self.size <= 0 or self.size % self.step:
+            raise ValueError(
+                f"the window of {format_duration(self.size)} has to be a multiple of "
+                f"its step of {format_duration(self.step)}"
+            )
+        if self.size // self.step > MAX_PANES:
+            raise ValueError(
+                f"a window of {format_duration(self.size)} by {format_duration(self.step)} "
+                f"has {self.size // self.step} panes, allowed are {MAX_PANES}"
+            )
+
+    @property
+    def panes(self) -> int:
+        """How many panes a whole window has."""
+        return self.size // self.step
+
+    def pane_of(self, t_ms: int) -> int:
+        """The pane that the time lies in."""
+        return t_ms // self.step
+
+    def window_at(self, t_ms: int, size: int | None = None) -> tuple[int, int]:
+        """Panes [first, end) of the hopping window at a time: [floor(t) + step - size, + size).
+
+        A smaller size, any multiple of the step, gives the latest part of the window.
+        """
+        if size is None:
+            panes = self.size // self.step
+        elif 0 < size <= self.size and size % self.step == 0:
+            panes = size // self.step
+        else:
+            raise ValueError(
+                f"a window has to be a multiple of {format_duration(self.step)} "
+                f"up to {format_duration(self.size)}, not {format_duration(size)}"
+            )
+        end = t_ms // self.step + 1
+        return end - panes, end
+
+    def tumbling_at(self, t_ms: int) -> tuple[int, int]:
+        """Panes [first, end) of the tumbling window at a time: [floor(t, size), + size)."""
+        panes = self.size // self.step
+        first = t_ms // self.size * panes
+        return first, first + panes
+
+    def kept_from(self, stream_time_ms: int) -> int:
+        """First pane of the window at the stream time: older panes are in no open window."""
+        return stream_time_ms // self.step + 1 - self.size // self.step

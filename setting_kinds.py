@@ -1,0 +1,165 @@
+"""The kinds of values that settings have: how each is read, what is allowed, how it is shown."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.windows import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BROKER = re.compile(r"(?:kafka://)?((?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5}))/?")
+_SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
+_DURATION_UNITS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """``parse`` raises ValueError for what is not ``allowed``; ``show`` writes a value as text."""
+
+    parse: Callable[[str], Any]
+    allowed: str
+    show: Callable[[Any], str] = str
+
+
+def integer(low: int, high: int) -> Kind:
+    """Read decimal digits, from ``low`` to ``high``."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise ValueError(text)
+        return int(text)
+
+    return Kind(parse, f"an integer from {low} to {high}")
+
+
+def number(high: float, allowed: str, low: float = 0.0) -> Kind:
+    """Read a decimal fraction above ``low``, up to ``high``."""
+
+    def parse(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value) or not low < value <= high or "_" in text:
+            raise ValueError(text)
+        return value
+
+    return Kind(parse, allowed)
+
+
+def duration(high: str, low: str = "1ms", *, whole: str = "1ms") -> Kind:
+    """Read ``15m`` as milliseconds, from ``low`` to ``high``, a multiple of ``whole``."""
+    low_ms, high_ms, whole_ms = map(parse_duration, (low, high, whole))
+
+    def parse(text: str) -> int:
+        value = parse_duration(text)
+        if not low_ms <= value <= high_ms or value % whole_ms:
+            raise ValueError(text)
+        return value
+
+    multiple = "" if whole_ms == 1 else f"a multiple of {whole} "
+    allowed = f"a duration such as 100ms, 30s, 5m or 24h, {multiple}from {low} to {high}"
+    return Kind(parse, allowed, show_duration)
+
+
+def size(low: str, high: str) -> Kind:
+    """Read ``64MiB`` as bytes, from ``low`` to ``high``."""
+
+    def parse(text: str) -> int:
+        value = _bytes(text)
+        if not _bytes(low) <= value <= _bytes(high):
+            raise ValueError(text)
+        return value
+
+    return Kind(parse, f"a size such as 64MiB or 2GiB, from {low} to {high}", _show_size)
+
+
+def matching(pattern: str, allowed: str) -> Kind:
+    """Take a text that ``pattern`` matches as a whole."""
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(text)
+        return text
+
+    return Kind(parse, allowed)
+
+
+def one_of(*values: str) -> Kind:
+    """Take one of ``values``, letter for letter."""
+    return matching("|".join(map(re.escape, values)), " or ".join(values))
+
+
+def topic(longest: int = 249) -> Kind:
+    """Take what Kafka takes as the name of a topic or a group member."""
+    return matching(
+        rf"(?!\.{{1,2}}$)[A-Za-z0-9._-]{{1,{longest}}}",
+        f"1 to {longest} characters of A-Z, a-z, 0-9, dot, dash and underscore",
+    )
+
+
+def broker_url() -> Kind:
+    """Take a text like ``kafka://a:9092,b:9092``."""
+
+    def parse(text: str) -> str:
+        broker_addresses(text)
+        return text
+
+    return Kind(parse, "kafka://host:port, several of them separated by commas or semicolons")
+
+
+def folder() -> Kind:
+    """Take a path that is a folder or does not exist yet."""
+
+    def parse(text: str) -> str:
+        if Path(text).exists() and not Path(text).is_dir():
+            raise ValueError(text)
+        return text
+
+    return Kind(parse, "the path of a folder")
+
+
+def file() -> Kind:
+    """Take the path of a file that exists."""
+
+    def parse(text: str) -> str:
+        if not Path(text).is_file():
+            raise ValueError(text)
+        return text
+
+    return Kind(parse, "the path of a file that exists")
+
+
+def broker_addresses(url: str) -> list[str]:
+    """List the brokers in ``url`` as ``host:port``. Raises ValueError."""
+    parts = [_BROKER.fullmatch(part) for part in re.split("[,;]", url)]
+    found = [part.groups() for part in parts if part]
+    ports = (int(port) for _, port in found)
+    if (
+        len(found) != len(parts)
+        or not url.startswith("kafka://")
+        or not all(0 < port < 1 << 16 for port in ports)
+    ):
+        raise ValueError(url)
+    return [address for address, _ in found]
+
+
+def show_duration(duration_ms: int) -> str:
+    """Write 86,400,000 ms as ``24h``: the largest unit that fits whole, hours at most."""
+    unit = next(name for name, factor in _DURATION_UNITS.items() if duration_ms % factor == 0)
+    return f"{duration_ms // _DURATION_UNITS[unit]}{unit}"
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,18})(B|KiB|MiB|GiB|)", text)
+    if not found:
+        raise ValueError(text)
+    return int(found[1]) * _SIZE_UNITS[found[2] or "B"]
+
+
+def _show_size(size_bytes: int) -> str:
+    unit = next(name for name, factor in _SIZE_UNITS.items() if size_bytes % factor == 0)
+    return f"{size_bytes // _SIZE_UNITS[unit]}{unit}"

@@ -1,0 +1,1 @@
+"""Faust extended: batches as messages, one transaction a task, recovery by batches."""

@@ -1,0 +1,113 @@
+"""The Faust app with batches, tasks and recovery put in, and what is checked at the start."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import TYPE_CHECKING, Any
+
+import faust
+from aiokafka.errors import KafkaError
+
+from .errors import StartError
+from .recovery import BatchTableManager
+from .topics import ensure_topics, topic_specs
+from .transport import BatchTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from io import TextIOWrapper
+
+    from faust.types import TP
+
+    from tables.viral import ViralTable
+
+    from .changelog import ChangelogSink
+    from .parts import TaskParts
+    from .task_manager import TaskManager
+
+#: Seconds between two attempts to reach the brokers: the first, and the longest.
+FIRST_DELAY, LONGEST_DELAY = 1.0, 15.0
+
+
+class App(faust.App):
+    """A Faust app whose agents get batches and whose tables are written by tasks."""
+
+    task_parts: TaskParts
+    viral_table: ViralTable
+    _lock: TextIOWrapper | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what :class:`faust.App` takes."""
+        super().__init__(
+            *args,
+            TableManager=BatchTableManager,
+            processing_guarantee="exactly_once",
+            store="memory://",
+            stream_wait_empty=True,
+            stream_recovery_delay=0.0,
+            stream_buffer_maxsize=16,
+            **kwargs,
+        )
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    @property
+    def tasks(self) -> TaskManager:
+        """The tasks of this worker."""
+        manager: TaskManager = self.consumer.transactions
+        return manager
+
+    async def on_first_start(self) -> None:
+        """Take the data directory, reach the brokers, and see to the topics."""
+        await super().on_first_start()
+        self._lock_data_directory()
+        await self._prepare_topics()
+
+    def _lock_data_directory(self) -> None:
+        path = self.conf.appdir / "lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            lock.close()
+            raise StartError(
+                f"the data directory {self.conf.datadir} is in use by another worker: give each "
+                "its own, with --datadir or APP_DATADIR"
+            ) from exc
+        self._lock = lock
+
+    async def _prepare_topics(self) -> None:
+        parts = self.task_parts
+        specs = topic_specs(parts.settings, (t.changelog_topic_name for t in parts.tables))
+        delay = FIRST_DELAY
+        while not self.should_stop:
+            try:
+                await ensure_topics(parts.client_settings, specs, parts.settings.replication_factor)
+            except (KafkaError, OSError) as exc:
+                self.log.warning(
+                    "no broker answers at %s (%s); again in %.0f s",
+                    *(parts.settings.broker_url, exc, delay),
+                )
+                await self.sleep(delay)
+                delay = min(2 * delay, LONGEST_DELAY)
+            else:
+                return
+
+    async def followed_sinks(self) -> Mapping[TP, ChangelogSink]:
+        """Return what is kept up to date from changelogs: standbys, and the viral videos.
+
+        Standby partitions that are here no more are closed.
+        """
+        standbys = self.assignor.assigned_standbys()
+        sinks: dict[TP, ChangelogSink] = dict(self.viral_table.sinks())
+        for table in self.task_parts.tables:
+            name = table.changelog_topic_name
+            here = {tp for tp in standbys if tp.topic == name}
+            numbers = {tp.partition for tp in here}
+            for partition in set(table.data.partitions) - numbers - self.tasks.assigned:
+                await table.data.close(partition)
+            for tp in here:
+                sinks[tp] = await table.data.open(tp.partition)
+        return sinks

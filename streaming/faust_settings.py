@@ -1,0 +1,38 @@
+"""What Faust is told, as the program's settings say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .clients import REQUEST_TIMEOUT_MS, faust_credentials
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+#: Bytes of one partition that a fetch brings: a batch, and so what a burst takes of memory.
+FETCH_BYTES = 1 << 20
+
+
+def faust_settings(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of :class:`faust.App`."""
+    optional = {"datadir": settings.data_dir} if settings.data_dir else {}
+    return {
+        "broker": [f"kafka://{server}" for server in settings.bootstrap_servers],
+        "broker_credentials": faust_credentials(settings),
+        "broker_commit_interval": settings.commit_interval,
+        "broker_session_timeout": settings.session_timeout,
+        "broker_heartbeat_interval": settings.session_timeout / 5,
+        "broker_request_timeout": max(90.0, settings.session_timeout),
+        "broker_check_crcs": False,
+        "consumer_group_instance_id": settings.group_instance_id,
+        "consumer_max_fetch_size": FETCH_BYTES,
+        "consumer_auto_offset_reset": "earliest",
+        "producer_request_timeout": REQUEST_TIMEOUT_MS / 1000,
+        "topic_partitions": settings.partitions,
+        "topic_replication_factor": settings.replication_factor,
+        "table_standby_replicas": settings.standby_replicas,
+        "web_bind": settings.web_bind,
+        "web_port": settings.web_port,
+        "web_host": settings.web_bind if settings.web_bind != "0.0.0.0" else None,  # noqa: S104
+        **optional,
+    }

@@ -1,0 +1,55 @@
+"""What tasks are made of: put together once, by app.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .outbox import Outbox
+from .task import Task
+from .transaction import TransactionalProducer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from settings import Settings
+    from tables.sliced import SlicedTable
+    from tables.state import PartitionState
+
+    from .processor import Processor
+    from .task_manager import TaskManager
+
+#: Makes a partition's processors, of its number, its tables' states by name, and its outbox.
+ProcessorFactory = "Callable[[int, Mapping[str, PartitionState], Outbox], Sequence[Processor]]"
+
+
+@dataclass(frozen=True)
+class TaskParts:
+    """The parts that all tasks of a worker share."""
+
+    settings: Settings
+    client_settings: Mapping[str, Any]
+    """aiokafka's settings to connect, for any kind of client."""
+    tables: Sequence[SlicedTable[Any]]
+    make_processors: Callable[[int, Mapping[str, PartitionState], Outbox], Sequence[Processor]]
+
+    @property
+    def source_topic(self) -> str:
+        """The topic that events come from."""
+        return self.settings.events_topic
+
+    async def build(self, partition: int, manager: TaskManager) -> Task:
+        """Open a partition's databases and put its task together; nothing is connected yet."""
+        states = {table.name: await table.data.open(partition) for table in self.tables}
+        outbox = Outbox()
+        producer = TransactionalProducer(
+            f"{self.settings.app_id}-{partition}", self.settings.app_id, self.client_settings
+        )
+        return Task(
+            partition,
+            self.make_processors(partition, states, outbox),
+            outbox,
+            producer,
+            on_failure=manager.task_failed,
+            on_gap=manager.position_missed,
+        )

@@ -1,0 +1,40 @@
+"""What a task needs of those who fold: one processor a topic, each with one table's partition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tables.state import PartitionState
+    from tables.sweep import Sweeper
+
+    from .batch import Record
+
+
+class Processor(Protocol):
+    """Folds the records of one partition of a topic into one partition of a table."""
+
+    topic: str
+    """The topic whose records are folded."""
+    changelog_topic: str
+    """Where the table's changes are sent."""
+    state: PartitionState
+    sweeper: Sweeper
+
+    async def fold(self, records: Sequence[Record]) -> None:
+        """Fold ``records``, all of them or (raising) none.
+
+        May wait before it changes anything, not after: a commit may freeze the overlay whenever
+        this waits, and must find it in step with the task's position.
+        """
+
+    def has_pending(self) -> bool:
+        """Whether :meth:`pack` would have something to do, by what was folded or by time alone."""
+
+    def pack(self) -> None:
+        """Turn what has gathered into changes of the state and records of the outbox."""
+
+    def restored(self) -> None:
+        """Begin anew from the committed state: what was folded since is void."""

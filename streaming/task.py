@@ -1,0 +1,273 @@
+"""A task: all that belongs to one partition number, folded and committed as one.
+
+The co-partitioned topics (events and video deltas) share a task per partition number, and with it
+one transactional producer, whose id fences every earlier owner of the partition.
+
+The commit, in the steps that docs/fault-tolerance.md and the tests go by:
+
+1. **pack**: what has gathered becomes changes and records (deltas, viral flags, table meta data)
+2. **freeze**: the overlay, the outbox and the positions that they stand for are set apart
+3. **send**: changelog records, deltas, re-keyed events, dead letters, viral changes
+4. **offsets**: the positions, as the group's offsets, in the same transaction
+5. **commit**: the transaction ends
+6. **settle**: RocksDB is written in one batch, with the changelog offset that it stands for
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from faust.types import TP
+
+from monitoring import metrics
+
+from .errors import FencedError, TransactionFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from .batch import Batch
+    from .outbox import Outbox
+    from .processor import Processor
+    from .transaction import TransactionalProducer
+
+log = logging.getLogger(__name__)
+
+#: Records folded in one go: the event loop gets its turn in between, about every 10 ms.
+FOLD_CHUNK = 2000
+
+#: How many times as long as a commit the pause after it is at least: what committing takes of the
+#: worker stays bounded, however slow it gets under load.
+COMMIT_REST = 3.0
+
+#: Seconds to which that stretches the commit interval at most.
+LONGEST_COMMIT_INTERVAL = 1.0
+
+#: Batches that wait for a task. Behind that, the partition is not fetched any further.
+INBOX_SIZE = 2
+
+
+class Task:
+    """One partition number at work: open, accepting, suspended, closed."""
+
+    def __init__(
+        self,
+        partition: int,
+        processors: Sequence[Processor],
+        outbox: Outbox,
+        producer: TransactionalProducer,
+        on_failure: Callable[[Task, BaseException], None],
+        on_gap: Callable[[Task, TP], None],
+    ) -> None:
+        """Put the parts together; nothing is opened yet.
+
+        Arguments:
+            partition: the partition number of all its topics.
+            processors: one a topic; they send through ``outbox``.
+            outbox: what the next transaction sends besides changelogs.
+            producer: the task's own; it is started by whoever opens the task.
+            on_failure: told once when folding or committing has failed.
+            on_gap: told when a batch does not follow what is folded; to be fetched again.
+        """
+        self.partition = partition
+        self.processors = {TP(p.topic, partition): p for p in processors}
+        self.outbox = outbox
+        self.producer = producer
+        self._on_failure = on_failure
+        self._on_gap = on_gap
+        self.positions: dict[TP, int] = {}
+        self.committed: dict[TP, int] = {}
+        self.failed = False
+        self.accepting = False
+        #: Record timestamp, in ms, of the event before the oldest one not yet applied.
+        self.applied_timestamp = 0
+        self._inbox: asyncio.Queue[tuple[TP, Batch]] = asyncio.Queue(INBOX_SIZE)
+        self._folding = asyncio.Lock()
+        self._committing = asyncio.Lock()
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self, positions: Mapping[TP, int], commit_interval: float) -> None:
+        """Accept batches from ``positions`` on, and commit every ``commit_interval`` seconds."""
+        self.positions = dict(positions)
+        self.committed = dict(positions)
+        self.failed = False
+        self.accepting = True
+        if not self._loops:
+            self._loops = [
+                asyncio.create_task(self._fold_loop(), name=f"fold-{self.partition}"),
+                asyncio.create_task(
+                    self._commit_loop(commit_interval), name=f"commit-{self.partition}"
+                ),
+            ]
+
+    def restored(self) -> None:
+        """Begin anew from what is committed."""
+        self.outbox.take()
+        for processor in self.processors.values():
+            processor.restored()
+
+    async def submit(self, tp: TP, batch: Batch) -> None:
+        """Queue a batch; waits while others are before it."""
+        if self.accepting:
+            await self._inbox.put((tp, batch))
+
+    async def _fold_loop(self) -> None:
+        while True:
+            tp, batch = await self._inbox.get()
+            try:
+                async with self._folding:
+                    await self._fold(tp, batch)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
+                self._fail(exc)
+
+    async def _fold(self, tp: TP, batch: Batch) -> None:
+        position = self.positions[tp]
+        if not self.accepting or batch.end <= position:
+            return
+        if batch.start > position:
+            # Fetched before a seek, and late to arrive: what lies between comes again.
+            log.debug("%s: skipping a batch at %s, expecting %s", tp, batch.start, position)
+            self._on_gap(self, tp)
+            return
+        processor = self.processors[tp]
+        records = batch.records
+        if records and records[0].offset < position:
+            records = [record for record in records if record.offset >= position]
+        for first in range(0, len(records), FOLD_CHUNK):
+            chunk = records[first : first + FOLD_CHUNK]
+            await processor.fold(chunk)
+            self.positions[tp] = chunk[-1].offset + 1
+            self.applied_timestamp = chunk[-1].timestamp
+            if not self.accepting:
+                return
+            await asyncio.sleep(0)
+        self.positions[tp] = batch.end
+
+    async def _commit_loop(self, interval: float) -> None:
+        pause = interval
+        while True:
+            await asyncio.sleep(pause)
+            if self.accepting:
+                begun = perf_counter()
+                await self.commit()
+                # The further behind, the more events share a commit.
+                stretched = COMMIT_REST * (perf_counter() - begun)
+                pause = max(interval, min(stretched, LONGEST_COMMIT_INTERVAL))
+
+    def _has_work(self) -> bool:
+        return (
+            self.positions != self.committed
+            or bool(self.outbox)
+            or any(p.has_pending() for p in self.processors.values())
+        )
+
+    async def commit(self) -> None:
+        """Commit what is folded so far, if anything is; a failure goes to ``on_failure``."""
+        async with self._committing:
+            if self.failed or not self._has_work():
+                return
+            try:
+                await self._commit()
+            except Exception as exc:  # noqa: BLE001 - any failure makes the overlay void
+                outcome = "fenced" if isinstance(exc, FencedError) else "aborted"
+                metrics.transactions.labels(outcome).inc()
+                self._fail(exc)
+
+    async def _commit(self) -> None:
+        processors = self.processors.values()
+        clock = _StepClock()
+
+        # 1. pack
+        for processor in processors:
+            processor.pack()
+        clock.done("pack")
+
+        # 2. freeze
+        positions = dict(self.positions)
+        frozen = [(p, changes) for p in processors if (changes := p.state.freeze())]
+        records = self.outbox.take()
+        offsets = {tp: at for tp, at in positions.items() if at != self.committed[tp]}
+
+        async with self.producer.transaction() as transaction:
+            # 4. offsets: asked for first, since the broker can do so beside the sending
+            if offsets:
+                transaction.send_offsets(offsets)
+            # 3. send
+            settled = [
+                (p.state, await transaction.send_values(p.changelog_topic, self.partition, changes))
+                for p, changes in frozen
+            ]
+            for (topic, partition), sent in records.items():
+                await transaction.send_records(topic, partition, sent)
+            await transaction.delivered()
+            clock.done("send")
+        # 5. commit: at the end of the block
+        clock.done("commit")
+        metrics.transactions.labels("committed").inc()
+
+        # 6. settle
+        for state, last_offset in settled:
+            await state.settle(await last_offset)
+        self.committed = positions
+        clock.done("settle")
+
+    def _fail(self, exc: BaseException) -> None:
+        if self.failed:
+            return
+        self.failed = True
+        self.accepting = False
+        self._on_failure(self, exc)
+
+    async def suspend(self) -> None:
+        """Stop accepting, let the fold under way end, and commit; afterwards nothing is open."""
+        self.accepting = False
+        self._drain()
+        async with self._folding:
+            pass
+        await self.commit()
+
+    async def _halt(self) -> None:
+        self.accepting = False
+        self._drain()
+        async with self._folding, self._committing:
+            pass
+
+    def _drain(self) -> None:
+        while not self._inbox.empty():
+            self._inbox.get_nowait()
+
+    async def close(self) -> None:
+        """Stop the loops and the producer; uncommitted folds are dropped."""
+        await self._halt()
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        self._loops = []
+        await stop_quietly(self.producer.stop())
+
+
+async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:
+    """Wait for the end of a client that may be broken; how it ends does not matter any more."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping
+    except Exception as exc:  # noqa: BLE001
+        log.debug("a client did not stop cleanly: %r", exc)
+
+
+class _StepClock:
+    """Times the steps of one commit."""
+
+    def __init__(self) -> None:
+        self._last = perf_counter()
+
+    def done(self, step: str) -> None:
+        now = perf_counter()
+        metrics.commit_seconds.labels(step).observe(now - self._last)
+        self._last = now
+
+
+__all__ = ["Task", "TransactionFailedError", "stop_quietly"]

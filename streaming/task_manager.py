@@ -1,0 +1,281 @@
+"""The tasks of a worker: opened as partitions are assigned, suspended at every rebalance.
+
+Takes the place of Faust's ``TransactionManager``, so Faust calls it at the right moments:
+
+* ``suspend`` before a rebalance ends anything: what is folded is committed, nothing more accepted
+* ``on_rebalance`` with the new assignment: tasks of lost partitions are closed
+* ``open_assigned`` from recovery: new and failed tasks are opened, all go on
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from faust.transport.consumer import TransactionManager
+from faust.types import TP
+from mode import Service
+
+from monitoring import metrics
+
+from .changelog import restore
+from .errors import FencedError, TransactionFailedError
+from .task import Task, stop_quietly
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .app import App
+    from .batch import Batch
+    from .parts import TaskParts
+
+log = logging.getLogger(__name__)
+
+#: Seconds before a failed task is opened again; doubled at each failure up to the last.
+FIRST_RETRY, LAST_RETRY = 0.5, 10.0
+
+#: Seconds between two looks at the next expired keys, and at the lag.
+SWEEP_INTERVAL, LAG_INTERVAL = 1.0, 1.0
+
+
+class TaskManager(TransactionManager):
+    """All tasks of a worker, by partition number."""
+
+    app: App
+    parts: TaskParts
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what Faust gives its transaction manager."""
+        super().__init__(*args, **kwargs)
+        self.parts = self.app.task_parts
+        self.tasks: dict[int, Task] = {}
+        self.assigned: set[int] = set()
+        self._generation: int | None = None
+        self._seeking: set[TP] = set()
+        self._reopening: set[int] = set()
+
+    @property
+    def source_topic(self) -> str:
+        """The topic that events come from; all others are internal."""
+        return self.parts.source_topic
+
+    def positions(self) -> dict[TP, int]:
+        """Return where each open task stands."""
+        return {
+            tp: at
+            for task in self.tasks.values()
+            if task.accepting
+            for tp, at in task.positions.items()
+        }
+
+    async def submit(self, tp: TP, batch: Batch) -> None:
+        """Hand a batch to its task; one for a partition that is not open is dropped.
+
+        Nothing is lost by that: what is not committed is fetched again.
+        """
+        task = self.tasks.get(tp.partition)
+        if task is not None:
+            await task.submit(tp, batch)
+
+    # -- rebalances
+
+    async def suspend(self) -> None:
+        """Commit what is folded, and accept nothing more."""
+        for task in self.tasks.values():
+            self._set_readable(task, readable=False)
+        await asyncio.gather(*(task.suspend() for task in self.tasks.values()))
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Have nothing left to do: the consumer has suspended the tasks."""
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP]
+    ) -> None:
+        """Close the tasks of partitions that are here no more."""
+        assignor = self.app.assignor
+        self.assigned = {
+            tp.partition
+            for tp in assigned
+            if tp.topic == self.source_topic and not assignor.is_standby(tp)
+        }
+        generation = self.app.consumer_generation_id
+        missed = self._generation is not None and generation != self._generation + 1
+        self._generation = generation
+        for partition, task in list(self.tasks.items()):
+            # Missing a generation means that others may have had the partition meanwhile.
+            if partition not in self.assigned or task.failed or missed:
+                await self._close(partition)
+
+    async def _close(self, partition: int) -> None:
+        task = self.tasks.pop(partition, None)
+        if task is None:
+            return
+        self._set_readable(task, readable=False)
+        await task.close()
+        for table in self.parts.tables:
+            await table.data.close(partition)
+        if partition not in self.assigned:
+            metrics.forget_partition(partition)
+
+    def _set_readable(self, task: Task, *, readable: bool) -> None:
+        for processor in task.processors.values():
+            processor.state.readable = readable
+
+    # -- opening
+
+    async def open_assigned(self) -> None:
+        """Open what is assigned and not open, and let all tasks go on."""
+        await self._open(self.assigned - self.tasks.keys())
+        for task in self.tasks.values():
+            if not task.accepting and not task.failed:
+                self._start(task, task.positions)
+
+    def _start(self, task: Task, positions: dict[TP, int]) -> None:
+        task.start(positions, self.parts.settings.commit_interval)
+        self._set_readable(task, readable=True)
+
+    async def _open(self, partitions: Iterable[int]) -> None:
+        """Open tasks: fence earlier owners, restore, and find the positions, in this order.
+
+        Only when the new producer has its epoch is every transaction of an earlier owner at its
+        end, and so the changelog complete and the group's offsets what they will stay.
+        """
+        opening = {partition: await self.parts.build(partition, self) for partition in partitions}
+        if not opening:
+            return
+        try:
+            await asyncio.gather(*(task.producer.start() for task in opening.values()))
+            await restore(
+                self.parts.client_settings,
+                {
+                    TP(processor.changelog_topic, partition): processor.state
+                    for partition, task in opening.items()
+                    for processor in task.processors.values()
+                },
+            )
+            positions = await self._stored_positions(
+                [tp for task in opening.values() for tp in task.processors]
+            )
+        except BaseException:
+            await asyncio.gather(*(stop_quietly(t.producer.stop()) for t in opening.values()))
+            raise
+        for partition, task in opening.items():
+            self.tasks[partition] = task
+            task.restored()
+            self._start(task, {tp: positions[tp] for tp in task.processors})
+
+    async def _stored_positions(self, tps: list[TP]) -> dict[TP, int]:
+        thread = self.consumer._thread
+        committed = await thread.committed(tps)
+        begins = await thread.earliest_offsets(*tps)
+        positions = {}
+        for tp in tps:
+            at = committed[tp]
+            if at is not None and at < begins[tp]:
+                log.error(
+                    "%s-%s: offsets %s to %s were deleted before they were read: those events "
+                    "are lost; going on at %s",
+                    *(tp.topic, tp.partition, at, begins[tp] - 1, begins[tp]),
+                )
+            positions[tp] = begins[tp] if at is None else max(at, begins[tp])
+        return positions
+
+    # -- failures
+
+    def task_failed(self, task: Task, exc: BaseException) -> None:
+        """Give a failed task up, and open it again while the partition is still ours.
+
+        That mends a broken transaction. Anything else (a full disk, a fault in this program)
+        would only happen again: the worker ends.
+        """
+        self._set_readable(task, readable=False)
+        if not isinstance(exc, TransactionFailedError):
+            log.error("partition %s cannot go on: %r", task.partition, exc)
+            self.add_future(self.app.crash(exc))
+            return
+        if isinstance(exc, FencedError):
+            log.warning("partition %s was taken over by another worker", task.partition)
+        else:
+            log.error(
+                "partition %s: what is not committed is dropped, to be folded again: %s",
+                *(task.partition, exc),
+            )
+        if task.partition not in self._reopening:
+            self._reopening.add(task.partition)
+            self.add_future(self._reopen(task, fenced=isinstance(exc, FencedError)))
+
+    async def _reopen(self, task: Task, *, fenced: bool) -> None:
+        partition, generation = task.partition, self._generation
+        try:
+            delay = self.app.conf.broker_session_timeout if fenced else FIRST_RETRY
+            while not self.should_stop:
+                # Whoever was away for long learns from the group first that all has changed:
+                # a partition that now is another's may not be taken back.
+                await self.sleep(delay)
+                if (
+                    self.tasks.get(partition, task) is not task
+                    or self._generation != generation
+                    or self.app.rebalancing
+                ):
+                    return
+                await self._close(partition)
+                try:
+                    await self._open([partition])
+                except Exception as exc:  # noqa: BLE001 - tried again until it is not ours
+                    delay = min(2 * delay, LAST_RETRY)
+                    log.warning(
+                        "partition %s cannot be opened: %r; again in %.1f s",
+                        *(partition, exc, delay),
+                    )
+                else:
+                    reopened = self.tasks[partition]
+                    await self.consumer.seek_positions(reopened.positions)
+                    return
+        finally:
+            self._reopening.discard(partition)
+
+    def position_missed(self, task: Task, tp: TP) -> None:
+        """Fetch again from where ``task`` stands: what came does not follow."""
+        if tp not in self._seeking:
+            self._seeking.add(tp)
+            self.add_future(self._seek_again(task, tp))
+
+    async def _seek_again(self, task: Task, tp: TP) -> None:
+        try:
+            await self.sleep(0.1)
+            if task.accepting and self.tasks.get(task.partition) is task:
+                await self.consumer.seek_positions({tp: task.positions[tp]})
+        finally:
+            self._seeking.discard(tp)
+
+    # -- what goes on all the time
+
+    @Service.task
+    async def _sweep(self) -> None:
+        async for _ in self.itertimer(SWEEP_INTERVAL, name="sweep"):
+            for task in list(self.tasks.values()):
+                if task.accepting:
+                    for processor in task.processors.values():
+                        await processor.sweeper.scan(SWEEP_INTERVAL)
+
+    @Service.task
+    async def _measure_lag(self) -> None:
+        async for _ in self.itertimer(LAG_INTERVAL, name="lag"):
+            for task in self.tasks.values():
+                tp = TP(self.source_topic, task.partition)
+                end = self.consumer._thread.log_end(tp)
+                if not task.accepting or end is None:
+                    continue
+                behind = max(0, end - task.positions[tp])
+                age = time() - task.applied_timestamp / 1000 if behind else 0.0
+                metrics.lag_records.labels(str(task.partition)).set(behind)
+                metrics.lag_seconds.labels(str(task.partition)).set(max(0.0, age))
+
+    async def on_stop(self) -> None:
+        """Close all tasks."""
+        for partition in list(self.tasks):
+            with suppress(Exception):
+                await self._close(partition)

@@ -1,0 +1,152 @@
+"""One transactional producer a task: what fences a worker that lost the partition.
+
+aiokafka commits offsets with TxnOffsetCommit v0, which knows no group generation, so a producer
+per worker (KIP-447) would not keep a zombie out; a producer per input partition does (KIP-98).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import TopicPartition
+
+from .errors import FencedError, TransactionFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
+    from faust.types import TP
+
+    from .outbox import OutRecord
+
+#: Bytes of one record batch. A full one is closed, and the next begun.
+BATCH_BYTES = 512 << 10
+
+#: The broker aborts a transaction that is open for longer: nobody else waits for a worker that
+#: died in the middle, should its partition find no new owner.
+TRANSACTION_TIMEOUT_MS = 15_000
+
+
+class TransactionalProducer:
+    """A producer with one transactional id, and the transactions sent through it."""
+
+    def __init__(self, transactional_id: str, group_id: str, settings: Mapping[str, Any]) -> None:
+        """Prepare a producer with aiokafka's ``settings``; :meth:`start` connects it."""
+        self.transactional_id = transactional_id
+        self._group_id = group_id
+        self._timeout: float = settings["request_timeout_ms"] / 1000
+        self._producer = AIOKafkaProducer(
+            **{
+                **settings,
+                "transactional_id": transactional_id,
+                "enable_idempotence": True,
+                "acks": "all",
+                "linger_ms": 0,
+                "max_batch_size": BATCH_BYTES,
+                "transaction_timeout_ms": TRANSACTION_TIMEOUT_MS,
+            },
+        )
+
+    async def start(self) -> None:
+        """Connect, fence every other producer of this id, and wait till its last end is settled."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Disconnect. What is open is aborted by the next producer of this id, or by time."""
+        await self._producer.stop()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that commits at the end of the block, or else is aborted.
+
+        Raises:
+            FencedError: another producer of this id has started since.
+            TransactionFailedError: anything else; the transaction may or may not have committed.
+        """
+        producer = self._producer
+        try:
+            async with asyncio.timeout(self._timeout):
+                await producer.begin_transaction()
+                transaction = Transaction(producer, self._group_id)
+                yield transaction
+                await transaction.delivered()
+                await producer.commit_transaction()
+        except ProducerFenced as exc:
+            raise FencedError(self.transactional_id) from exc
+        # aiokafka's state machine asserts; a producer in a fatal state answers with those.
+        except (KafkaError, TimeoutError, AssertionError) as exc:
+            raise TransactionFailedError(f"{self.transactional_id}: {exc!r}") from exc
+
+
+class Transaction:
+    """What is sent while a transaction is open."""
+
+    def __init__(self, producer: AIOKafkaProducer, group_id: str) -> None:
+        """Send through ``producer``, whose transaction is open."""
+        self._producer = producer
+        self._group_id = group_id
+        self._pending: list[asyncio.Future[Any]] = []
+        self._offsets: asyncio.Future[None] | None = None
+
+    async def send_values(
+        self, topic: str, partition: int, values: Mapping[bytes, bytes | None]
+    ) -> asyncio.Future[Any]:
+        """Send one record a key; the result's offset is that of the last batch's first record.
+
+        Returns:
+            The future of the last batch, with ``record_count`` of it: see :func:`last_offset`.
+        """
+        producer = self._producer
+        builder = producer.create_batch()
+        append = builder.append
+        for key, value in values.items():
+            if append(timestamp=None, key=key, value=value) is None:
+                self._pending.append(await producer.send_batch(builder, topic, partition=partition))
+                builder = producer.create_batch()
+                append = builder.append
+                append(timestamp=None, key=key, value=value)
+        future: asyncio.Future[Any] = await producer.send_batch(builder, topic, partition=partition)
+        self._pending.append(future)
+        count = builder.record_count()
+        last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def settle(done: asyncio.Future[Any]) -> None:
+            if not done.cancelled() and done.exception() is None and not last.done():
+                last.set_result(done.result().offset + count - 1)
+
+        future.add_done_callback(settle)
+        return last
+
+    async def send_records(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:
+        """Send ``records`` in their order."""
+        producer = self._producer
+        builder = producer.create_batch()
+        for record in records:
+            fields = {
+                "timestamp": record.timestamp,
+                "key": record.key,
+                "value": record.value,
+                "headers": list(record.headers),
+            }
+            if builder.append(**fields) is None:
+                self._pending.append(await producer.send_batch(builder, topic, partition=partition))
+                builder = producer.create_batch()
+                builder.append(**fields)
+        self._pending.append(await producer.send_batch(builder, topic, partition=partition))
+
+    def send_offsets(self, offsets: Mapping[TP, int]) -> None:
+        """Commit the group's ``offsets`` with this transaction."""
+        self._offsets = asyncio.ensure_future(
+            self._producer.send_offsets_to_transaction(
+                {TopicPartition(*tp): offset for tp, offset in offsets.items()}, self._group_id
+            )
+        )
+        self._pending.append(self._offsets)
+
+    async def delivered(self) -> None:
+        """Wait until the broker has all that was sent."""
+        await asyncio.gather(*self._pending)

@@ -1,0 +1,199 @@
+"""The batch transport: Faust's aiokafka transport with a fetched batch as the message.
+
+Leans on the insides of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
+``wait_empty``, ``perform_seek``; ``AIOKafkaConsumerThread._fetch_records``) and of aiokafka 0.14
+(``Fetcher._records``, ``FetchResult``); ``tests/streaming/test_insides.py`` fails when they move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import ConsumerStoppedError
+from aiokafka.structs import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+from mode import Service
+
+from .batch import Batch
+from .task_manager import TaskManager
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.consumer.fetcher import Fetcher
+
+#: Seconds that a fetch waits for records before it looks whether it should go on.
+FETCH_TIMEOUT = 0.5
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """Fetches in a thread of its own: whatever is there of each partition, at once."""
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP] | None,
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Mapping[TP, Batch]:
+        if not self.consumer.flow_active:
+            return {}
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        deadline = monotonic() + (timeout or 0.0)
+        with fetcher._subscriptions.fetch_context():
+            while True:
+                if fetcher._subscriptions.reassignment_in_progress:
+                    await fetcher._subscriptions.wait_for_assignment()
+                batches = _take_fetched(fetcher, active_partitions)
+                left = deadline - monotonic()
+                if batches or left <= 0 or fetcher._closed:
+                    return batches
+                waiter = fetcher._create_fetch_waiter()
+                done, _ = await asyncio.wait([waiter], timeout=left)
+                if not done:
+                    waiter.cancel()
+                    return {}
+                waiter.result()
+
+    async def pause(self, partitions: Iterable[TP]) -> None:
+        """Stop fetching from ``partitions`` for good.
+
+        Faust only leaves out what it does not want of what was fetched.
+        """
+
+        async def pause() -> None:
+            consumer = self._ensure_consumer()
+            wanted = set(partitions)
+            consumer.pause(*(tp for tp in consumer.assignment() if tp in wanted))
+
+        await self.call_thread(pause)
+
+    def log_end(self, partition: TP) -> int | None:
+        """Return the end of a partition's log as the last fetch told it, None before that."""
+        tp = TopicPartition(*partition)
+        consumer = self._ensure_consumer()
+        end: int | None = consumer.highwater(tp) if tp in consumer.assignment() else None
+        return end
+
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
+        """Return the group's committed offsets, None where there is none."""
+
+        async def committed() -> dict[TP, int | None]:
+            consumer = self._ensure_consumer()
+            tps = list(partitions)
+            offsets = await asyncio.gather(*(consumer.committed(TopicPartition(*tp)) for tp in tps))
+            return dict(zip(tps, offsets, strict=True))
+
+        return cast("dict[TP, int | None]", await self.call_thread(committed))
+
+
+def _take_fetched(fetcher: Fetcher, partitions: set[TP] | None) -> dict[TP, Batch]:
+    """Take over all that was fetched of ``partitions``, and make room for the next fetch."""
+    batches: dict[TP, Batch] = {}
+    for tp in list(fetcher._records):
+        if partitions is not None and tp not in partitions:
+            if not fetcher._subscriptions.is_assigned(tp):
+                del fetcher._records[tp]
+            continue
+        fetched = fetcher._records.pop(tp)
+        fetcher._notify(fetcher._wait_consume_future)
+        if not isinstance(fetched, FetchResult):
+            fetched.check_raise()
+            continue
+        if not fetched.check_assignment(tp) or not fetched.has_more():
+            continue
+        start = fetched._partition_records.next_fetch_offset
+        records = fetched.getall()
+        end = fetched._assignment.state_value(tp).position
+        batches[TP(*tp)] = Batch(start, end, records)
+    return batches
+
+
+class BatchConsumer(driver.Consumer):
+    """Hands batches to the agents. Committing is the tasks' business, not the consumer's."""
+
+    transactions: TaskManager
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Yield what is fetched, internal topics first: a backlog of events starves nobody."""
+        batches, active = await self._wait_next_records(min(timeout, FETCH_TIMEOUT))
+        if not batches or self.should_stop:
+            return
+        events_topic = self.transactions.source_topic
+        for tp in sorted(batches, key=lambda tp: tp.topic == events_topic):
+            if not self.flow_active:
+                # Nothing is lost: the flow goes on from the tasks' positions.
+                return
+            if active is None or tp in active or tp in self._buffered_partitions:
+                yield tp, self._to_message(tp, batches[tp])
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        batch: Batch = record
+        timestamp = batch.records[-1].timestamp / 1000 if batch.records else None
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            batch.end - 1,
+            timestamp,
+            0,
+            (),
+            None,
+            batch,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def perform_seek(self) -> None:
+        """Go on where each task stands: its own position, not what the group has stored."""
+        await self.seek_positions(self.transactions.positions())
+
+    async def seek_positions(self, positions: Mapping[TP, int]) -> None:
+        """Fetch from ``positions`` on."""
+        assigned = self.assignment()
+        here = {tp: offset for tp, offset in positions.items() if tp in assigned}
+        if here:
+            await self._thread.seek_wait(here)
+        # Faust drops what lies before the offset that it saw last; the tasks know better.
+        self._read_offset.clear()
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002
+        """Do nothing: each task commits on its own, by its own positions."""
+        return False
+
+    async def wait_empty(self) -> None:
+        """Wait until what was started is folded and committed; nothing new is begun."""
+        await self.transactions.suspend()
+
+    async def on_stop(self) -> None:
+        """Commit what is folded, and give the partitions up."""
+        await self.transactions.suspend()
+        self.transport._topic_waiters.clear()
+
+    @Service.task
+    async def _commit_handler(self) -> None:
+        """Replace Faust's timer."""
+
+    @Service.task
+    async def _commit_livelock_detector(self) -> None:
+        """Replace Faust's: lag and age of commits are metrics here."""
+
+
+class BatchTransport(driver.Transport):
+    """Faust's aiokafka transport, in batches."""
+
+    Consumer = BatchConsumer
+    TransactionManager = TaskManager

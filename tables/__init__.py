@@ -1,0 +1,1 @@
+"""The tables: sliced windows over RocksDB, and the global list of viral videos."""

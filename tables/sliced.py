@@ -1,0 +1,159 @@
+"""The sliced table: a Faust table whose values hold the panes of all windows of a key.
+
+A window that hops by a step is a union of panes of one step (Li et al., "No pane, no gain",
+2005): one packed value a key holds them, an event touches one pane, and a window of any multiple
+of the step is summed when it is read. So a key costs one row and one changelog record a commit,
+whatever the window's size and step; Faust's own windowed table rewrites every window.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
+
+import faust
+
+from models.partitioner import partition_of
+
+from .store import READ_ONLY, SlicedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from faust.types import EventT
+
+    from .layout import Layout
+    from .state import PartitionState
+    from .store import StoreParts
+
+View = TypeVar("View")
+
+
+class NotHereError(Exception):
+    """The key's partition is not on this worker, or not ready to be read."""
+
+
+class Reading(NamedTuple):
+    """A packed value (None: nothing known of the key) and the stream time that it stands for."""
+
+    value: bytes | None
+    as_of: int | None
+
+
+class SlicedTable(faust.Table, Generic[View]):
+    """Windows by panes. Keys are integers; values are read as views of a window.
+
+    ``table[key]`` answers in the style of Faust's windowed tables: ``.now()``, ``.current()``,
+    ``.value()``, ``.delta(seconds)``.
+    """
+
+    data: SlicedStore
+
+    def __init__(
+        self,
+        app: faust.App,
+        *,
+        name: str,
+        layout: Layout,
+        view: Callable[[int, bytes | None, int], View],
+        parts: StoreParts,
+        **kwargs: Any,
+    ) -> None:
+        """Make the table; its databases open as partitions are assigned.
+
+        Arguments:
+            app: the Faust app.
+            name: the table's name.
+            layout: version of the values, and how windows are sliced.
+            view: makes what readers get, of key, packed value and time in ms.
+            parts: what the databases share with those of other tables.
+            kwargs: as :class:`faust.Table` takes them.
+        """
+        super().__init__(app, name=name, key_type=bytes, value_type=bytes, **kwargs)
+        self.layout = layout
+        self._view = view
+        self._parts = parts
+
+    def _new_store_by_url(self, url: Any) -> SlicedStore:
+        return SlicedStore(
+            url,
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            options=self.options,
+            layout=self.layout,
+            parts=self._parts,
+        )
+
+    def partition(self, key: int) -> int:
+        """Return the partition that holds ``key``."""
+        return partition_of(key, self.app.conf.topic_partitions)
+
+    def state(self, key: int) -> PartitionState:
+        """Return the state of the partition that holds ``key``.
+
+        Raises:
+            NotHereError: it is not on this worker, or moving, or recovering.
+        """
+        partition = self.partition(key)
+        state = self.data.partitions.get(partition)
+        if state is None or not state.readable:
+            raise NotHereError(f"partition {partition} of {self.name} is not here")
+        return state
+
+    def read(self, key: int) -> Reading:
+        """Return the packed value of ``key``, uncommitted changes included."""
+        state = self.state(key)
+        return Reading(state.get(b"%d" % key), state.stream_time)
+
+    def view(self, key: int, at: int) -> View:
+        """Return what readers get of ``key`` at the time ``at`` in ms."""
+        return self._view(key, self.read(key).value, at)
+
+    def __getitem__(self, key: int) -> SlicedWindows[View]:
+        """Return the windows of ``key``; nothing is read before one is asked for."""
+        return SlicedWindows(self, key)
+
+    def __setitem__(self, key: int, value: Any) -> NoReturn:
+        """Refuse: see ``READ_ONLY``."""
+        raise TypeError(READ_ONLY)
+
+    def __delitem__(self, key: int) -> NoReturn:
+        """Refuse: see ``READ_ONLY``."""
+        raise TypeError(READ_ONLY)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether anything is known of ``key``."""
+        return isinstance(key, int) and self.read(key).value is not None
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the keys on this worker (slow: it reads them all)."""
+        return map(int, self.data)
+
+
+class SlicedWindows(Generic[View]):
+    """The windows of one key."""
+
+    def __init__(self, table: SlicedTable[View], key: int) -> None:
+        """Look at ``key`` of ``table``."""
+        self.table = table
+        self.key = key
+
+    def now(self) -> View:
+        """The window at the wall clock's time."""
+        return self.table.view(self.key, round(time.time() * 1000))
+
+    def current(self, event: EventT | None = None) -> View:
+        """The window at the stream time of the key's partition."""
+        return self.delta(0)
+
+    value = current
+
+    def delta(self, seconds: float, event: EventT | None = None) -> View:
+        """The window ``seconds`` before the stream time."""
+        at = self.table.read(self.key).as_of or 0
+        return self.table.view(self.key, at - round(seconds * 1000))

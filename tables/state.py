@@ -1,0 +1,195 @@
+"""What one partition of one table holds: RocksDB, and over it what is not committed yet.
+
+::
+
+    read   dirty  ->  frozen  ->  recent  ->  RocksDB
+    write  dirty
+    commit        freeze: dirty becomes frozen    (then the transaction)
+                  settle: frozen goes to RocksDB, and stays in recent
+
+``recent`` is a bounded copy of what was written last (Kafka Streams' record cache): a user in a
+session is not read again for each commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from .layout import LAYOUT_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Executor
+
+    from .layout import Layout
+    from .rocks import RocksStore
+
+T = TypeVar("T")
+Changes = dict[bytes, "bytes | None"]
+
+#: Keys to read that make it worth to go to a thread and back.
+THREAD_WORTH = 32
+
+
+class RecentValues:
+    """The values written last, two generations of at most ``limit`` bytes together."""
+
+    def __init__(self, limit: int) -> None:
+        """Keep about ``limit`` bytes of keys and values; 0 keeps nothing."""
+        self._half = limit // 2
+        self._size = 0
+        self._young: Changes = {}
+        self._old: Changes = {}
+
+    def get(self, key: bytes, default: object = None) -> object:
+        """Return the value, None for a deleted key, ``default`` for a key not held."""
+        value = self._young.get(key, default)
+        return value if value is not default else self._old.get(key, default)
+
+    def update(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Take over ``changes``; the older generation goes when the younger one is full."""
+        if not self._half:
+            return
+        self._young.update(changes)
+        # What a dict entry, a bytes key and a bytes value cost besides their content.
+        self._size += sum(map(len, filter(None, changes.values()))) + 180 * len(changes)
+        if self._size > self._half:
+            self._old, self._young, self._size = self._young, {}, 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._young, self._old, self._size = {}, {}, 0
+
+
+_ABSENT = object()
+
+
+class PartitionState:
+    """Reads and uncommitted writes of one partition of one table."""
+
+    def __init__(
+        self,
+        table: str,
+        layout: Layout,
+        store: RocksStore,
+        executor: Executor,
+        recent_bytes: int = 0,
+    ) -> None:
+        """Lay an empty overlay over ``store``.
+
+        Arguments:
+            table: the table's name, for messages.
+            layout: how values are laid out, checked against what is stored.
+            store: the database on disk.
+            executor: runs what waits for the disk.
+            recent_bytes: bound of the copy of what was written last.
+        """
+        self.table = table
+        self.store = store
+        self.dirty: Changes = {}
+        #: Whether reads may be answered: not while the partition is moving or recovering.
+        self.readable = False
+        #: Latest accepted event time in ms, what is not committed included; None before the first.
+        self.stream_time: int | None = None
+        self._layout = layout
+        self._executor = executor
+        self._frozen: Changes = {}
+        self._frozen_time: int | None = None
+        self._recent = RecentValues(recent_bytes)
+
+    @property
+    def offset(self) -> int | None:
+        """Offset of the last changelog record on disk."""
+        return self.store.offset
+
+    def restored(self) -> None:
+        """Begin with what is committed.
+
+        Raises:
+            LayoutError: the stored values are not laid out as the settings say.
+        """
+        self.dirty, self._frozen = {}, {}
+        self._recent.clear()
+        stored = self.store.get(LAYOUT_KEY)
+        self.stream_time = self._layout.stored_stream_time(self.table, stored)
+        self._frozen_time = self.stream_time
+
+    def _in_memory(self, key: bytes) -> object:
+        value = self.dirty.get(key, _ABSENT)
+        if value is _ABSENT:
+            value = self._frozen.get(key, _ABSENT)
+            if value is _ABSENT:
+                value = self._recent.get(key, _ABSENT)
+        return value
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of ``key`` as it is now, uncommitted changes included."""
+        value = self._in_memory(key)
+        return self.store.get(key) if value is _ABSENT else value  # type: ignore[return-value]
+
+    async def load(self, keys: Iterable[bytes]) -> Changes:
+        """Return the values of ``keys`` as they are now; those on disk are read by a thread.
+
+        Whoever folds goes by ``dirty`` first and by this second: a commit that ends meanwhile may
+        move a value from the overlay to RocksDB, behind the back of the read.
+        """
+        values: Changes = {}
+        missing: list[bytes] = []
+        for key in keys:
+            value = self._in_memory(key)
+            if value is _ABSENT:
+                missing.append(key)
+            else:
+                values[key] = value  # type: ignore[assignment]
+        if missing:
+            # Neighbours in key order lie in the same blocks.
+            missing.sort()
+            read = self.store.get_many
+            if len(missing) < THREAD_WORTH:
+                found = read(missing)
+            else:
+                found = await self.in_thread(read, missing)
+            values.update(zip(missing, found, strict=True))
+        return values
+
+    def freeze(self) -> Mapping[bytes, bytes | None]:
+        """Take what is dirty, and stream time, for a commit; new writes go to a fresh overlay."""
+        if self._frozen:
+            msg = "a commit of this partition is still under way"
+            raise RuntimeError(msg)
+        if self.stream_time != self._frozen_time:
+            self._frozen_time = self.stream_time
+            self.dirty[LAYOUT_KEY] = self._layout.encode(self.stream_time)
+        self._frozen, self.dirty = self.dirty, {}
+        return self._frozen
+
+    async def settle(self, offset: int) -> None:
+        """Write what was frozen to RocksDB, as of changelog ``offset``: it is committed."""
+        await self.in_thread(self.store.write, self._frozen, offset)
+        self._recent.update(self._frozen)
+        self._frozen = {}
+
+    async def apply(self, changes: Changes, offset: int) -> None:
+        """Take what the changelog says, the last of it at ``offset`` (recovery, standby)."""
+        await self.in_thread(self.store.write, changes, offset)
+
+    async def reset(self) -> None:
+        """Delete everything: the changelog is another one than this copy was made of."""
+        await self.in_thread(self.store.clear)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All keys and values in no order, uncommitted ones included, deleted ones not."""
+        over = {**self._frozen, **self.dirty}
+        over.pop(LAYOUT_KEY, None)
+        yield from ((key, value) for key, value in over.items() if value is not None)
+        yield from (item for item in self.store.items() if item[0] not in over)
+
+    def has_changed(self, key: bytes) -> bool:
+        """Whether ``key`` has uncommitted changes."""
+        return key in self.dirty or key in self._frozen
+
+    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
+        """Run what waits for the disk beside the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, function, *args)

@@ -1,0 +1,140 @@
+"""The store of a sliced table: the databases of the partitions that are on this worker."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from faust.stores.base import Store
+
+from .rocks import RocksStore, StoreCorruptError
+from .state import PartitionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Executor
+    from pathlib import Path
+
+    from faust.types import TP
+
+    from .layout import Layout
+    from .rocks import RocksMemory
+
+NO_BACKUPS = "a sliced table has no backups besides its changelog topic"
+READ_ONLY = "a sliced table is written by its agent's commits only"
+
+
+class StoreParts(NamedTuple):
+    """What the databases of all tables of a worker share."""
+
+    memory: RocksMemory
+    executor: Executor
+    """Runs what waits for the disk."""
+    recent_bytes: int
+    """Bound, for each partition, of the copy of what was written last."""
+
+
+class SlicedStore(Store):
+    """Opens and closes partitions as tasks ask for them; Faust's own hooks have nothing to do."""
+
+    def __init__(self, *args: Any, layout: Layout, parts: StoreParts, **kwargs: Any) -> None:
+        """Take what :class:`faust.stores.base.Store` takes, and what the databases need."""
+        super().__init__(*args, **kwargs)
+        self._layout = layout
+        self._parts = parts
+        self.partitions: dict[int, PartitionState] = {}
+
+    def path(self, partition: int) -> Path:
+        """Return the folder of a partition's database."""
+        directory: Path = self.app.conf.tabledir
+        return directory / f"{self.table_name}-{partition}.db"
+
+    async def open(self, partition: int) -> PartitionState:
+        """Open a partition; a damaged database is set aside, to be built anew.
+
+        Raises:
+            StoreLockedError: another process has it open.
+        """
+        state = self.partitions.get(partition)
+        if state is None:
+            executor = self._parts.executor
+            loop = asyncio.get_running_loop()
+            store = await loop.run_in_executor(executor, self._open, partition)
+            state = PartitionState(
+                self.table_name, self._layout, store, executor, self._parts.recent_bytes
+            )
+            self.partitions[partition] = state
+        return state
+
+    def _open(self, partition: int) -> RocksStore:
+        path = self.path(partition)
+        try:
+            return RocksStore(path, self._parts.memory)
+        except StoreCorruptError as exc:
+            aside = RocksStore.set_aside(path)
+            self.log.error("%s is damaged (%s): set aside as %s", path.name, exc, aside.name)
+            return RocksStore(path, self._parts.memory)
+
+    async def close(self, partition: int) -> None:
+        """Close a partition's database, if it is open."""
+        state = self.partitions.pop(partition, None)
+        if state is not None:
+            state.readable = False
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._parts.executor, state.store.close)
+
+    async def on_stop(self) -> None:
+        """Close all."""
+        for partition in list(self.partitions):
+            await self.close(partition)
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Return the changelog offset that the database of ``tp`` stands for, if it is open."""
+        state = self.partitions.get(tp.partition)
+        return None if state is None else state.offset
+
+    def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> NoReturn:
+        """Refuse: changelogs are read by :mod:`streaming.changelog`."""
+        raise TypeError(READ_ONLY)
+
+    async def backup_partition(self, tp: TP | int, **_: Any) -> NoReturn:
+        """Refuse: the changelog is the backup."""
+        raise TypeError(NO_BACKUPS)
+
+    def restore_backup(self, tp: TP | int, **_: Any) -> NoReturn:
+        """Refuse: see :meth:`backup_partition`."""
+        raise TypeError(NO_BACKUPS)
+
+    def reset_state(self) -> None:
+        """Delete the local copy (``faust reset``); the changelog is not touched."""
+        for path in self.app.conf.tabledir.glob(f"{self.table_name}-*.db"):
+            shutil.rmtree(path)
+
+    def __len__(self) -> int:
+        """Count the keys (slow: it reads them all)."""
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Iterate over the keys of all partitions that are here."""
+        for state in self.partitions.values():
+            yield from (key for key, _ in state.items())
+
+    def __getitem__(self, key: bytes) -> bytes:
+        """Return the packed value of ``key``, in whichever partition it is."""
+        for state in self.partitions.values():
+            value = state.get(key)
+            if value is not None:
+                return value
+        raise KeyError(key)
+
+    def __setitem__(self, key: bytes, value: bytes) -> NoReturn:
+        """Refuse: see ``READ_ONLY``."""
+        raise TypeError(READ_ONLY)
+
+    def __delitem__(self, key: bytes) -> NoReturn:
+        """Refuse: see ``READ_ONLY``."""
+        raise TypeError(READ_ONLY)
+
+    def _clear(self) -> NoReturn:
+        raise TypeError(READ_ONLY)

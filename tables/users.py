@@ -1,0 +1,54 @@
+"""The table of users: the last 24 hours of each, hopping by 15 minutes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.user import VERSION, UserWindows
+from models.windows import Slices, to_iso
+
+from .layout import Layout
+from .records import UserMetricsRecord
+from .sliced import SlicedTable
+
+if TYPE_CHECKING:
+    import faust
+
+    from settings import Settings
+
+    from .store import StoreParts
+
+NAME = "user_metrics"
+
+
+def user_windows(settings: Settings) -> UserWindows:
+    """Return the window functions that the settings ask for."""
+    return UserWindows(Slices(settings.user_window, settings.user_step), settings.dedup_horizon)
+
+
+def user_table(
+    app: faust.App, settings: Settings, windows: UserWindows, parts: StoreParts
+) -> SlicedTable[UserMetricsRecord]:
+    """Make the table."""
+
+    def view(user_id: int, value: bytes | None, at: int) -> UserMetricsRecord:
+        metrics = windows.metrics(value, at)
+        return UserMetricsRecord(
+            user_id=user_id,
+            window_start=to_iso(metrics.window_start_ms),
+            window_end=to_iso(metrics.window_end_ms),
+            total_videos_watched=metrics.views,
+            total_engagement_minutes=metrics.total_engagement_minutes,
+            likes=metrics.likes,
+            engagement_rate=metrics.engagement_rate,
+        )
+
+    return SlicedTable(
+        app,
+        name=NAME,
+        layout=Layout.of(VERSION, windows.slices),
+        view=view,
+        parts=parts,
+        partitions=settings.partitions,
+        help="each user's last 24 hours: videos watched, minutes, likes (hopping window)",
+    )

@@ -1,0 +1,55 @@
+"""The table of videos: tumbling windows of two hours, and the rolling two hours, of one store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.video import VERSION, VideoWindows
+from models.windows import Slices, to_iso
+
+from .layout import Layout
+from .records import VideoMetricsRecord
+from .sliced import SlicedTable
+
+if TYPE_CHECKING:
+    import faust
+
+    from settings import Settings
+
+    from .store import StoreParts
+
+NAME = "video_metrics"
+
+
+def video_windows(settings: Settings) -> VideoWindows:
+    """Return the window functions that the settings ask for."""
+    return VideoWindows(Slices(settings.video_window, settings.video_step))
+
+
+def video_table(
+    app: faust.App, settings: Settings, windows: VideoWindows, parts: StoreParts
+) -> SlicedTable[VideoMetricsRecord]:
+    """Make the table."""
+
+    def view(video_id: int, value: bytes | None, at: int) -> VideoMetricsRecord:
+        counts = windows.tumbling(value, at)
+        return VideoMetricsRecord(
+            video_id=video_id,
+            window_start=to_iso(counts.start_ms),
+            window_end=to_iso(counts.end_ms),
+            views=counts.views,
+            likes=counts.likes,
+            comments=counts.comments,
+            shares=counts.shares,
+            viral_coefficient=counts.viral_coefficient,
+        )
+
+    return SlicedTable(
+        app,
+        name=NAME,
+        layout=Layout.of(VERSION, windows.slices),
+        view=view,
+        parts=parts,
+        partitions=settings.partitions,
+        help="each video's two hours: views, likes, comments, shares (tumbling window)",
+    )

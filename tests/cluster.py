@@ -1,0 +1,212 @@
+"""What integration tests run on: topics of their own on a real broker, and workers as processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+
+from tests.oracle import Record
+from tests.worker import ROOT, TIMEOUT, Worker, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+MIB = 1 << 20
+
+
+class Cluster:
+    """One program on a broker: its names, its topics as an outsider reads them, its workers."""
+
+    def __init__(self, bootstrap: str, folder: Path, app_id: str, **settings: str | int) -> None:
+        """Give the program names of its own; ``settings`` are its environment variables."""
+        self.bootstrap = bootstrap
+        self.folder = folder
+        self.app_id = app_id
+        self.events = f"{app_id}-events"
+        self.dead_letters = f"{app_id}-dead-letters"
+        self.viral = f"{app_id}-viral"
+        self.deltas = f"{app_id}-video-deltas"
+        self.user_changelog = f"{app_id}-user_metrics-changelog"
+        self.video_changelog = f"{app_id}-video_metrics-changelog"
+        self.partitions = int(settings.get("TOPIC_PARTITIONS", 4))
+        self.environment = {
+            **{name: text for name, text in os.environ.items() if not _is_setting(name)},
+            "PYTHONPATH": str(ROOT),
+            "BROKER_URL": f"kafka://{bootstrap}",
+            "REELS_APP_ID": app_id,
+            "REELS_EVENTS_TOPIC": self.events,
+            "REELS_DEAD_LETTER_TOPIC": self.dead_letters,
+            "REELS_VIRAL_TOPIC": self.viral,
+            "TOPIC_PARTITIONS": str(self.partitions),
+            **{name: str(value) for name, value in settings.items()},
+        }
+        self.workers: list[Worker] = []
+        self._admin: AdminClient | None = None
+
+    @property
+    def admin(self) -> AdminClient:
+        """A client that sees to topics and groups."""
+        if self._admin is None:
+            self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        return self._admin
+
+    def worker(self, name: str = "a", **settings: str | int) -> Worker:
+        """Describe a worker of this program; ``settings`` win over the program's."""
+        environment = {**self.environment, **{k: str(v) for k, v in settings.items()}}
+        worker = Worker(self.folder, name, environment)
+        self.workers.append(worker)
+        return worker
+
+    def close(self) -> None:
+        """End all workers by force."""
+        for worker in self.workers:
+            worker.kill()
+
+    # -- topics
+
+    def create_topic(self, name: str, partitions: int | None = None, **config: str) -> None:
+        """Make a topic, and wait until it is there."""
+        settings = {"max.message.bytes": str(4 * MIB)} | {
+            key.replace("_", "."): value for key, value in config.items()
+        }
+        topic = NewTopic(name, partitions or self.partitions, 1, config=settings)
+        self.admin.create_topics([topic])[name].result(TIMEOUT)
+        wait_until(lambda: self._leaders(name), f"topic {name} is there")
+
+    def topic_config(self, name: str) -> dict[str, str]:
+        """Return the settings of a topic."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        entries = self.admin.describe_configs([resource])[resource].result(TIMEOUT)
+        return {key: entry.value for key, entry in entries.items()}
+
+    def _leaders(self, topic: str) -> bool:
+        found = self.admin.list_topics(topic, TIMEOUT).topics[topic]
+        return found.error is None and all(p.leader >= 0 for p in found.partitions.values())
+
+    @contextmanager
+    def producer(self, **config: str | int) -> Iterator[Producer]:
+        """Connect a producer; all it was given has arrived at the end of the block."""
+        failures: list[KafkaError] = []
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "message.max.bytes": 4 * MIB,
+                "queue.buffering.max.messages": 1_000_000,
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+                "on_delivery": lambda error, _: failures.append(error) if error else None,
+                **{key.replace("_", "."): value for key, value in config.items()},
+            }
+        )
+        yield producer
+        assert producer.flush(TIMEOUT) == 0
+        assert failures == []
+
+    def read(self, topic: str) -> list[Record]:
+        """Return all records of a topic that are committed, partition by partition."""
+        with self._consumer(topic) as (consumer, partitions):
+            consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+            records = list(_until_ends(consumer, len(partitions)))
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+
+    def fold(self, topic: str, until: dict[int, int] | None = None) -> dict[bytes, bytes]:
+        """Return the last value of each key, up to and with an offset by partition."""
+        values: dict[bytes, bytes] = {}
+        for record in self.read(topic):
+            assert record.key is not None
+            if until is not None and record.offset > until.get(record.partition, -1):
+                continue
+            if record.value is None:
+                values.pop(record.key, None)
+            else:
+                values[record.key] = record.value
+        return values
+
+    @contextmanager
+    def _consumer(self, topic: str) -> Iterator[tuple[Consumer, list[int]]]:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                # Only to ask for what this group has committed: it is never joined.
+                "group.id": self.app_id,
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 20,
+            }
+        )
+        try:
+            found = consumer.list_topics(topic, TIMEOUT).topics[topic]
+            yield consumer, sorted(found.partitions)
+        finally:
+            consumer.close()
+
+    # -- progress
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """Return the group's committed offset of each partition, 0 where there is none."""
+        with self._consumer(topic) as (consumer, partitions):
+            asked = [TopicPartition(topic, number) for number in partitions]
+            return {tp.partition: max(0, tp.offset) for tp in consumer.committed(asked, TIMEOUT)}
+
+    def unread(self, topic: str) -> int:
+        """Count the committed records that the group has not committed to have read."""
+        with self._consumer(topic) as (consumer, partitions):
+            asked = [TopicPartition(topic, number) for number in partitions]
+            committed = consumer.committed(asked, TIMEOUT)
+            begins = [TopicPartition(t.topic, t.partition, max(0, t.offset)) for t in committed]
+            consumer.assign(begins)
+            return sum(1 for _ in _until_ends(consumer, len(partitions)))
+
+    def wait_until_applied(self, timeout: float = TIMEOUT) -> None:
+        """Wait until the group has read all there is, deltas last.
+
+        Offsets alone do not tell: transactions leave markers behind the last record. Deltas are
+        committed together with the events they stem from, so they are complete when those are.
+        """
+        for topic in (self.events, self.deltas):
+            wait_until(lambda topic=topic: not self.unread(topic), f"{topic} is read", timeout)
+
+
+def _until_ends(consumer: Consumer, partitions: int) -> Iterator[Record]:
+    """Yield records until each of the assigned partitions was at its end once."""
+    deadline = time.monotonic() + TIMEOUT
+    while partitions:
+        assert time.monotonic() < deadline, "a topic cannot be read to its end"
+        for message in consumer.consume(10_000, 1.0):
+            error = message.error()
+            if error is None:
+                headers = tuple(message.headers() or ())
+                _, timestamp = message.timestamp()
+                yield Record(
+                    *(message.partition(), message.offset()),
+                    *(message.key(), message.value(), timestamp, headers),
+                )
+            elif error.code() == KafkaError._PARTITION_EOF:
+                partitions -= 1
+            else:
+                raise KafkaException(error)
+
+
+def _is_setting(name: str) -> bool:
+    prefixes = ("REELS_", "TOPIC_", "BROKER_", "APP_", "WEB_", "NODE_", "TABLE_", "CONSUMER_", "F_")
+    return name.startswith(prefixes)
+
+
+def send(producer: Producer, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
+    """Produce keys and values, waiting while the queue is full."""
+    for key, value in records:
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.poll(0)

@@ -1,0 +1,191 @@
+"""The load looks like what people do: sessions, a few busy users, a few hot videos."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from loadgen import Kind, Workload
+from loadgen.population import HeavyTail, Population
+
+START_MS = 1_763_000_000_000
+VIRAL_VIEWS = 1000
+VIRAL_COEFFICIENT = 1.5
+
+
+def events_of(count: int, **options: Any) -> list[dict[str, Any]]:
+    chunk = Workload(start_ms=START_MS, **options).chunk(count)
+    pairs = zip(chunk.kinds, chunk.values, strict=True)
+    return [orjson.loads(value) for kind, value in pairs if kind <= Kind.FOLLOW]
+
+
+@pytest.fixture(scope="module")
+def events() -> list[dict[str, Any]]:
+    return events_of(200_000)
+
+
+class TestUsers:
+    def test_a_few_users_are_busy_and_many_are_not(self, events) -> None:
+        per_user = sorted(Counter(event["user_id"] for event in events).values(), reverse=True)
+        busiest_percent = sum(per_user[: len(per_user) // 100]) / len(events)
+        assert 0.05 < busiest_percent < 0.5
+        assert per_user[0] < len(events) / 300
+        assert len(per_user) > 15_000
+
+    def test_ids_go_from_1_to_the_number_of_users(self) -> None:
+        ids = {event["user_id"] for event in events_of(20_000, users=50)}
+        assert ids == set(range(1, 51))
+
+    def test_ten_million_users_take_no_longer_than_ten(self) -> None:
+        ids = {event["user_id"] for event in events_of(50_000, users=10_000_000)}
+        assert max(ids) > 5_000_000
+        assert max(ids) <= 10_000_000
+
+    def test_a_single_user_is_possible(self) -> None:
+        assert {event["user_id"] for event in events_of(1_000, users=1, videos=1)} == {1}
+
+
+class TestSessions:
+    @pytest.fixture(scope="class")
+    def sessions(self, events) -> list[list[dict[str, Any]]]:
+        by_id = defaultdict(list)
+        for event in events:
+            by_id[event["session_id"]].append(event)
+        return list(by_id.values())
+
+    def test_a_session_is_of_one_user_and_one_device(self, sessions) -> None:
+        for session in sessions:
+            assert len({event["user_id"] for event in session}) == 1
+            assert len({event["metadata"]["device_type"] for event in session}) == 1
+
+    def test_a_session_has_several_views_within_minutes(self, sessions) -> None:
+        whole = sessions[len(sessions) // 3 : len(sessions) // 2]
+        assert 4 < np.mean([len(session) for session in whole]) < 10
+        spans_s = [
+            np.ptp([np.datetime64(event["timestamp"][:-1]).astype(int) for event in session]) / 1e3
+            for session in whole
+        ]
+        assert 10 < np.median(spans_s) < 300
+
+    def test_reactions_follow_a_view_of_the_same_video(self, sessions) -> None:
+        reactions = followed = 0
+        for session in sessions[len(sessions) // 3 :]:
+            seen = set()
+            for event in session:
+                if event["event_type"] == "video_view":
+                    seen.add(event["video_id"])
+                else:
+                    reactions += 1
+                    followed += event["video_id"] in seen
+        assert followed / reactions > 0.95
+
+    def test_reactions_are_as_frequent_as_in_life(self, events) -> None:
+        types = Counter(event["event_type"] for event in events)
+        per_view = {name: count / types["video_view"] for name, count in types.items()}
+        assert per_view["like"] == pytest.approx(0.10, rel=0.1)
+        for name in ("comment", "share", "save", "follow"):
+            assert 0.005 < per_view[name] < 0.05
+
+    def test_watch_times_spread_as_a_lognormal_does(self, events) -> None:
+        durations = [
+            event["metadata"]["view_duration_ms"]
+            for event in events
+            if event["event_type"] == "video_view"
+        ]
+        assert np.median(durations) == pytest.approx(8_000, rel=0.1)
+        assert np.std(np.log(durations)) == pytest.approx(0.9, rel=0.1)
+        assert min(durations) >= 300
+        assert max(durations) <= 600_000
+
+
+class TestVideos:
+    def test_the_traffic_of_videos_follows_zipf(self, events) -> None:
+        ranked = Counter(event["video_id"] for event in events).most_common(1000)
+        ranks = np.log(np.arange(10, 1001))
+        slope = np.polyfit(ranks, np.log([count for _, count in ranked[9:]]), 1)[0]
+        assert slope == pytest.approx(-1.0, abs=0.15)
+        assert ranked[0][0] == 1
+
+    def test_a_video_has_one_creator(self, events) -> None:
+        creators = defaultdict(set)
+        for event in events:
+            creators[event["video_id"]].add(event["creator_id"])
+        assert {len(each) for each in creators.values()} == {1}
+        assert len(set.union(*creators.values())) > 1_000
+
+    @pytest.mark.parametrize("exponent", [0.8, 1.0, 1.2])
+    def test_ranks_have_the_probabilities_of_their_law(self, exponent) -> None:
+        drawn = HeavyTail(1000, exponent, 1.0).draw(np.random.default_rng(1), 500_000)
+        assert drawn.min() == 0
+        assert drawn.max() == 999
+        shares = np.bincount(drawn) / len(drawn)
+        # From rank 10 on, the continuous law and the one of ranks are nearly one.
+        law = (np.arange(1000) + 1.5) ** -exponent
+        assert shares[10:100].sum() == pytest.approx(
+            law[10:100].sum() / law[10:].sum() * shares[10:].sum(), rel=0.03
+        )
+
+    def test_videos_set_aside_get_no_traffic_and_all_others_do(self) -> None:
+        population = Population.of(1, 12, np.array([12, 1, 5, 6]))
+        drawn = population.videos(np.random.default_rng(1), 10_000)
+        assert set(drawn.tolist()) == {2, 3, 4, 7, 8, 9, 10, 11}
+
+
+class TestViral:
+    """An oracle that reads event by event, as the definition does; the stream is shorter than 2 h.
+
+    record   0 .... 8,500 ......... 17,000 ......... 25,500
+             |  1st turns viral  |  2nd turns viral  |  ...
+    """
+
+    @staticmethod
+    def turned_viral(count: int, **options: Any) -> dict[int, int]:
+        """After how many events which video met the definition."""
+        views, spread, turned = Counter[int](), Counter[int](), {}
+        for number, event in enumerate(events_of(count, **options)):
+            video = event["video_id"]
+            views[video] += event["event_type"] == "video_view"
+            spread[video] += event["event_type"] in ("share", "comment")
+            is_viral = views[video] >= VIRAL_VIEWS
+            if is_viral and spread[video] / views[video] > VIRAL_COEFFICIENT:
+                turned.setdefault(video, number)
+        return turned
+
+    def test_just_the_videos_asked_for_turn_viral(self) -> None:
+        turned = self.turned_viral(120_000, viral=5, videos=500)
+        assert list(turned) == Workload(viral=5, videos=500).viral_videos
+
+    def test_they_do_so_within_half_a_minute_at_2000_events_a_second(self) -> None:
+        turned = self.turned_viral(60_000, viral=5, duplicates=0.05, invalid=0.02)
+        assert len(turned) == 5
+        assert min(turned.values()) < 6 * 2000
+        assert max(turned.values()) < 30 * 2000
+
+    def test_they_are_clearly_above_the_limit_and_stay_there(self) -> None:
+        chosen = Workload(viral=2).viral_videos
+        events = events_of(200_000, viral=2)
+        for video in chosen:
+            for part in (events, events[100_000:]):
+                types = Counter(event["event_type"] for event in part if event["video_id"] == video)
+                spread = types["share"] + types["comment"]
+                assert spread / types["video_view"] == pytest.approx(7 / 3, rel=0.02)
+
+    def test_the_same_seed_chooses_the_same_videos(self) -> None:
+        one, other = (
+            Workload(3, viral=10, invalid=invalid, ms_per_event=pace).viral_videos
+            for invalid, pace in ((0.0, 0.5), (0.2, 0.01))
+        )
+        assert one == other
+        assert len(set(one)) == 10
+        assert one != Workload(4, viral=10).viral_videos
+
+    def test_none_turns_viral_unless_asked_for(self) -> None:
+        assert self.turned_viral(150_000, videos=100) == {}
+
+    def test_hardly_any_video_may_be_left_for_the_rest(self) -> None:
+        ids = {event["video_id"] for event in events_of(5_000, viral=2, videos=3)}
+        assert ids == {1, 2, 3}

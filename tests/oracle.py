@@ -1,0 +1,215 @@
+"""What has to come out, worked out a second time: plain, slow, and sharing no code with the program.
+
+Fed with the records of the input topic as they lie there, partition by partition, the oracle says
+what becomes of each record, and what every user and video counts are at any time. It keeps every
+event that was applied, and adds them up anew for each question.
+
+What the contract leaves open is decided so:
+
+* Stream time of a partition is the latest timestamp of an event applied in it.
+* Each record is asked, in this order: is it too large, is it an event, is it from the future, does
+  it lie in the wrong partition, is it late, is it a duplicate? Only then is it applied.
+* Late: its step lies before the oldest step of the window at the stream time before it. Before
+  1970 is late, always.
+* Duplicate: an event of that user with that id was applied, and stream time, this event included,
+  has since moved on by at most the horizon.
+* What is below a millisecond is cut off.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+from tests.oracle_events import Event, parse, partition_of
+
+SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
+
+
+class Record(NamedTuple):
+    """A record as it lies in a topic; the timestamp is Kafka's, in ms."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Outcome(NamedTuple):
+    """applied, duplicate, late, rejected or rekeyed; with the reason if there is a dead letter."""
+
+    name: str
+    reason: str | None = None
+
+
+class DeadLetter(NamedTuple):
+    """A record of the dead-letter topic, without its ``detail``, which is a text for people."""
+
+    key: bytes | None
+    value: bytes | None
+    reason: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+
+
+class UserCounts(NamedTuple):
+    """A user's metrics in the window [start, end)."""
+
+    start: int
+    end: int
+    views: int
+    likes: int
+    watched: int
+
+
+class VideoCounts(NamedTuple):
+    """A video's counts in the window [start, end)."""
+
+    start: int
+    end: int
+    views: int
+    likes: int
+    comments: int
+    shares: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings that decide, times in ms."""
+
+    partitions: int
+    user_window: int = 24 * HOUR
+    user_step: int = 15 * MINUTE
+    video_window: int = 2 * HOUR
+    video_step: int = 5 * MINUTE
+    horizon: int = HOUR
+    viral_coefficient: str = "1.5"
+    viral_min_views: int = 1000
+    future: int = 4_102_444_800_000
+    """Timestamps from here on are ahead of any clock: the year 2100 unless a test says else."""
+
+
+class Oracle:
+    """The truth about the records that it was fed with."""
+
+    def __init__(self, rules: Rules, topic: str = "engagement-events") -> None:
+        """Begin with nothing."""
+        self.rules = rules
+        self.topic = topic
+        self.outcomes: Counter[str] = Counter()
+        self.dead_letters: list[DeadLetter] = []
+        self.stream_times: dict[int, int] = {}
+        self.applied: list[Event] = []
+        self.of_user: dict[int, list[Event]] = defaultdict(list)
+        self.of_video: dict[int, list[Event]] = defaultdict(list)
+        self._seen: dict[tuple[int, str], int] = {}
+
+    def feed(self, record: Record) -> Outcome:
+        """Judge the next record of its partition."""
+        outcome = self._judge(record)
+        self.outcomes[outcome.name] += 1
+        if outcome.reason is not None:
+            self.dead_letters.append(
+                DeadLetter(
+                    *(record.key, record.value, outcome.reason),
+                    *(self.topic, record.partition, record.offset),
+                )
+            )
+        return outcome
+
+    def _judge(self, record: Record) -> Outcome:
+        event = parse(record.value)
+        if isinstance(event, str):
+            return Outcome("rejected", event)
+        if event.t >= self.rules.future:
+            return Outcome("rejected", "future_timestamp")
+        if partition_of(event.user_id, self.rules.partitions) != record.partition:
+            return Outcome("rekeyed")
+        before = self.stream_times.get(record.partition)
+        if self._is_late(event.t, before):
+            return Outcome("late", "late")
+        now = event.t if before is None else max(before, event.t)
+        seen_at = self._seen.get((event.user_id, event.event_id))
+        if seen_at is not None and now - seen_at <= self.rules.horizon:
+            return Outcome("duplicate")
+        self._seen[event.user_id, event.event_id] = now
+        self.stream_times[record.partition] = now
+        self.applied.append(event)
+        self.of_user[event.user_id].append(event)
+        if event.event_type in ("video_view", "like", "comment", "share"):
+            self.of_video[event.video_id].append(event)
+        return Outcome("applied")
+
+    def _is_late(self, t: int, stream_time: int | None) -> bool:
+        if t < 0:
+            return True
+        if stream_time is None:
+            return False
+        oldest, _ = hopping_window(stream_time, self.rules.user_window, self.rules.user_step)
+        return t < oldest
+
+    # -- users
+
+    def as_of(self, user_id: int) -> int | None:
+        """Return the stream time of a user's partition."""
+        return self.stream_times.get(partition_of(user_id, self.rules.partitions))
+
+    def user(self, user_id: int, at: int, size: int | None = None) -> UserCounts:
+        """Return a user's metrics in the window at a time."""
+        window = self.rules.user_window if size is None else size
+        start, end = hopping_window(at, window, self.rules.user_step)
+        inside = [each for each in self.of_user.get(user_id, ()) if start <= each.t < end]
+        views = [each for each in inside if each.event_type == "video_view"]
+        return UserCounts(
+            *(start, end, len(views)),
+            sum(each.event_type == "like" for each in inside),
+            sum(each.watched for each in views),
+        )
+
+    # -- videos
+
+    def latest(self) -> int | None:
+        """Return the latest stream time of all partitions: videos are told of its step at once."""
+        return max(self.stream_times.values(), default=None)
+
+    def rolling(self, video_id: int, at: int) -> VideoCounts:
+        """Return a video's counts in the rolling window at a time."""
+        window = hopping_window(at, self.rules.video_window, self.rules.video_step)
+        return self._counts(video_id, *window)
+
+    def tumbling(self, video_id: int, at: int) -> VideoCounts:
+        """Return a video's counts in the tumbling window at a time."""
+        start = at - at % self.rules.video_window
+        return self._counts(video_id, start, start + self.rules.video_window)
+
+    def _counts(self, video_id: int, start: int, end: int) -> VideoCounts:
+        types = Counter(
+            each.event_type for each in self.of_video.get(video_id, ()) if start <= each.t < end
+        )
+        return VideoCounts(
+            *(start, end, types["video_view"], types["like"], types["comment"], types["share"])
+        )
+
+    def is_viral(self, counts: VideoCounts) -> bool:
+        """Whether the counts of one window make a video viral."""
+        reactions = counts.shares + counts.comments
+        limit = Fraction(self.rules.viral_coefficient)
+        return counts.views >= max(1, self.rules.viral_min_views) and (
+            Fraction(reactions, counts.views) > limit
+        )
+
+    def viral(self, at: int) -> dict[int, VideoCounts]:
+        """Return the videos that are viral at a time, with their rolling counts."""
+        counts = {video_id: self.rolling(video_id, at) for video_id in self.of_video}
+        return {video_id: each for video_id, each in counts.items() if self.is_viral(each)}
+
+
+def hopping_window(at: int, size: int, step: int) -> tuple[int, int]:
+    """Return [floor(t, step) + step - size, floor(t, step) + step)."""
+    end = at - at % step + step
+    return end - size, end

@@ -1,0 +1,149 @@
+"""The oracle's own reading of a record: the event in it, or why there is none; and its partition.
+
+Written from the contract alone. Python's ``json`` does the parsing, strictly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, NamedTuple, NoReturn
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 256
+TYPES = ("video_view", "like", "comment", "share", "save", "follow")
+REQUIRED = ("event_id", "event_type", "user_id", "video_id", "timestamp")
+
+
+class Event(NamedTuple):
+    """What counts of an event; times in ms."""
+
+    event_id: str
+    event_type: str
+    user_id: int
+    video_id: int
+    t: int
+    watched: int
+
+
+
+def parse(value: bytes | None) -> Event | str:
+    """Return the event in a value, or the reason why there is none."""
+    if not value:
+        return "malformed_json"
+    if len(value) > MAX_BYTES:
+        return "too_large"
+    try:
+        document = _load_json(value)
+    except (ValueError, RecursionError):
+        return "malformed_json"
+    if not isinstance(document, dict):
+        return "not_an_object"
+    if any(name not in document for name in REQUIRED):
+        return "missing_field"
+    return _event_of(document)
+
+
+def _load_json(value: bytes) -> Any:
+    text = value.decode("utf-8")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise ValueError("too deep")
+    return _JSON.decode(text)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+# NaN and the infinities are no JSON.
+_JSON = json.JSONDecoder(parse_constant=_refuse)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for character in re.sub(r'"(?:[^"\\]|\\.)*"', "", text, flags=re.DOTALL):
+        depth += (character in "[{") - (character in "]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _event_of(document: dict[str, Any]) -> Event | str:
+    event_id, event_type = document["event_id"], document["event_type"]
+    if not isinstance(event_id, str) or not 1 <= len(event_id) <= 128:
+        return "invalid_field"
+    if not isinstance(event_type, str):
+        return "invalid_field"
+    if event_type not in TYPES:
+        return "unknown_event_type"
+    for name in ("user_id", "video_id"):
+        # A bool is an int to Python, so not isinstance.
+        if type(document[name]) is not int or not 0 <= document[name] < 2**63:
+            return "invalid_field"
+    t = _time_of(document["timestamp"])
+    if t is None:
+        return "invalid_field"
+    watched = 0
+    metadata = document.get("metadata")
+    if isinstance(metadata, dict):
+        duration = metadata.get("view_duration_ms")
+        if type(duration) is int and 0 <= duration <= 2**53:
+            watched = duration
+    return Event(event_id, event_type, document["user_id"], document["video_id"], t, watched)
+
+
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))",
+    re.ASCII,
+)
+
+
+def _time_of(text: Any) -> int | None:
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    *numbers, fraction, _, sign, hours, minutes = match.groups()
+    year, month, day, hour, minute, second = map(int, numbers)
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    is_leap = second == 60  # noqa: PLR2004
+    try:
+        zone = timezone(-offset if sign == "-" else offset)
+        moment = datetime(year, month, day, hour, minute, second - is_leap, tzinfo=zone)
+    except ValueError:
+        return None
+    seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) + is_leap
+    if is_leap and seconds % (24 * 3600) != 0:
+        return None
+    return seconds * 1000 + int((fraction or "0").ljust(3, "0")[:3])
+
+
+
+def partition_of(user_id: int, partitions: int) -> int:
+    """Return what Kafka's default partitioner gives to the decimal text of an id."""
+    return (murmur2(b"%d" % user_id) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(data: bytes) -> int:
+    """Return ``org.apache.kafka.common.utils.Utils.murmur2`` as an unsigned number."""
+    mask, m, r = 0xFFFFFFFF, 0x5BD1E995, 24
+    h = 0x9747B28C ^ len(data)
+    whole = len(data) // 4 * 4
+    for i in range(0, whole, 4):
+        k = int.from_bytes(data[i : i + 4], "little")
+        k = (k * m) & mask
+        k ^= k >> r
+        k = (k * m) & mask
+        h = (h * m) & mask
+        h ^= k
+    left = data[whole:]
+    if len(left) >= 3:  # noqa: PLR2004
+        h ^= left[2] << 16
+    if len(left) >= 2:  # noqa: PLR2004
+        h ^= left[1] << 8
+    if len(left) >= 1:
+        h ^= left[0]
+        h = (h * m) & mask
+    h ^= h >> 13
+    h = (h * m) & mask
+    h ^= h >> 15
+    return h

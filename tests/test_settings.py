@@ -1,0 +1,258 @@
+"""What the settings promise: defaults, refusals in one line, and no secret in any text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from settings import VARIABLES, Settings, SettingsError, describe, is_loopback, load
+
+TOKEN = "a-token-of-some-length"
+SASL = {
+    "REELS_SECURITY_PROTOCOL": "SASL_SSL",
+    "REELS_SASL_MECHANISM": "SCRAM-SHA-512",
+    "REELS_SASL_USERNAME": "reels",
+    "REELS_SASL_PASSWORD": "hunter2 and more",
+}
+
+
+def refusal(**environ: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    return str(caught.value)
+
+
+class TestDefaults:
+    def test_an_empty_environment_gives_the_documented_defaults(self) -> None:
+        assert load({}) == Settings(
+            broker_url="kafka://127.0.0.1:9092",
+            app_id="reels",
+            events_topic="engagement-events",
+            dead_letter_topic="engagement-events-dead-letter",
+            viral_topic="viral-videos",
+            partitions=8,
+            replication_factor=1,
+            standby_replicas=0,
+            commit_interval=0.1,
+            session_timeout=10.0,
+            group_instance_id=None,
+            data_dir=None,
+            web_bind="127.0.0.1",
+            web_port=6066,
+            user_window=86_400_000,
+            user_step=900_000,
+            video_window=7_200_000,
+            video_step=300_000,
+            dedup_horizon=3_600_000,
+            max_future_skew=300_000,
+            viral_coefficient=1.5,
+            viral_min_views=1000,
+            security_protocol=None,
+            sasl_mechanism=None,
+            sasl_username=None,
+            sasl_password=None,
+            ssl_cafile=None,
+            http_token=None,
+            block_cache=128 << 20,
+            write_buffers=64 << 20,
+            log_format="text",
+        )
+
+    @pytest.mark.parametrize("variable", VARIABLES, ids=lambda each: each.name)
+    def test_an_empty_variable_counts_as_unset(self, variable) -> None:
+        assert load({variable.name: ""}) == load({})
+
+    def test_unknown_variables_are_left_alone(self) -> None:
+        assert load({"PATH": "/bin", "REELS_CACHE": "x"}) == load({})
+
+    def test_the_settings_cannot_be_changed(self) -> None:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            load({}).partitions = 9  # type: ignore[misc]
+
+    def test_every_setting_has_exactly_one_variable(self) -> None:
+        fields = [field.name for field in dataclasses.fields(Settings)]
+        assert sorted(each.attribute for each in VARIABLES) == sorted(fields)
+        assert len({each.name for each in VARIABLES}) == len(VARIABLES)
+
+    def test_the_deltas_topic_follows_the_app_id(self) -> None:
+        assert load({"REELS_APP_ID": "clips"}).deltas_topic == "clips-video-deltas"
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("name", "text", "attribute", "value"),
+        [
+            ("BROKER_COMMIT_INTERVAL", "1.5", "commit_interval", 1.5),
+            ("BROKER_COMMIT_INTERVAL", "10", "commit_interval", 10.0),
+            ("BROKER_SESSION_TIMEOUT", "6", "session_timeout", 6.0),
+            ("CONSUMER_GROUP_INSTANCE_ID", "worker-1", "group_instance_id", "worker-1"),
+            ("REELS_DEDUP_HORIZON", "100ms", "dedup_horizon", 100),
+            ("REELS_DEDUP_HORIZON", "24h", "dedup_horizon", 86_400_000),
+            ("REELS_USER_WINDOW", "1h", "user_window", 3_600_000),
+            ("REELS_VIDEO_STEP", "10m", "video_step", 600_000),
+            ("REELS_BLOCK_CACHE", "1GiB", "block_cache", 1 << 30),
+            ("REELS_WRITE_BUFFERS", "1048576", "write_buffers", 1 << 20),
+            ("REELS_LOG_FORMAT", "json", "log_format", "json"),
+            ("WEB_PORT", "0", "web_port", 0),
+            ("TOPIC_PARTITIONS", "1024", "partitions", 1024),
+        ],
+    )
+    def test_a_value_is_read_in_its_own_units(self, name, text, attribute, value) -> None:
+        assert getattr(load({name: text}), attribute) == value
+
+    @pytest.mark.parametrize(
+        ("url", "servers"),
+        [
+            ("kafka://a:9092", ["a:9092"]),
+            ("kafka://a:9092,b:9093", ["a:9092", "b:9093"]),
+            ("kafka://a:9092;kafka://b:9093", ["a:9092", "b:9093"]),
+            ("kafka://[::1]:9092", ["[::1]:9092"]),
+        ],
+    )
+    def test_several_brokers_can_be_named(self, url, servers) -> None:
+        settings = load({"BROKER_URL": url})
+        assert (settings.broker_url, settings.bootstrap_servers) == (url, servers)
+
+    def test_a_login_can_be_set(self, tmp_path) -> None:
+        certificates = tmp_path / "ca.pem"
+        certificates.touch()
+        settings = load({**SASL, "REELS_SSL_CAFILE": str(certificates)})
+        assert settings.sasl_password == "hunter2 and more"  # noqa: S105
+        assert settings.ssl_cafile == str(certificates)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("BROKER_URL", "kafka://"),
+            ("BROKER_URL", "kafka://a"),
+            ("BROKER_URL", "kafka://a:0"),
+            ("BROKER_URL", "kafka://a:65536"),
+            ("BROKER_URL", "http://a:9092"),
+            ("BROKER_URL", "a:9092"),
+            ("BROKER_URL", "kafka://a:9092,"),
+            ("TOPIC_PARTITIONS", "0"),
+            ("TOPIC_PARTITIONS", "1025"),
+            ("TOPIC_PARTITIONS", "8.0"),
+            ("TOPIC_REPLICATION_FACTOR", "0"),
+            ("TABLE_STANDBY_REPLICAS", "-1"),
+            ("BROKER_COMMIT_INTERVAL", "0"),
+            ("BROKER_COMMIT_INTERVAL", "10.1"),
+            ("BROKER_COMMIT_INTERVAL", "nan"),
+            ("BROKER_COMMIT_INTERVAL", "100ms"),
+            ("BROKER_SESSION_TIMEOUT", "inf"),
+            ("CONSUMER_GROUP_INSTANCE_ID", "a b"),
+            ("WEB_PORT", "65536"),
+            ("WEB_PORT", "http"),
+            ("WEB_BIND", "not a host"),
+            ("REELS_APP_ID", "a/b"),
+            ("REELS_EVENTS_TOPIC", ".."),
+            ("REELS_EVENTS_TOPIC", "x" * 250),
+            ("REELS_EVENTS_TOPIC", "engagement-events-dead-letter"),
+            ("REELS_VIRAL_TOPIC", "reels-video-deltas"),
+            ("REELS_USER_WINDOW", "a day"),
+            ("REELS_USER_WINDOW", "20m"),
+            ("REELS_USER_STEP", "48h"),
+            ("REELS_USER_STEP", "1500ms"),
+            ("REELS_USER_STEP", "1m30s"),
+            ("REELS_VIDEO_WINDOW", "2h30s"),
+            ("REELS_DEDUP_HORIZON", "25h"),
+            ("REELS_DEDUP_HORIZON", "0s"),
+            ("REELS_MAX_FUTURE_SKEW", "-5m"),
+            ("REELS_VIRAL_COEFFICIENT", "much"),
+            ("REELS_VIRAL_COEFFICIENT", "nan"),
+            ("REELS_VIRAL_MIN_VIEWS", "0"),
+            ("REELS_SECURITY_PROTOCOL", "TLS"),
+            ("REELS_SASL_MECHANISM", "GSSAPI"),
+            ("REELS_SSL_CAFILE", "/no/such/file"),
+            ("REELS_HTTP_TOKEN", "fifteen-letters"),
+            ("REELS_HTTP_TOKEN", "sixteen letters and a space"),
+            ("REELS_BLOCK_CACHE", "1MB"),
+            ("REELS_BLOCK_CACHE", "1KiB"),
+            ("REELS_LOG_FORMAT", "xml"),
+        ],
+    )
+    def test_a_wrong_value_is_refused_in_one_line_that_names_it(self, name, value) -> None:
+        text = refusal(**{name: value})
+        prefix = "_".join(name.split("_")[:2])
+        assert text.startswith(prefix)
+        assert "allowed is " in text
+        assert "\n" not in text
+
+    def test_the_line_shows_the_value_and_what_is_allowed(self) -> None:
+        assert refusal(WEB_PORT="http\n") == (
+            r"WEB_PORT = 'http\n' is wrong: allowed is an integer from 0 to 65535"
+        )
+
+    def test_a_window_has_to_be_a_multiple_of_its_step(self) -> None:
+        assert refusal(REELS_VIDEO_STEP="7m") == (
+            "REELS_VIDEO_WINDOW = '2h' is wrong: "
+            "allowed is 1 to 1440 times REELS_VIDEO_STEP, which is 7m"
+        )
+
+    def test_a_window_has_at_most_1440_panes(self) -> None:
+        assert load({"REELS_USER_STEP": "1m"}).user_step == 60_000
+        assert refusal(REELS_USER_STEP="30s").startswith("REELS_USER_WINDOW = '24h' is wrong")
+
+    @pytest.mark.parametrize("missing", ["MECHANISM", "USERNAME", "PASSWORD"])
+    def test_a_login_has_to_be_complete(self, missing) -> None:
+        name = f"REELS_SASL_{missing}"
+        environ = {key: value for key, value in SASL.items() if key != name}
+        assert refusal(**environ) == (
+            f"{name} is not set: allowed is a value, because REELS_SECURITY_PROTOCOL is SASL_SSL"
+        )
+
+    def test_a_file_is_no_data_folder(self, tmp_path) -> None:
+        path = tmp_path / "file"
+        path.touch()
+        assert refusal(APP_DATADIR=str(path)).startswith("APP_DATADIR = ")
+        assert load({"APP_DATADIR": str(tmp_path / "new")}).data_dir == str(tmp_path / "new")
+
+
+class TestReach:
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.x"])
+    def test_a_server_that_others_reach_needs_a_token(self, host) -> None:
+        assert not is_loopback(host)
+        assert "REELS_HTTP_TOKEN" in refusal(WEB_BIND=host)
+        assert load({"WEB_BIND": host, "REELS_HTTP_TOKEN": TOKEN}).web_bind == host
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+    def test_a_server_on_this_machine_needs_none(self, host) -> None:
+        assert is_loopback(host)
+        assert load({"WEB_BIND": host}).http_token is None
+
+
+class TestSecrets:
+    def test_no_text_about_the_settings_holds_a_secret(self) -> None:
+        settings = load({**SASL, "REELS_HTTP_TOKEN": TOKEN})
+        for text in (repr(settings), str(settings), str(describe(settings))):
+            assert TOKEN not in text
+            assert "hunter2" not in text
+            assert "***" in text
+
+    def test_a_refused_secret_is_not_shown(self) -> None:
+        assert "tiny" not in refusal(REELS_HTTP_TOKEN="tiny")  # noqa: S106
+
+    @pytest.mark.parametrize("login", ["joe:hunter2", "joe:hun/ter2", "joe:h@hunter2"])
+    def test_a_password_in_the_broker_url_is_refused_and_not_shown(self, login) -> None:
+        text = refusal(BROKER_URL=f"kafka://{login}@a:9092")
+        assert "***@a:9092" in text
+        assert "ter2" not in text
+
+
+class TestDescription:
+    def test_what_is_printed_can_be_read_again(self) -> None:
+        environ = {"REELS_USER_WINDOW": "90m", "REELS_BLOCK_CACHE": "3MiB", "WEB_PORT": "1"}
+        settings = load(environ)
+        printed = {name: text for name, text in describe(settings) if text != "-"}
+        assert load(printed) == settings
+        assert {name: printed[name] for name in environ} == environ
+
+    def test_each_variable_is_listed_in_the_order_of_the_table(self) -> None:
+        names = [name for name, _ in describe(load({}))]
+        assert names == [each.name for each in VARIABLES]
+
+    def test_unset_variables_read_as_a_dash(self) -> None:
+        assert ("REELS_HTTP_TOKEN", "-") in describe(load({}))
