@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from agents.engagement import EngagementProcessor
@@ -23,6 +24,8 @@ from tables.store import StoreParts
 from tables.users import user_table, user_windows
 from tables.videos import video_table, video_windows
 from tables.viral import ViralTable
+from views.server import Web
+from views.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,8 +73,14 @@ def _processors(
     ]
 
 
+_sources = Sources(user_metrics, _users, video_metrics, _videos, _rule, viral_videos)
+app.make_web = lambda: Web(app, settings, _sources)
 app.viral_table = viral_videos
 app.task_parts = TaskParts(
     settings, client_settings(settings), [user_metrics, video_metrics], _processors
 )
 add_agents(app, settings)
+
+# Importing a command's module is what registers it.
+for _command in ("generate", "kafka", "topics"):
+    import_module(f"commands.{_command}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 import time
@@ -31,6 +32,8 @@ MAX_AHEAD_MS = 60_000
 _CHUNK = 8_192
 _TICK_S = 0.05
 _LONGEST_PAUSE_S = 0.5
+_LONGEST_GATHERING_S = 1.0
+_CATCH_UP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,9 @@ class Pace:
         """Whether the run ends."""
         if self.total is not None and made >= self.total:
             return True
-        return not self.rate and self.duration_s is not None and elapsed_s >= self.duration_s
+        # A limited rate gets a moment to catch up, and is not waited for if it cannot be met.
+        grace_s = _CATCH_UP_S if self.rate else 0.0
+        return self.duration_s is not None and elapsed_s >= self.duration_s + grace_s
 
     def pause_s(self, elapsed_s: float, made: int) -> float:
         """How long to wait, in seconds, when nothing is due."""
@@ -88,6 +93,7 @@ class Run:
         """Make events and send them until the run is over. Raises SendError."""
         started_s = time.monotonic()
         made = 0
+        submitted_s = 0.0
         try:
             while not self._stop.is_set() and not self._pace.is_over(self.elapsed_s, made):
                 count = self._pace.due(self.elapsed_s, made)
@@ -97,12 +103,12 @@ class Run:
                     await self._sender.send(chunk)
                     made += len(chunk)
                     self.made += np.bincount(chunk.kinds, minlength=len(Kind))
-                if self._pace.rate and count < _CHUNK:
+                is_in_time = self._pace.rate > 0 and count < _CHUNK
+                if is_in_time or self.elapsed_s - submitted_s >= _LONGEST_GATHERING_S:
                     await self._sender.submit()
-                    await self._wait(self._pace.pause_s(self.elapsed_s, made))
-                else:
-                    # Let what was handed over leave.
-                    await asyncio.sleep(0)
+                    submitted_s = self.elapsed_s
+                # Without a pause, at least what was handed over may leave.
+                await self._wait(self._pace.pause_s(self.elapsed_s, made) if is_in_time else 0.0)
                 self.elapsed_s = time.monotonic() - started_s
                 progress.update(self._sender)
             await self._sender.flush()
@@ -111,6 +117,9 @@ class Run:
             progress.update(self._sender, last=True)
 
     async def _wait(self, seconds: float) -> None:
+        if not seconds:
+            await asyncio.sleep(0)
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
@@ -227,9 +236,11 @@ class Generate(AppCommand):
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run without Faust's worker around it: there is no app to start."""
+        # What it has to say arrives as exceptions, and is one line then.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
             asyncio.run(self._generate())
-        except SendError as error:
+        except (SendError, settings.SettingsError) as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
         sys.exit(0)
@@ -240,7 +251,7 @@ class Generate(AppCommand):
             _on_first_signal(run.stop)
             if self._workload.viral_videos:
                 listed = ", ".join(map(str, self._workload.viral_videos))
-                click.echo(f"videos that turn viral: {listed}", err=True)
+                self.say(f"videos that turn viral: {listed}", file=self.stderr)
             display = ProgressDisplay(self._pace.total, self._pace.duration_s, quiet=self.quiet)
             try:
                 with display as progress:

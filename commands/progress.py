@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _MEGABYTE = 1_000_000
@@ -51,16 +52,22 @@ class ProgressDisplay:
     """
 
     def __init__(
-        self, total_events: int | None, duration_s: float | None, *, quiet: bool = False
+        self,
+        total_events: int | None,
+        duration_s: float | None,
+        *,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Describe the run. ``quiet``: show nothing."""
+        """Describe the run. ``quiet``: show nothing. ``clock`` counts seconds."""
+        self._clock = clock
         self._total_events = total_events
         self._duration_s = duration_s
         self._quiet = quiet
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._gauge = Gauge()
-        self._started_s = self._shown_s = time.monotonic()
+        self._started_s = self._shown_s = clock()
 
     def __enter__(self) -> Self:
         """Begin to show."""
@@ -83,7 +90,7 @@ class ProgressDisplay:
 
     def update(self, sent: Sent, *, last: bool = False) -> None:
         """Show what is ``sent``, when it is time again or this is the ``last`` call."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         period_s = _LINE_PERIOD_S if self._bar is None else _BAR_PERIOD_S
         is_time = now_s - self._shown_s >= period_s or (last and self._bar is not None)
         if self._quiet or not is_time:

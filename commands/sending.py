@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import logging
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -62,33 +61,18 @@ class EventSender:
 
     async def __aenter__(self) -> Self:
         """Connect; make the topic when there is none. Raises SendError."""
-        # Its errors arrive here as exceptions, and are one line then.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-        options = client_settings(self._settings)
         where = ", ".join(self._settings.bootstrap_servers)
-        specs = [
-            # Another number of partitions than set is the workers' business.
-            dataclasses.replace(spec, fixed=False)
-            for spec in topic_specs(self._settings, ())
-            if spec.name == self._topic
-        ]
         try:
-            await ensure_topics(options, specs, self._settings.replication_factor)
-            self._producer = AIOKafkaProducer(
-                **options,
-                # Without it, a request that timed out and is sent again may be stored twice. It
-                # asks for acks=all, which costs nothing more on one broker.
-                enable_idempotence=True,
-                max_batch_size=min(BATCH_BYTES, GATHERED_BYTES // self._settings.partitions),
-            )
-            await self._producer.start()
-            self._partitions = len(await self._producer.partitions_for(self._topic))
+            await self._connect()
         except StartError as error:
             raise SendError(str(error)) from error
         except KafkaConnectionError as error:
             raise SendError(f"no Kafka answers at {where}; BROKER_URL says where it is") from error
         except (KafkaError, OSError) as error:
             raise SendError(f"Kafka at {where} cannot be used ({_text_of(error)})") from error
+        finally:
+            if not self._partitions:
+                await self._disconnect()
         return self
 
     async def __aexit__(
@@ -98,12 +82,7 @@ class EventSender:
         _traceback: TracebackType | None,
     ) -> None:
         """Disconnect. What was not flushed is lost."""
-        if self._producer is None:
-            return
-        # It would wait for a broker that may never come back.
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await self._producer.stop()
+        await self._disconnect()
 
     async def send(self, chunk: Chunk) -> None:
         """Gather the records of ``chunk``, and send the batches that are full. Raises SendError."""
@@ -135,6 +114,32 @@ class EventSender:
         except TimeoutError:
             raise SendError("Kafka does not acknowledge the last events") from None
         self._raise_failure()
+
+    async def _connect(self) -> None:
+        options = client_settings(self._settings)
+        specs = [
+            # Another number of partitions than set is the workers' business.
+            dataclasses.replace(spec, fixed=False)
+            for spec in topic_specs(self._settings, ())
+            if spec.name == self._topic
+        ]
+        await ensure_topics(options, specs, self._settings.replication_factor)
+        self._producer = AIOKafkaProducer(
+            **options,
+            # Without it, a request that timed out and is sent again may be stored twice. It asks
+            # for acks=all, which costs nothing more on one broker.
+            enable_idempotence=True,
+            max_batch_size=min(BATCH_BYTES, GATHERED_BYTES // self._settings.partitions),
+        )
+        await self._producer.start()
+        self._partitions = len(await self._producer.partitions_for(self._topic))
+
+    async def _disconnect(self) -> None:
+        if self._producer is not None:
+            # It would wait for a broker that may never come back.
+            with contextlib.suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    await self._producer.stop()
 
     def _batch(self, partition: int) -> BatchBuilder:
         """Return the batch that gathers records of ``partition``."""

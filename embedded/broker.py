@@ -39,7 +39,7 @@ class EmbeddedKafka:
     are not meant for several threads at once, ``kill`` excepted.
     """
 
-    def __init__(  # noqa: PLR0913 - all optional, most by name only
+    def __init__(
         self,
         port: int = 0,
         data_dir: Path | str | None = None,
@@ -109,11 +109,12 @@ class EmbeddedKafka:
                 try:
                     self._launch(kafka)
                     break
-                except PortTakenError:
-                    if not (self._any_port and attempts_left):
+                except PortTakenError as error:
+                    if not attempts_left or (error.port == self.port and not self._any_port):
                         raise
                     self.kill()
-                    self.port = 0
+                    if self._any_port:
+                        self.port = 0
         except BaseException:
             self.kill()
             self.stop()

@@ -21,6 +21,7 @@ class PortTakenError(EmbeddedKafkaError):
 
     def __init__(self, port: int) -> None:
         """Say which port it is."""
+        self.port = port
         super().__init__(
             f"port {port} on 127.0.0.1 is taken by another program: "
             "stop that one or choose another with --port"

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 # One format string for an event: 1.6 microseconds, against 3 for building a dict and dumping it.
 _EVENT = (
     b'{"event_id":"evt_%(salt)b%%d","event_type":"%%b","user_id":%%d,"video_id":%%d,'
-    b'"creator_id":%%d,"timestamp":"%%b.%%03dZ","session_id":"sess_%(salt)b%%d",'
-    b'"metadata":{%(watched)b"video_position":0.%%03d,"device_type":"%%b"}}'
+    b'"creator_id":%%d,"timestamp":"%%b.%%bZ","session_id":"sess_%(salt)b%%d",'
+    b'"metadata":{%(watched)b"video_position":0.%%b,"device_type":"%%b"}}'
 )
 _TYPES = np.array([kind.label.encode() for kind in EVENT_TYPES], object)
+# Inserting a text costs half as much as formatting a number.
+_THOUSANDTHS = np.array([b"%03d" % number for number in range(1000)], object)
 _DEVICES = np.array([device.encode() for device in DEVICES], object)
 
 
@@ -49,10 +51,10 @@ class Renderer:
             records["video"],
             self._population.creators_of(records["video"]),
             _texts_of(seconds),
-            milliseconds,
+            _THOUSANDTHS[milliseconds],
             records["session"],
             records["watched_ms"],
-            records["position"],
+            _THOUSANDTHS[records["position"]],
             _DEVICES[records["device"]],
         ]
         watched = kinds == Kind.VIDEO_VIEW

@@ -86,7 +86,7 @@ class _Recent:
 class Workload:
     """The stream. Equal arguments give equal records, byte by byte, in chunks of any size."""
 
-    def __init__(  # noqa: PLR0913 - a workload has so many properties
+    def __init__(
         self,
         seed: int = 1,
         users: int = 100_000,

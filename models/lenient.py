@@ -68,6 +68,7 @@ class _NullableEvent(Struct, gc=False):
 _decode_nullable: Final = Decoder(_NullableEvent).decode
 _decode_any: Final = Decoder(Raw).decode
 _decode_raw: Final = Decoder(_RawEvent).decode
+_decode_text: Final = Decoder(str).decode
 _decode_raw_metadata: Final = Decoder(_RawMetadata).decode
 
 _ID: Final = "an integer from 0 to 9223372036854775807"
@@ -128,8 +129,28 @@ def examine(value: bytes | None) -> tuple[Event | Rejected, tuple[str, ...]]:
         return required, ()
     wrong: list[str] = []
     optional = _valid(raw, _OPTIONAL, "", wrong)
-    metadata = _metadata(bytes(raw.metadata), wrong)
+    metadata = Metadata(**(_metadata_fields(bytes(raw.metadata), wrong) or {}))
     return Event(**required, **optional, metadata=metadata), tuple(wrong)
+
+
+def known_fields(value: bytes) -> dict[str, Any] | None:
+    """The valid fields of the event in a value as they came, None when there is no event.
+
+    Left out: unknown fields, and optional values that are wrong or null. The time stays text.
+    """
+    raw = _cut(value)
+    if isinstance(raw, Rejected):
+        return None
+    required = _required(raw)
+    if isinstance(required, Rejected):
+        return None
+    wrong: list[str] = []
+    required["timestamp"] = _decode_text(raw.timestamp)
+    fields = required | _valid(raw, _OPTIONAL, "", wrong)
+    metadata = _metadata_fields(bytes(raw.metadata), wrong)
+    if metadata is not None:
+        fields["metadata"] = metadata
+    return fields
 
 
 def is_nested_too_deep(text: str) -> bool:
@@ -193,12 +214,12 @@ def _valid(
     return fields
 
 
-def _metadata(text: bytes, wrong: list[str]) -> Metadata:
+def _metadata_fields(text: bytes, wrong: list[str]) -> dict[str, Any] | None:
     if text in (_ABSENT, _NULL):
-        return Metadata()
+        return None
     try:
         raw = _decode_raw_metadata(text)
     except ValidationError:
         wrong.append("metadata")
-        return Metadata()
-    return Metadata(**_valid(raw, _METADATA, "metadata.", wrong))
+        return None
+    return _valid(raw, _METADATA, "metadata.", wrong)

@@ -10,11 +10,11 @@ Functions take bytes and give bytes: a worker holds no object per user. Times ar
 """
 
 import struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from models.errors import CodecError
 from models.panes import PaneRows
-from models.windows import Slices
+from models.windows import Slices, to_iso
 
 VERSION: Final = 1
 MAX_SEEN: Final = 4096
@@ -26,7 +26,8 @@ _ROWS: Final = PaneRows("IIQ")
 _CLOCK: Final = 2**32 - 1
 _SEEN_AT: Final = _HEADER.size
 _SEEN_SIZE: Final = _SEEN.size
-_TIME_AT: Final = 8
+_HASH_SIZE: Final = 8
+_TIME_AT: Final = _HASH_SIZE
 _ROW_SIZE: Final = _ROWS.size
 
 _HEADERS: Final = tuple(_HEADER.pack(VERSION, count) for count in range(MAX_SEEN + 1))
@@ -35,7 +36,7 @@ _pack_seen: Final = _SEEN.pack
 _pack_row: Final = _ROWS.pack
 _unpack_row: Final = _ROWS.unpack_from
 # A value that is not empty has a row or a seen id: 16 bytes at least.
-_unpack_head: Final = struct.Struct("<BxH8xI").unpack_from
+_unpack_head: Final = struct.Struct("<2xH8xI").unpack_from
 _unpack_u32: Final = struct.Struct("<I").unpack_from
 
 EMPTY: Final = _HEADERS[0]
@@ -61,6 +62,24 @@ class UserMetrics(NamedTuple):
     def engagement_rate(self) -> float:
         """Likes per view, 0.0 without views."""
         return self.likes / self.views if self.views else 0.0
+
+
+def describe(user_id: int, as_of_ms: int, metrics: UserMetrics) -> dict[str, Any]:
+    """A user's metrics as they are shown to people and programs."""
+    return {
+        "user_id": user_id,
+        "as_of": to_iso(as_of_ms),
+        "window": {
+            "start": to_iso(metrics.window_start_ms),
+            "end": to_iso(metrics.window_end_ms),
+            "size_s": metrics.size_ms // 1000,
+            "step_s": metrics.step_ms // 1000,
+        },
+        "total_videos_watched": metrics.views,
+        "total_engagement_minutes": metrics.total_engagement_minutes,
+        "likes": metrics.likes,
+        "engagement_rate": metrics.engagement_rate,
+    }
 
 
 class UserPane(NamedTuple):
@@ -97,7 +116,7 @@ class UserWindows:
             and t_ms // self._step < stream_time_ms // self._step - self._other_panes
         )
 
-    def apply(
+    def apply(  # noqa: C901, PLR0912 - once an event: calls would cost more than the work
         self,
         value: bytes | None,
         event_type: str,
@@ -118,28 +137,27 @@ class UserWindows:
             views, likes = 1, 0
         else:
             views, likes, watch_ms = 0, 1 if event_type == "like" else 0, 0
-        if value is None or len(value) == _SEEN_AT:
+        if not value or value == EMPTY:
             return _HEADERS[1] + _pack_seen(id_hash, now) + _pack_row(pane, views, likes, watch_ms)
 
-        version, count, oldest = _unpack_head(value)
-        if version != VERSION:
-            raise CodecError(f"a user's value has the unknown version {version}")
+        if value[0] != VERSION:
+            raise CodecError(f"a user's value has the unknown version {value[0]}")
+        count, oldest = _unpack_head(value)
         rows_at = _SEEN_AT + _SEEN_SIZE * count
         last_pane, last_views, last_likes, last_watch = _unpack_row(value, len(value) - _ROW_SIZE)
         first_pane = stream_time_ms // step - self._other_panes
         seen_at = _SEEN_AT
         if count:
             wanted = _pack_hash(id_hash)
-            at = value.find(wanted, _SEEN_AT, rows_at)
+            at = value.rfind(wanted, _SEEN_AT, rows_at)
             if at >= 0 and self._is_seen(value, wanted, at, stream_time_ms):
                 return None
-            if (
-                (now - oldest) & _CLOCK > self._horizon
-                or count == MAX_SEEN
-                or last_pane < first_pane
-            ):
+            if (now - oldest) & _CLOCK > self._horizon or last_pane < first_pane:
                 seen_at = self._seen_from(value, stream_time_ms)
                 count = (rows_at - seen_at) // _SEEN_SIZE
+            if count == MAX_SEEN:
+                seen_at += _SEEN_SIZE
+                count -= 1
 
         kept_at = rows_at
         if _unpack_u32(value, rows_at)[0] < first_pane:
@@ -162,13 +180,12 @@ class UserWindows:
         )
 
     def _is_seen(self, value: bytes, wanted: bytes, at: int, stream_time_ms: int) -> bool:
-        """Whether a hash's bytes, found first at `at`, are those of an id within the horizon."""
+        """Whether a hash's bytes, found last at `at`, are those of an id within the horizon."""
         kept_at = self._seen_from(value, stream_time_ms)
-        rows_at = _rows_at(value)
-        while at >= 0:
-            if at >= kept_at and (at - _SEEN_AT) % _SEEN_SIZE == 0:
+        while at >= kept_at:
+            if (at - _SEEN_AT) % _SEEN_SIZE == 0:
                 return True
-            at = value.find(wanted, at + 1, rows_at)
+            at = value.rfind(wanted, kept_at, at + _HASH_SIZE - 1)
         return False
 
     def _seen_from(self, value: bytes, stream_time_ms: int) -> int:

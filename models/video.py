@@ -18,6 +18,9 @@ from models.windows import Slices
 
 VERSION: Final = 1
 
+COUNTER_OF: Final = {"video_view": 0, "like": 1, "comment": 2, "share": 3}
+"""Which counter of a video an event adds to; the other types add to none."""
+
 _HEADER: Final = struct.Struct("<BxxxQ")
 _HEADER_SIZE: Final = _HEADER.size
 _ROWS: Final = PaneRows("IIII")

@@ -80,6 +80,11 @@ class Slices:
         """How many panes a whole window has."""
         return self.size // self.step
 
+    @property
+    def end_ms(self) -> int:
+        """The first time whose pane's number does not fit in the 32 bits that it is stored in."""
+        return self.step * 2**32
+
     def pane_of(self, t_ms: int) -> int:
         """The pane that the time lies in."""
         return t_ms // self.step

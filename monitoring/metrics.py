@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
 from typing import TYPE_CHECKING
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 registry = CollectorRegistry()
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"
+
 
 OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
 
@@ -77,7 +87,29 @@ viral_videos = Gauge(
     "Videos on the viral list.",
     registry=registry,
 )
+http_requests = Counter(
+    "reels_http_requests",
+    "Requests answered, by the route's template and the status.",
+    ["route", "code"],
+    registry=registry,
+)
+http_request_seconds = Histogram(
+    "reels_http_request_seconds",
+    "From a request's arrival to its answer, by the route's template.",
+    ["route"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0),
+    registry=registry,
+)
 
+build_info = Gauge(
+    "reels_build_info",
+    "Always 1; what runs is in the labels.",
+    ["version", "python", "faust"],
+    registry=registry,
+)
+ProcessCollector(registry=registry)
+
+build_info.labels(_version_of("reels"), python_version(), _version_of("faust-streaming")).set(1)
 for _outcome in OUTCOMES:
     events.labels(_outcome)
 for _outcome in ("committed", "aborted", "fenced"):

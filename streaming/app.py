@@ -14,10 +14,11 @@ from .topics import ensure_topics, topic_specs
 from .transport import BatchTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from io import TextIOWrapper
 
     from faust.types import TP
+    from faust.types.web import Web
 
     from tables.viral import ViralTable
 
@@ -34,6 +35,7 @@ class App(faust.App):
 
     task_parts: TaskParts
     viral_table: ViralTable
+    make_web: Callable[[], Web]
     _lock: TextIOWrapper | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -52,6 +54,9 @@ class App(faust.App):
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
 
+    def _new_web(self) -> Web:
+        return self.make_web()
+
     @property
     def tasks(self) -> TaskManager:
         """The tasks of this worker."""
@@ -62,6 +67,9 @@ class App(faust.App):
         """Take the data directory, reach the brokers, and see to the topics."""
         await super().on_first_start()
         self._lock_data_directory()
+        if self.conf.web_enabled:
+            # Before the brokers answer: whoever asks how the worker is gets told.
+            await self.web.maybe_start()
         await self._prepare_topics()
 
     def _lock_data_directory(self) -> None:

@@ -67,6 +67,7 @@ class Cluster:
         """End all workers by force."""
         for worker in self.workers:
             worker.kill()
+        self._admin = None
 
     # -- topics
 
@@ -156,14 +157,14 @@ class Cluster:
             asked = [TopicPartition(topic, number) for number in partitions]
             return {tp.partition: max(0, tp.offset) for tp in consumer.committed(asked, TIMEOUT)}
 
-    def unread(self, topic: str) -> int:
-        """Count the committed records that the group has not committed to have read."""
+    def is_unread(self, topic: str) -> bool:
+        """Whether there is a committed record that the group has not committed to have read."""
         with self._consumer(topic) as (consumer, partitions):
             asked = [TopicPartition(topic, number) for number in partitions]
             committed = consumer.committed(asked, TIMEOUT)
             begins = [TopicPartition(t.topic, t.partition, max(0, t.offset)) for t in committed]
             consumer.assign(begins)
-            return sum(1 for _ in _until_ends(consumer, len(partitions)))
+            return any(True for _ in _until_ends(consumer, len(partitions)))
 
     def wait_until_applied(self, timeout: float = TIMEOUT) -> None:
         """Wait until the group has read all there is, deltas last.
@@ -172,7 +173,7 @@ class Cluster:
         committed together with the events they stem from, so they are complete when those are.
         """
         for topic in (self.events, self.deltas):
-            wait_until(lambda topic=topic: not self.unread(topic), f"{topic} is read", timeout)
+            wait_until(lambda topic=topic: not self.is_unread(topic), f"{topic} is read", timeout)
 
 
 def _until_ends(consumer: Consumer, partitions: int) -> Iterator[Record]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LOG_LINES = 60
 
-_clusters = pytest.StashKey[list[Cluster]]()
+_open_clusters: list[Cluster] = []
 
 
 @pytest.fixture(scope="session")
@@ -27,44 +27,53 @@ def broker() -> Iterator[EmbeddedKafka]:
         yield kafka
 
 
-@pytest.fixture
-def make_cluster(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Callable[..., Cluster]]:
-    """Return a factory of programs with names, topics and folders of their own."""
+@contextmanager
+def _cluster_factory(bootstrap: str, folder: Path) -> Iterator[Callable[..., Cluster]]:
     clusters: list[Cluster] = []
-    request.node.stash[_clusters] = clusters
-    numbers = count()
 
-    def make(bootstrap: str | None = None, **settings: str | int) -> Cluster:
-        if bootstrap is None:
-            bootstrap = request.getfixturevalue("broker").bootstrap
-        app_id = f"t{next(numbers)}-{uuid4().hex[:8]}"
-        folder = tmp_path / app_id
-        folder.mkdir()
-        cluster = Cluster(bootstrap, folder, app_id, **settings)
+    def make(*, bootstrap: str = bootstrap, **settings: str | int) -> Cluster:
+        app_id = f"t{len(clusters)}-{uuid4().hex[:8]}"
+        (folder / app_id).mkdir()
+        cluster = Cluster(bootstrap, folder / app_id, app_id, **settings)
         clusters.append(cluster)
+        _open_clusters.append(cluster)
         return cluster
 
-    yield make
-    for cluster in clusters:
-        cluster.close()
+    try:
+        yield make
+    finally:
+        for cluster in clusters:
+            cluster.close()
+            _open_clusters.remove(cluster)
+
+
+@pytest.fixture
+def make_cluster(broker: EmbeddedKafka, tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Return a factory of programs with names, topics and folders of their own."""
+    with _cluster_factory(broker.bootstrap, tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_shared_cluster(
+    broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Cluster]]:
+    """Return the same for programs that all tests of a module look at."""
+    with _cluster_factory(broker.bootstrap, tmp_path_factory.mktemp("shared")) as make:
+        yield make
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the workers said last when a test has failed."""
     report = yield
-    if report.when == "call" and report.failed:
-        for cluster in item.stash.get(_clusters, []):
-            for worker in cluster.workers:
-                lines = worker.output().splitlines()[-LOG_LINES:]
-                report.sections.append((f"worker {worker.name}: {worker.log}", "\n".join(lines)))
+    if report.failed and report.when != "teardown":
+        for worker in (worker for cluster in _open_clusters for worker in cluster.workers):
+            lines = worker.output().splitlines()[-LOG_LINES:]
+            report.sections.append((f"worker {worker.name}: {worker.log}", "\n".join(lines)))
     return report
 
 
-def pytest_collection_modifyitems(items: list[Any]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what needs no broker first: it fails in milliseconds."""
-    items.sort(key=lambda item: "make_cluster" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: "broker" in getattr(item, "fixturenames", ()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from typing import Any, NamedTuple, NoReturn
 
 MAX_BYTES = 1024 * 1024
@@ -103,21 +104,29 @@ def _time_of(text: Any) -> int | None:
     if match is None:
         return None
     *numbers, fraction, _, sign, hours, minutes = match.groups()
-    year, month, day, hour, minute, second = map(int, numbers)
     offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-    is_leap = second == 60  # noqa: PLR2004
     try:
         zone = timezone(-offset if sign == "-" else offset)
-        moment = datetime(year, month, day, hour, minute, second - is_leap, tzinfo=zone)
+        seconds = _seconds_since_1970(*map(int, numbers), zone)
     except ValueError:
-        return None
-    seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) + is_leap
-    if is_leap and seconds % (24 * 3600) != 0:
         return None
     return seconds * 1000 + int((fraction or "0").ljust(3, "0")[:3])
 
 
+@cache
+def _seconds_since_1970(
+    year: int, month: int, day: int, hour: int, minute: int, second: int, zone: timezone
+) -> int:
+    is_leap = second == 60
+    moment = datetime(year, month, day, hour, minute, second - is_leap, tzinfo=zone)
+    seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1) + is_leap
+    if is_leap and seconds % (24 * 3600) != 0:
+        raise ValueError("a leap second ends a day")
+    return seconds
 
+
+
+@cache
 def partition_of(user_id: int, partitions: int) -> int:
     """Return what Kafka's default partitioner gives to the decimal text of an id."""
     return (murmur2(b"%d" % user_id) & 0x7FFFFFFF) % partitions
@@ -136,9 +145,9 @@ def murmur2(data: bytes) -> int:
         h = (h * m) & mask
         h ^= k
     left = data[whole:]
-    if len(left) >= 3:  # noqa: PLR2004
+    if len(left) >= 3:
         h ^= left[2] << 16
-    if len(left) >= 2:  # noqa: PLR2004
+    if len(left) >= 2:
         h ^= left[1] << 8
     if len(left) >= 1:
         h ^= left[0]

@@ -118,7 +118,7 @@ class TestReading:
         certificates = tmp_path / "ca.pem"
         certificates.touch()
         settings = load({**SASL, "REELS_SSL_CAFILE": str(certificates)})
-        assert settings.sasl_password == "hunter2 and more"  # noqa: S105
+        assert settings.sasl_password == "hunter2 and more"
         assert settings.ssl_cafile == str(certificates)
 
 
@@ -233,7 +233,7 @@ class TestSecrets:
             assert "***" in text
 
     def test_a_refused_secret_is_not_shown(self) -> None:
-        assert "tiny" not in refusal(REELS_HTTP_TOKEN="tiny")  # noqa: S106
+        assert "tiny" not in refusal(REELS_HTTP_TOKEN="tiny")
 
     @pytest.mark.parametrize("login", ["joe:hunter2", "joe:hun/ter2", "joe:h@hunter2"])
     def test_a_password_in_the_broker_url_is_refused_and_not_shown(self, login) -> None:

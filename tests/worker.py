@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
@@ -26,6 +26,7 @@ TIMEOUT = 60.0
 POLL = 0.1
 
 Json = Any
+Value = TypeVar("Value")
 
 
 class Worker:
@@ -166,3 +167,11 @@ def wait_until(is_so: Callable[[], object], what: str, timeout: float = TIMEOUT)
     while not is_so():
         assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
         time.sleep(POLL)
+
+
+def wait_until_equal(read: Callable[[], Value], expected: Value, timeout: float = 20.0) -> None:
+    """Read again and again until it is what is expected; if it never is, say how it differs."""
+    deadline = time.monotonic() + timeout
+    while (found := read()) != expected and time.monotonic() < deadline:
+        time.sleep(POLL)
+    assert found == expected

@@ -1,4 +1,4 @@
-"""A broker for tests that only use one, and Kafka clients to look at it with."""
+"""Kafka clients to look at a broker with, and processes to run one in."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from embedded import EmbeddedKafka
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from embedded import EmbeddedKafka
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 30.0
@@ -84,10 +84,9 @@ class Topic:
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[EmbeddedKafka]:
-    """Run a broker that no test may stop."""
-    with EmbeddedKafka() as broker:
-        yield broker
+def kafka(broker: EmbeddedKafka) -> EmbeddedKafka:
+    """Return the broker that all tests share and none may stop."""
+    return broker
 
 
 @pytest.fixture

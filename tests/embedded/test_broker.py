@@ -192,6 +192,17 @@ class TestNotStarting:
         with EmbeddedKafka() as kafka:
             assert kafka.port != taken_port
 
+    def test_a_lost_port_of_the_controller_is_replaced_too(
+        self, taken_port: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (port,) = free_ports(1)
+        picks = [taken_port]
+        monkeypatch.setattr(
+            broker, "free_ports", lambda count: [picks.pop()] if picks else free_ports(count)
+        )
+        with EmbeddedKafka(port) as kafka:
+            assert kafka.port == port
+
     def test_another_kafka_on_the_port_is_not_taken_for_this_one(
         self, kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
     ) -> None:

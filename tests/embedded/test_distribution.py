@@ -50,7 +50,7 @@ class MirrorHandler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(path)
         body = self.server.files.get(path)
         if path.endswith(".sha1"):
-            body = hashlib.sha1(self.server.files[path[:-5]]).hexdigest().encode()  # noqa: S324
+            body = hashlib.sha1(self.server.files[path[:-5]]).hexdigest().encode()
         if body is None:
             self.send_error(404)
             return

@@ -36,7 +36,7 @@ def kinds_of(chunk: Chunk) -> list[Kind]:
 @pytest.fixture(scope="module")
 def rough() -> Chunk:
     """Many records of all kinds."""
-    return workload(**ROUGH, viral=3).chunk(120_000)
+    return workload(**ROUGH, viral=3).chunk(100_000)
 
 
 class TestReproducibility:

@@ -1,0 +1,210 @@
+"""``make demo``: Kafka, two workers and the load generator, and a live line of what they do.
+
+Kafka is the embedded one, unless ``BROKER_URL`` names another. All parts are child processes with
+log files of their own; Ctrl-C, SIGTERM or ``DEMO_SECONDS`` ends them in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import orjson
+from prometheus_client.parser import text_string_to_metric_families
+
+from embedded import EmbeddedKafka, EmbeddedKafkaError
+from embedded.probe import free_ports, is_free
+from settings import SettingsError, load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WORKERS = 2
+KAFKA_PORT = 9092
+START_TIMEOUT = 90.0
+
+#: Events a second: enough to see figures move, little enough to leave the machine usable.
+RATE = 2000
+GENERATE = ("--rate", str(RATE), "--users", "50000", "--videos", "5000", "--viral", "5")
+ODDITIES = ("--invalid", "0.002", "--duplicates", "0.01", "--late", "0.001")
+
+
+class Child:
+    """A part of the demo: a process with a log file."""
+
+    def __init__(self, name: str, args: list[str], env: Mapping[str, str], logs: Path) -> None:
+        """Start it; it does not get the terminal's Ctrl-C, the demo ends it in its turn."""
+        self.name = name
+        self.log = logs / f"{name}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own command line
+                args, env=dict(env), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def check(self) -> None:
+        """Exit with the end of its log if it has ended."""
+        if self.process.poll() is not None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+            sys.exit(f"error: {self.name} ended with code {self.process.returncode}:\n{tail}")
+
+    def stop(self, seconds: float = 15.0) -> None:
+        """End it, by force if it does not follow."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def fetch(url: str, token: str | None) -> bytes | None:
+    """Return what a worker answers, None when it does not (or not yet)."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        with urlopen(Request(url, headers=headers), timeout=2) as response:  # noqa: S310 - http
+            body: bytes = response.read()
+            return body
+    except (URLError, OSError):
+        return None
+
+
+class Figures:
+    """Sums over all workers' metrics, and the rate between two looks."""
+
+    def __init__(self, urls: list[str], token: str | None) -> None:
+        """Look at the workers at ``urls``."""
+        self._urls = urls
+        self._token = token
+        self._last: tuple[float, float] | None = None
+
+    def line(self) -> str:
+        """Return the live line."""
+        sums: dict[str, float] = {}
+        buckets: dict[float, float] = {}
+        for url in self._urls:
+            body = fetch(f"{url}/metrics", self._token)
+            for family in text_string_to_metric_families((body or b"").decode()):
+                for sample in family.samples:
+                    name = sample.name + "".join(
+                        f" {sample.labels[key]}" for key in ("outcome",) if key in sample.labels
+                    )
+                    sums[name] = sums.get(name, 0.0) + sample.value
+                    if sample.name == "reels_ingest_latency_seconds_bucket":
+                        bound = float(sample.labels["le"])
+                        buckets[bound] = buckets.get(bound, 0.0) + sample.value
+        read, now = sums.get("reels_events_read_total", 0.0), time.monotonic()
+        rate = 0.0
+        if self._last:
+            rate = max(0.0, read - self._last[1]) / (now - self._last[0])
+        self._last = (now, read)
+        outcomes = ", ".join(
+            f"{sums.get(f'reels_events_total {name}', 0):,.0f} {name}"
+            for name in ("applied", "duplicate", "late", "rejected")
+        )
+        return (
+            f"{rate:7,.0f} events/s | {outcomes} | p99 {self._p99(buckets)} | "
+            f"lag {sums.get('reels_consumer_lag_records', 0):,.0f} | {self._viral()}"
+        )
+
+    def _p99(self, buckets: dict[float, float]) -> str:
+        total = max(buckets.values(), default=0.0)
+        for bound in sorted(buckets):
+            if total and buckets[bound] >= 0.99 * total:
+                return f"<= {bound * 1000:g} ms"
+        return "-"
+
+    def _viral(self) -> str:
+        body = fetch(f"{self._urls[0]}/videos/viral?limit=100", self._token)
+        videos: list[dict[str, Any]] = orjson.loads(body)["videos"] if body else []
+        if not videos:
+            return "nothing viral yet"
+        top = ", ".join(f"{v['video_id']} ({v['viral_coefficient']:.2f})" for v in videos[:2])
+        return f"{len(videos)} viral: {top}"
+
+
+def wait_ready(workers: list[Child], urls: list[str], token: str | None) -> None:
+    """Wait until every worker can answer for its partitions."""
+    deadline = time.monotonic() + START_TIMEOUT
+    for worker, url in zip(workers, urls, strict=True):
+        while fetch(f"{url}/readyz", token) is None:
+            worker.check()
+            if time.monotonic() > deadline:
+                sys.exit(f"error: {worker.name} is not ready after {START_TIMEOUT:.0f} s")
+            time.sleep(0.2)
+
+
+def show(figures: Figures, children: list[Child], seconds: float) -> None:
+    """Print the live line until ``seconds`` are over."""
+    end = time.monotonic() + seconds
+    terminal = sys.stdout.isatty()
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(1.0 if terminal else 5.0, left))
+        for child in children:
+            child.check()
+        line = figures.line()
+        print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", flush=True)
+
+
+def run(seconds: float) -> None:
+    """Run the demo for ``seconds``."""
+    folder = Path(os.environ.get("DEMO_DIR") or tempfile.mkdtemp(prefix="reels-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        env = dict(os.environ)
+        if not env.get("BROKER_URL"):
+            port = KAFKA_PORT if is_free(KAFKA_PORT) else 0
+            if port == 0:
+                print(f"port {KAFKA_PORT} is taken: Kafka gets another one")
+            print("starting the embedded Kafka", flush=True)
+            kafka = EmbeddedKafka(port, folder / "kafka", progress=print)
+            env["BROKER_URL"] = stack.enter_context(kafka).url
+        settings = load(env)
+        token = settings.http_token
+        faust = [sys.executable, "-m", "faust", "-A", "app"]
+        ports = free_ports(WORKERS)
+        urls = [f"http://127.0.0.1:{port}" for port in ports]
+        print(f"starting {WORKERS} workers on Kafka at {env['BROKER_URL']}", flush=True)
+        workers = []
+        for number, port in enumerate(ports, 1):
+            args = ["--datadir", str(folder / f"worker-{number}"), "worker", "-l", "info"]
+            worker = Child(f"worker-{number}", [*faust, *args, "--web-port", str(port)], env, folder)
+            stack.callback(worker.stop)
+            workers.append(worker)
+        wait_ready(workers, urls, token)
+        generator = Child("generator", [*faust, "generate", *GENERATE, *ODDITIES], env, folder)
+        stack.callback(generator.stop)
+        print(f"dashboard: {urls[0]}/   (the other worker: {urls[1]}/)")
+        print(f"logs and data: {folder}   stop with Ctrl-C", flush=True)
+        show(Figures(urls, token), [*workers, generator], seconds)
+        print("\nstopping", flush=True)
+
+
+def main() -> None:
+    """Run until Ctrl-C, SIGTERM, or for ``DEMO_SECONDS``."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        run(float(os.environ.get("DEMO_SECONDS") or "inf"))
+    except KeyboardInterrupt:
+        print("\nstopped")
+    except (SettingsError, EmbeddedKafkaError) as exc:
+        sys.exit(f"error: {exc}")
+    except ValueError:
+        sys.exit("error: DEMO_SECONDS has to be a number of seconds")
+
+
+if __name__ == "__main__":
+    main()

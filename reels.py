@@ -1,0 +1,182 @@
+"""The engagement metrics as plain Python: the code that the agents run, without Kafka.
+
+    from reels import UserMetricsTracker, detect_viral_videos, parse_event
+
+    tracker = UserMetricsTracker()
+    event = parse_event(line)
+    if event is not None:
+        tracker.update_user_metrics(event["user_id"], event)
+    tracker.get_user_metrics(987654321)
+
+Durations read ``100ms``, ``5m``, ``2h``, ``24h``; the defaults are those of the program.
+"""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from models.event import Event, decode, id_hash, timestamp_ms
+from models.lenient import known_fields
+from models.user import UserWindows, describe
+from models.video import COUNTER_OF, VideoWindows
+from models.viral import ViralRule
+from models.windows import Slices, parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["UserMetricsTracker", "detect_viral_videos", "parse_event"]
+
+_USER_SLICES: Final = Slices(parse_duration("24h"), parse_duration("15m"))
+
+
+def parse_event(event_json: str | bytes) -> dict[str, Any] | None:
+    """The known fields of an event as they came, None when it is invalid; never raises.
+
+    Optional values that are wrong or null are left out, and so are unknown fields.
+    """
+    value = _json_of(event_json) if isinstance(event_json, str | bytes | bytearray) else None
+    return known_fields(value) if value else None
+
+
+class UserMetricsTracker:
+    """What users did in the last hours, by the times of the events.
+
+    Behaves as one partition: time is the latest timestamp that was accepted, what is late or came
+    before is not counted, and users of whom nothing counts any more are forgotten.
+    """
+
+    def __init__(
+        self, *, window: str = "24h", step: str = "15m", dedup_horizon: str = "1h"
+    ) -> None:
+        """Count over a window that hops by a step."""
+        slices = Slices(parse_duration(window), parse_duration(step))
+        self._partition = _Partition(slices, dedup_horizon, slices.end_ms)
+
+    def update_user_metrics(self, user_id: int, event: Mapping[str, Any]) -> None:
+        """Count an event, as parse_event returns it or as a JSON object; invalid ones are ignored.
+
+        Raises:
+            ValueError: the event is another user's.
+        """
+        found = _event_of(event)
+        if found is None:
+            return
+        if found.user_id != user_id:
+            raise ValueError(f"this event is of user {found.user_id}, not of user {user_id}")
+        self._partition.apply(found, timestamp_ms(found.timestamp))
+
+    def get_user_metrics(self, user_id: int) -> dict[str, Any]:
+        """The fields of GET /users/{user_id}; zeros for a user that nothing is known of."""
+        partition = self._partition
+        as_of = partition.stream_time
+        if as_of is None:
+            as_of = int(time() * 1000)
+        metrics = partition.windows.metrics(partition.values.get(user_id), as_of)
+        return describe(user_id, as_of, metrics)
+
+
+def detect_viral_videos(
+    events: Iterable[Mapping[str, Any]],
+    *,
+    coefficient: float = 1.5,
+    min_views: int = 1000,
+    window: str = "2h",
+    step: str = "5m",
+    dedup_horizon: str = "1h",
+) -> list[int]:
+    """The ids of the videos that are viral at the latest timestamp, highest coefficient first.
+
+    Takes what parse_event returns, and JSON objects; what is invalid, late, or came before is not
+    counted. Of videos with equal coefficients the smaller id comes first.
+    """
+    rule = ViralRule(coefficient, min_views)
+    slices = Slices(parse_duration(window), parse_duration(step))
+    users = max(_USER_SLICES, slices, key=lambda candidate: candidate.size)
+    partition = _Partition(users, dedup_horizon, min(users.end_ms, slices.end_ms))
+    added: dict[tuple[int, int], list[int]] = {}
+    for event in events:
+        found = _event_of(event)
+        if found is None:
+            continue
+        t_ms = timestamp_ms(found.timestamp)
+        if partition.apply(found, t_ms) and found.event_type in COUNTER_OF:
+            counts = added.setdefault((found.video_id, slices.pane_of(t_ms)), [0, 0, 0, 0])
+            counts[COUNTER_OF[found.event_type]] += 1
+    return _viral(added, VideoWindows(slices), rule, partition.stream_time or 0)
+
+
+def _viral(
+    added: dict[tuple[int, int], list[int]], windows: VideoWindows, rule: ViralRule, as_of: int
+) -> list[int]:
+    values: dict[int, bytes] = {}
+    for (video_id, pane), (views, likes, comments, shares) in added.items():
+        values[video_id] = windows.apply(
+            values.get(video_id), pane, views, likes, comments, shares, as_of
+        )
+    rolling = {video_id: windows.rolling(value, as_of) for video_id, value in values.items()}
+    viral = {video_id: counts for video_id, counts in rolling.items() if rule.is_viral(counts)}
+    return sorted(viral, key=lambda video_id: (-(viral[video_id].viral_coefficient or 0), video_id))
+
+
+class _Partition:
+    """Users' values and the stream time, as a partition of the input topic has them."""
+
+    def __init__(self, slices: Slices, dedup_horizon: str, end_ms: int) -> None:
+        self.windows = UserWindows(slices, parse_duration(dedup_horizon))
+        self.values: dict[int, bytes] = {}
+        self.stream_time: int | None = None
+        self._end_ms = end_ms
+        # Each value is looked at once a sweep, and outlives its last event by two sweeps at most.
+        self._sweep_every = slices.size + parse_duration(dedup_horizon)
+        self._sweep_at = 0
+
+    def apply(self, event: Event, t_ms: int) -> bool:
+        """Whether the event counted: it is neither late nor a duplicate."""
+        before = self.stream_time
+        if t_ms >= self._end_ms or self.windows.is_late(t_ms, before):
+            return False
+        now = t_ms if before is None else max(t_ms, before)
+        value = self.windows.apply(
+            self.values.get(event.user_id),
+            event.event_type,
+            t_ms,
+            event.metadata.view_duration_ms,
+            id_hash(event.event_id),
+            now,
+        )
+        if value is None:
+            return False
+        self.values[event.user_id] = value
+        self.stream_time = now
+        if now >= self._sweep_at:
+            self._sweep(now)
+        return True
+
+    def _sweep(self, now: int) -> None:
+        is_expired = self.windows.is_expired
+        self.values = {
+            user_id: value for user_id, value in self.values.items() if not is_expired(value, now)
+        }
+        self._sweep_at = now + self._sweep_every
+
+
+def _event_of(event: object) -> Event | None:
+    """The valid event in a dict, in whichever form; JSON text is read as well."""
+    value = _json_of(event)
+    found = decode(value) if value else None
+    return found if isinstance(found, Event) else None
+
+
+def _json_of(event: object) -> bytes | None:
+    try:
+        if isinstance(event, str):
+            return event.encode()
+        if isinstance(event, bytes | bytearray):
+            return bytes(event)
+        return msgspec.json.encode(event)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
+        return None

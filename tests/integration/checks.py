@@ -1,0 +1,258 @@
+"""Everything that the program shows, compared with the oracle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+from rocksdict import AccessType, Options, Rdict
+
+from models.user import UserWindows
+from models.video import VideoWindows
+from models.windows import Slices, from_iso
+from tables.layout import LAYOUT_KEY
+from tables.rocks import OFFSET_KEY
+from tests.oracle import DeadLetter, Oracle
+from tests.oracle_events import partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+    from tests.oracle import Rules, UserCounts, VideoCounts
+    from tests.worker import Json, Worker
+
+HEADERS = ["reason", "detail", "source.topic", "source.partition", "source.offset"]
+
+
+def ask_oracle(cluster: Cluster, rules: Rules) -> Oracle:
+    """Judge the input topic as it lies there now."""
+    oracle = Oracle(rules, cluster.events)
+    for record in cluster.read(cluster.events):
+        oracle.feed(record)
+    return oracle
+
+
+def check_dead_letters(cluster: Cluster, oracle: Oracle) -> None:
+    """Each reject is there once, byte by byte with key and headers, and nothing else."""
+    found: Counter[DeadLetter] = Counter()
+    for record in cluster.read(cluster.dead_letters):
+        headers = dict(record.headers)
+        assert [name for name, _ in record.headers] == HEADERS
+        assert headers["detail"].decode()
+        found[
+            DeadLetter(
+                *(record.key, record.value, headers["reason"].decode()),
+                headers["source.topic"].decode(),
+                int(headers["source.partition"]),
+                int(headers["source.offset"]),
+            )
+        ] += 1
+    expected = Counter(oracle.dead_letters)
+    assert found.total() == expected.total()
+    assert found == expected
+
+
+# -- the tables' values, from wherever they were read
+
+
+def check_user_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
+    """Each user's value says what the oracle says, of the whole window and of its last hour."""
+    rules = oracle.rules
+    windows = UserWindows(Slices(rules.user_window, rules.user_step), rules.horizon)
+    users = {int(key): value for key, value in values.items()}
+    assert users.keys() <= oracle.of_user.keys()
+    for user_id in oracle.of_user:
+        as_of = oracle.as_of(user_id)
+        assert as_of is not None
+        for size in (None, rules.user_step):
+            found = windows.metrics(users.get(user_id), as_of, size)
+            expected = oracle.user(user_id, as_of, size)
+            assert (
+                *(found.window_start_ms, found.window_end_ms),
+                *(found.views, found.likes, found.watch_ms),
+            ) == expected, f"user {user_id}"
+
+
+def check_video_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
+    """Each video's value says what the oracle says of both windows."""
+    rules = oracle.rules
+    windows = VideoWindows(Slices(rules.video_window, rules.video_step))
+    videos = {int(key): value for key, value in values.items()}
+    latest = oracle.latest()
+    assert latest is not None
+    assert videos.keys() <= oracle.of_video.keys()
+    for video_id in oracle.of_video:
+        value = videos.get(video_id)
+        assert windows.rolling(value, latest) == oracle.rolling(video_id, latest), video_id
+        assert windows.tumbling(value, latest) == oracle.tumbling(video_id, latest), video_id
+
+
+def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
+    """Both changelogs, folded by hand, hold the oracle's values and stream times."""
+    for topic, check in (
+        (cluster.user_changelog, check_user_values),
+        (cluster.video_changelog, check_video_values),
+    ):
+        values: dict[bytes, bytes] = {}
+        for record in cluster.read(topic):
+            assert record.key is not None
+            if record.key == LAYOUT_KEY:
+                values[b"%d:" % record.partition + LAYOUT_KEY] = record.value or b""
+            else:
+                assert record.partition == partition_of(int(record.key), cluster.partitions)
+                if record.value is None:
+                    values.pop(record.key, None)
+                else:
+                    values[record.key] = record.value
+        for partition in range(cluster.partitions):
+            layout = values.pop(b"%d:" % partition + LAYOUT_KEY, None)
+            stream_time = msgspec.json.decode(layout)["stream_time"] if layout else None
+            if topic == cluster.user_changelog:
+                assert stream_time == oracle.stream_times.get(partition)
+        check(values, oracle)
+
+
+def check_databases(cluster: Cluster, folders: Sequence[Path]) -> None:
+    """Each database on disk is its changelog up to the offset that it names, the latest all of it.
+
+    A worker that lost a partition keeps its copy, which then is behind.
+    """
+    for table, topic in (
+        ("user_metrics", cluster.user_changelog),
+        ("video_metrics", cluster.video_changelog),
+    ):
+        records = cluster.read(topic)
+        for partition in range(cluster.partitions):
+            changes = [record for record in records if record.partition == partition]
+            offsets = []
+            for path in (p for f in folders for p in f.glob(f"**/{table}-{partition}.db")):
+                content = read_database(path)
+                offset = int(content.pop(OFFSET_KEY))
+                offsets.append(offset)
+                folded = {r.key: r.value for r in changes if r.offset <= offset}
+                assert content == {key: value for key, value in folded.items() if value is not None}
+            if changes:
+                assert max(offsets) == changes[-1].offset
+
+
+def read_database(path: Path) -> dict[bytes, bytes]:
+    """Return all that a database of RocksDB holds."""
+    options = Options(raw_mode=True)
+    database = Rdict(str(path), options, access_type=AccessType.read_only())
+    try:
+        return dict(database.items())
+    finally:
+        database.close()
+
+
+# -- HTTP
+
+
+def check_users_over_http(worker: Worker, oracle: Oracle, user_ids: Sequence[int]) -> None:
+    """Each user's answer is the oracle's, and so is that of the last step alone."""
+    rules = oracle.rules
+    answers = worker.get_all([f"/users/{user_id}" for user_id in user_ids])
+    for user_id, (status, found) in zip(user_ids, answers, strict=True):
+        assert status == 200, (user_id, found)
+        assert found["user_id"] == user_id
+        as_of = from_iso(found["as_of"])
+        assert as_of == oracle.as_of(user_id)
+        _check_user(found, oracle.user(user_id, as_of), rules.user_step)
+
+
+def _check_user(found: Json, expected: UserCounts, step: int) -> None:
+    assert found["window"] == {
+        "start": found["window"]["start"],
+        "end": found["window"]["end"],
+        "size_s": (expected.end - expected.start) // 1000,
+        "step_s": step // 1000,
+    }
+    assert from_iso(found["window"]["start"]) == expected.start
+    assert from_iso(found["window"]["end"]) == expected.end
+    assert found["total_videos_watched"] == expected.views
+    assert found["likes"] == expected.likes
+    assert found["total_engagement_minutes"] == expected.watched / 60_000
+    rate = expected.likes / expected.views if expected.views else 0.0
+    assert found["engagement_rate"] == rate
+
+
+def check_videos_over_http(worker: Worker, oracle: Oracle, video_ids: Sequence[int]) -> None:
+    """Each video's answer is the oracle's in both windows."""
+    latest = oracle.latest()
+    assert latest is not None
+    step = oracle.rules.video_step
+    answers = worker.get_all([f"/videos/{video_id}" for video_id in video_ids])
+    for video_id, (status, found) in zip(video_ids, answers, strict=True):
+        assert status == 200, (video_id, found)
+        as_of = from_iso(found["as_of"])
+        # A video learns of the latest event's step, but not of every millisecond in it.
+        assert latest // step == as_of // step
+        assert as_of <= latest
+        rolling = oracle.rolling(video_id, latest)
+        assert found["video_id"] == video_id
+        assert found["viral"] is oracle.is_viral(rolling)
+        _check_video(found["rolling"], rolling)
+        _check_video(found["tumbling"], oracle.tumbling(video_id, latest))
+
+
+def _check_video(found: Json, expected: VideoCounts) -> None:
+    assert from_iso(found["start"]) == expected.start
+    assert from_iso(found["end"]) == expected.end
+    for name in ("views", "likes", "comments", "shares"):
+        assert found[name] == getattr(expected, name)
+    reactions = expected.shares + expected.comments
+    coefficient = reactions / expected.views if expected.views else None
+    assert found["viral_coefficient"] == coefficient
+
+
+# -- viral videos
+
+
+def viral_rows(videos: dict[int, VideoCounts]) -> list[tuple[float, int, int, int, int]]:
+    """Return the list that the oracle's viral videos make: the highest coefficient first."""
+    return sorted(
+        (
+            (-(each.shares + each.comments) / each.views, each.views, each.shares, each.comments, i)
+            for i, each in videos.items()
+        ),
+    )
+
+
+def viral_list(worker: Worker) -> list[tuple[float, int, int, int, int]]:
+    """Return a worker's list of viral videos in the same form, and in the order that it gave."""
+    return [
+        (
+            *(-each["viral_coefficient"], each["views"], each["shares"], each["comments"]),
+            each["video_id"],
+        )
+        for each in worker.get("/videos/viral?limit=1000")["videos"]
+    ]
+
+
+def viral_topic(cluster: Cluster) -> dict[int, tuple[int, int, int, int, int]]:
+    """Return what the viral topic says when it is folded: window and counts of each video."""
+    found = {}
+    for key, value in cluster.fold(cluster.viral).items():
+        flag = msgspec.json.decode(value)
+        assert set(flag) == {
+            *("video_id", "viral_coefficient", "views", "shares", "comments"),
+            *("detected_at", "window_start", "window_end"),
+        }
+        assert int(key) == flag["video_id"]
+        assert flag["viral_coefficient"] == (flag["shares"] + flag["comments"]) / flag["views"]
+        found[int(key)] = (
+            *(from_iso(flag["window_start"]), from_iso(flag["window_end"])),
+            *(flag["views"], flag["comments"], flag["shares"]),
+        )
+    return found
+
+
+def viral_topic_of(videos: dict[int, VideoCounts]) -> dict[int, tuple[int, int, int, int, int]]:
+    """Return what the viral topic has to say."""
+    return {
+        video_id: (each.start, each.end, each.views, each.comments, each.shares)
+        for video_id, each in videos.items()
+    }

@@ -1,0 +1,200 @@
+"""Streams of events as clients send them that are anything but tidy.
+
+The load comes from :mod:`loadgen`; what it lacks is added here: events far out of order, events
+sent again after the horizon, records without a key or with an odd one, and bytes that are no event.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import date
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from loadgen import Workload
+from tests.oracle import HOUR, SECOND
+from tests.oracle_events import partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.cluster import Cluster
+
+#: 2025-01-15T14:30:45.123Z
+START = 1_736_951_445_123
+MAX_ID = 2**63 - 1
+
+
+class Way(Enum):
+    """How a record gets to Kafka."""
+
+    KEYED = "by the user's id, with Kafka's default partitioner"
+    LIBRDKAFKA = "by the user's id, with librdkafka's default partitioner"
+    UNKEYED = "without a key"
+    ODDLY_KEYED = "by something else"
+    ODDLY_IN_PLACE = "in the user's partition, with another key"
+
+
+WEIGHTS = {
+    Way.KEYED: 70,
+    Way.LIBRDKAFKA: 14,
+    Way.UNKEYED: 8,
+    Way.ODDLY_KEYED: 4,
+    Way.ODDLY_IN_PLACE: 4,
+}
+
+
+class Sending(NamedTuple):
+    """A record to be sent."""
+
+    way: Way
+    user_id: int
+    value: bytes | None
+
+
+def event(user_id: int, video_id: int, t: int, number: object, **changes: Any) -> bytes:
+    """Write an event as JSON; ``t`` in ms, ``changes`` replace or (None) leave out fields."""
+    fields = {
+        "event_id": f"evt_{number}",
+        "event_type": "video_view",
+        "user_id": user_id,
+        "video_id": video_id,
+        "timestamp": iso(t),
+        "metadata": {"view_duration_ms": 1000},
+    }
+    merged = {name: value for name, value in {**fields, **changes}.items() if value is not None}
+    return json.dumps(merged).encode()
+
+
+def iso(t: int) -> str:
+    """Write a time in ms as RFC 3339."""
+    seconds, ms = divmod(t, 1000)
+    days, seconds = divmod(seconds, 86_400)
+    day = date.fromordinal(719_163 + days)
+    minutes, seconds = divmod(seconds, 60)
+    return f"{day}T{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}.{ms:03d}Z"
+
+
+def untidy_stream(count: int, seed: int = 1) -> list[Sending]:
+    """Return ``count`` events and more: a long quiet time, then a busy one with viral videos.
+
+    ::
+
+        |-------- 28 hours, a third of the events, 3 videos viral -------|--- 100 minutes, 4 ---|
+    """
+    rng = random.Random(seed)
+    quiet, busy = count // 3, count - count // 3
+    mix = {"users": 3000, "videos": 400, "invalid": 0.03, "duplicates": 0.05, "late": 0.01}
+    first = Workload(
+        seed, **mix, viral=3, start_ms=START, ms_per_event=28 * HOUR / quiet
+    ).chunk(quiet)
+    second = Workload(
+        seed + 1, **mix, viral=4, start_ms=START + 28 * HOUR, ms_per_event=100 * 60 * SECOND / busy
+    ).chunk(busy)
+    events = list(zip(first.users.tolist(), first.values, strict=True))
+    events += zip(second.users.tolist(), second.values, strict=True)
+    events = _again(_disordered(events, rng), rng)
+    for user_id, value in nasty_values(START + 28 * HOUR):
+        events.insert(rng.randrange(len(events) // 2, len(events)), (user_id, value))
+    ways = rng.choices(list(WEIGHTS), list(WEIGHTS.values()), k=len(events))
+    return [Sending(way, *each) for way, each in zip(ways, events, strict=True)]
+
+
+Events = list[tuple[int, "bytes | None"]]
+
+
+def _disordered(events: Events, rng: random.Random) -> Events:
+    """Let a part of the events arrive much later than their turn."""
+    far = len(events) // 20
+    places = [
+        (place + (rng.randrange(far) if rng.random() < 0.03 else 0), place)
+        for place in range(len(events))
+    ]
+    return [events[place] for _, place in sorted(places)]
+
+
+def _again(events: Events, rng: random.Random) -> Events:
+    """Send some events again, shortly after and (past the horizon) long after the first time."""
+    sent: Events = []
+    for each in events:
+        sent.append(each)
+        if rng.random() < 0.01:
+            sent.append(sent[rng.randrange(max(0, len(sent) - 20_000), len(sent))])
+    return sent
+
+
+def nasty_values(t: int) -> Events:
+    """Return values at the edges of what is an event, and far beyond them, with their users."""
+
+    def good(number: object, user_id: int = 7, **changes: Any) -> tuple[int, bytes]:
+        return user_id, event(user_id, 11, t, f"nasty_{number}", **changes)
+
+    _, plain = good("plain")
+    deep = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    wrong_optionals: list[dict[str, Any]] = [
+        {"metadata": {"view_duration_ms": -5}},
+        {"metadata": {"view_duration_ms": 1.5, "video_position": 2}},
+        {"metadata": {"view_duration_ms": "15000", "device_type": 3}},
+        {"metadata": [1, 2]},
+        {"metadata": "none"},
+        {"creator_id": "x", "session_id": 5},
+        {"unknown": {"a": [1, {"b": None}]}},
+    ]
+    times = [iso(t)[:-1] + suffix for suffix in ("999Z", "9999999z", "+00:00", "+05:30", "-01:00")]
+    times += ["2016-12-31T23:59:60Z", "1969-12-31T23:59:59.999Z", "2999-01-01T00:00:00Z"]
+    wrong_times = ["", "2025-01-15", "2025-13-01T00:00:00Z", "2025-01-15T25:00:00Z", iso(t)[:-1]]
+    return [
+        (7, None),
+        (7, b""),
+        (7, b" "),
+        (7, b"\x00\xff\xfe" * 50),
+        (7, plain.decode().encode("utf-16")),
+        (7, b"\xef\xbb\xbf" + plain),
+        (7, plain + b"\n \t"),
+        (7, plain[:-1]),
+        (7, plain + b"]"),
+        (7, deep),
+        (7, plain[:-1] + b', "deep": ' + b"[" * 200 + b"]" * 200 + b"}"),
+        (7, plain[:-1] + b', "n": NaN}'),
+        (7, plain[:-1] + b', "n": -Infinity}'),
+        (7, plain[:-1] + b', "event_id": "evt_nasty_twice"}'),
+        (7, plain[:-1] + b', "padding": "' + b"x" * (1 << 20) + b'"}'),
+        (7, plain[:-1] + b', "padding": "' + b"x" * (3 << 20) + b'"}'),
+        good("largest", padding="x" * ((1 << 20) - 200)),
+        good("long_id" + "x" * 200),
+        good("i" * (128 - len("evt_nasty_"))),
+        good("zero", 0),
+        good("largest_id", MAX_ID),
+        good("beyond", MAX_ID + 1),
+        good("umlaut_äöü_😀"),
+        *(good(f"optional_{n}", **changes) for n, changes in enumerate(wrong_optionals)),
+        *(good(f"time_{n}", timestamp=text) for n, text in enumerate(times)),
+        *(good(f"wrong_time_{n}", timestamp=text) for n, text in enumerate(wrong_times)),
+    ]
+
+
+def send_stream(cluster: Cluster, sendings: Iterable[Sending]) -> None:
+    """Send each record its way; all have arrived at the end."""
+    with (
+        cluster.producer() as java_like,
+        cluster.producer(partitioner="consistent_random") as librdkafka,
+    ):
+        for number, (way, user_id, value) in enumerate(sendings):
+            key: bytes | None = b"%d" % user_id
+            producer, place = java_like, {}
+            if way is Way.LIBRDKAFKA:
+                producer = librdkafka
+            elif way is Way.UNKEYED:
+                key = None
+            elif way is Way.ODDLY_KEYED:
+                key = b"session-%d" % number
+            elif way is Way.ODDLY_IN_PLACE:
+                key = b"device-%d" % number
+                place = {"partition": partition_of(user_id, cluster.partitions)}
+            while True:
+                try:
+                    producer.produce(cluster.events, value, key, **place)
+                    break
+                except BufferError:
+                    producer.poll(0.1)

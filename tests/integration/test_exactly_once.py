@@ -1,0 +1,127 @@
+"""An untidy stream, workers that join and die: in the end everything is as if nothing happened.
+
+::
+
+    events    |- a third at once -|- a third at once -|------- a third, steadily -------|
+    worker a            |-------------------------------------------X |-------------------->
+    worker b                                |---------------------------------------------->
+                                                                 kill -9
+"""
+
+from __future__ import annotations
+
+import time
+from threading import Thread
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.integration import checks
+from tests.integration.stream import send_stream, untidy_stream
+from tests.oracle import Rules
+from tests.worker import wait_until, wait_until_equal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+    from tests.integration.stream import Sending
+    from tests.oracle import Oracle
+    from tests.worker import Worker
+
+EVENTS = 300_000
+PARTITIONS = 8
+MIN_VIEWS = 300
+
+
+class Run(NamedTuple):
+    """A run that is over: all is applied, both workers still answer."""
+
+    cluster: Cluster
+    workers: tuple[Worker, Worker]
+    oracle: Oracle
+
+
+@pytest.fixture(scope="module")
+def run(make_shared_cluster: Callable[..., Cluster]) -> Run:
+    cluster = make_shared_cluster(
+        TOPIC_PARTITIONS=PARTITIONS, REELS_VIRAL_MIN_VIEWS=MIN_VIEWS, BROKER_SESSION_TIMEOUT=6
+    )
+    cluster.create_topic(cluster.events)
+    stream = untidy_stream(EVENTS)
+    assert len(stream) > EVENTS
+    third = len(stream) // 3
+    a, b = cluster.worker("a"), cluster.worker("b")
+
+    send_stream(cluster, stream[:third])
+    a.start()
+    send_stream(cluster, stream[third : 2 * third])
+    b.start()
+    cluster.wait_until_applied(180)
+    before = cluster.committed(cluster.events)
+    sender = Thread(target=_send_steadily, args=(cluster, stream[2 * third :]))
+    sender.start()
+    wait_until(lambda: cluster.committed(cluster.events) != before, "a commit in the middle")
+    a.kill()
+    assert sender.is_alive(), "the kill has to fall into the middle"
+    a.start()
+    sender.join()
+    cluster.wait_until_applied(180)
+
+    oracle = checks.ask_oracle(cluster, Rules(PARTITIONS, viral_min_views=MIN_VIEWS))
+    for worker in (a, b):
+        worker.wait_ready()
+    return Run(cluster, (a, b), oracle)
+
+
+def _send_steadily(cluster: Cluster, stream: list[Sending]) -> None:
+    """Send a twentieth every half second."""
+    size = len(stream) // 20 + 1
+    for first in range(0, len(stream), size):
+        send_stream(cluster, stream[first : first + size])
+        time.sleep(0.5)
+
+
+def test_the_stream_holds_all_that_can_become_of_an_event(run):
+    assert run.oracle.outcomes.keys() == {"applied", "duplicate", "late", "rejected", "rekeyed"}
+    assert {letter.reason for letter in run.oracle.dead_letters} == {
+        *("malformed_json", "not_an_object", "missing_field", "invalid_field"),
+        *("unknown_event_type", "too_large", "future_timestamp", "late"),
+    }
+    assert run.oracle.outcomes.total() > EVENTS
+    assert run.oracle.viral(run.oracle.latest())
+
+
+def test_each_reject_is_in_the_dead_letter_topic_once_byte_by_byte(run):
+    checks.check_dead_letters(run.cluster, run.oracle)
+
+
+def test_the_changelogs_folded_by_hand_hold_what_was_sent(run):
+    checks.check_changelogs(run.cluster, run.oracle)
+
+
+def test_the_databases_on_disk_are_the_changelogs(run):
+    checks.check_databases(run.cluster, [worker.data_dir for worker in run.workers])
+
+
+def test_every_user_answers_over_http_whichever_worker_is_asked(run):
+    users = sorted(run.oracle.of_user)
+    checks.check_users_over_http(run.workers[0], run.oracle, users)
+    checks.check_users_over_http(run.workers[1], run.oracle, users[::10])
+
+
+def test_every_video_answers_over_http_whichever_worker_is_asked(run):
+    videos = sorted(run.oracle.of_video)
+    checks.check_videos_over_http(run.workers[0], run.oracle, videos)
+    checks.check_videos_over_http(run.workers[1], run.oracle, videos[::10])
+
+
+def test_the_viral_list_is_the_same_on_both_workers(run):
+    expected = checks.viral_rows(run.oracle.viral(run.oracle.latest()))
+    for worker in run.workers:
+        wait_until_equal(lambda worker=worker: checks.viral_list(worker), expected)
+
+
+def test_the_viral_topic_names_the_viral_videos_with_their_counts(run):
+    expected = checks.viral_topic_of(run.oracle.viral(run.oracle.latest()))
+    wait_until_equal(lambda: checks.viral_topic(run.cluster), expected)

@@ -1,0 +1,173 @@
+"""Values that no producer should send, and that some will."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MIB = 1024 * 1024
+
+EXAMPLE: dict[str, Any] = {
+    "event_id": "evt_123456789",
+    "event_type": "video_view",
+    "user_id": 987654321,
+    "video_id": 567890123,
+    "creator_id": 123456789,
+    "timestamp": "2025-01-15T14:30:45.123Z",
+    "session_id": "sess_abcdef123",
+    "metadata": {"view_duration_ms": 15000, "video_position": 0.75, "device_type": "mobile"},
+}
+
+
+def example(**changes: Any) -> dict[str, Any]:
+    """Return the contract's example with other values, or without a field where it is ``...``."""
+    return {name: value for name, value in (EXAMPLE | changes).items() if value is not ...}
+
+
+def value_of(**changes: Any) -> bytes:
+    """Return the record's value of an example with other values."""
+    return json.dumps(example(**changes)).encode()
+
+
+def raw_value(field: str, text: str | bytes) -> bytes:
+    """Return the example with the raw JSON text of one field put in, right or wrong."""
+    text = text.encode() if isinstance(text, str) else text
+    marked = json.dumps(example(**{field: "@@"})).encode()
+    return marked.replace(b'"@@"', text)
+
+
+def raw_metadata(field: str, text: str) -> bytes:
+    """Return the example with the raw JSON text of one field of the metadata put in."""
+    return raw_value("metadata", f'{{"{field}": {text}}}')
+
+
+NUMBERS = (
+    *("0", "-0", "1", "-1", "1.0", "1.5", "1e3", "1E2", "1e999", "-1e999", "1e-400", "0e99999"),
+    *("9223372036854775807", "9223372036854775808", "18446744073709551616", "1" * 5000),
+    *("9007199254740992", "9007199254740993", "0." + "1" * 3000, "1.0000000000000001"),
+    *("01", "1.", ".5", "-", "+1", "0x10", "NaN", "Infinity", "-Infinity", "nan", "1_000"),
+)
+TEXTS = (
+    *('""', '"x"', '"' + "x" * 128 + '"', '"' + "x" * 129 + '"', '"\\u0000"', '"\\ud83d\\ude00"'),
+    *('"\\ud800"', '"\\udc00"', '"\\ud800\\u0041"', '"\\q"', '"\\u12"', '"\\', '"', '"a\nb"'),
+    *('"987654321"', '"\x7f"', '"é😀"', "'x'"),
+)
+OTHERS = ("null", "true", "false", "[]", "{}", "[1]", '{"a": 1}', "nul", "", "[1,]", '{"a" 1}')
+RAW_TEXTS = NUMBERS + TEXTS + OTHERS
+
+TIMES = (
+    "2025-01-15T14:30:45.123Z",
+    "2025-01-15t14:30:45.123z",
+    "2025-01-15 14:30:45.123+00:00",
+    "2025-01-15T14:30:45-00:00",
+    "2025-01-15T20:00:45.5+05:30",
+    "2025-01-15T14:30:45+0100",
+    "2025-01-15T14:30:45.1234567Z",
+    "2025-01-15T14:30:45.123999999Z",
+    "2025-01-15T14:30:45.9999995Z",
+    "2025-01-15T14:30:45.999999499999Z",
+    "2025-12-31T23:59:59.9999999Z",
+    "9999-12-31T23:59:59.9999999Z",
+    "9999-12-31T23:59:59-23:59",
+    "0001-01-01T00:00:00+23:59",
+    "1969-12-31T23:59:59.9999999Z",
+    "1970-01-01T00:00:00Z",
+    "2016-12-31T23:59:60Z",
+    "2016-12-31T23:59:60.999Z",
+    "2017-01-01T05:29:60+05:30",
+    "2016-12-31T22:59:60Z",
+    "9999-12-31T23:59:60Z",
+    "2025-01-15T14:30:61Z",
+    "2025-01-15T14:30:45",
+    "2025-01-15T14:30Z",
+    "2025-01-15T24:00:00Z",
+    "2025-02-29T00:00:00Z",
+    "2024-02-29T00:00:00Z",
+    "0000-01-01T00:00:00Z",
+    "2025-01-15",
+    "2025-01-15T14:30:45.Z",
+    "2025-01-15T14:30:45,5Z",
+    "2025-01-15T14:30:45.123 Z",
+    "2025-01-15T14:30:45+24:00",
+    "2025-01-15T14:30:45+01",
+    "2025-01-15T14:30:45+01:60",
+    " 2025-01-15T14:30:45Z",
+    "2025-01-15T14:30:45Z\n",
+    "٢٠٢٥-01-15T14:30:45Z",
+    "20250115T143045Z",
+    "1736951445",
+    "",
+)
+
+NASTY: tuple[bytes, ...] = (
+    # nothing, or no JSON
+    *(b"", b" ", b"\n", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf{}", b"\x1f\x8b\x08", b"\xac\xed\x00\x05"),
+    *(b"nul", b"NaN", b"tru", b"{", b"}", b"[", b'"', b'{"', b'{"a"', b'{"a":', b'{"a":1', b"{,}"),
+    *(b"{}{}", b"{} x", b"{}\x00", b"// c\n{}", b"{'a': 1}", b"{a: 1}", b"{1: 2}", b"event_id=1"),
+    value_of()[:-1],
+    value_of() + b"}",
+    value_of() + b"\x00",
+    value_of() + b"\n \t\r",
+    b"\xef\xbb\xbf" + value_of(),
+    value_of().decode().encode("utf-16"),
+    value_of().replace(b"}", b",}"),
+    value_of().replace(b"{", b"{/* c */"),
+    # JSON, but no object
+    *(b"null", b"true", b"1", b"-1.5e3", b'"x"', b"[]", b"[{}]", b"[1,2", b"[1 2]", b"[nul]", b"1 2"),
+    b"[" + value_of() + b"]",
+    # nesting
+    b"[" * 100_000,
+    b"[" * 255 + b"]" * 255,
+    b"[" * 5000 + b"]" * 5000,
+    b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    raw_value("extra", "[" * 254 + "]" * 254),
+    raw_value("extra", "[" * 255 + "]" * 255),
+    raw_value("extra", "[" * 256 + "]" * 256),
+    raw_value("extra", "[" * 5000 + "]" * 5000),
+    raw_value("extra", "[" * 5000),
+    raw_value("metadata", "[" * 5000 + "]" * 5000),
+    raw_value("metadata", '{"device_type":' * 300 + "1" + "}" * 300),
+    raw_value("user_id", "[" * 300 + "]" * 300),
+    raw_value("session_id", json.dumps("[" * 5000)),
+    raw_value("session_id", json.dumps('\\"[{' * 5000)),
+    raw_value("extra", json.dumps([{}] * 1000)),
+    # size
+    value_of(session_id="x" * MIB),
+    value_of(session_id="x" * (MIB - len(value_of(session_id="")))),
+    value_of(session_id="x" * (MIB + 1 - len(value_of(session_id="")))),
+    b" " * MIB,
+    b" " * (MIB + 1),
+    # duplicate keys
+    value_of()[:-1] + b', "user_id": 5}',
+    value_of()[:-1] + b', "user_id": "x"}',
+    value_of()[:-1] + b', "user_id": null}',
+    value_of(user_id="x")[:-1] + b', "user_id": 5}',
+    value_of()[:-1] + b', "metadata": {}}',
+    value_of()[:-1] + b', "metadata": 7}',
+    value_of()[:-1] + b', "metadata": null}',
+    value_of(metadata=7)[:-1] + b', "metadata": {"view_duration_ms": 5}}',
+    raw_value("metadata", '{"view_duration_ms": -1, "view_duration_ms": 5}'),
+    raw_value("metadata", '{"view_duration_ms": 5, "view_duration_ms": -1}'),
+    # keys
+    value_of().replace(b"user_id", b"\\u0075ser_id"),
+    value_of().replace(b"user_id", b"User_id"),
+    value_of().replace(b"user_id", b"\xff"),
+    value_of()[:-1] + b', "\xff": 1}',
+    value_of()[:-1] + b', "": 1}',
+    value_of()[:-1] + b', "\\ud800": 1}',
+    value_of()[:-1] + b', "x": "\xc3\x28"}',
+    value_of()[:-1] + b', "x": "\xed\xa0\x80"}',
+    # one wrong thing each
+    *(raw_value(field, text) for field in (*EXAMPLE, "extra") for text in RAW_TEXTS),
+    *(raw_metadata(field, text) for field in EXAMPLE["metadata"] for text in RAW_TEXTS),
+    *(raw_metadata("extra", text) for text in RAW_TEXTS),
+    *(value_of(timestamp=text) for text in TIMES),
+    *(value_of(timestamp=text, creator_id=None, metadata=None) for text in TIMES),
+    # digits of a time behind escapes
+    raw_value("timestamp", '"2025-01-15T14:30:45.123\\u00399999\\u0039Z"'),
+    raw_value("timestamp", '"2025-01-15T14:30:45\\u002e1239999\\u0039Z"'),
+    raw_value("timestamp", '"2025-01-15T14:30:45.123999\\u0036Z\\u0000"'),
+    *(value_of(**{field: ...}) for field in EXAMPLE),
+    *(value_of(**{field: None}) for field in EXAMPLE),
+    value_of(metadata={"view_duration_ms": None, "video_position": None, "device_type": None}),
+)

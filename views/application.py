@@ -1,0 +1,58 @@
+"""All routes of a worker, as one aiohttp application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from . import middlewares
+from .health import HealthViews, Readiness
+from .metrics import MetricsViews
+from .overview import OverviewViews
+from .pages import PageViews
+from .routing import Routing
+from .users import UserViews
+from .videos import VideoViews
+
+if TYPE_CHECKING:
+    from settings import Settings
+    from streaming.app import App
+
+    from .sources import Sources
+
+#: What hold no data; every other route asks for the token, once there is one.
+OPEN_ROUTES: Final = frozenset({"/", "/static/{name}", "/healthz", "/readyz"})
+
+
+def make_application(app: App, settings: Settings, sources: Sources) -> web.Application:
+    """Put the routes together. Asking for the tables begins with the first request."""
+    if settings.http_token is None:
+        access = middlewares.require_local_host(app)
+    else:
+        access = middlewares.require_token(settings.http_token, OPEN_ROUTES)
+    application = web.Application(
+        middlewares=[middlewares.observe, middlewares.limit_body, access],
+        client_max_size=middlewares.MAX_BODY,
+    )
+    application.on_response_prepare.append(middlewares.add_headers)
+
+    routing, readiness = Routing(app), Readiness(app)
+    users = UserViews(sources, routing)
+    videos = VideoViews(sources, routing, readiness)
+    health, pages = HealthViews(readiness), PageViews()
+    application.add_routes(
+        [
+            web.get("/users/{user_id}", users.get),
+            # Before the next one, which would take it for an id.
+            web.get("/videos/viral", videos.list_viral),
+            web.get("/videos/{video_id}", videos.get),
+            web.get("/healthz", health.get_health),
+            web.get("/readyz", health.get_readiness),
+            web.get("/metrics", MetricsViews(sources).get),
+            web.get("/overview", OverviewViews(app, sources, routing, readiness).get),
+            web.get("/", pages.get_page),
+            web.get("/static/{name}", pages.get_file),
+        ]
+    )
+    return application

@@ -1,0 +1,33 @@
+"""``GET /metrics``: the worker's metrics, for Prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+from prometheus_client.exposition import choose_encoder
+
+from monitoring import metrics
+
+if TYPE_CHECKING:
+    from .sources import Sources
+
+
+class MetricsViews:
+    """Answers with all metrics of the registry."""
+
+    def __init__(self, sources: Sources) -> None:
+        """Count the viral videos in ``sources`` at each scrape."""
+        self._viral = sources.viral
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Answer in Prometheus' text format, or in OpenMetrics when that is asked for."""
+        metrics.viral_videos.set(len(self._viral))
+        try:
+            encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+        except ValueError:
+            # A version that is no number.
+            encode, content_type = choose_encoder("")
+        return web.Response(
+            body=encode(metrics.registry), headers={hdrs.CONTENT_TYPE: content_type}
+        )

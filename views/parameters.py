@@ -1,0 +1,65 @@
+"""What requests ask for: ids, windows, times and limits, read from text or refused."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from models.windows import format_duration, from_iso, parse_duration
+
+from .answers import bad_request
+
+if TYPE_CHECKING:
+    from models.windows import Slices
+
+MAX_ID: Final = 2**63 - 1
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 1000
+
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+_ZONE_AFTER_SPACE: Final = re.compile(r" ([0-9]{2}:?[0-9]{2})$")
+
+
+def parse_id(text: str) -> int:
+    """Return the user's or video's id: a decimal number from 0 to 2**63 - 1."""
+    if _NUMBER.fullmatch(text) is None or int(text) > MAX_ID:
+        message = f"an id is a whole number from 0 to {MAX_ID}, not {text!r:.40}"
+        raise bad_request("invalid_id", message)
+    return int(text)
+
+
+def parse_window(text: str | None, slices: Slices) -> int | None:
+    """Return the window's size in ms, None for the whole window of ``slices``."""
+    if text is None:
+        return None
+    try:
+        size = parse_duration(text)
+        slices.window_at(0, size)
+    except ValueError as exc:
+        step, longest = format_duration(slices.step), format_duration(slices.size)
+        message = f"a window is a multiple of {step} up to {longest}, not {text!r:.40}"
+        raise bad_request("invalid_window", message) from exc
+    return size
+
+
+def parse_at(text: str | None) -> int | None:
+    """Return the time in ms, None when none is given."""
+    if text is None:
+        return None
+    # A plus sign that is not escaped reads as a space in a query.
+    text = _ZONE_AFTER_SPACE.sub(r"+\1", text)
+    try:
+        return from_iso(text)
+    except ValueError as exc:
+        message = f"a time is in RFC 3339 with a zone, as 2025-01-15T14:30:45.123Z: {exc}"
+        raise bad_request("invalid_time", message) from exc
+
+
+def parse_limit(text: str | None) -> int:
+    """Return how many items to list at most."""
+    if text is None:
+        return DEFAULT_LIMIT
+    if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= MAX_LIMIT:
+        message = f"a limit is a whole number from 1 to {MAX_LIMIT}, not {text!r:.40}"
+        raise bad_request("invalid_limit", message)
+    return int(text)

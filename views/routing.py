@@ -1,0 +1,96 @@
+"""Requests for keys of other workers: passed on to the worker that owns the key's partition."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+from aiohttp import hdrs, web
+from yarl import URL
+
+from .answers import unavailable
+
+if TYPE_CHECKING:
+    from streaming.app import App
+    from tables.sliced import SlicedTable
+
+log = logging.getLogger(__name__)
+
+#: Marks a request that another worker has passed on: it is not passed on again.
+FORWARDED: Final = "X-Reels-Forwarded"
+
+#: Seconds for the owner's answer, and of those for the connection to it.
+FORWARD_TIMEOUT: Final = aiohttp.ClientTimeout(total=3.0, connect=1.0)
+
+#: What of the owner's answers is an answer for the client, too.
+_PASSED_BACK: Final = frozenset(
+    {
+        HTTPStatus.OK,
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+)
+
+
+class Routing:
+    """Knows from the group's assignment who owns which partition, as every worker does."""
+
+    def __init__(self, app: App) -> None:
+        """Ask the assignor of ``app``."""
+        self._app = app
+
+    def workers(self, table: SlicedTable[Any]) -> dict[URL, list[int]]:
+        """Return each worker's address and the partitions of ``table`` that it owns."""
+        hosts = self._app.router.table_metadata(table.name)
+        return {
+            URL(url): sorted({number for numbers in topics.values() for number in numbers})
+            for url, topics in hosts.items()
+        }
+
+    def owner(self, table: SlicedTable[Any], partition: int) -> URL | None:
+        """Return the address of the worker that owns a partition; None when nobody does."""
+        workers = self.workers(table)
+        return next((url for url, owned in workers.items() if partition in owned), None)
+
+    async def forward(
+        self, request: web.Request, table: SlicedTable[Any], key: int
+    ) -> web.Response:
+        """Answer with what the owner of ``key`` answers.
+
+        Raises:
+            HttpError: nobody can answer now.
+        """
+        partition = table.partition(key)
+        if self._app.should_stop:
+            raise unavailable("the worker is stopping")
+        if FORWARDED in request.headers:
+            raise unavailable(f"partition {partition} is moving to another worker")
+        owner = self.owner(table, partition)
+        if owner is None:
+            raise unavailable(f"partition {partition} has no owner yet")
+        if owner == self._app.conf.canonical_url:
+            raise unavailable(f"partition {partition} is moving or recovering")
+        headers = {FORWARDED: "1"}
+        if hdrs.AUTHORIZATION in request.headers:
+            headers[hdrs.AUTHORIZATION] = request.headers[hdrs.AUTHORIZATION]
+        url = (owner / request.path.lstrip("/")).with_query(request.query)
+        try:
+            async with self._app.http_client.get(
+                url, headers=headers, timeout=FORWARD_TIMEOUT, allow_redirects=False
+            ) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            log.debug("%s does not answer: %r", url, exc)
+            raise unavailable(f"the owner of partition {partition} does not answer") from exc
+        if answer.status not in _PASSED_BACK:
+            log.warning("%s answers with status %s", url, answer.status)
+            raise unavailable(f"the owner of partition {partition} does not answer as it should")
+        return web.Response(
+            body=body,
+            status=answer.status,
+            content_type="application/json",
+            headers={k: answer.headers[k] for k in (hdrs.RETRY_AFTER,) if k in answer.headers},
+        )

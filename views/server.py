@@ -1,0 +1,114 @@
+"""The web server as a Faust web driver, so that Faust's settings and options keep their meaning.
+
+Leans on ``faust.web.drivers.aiohttp.Web`` and ``faust.web.base.Web`` of faust-streaming 0.15:
+the lists of blueprints, which are empty here (Faust's own routes know no token), ``on_start``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+from faust.exceptions import AlreadyConfiguredWarning
+from faust.web.drivers import aiohttp as driver
+from yarl import URL
+
+from settings import is_loopback
+from streaming.errors import StartError
+
+from .application import make_application
+from .listener import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from settings import Settings
+    from streaming.app import App
+
+    from .sources import Sources
+
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - asked about, not bound to
+
+
+class Web(driver.Web):  # type: ignore[misc]
+    """Serves the program's own routes, and none of Faust's."""
+
+    default_blueprints = ()
+    production_blueprints = ()
+    debug_blueprints = ()
+    optional_blueprints = ()
+
+    def __init__(self, app: App, settings: Settings, sources: Sources, **kwargs: Any) -> None:
+        """Serve what ``sources`` hold."""
+        super().__init__(app, **kwargs)
+        self.web_app = make_application(app, settings, sources)
+        self._settings = settings
+        self._listener = Listener(self.web_app)
+
+    async def on_start(self) -> None:
+        """Listen; with no way to do so the program ends, with one line that says why."""
+        self.init_server()
+        try:
+            await self.start_server()
+        except StartError as exc:
+            raise SystemExit(f"error: {exc}") from exc
+
+    async def on_stop(self) -> None:
+        """Listen no more."""
+        await self.stop_server()
+
+    async def start_server(self) -> None:
+        """Open the socket, and see to what other workers are told of it."""
+        conf = self.app.conf
+        if conf.web_transport.scheme == "unix":
+            await self._listener.start_unix(conf.web_transport.path)
+            return
+        # Faust takes an empty variable for a value, and that would bind to every address.
+        host = conf.web_bind or self._settings.web_bind
+        if self._settings.http_token is None and not is_loopback(host):
+            raise StartError(
+                f"without REELS_HTTP_TOKEN the web server may be bound to 127.0.0.0/8, ::1 or "
+                f"localhost only, not to {host}"
+            )
+        try:
+            port = await self._listener.start(host, conf.web_port)
+        except OSError as exc:
+            reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc
+            raise StartError(
+                f"the web server cannot listen on {host} port {conf.web_port}: {reason}; "
+                "choose another with --web-port or WEB_PORT"
+            ) from exc
+        url = advertised_url(conf, self._settings, host, port)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AlreadyConfiguredWarning)
+            conf.web_port, conf.canonical_url = port, url
+        self.log.info("listening on %s port %s, known to other workers as %s", host, port, url)
+
+    async def stop_server(self) -> None:
+        """Close the socket and all connections."""
+        await self._listener.stop()
+
+
+def advertised_url(
+    conf: Any,
+    settings: Settings,
+    host: str,
+    port: int,
+    environ: Mapping[str, str] = os.environ,
+) -> URL:
+    """Return the address at which other workers find the server bound to ``host``.
+
+    NODE_CANONICAL_URL is what it says, also when ``--web-port`` is given, for which Faust forgets
+    it. And a bind from the command line counts, unless a host is given there as well.
+    """
+    told = environ.get("NODE_CANONICAL_URL")
+    if told:
+        return URL(told)
+    name = conf.web_host or host
+    if host != settings.web_bind and name == settings.web_bind:
+        name = host
+    if name in _ANY_ADDRESS:
+        name = socket.gethostname()
+    return URL.build(scheme="http", host=name, port=port)
