@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-fast check format lock clean
+.PHONY: help setup demo test test-fast check format lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ format: $(STAMP) ## Put the code into its format
 lock: $(STAMP) ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
 	  --all-extras --no-header --output-file requirements.lock pyproject.toml
+
+docs: $(STAMP) ## Write the generated pages
+	$(BIN)/python docs/build.py
 
 clean: ## Remove the virtual environment and what tests left
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

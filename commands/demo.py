@@ -177,7 +177,9 @@ def run(seconds: float) -> None:
         workers = []
         for number, port in enumerate(ports, 1):
             args = ["--datadir", str(folder / f"worker-{number}"), "worker", "-l", "info"]
-            worker = Child(f"worker-{number}", [*faust, *args, "--web-port", str(port)], env, folder)
+            worker = Child(
+                f"worker-{number}", [*faust, *args, "--web-port", str(port)], env, folder
+            )
             stack.callback(worker.stop)
             workers.append(worker)
         wait_ready(workers, urls, token)

@@ -35,9 +35,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
         deadline = asyncio.get_running_loop().time() + wait
         while True:
             try:
-                await ensure_topics(
-                    parts.client_settings, specs, parts.settings.replication_factor
-                )
+                await ensure_topics(parts.client_settings, specs, parts.settings.replication_factor)
                 break
             except StartError as exc:
                 raise click.ClickException(str(exc)) from None

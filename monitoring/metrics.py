@@ -109,7 +109,9 @@ build_info = Gauge(
 )
 ProcessCollector(registry=registry)
 
-build_info.labels(_version_of("reels"), python_version(), _version_of("faust-streaming")).set(1)
+build_info.labels(
+    _version_of("reels-analytics"), python_version(), _version_of("faust-streaming")
+).set(1)
 for _outcome in OUTCOMES:
     events.labels(_outcome)
 for _outcome in ("committed", "aborted", "fenced"):

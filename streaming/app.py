@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 from typing import TYPE_CHECKING, Any
 
 import faust
 from aiokafka.errors import KafkaError
 
+from settings import describe
+
 from .errors import StartError
 from .recovery import BatchTableManager
 from .topics import ensure_topics, topic_specs
 from .transport import BatchTransport
+from .worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +40,9 @@ class App(faust.App):
     task_parts: TaskParts
     viral_table: ViralTable
     make_web: Callable[[], Web]
+    worker: Worker
+    #: Whether the worker ends because it cannot go on.
+    given_up = False
     _lock: TextIOWrapper | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -43,6 +50,7 @@ class App(faust.App):
         super().__init__(
             *args,
             TableManager=BatchTableManager,
+            Worker=Worker,
             processing_guarantee="exactly_once",
             store="memory://",
             stream_wait_empty=True,
@@ -66,6 +74,23 @@ class App(faust.App):
     async def on_first_start(self) -> None:
         """Take the data directory, reach the brokers, and see to the topics."""
         await super().on_first_start()
+        try:
+            await self._prepare()
+        except StartError as exc:
+            self.give_up(exc)
+            # Whoever waits for this start is cancelled by the end of the worker.
+            await asyncio.Event().wait()
+
+    def give_up(self, exc: BaseException) -> None:
+        """End the worker in order, with exit code 1 and ``exc`` as the one-line reason."""
+        if not self.given_up:
+            self.given_up = True
+            self.log.critical("error: %s", exc)
+            self.worker.end()
+
+    async def _prepare(self) -> None:
+        for name, value in describe(self.task_parts.settings):
+            self.log.info("%s = %s", name, value)
         self._lock_data_directory()
         if self.conf.web_enabled:
             # Before the brokers answer: whoever asks how the worker is gets told.

@@ -14,6 +14,9 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
+from tables.layout import LayoutError
+from tables.rocks import StoreLockedError
+
 from .changelog import ChangelogFollower
 
 if TYPE_CHECKING:
@@ -53,6 +56,9 @@ class BatchRecovery(Recovery):
             except RebalanceAgain:
                 continue
             except ServiceStopped:
+                break
+            except (LayoutError, StoreLockedError) as exc:
+                self.app.give_up(exc)
                 break
 
     async def _recover(self, generation: int) -> None:

@@ -193,8 +193,8 @@ class TaskManager(TransactionManager):
         """
         self._set_readable(task, readable=False)
         if not isinstance(exc, TransactionFailedError):
-            log.error("partition %s cannot go on: %r", task.partition, exc)
-            self.add_future(self.app.crash(exc))
+            log.error("partition %s cannot go on", task.partition, exc_info=exc)
+            self.app.give_up(exc)
             return
         if isinstance(exc, FencedError):
             log.warning("partition %s was taken over by another worker", task.partition)

@@ -181,7 +181,7 @@ def _until_ends(consumer: Consumer, partitions: int) -> Iterator[Record]:
     deadline = time.monotonic() + TIMEOUT
     while partitions:
         assert time.monotonic() < deadline, "a topic cannot be read to its end"
-        for message in consumer.consume(10_000, 1.0):
+        for message in consumer.consume(10_000, 0.1):
             error = message.error()
             if error is None:
                 headers = tuple(message.headers() or ())

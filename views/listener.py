@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -13,6 +12,7 @@ from aiohttp import web
 from .answers import bad_request, internal_error, of_aiohttp, secure
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from aiohttp.web_request import BaseRequest

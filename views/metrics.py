@@ -25,8 +25,8 @@ class MetricsViews:
         metrics.viral_videos.set(len(self._viral))
         try:
             encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
-        except ValueError:
-            # A version that is no number.
+        except (TypeError, ValueError):
+            # A version that is no number is more than it can take.
             encode, content_type = choose_encoder("")
         return web.Response(
             body=encode(metrics.registry), headers={hdrs.CONTENT_TYPE: content_type}

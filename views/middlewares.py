@@ -69,6 +69,8 @@ async def limit_body(request: web.Request, handler: Handler) -> web.StreamRespon
                 await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
+        except (ConnectionError, web.RequestPayloadError) as exc:
+            raise bad_request("bad_request", "the body is not well-formed") from exc
     return await handler(request)
 
 

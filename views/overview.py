@@ -29,9 +29,7 @@ VIRAL_SHOWN: Final = 10
 class OverviewViews:
     """Answers for the dashboard."""
 
-    def __init__(
-        self, app: App, sources: Sources, routing: Routing, readiness: Readiness
-    ) -> None:
+    def __init__(self, app: App, sources: Sources, routing: Routing, readiness: Readiness) -> None:
         """Tell of ``app``."""
         self._app = app
         self._sources = sources

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - asked about, not bound to
 
 
-class Web(driver.Web):  # type: ignore[misc]
+class Web(driver.Web):
     """Serves the program's own routes, and none of Faust's."""
 
     default_blueprints = ()
@@ -73,18 +73,21 @@ class Web(driver.Web):  # type: ignore[misc]
                 f"localhost only, not to {host}"
             )
         try:
-            port = await self._listener.start(host, conf.web_port)
+            await self._listener.start(host, conf.web_port)
         except OSError as exc:
             reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc
             raise StartError(
                 f"the web server cannot listen on {host} port {conf.web_port}: {reason}; "
                 "choose another with --web-port or WEB_PORT"
             ) from exc
-        url = advertised_url(conf, self._settings, host, port)
+        url = advertised_url(conf, self._settings, host)
         with warnings.catch_warnings():
+            # The banner has shown it already.
             warnings.simplefilter("ignore", AlreadyConfiguredWarning)
-            conf.web_port, conf.canonical_url = port, url
-        self.log.info("listening on %s port %s, known to other workers as %s", host, port, url)
+            conf.canonical_url = url
+        self.log.info(
+            "listening on %s port %s, known to other workers as %s", host, conf.web_port, url
+        )
 
     async def stop_server(self) -> None:
         """Close the socket and all connections."""
@@ -95,7 +98,6 @@ def advertised_url(
     conf: Any,
     settings: Settings,
     host: str,
-    port: int,
     environ: Mapping[str, str] = os.environ,
 ) -> URL:
     """Return the address at which other workers find the server bound to ``host``.
@@ -111,4 +113,4 @@ def advertised_url(
         name = host
     if name in _ANY_ADDRESS:
         name = socket.gethostname()
-    return URL.build(scheme="http", host=name, port=port)
+    return URL.build(scheme="http", host=name, port=conf.web_port)

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError
 
 from embedded import EmbeddedKafka, EmbeddedKafkaError, broker, diagnosis
 from embedded.errors import PortTakenError
-from embedded.probe import HOST, answering_cluster, free_ports
+from embedded.probe import HOST, answering_cluster
 
 if TYPE_CHECKING:
     import subprocess
@@ -182,26 +182,21 @@ class TestNotStarting:
             kafka.start()
         assert not kafka.running
 
-    def test_a_free_port_that_is_lost_is_replaced_by_another(
-        self, taken_port: int, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("chosen", [0, 12345])
+    def test_a_free_port_that_is_lost_is_replaced_by_another_and_a_chosen_one_kept(
+        self, chosen: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        picks = [taken_port]
-        monkeypatch.setattr(
-            broker, "free_ports", lambda count: [picks.pop()] if picks else free_ports(count)
-        )
-        with EmbeddedKafka() as kafka:
-            assert kafka.port != taken_port
+        tried: list[int] = []
 
-    def test_a_lost_port_of_the_controller_is_replaced_too(
-        self, taken_port: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        (port,) = free_ports(1)
-        picks = [taken_port]
-        monkeypatch.setattr(
-            broker, "free_ports", lambda count: [picks.pop()] if picks else free_ports(count)
-        )
-        with EmbeddedKafka(port) as kafka:
-            assert kafka.port == port
+        def lose_twice(kafka: EmbeddedKafka, _distribution: object) -> None:
+            kafka.port = kafka.port or 1000 + len(tried)
+            tried.append(kafka.port)
+            if len(tried) < 3:
+                raise PortTakenError(999 if chosen else kafka.port)
+
+        monkeypatch.setattr(EmbeddedKafka, "_launch", lose_twice)
+        assert EmbeddedKafka(chosen).start().port == tried[-1]
+        assert tried == ([chosen] * 3 if chosen else [1000, 1001, 1002])
 
     def test_another_kafka_on_the_port_is_not_taken_for_this_one(
         self, kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ import pytest
 
 from tests.integration import checks
 from tests.integration.stream import send_stream, untidy_stream
-from tests.oracle import Rules
+from tests.oracle import HOUR, Rules
 from tests.worker import wait_until, wait_until_equal
 
 if TYPE_CHECKING:
@@ -108,6 +108,12 @@ def test_every_user_answers_over_http_whichever_worker_is_asked(run):
     users = sorted(run.oracle.of_user)
     checks.check_users_over_http(run.workers[0], run.oracle, users)
     checks.check_users_over_http(run.workers[1], run.oracle, users[::10])
+
+
+def test_a_shorter_window_is_the_latest_part_of_the_whole_one(run):
+    users = sorted(run.oracle.of_user)
+    for window in (HOUR, 24 * HOUR):
+        checks.check_users_over_http(run.workers[0], run.oracle, users[::20], window)
 
 
 def test_every_video_answers_over_http_whichever_worker_is_asked(run):

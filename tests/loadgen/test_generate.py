@@ -127,9 +127,9 @@ class TestEvents:
     START = "2025-01-15T14:30:45.123Z"
 
     def test_as_many_as_asked_for_are_sent(self, run, sender) -> None:
-        result = run("--rate", "0", "--count", "20000")
+        result = run("--rate", "0", "--count", "10000")
         assert result.exit_code == 0, result.output
-        assert len(sender.last.values) == 20_000
+        assert len(sender.last.values) == 10_000
         assert sender.last.is_flushed
 
     def test_the_same_seed_gives_the_same_bytes_however_fast_they_are_sent(
@@ -196,9 +196,9 @@ class TestEnd:
 
     def test_the_summary_counts_what_was_sent_by_kind(self, run, sender) -> None:
         options = ("--invalid", "0.2", "--duplicates", "0.1", "--late", "0.1")
-        result = run("--rate", "0", "--count", "30000", *options)
+        result = run("--rate", "0", "--count", "10000", *options)
         counts = dict(re.findall(r"^  (\w+) +([\d,]+)$", result.stdout, re.MULTILINE))
-        assert sum(int(count.replace(",", "")) for count in counts.values()) == 30_000
+        assert sum(int(count.replace(",", "")) for count in counts.values()) == 10_000
         assert {"video_view", "like", "duplicate", "late", "malformed_json"} <= counts.keys()
 
     def test_the_videos_that_turn_viral_are_named(self, run, sender) -> None:

@@ -36,18 +36,18 @@ def kinds_of(chunk: Chunk) -> list[Kind]:
 @pytest.fixture(scope="module")
 def rough() -> Chunk:
     """Many records of all kinds."""
-    return workload(**ROUGH, viral=3).chunk(100_000)
+    return workload(**ROUGH, viral=3).chunk(60_000)
 
 
 class TestReproducibility:
     def test_equal_arguments_give_equal_bytes(self) -> None:
         options = {**ROUGH, "viral": 2, "seed": 5}
-        assert same(workload(**options).chunk(50_000), workload(**options).chunk(50_000))
+        assert same(workload(**options).chunk(20_000), workload(**options).chunk(20_000))
 
     def test_the_size_of_the_chunks_changes_nothing(self) -> None:
-        whole = workload(**ROUGH).chunk(70_000)
+        whole = workload(**ROUGH).chunk(40_000)
         pieces = workload(**ROUGH)
-        sizes = [1, 0, 7, 32_768, 5_000, 999, 31_225]
+        sizes = [1, 0, 7, 32_768, 5_000, 999, 1_225]
         chunks = [pieces.chunk(size) for size in sizes]
         assert [len(chunk) for chunk in chunks] == sizes
         assert [key for chunk in chunks for key in chunk.keys] == whole.keys
@@ -88,10 +88,10 @@ class TestFractions:
         assert set(kinds_of(rough)) == set(Kind)
 
     def test_large_records_are_rare(self, rough) -> None:
-        assert 1 <= kinds_of(rough).count(Kind.TOO_LARGE) <= len(rough) / 20_000
+        assert 1 <= kinds_of(rough).count(Kind.TOO_LARGE) <= len(rough) / 15_000
 
     def test_nothing_is_spoilt_unless_asked_for(self) -> None:
-        assert all(kind.counts for kind in kinds_of(workload().chunk(40_000)))
+        assert all(kind.counts for kind in kinds_of(workload().chunk(10_000)))
 
     @pytest.mark.parametrize(
         "wrong",

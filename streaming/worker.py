@@ -1,0 +1,39 @@
+"""The worker process: Faust's, but one that ends for a known reason says it in one line."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import faust
+
+if TYPE_CHECKING:
+    from .app import App
+
+
+class Worker(faust.Worker):
+    """Exits with code 1 when the app has given up.
+
+    Leans on ``mode.Worker`` of mode-streaming 0.7: ``_schedule_shutdown``, and that
+    ``execute_from_commandline`` ends with ``SystemExit``.
+    """
+
+    app: App
+
+    def __init__(self, app: App, *args: Any, **kwargs: Any) -> None:
+        """Take what :class:`faust.Worker` takes."""
+        super().__init__(app, *args, **kwargs)
+        app.worker = self
+
+    def end(self) -> None:
+        """Stop in order, as at SIGTERM."""
+        self._schedule_shutdown(signal.SIGTERM)
+
+    def execute_from_commandline(self) -> NoReturn:
+        """Run until the end, and exit."""
+        code: Any = 0
+        try:
+            super().execute_from_commandline()
+        except SystemExit as exc:
+            code = exc.code
+        raise SystemExit(1 if self.app.given_up else code)

@@ -1,0 +1,62 @@
+"""Promises about the records that carry a commit's counts to the videos' partitions."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.deltas import pack_deltas, unpack_deltas
+from models.errors import CodecError
+
+U32 = st.integers(0, 2**32 - 1)
+ROWS = st.lists(st.tuples(st.integers(0, 2**63 - 1), U32, U32, U32, U32, U32), max_size=20)
+
+
+def unpacked(value):
+    source, stream_time, rows = unpack_deltas(value)
+    return source, stream_time, list(rows)
+
+
+@given(st.integers(0, 65_535), st.integers(-(2**63), 2**63 - 1), ROWS)
+def test_what_is_packed_is_unpacked_as_it_was(source, stream_time, rows):
+    assert unpacked(pack_deltas(source, stream_time, rows)) == (source, stream_time, rows)
+
+
+def test_a_record_without_rows_is_a_tick():
+    assert unpacked(pack_deltas(3, 1_736_951_445_123, [])) == (3, 1_736_951_445_123, [])
+
+
+def test_a_record_costs_16_bytes_and_28_a_row():
+    assert len(pack_deltas(0, 0, [])) == 16
+    assert len(pack_deltas(0, 0, [(1, 2, 3, 4, 5, 6)] * 2)) == 16 + 2 * 28
+
+
+@given(ROWS, st.data())
+def test_a_record_that_was_cut_or_grew_is_refused_before_any_row_is_read(rows, data):
+    value = pack_deltas(1, 2, rows)
+    cut = data.draw(st.integers(0, len(value) - 1))
+    with pytest.raises(CodecError):
+        unpack_deltas(value[:cut])
+    with pytest.raises(CodecError):
+        unpack_deltas(value + data.draw(st.binary(min_size=1, max_size=60)))
+
+
+def test_an_unknown_version_is_named():
+    value = b"\x07" + pack_deltas(1, 2, [])[1:]
+    with pytest.raises(CodecError, match="version 7"):
+        unpack_deltas(value)
+
+
+@given(st.binary(max_size=100))
+def test_any_other_bytes_are_refused(value):
+    try:
+        unpacked(value)
+    except CodecError as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize("row", [(-1, 0, 0, 0, 0, 0), (0, 2**32, 0, 0, 0, 0), (2**64, 0, 0, 0, 0, 0)])
+def test_a_number_that_does_not_fit_is_not_packed(row):
+    with pytest.raises(ValueError, match="not a delta record"):
+        pack_deltas(0, 0, [row])

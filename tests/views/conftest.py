@@ -1,0 +1,230 @@
+"""A worker's views over real HTTP and real tables, without Kafka: partitions are opened by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import count
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from yarl import URL
+
+from models.viral import ViralRule
+from models.windows import from_iso
+from settings import load
+from streaming.app import App
+from streaming.clients import client_settings
+from streaming.faust_settings import faust_settings
+from streaming.parts import TaskParts
+from tables.records import ViralVideo
+from tables.rocks import RocksMemory
+from tables.store import StoreParts
+from tables.users import user_table, user_windows
+from tables.videos import video_table, video_windows
+from tables.viral import ViralTable
+from views.application import make_application
+from views.listener import Listener
+from views.sources import Sources
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from settings import Settings
+
+PARTITIONS = 2
+#: Stream time of the partitions that a test does not set another one for.
+NOW = "2025-01-15T14:30:45.123Z"
+
+_apps = count()
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Any
+    body: bytes
+    json: Any
+
+    @property
+    def code(self) -> str:
+        """The code of an error."""
+        code: str = self.json["error"]["code"]
+        return code
+
+
+class Worker:
+    """The views of one worker, listening on a port of its own."""
+
+    def __init__(self, settings: Settings, executor: ThreadPoolExecutor) -> None:
+        self.settings = settings
+        app = App(f"views-{next(_apps)}", **faust_settings(settings))
+        self.app = app
+        parts = StoreParts(RocksMemory.create(1 << 20, 1 << 20), executor, recent_bytes=0)
+        self.user_windows, self.video_windows = user_windows(settings), video_windows(settings)
+        self.users = app.tables.add(user_table(app, settings, self.user_windows, parts))
+        self.videos = app.tables.add(video_table(app, settings, self.video_windows, parts))
+        self.viral = app.tables.add(
+            ViralTable(app, name="viral_videos", topic="viral", partitions=PARTITIONS)
+        )
+        app.viral_table = self.viral
+        app.task_parts = TaskParts(
+            settings, client_settings(settings), [self.users, self.videos], lambda *_: []
+        )
+        rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
+        self.sources = Sources(
+            self.users, self.user_windows, self.videos, self.video_windows, rule, self.viral
+        )
+        self.application = make_application(app, settings, self.sources)
+        self.listener = Listener(self.application)
+        self.url = URL()
+        self.port = 0
+
+    async def start(self) -> None:
+        self.port = await self.listener.start("127.0.0.1", 0)
+        self.url = URL(f"http://127.0.0.1:{self.port}")
+        object.__setattr__(self.app.conf, "_canonical_url", self.url)
+        self.app.conf.canonical_url = self.url
+        self.owns({self.url: range(PARTITIONS)})
+
+    async def stop(self) -> None:
+        await self.listener.stop()
+        await self.app.tables.recovery.follower.stop()
+        if self.app._http_client:
+            await self.app._http_client.close()
+        await self.users.data.on_stop()
+        await self.videos.data.on_stop()
+
+    def owns(self, workers: dict[URL, Any]) -> None:
+        """Say who owns which partitions, as a rebalance would."""
+        self.app.assignor.changelog_distribution = {
+            str(url): {
+                table.changelog_topic.get_topic_name(): list(partitions)
+                for table in (self.users, self.videos)
+            }
+            for url, partitions in workers.items()
+        }
+
+    async def open(self, *partitions: int, at: str | None = NOW) -> None:
+        """Open ``partitions`` with the stream time ``at``."""
+        for partition in partitions or range(PARTITIONS):
+            for table in (self.users, self.videos):
+                state = await table.data.open(partition)
+                state.restored()
+                state.stream_time = None if at is None else from_iso(at)
+                state.readable = True
+
+    def put_user(self, user_id: int, *events: tuple[str, str, int]) -> None:
+        """Apply events of a type, a time and a watch time in ms."""
+        state, value = self.users.state(user_id), None
+        for number, (event_type, at, watch_ms) in enumerate(events):
+            t_ms = from_iso(at)
+            value = self.user_windows.apply(value, event_type, t_ms, watch_ms, number, t_ms)
+        state.dirty[b"%d" % user_id] = value
+
+    def put_video(self, video_id: int, *counts: tuple[str, int, int, int, int]) -> None:
+        """Add views, likes, comments and shares at a time."""
+        state, value = self.videos.state(video_id), None
+        for at, *numbers in counts:
+            t_ms = from_iso(at)
+            pane = self.video_windows.slices.pane_of(t_ms)
+            value = self.video_windows.apply(value, pane, *numbers, t_ms)
+        state.dirty[b"%d" % video_id] = value
+
+    async def flag_viral(self, video_id: int, coefficient: float) -> None:
+        """Take a flag from the output topic."""
+        flag = ViralVideo(
+            video_id=video_id,
+            viral_coefficient=coefficient,
+            views=1000,
+            shares=800,
+            comments=int(1000 * coefficient) - 800,
+            detected_at="2025-01-15T14:20:00Z",
+            window_start="2025-01-15T12:35:00Z",
+            window_end="2025-01-15T14:35:00Z",
+        )
+        partition = self.users.partition(video_id)
+        await self.viral.feeds[partition].apply({b"%d" % video_id: flag.encode()}, 0)
+
+    async def catch_up(self) -> None:
+        """Let the list of viral videos be complete."""
+        follower = self.app.tables.recovery.follower
+        await follower.follow({})
+        await follower.wait_caught_up()
+
+    async def become_ready(self) -> None:
+        """Go through what a worker goes through until it is ready."""
+        await self.catch_up()
+        self.app.tables.recovery.completed.set()
+        self.assign(range(PARTITIONS), accepting=range(PARTITIONS))
+
+    def assign(self, assigned: Any, accepting: Any) -> None:
+        """Put tasks in place of the real ones."""
+        self.app.tasks.assigned = set(assigned)
+        self.app.tasks.tasks = {
+            number: SimpleNamespace(accepting=number in set(accepting)) for number in assigned
+        }
+
+    async def ask(self, path: str, method: str = "GET", **kwargs: Any) -> Answer:
+        """Send a request, with the path as it is."""
+        url = URL(f"{self.url}{path}", encoded=True)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, url, allow_redirects=False, **kwargs) as response,
+        ):
+            body = await response.read()
+            is_json = response.content_type == "application/json" and body
+            return Answer(
+                response.status, response.headers, body, await response.json() if is_json else None
+            )
+
+    async def send_raw(self, data: bytes) -> bytes:
+        """Send bytes, and return all that comes back until the connection is closed."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        await writer.drain()
+        try:
+            async with asyncio.timeout(10):
+                return await reader.read()
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def executor() -> Any:
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest_asyncio.fixture
+async def make_worker(
+    tmp_path: Path, executor: ThreadPoolExecutor
+) -> AsyncIterator[Callable[..., Awaitable[Worker]]]:
+    """Make a worker with the given settings: ``await make_worker(REELS_HTTP_TOKEN=...)``."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**environ: str) -> Worker:
+            folder = tmp_path / str(next(_apps))
+            base = {"APP_DATADIR": str(folder), "TOPIC_PARTITIONS": str(PARTITIONS)}
+            worker = Worker(load({**base, **environ}), executor)
+            stack.push_async_callback(worker.stop)
+            await worker.start()
+            return worker
+
+        yield make
+
+
+@pytest_asyncio.fixture
+async def worker(make_worker: Callable[..., Awaitable[Worker]]) -> Worker:
+    """A worker that owns all partitions and has opened them."""
+    worker = await make_worker()
+    await worker.open()
+    return worker

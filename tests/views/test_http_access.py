@@ -1,0 +1,251 @@
+"""Who is let in, what is refused, and what every answer looks like."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from monitoring import metrics
+from views import middlewares
+
+TOKEN = "a-token-of-some-length"
+DATA = ["/users/1", "/videos/1", "/videos/viral", "/metrics", "/overview"]
+OPEN = ["/", "/static/dashboard.js", "/healthz", "/readyz"]
+
+
+@pytest_asyncio.fixture
+async def worker(make_worker):
+    """No partition is open: what is tested here comes before the tables."""
+    return await make_worker()
+
+
+def error_of(raw: bytes) -> tuple[int, str]:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    return int(head.split()[1]), orjson.loads(body)["error"]["code"]
+
+
+class TestToken:
+    @pytest.mark.parametrize("path", DATA)
+    async def test_every_data_route_asks_for_it(self, make_worker, path: str) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        await worker.catch_up()
+        answer = await worker.ask(path)
+        assert (answer.status, answer.code) == (401, "unauthorized")
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="reels"'
+        with_token = await worker.ask(path, headers={"Authorization": f"Bearer {TOKEN}"})
+        assert with_token.status in {200, 503}
+
+    @pytest.mark.parametrize("path", OPEN)
+    async def test_what_holds_no_data_is_open(self, make_worker, path: str) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        assert (await worker.ask(path)).status in {200, 503}
+
+    async def test_every_route_is_one_or_the_other(self, worker) -> None:
+        routes = {resource.canonical for resource in worker.application.router.resources()}
+        tested = {"/users/{user_id}", "/videos/{video_id}", "/static/{name}", *DATA[2:], *OPEN}
+        assert routes == tested - {"/static/dashboard.js"}
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "",
+            TOKEN,
+            "Bearer",
+            "Bearer ",
+            f"Basic {TOKEN}",
+            f"Bearer {TOKEN[:-1]}",
+            f"Bearer {TOKEN}x",
+            f"Bearer {TOKEN.upper()}",
+            "Bearer ü",
+        ],
+    )
+    async def test_a_wrong_one_is_refused(self, make_worker, header: str) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        answer = await worker.ask("/users/x", headers={"Authorization": header})
+        assert answer.status == 401
+        assert TOKEN.encode() not in answer.body
+
+    async def test_bytes_that_are_no_text_are_refused_like_any_other(self, make_worker) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        raw = await worker.send_raw(
+            b"GET /users/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Authorization: Bearer \xff\xe9\r\n\r\n"
+        )
+        assert error_of(raw) == (401, "unauthorized")
+
+    async def test_the_schemes_case_does_not_matter(self, make_worker) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        answer = await worker.ask("/users/x", headers={"Authorization": f"bearer {TOKEN}"})
+        assert answer.status == 400
+
+    async def test_without_a_token_in_the_settings_none_is_asked_for(self, worker) -> None:
+        assert (await worker.ask("/metrics")).status == 200
+
+
+class TestHosts:
+    @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "10.0.0.1", "localhost.x"])
+    async def test_without_a_token_other_names_are_refused(self, worker, host: str) -> None:
+        answer = await worker.ask("/users/1", headers={"Host": host})
+        assert (answer.status, answer.code) == (403, "forbidden_host")
+
+    @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1", "[::1]:80", "LOCALHOST:7"])
+    async def test_names_of_this_machine_are_fine(self, worker, host: str) -> None:
+        assert (await worker.ask("/healthz", headers={"Host": host})).status == 200
+
+    async def test_the_workers_own_name_is_fine(self, worker) -> None:
+        worker.app.conf.canonical_url = "http://worker-1:6066"
+        assert (await worker.ask("/healthz", headers={"Host": "worker-1:6066"})).status == 200
+
+    async def test_a_request_without_a_host_is_fine(self, worker) -> None:
+        raw = await worker.send_raw(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert raw.startswith(b"HTTP/1.0 200")
+
+    async def test_what_is_no_host_is_refused(self, worker) -> None:
+        answer = await worker.ask("/users/1", headers={"Host": "localhost:http"})
+        assert answer.status == 400
+
+    async def test_with_a_token_any_name_will_do(self, make_worker) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        headers = {"Host": "reels.example", "Authorization": f"Bearer {TOKEN}"}
+        assert (await worker.ask("/users/x", headers=headers)).status == 400
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("/nope", "/users", "/users/", "/users/1/", "/users/1/2", "/static/", "/favicon.ico"),
+            *("/router", "/router/users/1", "/table", "/table/users", "/graph", "/performance/"),
+        ],
+    )
+    async def test_there_is_no_such_route_and_none_of_fausts(self, worker, path: str) -> None:
+        answer = await worker.ask(path)
+        assert (answer.status, answer.code) == (404, "not_found")
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+    async def test_reads_are_all_there_is(self, worker, method: str) -> None:
+        answer = await worker.ask("/users/1", method)
+        assert (answer.status, answer.code) == (405, "method_not_allowed")
+        assert answer.headers["Allow"] == "GET,HEAD"
+
+    async def test_a_head_request_is_a_get_without_a_body(self, worker) -> None:
+        answer = await worker.ask("/healthz", "HEAD")
+        assert (answer.status, answer.body) == (200, b"")
+
+    async def test_a_mistake_of_ours_is_logged_and_not_shown(
+        self, worker, monkeypatch, caplog
+    ) -> None:
+        def fail(_: int) -> None:
+            msg = "a secret"
+            raise RuntimeError(msg)
+
+        monkeypatch.setattr(worker.users, "read", fail)
+        answer = await worker.ask("/users/1")
+        assert (answer.status, answer.code) == (500, "internal_error")
+        assert b"secret" not in answer.body
+        assert "a secret" in caplog.text
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            b"no http at all\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nBad Header: x\r\n\r\n",
+            b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: 1\r\n" * 200 + b"\r\n",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        ],
+        ids=["text", "header", "long path", "long header", "many headers", "TLS"],
+    )
+    async def test_what_is_no_http_is_refused_in_json(self, worker, raw: bytes) -> None:
+        answer = await worker.send_raw(raw)
+        assert error_of(answer) == (400, "bad_request")
+        assert b"aiohttp" not in answer
+
+    async def test_an_expectation_that_cannot_be_met_is_refused_in_json(self, worker) -> None:
+        answer = await worker.ask("/users/1", headers={"Expect": "tea"})
+        assert (answer.status, answer.code) == (417, "bad_request")
+
+
+class TestBodies:
+    async def test_a_large_one_is_refused_before_it_is_read(self, worker) -> None:
+        raw = await worker.send_raw(
+            b"GET /users/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+        )
+        assert error_of(raw) == (413, "payload_too_large")
+
+    async def test_a_large_one_without_a_length_is_refused_too(self, worker) -> None:
+        chunk = b"400\r\n" + b"a" * 1024 + b"\r\n"
+        raw = await worker.send_raw(
+            b"GET /users/1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + 3 * chunk
+        )
+        assert error_of(raw) == (413, "payload_too_large")
+
+    async def test_one_that_does_not_end_is_not_waited_for(self, worker, monkeypatch) -> None:
+        monkeypatch.setattr(middlewares, "BODY_TIMEOUT", 0.1)
+        raw = await worker.send_raw(
+            b"GET /users/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc"
+        )
+        assert error_of(raw) == (408, "request_timeout")
+
+    @pytest.mark.parametrize("chunk", [b"zz\r\n", b"-1\r\n", b"3\r\nabcdef\r\n"])
+    async def test_one_in_broken_chunks_is_refused(self, worker, caplog, chunk: bytes) -> None:
+        raw = await worker.send_raw(
+            b"GET /users/1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + chunk
+        )
+        assert error_of(raw) == (400, "bad_request")
+        assert not caplog.records
+
+    async def test_a_client_that_goes_away_leaves_no_error_behind(self, worker, caplog) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", worker.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+        await asyncio.sleep(0.05)
+        assert not caplog.records
+
+    async def test_a_small_one_does_no_harm(self, worker) -> None:
+        assert (await worker.ask("/healthz", data=b"x" * 1024)).status == 200
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("path", [*DATA, *OPEN, "/nope"])
+    async def test_browsers_are_told_to_guess_and_frame_nothing(self, worker, path: str) -> None:
+        headers = (await worker.ask(path)).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert headers["Server"] == "reels"
+        assert "Access-Control-Allow-Origin" not in headers
+
+    async def test_data_is_kept_by_nobody(self, worker) -> None:
+        for path in (*DATA, "/healthz", "/readyz"):
+            assert (await worker.ask(path)).headers["Cache-Control"] == "no-store"
+
+    async def test_requests_are_counted_by_route_and_status(self, worker) -> None:
+        def counted(route: str, code: str) -> float:
+            labels = {"route": route, "code": code}
+            return metrics.registry.get_sample_value("reels_http_requests_total", labels) or 0.0
+
+        before = counted("/users/{user_id}", "400"), counted("unmatched", "404")
+        for path in ("/users/a", "/users/b", "/nope/a", "/nope/b"):
+            await worker.ask(path)
+        assert counted("/users/{user_id}", "400") == before[0] + 2
+        assert counted("unmatched", "404") == before[1] + 2
+
+    async def test_requests_may_follow_each_other_on_a_connection(self, worker) -> None:
+        request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        raw = await worker.send_raw(request * 20 + last)
+        assert raw.count(b'{"status":"ok"}') == 21
+
+    async def test_many_may_ask_at_once(self, worker) -> None:
+        answers = await asyncio.gather(*(worker.ask("/healthz") for _ in range(100)))
+        assert {answer.status for answer in answers} == {200}

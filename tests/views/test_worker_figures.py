@@ -1,0 +1,166 @@
+"""Health, readiness, metrics and the overview: what a worker tells of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitoring import metrics
+
+
+@pytest_asyncio.fixture
+async def worker(make_worker):
+    """No partition is open: what is tested here comes before the tables."""
+    return await make_worker()
+
+
+class TestHealth:
+    async def test_a_worker_that_has_not_begun_is_healthy(self, make_worker) -> None:
+        worker = await make_worker()
+        answer = await worker.ask("/healthz")
+        assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
+
+
+class TestReadiness:
+    async def reason(self, worker) -> str:
+        answer = await worker.ask("/readyz")
+        assert (answer.status, answer.code, answer.headers["Retry-After"]) == (
+            503,
+            "unavailable",
+            "1",
+        )
+        message: str = answer.json["error"]["message"]
+        return message
+
+    async def test_before_the_consumer_has_started_it_is_not_ready(self, make_worker) -> None:
+        worker = await make_worker()
+        assert await self.reason(worker) == "the worker has not joined its group yet"
+
+    async def test_with_all_its_partitions_open_it_is_ready(self, worker) -> None:
+        await worker.become_ready()
+        assert (await worker.ask("/readyz")).status == 200
+
+    async def test_more_workers_than_partitions_are_ready_with_none(self, worker) -> None:
+        await worker.become_ready()
+        worker.assign([], accepting=[])
+        assert (await worker.ask("/readyz")).status == 200
+
+    async def test_while_the_group_rebalances_it_is_not_ready(self, worker) -> None:
+        await worker.become_ready()
+        worker.app.rebalancing = True
+        assert await self.reason(worker) == "the group is rebalancing"
+
+    async def test_while_a_partition_recovers_it_is_not_ready(self, worker) -> None:
+        await worker.become_ready()
+        worker.assign([0, 1, 3], accepting=[0])
+        assert await self.reason(worker) == "recovering partitions: 1, 3"
+
+    async def test_a_partition_that_has_no_task_yet_recovers(self, worker) -> None:
+        await worker.become_ready()
+        worker.app.tasks.tasks = {}
+        assert await self.reason(worker) == "recovering partitions: 0, 1"
+
+    async def test_while_the_viral_list_is_read_it_is_not_ready(self, worker) -> None:
+        worker.app.tables.recovery.completed.set()
+        worker.assign([0], accepting=[0])
+        assert await self.reason(worker) == "the list of viral videos is being read"
+
+    async def test_when_it_stops_it_is_not_ready(self, worker) -> None:
+        await worker.become_ready()
+        worker.app._stopped.set()
+        assert await self.reason(worker) == "the worker is stopping"
+
+
+class TestMetrics:
+    async def families(self, worker, **kwargs):
+        answer = await worker.ask("/metrics", **kwargs)
+        assert answer.status == 200
+        return {f.name: f for f in text_string_to_metric_families(answer.body.decode())}
+
+    async def test_names_and_types_are_those_of_the_contract(self, worker) -> None:
+        families = await self.families(worker)
+        types = {
+            "reels_events_read": "counter",
+            "reels_events": "counter",
+            "reels_events_rejected": "counter",
+            "reels_consumer_lag_records": "gauge",
+            "reels_consumer_lag_seconds": "gauge",
+            "reels_ingest_latency_seconds": "histogram",
+            "reels_commit_seconds": "histogram",
+            "reels_transactions": "counter",
+            "reels_recovery_records_remaining": "gauge",
+            "reels_viral_videos": "gauge",
+            "reels_http_requests": "counter",
+            "reels_http_request_seconds": "histogram",
+            "reels_build_info": "gauge",
+            "process_cpu_seconds": "counter",
+            "process_resident_memory_bytes": "gauge",
+        }
+        assert {name: families[name].type for name in types} == types
+
+    async def test_counters_end_in_total_and_are_there_from_the_start(self, worker) -> None:
+        text = (await worker.ask("/metrics")).body.decode()
+        for outcome in metrics.OUTCOMES:
+            assert f'\nreels_events_total{{outcome="{outcome}"}} ' in text
+        for outcome in ("committed", "aborted", "fenced"):
+            assert f'\nreels_transactions_total{{outcome="{outcome}"}} ' in text
+
+    async def test_the_viral_videos_are_counted_at_the_scrape(self, worker) -> None:
+        await worker.flag_viral(7, 2.0)
+        sample = (await self.families(worker))["reels_viral_videos"].samples[0]
+        assert sample.value == 1
+        await worker.viral.feeds[worker.users.partition(7)].apply({b"7": None}, 1)
+        sample = (await self.families(worker))["reels_viral_videos"].samples[0]
+        assert sample.value == 0
+
+    async def test_it_is_prometheus_text_unless_openmetrics_is_asked_for(self, worker) -> None:
+        answer = await worker.ask("/metrics")
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        accept = "application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"
+        answer = await worker.ask("/metrics", headers={"Accept": accept})
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+        assert answer.body.endswith(b"# EOF\n")
+
+    @pytest.mark.parametrize(
+        "accept", ["text/plain;version=x", "application/openmetrics-text;version=", ",;=", "ü"]
+    )
+    async def test_any_accept_header_gets_an_answer(self, worker, accept: str) -> None:
+        assert (await worker.ask("/metrics", headers={"Accept": accept})).status == 200
+
+
+class TestOverview:
+    async def test_it_tells_what_the_dashboard_shows(self, worker) -> None:
+        await worker.become_ready()
+        await worker.flag_viral(7, 2.0)
+        for partition, (records, seconds) in enumerate(((3, 0.5), (4, 2.5))):
+            metrics.lag_records.labels(str(partition)).set(records)
+            metrics.lag_seconds.labels(str(partition)).set(seconds)
+        metrics.ingest_latency.observe(np.array([0.001] * 1000))
+        answer = (await worker.ask("/overview")).json
+        assert answer["worker"] == str(worker.url)
+        assert answer["ready"] is True
+        assert answer["obstacle"] is None
+        assert set(answer["events"]["outcomes"]) == set(metrics.OUTCOMES)
+        assert answer["events"]["read"] == sum(answer["events"]["outcomes"].values())
+        assert answer["lag"] == {"records": 7, "seconds": 2.5}
+        assert answer["latency_s"]["p50"] == 0.005
+        assert answer["partitions"] == {
+            "total": 2,
+            "owned": [0, 1],
+            "recovering": [],
+            "by_worker": {str(worker.url): [0, 1]},
+        }
+        assert answer["viral"]["count"] == 1
+        assert answer["viral"]["videos"][0]["video_id"] == 7
+        for partition in (0, 1):
+            metrics.forget_partition(partition)
+
+    async def test_it_answers_before_the_worker_has_joined(self, make_worker) -> None:
+        worker = await make_worker()
+        worker.owns({})
+        answer = (await worker.ask("/overview")).json
+        assert answer["ready"] is False
+        assert answer["obstacle"] == "the worker has not joined its group yet"
+        assert answer["partitions"]["by_worker"] == {}
