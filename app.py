@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from streaming.processor import Processor
     from tables.state import PartitionState
 
+# Faust reads its own variables itself, and takes an empty one for a value.
+for _name in [name for name, value in os.environ.items() if not value]:
+    del os.environ[_name]
 try:
     settings = load()
 except SettingsError as exc:

@@ -159,7 +159,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("APP_DATADIR", "data_dir", kinds.folder(), None, "Where a worker keeps its tables."),
     Variable("WEB_BIND", "web_bind", _HOST, "127.0.0.1", "Address of the web server."),
-    Variable("WEB_PORT", "web_port", kinds.integer(0, 65535), "6066", "Port of the web server."),
+    Variable("WEB_PORT", "web_port", kinds.integer(1, 65535), "6066", "Port of the web server."),
     Variable("REELS_USER_WINDOW", "user_window", _WINDOW, "24h", "Size of a user's window."),
     Variable("REELS_USER_STEP", "user_step", _WINDOW, "15m", "By what a user's window hops."),
     Variable("REELS_VIDEO_WINDOW", "video_window", _WINDOW, "2h", "Size of a video's windows."),

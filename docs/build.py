@@ -25,11 +25,13 @@ Durations read `100ms`, `90s`, `15m`, `2h`, sizes `64MiB`. What Faust's own comm
 
 def page() -> str:
     """Return the whole page."""
-    rows = (
-        f"| `{v.name}` | {f'`{v.default}`' if v.default else 'unset'} | {v.kind.allowed} | {v.help} |"
-        for v in VARIABLES
-    )
-    return HEAD + "\n".join(rows).replace("||", "|") + "\n"
+    rows = []
+    for variable in VARIABLES:
+        default = f"`{variable.default}`" if variable.default else "unset"
+        rows.append(
+            f"| `{variable.name}` | {default} | {variable.kind.allowed} | {variable.help} |"
+        )
+    return HEAD + "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":

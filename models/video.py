@@ -124,7 +124,8 @@ class VideoWindows:
 
     def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
         """Whether no pane is in an open window any more."""
-        return _ROWS.newest(_rows(value)) < self.slices.kept_from(stream_time_ms)
+        rows = _rows(value)
+        return not rows or _ROWS.newest(rows) < self.slices.kept_from(stream_time_ms)
 
     @staticmethod
     def detected_at(value: bytes | None) -> int:

@@ -176,6 +176,11 @@ class ChangelogFollower:
         self._caught_up.clear()
         self._task = asyncio.create_task(self._run(), name="changelog-follower")
 
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether every sink has been at the end once since :meth:`follow`."""
+        return self._caught_up.is_set()
+
     async def wait_caught_up(self) -> None:
         """Wait until every sink has been at the end once since :meth:`follow`."""
         await self._caught_up.wait()

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 FETCH_BYTES = 1 << 20
 
 
+def _host_in_urls(bind: str) -> str | None:
+    """Return how others reach a server bound so; None leaves it to the host's name."""
+    if bind in {"0.0.0.0", "::"}:  # noqa: S104 - asked about, not bound to
+        return None
+    return f"[{bind}]" if ":" in bind else bind
+
+
 def faust_settings(settings: Settings) -> dict[str, Any]:
     """Return the arguments of :class:`faust.App`."""
     optional = {"datadir": settings.data_dir} if settings.data_dir else {}
@@ -33,6 +40,6 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "table_standby_replicas": settings.standby_replicas,
         "web_bind": settings.web_bind,
         "web_port": settings.web_port,
-        "web_host": settings.web_bind if settings.web_bind != "0.0.0.0" else None,  # noqa: S104
+        "web_host": _host_in_urls(settings.web_bind),
         **optional,
     }

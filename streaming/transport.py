@@ -2,7 +2,7 @@
 
 Leans on the insides of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
 ``wait_empty``, ``perform_seek``; ``AIOKafkaConsumerThread._fetch_records``) and of aiokafka 0.14
-(``Fetcher._records``, ``FetchResult``); ``tests/streaming/test_insides.py`` fails when they move.
+(``Fetcher._records``, ``FetchResult``, ``PartitionRecords._consumer_record``);
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode import Service
 
-from .batch import Batch
+from .batch import Batch, Record
 from .task_manager import TaskManager
 
 if TYPE_CHECKING:
@@ -95,6 +95,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return cast("dict[TP, int | None]", await self.call_thread(committed))
 
 
+def _as_parsed(_: object, record: Record) -> Record:
+    return record
+
+
 def _take_fetched(fetcher: Fetcher, partitions: set[TP] | None) -> dict[TP, Batch]:
     """Take over all that was fetched of ``partitions``, and make room for the next fetch."""
     batches: dict[TP, Batch] = {}
@@ -110,7 +114,10 @@ def _take_fetched(fetcher: Fetcher, partitions: set[TP] | None) -> dict[TP, Batc
             continue
         if not fetched.check_assignment(tp) or not fetched.has_more():
             continue
-        start = fetched._partition_records.next_fetch_offset
+        unpacked = fetched._partition_records
+        # A record as it was parsed has all that is needed; aiokafka would copy it field by field.
+        unpacked._consumer_record = _as_parsed
+        start = unpacked.next_fetch_offset
         records = fetched.getall()
         end = fetched._assignment.state_value(tp).position
         batches[TP(*tp)] = Batch(start, end, records)

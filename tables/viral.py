@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import faust
 from faust.types import TP
 
-from monitoring import metrics
-
 from .records import ViralVideo
 
 if TYPE_CHECKING:
@@ -74,7 +72,6 @@ class ViralTable(faust.GlobalTable):
         """Return at most ``limit`` videos, the highest coefficient first, then the lowest id."""
         videos = [video for feed in self.feeds.values() for video in feed.videos.values()]
         videos.sort(key=lambda video: (-video.viral_coefficient, video.video_id))
-        metrics.viral_videos.set(len(videos))
         return videos[:limit]
 
     def __getitem__(self, key: int) -> ViralVideo:

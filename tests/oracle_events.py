@@ -28,7 +28,6 @@ class Event(NamedTuple):
     watched: int
 
 
-
 def parse(value: bytes | None) -> Event | str:
     """Return the event in a value, or the reason why there is none."""
     if not value:
@@ -123,7 +122,6 @@ def _seconds_since_1970(
     if is_leap and seconds % (24 * 3600) != 0:
         raise ValueError("a leap second ends a day")
     return seconds
-
 
 
 @cache

@@ -94,7 +94,7 @@ class TestReading:
             ("REELS_BLOCK_CACHE", "1GiB", "block_cache", 1 << 30),
             ("REELS_WRITE_BUFFERS", "1048576", "write_buffers", 1 << 20),
             ("REELS_LOG_FORMAT", "json", "log_format", "json"),
-            ("WEB_PORT", "0", "web_port", 0),
+            ("WEB_PORT", "1", "web_port", 1),
             ("TOPIC_PARTITIONS", "1024", "partitions", 1024),
         ],
     )
@@ -144,6 +144,7 @@ class TestRefusals:
             ("BROKER_COMMIT_INTERVAL", "100ms"),
             ("BROKER_SESSION_TIMEOUT", "inf"),
             ("CONSUMER_GROUP_INSTANCE_ID", "a b"),
+            ("WEB_PORT", "0"),
             ("WEB_PORT", "65536"),
             ("WEB_PORT", "http"),
             ("WEB_BIND", "not a host"),
@@ -183,7 +184,7 @@ class TestRefusals:
 
     def test_the_line_shows_the_value_and_what_is_allowed(self) -> None:
         assert refusal(WEB_PORT="http\n") == (
-            r"WEB_PORT = 'http\n' is wrong: allowed is an integer from 0 to 65535"
+            r"WEB_PORT = 'http\n' is wrong: allowed is an integer from 1 to 65535"
         )
 
     def test_a_window_has_to_be_a_multiple_of_its_step(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from .answers import json_response, unavailable
@@ -26,17 +25,11 @@ class Readiness:
         open_now = {number for number, task in tasks.tasks.items() if task.accepting}
         return sorted(tasks.assigned - open_now)
 
-    async def is_viral_list_complete(self) -> bool:
+    def is_viral_list_complete(self) -> bool:
         """Whether the output topic has been read up to its end."""
-        try:
-            # What has happened returns at once, without the loop having its turn.
-            async with asyncio.timeout(0):
-                await self._app.tables.recovery.follower.wait_caught_up()
-        except TimeoutError:
-            return False
-        return True
+        return bool(self._app.tables.recovery.follower.is_caught_up)
 
-    async def obstacle(self) -> str | None:
+    def obstacle(self) -> str | None:
         """Return why the worker is not ready, None when it is."""
         app = self._app
         if app.should_stop:
@@ -48,7 +41,7 @@ class Readiness:
         recovering = self.recovering()
         if recovering:
             return f"recovering partitions: {', '.join(map(str, recovering))}"
-        if not await self.is_viral_list_complete():
+        if not self.is_viral_list_complete():
             return "the list of viral videos is being read"
         return None
 
@@ -66,7 +59,7 @@ class HealthViews:
 
     async def get_readiness(self, _: web.Request) -> web.Response:
         """Answer whether requests for this worker's partitions get their answers."""
-        obstacle = await self._readiness.obstacle()
+        obstacle = self._readiness.obstacle()
         if obstacle is not None:
             raise unavailable(obstacle)
         return json_response({"status": "ready"})

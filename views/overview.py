@@ -39,7 +39,7 @@ class OverviewViews:
 
     async def get(self, _: web.Request) -> web.Response:
         """Answer with the figures as they are now; counters count from the worker's start."""
-        obstacle = await self._readiness.obstacle()
+        obstacle = self._readiness.obstacle()
         outcomes = by_label(metrics.events)
         lag_seconds = by_label(metrics.lag_seconds)
         answer = {

@@ -48,19 +48,20 @@ class Web(driver.Web):
         self._listener = Listener(self.web_app)
 
     async def on_start(self) -> None:
-        """Listen; with no way to do so the program ends, with one line that says why."""
+        """Listen."""
         self.init_server()
-        try:
-            await self.start_server()
-        except StartError as exc:
-            raise SystemExit(f"error: {exc}") from exc
+        await self.start_server()
 
     async def on_stop(self) -> None:
         """Listen no more."""
         await self.stop_server()
 
     async def start_server(self) -> None:
-        """Open the socket, and see to what other workers are told of it."""
+        """Open the socket, and see to what other workers are told of it.
+
+        Raises:
+            StartError: the address is not to be had, or may not be listened at.
+        """
         conf = self.app.conf
         if conf.web_transport.scheme == "unix":
             await self._listener.start_unix(conf.web_transport.path)

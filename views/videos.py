@@ -57,7 +57,7 @@ class VideoViews:
     async def list_viral(self, request: web.Request) -> web.Response:
         """Answer with the videos that are viral, highest coefficient first."""
         limit = parse_limit(request.query.get("limit"))
-        if not await self._readiness.is_viral_list_complete():
+        if not self._readiness.is_viral_list_complete():
             raise unavailable("the list of viral videos is being read")
         return json_response({"videos": [describe_viral(v) for v in self._viral.top(limit)]})
 

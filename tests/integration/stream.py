@@ -86,9 +86,9 @@ def untidy_stream(count: int, seed: int = 1) -> list[Sending]:
     rng = random.Random(seed)
     quiet, busy = count // 3, count - count // 3
     mix = {"users": 3000, "videos": 400, "invalid": 0.03, "duplicates": 0.05, "late": 0.01}
-    first = Workload(
-        seed, **mix, viral=3, start_ms=START, ms_per_event=28 * HOUR / quiet
-    ).chunk(quiet)
+    first = Workload(seed, **mix, viral=3, start_ms=START, ms_per_event=28 * HOUR / quiet).chunk(
+        quiet
+    )
     second = Workload(
         seed + 1, **mix, viral=4, start_ms=START + 28 * HOUR, ms_per_event=100 * 60 * SECOND / busy
     ).chunk(busy)

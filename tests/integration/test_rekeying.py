@@ -59,7 +59,9 @@ def test_an_event_without_a_key_counts_once_in_its_users_partition(cluster, work
 def test_an_event_in_its_users_partition_counts_where_it_lies_whatever_its_key(
     cluster, worker, key
 ):
-    user = next(u for u in range(100 + 1000 * len(key), 10**9) if partition_of(u, PARTITIONS) == HOME)
+    user = next(
+        u for u in range(100 + 1000 * len(key), 10**9) if partition_of(u, PARTITIONS) == HOME
+    )
     value = event(user, 1, START, f"odd-{key!r}")
     with cluster.producer() as producer:
         producer.produce(cluster.events, value, key, HOME)

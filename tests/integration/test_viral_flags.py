@@ -105,7 +105,7 @@ def test_a_video_may_turn_viral_because_old_views_leave_the_window(cluster):
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
 def test_a_flag_outlives_a_restart_with_its_time_and_still_ends(cluster, how):
     worker = cluster.worker().start()
-    send_events(cluster, engagement(VIDEO, T, views=10, shares=16))
+    send_events(cluster, engagement(VIDEO, T, views=10, shares=20))
     assert expect_oracles_list(cluster, worker) == {VIDEO}
     (before,) = worker.get("/videos/viral")["videos"]
     if how == "SIGTERM":

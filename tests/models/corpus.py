@@ -101,7 +101,16 @@ TIMES = (
 
 NASTY: tuple[bytes, ...] = (
     # nothing, or no JSON
-    *(b"", b" ", b"\n", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf{}", b"\x1f\x8b\x08", b"\xac\xed\x00\x05"),
+    *(
+        b"",
+        b" ",
+        b"\n",
+        b"\x00",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf{}",
+        b"\x1f\x8b\x08",
+        b"\xac\xed\x00\x05",
+    ),
     *(b"nul", b"NaN", b"tru", b"{", b"}", b"[", b'"', b'{"', b'{"a"', b'{"a":', b'{"a":1', b"{,}"),
     *(b"{}{}", b"{} x", b"{}\x00", b"// c\n{}", b"{'a': 1}", b"{a: 1}", b"{1: 2}", b"event_id=1"),
     value_of()[:-1],
@@ -113,7 +122,19 @@ NASTY: tuple[bytes, ...] = (
     value_of().replace(b"}", b",}"),
     value_of().replace(b"{", b"{/* c */"),
     # JSON, but no object
-    *(b"null", b"true", b"1", b"-1.5e3", b'"x"', b"[]", b"[{}]", b"[1,2", b"[1 2]", b"[nul]", b"1 2"),
+    *(
+        b"null",
+        b"true",
+        b"1",
+        b"-1.5e3",
+        b'"x"',
+        b"[]",
+        b"[{}]",
+        b"[1,2",
+        b"[1 2]",
+        b"[nul]",
+        b"1 2",
+    ),
     b"[" + value_of() + b"]",
     # nesting
     b"[" * 100_000,

@@ -11,7 +11,9 @@ from tests.models.corpus import EXAMPLE, RAW_TEXTS, TIMES, example, raw_metadata
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -26,7 +28,8 @@ def spoiled_bytes(draw: st.DrawFn) -> bytes:
         at = draw(st.integers(0, len(value)))
         cut = draw(st.integers(0, 8))
         value[at : at + cut] = draw(
-            st.binary(max_size=6) | st.sampled_from([b'"', b"\\", b"{", b"}", b",", b":", b"9", b"null"])
+            st.binary(max_size=6)
+            | st.sampled_from([b'"', b"\\", b"{", b"}", b",", b":", b"9", b"null"])
         )
     return bytes(value)
 

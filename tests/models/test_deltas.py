@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,13 +52,13 @@ def test_an_unknown_version_is_named():
 
 @given(st.binary(max_size=100))
 def test_any_other_bytes_are_refused(value):
-    try:
+    with suppress(CodecError):
         unpacked(value)
-    except CodecError as error:
-        assert str(error)
 
 
-@pytest.mark.parametrize("row", [(-1, 0, 0, 0, 0, 0), (0, 2**32, 0, 0, 0, 0), (2**64, 0, 0, 0, 0, 0)])
+@pytest.mark.parametrize(
+    "row", [(-1, 0, 0, 0, 0, 0), (0, 2**32, 0, 0, 0, 0), (2**64, 0, 0, 0, 0, 0)]
+)
 def test_a_number_that_does_not_fit_is_not_packed(row):
     with pytest.raises(ValueError, match="not a delta record"):
         pack_deltas(0, 0, [row])

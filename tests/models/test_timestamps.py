@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -75,7 +76,5 @@ def test_other_times_are_refused(text):
 
 @given(st.text(max_size=40))
 def test_no_text_does_more_harm_than_a_value_error(text):
-    try:
+    with suppress(ValueError):
         from_iso(text)
-    except ValueError as error:
-        assert str(error)

@@ -1,0 +1,363 @@
+"""Promises about a user's metrics and duplicates, held against a plain list of events."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from models.errors import CodecError
+from models.user import EMPTY, MAX_SEEN, UserPane, UserWindows
+from models.windows import Slices
+from tests.models.plain_user import PlainUser
+
+SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
+NOON = 1_736_942_400_000  # 2025-01-15T12:00:00Z
+CLOCK_TURNS = 405 * 2**32
+"""A time, in 2025, at which the ids' clock of 32 bits goes from its maximum to 0."""
+
+USERS = UserWindows(Slices(DAY, 15 * MINUTE), HOUR)
+SMALL = UserWindows(Slices(HOUR, 15 * MINUTE), 20 * MINUTE)
+
+KINDS = st.sampled_from(["video_view", "like", "comment", "share", "save", "follow"])
+
+
+def view(value, t, event_id, stream_time=None, *, watched=1000, windows=SMALL):
+    return windows.apply(value, "video_view", t, watched, event_id, stream_time or t)
+
+
+def counts(value, at, windows=SMALL):
+    metrics = windows.metrics(value, at)
+    return metrics.views, metrics.likes, metrics.watch_ms
+
+
+@st.composite
+def histories(draw):
+    """Draw (kind, time, watched, id, stream time): in disorder, with pauses and repeated ids."""
+    windows = SMALL
+    stream_time = draw(st.sampled_from([0, NOON, CLOCK_TURNS - 30 * MINUTE]))
+    history = []
+    for _ in range(draw(st.integers(1, 40))):
+        pause = draw(
+            st.integers(0, 5 * MINUTE)
+            | st.sampled_from([0, 20 * MINUTE, 20 * MINUTE + 1, HOUR, 3 * HOUR, 2**32, 2**32 + 5])
+        )
+        stream_time += pause
+        oldest = max(windows.slices.kept_from(stream_time) * windows.slices.step, 0)
+        t = draw(st.just(stream_time) | st.integers(oldest, stream_time))
+        watched = draw(st.integers(0, 60_000) | st.just(2**53))
+        history.append((draw(KINDS), t, watched, draw(st.integers(0, 6)), stream_time))
+    return history
+
+
+class TestMetrics:
+    """Views of 1 s each, in a window of an hour by 15 minutes.
+
+    ::
+
+        11:15   11:30   11:45   12:00   12:15   12:30
+          |       |   1   |       | 2 3   |       |
+          [-------------------------------)           at 12:00: 3 views
+                  [-------------------------------)   at 12:15: 3 views
+                          [--------------- ...        at 12:30: 2 views
+    """
+
+    def value(self):
+        value = view(None, NOON - 20 * MINUTE, 1)
+        value = view(value, NOON + 5 * MINUTE, 2)
+        return view(value, NOON + 10 * MINUTE, 3)
+
+    @pytest.mark.parametrize(
+        ("minutes", "views"),
+        [
+            (0, 3),
+            (10, 3),
+            (29, 3),
+            (30, 2),
+            (59, 2),
+            (60, 0),
+            (600, 0),
+            (-15, 1),
+            (-30, 1),
+            (-31, 0),
+        ],
+    )
+    def test_views_are_counted_while_their_step_lies_in_the_window(self, minutes, views):
+        at = NOON + minutes * MINUTE
+        assert counts(self.value(), at) == (views, 0, views * 1000)
+
+    def test_the_window_is_told_with_its_bounds(self):
+        metrics = SMALL.metrics(self.value(), NOON)
+        assert (metrics.window_start_ms, metrics.window_end_ms) == (
+            NOON - 45 * MINUTE,
+            NOON + 15 * MINUTE,
+        )
+        assert (metrics.size_ms, metrics.step_ms) == (HOUR, 15 * MINUTE)
+
+    def test_a_smaller_window_counts_only_the_latest_steps(self):
+        metrics = SMALL.metrics(self.value(), NOON + 10 * MINUTE, 15 * MINUTE)
+        assert (metrics.views, metrics.size_ms) == (2, 15 * MINUTE)
+        with pytest.raises(ValueError, match="multiple of 15m up to 1h"):
+            SMALL.metrics(self.value(), NOON, 2 * HOUR)
+
+    def test_minutes_and_rate_are_those_of_the_contract(self):
+        value = None
+        for event_id in range(12):
+            value = USERS.apply(value, "video_view", NOON, 16_250, event_id, NOON)
+        for event_id in range(12, 15):
+            value = USERS.apply(value, "like", NOON, 99_999, event_id, NOON)
+        metrics = USERS.metrics(value, NOON)
+        assert (metrics.views, metrics.likes) == (12, 3)
+        assert metrics.total_engagement_minutes == 3.25
+        assert metrics.engagement_rate == 0.25
+
+    def test_without_views_the_rate_is_zero(self):
+        value = USERS.apply(None, "like", NOON, 0, 1, NOON)
+        assert USERS.metrics(value, NOON).engagement_rate == 0.0
+
+    @pytest.mark.parametrize("value", [None, b"", EMPTY])
+    def test_of_nothing_are_zeros(self, value):
+        assert counts(value, NOON) == (0, 0, 0)
+        assert SMALL.series(value, NOON) == []
+
+    @pytest.mark.parametrize("kind", ["comment", "share", "save", "follow"])
+    def test_other_types_count_as_nothing_but_leave_the_user_known(self, kind):
+        value = SMALL.apply(None, kind, NOON, 5000, 1, NOON)
+        assert counts(value, NOON) == (0, 0, 0)
+        assert SMALL.series(value, NOON) == [UserPane(NOON, 0, 0, 0)]
+        assert not SMALL.is_expired(value, NOON)
+
+    def test_the_series_has_the_steps_of_the_window_with_anything_in_them(self):
+        assert SMALL.series(self.value(), NOON) == [
+            UserPane(NOON - 30 * MINUTE, 1, 0, 1000),
+            UserPane(NOON, 2, 0, 2000),
+        ]
+
+    def test_counters_stop_at_their_maximum(self):
+        full = struct.pack("<IIIQ", NOON // (15 * MINUTE), 2**32 - 1, 2**32 - 1, 2**64 - 1)
+        value = view(EMPTY + full, NOON, 1)
+        assert counts(value, NOON) == (2**32 - 1, 2**32 - 1, 2**64 - 1)
+        value = SMALL.apply(value, "like", NOON, 0, 2, NOON)
+        assert counts(value, NOON) == (2**32 - 1, 2**32 - 1, 2**64 - 1)
+
+
+class TestLateness:
+    """At a stream time of 12:20 the window of an hour begins at 11:30."""
+
+    @pytest.mark.parametrize(
+        ("minutes", "late"), [(-31, True), (-30, False), (20, False), (99, False)]
+    )
+    def test_an_event_is_late_when_its_step_has_left_the_window(self, minutes, late):
+        assert SMALL.is_late(NOON + minutes * MINUTE, NOON + 20 * MINUTE) == late
+
+    def test_the_first_event_of_a_partition_is_never_late(self):
+        assert not SMALL.is_late(0, None)
+
+    def test_before_1970_is_late_always(self):
+        assert SMALL.is_late(-1, None)
+        assert SMALL.is_late(-1, 0)
+
+    @given(st.integers(0, 2**45), st.integers(0, 2**45))
+    def test_late_is_what_the_slices_do_not_keep(self, t, stream_time):
+        kept_from = SMALL.slices.kept_from(stream_time)
+        assert SMALL.is_late(t, stream_time) == (SMALL.slices.pane_of(t) < kept_from)
+
+
+class TestDuplicates:
+    """A horizon of 20 minutes, in stream time.
+
+    ::
+
+        12:00 id 7 applied      12:20 still a duplicate
+          |-----------------------|x
+                                   12:20:00.001 counts again
+    """
+
+    def test_an_id_is_a_duplicate_up_to_the_horizon_and_counts_again_after_it(self):
+        value = view(None, NOON, 7)
+        assert view(value, NOON, 7) is None
+        assert view(value, NOON + 20 * MINUTE, 7) is None
+        again = view(value, NOON + 20 * MINUTE + 1, 7)
+        assert counts(again, NOON + 20 * MINUTE + 1)[0] == 2
+
+    def test_stream_time_decides_not_the_time_of_the_event(self):
+        value = view(None, NOON, 7, NOON + 10 * MINUTE)
+        assert view(value, NOON, 7, NOON + 30 * MINUTE) is None
+        assert view(value, NOON, 7, NOON + 30 * MINUTE + 1) is not None
+
+    def test_another_type_of_event_with_the_same_id_is_a_duplicate_too(self):
+        value = view(None, NOON, 7)
+        assert SMALL.apply(value, "like", NOON, 0, 7, NOON) is None
+        value = SMALL.apply(None, "follow", NOON, 0, 7, NOON)
+        assert SMALL.apply(value, "like", NOON, 0, 7, NOON) is None
+
+    def test_an_id_is_remembered_after_its_step_has_left_the_window(self):
+        windows = UserWindows(Slices(15 * MINUTE, 5 * MINUTE), HOUR)
+        value = view(None, NOON, 7, windows=windows)
+        assert counts(value, NOON + 30 * MINUTE, windows)[0] == 0
+        assert not windows.is_expired(value, NOON + HOUR)
+        assert view(value, NOON + HOUR, 7, windows=windows) is None
+        assert windows.is_expired(value, NOON + HOUR + 1)
+
+    def test_bytes_that_look_like_an_id_across_two_entries_are_none(self):
+        first, second = 0x1111111111111111, 0x2222222222222222
+        value = view(view(None, NOON, first), NOON, second)
+        seen = value[4:28]
+        for at in range(1, 16):
+            if at != 12:
+                (straddling,) = struct.unpack_from("<Q", seen, at)
+                assert view(value, NOON, straddling) is not None, at
+        assert view(value, NOON, second) is None
+
+    def test_an_id_is_found_behind_bytes_that_only_look_like_it(self):
+        target = 0x4444444444444444
+        # The stream time's own bytes continue the pattern, so that it is found at a wrong place.
+        now = 0x44444444
+        value = SMALL.apply(None, "like", now, 0, target, now)
+        value = SMALL.apply(value, "like", now, 0, 5, now)
+        assert SMALL.apply(value, "like", now, 0, target, now) is None
+
+    def test_a_full_counter_does_not_forget_an_id(self):
+        full = struct.pack("<IIIQ", NOON // (15 * MINUTE), 2**32 - 1, 0, 0)
+        value = view(EMPTY + full, NOON, 7)
+        assert view(value, NOON, 7) is None
+
+    def test_of_very_many_ids_the_oldest_are_forgotten_first(self):
+        value = None
+        for event_id in range(MAX_SEEN + 1):
+            value = view(value, NOON, event_id)
+        assert view(value, NOON, 1) is None
+        assert view(value, NOON, MAX_SEEN) is None
+        assert counts(view(value, NOON, 0), NOON)[0] == MAX_SEEN + 2
+
+    def test_ids_past_the_horizon_take_no_space(self):
+        value = None
+        for event_id in range(100):
+            value = view(value, NOON, event_id)
+        later = view(value, NOON + 20 * MINUTE + 1, 100)
+        assert len(later) == 4 + 12 + 2 * 20
+
+    def test_the_ids_clock_may_turn_over_between_two_events(self):
+        value = view(None, CLOCK_TURNS - 1, 7)
+        assert view(value, CLOCK_TURNS, 7) is None
+        assert view(value, CLOCK_TURNS - 1 + 20 * MINUTE, 7) is None
+        assert view(value, CLOCK_TURNS + 20 * MINUTE, 7) is not None
+
+    @pytest.mark.parametrize("turns", [1, 2, 100])
+    @pytest.mark.parametrize("minutes", [-20, 0, 1, 20])
+    def test_an_absence_of_whole_turns_of_the_clock_is_no_duplicate(self, turns, minutes):
+        value = view(view(None, NOON, 7), NOON + 10 * MINUTE, 8)
+        later = NOON + turns * 2**32 + minutes * MINUTE
+        assert SMALL.is_expired(value, later)
+        after = view(value, later, 7)
+        assert counts(after, later)[0] == 1
+        assert len(after) == 4 + 12 + 20
+
+
+class TestAgainstAPlainList:
+    @given(histories())
+    @settings(max_examples=100, deadline=None)
+    @example([("like", NOON, 0, 1, NOON), ("like", NOON, 0, 1, NOON + 20 * MINUTE)])
+    def test_metrics_and_duplicates_are_those_of_all_events_added_up(self, history):
+        value = None
+        plain = PlainUser(HOUR, 15 * MINUTE, 20 * MINUTE)
+        for kind, t, watched, event_id, stream_time in history:
+            after = SMALL.apply(value, kind, t, watched, event_id, stream_time)
+            assert (after is not None) == plain.apply(kind, t, watched, event_id, stream_time)
+            value = after or value
+            assert counts(value, stream_time) == plain.metrics(stream_time)
+            assert counts(value, stream_time + 20 * MINUTE) == plain.metrics(
+                stream_time + 20 * MINUTE
+            )
+
+    @given(histories(), st.integers(0, 4 * HOUR))
+    @settings(max_examples=60, deadline=None)
+    def test_a_value_is_expired_just_when_nothing_of_it_counts(self, history, later):
+        value = None
+        for kind, t, watched, event_id, stream_time in history:
+            value = SMALL.apply(value, kind, t, watched, event_id, stream_time) or value
+        now = history[-1][-1] + later
+        plain = PlainUser(HOUR, 15 * MINUTE, 20 * MINUTE)
+        for event in history:
+            plain.apply(*event)
+        open_from = SMALL.slices.kept_from(now)
+        alive = any(
+            SMALL.slices.pane_of(one.t) >= open_from or now - one.stream_time <= 20 * MINUTE
+            for one in plain.applied
+        )
+        assert SMALL.is_expired(value, now) == (not alive)
+
+    @given(histories())
+    @settings(max_examples=60, deadline=None)
+    def test_deleting_an_expired_value_changes_no_later_verdict(self, history):
+        kept = swept = None
+        for kind, t, watched, event_id, stream_time in history:
+            if swept is not None and SMALL.is_expired(swept, stream_time):
+                swept = None
+            after_kept = SMALL.apply(kept, kind, t, watched, event_id, stream_time)
+            after_swept = SMALL.apply(swept, kind, t, watched, event_id, stream_time)
+            assert after_kept == after_swept
+            kept, swept = after_kept or kept, after_swept or swept
+
+    @given(
+        st.lists(st.tuples(KINDS, st.integers(0, HOUR - 1), st.integers(0, 60_000)), max_size=30),
+        st.randoms(),
+    )
+    def test_the_order_of_events_within_the_window_changes_no_metric(self, events, random):
+        def after(order):
+            value = None
+            for event_id, (kind, t, watched) in order:
+                value = SMALL.apply(value, kind, t, watched, event_id, HOUR - 1)
+            return counts(value, HOUR - 1), SMALL.series(value, HOUR - 1)
+
+        numbered = list(enumerate(events))
+        shuffled = list(numbered)
+        random.shuffle(shuffled)
+        assert after(shuffled) == after(numbered)
+
+    @given(histories())
+    @settings(max_examples=60, deadline=None)
+    def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizon(
+        self, history
+    ):
+        value = None
+        for kind, t, watched, event_id, stream_time in history:
+            after = SMALL.apply(value, kind, t, watched, event_id, stream_time)
+            if after is None:
+                continue
+            value = after
+            version, seen = struct.unpack_from("<BxH", value)
+            rows = value[4 + 12 * seen :]
+            panes = [row[0] for row in struct.iter_unpack("<IIIQ", rows)]
+            times = [row[1] for row in struct.iter_unpack("<QI", value[4 : 4 + 12 * seen])]
+            assert version == 1
+            assert panes == sorted(set(panes))
+            assert panes[0] >= SMALL.slices.kept_from(stream_time)
+            assert all((stream_time - time) % 2**32 <= 20 * MINUTE for time in times)
+
+
+class TestValuesOfAnotherVersion:
+    value = b"\x02" + view(None, NOON, 7)[1:]
+
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda value: view(value, NOON, 8),
+            lambda value: SMALL.metrics(value, NOON),
+            lambda value: SMALL.series(value, NOON),
+            lambda value: SMALL.is_expired(value, NOON),
+        ],
+        ids=["apply", "metrics", "series", "is_expired"],
+    )
+    def test_are_refused_by_name(self, read):
+        for value in (self.value, b"\x02", b"\x02\x00\x00\x00"):
+            with pytest.raises(CodecError, match="version 2"):
+                read(value)
+
+
+@pytest.mark.parametrize("horizon", [-1, 2**31])
+def test_a_horizon_that_the_clock_cannot_tell_is_refused(horizon):
+    with pytest.raises(ValueError, match="horizon"):
+        UserWindows(Slices(HOUR, 15 * MINUTE), horizon)
