@@ -119,6 +119,8 @@ class EngagementProcessor:
         dirty = state.dirty
         stream_time = state.stream_time
         apply, is_late = self._windows.apply, self._windows.is_late
+        # Nothing later than this, from stream time, can be late: asked first, being cheap.
+        slack = self._settings.user_step - self._settings.user_window
         step = self._settings.video_step
         applied = duplicate = 0
         for (record, event, t_ms), partition, key in zip(events, partitions, keys, strict=True):
@@ -126,8 +128,8 @@ class EngagementProcessor:
                 self._pass_on(record, partition, key)
                 outcomes["rekeyed"] += 1
                 continue
-            if is_late(t_ms, stream_time):
-                self._reject(record, self._late())
+            if (stream_time is None or t_ms < stream_time + slack) and is_late(t_ms, stream_time):
+                self._reject(record, self._late(stream_time or 0))
                 outcomes["late"] += 1
                 continue
             now = t_ms if stream_time is None or t_ms > stream_time else stream_time
@@ -139,8 +141,7 @@ class EngagementProcessor:
                 continue
             dirty[key] = value
             applied += 1
-            if now != stream_time:
-                stream_time = state.stream_time = now
+            stream_time = now
             counter = VIDEO_COUNTER.get(kind)
             if counter is not None:
                 place = (event.video_id, t_ms // step)
@@ -148,11 +149,11 @@ class EngagementProcessor:
                 if delta is None:
                     delta = deltas[place] = [0, 0, 0, 0]
                 delta[counter] += 1
+        state.stream_time = stream_time
         outcomes["applied"] += applied
         outcomes["duplicate"] += duplicate
 
-    def _late(self) -> Rejected:
-        stream_time = self.state.stream_time or 0
+    def _late(self, stream_time: int) -> Rejected:
         first = self._windows.slices.kept_from(stream_time) * self._windows.slices.step
         return Rejected("late", f"before {to_iso(first)}, where the oldest window begins")
 

@@ -54,6 +54,8 @@ class VideoProcessor:
         self._unjudged: set[int] = set()
         #: Videos with views enough: they may turn viral by time alone, as old views leave.
         self._candidates: set[int] = set()
+        #: No video has more views in its window than this; from the window's last move on.
+        self._bounds: dict[int, int] = {}
         #: Videos that are viral, with the counts as last told.
         self._flagged: dict[int, VideoCounts | None] = {}
         self._judged_at = 0.0
@@ -84,6 +86,7 @@ class VideoProcessor:
         self._advance(latest)
         now = state.stream_time or 0
         dirty, apply = state.dirty, self._windows.apply
+        bounds, enough = self._bounds, self._settings.viral_min_views
         for (video_id, pane), counts in sums.items():
             key = keys[video_id]
             old = dirty.get(key) or loaded[key]
@@ -91,7 +94,11 @@ class VideoProcessor:
             value = apply(old, pane, views, likes, comments, shares, now)
             if old is not None or len(value) > len(EMPTY):
                 dirty[key] = value
-        self._unjudged.update(keys)
+            known = bounds.get(video_id)
+            bound = self._windows.kept_views(value, now) if known is None else known + views
+            bounds[video_id] = bound
+            if bound >= enough:
+                self._unjudged.add(video_id)
 
     def _advance(self, stream_time: int) -> None:
         state = self.state
@@ -101,6 +108,7 @@ class VideoProcessor:
         pane = self._windows.slices.pane_of(state.stream_time)
         if pane != self._pane:
             self._pane = pane
+            self._bounds.clear()
             self._unjudged |= self._candidates | self._flagged.keys()
 
     @property
@@ -179,6 +187,7 @@ class VideoProcessor:
         """Begin anew from the committed state: who is viral, and who might become so."""
         self.state.restored()
         self._unjudged, self._candidates, self._flagged = set(), set(), {}
+        self._bounds.clear()
         self._advanced_at = monotonic()
         stream_time = self.state.stream_time
         if stream_time is None:

@@ -55,7 +55,8 @@ class App(faust.App):
             store="memory://",
             stream_wait_empty=True,
             stream_recovery_delay=0.0,
-            stream_buffer_maxsize=16,
+            # Never full: the consumer waits for room before it fetches.
+            stream_buffer_maxsize=4096,
             **kwargs,
         )
 

@@ -52,4 +52,5 @@ class TaskParts:
             producer,
             on_failure=manager.task_failed,
             on_gap=manager.position_missed,
+            turns=manager.turns,
         )

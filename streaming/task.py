@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Records folded in one go: the event loop gets its turn in between, about every 10 ms.
-FOLD_CHUNK = 2000
+#: Records folded in one go: the event loop gets its turn in between, every few milliseconds.
+FOLD_CHUNK = 1000
+
+#: Tasks that fold at the same time.
+FOLDING_AT_ONCE = 3
 
 #: How many times as long as a commit the pause after it is at least: what committing takes of the
 #: worker stays bounded, however slow it gets under load.
@@ -48,6 +51,29 @@ LONGEST_COMMIT_INTERVAL = 1.0
 
 #: Batches that wait for a task. Behind that, the partition is not fetched any further.
 INBOX_SIZE = 2
+
+
+class Turns:
+    """How the tasks of a worker share its one thread of Python."""
+
+    def __init__(self) -> None:
+        """Nothing waits yet."""
+        #: One applies while another waits for the disk; everyone else's turn comes soon.
+        self.folding = asyncio.Semaphore(FOLDING_AT_ONCE)
+        #: Batches in the inboxes of all tasks.
+        self.waiting = 0
+        self._taken = asyncio.Event()
+
+    def take(self) -> None:
+        """Count a batch that waits no more."""
+        self.waiting -= 1
+        self._taken.set()
+
+    async def wait_for_room(self, most: int) -> None:
+        """Wait until fewer than ``most`` batches wait: what is behind that stays in Kafka."""
+        while self.waiting >= most:
+            self._taken.clear()
+            await self._taken.wait()
 
 
 class Task:
@@ -61,6 +87,7 @@ class Task:
         producer: TransactionalProducer,
         on_failure: Callable[[Task, BaseException], None],
         on_gap: Callable[[Task, TP], None],
+        turns: Turns,
     ) -> None:
         """Put the parts together; nothing is opened yet.
 
@@ -71,6 +98,7 @@ class Task:
             producer: the task's own; it is started by whoever opens the task.
             on_failure: told once when folding or committing has failed.
             on_gap: told when a batch does not follow what is folded; to be fetched again.
+            turns: shared by all tasks of the worker.
         """
         self.partition = partition
         self.processors = {TP(p.topic, partition): p for p in processors}
@@ -78,13 +106,14 @@ class Task:
         self.producer = producer
         self._on_failure = on_failure
         self._on_gap = on_gap
+        self._turns = turns
         self.positions: dict[TP, int] = {}
         self.committed: dict[TP, int] = {}
         self.failed = False
         self.accepting = False
         #: Record timestamp, in ms, of the event before the oldest one not yet applied.
         self.applied_timestamp = 0
-        self._inbox: asyncio.Queue[tuple[TP, Batch]] = asyncio.Queue(INBOX_SIZE)
+        self._inbox: asyncio.Queue[tuple[TP, Batch]] = asyncio.Queue()
         self._folding = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
@@ -109,14 +138,16 @@ class Task:
         for processor in self.processors.values():
             processor.restored()
 
-    async def submit(self, tp: TP, batch: Batch) -> None:
-        """Queue a batch; waits while others are before it."""
+    def submit(self, tp: TP, batch: Batch) -> None:
+        """Queue a batch, unless the task is suspended."""
         if self.accepting:
-            await self._inbox.put((tp, batch))
+            self._turns.waiting += 1
+            self._inbox.put_nowait((tp, batch))
 
     async def _fold_loop(self) -> None:
         while True:
             tp, batch = await self._inbox.get()
+            self._turns.take()
             try:
                 async with self._folding:
                     await self._fold(tp, batch)
@@ -138,7 +169,8 @@ class Task:
             records = [record for record in records if record.offset >= position]
         for first in range(0, len(records), FOLD_CHUNK):
             chunk = records[first : first + FOLD_CHUNK]
-            await processor.fold(chunk)
+            async with self._turns.folding:
+                await processor.fold(chunk)
             self.positions[tp] = chunk[-1].offset + 1
             self.applied_timestamp = chunk[-1].timestamp
             if not self.accepting:
@@ -238,6 +270,7 @@ class Task:
     def _drain(self) -> None:
         while not self._inbox.empty():
             self._inbox.get_nowait()
+            self._turns.take()
 
     async def close(self) -> None:
         """Stop the loops and the producer; uncommitted folds are dropped."""

@@ -23,7 +23,7 @@ from monitoring import metrics
 
 from .changelog import restore
 from .errors import FencedError, TransactionFailedError
-from .task import Task, stop_quietly
+from .task import Task, Turns, stop_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from .parts import TaskParts
 
 log = logging.getLogger(__name__)
+
+#: Batches, for each task, that are fetched ahead of what is being folded.
+BATCHES_AHEAD = 2
 
 #: Seconds before a failed task is opened again; doubled at each failure up to the last.
 FIRST_RETRY, LAST_RETRY = 0.5, 10.0
@@ -52,6 +55,7 @@ class TaskManager(TransactionManager):
         super().__init__(*args, **kwargs)
         self.parts = self.app.task_parts
         self.tasks: dict[int, Task] = {}
+        self.turns = Turns()
         self.assigned: set[int] = set()
         self._generation: int | None = None
         self._seeking: set[TP] = set()
@@ -71,14 +75,18 @@ class TaskManager(TransactionManager):
             for tp, at in task.positions.items()
         }
 
-    async def submit(self, tp: TP, batch: Batch) -> None:
+    async def wait_for_room(self) -> None:
+        """Wait while there is enough to fold for every task."""
+        await self.turns.wait_for_room(max(1, BATCHES_AHEAD * len(self.tasks)))
+
+    def submit(self, tp: TP, batch: Batch) -> None:
         """Hand a batch to its task; one for a partition that is not open is dropped.
 
         Nothing is lost by that: what is not committed is fetched again.
         """
         task = self.tasks.get(tp.partition)
         if task is not None:
-            await task.submit(tp, batch)
+            task.submit(tp, batch)
 
     # -- rebalances
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Changes = dict[bytes, "bytes | None"]
 
+#: What a dict entry, a bytes key and a bytes value take in memory besides the value's content.
+ENTRY_SIZE = 180
+
 #: Keys to read that make it worth to go to a thread and back.
 THREAD_WORTH = 32
 
@@ -39,30 +42,21 @@ class RecentValues:
         """Keep about ``limit`` bytes of keys and values; 0 keeps nothing."""
         self._half = limit // 2
         self._size = 0
-        self._young: Changes = {}
-        self._old: Changes = {}
-
-    def get(self, key: bytes, default: object = None) -> object:
-        """Return the value, None for a deleted key, ``default`` for a key not held."""
-        value = self._young.get(key, default)
-        return value if value is not default else self._old.get(key, default)
+        self.young: Changes = {}
+        self.old: Changes = {}
 
     def update(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Take over ``changes``; the older generation goes when the younger one is full."""
         if not self._half:
             return
-        self._young.update(changes)
-        # What a dict entry, a bytes key and a bytes value cost besides their content.
-        self._size += sum(map(len, filter(None, changes.values()))) + 180 * len(changes)
+        self.young.update(changes)
+        self._size += sum(map(len, filter(None, changes.values()))) + ENTRY_SIZE * len(changes)
         if self._size > self._half:
-            self._old, self._young, self._size = self._young, {}, 0
+            self.old, self.young, self._size = self.young, {}, 0
 
     def clear(self) -> None:
         """Forget everything."""
-        self._young, self._old, self._size = {}, {}, 0
-
-
-_ABSENT = object()
+        self.young, self.old, self._size = {}, {}, 0
 
 
 class PartitionState:
@@ -115,18 +109,16 @@ class PartitionState:
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
         self._frozen_time = self.stream_time
 
-    def _in_memory(self, key: bytes) -> object:
-        value = self.dirty.get(key, _ABSENT)
-        if value is _ABSENT:
-            value = self._frozen.get(key, _ABSENT)
-            if value is _ABSENT:
-                value = self._recent.get(key, _ABSENT)
-        return value
+    def _layers(self) -> list[Changes]:
+        layers = (self.dirty, self._frozen, self._recent.young, self._recent.old)
+        return [layer for layer in layers if layer]
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of ``key`` as it is now, uncommitted changes included."""
-        value = self._in_memory(key)
-        return self.store.get(key) if value is _ABSENT else value  # type: ignore[return-value]
+        for layer in self._layers():
+            if key in layer:
+                return layer[key]
+        return self.store.get(key)
 
     async def load(self, keys: Iterable[bytes]) -> Changes:
         """Return the values of ``keys`` as they are now; those on disk are read by a thread.
@@ -134,17 +126,17 @@ class PartitionState:
         Whoever folds goes by ``dirty`` first and by this second: a commit that ends meanwhile may
         move a value from the overlay to RocksDB, behind the back of the read.
         """
+        layers = self._layers()
         values: Changes = {}
         missing: list[bytes] = []
         for key in keys:
-            value = self._in_memory(key)
-            if value is _ABSENT:
-                missing.append(key)
+            for layer in layers:
+                if key in layer:
+                    values[key] = layer[key]
+                    break
             else:
-                values[key] = value  # type: ignore[assignment]
+                missing.append(key)
         if missing:
-            # Neighbours in key order lie in the same blocks.
-            missing.sort()
             read = self.store.get_many
             if len(missing) < THREAD_WORTH:
                 found = read(missing)

@@ -1,14 +1,20 @@
-"""Fixtures of the integration tests: one real broker a session, a program of its own a test."""
+"""Fixtures: a real broker for the session, a program of its own for a test, tables on a disk."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from rocksdict import DbClosedError
 
 from embedded import EmbeddedKafka
+from models.windows import Slices
+from tables.layout import Layout
+from tables.rocks import RocksMemory, RocksStore
+from tables.state import PartitionState
 from tests.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOG_LINES = 60
+DAY_BY_HOURS = Slices(24 * 3_600_000, 3_600_000)
 
 _open_clusters: list[Cluster] = []
 
@@ -77,3 +84,37 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what needs no broker first: it fails in milliseconds."""
     items.sort(key=lambda item: "broker" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    """Run what waits for the disk."""
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def make_state(
+    tmp_path: Path, executor: ThreadPoolExecutor
+) -> Iterator[Callable[..., PartitionState]]:
+    """Return a factory of partitions on a real RocksDB; the same name is the same database."""
+    memory = RocksMemory.create(8 << 20, 8 << 20)
+    stores: list[RocksStore] = []
+
+    def make(
+        name: str = "table",
+        slices: Slices = DAY_BY_HOURS,
+        *,
+        version: int = 1,
+        recent_bytes: int = 1 << 20,
+    ) -> PartitionState:
+        store = RocksStore(tmp_path / f"{name}.db", memory)
+        stores.append(store)
+        state = PartitionState(name, Layout.of(version, slices), store, executor, recent_bytes)
+        state.restored()
+        return state
+
+    yield make
+    for store in stores:
+        with suppress(DbClosedError):
+            store.close()

@@ -18,7 +18,7 @@ from tests.models.corpus import EXAMPLE, NASTY, example, raw_metadata, value_of
 from tests.models.plain_user import PlainUser
 from tests.models.strategies import JSON, VALUES
 
-SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOON = from_iso("2025-01-15T12:00:00Z")
 
 

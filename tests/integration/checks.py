@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cluster import Cluster
-    from tests.oracle import Rules, UserCounts, VideoCounts
+    from tests.oracle import Record, Rules, UserCounts, VideoCounts
     from tests.worker import Json, Worker
 
 HEADERS = ["reason", "detail", "source.topic", "source.partition", "source.offset"]
@@ -37,8 +37,13 @@ def ask_oracle(cluster: Cluster, rules: Rules) -> Oracle:
 
 def check_dead_letters(cluster: Cluster, oracle: Oracle) -> None:
     """Each reject is there once, byte by byte with key and headers, and nothing else."""
+    check_dead_letter_records(cluster.read(cluster.dead_letters), oracle)
+
+
+def check_dead_letter_records(records: Sequence[Record], oracle: Oracle) -> None:
+    """Do the same with records that were read already."""
     found: Counter[DeadLetter] = Counter()
-    for record in cluster.read(cluster.dead_letters):
+    for record in records:
         headers = dict(record.headers)
         assert [name for name, _ in record.headers] == HEADERS
         assert headers["detail"].decode()
@@ -243,8 +248,13 @@ def viral_list(worker: Worker) -> list[tuple[float, int, int, int, int]]:
 
 def viral_topic(cluster: Cluster) -> dict[int, tuple[int, int, int, int, int]]:
     """Return what the viral topic says when it is folded: window and counts of each video."""
+    return viral_flags(cluster.fold(cluster.viral))
+
+
+def viral_flags(values: dict[bytes, bytes]) -> dict[int, tuple[int, int, int, int, int]]:
+    """Do the same with values that were folded already."""
     found = {}
-    for key, value in cluster.fold(cluster.viral).items():
+    for key, value in values.items():
         flag = msgspec.json.decode(value)
         assert set(flag) == {
             *("video_id", "viral_coefficient", "views", "shares", "comments"),

@@ -259,6 +259,7 @@ class TestTimes:
     def test_digits_written_as_escapes_are_cut_off_alike(self):
         for text in (
             '"2025-01-15T14:30:45.123\\u00399999\\u0039Z"',
+            '"2025-01-15T14:30:45.123\\u0039\\u0039\\u0039\\u0039Z"',
             '"2025-01-15T14:30:45\\u002e123999\\u0039Z"',
         ):
             assert timestamp_ms(event_of(raw_value("timestamp", text)).timestamp) % 1000 == 123

@@ -68,6 +68,13 @@ def test_totals_are_the_sums_over_the_panes_asked_for(additions, first, end):
     assert ROWS.total(packed(additions), first, end) == expected
 
 
+def test_totals_of_very_many_panes_are_sums_as_well():
+    rows = b"".join(ROWS.pack(pane, 1, 2, 3) for pane in range(1000))
+    for first, end in ((0, 1000), (10, 400), (100, 228), (100, 229), (999, 2000)):
+        panes = min(end, 1000) - first
+        assert ROWS.total(rows, first, end) == (panes, 2 * panes, 3 * panes)
+
+
 @given(ADDITIONS, PLACES)
 def test_dropping_keeps_just_the_panes_from_there_on(additions, first):
     kept = {pane: counters for pane, counters in plain(additions).items() if pane >= first}

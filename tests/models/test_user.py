@@ -1,27 +1,24 @@
-"""Promises about a user's metrics and duplicates, held against a plain list of events."""
+"""Promises about a user's metrics, lateness and duplicates."""
 
 from __future__ import annotations
 
 import struct
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import CodecError
 from models.user import EMPTY, MAX_SEEN, UserPane, UserWindows
 from models.windows import Slices
-from tests.models.plain_user import PlainUser
 
-SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOON = 1_736_942_400_000  # 2025-01-15T12:00:00Z
 CLOCK_TURNS = 405 * 2**32
 """A time, in 2025, at which the ids' clock of 32 bits goes from its maximum to 0."""
 
 USERS = UserWindows(Slices(DAY, 15 * MINUTE), HOUR)
 SMALL = UserWindows(Slices(HOUR, 15 * MINUTE), 20 * MINUTE)
-
-KINDS = st.sampled_from(["video_view", "like", "comment", "share", "save", "follow"])
 
 
 def view(value, t, event_id, stream_time=None, *, watched=1000, windows=SMALL):
@@ -31,25 +28,6 @@ def view(value, t, event_id, stream_time=None, *, watched=1000, windows=SMALL):
 def counts(value, at, windows=SMALL):
     metrics = windows.metrics(value, at)
     return metrics.views, metrics.likes, metrics.watch_ms
-
-
-@st.composite
-def histories(draw):
-    """Draw (kind, time, watched, id, stream time): in disorder, with pauses and repeated ids."""
-    windows = SMALL
-    stream_time = draw(st.sampled_from([0, NOON, CLOCK_TURNS - 30 * MINUTE]))
-    history = []
-    for _ in range(draw(st.integers(1, 40))):
-        pause = draw(
-            st.integers(0, 5 * MINUTE)
-            | st.sampled_from([0, 20 * MINUTE, 20 * MINUTE + 1, HOUR, 3 * HOUR, 2**32, 2**32 + 5])
-        )
-        stream_time += pause
-        oldest = max(windows.slices.kept_from(stream_time) * windows.slices.step, 0)
-        t = draw(st.just(stream_time) | st.integers(oldest, stream_time))
-        watched = draw(st.integers(0, 60_000) | st.just(2**53))
-        history.append((draw(KINDS), t, watched, draw(st.integers(0, 6)), stream_time))
-    return history
 
 
 class TestMetrics:
@@ -254,88 +232,6 @@ class TestDuplicates:
         after = view(value, later, 7)
         assert counts(after, later)[0] == 1
         assert len(after) == 4 + 12 + 20
-
-
-class TestAgainstAPlainList:
-    @given(histories())
-    @settings(max_examples=100, deadline=None)
-    @example([("like", NOON, 0, 1, NOON), ("like", NOON, 0, 1, NOON + 20 * MINUTE)])
-    def test_metrics_and_duplicates_are_those_of_all_events_added_up(self, history):
-        value = None
-        plain = PlainUser(HOUR, 15 * MINUTE, 20 * MINUTE)
-        for kind, t, watched, event_id, stream_time in history:
-            after = SMALL.apply(value, kind, t, watched, event_id, stream_time)
-            assert (after is not None) == plain.apply(kind, t, watched, event_id, stream_time)
-            value = after or value
-            assert counts(value, stream_time) == plain.metrics(stream_time)
-            assert counts(value, stream_time + 20 * MINUTE) == plain.metrics(
-                stream_time + 20 * MINUTE
-            )
-
-    @given(histories(), st.integers(0, 4 * HOUR))
-    @settings(max_examples=60, deadline=None)
-    def test_a_value_is_expired_just_when_nothing_of_it_counts(self, history, later):
-        value = None
-        for kind, t, watched, event_id, stream_time in history:
-            value = SMALL.apply(value, kind, t, watched, event_id, stream_time) or value
-        now = history[-1][-1] + later
-        plain = PlainUser(HOUR, 15 * MINUTE, 20 * MINUTE)
-        for event in history:
-            plain.apply(*event)
-        open_from = SMALL.slices.kept_from(now)
-        alive = any(
-            SMALL.slices.pane_of(one.t) >= open_from or now - one.stream_time <= 20 * MINUTE
-            for one in plain.applied
-        )
-        assert SMALL.is_expired(value, now) == (not alive)
-
-    @given(histories())
-    @settings(max_examples=60, deadline=None)
-    def test_deleting_an_expired_value_changes_no_later_verdict(self, history):
-        kept = swept = None
-        for kind, t, watched, event_id, stream_time in history:
-            if swept is not None and SMALL.is_expired(swept, stream_time):
-                swept = None
-            after_kept = SMALL.apply(kept, kind, t, watched, event_id, stream_time)
-            after_swept = SMALL.apply(swept, kind, t, watched, event_id, stream_time)
-            assert after_kept == after_swept
-            kept, swept = after_kept or kept, after_swept or swept
-
-    @given(
-        st.lists(st.tuples(KINDS, st.integers(0, HOUR - 1), st.integers(0, 60_000)), max_size=30),
-        st.randoms(),
-    )
-    def test_the_order_of_events_within_the_window_changes_no_metric(self, events, random):
-        def after(order):
-            value = None
-            for event_id, (kind, t, watched) in order:
-                value = SMALL.apply(value, kind, t, watched, event_id, HOUR - 1)
-            return counts(value, HOUR - 1), SMALL.series(value, HOUR - 1)
-
-        numbered = list(enumerate(events))
-        shuffled = list(numbered)
-        random.shuffle(shuffled)
-        assert after(shuffled) == after(numbered)
-
-    @given(histories())
-    @settings(max_examples=60, deadline=None)
-    def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizon(
-        self, history
-    ):
-        value = None
-        for kind, t, watched, event_id, stream_time in history:
-            after = SMALL.apply(value, kind, t, watched, event_id, stream_time)
-            if after is None:
-                continue
-            value = after
-            version, seen = struct.unpack_from("<BxH", value)
-            rows = value[4 + 12 * seen :]
-            panes = [row[0] for row in struct.iter_unpack("<IIIQ", rows)]
-            times = [row[1] for row in struct.iter_unpack("<QI", value[4 : 4 + 12 * seen])]
-            assert version == 1
-            assert panes == sorted(set(panes))
-            assert panes[0] >= SMALL.slices.kept_from(stream_time)
-            assert all((stream_time - time) % 2**32 <= 20 * MINUTE for time in times)
 
 
 class TestValuesOfAnotherVersion:

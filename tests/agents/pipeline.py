@@ -1,0 +1,206 @@
+"""The program's processors with real tables, and lists in place of Kafka's topics.
+
+Folds, commits and crashes happen when a test says so.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.structs import ConsumerRecord
+
+import settings as program_settings
+from agents.engagement import EngagementProcessor
+from agents.video_deltas import VideoProcessor
+from models.user import VERSION as USER_VERSION
+from models.video import VERSION as VIDEO_VERSION
+from models.viral import ViralRule
+from streaming.outbox import Outbox
+from tables.layout import Layout
+from tables.rocks import RocksMemory, RocksStore
+from tables.state import PartitionState
+from tables.users import user_windows
+from tables.videos import video_windows
+from tests.oracle import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from streaming.outbox import OutRecord
+
+EVENTS, DELTAS = "events", "reels-video-deltas"
+DEAD_LETTERS, VIRAL = "dead-letters", "viral"
+NOW = 1_800_000_000_000
+
+
+def make_settings(**environment: str | int) -> program_settings.Settings:
+    """Return the program's settings with short names of topics."""
+    return program_settings.load(
+        {
+            "REELS_EVENTS_TOPIC": EVENTS,
+            "REELS_DEAD_LETTER_TOPIC": DEAD_LETTERS,
+            "REELS_VIRAL_TOPIC": VIRAL,
+            **{name: str(value) for name, value in environment.items()},
+        }
+    )
+
+
+class Part:
+    """What one partition number holds: processors, their states, and where it stands."""
+
+    def __init__(self, number: int, folder: Path, pipeline: Pipeline) -> None:
+        """Open the tables in ``folder``."""
+        settings = pipeline.settings
+        users, videos = user_windows(settings), video_windows(settings)
+        self.users = self._state("users", number, Layout.of(USER_VERSION, users.slices), pipeline)
+        self.videos = self._state(
+            "videos", number, Layout.of(VIDEO_VERSION, videos.slices), pipeline
+        )
+        self.outbox = Outbox()
+        rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
+        self.engagement = EngagementProcessor(
+            number, self.users, self.outbox, settings, users, "users-changelog"
+        )
+        self.video = VideoProcessor(
+            number, self.videos, self.outbox, settings, videos, rule, "videos-changelog"
+        )
+        self.processors = (self.engagement, self.video)
+        self.positions = {EVENTS: 0, DELTAS: 0}
+        self.committed = dict(self.positions)
+        self.commits = 0
+        self.restore()
+
+    def _state(
+        self, table: str, number: int, layout: Layout, pipeline: Pipeline
+    ) -> PartitionState:
+        store = RocksStore(pipeline.folder / f"{table}-{number}.db", pipeline.memory)
+        return PartitionState(table, layout, store, pipeline.executor, 1 << 20)
+
+    def restore(self) -> None:
+        """Begin anew from what is committed, as after a crash."""
+        self.outbox.take()
+        for processor in self.processors:
+            processor.restored()
+        self.positions = dict(self.committed)
+
+
+class Pipeline:
+    """All partitions; use it with ``with``."""
+
+    def __init__(self, folder: Path, settings: program_settings.Settings) -> None:
+        """Open everything in ``folder``."""
+        self.folder = folder
+        self.settings = settings
+        self.memory = RocksMemory.create(1 << 20, 1 << 20)
+        self.executor = ThreadPoolExecutor(1)
+        self.topics: dict[tuple[str, int], list[ConsumerRecord[Any, Any]]] = defaultdict(list)
+        self.parts = [Part(number, folder, self) for number in range(settings.partitions)]
+
+    def __enter__(self) -> Pipeline:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the tables."""
+        for part in self.parts:
+            part.users.store.close()
+            part.videos.store.close()
+        self.executor.shutdown()
+
+    def send(self, topic: str, partition: int, record: OutRecord) -> None:
+        """Append a record to a topic."""
+        records = self.topics[topic, partition]
+        records.append(
+            ConsumerRecord(
+                topic=topic,
+                partition=partition,
+                offset=len(records),
+                timestamp=NOW if record.timestamp is None else record.timestamp,
+                timestamp_type=0,
+                key=record.key,
+                value=record.value,
+                checksum=None,
+                serialized_key_size=0,
+                serialized_value_size=0,
+                headers=tuple(record.headers),
+            )
+        )
+
+    async def fold(self, number: int, topic: str, count: int) -> None:
+        """Fold the next records of a topic's partition, at most ``count`` of them."""
+        part = self.parts[number]
+        at = part.positions[topic]
+        records = self.topics[topic, number][at : at + count]
+        if records:
+            processor = part.engagement if topic == EVENTS else part.video
+            await processor.fold(records)
+            part.positions[topic] = at + len(records)
+
+    async def commit(self, number: int) -> None:
+        """Do what a task's commit does, in one go."""
+        part = self.parts[number]
+        for processor in part.processors:
+            processor.pack()
+        frozen = [p.state for p in part.processors if p.state.freeze()]
+        for (topic, partition), records in part.outbox.take().items():
+            for record in records:
+                self.send(topic, partition, record)
+        part.committed = dict(part.positions)
+        part.commits += 1
+        for state in frozen:
+            await state.settle(part.commits)
+
+    def crash(self, number: int) -> None:
+        """Lose what a partition has not committed."""
+        self.parts[number].restore()
+
+    async def finish(self) -> None:
+        """Fold and commit until nothing is left to be done."""
+        before = -1
+        while before != (before := self._done()):
+            for number in range(len(self.parts)):
+                for topic in (EVENTS, DELTAS):
+                    await self.fold(number, topic, 10**9)
+                await self.commit(number)
+
+    def _done(self) -> int:
+        sent = sum(map(len, self.topics.values()))
+        return sent + sum(sum(part.committed.values()) for part in self.parts)
+
+    # -- as outsiders see it
+
+    def read(self, topic: str) -> list[Record]:
+        """Return all records of a topic, partition by partition."""
+        return [
+            Record(
+                *(record.partition, record.offset, record.key, record.value, record.timestamp),
+                tuple(record.headers),
+            )
+            for (name, _), records in sorted(self.topics.items())
+            if name == topic
+            for record in records
+        ]
+
+    def values(self, table: str) -> dict[bytes, bytes]:
+        """Return all keys and values of a table."""
+        return {
+            key: value
+            for part in self.parts
+            for key, value in getattr(part, table).store.items()
+        }
+
+    def folded(self, topic: str) -> dict[bytes, bytes]:
+        """Return the last value of each key."""
+        values: dict[bytes, bytes] = {}
+        for record in self.read(topic):
+            assert record.key is not None
+            values[record.key] = record.value or b""
+        return {key: value for key, value in values.items() if value}
+
+
+def values_of(records: Sequence[Record]) -> list[bytes | None]:
+    """Return the records' values."""
+    return [record.value for record in records]

@@ -1,0 +1,157 @@
+"""Whatever is sent, in whatever order it is folded, committed and lost again: the oracle is right.
+
+Windows are short here, so that a few events cross them::
+
+    user     60 s by 10 s, horizon 30 s
+    video    20 s by 5 s, viral from 2 views on
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import agents.video_deltas
+from streaming.outbox import OutRecord
+from tests.agents.pipeline import DEAD_LETTERS, DELTAS, EVENTS, VIRAL, Pipeline, make_settings
+from tests.integration import checks
+from tests.integration.stream import START, event
+from tests.oracle import SECOND, Oracle, Rules
+
+PARTITIONS = 2
+#: On a step of every window.
+T = START // 60_000 * 60_000
+SETTINGS = make_settings(
+    TOPIC_PARTITIONS=PARTITIONS,
+    REELS_USER_WINDOW="60s",
+    REELS_USER_STEP="10s",
+    REELS_VIDEO_WINDOW="20s",
+    REELS_VIDEO_STEP="5s",
+    REELS_DEDUP_HORIZON="30s",
+    REELS_VIRAL_MIN_VIEWS=2,
+)
+RULES = Rules(
+    PARTITIONS,
+    user_window=60 * SECOND,
+    user_step=10 * SECOND,
+    video_window=20 * SECOND,
+    video_step=5 * SECOND,
+    horizon=30 * SECOND,
+    viral_min_views=2,
+)
+
+
+class Send(NamedTuple):
+    """An event arrives, in any partition."""
+
+    partition: int
+    user_id: int
+    video_id: int
+    event_type: str
+    seconds: float
+    number: int
+
+
+class Fold(NamedTuple):
+    """A partition folds a few records of a topic."""
+
+    partition: int
+    topic: str
+    count: int
+
+
+class Commit(NamedTuple):
+    """A partition commits."""
+
+    partition: int
+
+
+class Crash(NamedTuple):
+    """A partition loses what it has not committed."""
+
+    partition: int
+
+
+partitions = st.integers(0, PARTITIONS - 1)
+sends = st.builds(
+    Send,
+    partitions,
+    st.integers(1, 2),
+    st.integers(1, 3),
+    st.sampled_from(["video_view", "video_view", "share", "comment", "like", "save", "follow"]),
+    st.one_of(
+        st.integers(0, 18).map(lambda steps: 5 * steps),
+        st.integers(0, 18).map(lambda steps: 5 * steps - 0.001),
+        st.sampled_from([-T / SECOND - 1, 10**10]),
+    ),
+    st.integers(1, 5),
+)
+steps = st.one_of(
+    sends,
+    sends,
+    sends,
+    sends,
+    st.builds(Fold, partitions, st.sampled_from([EVENTS, DELTAS]), st.integers(1, 10)),
+    st.builds(Commit, partitions),
+    st.builds(Crash, partitions),
+)
+
+
+@pytest.fixture(autouse=True)
+def _judge_at_every_commit(monkeypatch):
+    monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL", 0.0)
+
+
+async def play(pipeline, script):
+    for step in script:
+        match step:
+            case Send(partition, user_id, video_id, event_type, seconds, number):
+                t = T + round(seconds * SECOND)
+                far = {"timestamp": "2999-01-01T00:00:00Z"} if t > 2 * T else {}
+                value = event(
+                    *(user_id, video_id, min(t, 2 * T), number),
+                    event_type=event_type,
+                    metadata={"view_duration_ms": number},
+                    **far,
+                )
+                pipeline.send(EVENTS, partition, OutRecord(b"k%d" % number, value))
+            case Fold(partition, topic, count):
+                await pipeline.fold(partition, topic, count)
+            case Commit(partition):
+                await pipeline.commit(partition)
+            case Crash(partition):
+                pipeline.crash(partition)
+    await pipeline.finish()
+
+
+def judge(pipeline):
+    oracle = Oracle(RULES, EVENTS)
+    for record in pipeline.read(EVENTS):
+        oracle.feed(record)
+    return oracle
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(script=st.lists(steps, min_size=20, max_size=60))
+def test_every_script_ends_as_the_oracle_says(script):
+    with tempfile.TemporaryDirectory() as folder, Pipeline(Path(folder), SETTINGS) as pipeline:
+        asyncio.run(play(pipeline, script))
+        oracle = judge(pipeline)
+        checks.check_dead_letter_records(pipeline.read(DEAD_LETTERS), oracle)
+        latest = oracle.latest()
+        if latest is not None:
+            checks.check_user_values(pipeline.values("users"), oracle)
+            checks.check_video_values(pipeline.values("videos"), oracle)
+            expected = checks.viral_topic_of(oracle.viral(latest))
+            assert checks.viral_flags(pipeline.folded(VIRAL)) == expected
+        for part in pipeline.parts:
+            number = part.engagement._partition
+            assert part.users.stream_time == oracle.stream_times.get(number)

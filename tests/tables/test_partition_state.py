@@ -1,0 +1,248 @@
+"""What a reader of a partition sees while it is written, committed, and after a crash.
+
+::
+
+    read   dirty  ->  frozen  ->  recent  ->  RocksDB
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from models.windows import Slices
+from tables.layout import LAYOUT_KEY, LayoutError
+from tables.rocks import RocksStore
+
+HOUR = 3_600_000
+KEY, OTHER = b"17", b"18"
+
+
+async def commit(state, offset=0):
+    state.freeze()
+    await state.settle(offset)
+
+
+class TestReading:
+    async def test_a_change_is_read_at_once_before_it_is_committed(self, make_state):
+        state = make_state()
+        assert state.get(KEY) is None
+        state.dirty[KEY] = b"new"
+        assert state.get(KEY) == b"new"
+        assert state.store.get(KEY) is None
+
+    async def test_a_change_is_read_while_its_commit_is_under_way(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = b"new"
+        state.freeze()
+        assert state.dirty == {}
+        assert state.get(KEY) == b"new"
+
+    async def test_the_newest_change_hides_the_one_being_committed(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = b"committing"
+        state.freeze()
+        state.dirty[KEY] = b"newer"
+        assert state.get(KEY) == b"newer"
+        await state.settle(0)
+        assert state.get(KEY) == b"newer"
+        assert state.store.get(KEY) == b"committing"
+
+    @pytest.mark.parametrize("recent_bytes", [0, 1 << 20])
+    async def test_a_committed_value_is_read_from_memory_or_disk_alike(
+        self, make_state, recent_bytes
+    ):
+        state = make_state(recent_bytes=recent_bytes)
+        state.dirty[KEY] = b"new"
+        await commit(state)
+        assert state.get(KEY) == b"new"
+        assert await state.load([KEY, OTHER]) == {KEY: b"new", OTHER: None}
+
+    @pytest.mark.parametrize("stage", ["dirty", "frozen", "settled"])
+    async def test_a_deleted_key_is_gone_at_once(self, make_state, stage):
+        state = make_state()
+        state.dirty[KEY] = b"old"
+        await commit(state, 0)
+        state.dirty[KEY] = None
+        if stage != "dirty":
+            state.freeze()
+        if stage == "settled":
+            await state.settle(1)
+        assert state.get(KEY) is None
+        assert await state.load([KEY]) == {KEY: None}
+        assert list(state.items()) == []
+        assert (state.store.get(KEY) is None) is (stage == "settled")
+
+    async def test_items_are_those_of_memory_and_disk_each_once(self, make_state):
+        state = make_state()
+        state.stream_time = HOUR
+        state.dirty = {b"1": b"disk", b"2": b"disk", b"3": b"disk"}
+        await commit(state)
+        state.dirty = {b"2": b"frozen", b"4": b"frozen"}
+        state.freeze()
+        state.dirty = {b"3": None, b"4": b"dirty"}
+        assert sorted(state.items()) == [(b"1", b"disk"), (b"2", b"frozen"), (b"4", b"dirty")]
+
+    async def test_many_keys_are_read_from_disk_beside_the_event_loop(self, make_state):
+        state = make_state(recent_bytes=0)
+        state.dirty = {b"%d" % n: b"v%d" % n for n in range(1000)}
+        await commit(state)
+        found = await state.load(b"%d" % n for n in range(1100))
+        assert found == {b"%d" % n: b"v%d" % n if n < 1000 else None for n in range(1100)}
+
+
+class TestCommitting:
+    async def test_a_commit_takes_what_was_dirty_with_the_stream_time(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = b"new"
+        state.stream_time = 5 * HOUR
+        frozen = state.freeze()
+        assert frozen.keys() == {KEY, LAYOUT_KEY}
+        assert msgspec.json.decode(frozen[LAYOUT_KEY])["stream_time"] == 5 * HOUR
+
+    async def test_stream_time_is_written_only_when_it_has_moved(self, make_state):
+        state = make_state()
+        state.stream_time = 5 * HOUR
+        await commit(state)
+        state.dirty[KEY] = b"new"
+        assert state.freeze().keys() == {KEY}
+
+    async def test_stream_time_alone_is_worth_a_commit(self, make_state):
+        state = make_state()
+        state.stream_time = 5 * HOUR
+        assert state.freeze().keys() == {LAYOUT_KEY}
+
+    async def test_nothing_to_commit_is_nothing(self, make_state):
+        assert make_state().freeze() == {}
+
+    async def test_one_commit_at_a_time(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = b"new"
+        state.freeze()
+        state.dirty[OTHER] = b"newer"
+        with pytest.raises(RuntimeError, match="still under way"):
+            state.freeze()
+
+    async def test_values_and_changelog_offset_reach_the_disk_together(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = b"new"
+        await commit(state, 41)
+        assert state.offset == 41
+        state.store.close()
+        again = make_state()
+        assert again.offset == 41
+        assert again.get(KEY) == b"new"
+
+
+class TestAfterACrash:
+    async def test_what_was_not_committed_never_happened(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = b"committed"
+        state.stream_time = HOUR
+        await commit(state)
+        state.dirty[KEY] = b"under way"
+        state.stream_time = 2 * HOUR
+        state.freeze()
+        state.dirty[KEY] = state.dirty[OTHER] = b"folded"
+        state.stream_time = 3 * HOUR
+
+        state.restored()
+        assert state.get(KEY) == b"committed"
+        assert state.get(OTHER) is None
+        assert state.stream_time == HOUR
+        assert state.freeze() == {}
+
+    async def test_the_changelog_is_taken_over_with_its_offset(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = b"mine"
+        await commit(state, 3)
+        await state.apply({KEY: None, OTHER: b"theirs"}, 9)
+        state.restored()
+        assert (state.get(KEY), state.get(OTHER), state.offset) == (None, b"theirs", 9)
+
+    async def test_a_reset_partition_is_empty_and_stands_nowhere(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = b"old"
+        state.stream_time = HOUR
+        await commit(state, 3)
+        await state.reset()
+        state.restored()
+        assert (state.get(KEY), state.offset, state.stream_time) == (None, None, None)
+
+
+class TestLayout:
+    async def write(self, make_state, **kwargs):
+        state = make_state(**kwargs)
+        state.stream_time = HOUR
+        await commit(state)
+        state.store.close()
+
+    @pytest.mark.parametrize("slices", [Slices(12 * HOUR, HOUR), Slices(24 * HOUR, 2 * HOUR)])
+    async def test_a_table_of_another_window_or_step_is_refused_with_what_to_do(
+        self, make_state, slices
+    ):
+        await self.write(make_state, name="users")
+        with pytest.raises(LayoutError, match="table users was built with a window of .*1d by 1h"):
+            make_state("users", slices)
+
+    async def test_a_table_of_another_version_is_refused_with_what_to_do(self, make_state):
+        await self.write(make_state, name="users", version=2)
+        with pytest.raises(LayoutError, match="version 2, this program writes version 1"):
+            make_state("users")
+
+
+class TestMemory:
+    @pytest.fixture
+    def reads(self, monkeypatch):
+        keys = []
+        get_many = RocksStore.get_many
+        monkeypatch.setattr(
+            RocksStore, "get_many", lambda store, wanted: keys.extend(wanted) or get_many(store, wanted)
+        )
+        return keys
+
+    async def test_what_was_written_last_is_not_read_again(self, make_state, reads):
+        state = make_state()
+        state.dirty = {KEY: b"value", OTHER: None}
+        await commit(state)
+        assert await state.load([KEY, OTHER, b"19"]) == {KEY: b"value", OTHER: None, b"19": None}
+        assert reads == [b"19"]
+
+    async def test_memory_is_bounded_and_the_oldest_values_go_first(self, make_state, reads):
+        state = make_state(recent_bytes=100_000)
+        keys = [b"%d" % n for n in range(2000)]
+        for offset, key in enumerate(keys):
+            state.dirty[key] = b"x" * 100
+            await commit(state, offset)
+        assert await state.load(keys) == dict.fromkeys(keys, b"x" * 100)
+        held = len(keys) - len(reads)
+        assert set(reads) == set(keys[:-held])
+        assert 100 < held < 1000
+
+
+async def test_a_store_that_fails_to_write_leaves_the_change_readable(make_state, monkeypatch):
+    state = make_state()
+    state.dirty[KEY] = b"new"
+    state.freeze()
+
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(RocksStore, "write", fail)
+    with pytest.raises(OSError, match="No space"):
+        await state.settle(0)
+    assert state.get(KEY) == b"new"
+
+
+async def test_a_reader_never_sees_a_value_vanish_during_a_commit(make_state):
+    state = make_state(recent_bytes=0)
+    state.dirty[KEY] = b"0"
+    for n in range(1, 50):
+        state.freeze()
+        settling = asyncio.create_task(state.settle(n))
+        while not settling.done():
+            assert state.get(KEY) == b"%d" % (n - 1)
+            await asyncio.sleep(0)
+        state.dirty[KEY] = b"%d" % n

@@ -1,0 +1,134 @@
+"""One partition on disk: every write is whole, whatever ends the process."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tables.rocks import RocksMemory, RocksStore, StoreCorruptError, StoreLockedError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+WRITE_UNTIL_KILLED = """
+import sys
+from pathlib import Path
+from tables.rocks import RocksMemory, RocksStore
+store = RocksStore(Path(sys.argv[1]), RocksMemory.create(1 << 20, 1 << 20))
+offset = 0
+while True:
+    offset += 1
+    store.write({b"%d" % key: b"%d" % offset for key in range(500)}, offset)
+    if offset == 20:
+        print("going", flush=True)
+"""
+
+
+@pytest.fixture
+def memory():
+    return RocksMemory.create(1 << 20, 1 << 20)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "tables" / "users-0.db"
+
+
+@pytest.fixture
+def store(path, memory):
+    return RocksStore(path, memory)
+
+
+def test_a_new_store_is_empty_and_stands_for_no_offset(store):
+    assert store.offset is None
+    assert list(store.items()) == []
+
+
+def test_keys_and_values_are_any_bytes(store):
+    content = {b"\x00": b"", b"\xff" * 9: b"\x00" * 9, b"": b"empty"}
+    store.write(content, 0)
+    assert dict(store.items()) == content
+    assert store.get_many([b"", b"?", b"\x00"]) == [b"empty", None, b""]
+
+
+def test_the_offset_survives_closing(store, path, memory):
+    store.write({b"1": b"a", b"2": b"b"}, 5)
+    store.write({b"1": None}, 8)
+    store.close()
+    again = RocksStore(path, memory)
+    assert (again.offset, dict(again.items())) == (8, {b"2": b"b"})
+
+
+def test_a_write_without_changes_moves_the_offset(store, path, memory):
+    store.write({}, 12)
+    store.close()
+    assert RocksStore(path, memory).offset == 12
+
+
+def test_a_killed_process_leaves_whole_writes_with_their_offset(path, memory):
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE_UNTIL_KILLED, str(path)], cwd=ROOT, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout.readline() == b"going\n"
+        writer.kill()
+    store = RocksStore(path, memory)
+    assert store.offset >= 20
+    assert set(dict(store.items()).values()) == {b"%d" % store.offset}
+
+
+def test_a_log_that_was_cut_off_leaves_an_earlier_whole_write(store, path, memory):
+    for offset in range(1, 4):
+        store.write({b"%d" % key: b"%d" % offset for key in range(100)}, offset)
+    crashed = path.with_name("crashed.db")
+    shutil.copytree(path, crashed)
+    log = max(crashed.glob("*.log"), key=lambda each: each.stat().st_size)
+    log.write_bytes(log.read_bytes()[:-200])
+    found = RocksStore(crashed, memory)
+    assert found.offset == 2
+    assert set(dict(found.items()).values()) == {b"2"}
+
+
+def test_items_come_in_the_order_of_keys_from_any_key_on(store):
+    store.write({b"%d" % n: b"x" for n in (3, 1, 12, 2, 20)}, 0)
+    assert [key for key, _ in store.items()] == [b"1", b"12", b"2", b"20", b"3"]
+    assert [key for key, _ in store.items(after=b"12")] == [b"2", b"20", b"3"]
+    assert [key for key, _ in store.items(after=b"15", limit=2)] == [b"2", b"20"]
+
+
+def test_a_store_in_use_is_refused_to_this_process_and_to_others(store, path, memory):
+    with pytest.raises(StoreLockedError):
+        RocksStore(path, memory)
+    other = subprocess.run(
+        [sys.executable, "-c", WRITE_UNTIL_KILLED, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "StoreLockedError" in other.stderr
+    store.write({b"1": b"still mine"}, 1)
+
+
+@pytest.mark.parametrize("file", ["CURRENT", "MANIFEST-*", "*.sst"])
+def test_damaged_files_are_recognised_and_can_be_set_aside(store, path, memory, file):
+    store.write({b"%d" % key: b"x" * 100 for key in range(10_000)}, 1)
+    store.close()
+    for damaged in path.glob(file):
+        damaged.write_bytes(b"\x00 not RocksDB's" * 100)
+    with pytest.raises(StoreCorruptError):
+        RocksStore(path, memory)
+    aside = RocksStore.set_aside(path)
+    assert aside.exists()
+    anew = RocksStore(path, memory)
+    assert anew.offset is None
+
+
+def test_a_cleared_store_is_empty_and_goes_on(store):
+    store.write({b"1": b"a"}, 5)
+    store.clear()
+    assert (store.offset, list(store.items())) == (None, [])
+    store.write({b"1": b"b"}, 0)
+    assert store.get(b"1") == b"b"

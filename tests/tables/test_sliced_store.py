@@ -1,0 +1,161 @@
+"""A table's partitions on this worker: opened, read, and (when damaged) set aside."""
+
+from __future__ import annotations
+
+import asyncio
+
+import faust
+import pytest
+
+from models.windows import Slices
+from tables.layout import Layout
+from tables.rocks import RocksMemory, StoreLockedError
+from tables.sliced import NotHereError, SlicedTable
+from tables.store import StoreParts
+
+HOUR = 3_600_000
+SLICES = Slices(24 * HOUR, HOUR)
+PARTITIONS = 4
+
+
+def sums(key, value, at):
+    """What readers get here: the key, the packed value and the time asked for."""
+    return key, value, at
+
+
+@pytest.fixture
+async def make_table(tmp_path, executor):
+    tables = []
+
+    def make(folder="a"):
+        app = faust.App(
+            "test",
+            datadir=tmp_path / folder,
+            store="memory://",
+            topic_partitions=PARTITIONS,
+            autodiscover=False,
+            set_as_current=False,
+        )
+        table = SlicedTable(
+            app,
+            name="users",
+            layout=Layout.of(1, SLICES),
+            view=sums,
+            parts=StoreParts(RocksMemory.create(1 << 20, 1 << 20), executor, 0),
+            partitions=PARTITIONS,
+        )
+        tables.append(table)
+        return table
+
+    yield make
+    for table in tables:
+        await table.data.on_stop()
+
+
+async def open_all(table):
+    for partition in range(PARTITIONS):
+        state = await table.data.open(partition)
+        state.restored()
+        state.readable = True
+
+
+async def write(table, key, value, stream_time=HOUR, offset=0):
+    state = table.state(key)
+    state.dirty[b"%d" % key] = value
+    state.stream_time = stream_time
+    state.freeze()
+    await state.settle(offset)
+
+
+async def test_a_partition_that_is_not_here_is_not_answered_for(make_table):
+    table = make_table()
+    with pytest.raises(NotHereError):
+        table.read(17)
+    (await table.data.open(table.partition(17))).readable = False
+    with pytest.raises(NotHereError):
+        table.read(17)
+
+
+async def test_reading_is_in_the_style_of_fausts_windows(make_table):
+    table = make_table()
+    await open_all(table)
+    await write(table, 17, b"packed", stream_time=5 * HOUR)
+    assert table[17].current() == table[17].value() == (17, b"packed", 5 * HOUR)
+    assert table[17].delta(3600) == (17, b"packed", 4 * HOUR)
+    assert table[17].now()[2] > 5 * HOUR
+    assert table[18].current()[1] is None
+    assert 17 in table
+    assert 18 not in table
+    assert list(table) == [17]
+
+
+async def test_only_commits_write(make_table):
+    table = make_table()
+    with pytest.raises(TypeError, match="commits only"):
+        table[17] = b"x"
+    with pytest.raises(TypeError, match="commits only"):
+        del table[17]
+
+
+async def test_a_closed_partition_keeps_what_was_committed(make_table):
+    table = make_table()
+    await open_all(table)
+    await write(table, 17, b"packed", offset=7)
+    partition = table.partition(17)
+    await table.data.close(partition)
+    with pytest.raises(NotHereError):
+        table.read(17)
+    state = await table.data.open(partition)
+    state.restored()
+    assert (state.get(b"17"), state.offset, state.stream_time) == (b"packed", 7, HOUR)
+
+
+async def test_opening_twice_gives_the_same_partition(make_table):
+    table = make_table()
+    assert await table.data.open(1) is await table.data.open(1)
+
+
+async def test_a_partition_that_another_worker_has_open_is_refused(make_table):
+    await make_table().data.open(1)
+    with pytest.raises(StoreLockedError):
+        await make_table().data.open(1)
+
+
+async def test_a_damaged_partition_is_set_aside_and_begins_anew(make_table):
+    table = make_table()
+    await open_all(table)
+    await write(table, 17, b"packed", offset=7)
+    partition = table.partition(17)
+    await table.data.close(partition)
+    path = table.data.path(partition)
+    (path / "CURRENT").write_bytes(b"\x00 damaged")
+
+    state = await table.data.open(partition)
+    state.restored()
+    assert (state.get(b"17"), state.offset, state.stream_time) == (None, None, None)
+    assert path.with_name(f"{path.name}.damaged").exists()
+
+
+async def test_an_opening_that_was_interrupted_can_be_repeated(make_table):
+    table = make_table()
+    for _ in range(20):
+        opening = asyncio.create_task(table.data.open(1))
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        await table.data.open(1)
+        await table.data.close(1)
+
+
+async def test_a_partition_may_be_closed_while_it_is_read_beside_the_event_loop(make_table):
+    table = make_table()
+    await open_all(table)
+    await write(table, 17, b"packed")
+    partition = table.partition(17)
+    state = table.state(17)
+    keys = [b"%d" % n for n in range(100_000)]
+    reading = asyncio.create_task(state.load(keys))
+    await asyncio.sleep(0)
+    await table.data.close(partition)
+    await asyncio.gather(reading, return_exceptions=True)
+    await table.data.open(partition)

@@ -1,0 +1,91 @@
+"""Keys that count no more leave the table, a few at a time; keys that do never."""
+
+from __future__ import annotations
+
+import pytest
+
+from tables.sweep import MOST_AT_ONCE, Sweeper
+
+NOW = 1000
+
+
+def is_expired(value, stream_time):
+    return int(value) < stream_time
+
+
+@pytest.fixture
+async def make_sweeper(make_state):
+    async def make(values, period=1.0):
+        state = make_state()
+        state.stream_time = NOW
+        state.dirty = dict(values)
+        await commit(state)
+        return state, Sweeper(state, is_expired, period)
+
+    return make
+
+
+async def commit(state):
+    state.freeze()
+    await state.settle((state.offset or 0) + 1)
+
+
+def numbered(count, value):
+    return {b"%d" % n: value for n in range(count)}
+
+
+async def test_expired_keys_are_deleted_and_others_stay(make_sweeper):
+    state, sweeper = await make_sweeper({b"old": b"999", b"new": b"1000"})
+    await sweeper.scan(1.0)
+    assert sweeper
+    sweeper.delete_found()
+    await commit(state)
+    assert dict(state.items()) == {b"new": b"1000"}
+    assert not sweeper
+
+
+async def test_a_key_that_came_to_life_again_stays(make_sweeper):
+    state, sweeper = await make_sweeper({b"1": b"1", b"2": b"1", b"3": b"1"})
+    await sweeper.scan(1.0)
+    state.dirty[b"1"] = b"2000"
+    await commit(state)
+    state.dirty[b"2"] = b"2000"
+    state.freeze()
+    state.dirty[b"3"] = b"2000"
+    sweeper.delete_found()
+    assert dict(state.items()) == dict.fromkeys([b"1", b"2", b"3"], b"2000")
+
+
+async def test_nothing_expires_before_the_first_event(make_sweeper):
+    state, sweeper = await make_sweeper({b"1": b"1"})
+    state.stream_time = None
+    await sweeper.scan(1.0)
+    assert not sweeper
+
+
+async def test_every_key_is_looked_at_within_the_period(make_sweeper, monkeypatch):
+    _, sweeper = await make_sweeper({b"%d" % n: b"%d" % n for n in range(3000)}, period=10)
+    looked_at = []
+    monkeypatch.setattr(sweeper, "_is_expired", lambda value, _: looked_at.append(value))
+    for _ in range(10):
+        await sweeper.scan(1.0)
+    assert set(looked_at) == {b"%d" % n for n in range(3000)}
+
+
+async def test_one_commit_deletes_a_bounded_number_of_keys(make_sweeper):
+    state, sweeper = await make_sweeper(numbered(3 * MOST_AT_ONCE, b"1"))
+    await sweeper.scan(1.0)
+    sweeper.delete_found()
+    assert len(state.dirty) == MOST_AT_ONCE
+    assert sweeper
+
+
+async def test_the_walk_begins_anew_at_its_end(make_sweeper):
+    state, sweeper = await make_sweeper(numbered(300, b"2000"))
+    for _ in range(5):
+        await sweeper.scan(1.0)
+    state.stream_time = 5000
+    for _ in range(3):
+        await sweeper.scan(1.0)
+    sweeper.delete_found()
+    assert len(state.dirty) == 300
