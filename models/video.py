@@ -25,6 +25,8 @@ _HEADER: Final = struct.Struct("<BxxxQ")
 _HEADER_SIZE: Final = _HEADER.size
 _ROWS: Final = PaneRows("IIII")
 _ROW_SIZE: Final = _ROWS.size
+_pack_row: Final = _ROWS.pack
+_unpack_row: Final = _ROWS.unpack_from
 _unpack_pane: Final = struct.Struct("<I").unpack_from
 
 EMPTY: Final = _HEADER.pack(VERSION, 0)
@@ -82,17 +84,29 @@ class VideoWindows:
         Counts for such a pane are dropped as well; nothing may be left but the header.
         """
         first_pane = stream_time_ms // self._step + 1 - self._panes
-        if value is None:
+        if not value:
             value = EMPTY
         elif value[0] != VERSION:
             raise CodecError(f"a video's value has the unknown version {value[0]}")
-        at = _HEADER_SIZE
-        end = len(value)
-        while at < end and _unpack_pane(value, at)[0] < first_pane:
-            at += _ROW_SIZE
-        rows = value[at:]
-        if pane >= first_pane:
-            rows = _ROWS.add(rows, pane, views, likes, comments, shares)
+        if len(value) > _HEADER_SIZE and _unpack_pane(value, _HEADER_SIZE)[0] < first_pane:
+            value = value[:_HEADER_SIZE] + _ROWS.drop_before(value[_HEADER_SIZE:], first_pane)
+        if pane < first_pane:
+            return value
+        last_at = len(value) - _ROW_SIZE
+        if last_at > 0:
+            last_pane, old_views, old_likes, old_comments, old_shares = _unpack_row(value, last_at)
+            if pane == last_pane:
+                try:
+                    return value[:last_at] + _pack_row(
+                        pane,
+                        old_views + views,
+                        old_likes + likes,
+                        old_comments + comments,
+                        old_shares + shares,
+                    )
+                except struct.error:  # a counter is full: add stops it at its maximum
+                    pass
+        rows = _ROWS.add(value[_HEADER_SIZE:], pane, views, likes, comments, shares)
         return value[:_HEADER_SIZE] + rows
 
     def rolling(self, value: bytes | None, t_ms: int) -> VideoCounts:

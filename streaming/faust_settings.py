@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .clients import REQUEST_TIMEOUT_MS, faust_credentials
+from .logs import json_logging
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -41,5 +42,6 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "web_bind": settings.web_bind,
         "web_port": settings.web_port,
         "web_host": _host_in_urls(settings.web_bind),
+        "logging_config": json_logging() if settings.log_format == "json" else None,
         **optional,
     }

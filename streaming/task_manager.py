@@ -151,9 +151,10 @@ class TaskManager(TransactionManager):
         Only when the new producer has its epoch is every transaction of an earlier owner at its
         end, and so the changelog complete and the group's offsets what they will stay.
         """
-        opening = {partition: await self.parts.build(partition, self) for partition in partitions}
-        if not opening:
+        built = await asyncio.gather(*(self.parts.build(number, self) for number in partitions))
+        if not built:
             return
+        opening = {task.partition: task for task in built}
         try:
             await asyncio.gather(*(task.producer.start() for task in opening.values()))
             await restore(

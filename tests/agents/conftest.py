@@ -1,0 +1,62 @@
+"""A pipeline for a test, and records to feed it with."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from streaming.outbox import OutRecord
+from tests.agents.pipeline import EVENTS, Pipeline, make_settings
+from tests.integration.stream import event
+from tests.oracle_events import partition_of
+
+
+@pytest.fixture
+def make_pipeline(tmp_path):
+    """Return a factory of pipelines; settings are environment variables."""
+    open_now = []
+
+    def make(**environment):
+        pipeline = Pipeline(tmp_path, make_settings(TOPIC_PARTITIONS=1, **environment))
+        open_now.append(pipeline)
+        return pipeline
+
+    yield make
+    for pipeline in open_now:
+        pipeline.__exit__()
+
+
+@pytest.fixture
+def send():
+    """Return a function that sends an event to its user's partition."""
+
+    def send_event(pipeline, user_id, video_id, t, number, **changes):
+        partition = partition_of(user_id, len(pipeline.parts))
+        value = event(user_id, video_id, t, number, **changes)
+        pipeline.send(EVENTS, partition, OutRecord(b"%d" % user_id, value))
+
+    return send_event
+
+
+@pytest.fixture
+def pause_load(monkeypatch):
+    """Return a function that makes a state's next load wait, and gives what happens meanwhile.
+
+    That is what a load does when its keys have to be read from disk.
+    """
+
+    def pause(state):
+        reached, go_on = asyncio.Event(), asyncio.Event()
+        load = state.load
+
+        async def load_slowly(keys):
+            values = await load(keys)
+            reached.set()
+            await go_on.wait()
+            return values
+
+        monkeypatch.setattr(state, "load", load_slowly)
+        return reached, go_on
+
+    return pause

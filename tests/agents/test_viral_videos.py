@@ -1,0 +1,209 @@
+"""Which videos are viral, and what the output topic is told about them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import agents.video_deltas
+from tests.agents.pipeline import DELTAS, EVENTS, VIRAL
+from tests.integration import checks
+from tests.integration.stream import START
+from tests.oracle import HOUR, MINUTE
+
+T = START // HOUR * HOUR
+VIDEO = 7
+
+
+@pytest.fixture(autouse=True)
+def _judge_at_every_commit(monkeypatch):
+    monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL", 0.0)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The processors' monotonic clock, to be moved by hand."""
+    now = [1000.0]
+    monkeypatch.setattr(agents.video_deltas, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def make_viral(make_pipeline, send):
+    """Return a pipeline in which a video is viral, with 10 views and 16 shares at T."""
+
+    async def make():
+        pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=10)
+        for n in range(26):
+            send(pipeline, n, VIDEO, T, n, event_type="video_view" if n < 10 else "share")
+        await pipeline.finish()
+        assert flags(pipeline).keys() == {VIDEO}
+        return pipeline
+
+    return make
+
+
+def flags(pipeline):
+    return checks.viral_flags(pipeline.folded(VIRAL))
+
+
+def detected_at(pipeline):
+    windows = pipeline.parts[0].video._windows
+    return windows.detected_at(pipeline.values("videos").get(b"%d" % VIDEO))
+
+
+async def fold_unjudged(pipeline):
+    """Fold all that was sent, down to the videos, but judge none of them."""
+    await pipeline.fold(0, EVENTS, 100)
+    pipeline.parts[0].video._judged_at = float("inf")
+    await pipeline.commit(0)
+    await pipeline.fold(0, DELTAS, 100)
+    await pipeline.commit(0)
+
+
+async def commit_while_videos_are_read(pipeline, pause_load):
+    """Fold what was sent, and let a commit judge videos while the fold waits for the disk."""
+    part = pipeline.parts[0]
+    await pipeline.fold(0, EVENTS, 100)
+    await pipeline.commit(0)
+    part.video._judged_at = 0.0
+    reached, go_on = pause_load(part.videos)
+    folding = asyncio.create_task(pipeline.fold(0, DELTAS, 100))
+    await reached.wait()
+    await pipeline.commit(0)
+    go_on.set()
+    await folding
+
+
+async def test_a_flag_tells_the_window_and_its_counts(make_viral):
+    pipeline = await make_viral()
+    window = (T + 5 * MINUTE - 2 * HOUR, T + 5 * MINUTE)
+    assert flags(pipeline) == {VIDEO: (*window, 10, 0, 16)}
+
+
+async def test_a_flag_is_told_again_only_when_its_counts_change(make_viral, send):
+    pipeline = await make_viral()
+    told = len(pipeline.read(VIRAL))
+    send(pipeline, 99, 8, T, "other")
+    await pipeline.finish()
+    assert len(pipeline.read(VIRAL)) == told
+    send(pipeline, 99, VIDEO, T, "more", event_type="share")
+    await pipeline.finish()
+    assert len(pipeline.read(VIRAL)) == told + 1
+    assert flags(pipeline)[VIDEO][-1] == 17
+
+
+async def test_a_flag_keeps_the_time_at_which_it_was_raised(make_viral, send):
+    pipeline = await make_viral()
+    assert detected_at(pipeline) == T
+    send(pipeline, 99, VIDEO, T + MINUTE, "more", event_type="share")
+    await pipeline.finish()
+    pipeline.crash(0)
+    await pipeline.finish()
+    assert detected_at(pipeline) == T
+
+
+async def test_the_last_views_leaving_the_window_end_the_flag(make_viral, send):
+    pipeline = await make_viral()
+    send(pipeline, 99, 8, T + 2 * HOUR - 1, "just inside")
+    await pipeline.finish()
+    assert flags(pipeline).keys() == {VIDEO}
+    send(pipeline, 99, 8, T + 2 * HOUR, "outside")
+    await pipeline.finish()
+    assert flags(pipeline) == {}
+    assert detected_at(pipeline) == 0
+
+
+async def test_a_whole_window_of_silence_ends_the_flag(make_viral, clock):
+    pipeline = await make_viral()
+    video = pipeline.parts[0].video
+    clock[0] += 2 * 3600 - 1
+    assert not video.has_pending()
+    clock[0] += 1
+    assert video.has_pending()
+    await pipeline.finish()
+    assert flags(pipeline) == {}
+    assert not video.has_pending()
+
+
+async def test_silence_that_began_before_a_restart_is_counted_anew(make_viral, clock):
+    pipeline = await make_viral()
+    clock[0] += 3600
+    pipeline.crash(0)
+    clock[0] += 3600
+    await pipeline.finish()
+    assert flags(pipeline).keys() == {VIDEO}
+    clock[0] += 3600
+    await pipeline.finish()
+    assert flags(pipeline) == {}
+
+
+async def test_a_flag_that_was_not_committed_is_raised_again(make_pipeline, send):
+    pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=1)
+    send(pipeline, 1, VIDEO, T, 1)
+    send(pipeline, 1, VIDEO, T, 2, event_type="share")
+    send(pipeline, 1, VIDEO, T, 3, event_type="share")
+    await pipeline.fold(0, EVENTS, 3)
+    await pipeline.commit(0)
+    await pipeline.fold(0, DELTAS, 3)
+    pipeline.crash(0)
+    assert flags(pipeline) == {}
+    await pipeline.finish()
+    assert flags(pipeline).keys() == {VIDEO}
+
+
+async def test_a_flag_raised_while_videos_are_read_is_not_forgotten(
+    make_pipeline, send, pause_load
+):
+    """A commit judges while the next deltas of the video wait for the disk.
+
+    ::
+
+        fold     |--- read ---------------------- write ---|
+        commit        |--- judged: viral ---|
+    """
+    pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=10)
+    for n in range(26):
+        send(pipeline, n, VIDEO, T, n, event_type="video_view" if n < 10 else "share")
+    await fold_unjudged(pipeline)
+    send(pipeline, 99, VIDEO, T + MINUTE, "more", event_type="share")
+    await commit_while_videos_are_read(pipeline, pause_load)
+    await pipeline.commit(0)
+    pipeline.crash(0)
+    send(pipeline, 99, 8, T + 3 * HOUR, "much later")
+    await pipeline.finish()
+    assert flags(pipeline) == {}, "a restart knows which flags it has to end"
+
+
+async def test_a_flag_raised_while_videos_are_read_keeps_its_time(make_pipeline, send, pause_load):
+    pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=10)
+    for n in range(26):
+        send(pipeline, n, VIDEO, T, n, event_type="video_view" if n < 10 else "share")
+    await fold_unjudged(pipeline)
+    send(pipeline, 99, VIDEO, T + MINUTE, "more", event_type="share")
+    await commit_while_videos_are_read(pipeline, pause_load)
+    await pipeline.finish()
+    assert detected_at(pipeline) == T
+
+
+async def test_a_flag_ended_while_videos_are_read_stays_ended(make_viral, send, pause_load):
+    pipeline = await make_viral()
+    send(pipeline, 99, VIDEO, T + 2 * HOUR, "view", event_type="like")
+    send(pipeline, 99, 8, T + 2 * HOUR, "other")
+    await fold_unjudged(pipeline)
+    send(pipeline, 99, VIDEO, T + 2 * HOUR + MINUTE, "like", event_type="like")
+    await commit_while_videos_are_read(pipeline, pause_load)
+    await pipeline.finish()
+    assert detected_at(pipeline) == 0
+
+
+async def test_late_comers_do_not_raise_a_flag_that_silence_has_ended(make_viral, send, clock):
+    pipeline = await make_viral()
+    clock[0] += 2 * 3600
+    await pipeline.finish()
+    told = len(pipeline.read(VIRAL))
+    send(pipeline, 99, VIDEO, T - MINUTE, "out of order", event_type="share")
+    await pipeline.finish()
+    assert flags(pipeline) == {}
+    assert len(pipeline.read(VIRAL)) <= told + 2
