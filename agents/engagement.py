@@ -12,6 +12,7 @@ import numpy as np
 from models.deltas import pack_deltas
 from models.event import Event, Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import murmur2_partitions
+from models.video import COUNTER_OF
 from models.windows import format_duration, to_iso
 from monitoring import metrics
 from streaming.outbox import OutRecord
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from streaming.batch import Record
     from streaming.outbox import Outbox
     from tables.state import PartitionState
-
-#: Which counter of a video an event adds to; the other types add to none.
-VIDEO_COUNTER: Final = {"video_view": 0, "like": 1, "comment": 2, "share": 3}
 
 #: Rows of one delta record, 28 bytes each.
 DELTA_ROWS: Final = 8000
@@ -142,7 +140,7 @@ class EngagementProcessor:
             dirty[key] = value
             applied += 1
             stream_time = now
-            counter = VIDEO_COUNTER.get(kind)
+            counter = COUNTER_OF.get(kind)
             if counter is not None:
                 place = (event.video_id, t_ms // step)
                 delta = deltas.get(place)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from models.windows import to_iso
+from models.user import describe
 
 from .answers import json_response
 from .parameters import parse_at, parse_id, parse_window
@@ -12,8 +12,6 @@ from .reading import check_kept, read_known
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-    from models.user import UserMetrics
 
     from .routing import Routing
     from .sources import Sources
@@ -41,21 +39,3 @@ class UserViews:
         check_kept(slices, slices.window_at(as_of, size)[0], known.stream_time)
         metrics = self._windows.metrics(known.value, as_of, size)
         return json_response(describe(user_id, as_of, metrics))
-
-
-def describe(user_id: int, as_of: int, metrics: UserMetrics) -> dict[str, Any]:
-    """Return a user's metrics as the contract has them."""
-    return {
-        "user_id": user_id,
-        "as_of": to_iso(as_of),
-        "window": {
-            "start": to_iso(metrics.window_start_ms),
-            "end": to_iso(metrics.window_end_ms),
-            "size_s": metrics.size_ms // 1000,
-            "step_s": metrics.step_ms // 1000,
-        },
-        "total_videos_watched": metrics.views,
-        "total_engagement_minutes": metrics.total_engagement_minutes,
-        "likes": metrics.likes,
-        "engagement_rate": metrics.engagement_rate,
-    }

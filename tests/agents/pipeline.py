@@ -73,9 +73,7 @@ class Part:
         self.commits = 0
         self.restore()
 
-    def _state(
-        self, table: str, number: int, layout: Layout, pipeline: Pipeline
-    ) -> PartitionState:
+    def _state(self, table: str, number: int, layout: Layout, pipeline: Pipeline) -> PartitionState:
         store = RocksStore(pipeline.folder / f"{table}-{number}.db", pipeline.memory)
         return PartitionState(table, layout, store, pipeline.executor, 1 << 20)
 
@@ -187,9 +185,7 @@ class Pipeline:
     def values(self, table: str) -> dict[bytes, bytes]:
         """Return all keys and values of a table."""
         return {
-            key: value
-            for part in self.parts
-            for key, value in getattr(part, table).store.items()
+            key: value for part in self.parts for key, value in getattr(part, table).store.items()
         }
 
     def folded(self, topic: str) -> dict[bytes, bytes]:

@@ -169,9 +169,13 @@ async def test_a_flag_raised_while_videos_are_read_is_not_forgotten(
     await fold_unjudged(pipeline)
     send(pipeline, 99, VIDEO, T + MINUTE, "more", event_type="share")
     await commit_while_videos_are_read(pipeline, pause_load)
+    pipeline.parts[0].video._judged_at = float("inf")
+    send(pipeline, 99, 8, T + 3 * HOUR, "much later")
+    await pipeline.fold(0, EVENTS, 100)
     await pipeline.commit(0)
     pipeline.crash(0)
-    send(pipeline, 99, 8, T + 3 * HOUR, "much later")
+    pipeline.parts[0].video._judged_at = 0.0
+    await pipeline.fold(0, DELTAS, 100)
     await pipeline.finish()
     assert flags(pipeline) == {}, "a restart knows which flags it has to end"
 

@@ -199,7 +199,9 @@ class TestMemory:
         keys = []
         get_many = RocksStore.get_many
         monkeypatch.setattr(
-            RocksStore, "get_many", lambda store, wanted: keys.extend(wanted) or get_many(store, wanted)
+            RocksStore,
+            "get_many",
+            lambda store, wanted: keys.extend(wanted) or get_many(store, wanted),
         )
         return keys
 

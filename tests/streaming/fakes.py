@@ -1,0 +1,158 @@
+"""Stand-ins for Kafka and for the agents' work, as far as a task sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.structs import ConsumerRecord
+
+from streaming.batch import Batch
+from streaming.errors import FencedError, TransactionFailedError
+from streaming.outbox import Outbox, OutRecord
+from tables.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from faust.types import TP
+
+    from tables.state import PartitionState
+
+TOPIC, OTHER_TOPIC, CHANGELOG = "events", "deltas", "changelog"
+
+
+def record(offset: int, key: bytes = b"1", value: bytes = b"x") -> ConsumerRecord[Any, Any]:
+    """Make a record as the consumer hands it out."""
+    return ConsumerRecord(
+        topic=TOPIC,
+        partition=0,
+        offset=offset,
+        timestamp=1000 + offset,
+        timestamp_type=0,
+        key=key,
+        value=value,
+        checksum=None,
+        serialized_key_size=0,
+        serialized_value_size=0,
+        headers=(),
+    )
+
+
+def batch(start: int, end: int, offsets: Iterable[int] | None = None) -> Batch:
+    """Make a batch of the stretch [start, end) with a record at each of ``offsets``, or all."""
+    return Batch(start, end, [record(at) for at in (range(start, end) if offsets is None else offsets)])
+
+
+class Counter:
+    """A processor that counts records by key, and remembers which offsets it has folded."""
+
+    def __init__(self, state: PartitionState, outbox: Outbox, topic: str = TOPIC) -> None:
+        """Count in ``state``; each record is passed on through ``outbox`` as well."""
+        self.topic = topic
+        self.changelog_topic = f"{topic}-{CHANGELOG}"
+        self.state = state
+        self.sweeper = Sweeper(state, lambda *_: False, 1.0)
+        self.outbox = outbox
+        self.folded: list[int] = []
+        self.pending = False
+        self.may_fold = asyncio.Event()
+        self.may_fold.set()
+        self.error: Exception | None = None
+
+    async def fold(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
+        """Count ``records``, when it may."""
+        await self.may_fold.wait()
+        if self.error:
+            raise self.error
+        loaded = await self.state.load({each.key for each in records})
+        for each in records:
+            count = int(self.state.dirty.get(each.key) or loaded[each.key] or 0)
+            self.state.dirty[each.key] = b"%d" % (count + 1)
+            self.outbox.add("out", 0, OutRecord(each.key, b"%d" % each.offset))
+            self.folded.append(each.offset)
+
+    def has_pending(self) -> bool:
+        """Whether the test says so."""
+        return self.pending
+
+    def pack(self) -> None:
+        """Have nothing to gather."""
+        self.pending = False
+
+    def restored(self) -> None:
+        """Begin anew."""
+        self.state.restored()
+
+
+class Producer:
+    """Keeps what was committed, by topic; waits and fails where a test wants it to."""
+
+    def __init__(self) -> None:
+        """Fail nowhere."""
+        self.fails_at: str | None = None
+        self.fault: Exception = TransactionFailedError("as the test wants it")
+        self.committed: dict[str, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+        self.offsets: dict[TP, int] = {}
+        self.transactions = 0
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.stopped = False
+
+    def check(self, step: str) -> None:
+        """Fail at ``step`` if that is wanted."""
+        if self.fails_at == step:
+            raise self.fault
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[_Transaction]:
+        """Keep what the block sends, if all goes well."""
+        self.check("begin")
+        transaction = _Transaction(self)
+        yield transaction
+        await transaction.delivered()
+        await self.may_commit.wait()
+        self.check("commit")
+        for topic, records in transaction.sent.items():
+            self.committed[topic] += records
+        self.offsets.update(transaction.offsets)
+        self.transactions += 1
+
+    async def stop(self) -> None:
+        """Note that it was stopped."""
+        self.stopped = True
+
+
+class _Transaction:
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self.sent: dict[str, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+        self.offsets: dict[TP, int] = {}
+
+    async def send_values(
+        self, topic: str, partition: int, values: Mapping[bytes, bytes | None]
+    ) -> asyncio.Future[int]:
+        self._producer.check("send")
+        self.sent[topic] += values.items()
+        last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        last.set_result(len(self._producer.committed[topic]) + len(self.sent[topic]) - 1)
+        return last
+
+    async def send_records(
+        self, topic: str, partition: int, records: Iterable[OutRecord]
+    ) -> None:
+        self._producer.check("send records")
+        self.sent[topic] += [(each.key, each.value) for each in records]
+
+    def send_offsets(self, offsets: Mapping[TP, int]) -> None:
+        self.offsets = dict(offsets)
+
+    async def delivered(self) -> None:
+        self._producer.check("offsets")
+
+
+def fenced() -> FencedError:
+    """Return what a producer raises when another has taken its place."""
+    return FencedError("reels-0")

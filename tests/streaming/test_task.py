@@ -1,0 +1,318 @@
+"""A task's commit: all six steps or none, and every offset folded exactly once.
+
+1. pack  2. freeze  3. send  4. offsets  5. commit  6. settle
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+import pytest
+from faust.types import TP
+
+from streaming.errors import FencedError, TransactionFailedError
+from streaming.outbox import Outbox
+from streaming.task import FOLD_CHUNK, Task, Turns
+from tables.rocks import RocksStore
+from tests.streaming.fakes import (
+    OTHER_TOPIC,
+    TOPIC,
+    Counter,
+    Producer,
+    batch,
+    fenced,
+)
+
+EVENTS = TP(TOPIC, 0)
+DELTAS = TP(OTHER_TOPIC, 0)
+NEVER = 10_000.0
+STEPS = ["begin", "send", "send records", "offsets", "commit"]
+
+
+class Bench(NamedTuple):
+    """A task on the bench, and all that it touches."""
+
+    task: Task
+    producer: Producer
+    counter: Counter
+    failures: list[BaseException]
+    gaps: list[TP]
+
+    @property
+    def state(self):
+        return self.counter.state
+
+    def submit(self, *batches, tp=EVENTS):
+        for each in batches:
+            self.task.submit(tp, each)
+
+    async def folded(self, count):
+        """Wait until so many records are folded."""
+        async with asyncio.timeout(5):
+            while len(self.counter.folded) < count:
+                await asyncio.sleep(0.001)
+
+    async def idle(self):
+        """Wait until nothing is left in the inbox."""
+        async with asyncio.timeout(5):
+            while not self.task._inbox.empty() or self.task._folding.locked():
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def bench(make_state):
+    outbox, producer = Outbox(), Producer()
+    counter = Counter(make_state("counts"), outbox)
+    other = Counter(make_state("others"), outbox, OTHER_TOPIC)
+    failures, gaps = [], []
+    task = Task(
+        0,
+        [counter, other],
+        outbox,
+        producer,
+        on_failure=lambda _, exc: failures.append(exc),
+        on_gap=lambda _, tp: gaps.append(tp),
+        turns=Turns(),
+    )
+    task.start({EVENTS: 0, DELTAS: 0}, NEVER)
+    yield Bench(task, producer, counter, failures, gaps)
+    await task.close()
+
+
+class TestCommitting:
+    async def test_everything_that_a_batch_causes_leaves_in_one_transaction(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.task.commit()
+        assert bench.producer.transactions == 1
+        assert bench.producer.committed == {
+            "events-changelog": [(b"1", b"3")],
+            "out": [(b"1", b"0"), (b"1", b"1"), (b"1", b"2")],
+        }
+        assert bench.producer.offsets == {EVENTS: 3}
+
+    async def test_the_disk_is_written_only_after_the_transaction(self, bench):
+        bench.producer.may_commit.clear()
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        committing = asyncio.create_task(bench.task.commit())
+        await asyncio.sleep(0.01)
+        assert bench.state.store.get(b"1") is None
+        assert bench.state.get(b"1") == b"3"
+        bench.producer.may_commit.set()
+        await committing
+        assert bench.state.store.get(b"1") == b"3"
+        assert bench.state.offset == 0
+
+    async def test_what_is_folded_during_a_commit_belongs_to_the_next(self, bench):
+        bench.producer.may_commit.clear()
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        committing = asyncio.create_task(bench.task.commit())
+        await asyncio.sleep(0.01)
+        bench.submit(batch(3, 5))
+        await bench.folded(5)
+        bench.producer.may_commit.set()
+        await committing
+        assert bench.producer.offsets == {EVENTS: 3}
+        assert bench.producer.committed["events-changelog"] == [(b"1", b"3")]
+        await bench.task.commit()
+        assert bench.producer.offsets == {EVENTS: 5}
+        assert bench.producer.committed["events-changelog"][-1] == (b"1", b"5")
+
+    async def test_a_commit_in_the_middle_of_a_fold_takes_none_of_its_chunk(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        bench.counter.may_fold.clear()
+        bench.submit(batch(3, 5))
+        await asyncio.sleep(0.01)
+        await bench.task.commit()
+        assert bench.producer.offsets == {EVENTS: 3}
+        bench.counter.may_fold.set()
+        await bench.folded(5)
+
+    async def test_both_topics_of_a_task_commit_together(self, bench):
+        bench.submit(batch(0, 3))
+        bench.submit(batch(0, 2), tp=DELTAS)
+        await bench.idle()
+        await bench.task.commit()
+        assert bench.producer.transactions == 1
+        assert bench.producer.offsets == {EVENTS: 3, DELTAS: 2}
+
+    async def test_nothing_to_do_is_no_transaction(self, bench):
+        await bench.task.commit()
+        bench.submit(batch(0, 1))
+        await bench.folded(1)
+        await bench.task.commit()
+        await bench.task.commit()
+        assert bench.producer.transactions == 1
+
+    async def test_time_alone_may_be_worth_a_commit(self, bench):
+        bench.counter.pending = True
+        await bench.task.commit()
+        assert bench.producer.transactions == 1
+
+    async def test_it_commits_by_itself_at_its_interval(self, bench):
+        await bench.task.close()
+        bench.task.start({EVENTS: 0, DELTAS: 0}, 0.01)
+        bench.submit(batch(0, 3))
+        async with asyncio.timeout(5):
+            while bench.producer.offsets != {EVENTS: 3}:
+                await asyncio.sleep(0.01)
+
+
+class TestFailing:
+    @pytest.mark.parametrize("step", STEPS)
+    @pytest.mark.parametrize("fault", [TransactionFailedError("broken"), fenced()])
+    async def test_a_commit_that_fails_changes_nothing(self, bench, step, fault):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.task.commit()
+        bench.producer.fails_at, bench.producer.fault = step, fault
+        bench.submit(batch(3, 9))
+        await bench.folded(9)
+        await bench.task.commit()
+
+        assert bench.failures == [fault]
+        assert bench.state.store.get(b"1") == b"3"
+        assert bench.state.offset == 0
+        assert bench.task.committed[EVENTS] == 3
+        bench.task.restored()
+        assert bench.state.get(b"1") == b"3", "the overlay is void"
+        assert not bench.task.outbox
+
+    @pytest.mark.parametrize("step", STEPS)
+    async def test_after_a_failure_nothing_is_taken_or_committed_any_more(self, bench, step):
+        bench.producer.fails_at = step
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.task.commit()
+        bench.producer.fails_at = None
+        bench.submit(batch(3, 9))
+        await bench.idle()
+        await bench.task.commit()
+        await bench.task.suspend()
+        assert len(bench.counter.folded) == 3
+        assert bench.producer.transactions == 0
+        assert len(bench.failures) == 1
+        assert bench.task.failed
+
+    async def test_a_fold_that_fails_is_reported_and_never_committed(self, bench):
+        bench.counter.error = ValueError("not a delta record")
+        bench.submit(batch(0, 3))
+        await bench.idle()
+        await bench.task.commit()
+        assert bench.failures == [bench.counter.error]
+        assert bench.producer.transactions == 0
+
+    async def test_a_disk_that_is_full_is_reported(self, bench, monkeypatch):
+        def fail(*_):
+            raise OSError("No space left on device")
+
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        monkeypatch.setattr(RocksStore, "write", fail)
+        await bench.task.commit()
+        (failure,) = bench.failures
+        assert "No space left" in str(failure)
+        assert bench.task.failed
+
+    async def test_a_task_that_begins_anew_folds_again_what_was_not_committed(self, bench):
+        bench.producer.fails_at = "commit"
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.task.commit()
+        bench.producer.fails_at = None
+        bench.task.restored()
+        bench.task.start({EVENTS: 0, DELTAS: 0}, NEVER)
+        bench.submit(batch(0, 3))
+        await bench.folded(6)
+        await bench.task.commit()
+        assert bench.producer.committed["events-changelog"] == [(b"1", b"3")]
+        assert [value for _, value in bench.producer.committed["out"]] == [b"0", b"1", b"2"]
+
+
+class TestOffsets:
+    async def test_a_batch_after_a_gap_is_refused_and_asked_for_again(self, bench):
+        bench.submit(batch(0, 3), batch(5, 9))
+        await bench.idle()
+        assert bench.gaps == [EVENTS]
+        assert bench.counter.folded == [0, 1, 2]
+        bench.submit(batch(3, 9))
+        await bench.folded(9)
+        assert bench.counter.folded == list(range(9))
+
+    async def test_of_a_batch_that_overlaps_only_the_new_part_is_folded(self, bench):
+        bench.submit(batch(0, 5), batch(3, 8))
+        await bench.folded(8)
+        assert bench.counter.folded == list(range(8))
+
+    async def test_a_batch_that_was_folded_already_is_dropped(self, bench):
+        bench.submit(batch(0, 5), batch(0, 5), batch(2, 4), batch(5, 6))
+        await bench.folded(6)
+        assert bench.counter.folded == list(range(6))
+        assert bench.gaps == []
+
+    async def test_offsets_without_a_record_are_passed_and_committed(self, bench):
+        """Transaction markers take offsets: 3, 4 and 7 here."""
+        bench.submit(batch(0, 5, [0, 1, 2]), batch(5, 8, [5, 6]), batch(8, 9, []))
+        await bench.idle()
+        assert bench.counter.folded == [0, 1, 2, 5, 6]
+        assert bench.gaps == []
+        await bench.task.commit()
+        assert bench.producer.offsets == {EVENTS: 9}
+
+    async def test_a_large_batch_is_committed_up_to_where_it_is_folded(self, bench):
+        size = 3 * FOLD_CHUNK
+        bench.submit(batch(0, size))
+        await bench.folded(FOLD_CHUNK)
+        await bench.task.commit()
+        assert bench.producer.offsets[EVENTS] == int(bench.state.store.get(b"1"))
+        await bench.folded(size)
+        await bench.task.commit()
+        assert bench.producer.offsets[EVENTS] == size == int(bench.state.store.get(b"1"))
+
+
+class TestSuspending:
+    async def test_what_is_folded_is_committed_and_what_waits_is_dropped(self, bench):
+        bench.counter.may_fold.clear()
+        bench.submit(batch(0, 3), batch(3, 6), batch(6, 9))
+        await asyncio.sleep(0.01)
+        suspending = asyncio.create_task(bench.task.suspend())
+        await asyncio.sleep(0.01)
+        bench.counter.may_fold.set()
+        await suspending
+        assert bench.counter.folded == [0, 1, 2]
+        assert bench.producer.offsets == {EVENTS: 3}
+        assert bench.state.store.get(b"1") == b"3"
+
+    async def test_a_suspended_task_takes_nothing(self, bench):
+        await bench.task.suspend()
+        bench.submit(batch(0, 3))
+        await bench.idle()
+        assert bench.counter.folded == []
+
+    async def test_a_task_goes_on_where_it_stood(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.task.suspend()
+        bench.task.start(bench.task.positions, NEVER)
+        bench.submit(batch(0, 5))
+        await bench.folded(5)
+        await bench.task.commit()
+        assert bench.counter.folded == list(range(5))
+        assert bench.state.store.get(b"1") == b"5"
+
+    async def test_closing_drops_what_is_not_committed(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.task.close()
+        assert bench.producer.transactions == 0
+        assert bench.producer.stopped
+        assert bench.state.store.get(b"1") is None
+
+
+def test_a_fenced_task_knows_why():
+    assert issubclass(FencedError, TransactionFailedError)
