@@ -14,13 +14,13 @@ session is not read again for each commit.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .layout import LAYOUT_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Executor
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from concurrent.futures import Executor, Future
 
     from .layout import Layout
     from .rocks import RocksStore
@@ -33,6 +33,10 @@ ENTRY_SIZE = 180
 
 #: Keys to read that make it worth to go to a thread and back.
 THREAD_WORTH = 32
+
+
+class StoreClosedError(Exception):
+    """The partition's database is closed, or about to be."""
 
 
 class RecentValues:
@@ -90,7 +94,15 @@ class PartitionState:
         self._executor = executor
         self._frozen: Changes = {}
         self._frozen_time: int | None = None
+        self._settled = 0
+        self._in_threads: set[Future[Any]] = set()
+        self._closed = False
         self._recent = RecentValues(recent_bytes)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the database is closed, or about to be."""
+        return self._closed
 
     @property
     def offset(self) -> int | None:
@@ -120,12 +132,27 @@ class PartitionState:
                 return layer[key]
         return self.store.get(key)
 
-    async def load(self, keys: Iterable[bytes]) -> Changes:
+    async def load(self, keys: Collection[bytes]) -> Changes:
         """Return the values of ``keys`` as they are now; those on disk are read by a thread.
 
-        Whoever folds goes by ``dirty`` first and by this second: a commit that ends meanwhile may
-        move a value from the overlay to RocksDB, behind the back of the read.
+        What changes while the disk is read is in the answer: nothing is older than the overlay.
         """
+        while True:
+            settled = self._settled
+            values, missing = self._in_memory(keys)
+            if len(missing) < THREAD_WORTH:
+                if missing:
+                    values.update(zip(missing, self.store.get_many(missing), strict=True))
+                return values
+            found = await self.in_thread(self.store.get_many, missing)
+            if settled == self._settled:
+                values.update(zip(missing, found, strict=True))
+                for layer in (self._frozen, self.dirty):
+                    values.update((key, layer[key]) for key in keys if key in layer)
+                return values
+            # A commit has ended meanwhile, and may have written what was just read: once more.
+
+    def _in_memory(self, keys: Collection[bytes]) -> tuple[Changes, list[bytes]]:
         layers = self._layers()
         values: Changes = {}
         missing: list[bytes] = []
@@ -136,14 +163,7 @@ class PartitionState:
                     break
             else:
                 missing.append(key)
-        if missing:
-            read = self.store.get_many
-            if len(missing) < THREAD_WORTH:
-                found = read(missing)
-            else:
-                found = await self.in_thread(read, missing)
-            values.update(zip(missing, found, strict=True))
-        return values
+        return values, missing
 
     def freeze(self) -> Mapping[bytes, bytes | None]:
         """Take what is dirty, and stream time, for a commit; new writes go to a fresh overlay."""
@@ -161,6 +181,7 @@ class PartitionState:
         await self.in_thread(self.store.write, self._frozen, offset)
         self._recent.update(self._frozen)
         self._frozen = {}
+        self._settled += 1
 
     async def apply(self, changes: Changes, offset: int) -> None:
         """Take what the changelog says, the last of it at ``offset`` (recovery, standby)."""
@@ -183,5 +204,18 @@ class PartitionState:
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         """Run what waits for the disk beside the event loop."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, function, *args)
+        if self._closed:
+            raise StoreClosedError(self.table)
+        future = self._executor.submit(function, *args)
+        # A cancelled wait does not end the thread's work: closing has to know of it.
+        self._in_threads.add(future)
+        future.add_done_callback(self._in_threads.discard)
+        return await asyncio.wrap_future(future)
+
+    async def close(self) -> None:
+        """Close the database once no thread is at work on it."""
+        self._closed = True
+        self.readable = False
+        while under_way := list(self._in_threads):
+            await asyncio.wait([asyncio.wrap_future(future) for future in under_way])
+        await asyncio.wrap_future(self._executor.submit(self.store.close))

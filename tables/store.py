@@ -44,6 +44,7 @@ class SlicedStore(Store):
         self._layout = layout
         self._parts = parts
         self.partitions: dict[int, PartitionState] = {}
+        self._opening: dict[int, asyncio.Future[PartitionState]] = {}
 
     def path(self, partition: int) -> Path:
         """Return the folder of a partition's database."""
@@ -56,18 +57,30 @@ class SlicedStore(Store):
         Raises:
             StoreLockedError: another process has it open.
         """
+        opening = self._opening.get(partition)
+        if opening is None:
+            opening = asyncio.ensure_future(self._open(partition))
+            self._opening[partition] = opening
+        # Whoever waits may be cancelled; the thread goes on, and the next one finds its result.
+        try:
+            return await asyncio.shield(opening)
+        finally:
+            if opening.done():
+                self._opening.pop(partition, None)
+
+    async def _open(self, partition: int) -> PartitionState:
         state = self.partitions.get(partition)
         if state is None:
             executor = self._parts.executor
             loop = asyncio.get_running_loop()
-            store = await loop.run_in_executor(executor, self._open, partition)
+            store = await loop.run_in_executor(executor, self._open_store, partition)
             state = PartitionState(
                 self.table_name, self._layout, store, executor, self._parts.recent_bytes
             )
             self.partitions[partition] = state
         return state
 
-    def _open(self, partition: int) -> RocksStore:
+    def _open_store(self, partition: int) -> RocksStore:
         path = self.path(partition)
         try:
             return RocksStore(path, self._parts.memory)
@@ -78,15 +91,15 @@ class SlicedStore(Store):
 
     async def close(self, partition: int) -> None:
         """Close a partition's database, if it is open."""
+        if partition in self._opening:
+            await self.open(partition)
         state = self.partitions.pop(partition, None)
         if state is not None:
-            state.readable = False
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._parts.executor, state.store.close)
+            await state.close()
 
     async def on_stop(self) -> None:
         """Close all."""
-        for partition in list(self.partitions):
+        for partition in {*self.partitions, *self._opening}:
             await self.close(partition)
 
     def persisted_offset(self, tp: TP) -> int | None:

@@ -39,7 +39,7 @@ class Sweeper:
     async def scan(self, seconds: float) -> None:
         """Look at as many keys as are due after ``seconds`` of the period."""
         stream_time = self._state.stream_time
-        if stream_time is None or len(self._found) >= MOST_AT_ONCE:
+        if self._state.is_closed or stream_time is None or len(self._found) >= MOST_AT_ONCE:
             return
         store = self._state.store
         due = 100 + int(store.estimated_keys * seconds / self._period)

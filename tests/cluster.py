@@ -73,7 +73,8 @@ class Cluster:
 
     def create_topic(self, name: str, partitions: int | None = None, **config: str) -> None:
         """Make a topic, and wait until it is there."""
-        settings = {"max.message.bytes": str(4 * MIB)} | {
+        # Tests send records of long ago: none of them may be deleted for its age.
+        settings = {"max.message.bytes": str(4 * MIB), "retention.ms": "-1"} | {
             key.replace("_", "."): value for key, value in config.items()
         }
         topic = NewTopic(name, partitions or self.partitions, 1, config=settings)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from streaming.outbox import OutRecord
+from tables.state import RecentValues
 from tests.agents.pipeline import EVENTS, Pipeline, make_settings
 from tests.integration.stream import event
 from tests.oracle_events import partition_of
@@ -43,20 +44,23 @@ def send():
 def pause_load(monkeypatch):
     """Return a function that makes a state's next load wait, and gives what happens meanwhile.
 
-    That is what a load does when its keys have to be read from disk.
+    The disk is slow: what it says has been read, but not arrived yet.
     """
 
     def pause(state):
         reached, go_on = asyncio.Event(), asyncio.Event()
-        load = state.load
+        in_thread = state.in_thread
 
-        async def load_slowly(keys):
-            values = await load(keys)
-            reached.set()
-            await go_on.wait()
-            return values
+        async def slow_thread(function, *args):
+            result = await in_thread(function, *args)
+            if function == state.store.get_many:
+                reached.set()
+                await go_on.wait()
+            return result
 
-        monkeypatch.setattr(state, "load", load_slowly)
+        monkeypatch.setattr("tables.state.THREAD_WORTH", 1)
+        monkeypatch.setattr(state, "_recent", RecentValues(0))
+        monkeypatch.setattr(state, "in_thread", slow_thread)
         return reached, go_on
 
     return pause

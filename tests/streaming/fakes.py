@@ -43,7 +43,9 @@ def record(offset: int, key: bytes = b"1", value: bytes = b"x") -> ConsumerRecor
 
 def batch(start: int, end: int, offsets: Iterable[int] | None = None) -> Batch:
     """Make a batch of the stretch [start, end) with a record at each of ``offsets``, or all."""
-    return Batch(start, end, [record(at) for at in (range(start, end) if offsets is None else offsets)])
+    return Batch(
+        start, end, [record(at) for at in (range(start, end) if offsets is None else offsets)]
+    )
 
 
 class Counter:
@@ -140,9 +142,7 @@ class _Transaction:
         last.set_result(len(self._producer.committed[topic]) + len(self.sent[topic]) - 1)
         return last
 
-    async def send_records(
-        self, topic: str, partition: int, records: Iterable[OutRecord]
-    ) -> None:
+    async def send_records(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:
         self._producer.check("send records")
         self.sent[topic] += [(each.key, each.value) for each in records]
 

@@ -1,0 +1,118 @@
+"""The tables' values held against the recount, pane by pane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.partitioner import partition_of
+from models.windows import to_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from auditing.recount import PartitionRecount, VideoSums
+    from models.user import UserWindows
+    from models.video import VideoWindows
+
+USER_COUNTERS = ("views", "likes", "watch_ms")
+VIDEO_COUNTERS = ("views", "likes", "comments", "shares")
+
+Panes = dict[int, tuple[int, ...]]
+
+
+class Difference(NamedTuple):
+    """A count of a table that is not what the input says."""
+
+    what: str
+    """``user 17`` or ``video 5``."""
+    start_ms: int
+    """When the step begins that the count is of."""
+    counter: str
+    found: int
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        """One line for people."""
+        expected = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
+        return (
+            f"{self.what}, step of {to_iso(self.start_ms)}: "
+            f"{self.counter} {self.found}, the input says {expected}"
+        )
+
+
+def compare_users(
+    found: Mapping[int, bytes],
+    recount: PartitionRecount,
+    windows: UserWindows,
+    as_of: int,
+    judged_from: int,
+) -> Iterator[Difference]:
+    """Compare the users of one partition in the window at ``as_of``, from a time on."""
+
+    def panes(value: bytes | None) -> Panes:
+        return {
+            pane.start_ms: tuple(pane[1:])
+            for pane in windows.series(value, as_of)
+            if pane.start_ms >= judged_from
+        }
+
+    for user_id in found.keys() | recount.sure.keys():
+        least, most = panes(recount.sure.get(user_id)), panes(recount.most(user_id))
+        yield from _compare(
+            f"user {user_id}", panes(found.get(user_id)), least, most, USER_COUNTERS
+        )
+
+
+def compare_videos(
+    found: Mapping[int, bytes],
+    sums: VideoSums,
+    windows: VideoWindows,
+    as_of: Mapping[int, int],
+    judged_from: int,
+    *,
+    complete: bool,
+) -> Iterator[Difference]:
+    """Compare all videos in the windows of their partitions.
+
+    Arguments:
+        found: the table's values.
+        sums: what the input says.
+        windows: the functions on videos' values.
+        as_of: the stream time of each partition of videos that has one.
+        judged_from: steps that begin before are left out.
+        complete: whether all that is sure has to be in the table already.
+    """
+    step = windows.slices.step
+    expected: dict[int, set[int]] = {}
+    for video_id, pane in sums.sure.keys() | sums.most.keys():
+        expected.setdefault(video_id, set()).add(pane)
+    for video_id in found.keys() | expected.keys():
+        time = as_of.get(partition_of(video_id, len(as_of))) if as_of else None
+        if time is None:
+            continue
+        first = max(windows.slices.kept_from(time), -(-judged_from // step))
+        rows: Panes = {
+            pane.start_ms: tuple(pane[1:])
+            for pane in windows.series(found.get(video_id), time)
+            if pane.start_ms >= first * step
+        }
+        least: Panes = {}
+        most: Panes = {}
+        for pane in expected.get(video_id, ()):
+            if pane >= first:
+                low, high = sums.bounds(video_id, pane)
+                least[pane * step] = low if complete else (0, 0, 0, 0)
+                most[pane * step] = high
+        yield from _compare(f"video {video_id}", rows, least, most, VIDEO_COUNTERS)
+
+
+def _compare(
+    what: str, found: Panes, least: Panes, most: Panes, counters: tuple[str, ...]
+) -> Iterator[Difference]:
+    nothing = (0,) * len(counters)
+    for start_ms in sorted(found.keys() | least.keys() | most.keys()):
+        rows = (each.get(start_ms, nothing) for each in (found, least, most))
+        for counter, count, low, high in zip(counters, *rows, strict=True):
+            if not low <= count <= high:
+                yield Difference(what, start_ms, counter, count, low, high)

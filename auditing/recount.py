@@ -1,0 +1,129 @@
+"""Users and videos counted anew, event by event, from the records of the input topic.
+
+What is counted is counted twice: up to the offsets that the tables hold for sure (``sure``), and
+up to those that they may hold (``most``). Both are the same while nothing comes in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from models.event import Rejected, decode, id_hash, timestamp_ms
+from models.partitioner import partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from models.user import UserWindows
+    from settings import Settings
+    from streaming.batch import Record
+
+_VIDEO_COUNTER: Final = {"video_view": 0, "like": 1, "comment": 2, "share": 3}
+
+VideoCounters = tuple[int, int, int, int]
+NOTHING: Final = (0, 0, 0, 0)
+
+
+class Span(NamedTuple):
+    """Offsets of one partition: a table holds what is before ``sure``, nothing from ``most`` on."""
+
+    sure: int
+    most: int
+
+
+class VideoSums:
+    """What all partitions together count of each video and pane."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.sure: dict[tuple[int, int], list[int]] = {}
+        self.most: dict[tuple[int, int], list[int]] = {}
+        """What may come on top of ``sure``."""
+
+    def add(self, video_id: int, pane: int, counter: int, *, sure: bool) -> None:
+        """Count one event."""
+        sums = self.sure if sure else self.most
+        sums.setdefault((video_id, pane), [0, 0, 0, 0])[counter] += 1
+
+    def bounds(self, video_id: int, pane: int) -> tuple[VideoCounters, VideoCounters]:
+        """Return the least and the most that the table may have."""
+        views, likes, comments, shares = self.sure.get((video_id, pane), NOTHING)
+        more = self.most.get((video_id, pane), NOTHING)
+        least = (views, likes, comments, shares)
+        return least, (
+            *(views + more[0], likes + more[1]),
+            *(comments + more[2], shares + more[3]),
+        )
+
+
+class PartitionRecount:
+    """One partition of the input, and its users."""
+
+    def __init__(
+        self,
+        partition: int,
+        settings: Settings,
+        windows: UserWindows,
+        videos: VideoSums,
+        refused: Collection[int],
+    ) -> None:
+        """Begin with nothing.
+
+        Arguments:
+            partition: its number.
+            settings: those that the workers run with.
+            windows: the functions on users' values.
+            videos: where the counts of videos go.
+            refused: offsets of events that were ahead of the clock when they were read.
+        """
+        self.outcomes: Counter[str] = Counter()
+        self.sure: dict[int, bytes] = {}
+        self.changed: dict[int, bytes] = {}
+        """Users that events beyond what is sure have changed."""
+        self.sure_time: int | None = None
+        self.stream_time: int | None = None
+        self._partition = partition
+        self._partitions = settings.partitions
+        self._video_step = settings.video_step
+        self._windows = windows
+        self._videos = videos
+        self._refused = refused
+
+    def most(self, user_id: int) -> bytes | None:
+        """Return a user's value with all that may be in the table."""
+        return self.changed.get(user_id) or self.sure.get(user_id)
+
+    def fold(self, records: Sequence[Record], users: Span, videos: Span) -> None:
+        """Count ``records``, the next of the partition."""
+        for record in records:
+            outcome = self._fold(record, users, videos)
+            self.outcomes[outcome] += 1
+
+    def _fold(self, record: Record, users: Span, videos: Span) -> str:
+        event = decode(record.value)
+        if type(event) is Rejected or record.offset in self._refused:
+            return "rejected"
+        if partition_of(event.user_id, self._partitions) != self._partition:
+            return "rekeyed"
+        t_ms = timestamp_ms(event.timestamp)
+        if self._windows.is_late(t_ms, self.stream_time):
+            return "late"
+        now = t_ms if self.stream_time is None else max(t_ms, self.stream_time)
+        value = self._windows.apply(
+            *(self.most(event.user_id), event.event_type, t_ms),
+            *(event.metadata.view_duration_ms, id_hash(event.event_id), now),
+        )
+        if value is None:
+            return "duplicate"
+        self.stream_time = now
+        if record.offset < users.sure:
+            self.sure[event.user_id] = value
+            self.sure_time = now
+        else:
+            self.changed[event.user_id] = value
+        counter = _VIDEO_COUNTER.get(event.event_type)
+        if counter is not None and record.offset < videos.most:
+            pane = t_ms // self._video_step
+            self._videos.add(event.video_id, pane, counter, sure=record.offset < videos.sure)
+        return "applied"

@@ -1,0 +1,128 @@
+"""``faust -A app audit``: are the tables what the input says?
+
+Importing this module registers the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+
+import click
+from aiokafka.errors import KafkaError
+from faust.cli.base import AppCommand, option
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from auditing import AuditError, Report
+from auditing import audit as make_audit
+from auditing.audit import KEPT_DIFFERENCES, Names
+from auditing.reading import open_topics
+
+if TYPE_CHECKING:
+    from streaming.app import App
+
+OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
+
+
+class ProgressBar:
+    """Shows on stderr how far an audit is; nothing where nobody looks."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Prepare; use it with ``with``."""
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing behind."""
+        self._progress.stop()
+
+    def begin(self, what: str, total: int) -> None:
+        """Say what is done next."""
+        self._progress.reset(self._task, description=what, total=total)
+
+    def advance(self, count: int) -> None:
+        """Say how much of it was done since."""
+        self._progress.advance(self._task, count)
+
+
+class audit(AppCommand):  # noqa: N801 - the class's name is the command's
+    """Recompute users and videos from the input topic and compare them with the tables.
+
+    The tables are read from their changelog topics, so no worker needs to run. When workers do run
+    and events come in, each count of a table has to lie between what was committed before and
+    after the table was read. Ends with exit code 1 when anything differs. What the input topic no
+    longer holds is not judged; the report says so.
+    """
+
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        option(
+            "--show",
+            type=click.IntRange(0, KEPT_DIFFERENCES),
+            default=20,
+            show_default=True,
+            help="How many differences to print; all are counted.",
+        )
+    ]
+
+    def __init__(self, ctx: click.Context, *args: Any, show: int, **kwargs: Any) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args)
+        self._show = show
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: there is no app to start."""
+        # What it has to say about brokers comes as an exception, and is one line then.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        app = cast("App", self.app)
+        try:
+            report = asyncio.run(self._audit(app))
+        except AuditError as exc:
+            reason = str(exc)
+        except (KafkaError, OSError) as exc:
+            reason = f"no broker answers at {app.task_parts.settings.broker_url}: {exc}"
+        else:
+            self._print(report)
+            sys.exit(0 if report.is_clean else 1)
+        click.echo(f"error: {reason}", err=True)
+        sys.exit(2)
+
+    async def _audit(self, app: App) -> Report:
+        parts = app.task_parts
+        settings = parts.settings
+        users, videos = (table.changelog_topic_name for table in parts.tables)
+        names = Names(
+            *(settings.events_topic, settings.deltas_topic, settings.dead_letter_topic),
+            *(users, videos),
+        )
+        async with open_topics(parts.client_settings, settings.app_id) as topics:
+            with ProgressBar(quiet=self.quiet) as progress:
+                return await make_audit(settings, topics, names, progress)
+
+    def _print(self, report: Report) -> None:
+        for difference in report.differences[: self._show]:
+            click.echo(str(difference))
+        if report.total > self._show:
+            click.echo(f"... {report.total:,} differences in all")
+        for note in report.notes:
+            click.echo(f"note: {note}")
+        outcomes = ", ".join(f"{name} {report.outcomes[name]:,}" for name in OUTCOMES)
+        click.echo(f"recounted {report.records:,} records: {outcomes}")
+        click.echo(f"users:  {report.users:,} compared, {report.differing['users']:,} differ")
+        click.echo(f"videos: {report.videos:,} compared, {report.differing['videos']:,} differ")

@@ -1,0 +1,164 @@
+"""``faust -A app audit`` finds what is wrong in the tables, and nothing when nothing is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from threading import Event, Thread
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from models.video import VideoWindows
+from models.windows import Slices
+from tests.integration import checks
+from tests.integration.stream import START, event, send_stream, untidy_stream
+from tests.oracle import HOUR, MINUTE, Rules
+from tests.oracle_events import partition_of
+from tests.worker import ROOT, wait_until
+
+
+def audit(cluster, *options):
+    done = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "app", "audit", *options],
+        cwd=ROOT,
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def applied(make_shared_cluster):
+    """A program that has applied an untidy stream, and whose worker has ended."""
+    cluster = make_shared_cluster()
+    cluster.create_topic(cluster.events)
+    worker = cluster.worker().start()
+    send_stream(cluster, untidy_stream(20_000, seed=8))
+    cluster.wait_until_applied()
+    assert worker.terminate() == 0
+    return cluster
+
+
+def test_tables_that_are_right_pass_without_a_worker(applied):
+    done = audit(applied)
+    assert done.returncode == 0, done.stdout + done.stderr
+    oracle = checks.ask_oracle(applied, Rules(applied.partitions))
+    total = oracle.outcomes.total()
+    assert f"recounted {total:,} records: applied {oracle.outcomes['applied']:,}" in done.stdout
+    assert f"late {oracle.outcomes['late']:,}" in done.stdout
+    assert ", 0 differ" in done.stdout
+
+
+def overwrite(cluster, topic, key, value):
+    with cluster.producer() as producer:
+        producer.produce(topic, value, key, partition_of(int(key), cluster.partitions))
+
+
+def test_every_kind_of_difference_is_named(applied):
+    """Values are exchanged, added and deleted in the changelogs, as a bug might do."""
+    before_users = applied.fold(applied.user_changelog)
+    before_videos = applied.fold(applied.video_changelog)
+    oracle = checks.ask_oracle(applied, Rules(applied.partitions))
+    home = {u: partition_of(u, applied.partitions) for u in oracle.of_user}
+    busy = [u for u in sorted(oracle.of_user) if oracle.user(u, oracle.as_of(u)).views > 2]
+    gone, twin = busy[0], next(u for u in busy[1:] if home[u] == home[busy[0]])
+    video = max(oracle.of_video, key=lambda v: oracle.rolling(v, oracle.latest()).views)
+    windows = VideoWindows(Slices(2 * HOUR, 5 * MINUTE))
+    pane = oracle.latest() // (5 * MINUTE)
+    more = windows.apply(before_videos[b"%d" % video], pane, 1, 0, 0, 0, oracle.latest())
+    try:
+        overwrite(applied, applied.user_changelog, b"%d" % gone, None)
+        overwrite(applied, applied.user_changelog, b"%d" % twin, before_users[b"%d" % gone])
+        overwrite(applied, applied.video_changelog, b"%d" % video, more)
+        done = audit(applied, "--show", "1000")
+        assert done.returncode == 1
+        assert f"user {gone}, step of " in done.stdout
+        assert f"user {twin}, step of " in done.stdout
+        assert f"video {video}, step of " in done.stdout
+        assert "2 differ" in done.stdout
+        assert "1 differ" in done.stdout
+        few = audit(applied, "--show", "1")
+        assert len([line for line in few.stdout.splitlines() if "step of" in line]) == 1
+        assert "differences in all" in few.stdout
+    finally:
+        for key in (gone, twin):
+            overwrite(applied, applied.user_changelog, b"%d" % key, before_users[b"%d" % key])
+        overwrite(applied, applied.video_changelog, b"%d" % video, before_videos[b"%d" % video])
+    assert audit(applied).returncode == 0
+
+
+def test_tables_pass_while_workers_apply_what_comes_in(make_cluster):
+    cluster = make_cluster()
+    cluster.create_topic(cluster.events)
+    cluster.worker().start()
+    stop = Event()
+
+    def send_until_told():
+        stream = untidy_stream(60_000, seed=9)
+        while stream and not stop.is_set():
+            send_stream(cluster, stream[:500])
+            del stream[:500]
+            stop.wait(0.1)
+
+    sender = Thread(target=send_until_told)
+    sender.start()
+    try:
+        wait_until(lambda: any(cluster.committed(cluster.events).values()), "the first commit")
+        for _ in range(2):
+            done = audit(cluster)
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert sender.is_alive()
+    finally:
+        stop.set()
+        sender.join()
+
+
+def test_what_the_input_no_longer_holds_is_not_judged(make_cluster):
+    cluster = make_cluster(REELS_MAX_FUTURE_SKEW="1m", REELS_DEDUP_HORIZON="1m")
+    cluster.create_topic(cluster.events)
+    cluster.worker().start()
+    old, new = START, START + 3 * HOUR
+    with cluster.producer() as producer:
+        for number, t in enumerate((old, old, new, new)):
+            value = event(number % 2, 9, t, number)
+            place = partition_of(number % 2, cluster.partitions)
+            producer.produce(cluster.events, value, b"x", place, timestamp=t)
+    cluster.wait_until_applied()
+    assert audit(cluster).returncode == 0
+    ends = {r.partition: r.offset for r in cluster.read(cluster.events)}
+    tps = [TopicPartition(cluster.events, number, at) for number, at in ends.items()]
+    for deleted in cluster.admin.delete_records(tps).values():
+        deleted.result(30)
+    done = audit(cluster)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the input before offset" in done.stdout
+    assert "is not judged" in done.stdout
+
+
+def test_a_program_that_has_never_run_is_an_error_in_one_line(make_cluster):
+    done = audit(make_cluster())
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "there is no topic" in done.stderr
+
+
+def test_no_broker_is_an_error_in_one_line(make_cluster):
+    done = audit(make_cluster(bootstrap="127.0.0.1:1"))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "no broker answers at" in done.stderr
+
+
+def test_other_windows_than_the_tables_have_are_an_error(applied):
+    applied.environment["REELS_USER_STEP"] = "30m"
+    try:
+        done = audit(applied)
+    finally:
+        del applied.environment["REELS_USER_STEP"]
+    assert done.returncode == 2
+    assert "was built with a window of" in done.stderr

@@ -1,0 +1,200 @@
+"""The insides of Faust, mode and aiokafka that the program leans on are where it expects them.
+
+An upgrade that moves one of them fails here, by name, instead of somewhere in a running worker.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
+from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
+from aiokafka.producer.message_accumulator import BatchBuilder
+from faust.app import App
+from faust.stores.base import Store
+from faust.tables.base import Collection
+from faust.tables.manager import TableManager
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.transport.consumer import TransactionManager
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import ConsumerMessage
+from faust.web.drivers.aiohttp import Web
+from mode import Worker
+from mode.services import ServiceTask
+
+from streaming.recovery import BatchRecovery
+from streaming.transport import BatchConsumer
+
+
+def parameters(function):
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+def attributes(cls):
+    """The attributes that instances get from their ``__init__``."""
+    return {name for each in cls.__mro__ if "__init__" in vars(each) for name in _names(each)}
+
+
+def _names(cls):
+    return getattr(getattr(cls.__init__, "__code__", None), "co_names", ())
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "expected"),
+    [
+        # aiokafka: taking over what was fetched
+        (Fetcher, "_create_fetch_waiter", []),
+        (Fetcher, "_notify", ["future"]),
+        (FetchResult, "check_assignment", ["tp"]),
+        (FetchResult, "has_more", []),
+        (FetchResult, "getall", ["max_records"]),
+        (FetchError, "check_raise", []),
+        (PartitionRecords, "_consumer_record", ["tp", "record"]),
+        (SubscriptionState, "fetch_context", []),
+        (SubscriptionState, "wait_for_assignment", []),
+        (SubscriptionState, "is_assigned", ["tp"]),
+        (Assignment, "state_value", ["tp"]),
+        # aiokafka: whole batches in a transaction
+        (AIOKafkaProducer, "create_batch", []),
+        (AIOKafkaProducer, "send_batch", ["batch", "topic", "partition"]),
+        (AIOKafkaProducer, "begin_transaction", []),
+        (AIOKafkaProducer, "commit_transaction", []),
+        (AIOKafkaProducer, "send_offsets_to_transaction", ["offsets", "group_id"]),
+        (BatchBuilder, "append", ["timestamp", "key", "value", "headers"]),
+        (BatchBuilder, "record_count", []),
+        # Faust: the consumer
+        (driver.Consumer, "_new_consumer_thread", []),
+        (driver.Consumer, "_drain_messages", ["fetcher"]),
+        (driver.Consumer, "getmany", ["timeout"]),
+        (driver.Consumer, "_wait_next_records", ["timeout"]),
+        (driver.Consumer, "_to_message", ["tp", "record"]),
+        (driver.Consumer, "perform_seek", []),
+        (driver.Consumer, "wait_empty", []),
+        (driver.Consumer, "commit", ["topics", "start_new_transaction"]),
+        (driver.Consumer, "on_stop", []),
+        (
+            driver.AIOKafkaConsumerThread,
+            "_fetch_records",
+            ["consumer", "active_partitions", "timeout", "max_records"],
+        ),
+        (driver.AIOKafkaConsumerThread, "call_thread", ["fun", "args", "kwargs"]),
+        (driver.AIOKafkaConsumerThread, "_ensure_consumer", []),
+        (driver.AIOKafkaConsumerThread, "seek_wait", ["partitions"]),
+        (driver.AIOKafkaConsumerThread, "earliest_offsets", ["partitions"]),
+        # Faust: rebalances and recovery
+        (TransactionManager, "on_partitions_revoked", ["revoked"]),
+        (TransactionManager, "on_rebalance", ["assigned", "revoked", "newly_assigned"]),
+        (Recovery, "on_rebalance", ["assigned", "revoked", "newly_assigned", "generation_id"]),
+        (Recovery, "_wait", ["coro", "timeout"]),
+        (Recovery, "_set_recovery_started", []),
+        (Recovery, "on_recovery_completed", ["generation_id"]),
+        (Recovery, "_is_changelog_tp", ["tp"]),
+        (Recovery, "on_partitions_revoked", ["revoked"]),
+        # Faust: the app, its tables, its web server, its worker
+        (App, "_new_transport", []),
+        (App, "_new_web", []),
+        (App, "on_first_start", []),
+        (Collection, "_changelog_topic_name", []),
+        (Collection, "_new_store_by_url", ["url"]),
+        (Store, "persisted_offset", ["tp"]),
+        (Web, "on_start", []),
+        (Worker, "_schedule_shutdown", ["signal"]),
+        (Worker, "execute_from_commandline", []),
+    ],
+    ids=lambda each: getattr(each, "__name__", str(each)),
+)
+def test_a_method_that_is_called_or_replaced_has_its_name_and_arguments(owner, name, expected):
+    assert parameters(getattr(owner, name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (Fetcher, {"_records", "_subscriptions", "_wait_consume_future", "_closed"}),
+        (FetchResult, {"_partition_records", "_assignment"}),
+        (PartitionRecords, {"next_fetch_offset"}),
+        (AIOKafkaConsumer, {"_fetcher", "_closed"}),
+        (driver.Consumer, {"_buffered_partitions", "_read_offset", "callback", "transport"}),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_an_attribute_that_is_read_is_set_at_the_start(owner, names):
+    assert names <= attributes(owner)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (SubscriptionState, "reassignment_in_progress"),
+        (TopicPartitionState, "position"),
+        (driver.Consumer, "flow_active"),
+        (Recovery, "signal_recovery_start"),
+        (TableManager, "recovery"),
+        (App, "consumer_generation_id"),
+        (App, "rebalancing"),
+        (Web, "default_blueprints"),
+        (Web, "production_blueprints"),
+    ],
+)
+def test_a_name_that_is_read_from_a_class_is_there(owner, name):
+    assert hasattr(owner, name) or name in attributes(owner)
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "name"),
+    [
+        (driver.Consumer, BatchConsumer, "_commit_handler"),
+        (driver.Consumer, BatchConsumer, "_commit_livelock_detector"),
+        (Recovery, BatchRecovery, "_restart_recovery"),
+        (Recovery, BatchRecovery, "_slurp_changelogs"),
+        (Recovery, BatchRecovery, "_publish_stats"),
+    ],
+)
+def test_fausts_background_tasks_are_replaced_by_ours_of_the_same_name(base, ours, name):
+    assert isinstance(getattr(base, name), ServiceTask)
+    assert isinstance(getattr(ours, name), ServiceTask)
+    assert getattr(ours, name).fun.__module__.startswith("streaming.")
+
+
+def test_every_background_task_of_fausts_consumer_is_known():
+    """One that is new might commit offsets behind the tasks' back."""
+    tasks = {name for name, each in inspect.getmembers(driver.Consumer) if _is_task(each)}
+    assert tasks == {"_commit_handler", "_commit_livelock_detector"}
+    tasks = {name for name, each in inspect.getmembers(Recovery) if _is_task(each)}
+    assert tasks == {"_restart_recovery", "_slurp_changelogs", "_publish_stats"}
+
+
+def _is_task(each):
+    return isinstance(each, ServiceTask)
+
+
+def test_a_message_takes_its_fields_in_this_order():
+    assert parameters(ConsumerMessage.__init__) == [
+        *("topic", "partition", "offset", "timestamp", "timestamp_type", "headers", "key"),
+        *("value", "checksum", "serialized_key_size", "serialized_value_size", "tp"),
+        *("time_in", "time_out", "time_total", "generation_id"),
+    ]
+
+
+def test_recovery_tells_a_further_rebalance_from_the_end_of_the_worker():
+    assert issubclass(RebalanceAgain, Exception)
+    assert issubclass(ServiceStopped, Exception)
+    assert not issubclass(RebalanceAgain, ServiceStopped)
+
+
+def test_a_batch_takes_one_record_of_any_size_and_says_none_when_it_is_full():
+    """So a record is never left out: what does not fit begins the next batch."""
+    builder = BatchBuilder(100, compression_type=0, is_transactional=True)
+    large = {"timestamp": None, "key": b"1", "value": b"x" * 10_000}
+    assert builder.append(**large) is not None
+    assert builder.append(**large) is None
+    assert builder.record_count() == 1
+
+
+def test_a_fetched_record_has_all_that_is_read_of_it_before_aiokafka_copies_it():
+    source = inspect.getsource(PartitionRecords._consumer_record)
+    for name in ("offset", "timestamp", "headers"):
+        assert f"record.{name}" in source
+    assert "_consumer_record(tp, record)" in inspect.getsource(PartitionRecords._unpack_records)
