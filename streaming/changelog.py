@@ -18,6 +18,7 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from monitoring import metrics
+from tables.layout import ForeignCopyError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -45,7 +46,11 @@ class ChangelogSink(Protocol):
         """Offset of the last record taken, None when there is none."""
 
     async def apply(self, changes: Changes, offset: int) -> None:
-        """Take ``changes``, the last of which stood at ``offset``."""
+        """Take ``changes``, the last of which stood at ``offset``.
+
+        Raises:
+            ForeignCopyError: what was taken before is of another changelog.
+        """
 
     async def reset(self) -> None:
         """Forget everything: what was taken is not of this changelog."""
@@ -103,7 +108,16 @@ async def poll(consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]) ->
     count = 0
     for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
         changes = {record.key: record.value for record in records}
-        await sinks[TP(*tp)].apply(changes, records[-1].offset)
+        sink = sinks[TP(*tp)]
+        try:
+            await sink.apply(changes, records[-1].offset)
+        except ForeignCopyError:
+            log.warning(
+                "%s-%s: what is on disk is a copy of another table: building it anew",
+                *(tp.topic, tp.partition),
+            )
+            await sink.reset()
+            await consumer.seek_to_beginning(tp)
         count += len(records)
     return count
 

@@ -41,6 +41,8 @@ class TaskParts:
     async def build(self, partition: int, manager: TaskManager) -> Task:
         """Open a partition's databases and put its task together; nothing is connected yet."""
         states = {table.name: await table.data.open(partition) for table in self.tables}
+        for state in states.values():
+            await state.idle()
         outbox = Outbox()
         producer = TransactionalProducer(
             f"{self.settings.app_id}-{partition}", self.settings.app_id, self.client_settings

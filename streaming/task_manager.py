@@ -60,6 +60,7 @@ class TaskManager(TransactionManager):
         self._generation: int | None = None
         self._seeking: set[TP] = set()
         self._reopening: set[int] = set()
+        self._opening = asyncio.Lock()
 
     @property
     def source_topic(self) -> str:
@@ -136,7 +137,8 @@ class TaskManager(TransactionManager):
 
     async def open_assigned(self) -> None:
         """Open what is assigned and not open, and let all tasks go on."""
-        await self._open(self.assigned - self.tasks.keys())
+        async with self._opening:
+            await self._open(self.assigned - self.tasks.keys())
         for task in self.tasks.values():
             if not task.accepting and not task.failed:
                 self._start(task, task.positions)
@@ -151,6 +153,7 @@ class TaskManager(TransactionManager):
         Only when the new producer has its epoch is every transaction of an earlier owner at its
         end, and so the changelog complete and the group's offsets what they will stay.
         """
+        generation = self._generation
         built = await asyncio.gather(*(self.parts.build(number, self) for number in partitions))
         if not built:
             return
@@ -168,13 +171,21 @@ class TaskManager(TransactionManager):
             positions = await self._stored_positions(
                 [tp for task in opening.values() for tp in task.processors]
             )
+            # A rebalance meanwhile has its own idea of what is to be open here.
+            is_outdated = generation != self._generation
         except BaseException:
-            await asyncio.gather(*(stop_quietly(t.producer.stop()) for t in opening.values()))
+            await self._stop_producers(opening.values())
             raise
+        if is_outdated:
+            await self._stop_producers(opening.values())
+            return
         for partition, task in opening.items():
             self.tasks[partition] = task
             task.restored()
             self._start(task, {tp: positions[tp] for tp in task.processors})
+
+    async def _stop_producers(self, tasks: Iterable[Task]) -> None:
+        await asyncio.gather(*(stop_quietly(task.producer.stop()) for task in tasks))
 
     async def _stored_positions(self, tps: list[TP]) -> dict[TP, int]:
         thread = self.consumer._thread
@@ -183,14 +194,18 @@ class TaskManager(TransactionManager):
         positions = {}
         for tp in tps:
             at = committed[tp]
-            if at is not None and at < begins[tp]:
-                log.error(
-                    "%s-%s: offsets %s to %s were deleted before they were read: those events "
-                    "are lost; going on at %s",
-                    *(tp.topic, tp.partition, at, begins[tp] - 1, begins[tp]),
-                )
-            positions[tp] = begins[tp] if at is None else max(at, begins[tp])
+            positions[tp] = begins[tp] if at is None else self._first_kept(tp, at, begins[tp])
         return positions
+
+    @staticmethod
+    def _first_kept(tp: TP, at: int, begin: int) -> int:
+        if at < begin:
+            log.error(
+                "%s-%s: offsets %s to %s were deleted before they were read: those events are "
+                "lost; going on at %s",
+                *(tp.topic, tp.partition, at, begin - 1, begin),
+            )
+        return max(at, begin)
 
     # -- failures
 
@@ -230,9 +245,10 @@ class TaskManager(TransactionManager):
                     or self.app.rebalancing
                 ):
                     return
-                await self._close(partition)
                 try:
-                    await self._open([partition])
+                    async with self._opening:
+                        await self._close(partition)
+                        await self._open({partition})
                 except Exception as exc:  # noqa: BLE001 - tried again until it is not ours
                     delay = min(2 * delay, LAST_RETRY)
                     log.warning(
@@ -240,8 +256,8 @@ class TaskManager(TransactionManager):
                         *(partition, exc, delay),
                     )
                 else:
-                    reopened = self.tasks[partition]
-                    await self.consumer.seek_positions(reopened.positions)
+                    if (reopened := self.tasks.get(partition)) is not None:
+                        await self.consumer.seek_positions(reopened.positions)
                     return
         finally:
             self._reopening.discard(partition)
@@ -256,6 +272,8 @@ class TaskManager(TransactionManager):
         try:
             await self.sleep(0.1)
             if task.accepting and self.tasks.get(task.partition) is task:
+                begins = await self.consumer._thread.earliest_offsets(tp)
+                task.positions[tp] = self._first_kept(tp, task.positions[tp], begins[tp])
                 await self.consumer.seek_positions({tp: task.positions[tp]})
         finally:
             self._seeking.discard(tp)

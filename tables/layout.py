@@ -6,6 +6,8 @@ commit that moves stream time: a restart decides late and duplicate as if it had
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import msgspec
 
 from models.windows import Slices, format_duration
@@ -19,22 +21,43 @@ class LayoutError(Exception):
     """The stored table is of another version or step than this worker's settings."""
 
 
+class ForeignCopyError(Exception):
+    """The changelog belongs to another table than the local copy was made of."""
+
+
 class Layout(msgspec.Struct, frozen=True):
-    """Version of the value codec, window size and step in ms, stream time in ms."""
+    """Version of the value codec, window size and step in ms, stream time in ms.
+
+    The id is drawn when a partition is first written: a copy on disk and a changelog with
+    different ids are not of one table, however well their offsets agree.
+    """
 
     version: int
     size: int
     step: int
     stream_time: int | None = None
+    table_id: str = ""
 
     @classmethod
     def of(cls, version: int, slices: Slices) -> Layout:
         """The layout that these settings ask for."""
         return cls(version, slices.size, slices.step)
 
-    def encode(self, stream_time: int | None) -> bytes:
+    @staticmethod
+    def new_id() -> str:
+        """Draw an id."""
+        return uuid4().hex
+
+    @staticmethod
+    def id_of(stored: bytes | None) -> str | None:
+        """Return the id in a stored record, None when there is none."""
+        return None if stored is None else msgspec.json.decode(stored, type=Layout).table_id
+
+    def encode(self, stream_time: int | None, table_id: str) -> bytes:
         """Return the record's value, as of ``stream_time``."""
-        return msgspec.json.encode(msgspec.structs.replace(self, stream_time=stream_time))
+        return msgspec.json.encode(
+            msgspec.structs.replace(self, stream_time=stream_time, table_id=table_id)
+        )
 
     def stored_stream_time(self, table: str, stored: bytes | None) -> int | None:
         """Return the stream time that ``stored`` holds, None when nothing is stored.

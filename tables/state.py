@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .layout import LAYOUT_KEY
+from .layout import LAYOUT_KEY, ForeignCopyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -94,6 +94,7 @@ class PartitionState:
         self._executor = executor
         self._frozen: Changes = {}
         self._frozen_time: int | None = None
+        self._table_id = ""
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
@@ -120,6 +121,7 @@ class PartitionState:
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
         self._frozen_time = self.stream_time
+        self._table_id = self._layout.id_of(stored) or self._layout.new_id()
 
     def _layers(self) -> list[Changes]:
         layers = (self.dirty, self._frozen, self._recent.young, self._recent.old)
@@ -172,7 +174,7 @@ class PartitionState:
             raise RuntimeError(msg)
         if self.stream_time != self._frozen_time:
             self._frozen_time = self.stream_time
-            self.dirty[LAYOUT_KEY] = self._layout.encode(self.stream_time)
+            self.dirty[LAYOUT_KEY] = self._layout.encode(self.stream_time, self._table_id)
         self._frozen, self.dirty = self.dirty, {}
         return self._frozen
 
@@ -184,7 +186,16 @@ class PartitionState:
         self._settled += 1
 
     async def apply(self, changes: Changes, offset: int) -> None:
-        """Take what the changelog says, the last of it at ``offset`` (recovery, standby)."""
+        """Take what the changelog says, the last of it at ``offset`` (recovery, standby).
+
+        Raises:
+            ForeignCopyError: it is not the changelog that this copy was made of.
+        """
+        told = self._layout.id_of(changes.get(LAYOUT_KEY))
+        if told is not None:
+            known = self._layout.id_of(self.store.get(LAYOUT_KEY))
+            if known not in {None, told}:
+                raise ForeignCopyError(self.table)
         await self.in_thread(self.store.write, changes, offset)
 
     async def reset(self) -> None:
@@ -212,10 +223,14 @@ class PartitionState:
         future.add_done_callback(self._in_threads.discard)
         return await asyncio.wrap_future(future)
 
+    async def idle(self) -> None:
+        """Wait until no thread is at work: one may be, for somebody who was cancelled."""
+        while under_way := list(self._in_threads):
+            await asyncio.wait([asyncio.wrap_future(future) for future in under_way])
+
     async def close(self) -> None:
         """Close the database once no thread is at work on it."""
         self._closed = True
         self.readable = False
-        while under_way := list(self._in_threads):
-            await asyncio.wait([asyncio.wrap_future(future) for future in under_way])
+        await self.idle()
         await asyncio.wrap_future(self._executor.submit(self.store.close))

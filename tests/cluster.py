@@ -142,6 +142,7 @@ class Cluster:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 20,
+                "log_level": 3,
             }
         )
         try:

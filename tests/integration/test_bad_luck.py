@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import time
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -84,8 +87,9 @@ def test_a_damaged_database_is_built_anew(make_cluster, file):
     check_all(cluster, worker)
 
 
-def test_events_deleted_before_they_were_read_are_reported_and_passed_over(make_cluster):
-    cluster = make_cluster(BROKER_COMMIT_INTERVAL=0.1)
+@pytest.mark.parametrize("state", ["stopped", "paused"])
+def test_events_deleted_before_they_were_read_are_reported_and_passed_over(make_cluster, state):
+    cluster = make_cluster()
     cluster.create_topic(cluster.events)
     first, second = [u for u in range(1, 99) if partition_of(u, cluster.partitions) == 0][:2]
 
@@ -96,17 +100,25 @@ def test_events_deleted_before_they_were_read_are_reported_and_passed_over(make_
     send(first, 0)
     worker = cluster.worker().start()
     cluster.wait_until_applied()
-    assert worker.terminate() == 0
+    if state == "stopped":
+        assert worker.terminate() == 0
+    else:
+        os.kill(worker.pid, signal.SIGSTOP)
+        # The broker answers the fetch that is under way: it may not bring what is sent next.
+        time.sleep(2)
     for number in range(1, 10):
         send(first, number)
     (deleted,) = cluster.admin.delete_records([TopicPartition(cluster.events, 0, 10)]).values()
     deleted.result(30)
     send(second, "after")
-    worker.start()
-    cluster.wait_until_applied()
+    if state == "stopped":
+        worker.start()
+    else:
+        os.kill(worker.pid, signal.SIGCONT)
+    cluster.wait_until_applied(30)
     assert worker.get(f"/users/{second}")["total_videos_watched"] == 1
     assert worker.get(f"/users/{first}")["total_videos_watched"] == 1
-    assert "offsets 1 to 9 were deleted before they were read" in worker.output()
+    assert "were deleted before they were read" in worker.output()
 
 
 def test_a_dead_letter_topic_with_fewer_partitions_does_not_stop_the_program(make_cluster):

@@ -100,10 +100,6 @@ def test_the_changelogs_folded_by_hand_hold_what_was_sent(run):
     checks.check_changelogs(run.cluster, run.oracle)
 
 
-def test_the_databases_on_disk_are_the_changelogs(run):
-    checks.check_databases(run.cluster, [worker.data_dir for worker in run.workers])
-
-
 def test_every_user_answers_over_http_whichever_worker_is_asked(run):
     users = sorted(run.oracle.of_user)
     checks.check_users_over_http(run.workers[0], run.oracle, users)
@@ -131,3 +127,11 @@ def test_the_viral_list_is_the_same_on_both_workers(run):
 def test_the_viral_topic_names_the_viral_videos_with_their_counts(run):
     expected = checks.viral_topic_of(run.oracle.viral(run.oracle.latest()))
     wait_until_equal(lambda: checks.viral_topic(run.cluster), expected)
+
+
+def test_in_the_end_the_databases_on_disk_are_the_changelogs(run):
+    """The last test: it ends the workers."""
+    for worker in run.workers:
+        assert worker.terminate() == 0
+    checks.check_changelogs(run.cluster, run.oracle)
+    checks.check_databases(run.cluster, [worker.data_dir for worker in run.workers])

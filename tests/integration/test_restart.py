@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -89,6 +91,22 @@ def test_a_worker_under_load_ends_within_ten_seconds_of_sigterm(make_cluster):
     worker = cluster.worker().start()
     wait_until(lambda: any(cluster.committed(cluster.events).values()), "the first commit")
     assert worker.terminate(timeout=10) == 0
+
+
+@pytest.mark.parametrize("order", ["at once", "one after the other"])
+def test_workers_that_end_together_end_in_order(make_cluster, order):
+    """The end of the first makes the others rebalance, and that is no reason to crash."""
+    cluster = make_cluster()
+    cluster.create_topic(cluster.events)
+    workers = [cluster.worker(name).start() for name in "abc"]
+    for worker in workers:
+        worker.wait_ready()
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGTERM)
+        if order == "one after the other":
+            worker.wait_exit(10)
+    assert [worker.wait_exit(10) for worker in workers] == [0, 0, 0]
+    assert not [worker.name for worker in workers if "Traceback" in worker.output()]
 
 
 def test_a_worker_that_gives_partitions_up_has_committed_them(make_cluster):
