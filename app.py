@@ -70,9 +70,12 @@ def _processors(
     partition: int, states: Mapping[str, PartitionState], outbox: Outbox
 ) -> list[Processor]:
     users, videos = states[user_metrics.name], states[video_metrics.name]
+    dead_letters = app.dead_letter_partitions
     changelogs = user_metrics.changelog_topic_name, video_metrics.changelog_topic_name
     return [
-        EngagementProcessor(partition, users, outbox, settings, _users, changelogs[0]),
+        EngagementProcessor(
+            partition, users, outbox, settings, _users, changelogs[0], dead_letters
+        ),
         VideoProcessor(partition, videos, outbox, settings, _videos, _rule, changelogs[1]),
     ]
 

@@ -53,8 +53,10 @@ class EngagementProcessor:
         settings: Settings,
         windows: UserWindows,
         changelog_topic: str,
+        dead_letter_partitions: int,
     ) -> None:
         """Fold into ``state``, and send everything else through ``outbox``."""
+        self._dead_letter_partition = partition % dead_letter_partitions
         self.topic = settings.events_topic
         self.changelog_topic = changelog_topic
         self.state = state
@@ -172,7 +174,7 @@ class EngagementProcessor:
         )
         self._outbox.add(
             self._settings.dead_letter_topic,
-            self._partition,
+            self._dead_letter_partition,
             OutRecord(record.key, record.value, headers),
         )
         metrics.events_rejected.labels(rejection.reason).inc()

@@ -102,7 +102,7 @@ class PartitionRecount:
 
     def _fold(self, record: Record, users: Span, videos: Span) -> str:
         event = decode(record.value)
-        if type(event) is Rejected or record.offset in self._refused:
+        if isinstance(event, Rejected) or record.offset in self._refused:
             return "rejected"
         if partition_of(event.user_id, self._partitions) != self._partition:
             return "rekeyed"

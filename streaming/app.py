@@ -41,6 +41,8 @@ class App(faust.App):
     viral_table: ViralTable
     make_web: Callable[[], Web]
     worker: Worker
+    #: Partitions of the dead-letter topic, which need not be as many as the others'.
+    dead_letter_partitions = 1
     #: Whether the worker ends because it cannot go on.
     given_up = False
     _lock: TextIOWrapper | None = None
@@ -118,7 +120,9 @@ class App(faust.App):
         delay = FIRST_DELAY
         while not self.should_stop:
             try:
-                await ensure_topics(parts.client_settings, specs, parts.settings.replication_factor)
+                found = await ensure_topics(
+                    parts.client_settings, specs, parts.settings.replication_factor
+                )
             except (KafkaError, OSError) as exc:
                 self.log.warning(
                     "no broker answers at %s (%s); again in %.0f s",
@@ -127,6 +131,7 @@ class App(faust.App):
                 await self.sleep(delay)
                 delay = min(2 * delay, LONGEST_DELAY)
             else:
+                self.dead_letter_partitions = found[parts.settings.dead_letter_topic]
                 return
 
     async def followed_sinks(self) -> Mapping[TP, ChangelogSink]:

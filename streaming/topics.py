@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from settings import Settings
 
 log = logging.getLogger(__name__)
+
+#: How often to ask for topics just made, ten times a second.
+ATTEMPTS = 100
 
 HOUR_MS = 3_600_000
 MIB = 1 << 20
@@ -81,8 +85,11 @@ def topic_specs(settings: Settings, changelogs: Iterable[str]) -> list[TopicSpec
 
 async def ensure_topics(
     client_settings: Mapping[str, Any], specs: Iterable[TopicSpec], replication_factor: int
-) -> None:
+) -> dict[str, int]:
     """Create the topics that are missing, and check those that are there.
+
+    Returns:
+        The number of partitions of each.
 
     Raises:
         StartError: one exists with another number of partitions than set.
@@ -95,18 +102,30 @@ async def ensure_topics(
         missing = [spec for spec in wanted if spec.name not in existing]
         if missing:
             await _create(admin, missing, replication_factor)
-        described = await admin.describe_topics([spec.name for spec in wanted])
-        found = {topic["topic"]: len(topic["partitions"]) for topic in described}
+        found = await _partitions(admin, [spec.name for spec in wanted])
     finally:
         await admin.close()
     for spec in wanted:
-        partitions = found.get(spec.name, 0)
+        partitions = found[spec.name]
         if spec.fixed and partitions != spec.partitions:
             raise StartError(
                 f"topic {spec.name} has {partitions} partitions, TOPIC_PARTITIONS says "
                 f"{spec.partitions}: set TOPIC_PARTITIONS={partitions}, or use other topics and "
                 "another REELS_APP_ID (a table's partitions cannot be changed)"
             )
+    return found
+
+
+async def _partitions(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """Return the numbers of partitions; topics just made take a moment to be known everywhere."""
+    for _ in range(ATTEMPTS):
+        described = await admin.describe_topics(names)
+        found = {topic["topic"]: len(topic["partitions"]) for topic in described}
+        if all(found.get(name) for name in names):
+            return found
+        await asyncio.sleep(0.1)
+    unknown = sorted(name for name in names if not found.get(name))
+    raise StartError(f"the brokers do not know of the topics {', '.join(unknown)}")
 
 
 async def _create(

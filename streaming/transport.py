@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import ConsumerStoppedError
 from aiokafka.structs import TopicPartition
+from faust.transport.consumer import Fetcher
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from aiokafka import AIOKafkaConsumer
-    from aiokafka.consumer.fetcher import Fetcher
+    from aiokafka.consumer.fetcher import Fetcher as KafkaFetcher
 
 #: Seconds that a fetch waits for records before it looks whether it should go on.
 FETCH_TIMEOUT = 0.5
@@ -100,7 +101,7 @@ def _as_parsed(_: object, record: Record) -> Record:
     return record
 
 
-def _take_fetched(fetcher: Fetcher, partitions: set[TP] | None) -> dict[TP, Batch]:
+def _take_fetched(fetcher: KafkaFetcher, partitions: set[TP] | None) -> dict[TP, Batch]:
     """Take over all that was fetched of ``partitions``, and make room for the next fetch."""
     batches: dict[TP, Batch] = {}
     for tp in list(fetcher._records):
@@ -216,8 +217,23 @@ class BatchConsumer(driver.Consumer):
         """Replace Faust's: lag and age of commits are metrics here."""
 
 
+class BatchFetcher(Fetcher):
+    """Runs the consumer's loop; to be cancelled in a rebalance is no fault.
+
+    Faust's own crashes then, to be restarted by a supervisor that it does not have at the end.
+    """
+
+    @Service.task
+    async def _fetcher(self) -> None:
+        try:
+            await self.app.consumer._drain_messages(self)
+        finally:
+            self.set_shutdown()
+
+
 class BatchTransport(driver.Transport):
     """Faust's aiokafka transport, in batches."""
 
     Consumer = BatchConsumer
+    Fetcher = BatchFetcher
     TransactionManager = TaskManager

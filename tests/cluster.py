@@ -168,6 +168,9 @@ class Cluster:
             consumer.assign(begins)
             return any(True for _ in _until_ends(consumer, len(partitions)))
 
+    def _wait_until_read(self, topic: str, timeout: float) -> None:
+        wait_until(lambda: not self.is_unread(topic), f"{topic} is read", timeout)
+
     def wait_until_applied(self, timeout: float = TIMEOUT) -> None:
         """Wait until the group has read all there is, deltas last.
 
@@ -175,7 +178,7 @@ class Cluster:
         committed together with the events they stem from, so they are complete when those are.
         """
         for topic in (self.events, self.deltas):
-            wait_until(lambda topic=topic: not self.is_unread(topic), f"{topic} is read", timeout)
+            self._wait_until_read(topic, timeout)
 
 
 def _until_ends(consumer: Consumer, partitions: int) -> Iterator[Record]:
@@ -184,14 +187,13 @@ def _until_ends(consumer: Consumer, partitions: int) -> Iterator[Record]:
     while partitions:
         assert time.monotonic() < deadline, "a topic cannot be read to its end"
         for message in consumer.consume(10_000, 0.1):
+            deadline = time.monotonic() + TIMEOUT
             error = message.error()
             if error is None:
                 headers = tuple(message.headers() or ())
                 _, timestamp = message.timestamp()
-                yield Record(
-                    *(message.partition(), message.offset()),
-                    *(message.key(), message.value(), timestamp, headers),
-                )
+                place = message.partition(), message.offset()
+                yield Record(*place, message.key(), message.value(), timestamp, headers)
             elif error.code() == KafkaError._PARTITION_EOF:
                 partitions -= 1
             else:

@@ -1,4 +1,4 @@
-"""What has to come out, worked out a second time: plain, slow, and sharing no code with the program.
+"""What has to come out, worked out a second time: plain, slow, and with no code of the program.
 
 Fed with the records of the input topic as they lie there, partition by partition, the oracle says
 what becomes of each record, and what every user and video counts are at any time. It keeps every

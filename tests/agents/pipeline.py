@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from aiokafka.structs import ConsumerRecord
 
@@ -62,7 +62,7 @@ class Part:
         self.outbox = Outbox()
         rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
         self.engagement = EngagementProcessor(
-            number, self.users, self.outbox, settings, users, "users-changelog"
+            number, self.users, self.outbox, settings, users, "users-changelog", settings.partitions
         )
         self.video = VideoProcessor(
             number, self.videos, self.outbox, settings, videos, rule, "videos-changelog"
@@ -97,7 +97,7 @@ class Pipeline:
         self.topics: dict[tuple[str, int], list[ConsumerRecord[Any, Any]]] = defaultdict(list)
         self.parts = [Part(number, folder, self) for number in range(settings.partitions)]
 
-    def __enter__(self) -> Pipeline:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 

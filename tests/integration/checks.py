@@ -91,8 +91,8 @@ def check_video_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
     assert videos.keys() <= oracle.of_video.keys()
     for video_id in oracle.of_video:
         value = videos.get(video_id)
-        assert windows.rolling(value, latest) == oracle.rolling(video_id, latest), video_id
-        assert windows.tumbling(value, latest) == oracle.tumbling(video_id, latest), video_id
+        assert tuple(windows.rolling(value, latest)) == oracle.rolling(video_id, latest)
+        assert tuple(windows.tumbling(value, latest)) == oracle.tumbling(video_id, latest)
 
 
 def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
@@ -149,7 +149,7 @@ def read_database(path: Path) -> dict[bytes, bytes]:
     options = Options(raw_mode=True)
     database = Rdict(str(path), options, access_type=AccessType.read_only())
     try:
-        return dict(database.items())
+        return {bytes(key): value for key, value in database.items()}  # type: ignore[arg-type]
     finally:
         database.close()
 

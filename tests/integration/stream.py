@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loadgen import Workload
-from tests.oracle import HOUR, SECOND
+from tests.oracle import HOUR, MINUTE
 from tests.oracle_events import partition_of
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Way(Enum):
     ODDLY_KEYED = "by something else"
     ODDLY_IN_PLACE = "in the user's partition, with another key"
 
+
+Events = list[tuple[int, "bytes | None"]]
 
 WEIGHTS = {
     Way.KEYED: 70,
@@ -85,15 +87,8 @@ def untidy_stream(count: int, seed: int = 1) -> list[Sending]:
     """
     rng = random.Random(seed)
     quiet, busy = count // 3, count - count // 3
-    mix = {"users": 3000, "videos": 400, "invalid": 0.03, "duplicates": 0.05, "late": 0.01}
-    first = Workload(seed, **mix, viral=3, start_ms=START, ms_per_event=28 * HOUR / quiet).chunk(
-        quiet
-    )
-    second = Workload(
-        seed + 1, **mix, viral=4, start_ms=START + 28 * HOUR, ms_per_event=100 * 60 * SECOND / busy
-    ).chunk(busy)
-    events = list(zip(first.users.tolist(), first.values, strict=True))
-    events += zip(second.users.tolist(), second.values, strict=True)
+    events = _events(seed, quiet, START, 28 * HOUR, viral=3)
+    events += _events(seed + 1, busy, START + 28 * HOUR, 100 * MINUTE, viral=4)
     events = _again(_disordered(events, rng), rng)
     for user_id, value in nasty_values(START + 28 * HOUR):
         events.insert(rng.randrange(len(events) // 2, len(events)), (user_id, value))
@@ -101,7 +96,19 @@ def untidy_stream(count: int, seed: int = 1) -> list[Sending]:
     return [Sending(way, *each) for way, each in zip(ways, events, strict=True)]
 
 
-Events = list[tuple[int, "bytes | None"]]
+def _events(seed: int, count: int, start: int, duration: int, viral: int) -> Events:
+    chunk = Workload(
+        seed,
+        users=3000,
+        videos=400,
+        invalid=0.03,
+        duplicates=0.05,
+        late=0.01,
+        viral=viral,
+        start_ms=start,
+        ms_per_event=duration / count,
+    ).chunk(count)
+    return [*zip(chunk.users.tolist(), chunk.values, strict=True)]
 
 
 def _disordered(events: Events, rng: random.Random) -> Events:

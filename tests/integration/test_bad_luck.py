@@ -45,6 +45,21 @@ def test_a_broker_that_dies_and_comes_back_changes_nothing(make_cluster):
         assert worker.terminate() == 0
 
 
+def test_a_standby_takes_over_what_a_dead_worker_had(make_cluster):
+    cluster = make_cluster(TABLE_STANDBY_REPLICAS=1, BROKER_SESSION_TIMEOUT=6)
+    cluster.create_topic(cluster.events)
+    first, second = cluster.worker("a").start(), cluster.worker("b").start()
+    stream = untidy_stream(20_000, seed=14)
+    send_stream(cluster, stream[:10_000])
+    cluster.wait_until_applied()
+    first.kill()
+    send_stream(cluster, stream[10_000:])
+    cluster.wait_until_applied()
+    check_all(cluster, second)
+    first.start()
+    check_all(cluster, first, second)
+
+
 def test_a_data_directory_of_another_program_is_not_taken_for_ours(make_cluster):
     """The second program's changelog is longer than the first one's: only offsets look alike."""
     other, cluster = make_cluster(), make_cluster()

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from models.windows import from_iso
 from tests.integration import checks
-from tests.integration.stream import send_stream, untidy_stream
+from tests.integration.stream import iso, send_stream, untidy_stream
 from tests.oracle import HOUR, Rules
 from tests.worker import wait_until, wait_until_equal
 
@@ -110,6 +111,19 @@ def test_a_shorter_window_is_the_latest_part_of_the_whole_one(run):
     users = sorted(run.oracle.of_user)
     for window in (HOUR, 24 * HOUR):
         checks.check_users_over_http(run.workers[0], run.oracle, users[::20], window)
+
+
+def test_a_later_time_may_be_asked_for_and_an_earlier_one_is_refused(run):
+    oracle = run.oracle
+    worker = run.workers[0]
+    latest = max(oracle.of_user, key=lambda user: oracle.user(user, oracle.as_of(user)).views)
+    later = oracle.as_of(latest) + 5 * HOUR
+    found = worker.get(f"/users/{latest}?at={iso(later)}")
+    assert from_iso(found["as_of"]) == later
+    assert found["total_videos_watched"] == oracle.user(latest, later).views
+    earlier = iso(oracle.as_of(latest) - 24 * HOUR)
+    ((status, answer),) = worker.get_all([f"/users/{latest}?at={earlier}"])
+    assert (status, answer["error"]["code"]) == (400, "window_not_kept")
 
 
 def test_every_video_answers_over_http_whichever_worker_is_asked(run):

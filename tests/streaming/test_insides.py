@@ -83,7 +83,7 @@ def _names(cls):
         (driver.AIOKafkaConsumerThread, "_ensure_consumer", []),
         (driver.AIOKafkaConsumerThread, "seek_wait", ["partitions"]),
         (driver.AIOKafkaConsumerThread, "earliest_offsets", ["partitions"]),
-        # Faust: rebalances and recovery
+        # Rebalances and recovery of Faust
         (TransactionManager, "on_partitions_revoked", ["revoked"]),
         (TransactionManager, "on_rebalance", ["assigned", "revoked", "newly_assigned"]),
         (Recovery, "on_rebalance", ["assigned", "revoked", "newly_assigned", "generation_id"]),

@@ -30,6 +30,13 @@ NEVER = 10_000.0
 STEPS = ["begin", "send", "send records", "offsets", "commit"]
 
 
+async def until(is_so):
+    """Look again and again until it is so."""
+    async with asyncio.timeout(5):
+        while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.001)
+
+
 class Bench(NamedTuple):
     """A task on the bench, and all that it touches."""
 
@@ -49,16 +56,12 @@ class Bench(NamedTuple):
 
     async def folded(self, count):
         """Wait until so many records are folded."""
-        async with asyncio.timeout(5):
-            while len(self.counter.folded) < count:
-                await asyncio.sleep(0.001)
+        await until(lambda: len(self.counter.folded) >= count)
 
     async def idle(self):
         """Wait until nothing is left in the inbox."""
-        async with asyncio.timeout(5):
-            while not self.task._inbox.empty() or self.task._folding.locked():
-                await asyncio.sleep(0.001)
-            await asyncio.sleep(0.01)
+        await until(lambda: self.task._inbox.empty() and not self.task._folding.locked())
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -158,9 +161,7 @@ class TestCommitting:
         await bench.task.close()
         bench.task.start({EVENTS: 0, DELTAS: 0}, 0.01)
         bench.submit(batch(0, 3))
-        async with asyncio.timeout(5):
-            while bench.producer.offsets != {EVENTS: 3}:
-                await asyncio.sleep(0.01)
+        await until(lambda: bench.producer.offsets == {EVENTS: 3})
 
 
 class TestFailing:
