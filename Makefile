@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-fast check format lock docs clean
+.PHONY: help setup demo test test-fast bench check format lock docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: setup ## The whole test suite, on a real Kafka
 
 test-fast: setup ## The tests that need no Kafka
 	$(BIN)/python -m pytest tests/models tests/loadgen tests/tables tests/agents tests/test_settings.py tests/test_reels.py
+
+bench: setup ## How fast one worker works off a backlog
+	$(BIN)/python -m benchmarks.backlog
 
 check: $(STAMP) ## Lint, format, types
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 from typing import TYPE_CHECKING, Any
 
 import faust
@@ -32,6 +33,18 @@ if TYPE_CHECKING:
 
 #: Seconds between two attempts to reach the brokers: the first, and the longest.
 FIRST_DELAY, LONGEST_DELAY = 1.0, 15.0
+
+
+#: Allocations between two looks of the garbage collector, and how many of those make the next
+#: generation's turn. A batch is thousands of records that are no garbage: by default they are
+#: looked through again and again, which took a fifth of the worker's time.
+COLLECTOR_THRESHOLDS = (100_000, 50, 100)
+
+
+def _spare_the_collector() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 class App(faust.App):
@@ -77,6 +90,7 @@ class App(faust.App):
     async def on_first_start(self) -> None:
         """Take the data directory, reach the brokers, and see to the topics."""
         await super().on_first_start()
+        _spare_the_collector()
         try:
             await self._prepare()
         except StartError as exc:
