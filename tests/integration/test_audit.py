@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import count
 from threading import Event, Thread
 
 import pytest
@@ -99,11 +100,12 @@ def test_tables_pass_while_workers_apply_what_comes_in(make_cluster):
     stop = Event()
 
     def send_until_told():
-        stream = untidy_stream(60_000, seed=9)
-        while stream and not stop.is_set():
-            send_stream(cluster, stream[:500])
-            del stream[:500]
-            stop.wait(0.1)
+        for seed in count():
+            stream = untidy_stream(10_000, seed=seed)
+            for first in range(0, len(stream), 500):
+                send_stream(cluster, stream[first : first + 500])
+                if stop.wait(0.1):
+                    return
 
     sender = Thread(target=send_until_told)
     sender.start()
