@@ -172,7 +172,8 @@ class PartitionState:
         if self._frozen:
             msg = "a commit of this partition is still under way"
             raise RuntimeError(msg)
-        if self.stream_time != self._frozen_time:
+        # With every commit: whatever part of a changelog is read tells whose it is.
+        if self.stream_time is not None and (self.dirty or self.stream_time != self._frozen_time):
             self._frozen_time = self.stream_time
             self.dirty[LAYOUT_KEY] = self._layout.encode(self.stream_time, self._table_id)
         self._frozen, self.dirty = self.dirty, {}

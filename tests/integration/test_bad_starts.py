@@ -50,14 +50,13 @@ def test_a_topic_with_another_number_of_partitions_is_refused(make_cluster):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "table"),
+    ("name", "value", "table", "disk"),
     [
-        ("REELS_USER_STEP", "30m", "user_metrics"),
-        ("REELS_USER_WINDOW", "12h", "user_metrics"),
-        ("REELS_VIDEO_STEP", "10m", "video_metrics"),
+        ("REELS_USER_STEP", "30m", "user_metrics", "same disk"),
+        ("REELS_USER_WINDOW", "12h", "user_metrics", "empty disk"),
+        ("REELS_VIDEO_STEP", "10m", "video_metrics", "same disk"),
     ],
 )
-@pytest.mark.parametrize("disk", ["same disk", "empty disk"])
 def test_a_table_built_with_another_step_or_window_is_refused(
     built_cluster, name, value, table, disk
 ):

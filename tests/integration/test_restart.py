@@ -31,8 +31,7 @@ def stop(worker, how):
         worker.kill()
 
 
-@pytest.mark.parametrize("disk", ["same disk", "empty disk"])
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize(("how", "disk"), [("SIGTERM", "empty disk"), ("SIGKILL", "same disk")])
 def test_late_and_duplicate_are_decided_as_if_there_had_been_no_restart(make_cluster, how, disk):
     """An event's fate hangs on what came before the restart.
 
@@ -98,14 +97,14 @@ def test_workers_that_end_together_end_in_order(make_cluster, order):
     """The end of the first makes the others rebalance, and that is no reason to crash."""
     cluster = make_cluster()
     cluster.create_topic(cluster.events)
-    workers = [cluster.worker(name).start() for name in "abc"]
+    workers = [cluster.worker(name).start() for name in "ab"]
     for worker in workers:
         worker.wait_ready()
     for worker in workers:
         os.kill(worker.pid, signal.SIGTERM)
         if order == "one after the other":
             worker.wait_exit(10)
-    assert [worker.wait_exit(10) for worker in workers] == [0, 0, 0]
+    assert [worker.wait_exit(10) for worker in workers] == [0, 0]
     assert not [worker.name for worker in workers if "Traceback" in worker.output()]
 
 

@@ -102,12 +102,12 @@ class TestCommitting:
         assert frozen.keys() == {KEY, LAYOUT_KEY}
         assert msgspec.json.decode(frozen[LAYOUT_KEY])["stream_time"] == 5 * HOUR
 
-    async def test_stream_time_is_written_only_when_it_has_moved(self, make_state):
+    async def test_every_commit_carries_the_layout(self, make_state):
         state = make_state()
         state.stream_time = 5 * HOUR
         await commit(state)
         state.dirty[KEY] = b"new"
-        assert state.freeze().keys() == {KEY}
+        assert state.freeze().keys() == {KEY, LAYOUT_KEY}
 
     async def test_stream_time_alone_is_worth_a_commit(self, make_state):
         state = make_state()
