@@ -89,5 +89,5 @@ app.task_parts = TaskParts(
 add_agents(app, settings)
 
 # Importing a command's module is what registers it.
-for _command in ("generate", "kafka", "topics"):
+for _command in ("audit", "generate", "kafka", "topics"):
     import_module(f"commands.{_command}")
