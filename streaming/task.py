@@ -24,7 +24,7 @@ from faust.types import TP
 
 from monitoring import metrics
 
-from .errors import FencedError, TransactionFailedError
+from .errors import FencedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,14 +33,12 @@ if TYPE_CHECKING:
     from .outbox import Outbox
     from .processor import Processor
     from .transaction import TransactionalProducer
+    from .turns import Turns
 
 log = logging.getLogger(__name__)
 
 #: Records folded in one go: the event loop gets its turn in between, every few milliseconds.
 FOLD_CHUNK = 1000
-
-#: Tasks that fold at the same time.
-FOLDING_AT_ONCE = 3
 
 #: How many times as long as a commit the pause after it is at least: what committing takes of the
 #: worker stays bounded, however slow it gets under load.
@@ -51,29 +49,6 @@ LONGEST_COMMIT_INTERVAL = 1.0
 
 #: Batches that wait for a task. Behind that, the partition is not fetched any further.
 INBOX_SIZE = 2
-
-
-class Turns:
-    """How the tasks of a worker share its one thread of Python."""
-
-    def __init__(self) -> None:
-        """Nothing waits yet."""
-        #: One applies while another waits for the disk; everyone else's turn comes soon.
-        self.folding = asyncio.Semaphore(FOLDING_AT_ONCE)
-        #: Batches in the inboxes of all tasks.
-        self.waiting = 0
-        self._taken = asyncio.Event()
-
-    def take(self) -> None:
-        """Count a batch that waits no more."""
-        self.waiting -= 1
-        self._taken.set()
-
-    async def wait_for_room(self, most: int) -> None:
-        """Wait until fewer than ``most`` batches wait: what is behind that stays in Kafka."""
-        while self.waiting >= most:
-            self._taken.clear()
-            await self._taken.wait()
 
 
 class Task:
@@ -301,6 +276,3 @@ class _StepClock:
         now = perf_counter()
         metrics.commit_seconds.labels(step).observe(now - self._last)
         self._last = now
-
-
-__all__ = ["Task", "TransactionFailedError", "stop_quietly"]

@@ -23,7 +23,8 @@ from monitoring import metrics
 
 from .changelog import restore
 from .errors import FencedError, TransactionFailedError
-from .task import Task, Turns, stop_quietly
+from .task import Task, stop_quietly
+from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

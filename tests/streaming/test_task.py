@@ -13,7 +13,8 @@ from faust.types import TP
 
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.outbox import Outbox
-from streaming.task import FOLD_CHUNK, Task, Turns
+from streaming.task import FOLD_CHUNK, Task
+from streaming.turns import Turns
 from tables.rocks import RocksStore
 from tests.streaming.fakes import (
     OTHER_TOPIC,
