@@ -199,9 +199,6 @@ class Task:
         offsets = {tp: at for tp, at in positions.items() if at != self.committed[tp]}
 
         async with self.producer.transaction() as transaction:
-            # 4. offsets: asked for first, since the broker can do so beside the sending
-            if offsets:
-                transaction.send_offsets(offsets)
             # 3. send
             settled = [
                 (p.state, await transaction.send_values(p.changelog_topic, self.partition, changes))
@@ -211,6 +208,12 @@ class Task:
                 await transaction.send_records(topic, partition, sent)
             await transaction.delivered()
             clock.done("send")
+
+            # 4. offsets: not beside 3, the broker refuses to verify one while it writes the other
+            if offsets:
+                transaction.send_offsets(offsets)
+                await transaction.delivered()
+            clock.done("offsets")
         # 5. commit: at the end of the block
         clock.done("commit")
         metrics.transactions.labels("committed").inc()
