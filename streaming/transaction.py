@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import TopicPartition
 
 from .errors import FencedError, TransactionFailedError
@@ -73,18 +73,29 @@ class TransactionalProducer:
             TransactionFailedError: anything else; the transaction may or may not have committed.
         """
         producer = self._producer
+        transaction = Transaction(producer, self._group_id)
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
-                transaction = Transaction(producer, self._group_id)
                 yield transaction
                 await transaction.delivered()
                 await producer.commit_transaction()
-        except ProducerFenced as exc:
-            raise FencedError(self.transactional_id) from exc
         # aiokafka's state machine asserts; a producer in a fatal state answers with those.
-        except (KafkaError, TimeoutError, AssertionError) as exc:
+        except (KafkaError, IllegalOperation, TimeoutError, AssertionError) as exc:
+            transaction.forget()
+            if isinstance(exc, ProducerFenced) or self._is_fenced():
+                raise FencedError(self.transactional_id) from exc
             raise TransactionFailedError(f"{self.transactional_id}: {exc!r}") from exc
+
+    def _is_fenced(self) -> bool:
+        """Whether the producer has learnt of its end beside what it was asked for."""
+        task = self._producer._sender.sender_task
+        return (
+            task is not None
+            and task.done()
+            and not task.cancelled()
+            and isinstance(task.exception(), ProducerFenced)
+        )
 
 
 class Transaction:
@@ -151,6 +162,12 @@ class Transaction:
             )
         )
         self._pending.append(self._offsets)
+
+    def forget(self) -> None:
+        """Take no more interest in what becomes of what was sent."""
+        for future in self._pending:
+            # To be asked for is what keeps it from being reported as never retrieved.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def delivered(self) -> None:
         """Wait until the broker has all that was sent."""
