@@ -6,83 +6,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
 
 import pytest
-from faust.types import TP
 
 from streaming.errors import FencedError, TransactionFailedError
-from streaming.outbox import Outbox
-from streaming.task import FOLD_CHUNK, Task
-from streaming.turns import Turns
+from streaming.task import FOLD_CHUNK
 from tables.rocks import RocksStore
-from tests.streaming.fakes import (
-    OTHER_TOPIC,
-    TOPIC,
-    Counter,
-    Producer,
-    batch,
-    fenced,
-)
+from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
+from tests.streaming.fakes import batch, fenced
 
-EVENTS = TP(TOPIC, 0)
-DELTAS = TP(OTHER_TOPIC, 0)
-NEVER = 10_000.0
 STEPS = ["begin", "send", "send records", "offsets", "commit"]
-
-
-async def until(is_so):
-    """Look again and again until it is so."""
-    async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
-            await asyncio.sleep(0.001)
-
-
-class Bench(NamedTuple):
-    """A task on the bench, and all that it touches."""
-
-    task: Task
-    producer: Producer
-    counter: Counter
-    failures: list[BaseException]
-    gaps: list[TP]
-
-    @property
-    def state(self):
-        return self.counter.state
-
-    def submit(self, *batches, tp=EVENTS):
-        for each in batches:
-            self.task.submit(tp, each)
-
-    async def folded(self, count):
-        """Wait until so many records are folded."""
-        await until(lambda: len(self.counter.folded) >= count)
-
-    async def idle(self):
-        """Wait until nothing is left in the inbox."""
-        await until(lambda: self.task._inbox.empty() and not self.task._folding.locked())
-        await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-async def bench(make_state):
-    outbox, producer = Outbox(), Producer()
-    counter = Counter(make_state("counts"), outbox)
-    other = Counter(make_state("others"), outbox, OTHER_TOPIC)
-    failures, gaps = [], []
-    task = Task(
-        0,
-        [counter, other],
-        outbox,
-        producer,
-        on_failure=lambda _, exc: failures.append(exc),
-        on_gap=lambda _, tp: gaps.append(tp),
-        turns=Turns(),
-    )
-    task.start({EVENTS: 0, DELTAS: 0}, NEVER)
-    yield Bench(task, producer, counter, failures, gaps)
-    await task.close()
 
 
 class TestCommitting:
