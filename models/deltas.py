@@ -14,11 +14,18 @@ from itertools import starmap
 from typing import Final
 
 from models.errors import CodecError
+from models.partitioner import murmur2_partitions
 
 VERSION: Final = 1
 
 DeltaRow = tuple[int, int, int, int, int, int]
 """video_id, pane, views, likes, comments, shares"""
+
+Gathered = dict[tuple[int, int], list[int]]
+"""[views, likes, comments, shares] by video and pane"""
+
+ROWS_AT_ONCE: Final = 8000
+"""Rows of one record at most, 28 bytes each."""
 
 _HEADER: Final = struct.Struct("<BxHIq")
 _ROW: Final = struct.Struct("<QIIIII")
@@ -33,6 +40,26 @@ def pack_deltas(source_partition: int, stream_time_ms: int, rows: Iterable[Delta
         )
     except struct.error as error:
         raise ValueError(f"not a delta record: {error}") from error
+
+
+def spread(
+    gathered: Gathered, source_partition: int, stream_time_ms: int, partitions: int, *, tick: bool
+) -> list[tuple[int, bytes]]:
+    """Records of what was gathered, each with the partition of its videos, in their order.
+
+    With `tick`, partitions without any rows are told the stream time, too.
+
+    This is the plain form; accelerator.deltas has one that does the same, compiled.
+    """
+    targets = murmur2_partitions([video_id for video_id, _ in gathered], partitions).tolist()
+    rows: dict[int, list[DeltaRow]] = {number: [] for number in range(partitions)}
+    for target, ((video_id, pane), counts) in zip(targets, gathered.items(), strict=True):
+        rows[target].append((video_id, pane, *counts))  # type: ignore[arg-type]
+    return [
+        (target, pack_deltas(source_partition, stream_time_ms, each[first : first + ROWS_AT_ONCE]))
+        for target, each in rows.items()
+        for first in range(0, len(each) or (1 if tick else 0), ROWS_AT_ONCE)
+    ]
 
 
 def unpack_deltas(value: bytes) -> tuple[int, int, Iterator[DeltaRow]]:

@@ -67,6 +67,17 @@ class UserMetrics(NamedTuple):
 def describe(user_id: int, as_of_ms: int, metrics: UserMetrics) -> dict[str, Any]:
     """A user's metrics as they are shown to people and programs."""
     return {
+        **describe_window(user_id, as_of_ms, metrics),
+        "total_videos_watched": metrics.views,
+        "total_engagement_minutes": metrics.total_engagement_minutes,
+        "likes": metrics.likes,
+        "engagement_rate": metrics.engagement_rate,
+    }
+
+
+def describe_window(user_id: int, as_of_ms: int, metrics: UserMetrics) -> dict[str, Any]:
+    """Whose metrics they are, and of which window, as it is shown to people and programs."""
+    return {
         "user_id": user_id,
         "as_of": to_iso(as_of_ms),
         "window": {
@@ -75,10 +86,6 @@ def describe(user_id: int, as_of_ms: int, metrics: UserMetrics) -> dict[str, Any
             "size_s": metrics.size_ms // 1000,
             "step_s": metrics.step_ms // 1000,
         },
-        "total_videos_watched": metrics.views,
-        "total_engagement_minutes": metrics.total_engagement_minutes,
-        "likes": metrics.likes,
-        "engagement_rate": metrics.engagement_rate,
     }
 
 
@@ -214,9 +221,12 @@ class UserWindows:
             first * step, end * step, (end - first) * step, step, views, likes, watch_ms
         )
 
-    def series(self, value: bytes | None, t_ms: int) -> list[UserPane]:
-        """The steps of the window at a time in which the user did anything, oldest first."""
-        first, end = self.slices.window_at(t_ms)
+    def series(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> list[UserPane]:
+        """The steps of the window at a time in which the user did anything, oldest first.
+
+        Their sums are the metrics of that window.
+        """
+        first, end = self.slices.window_at(t_ms, size_ms)
         return [
             UserPane(pane * self._step, views, likes, watch_ms)
             for pane, views, likes, watch_ms in _ROWS.items(_rows(value))

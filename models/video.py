@@ -124,7 +124,10 @@ class VideoWindows:
 
     def series(self, value: bytes | None, t_ms: int) -> list[VideoPane]:
         """The steps of the rolling window at a time in which anything happened, oldest first."""
-        first, end = self.slices.window_at(t_ms)
+        return self.steps(value, *self.slices.window_at(t_ms))
+
+    def steps(self, value: bytes | None, first: int, end: int) -> list[VideoPane]:
+        """The steps of the panes first <= p < end in which anything happened, oldest first."""
         return [
             VideoPane(row[0] * self._step, *row[1:])
             for row in _ROWS.items(_rows(value))

@@ -12,9 +12,11 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 import faust
+from rocksdict import DbClosedError
 
 from models.partitioner import partition_of
 
+from .rocks import StoreCorruptError
 from .store import READ_ONLY, SlicedStore
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from faust.types import EventT
 
     from .layout import Layout
+    from .rocks import RocksMemory
     from .state import PartitionState
     from .store import StoreParts
 
@@ -89,6 +92,11 @@ class SlicedTable(faust.Table, Generic[View]):
             parts=self._parts,
         )
 
+    @property
+    def memory(self) -> RocksMemory:
+        """What its databases share with those of the worker's other tables."""
+        return self._parts.memory
+
     def partition(self, key: int) -> int:
         """Return the partition that holds ``key``."""
         return partition_of(key, self.app.conf.topic_partitions)
@@ -97,18 +105,38 @@ class SlicedTable(faust.Table, Generic[View]):
         """Return the state of the partition that holds ``key``.
 
         Raises:
-            NotHereError: it is not on this worker, or moving, or recovering.
+            NotHereError: it is not on this worker, or moving, or recovering, or damaged.
         """
         partition = self.partition(key)
         state = self.data.partitions.get(partition)
-        if state is None or not state.readable:
+        if state is None or not state.readable or state.store.damage is not None:
             raise NotHereError(f"partition {partition} of {self.name} is not here")
         return state
 
     def read(self, key: int) -> Reading:
         """Return the packed value of ``key``, uncommitted changes included."""
         state = self.state(key)
-        return Reading(state.get(b"%d" % key), state.stream_time)
+        try:
+            return Reading(state.get(b"%d" % key), state.stream_time)
+        except StoreCorruptError as exc:
+            raise NotHereError(str(exc)) from exc
+
+    def read_copy(self, key: int) -> Reading:
+        """Return what the copy on this worker says, which may be behind.
+
+        It is a standby's, or that of a partition which is moving or recovering.
+
+        Raises:
+            NotHereError: there is none.
+        """
+        partition = self.partition(key)
+        state = self.data.partitions.get(partition)
+        if state is None or state.is_closed:
+            raise NotHereError(f"there is no copy of partition {partition} of {self.name} here")
+        try:
+            return Reading(state.get(b"%d" % key), state.known_time())
+        except (DbClosedError, StoreCorruptError):
+            raise NotHereError(f"partition {partition} of {self.name} is built anew") from None
 
     def view(self, key: int, at: int) -> View:
         """Return what readers get of ``key`` at the time ``at`` in ms."""

@@ -17,16 +17,17 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .layout import LAYOUT_KEY, ForeignCopyError
+from .lookup import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from concurrent.futures import Executor, Future
 
     from .layout import Layout
+    from .lookup import Changes, Find
     from .rocks import RocksStore
 
 T = TypeVar("T")
-Changes = dict[bytes, "bytes | None"]
 
 #: What a dict entry, a bytes key and a bytes value take in memory besides the value's content.
 ENTRY_SIZE = 180
@@ -49,12 +50,12 @@ class RecentValues:
         self.young: Changes = {}
         self.old: Changes = {}
 
-    def update(self, changes: Mapping[bytes, bytes | None]) -> None:
-        """Take over ``changes``; the older generation goes when the younger one is full."""
+    def update(self, changes: Mapping[bytes, bytes | None], size: int) -> None:
+        """Take over ``changes`` of ``size`` bytes; the older generation goes when they are many."""
         if not self._half:
             return
         self.young.update(changes)
-        self._size += sum(map(len, filter(None, changes.values()))) + ENTRY_SIZE * len(changes)
+        self._size += size + ENTRY_SIZE * len(changes)
         if self._size > self._half:
             self.old, self.young, self._size = self.young, {}, 0
 
@@ -73,6 +74,7 @@ class PartitionState:
         store: RocksStore,
         executor: Executor,
         recent_bytes: int = 0,
+        find: Find = find,
     ) -> None:
         """Lay an empty overlay over ``store``.
 
@@ -82,6 +84,7 @@ class PartitionState:
             store: the database on disk.
             executor: runs what waits for the disk.
             recent_bytes: bound of the copy of what was written last.
+            find: looks keys up in memory.
         """
         self.table = table
         self.store = store
@@ -99,6 +102,7 @@ class PartitionState:
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
         self._recent = RecentValues(recent_bytes)
+        self._find = find
 
     @property
     def is_closed(self) -> bool:
@@ -123,9 +127,14 @@ class PartitionState:
         self._frozen_time = self.stream_time
         self._table_id = self._layout.id_of(stored) or self._layout.new_id()
 
-    def _layers(self) -> list[Changes]:
-        layers = (self.dirty, self._frozen, self._recent.young, self._recent.old)
-        return [layer for layer in layers if layer]
+    def known_time(self) -> int | None:
+        """Return stream time in ms; of a standby that is what its changelog has told last."""
+        if self.stream_time is not None:
+            return self.stream_time
+        return self._layout.stored_stream_time(self.table, self.store.get(LAYOUT_KEY))
+
+    def _layers(self) -> tuple[Changes, ...]:
+        return self.dirty, self._frozen, self._recent.young, self._recent.old
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of ``key`` as it is now, uncommitted changes included."""
@@ -137,11 +146,12 @@ class PartitionState:
     async def load(self, keys: Collection[bytes]) -> Changes:
         """Return the values of ``keys`` as they are now; those on disk are read by a thread.
 
-        What changes while the disk is read is in the answer: nothing is older than the overlay.
+        While the disk is read they may change: what is in ``dirty`` then counts, not what is in
+        the answer. What was committed meanwhile is in the answer.
         """
         while True:
-            settled = self._settled
-            values, missing = self._in_memory(keys)
+            settled, frozen = self._settled, self._frozen
+            values, missing = self._find(self._layers(), keys)
             if len(missing) < THREAD_WORTH:
                 if missing:
                     values.update(zip(missing, self.store.get_many(missing), strict=True))
@@ -149,23 +159,10 @@ class PartitionState:
             found = await self.in_thread(self.store.get_many, missing)
             if settled == self._settled:
                 values.update(zip(missing, found, strict=True))
-                for layer in (self._frozen, self.dirty):
-                    values.update((key, layer[key]) for key in keys if key in layer)
+                if self._frozen is not frozen:
+                    values.update(self._find((self._frozen,), keys)[0])
                 return values
             # A commit has ended meanwhile, and may have written what was just read: once more.
-
-    def _in_memory(self, keys: Collection[bytes]) -> tuple[Changes, list[bytes]]:
-        layers = self._layers()
-        values: Changes = {}
-        missing: list[bytes] = []
-        for key in keys:
-            for layer in layers:
-                if key in layer:
-                    values[key] = layer[key]
-                    break
-            else:
-                missing.append(key)
-        return values, missing
 
     def freeze(self) -> Mapping[bytes, bytes | None]:
         """Take what is dirty, and stream time, for a commit; new writes go to a fresh overlay."""
@@ -181,8 +178,8 @@ class PartitionState:
 
     async def settle(self, offset: int) -> None:
         """Write what was frozen to RocksDB, as of changelog ``offset``: it is committed."""
-        await self.in_thread(self.store.write, self._frozen, offset)
-        self._recent.update(self._frozen)
+        size = await self.in_thread(self.store.write, self._frozen, offset)
+        self._recent.update(self._frozen, size)
         self._frozen = {}
         self._settled += 1
 
@@ -196,7 +193,7 @@ class PartitionState:
         if told is not None:
             known = self._layout.id_of(self.store.get(LAYOUT_KEY))
             if known not in {None, told}:
-                raise ForeignCopyError(self.table)
+                raise ForeignCopyError("what is on disk is a copy of another table")
         await self.in_thread(self.store.write, changes, offset)
 
     async def reset(self) -> None:
@@ -213,6 +210,11 @@ class PartitionState:
     def has_changed(self, key: bytes) -> bool:
         """Whether ``key`` has uncommitted changes."""
         return key in self.dirty or key in self._frozen
+
+    @property
+    def uncommitted_keys(self) -> int:
+        """Number of keys with uncommitted changes, those of a commit under way included."""
+        return len(self.dirty) + len(self._frozen)
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         """Run what waits for the disk beside the event loop."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from faust.stores.base import Store
 
+from .lookup import find
 from .rocks import RocksStore, StoreCorruptError
 from .state import PartitionState
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from .layout import Layout
+    from .lookup import Find
     from .rocks import RocksMemory
 
 NO_BACKUPS = "a sliced table has no backups besides its changelog topic"
@@ -33,6 +35,8 @@ class StoreParts(NamedTuple):
     """Runs what waits for the disk."""
     recent_bytes: int
     """Bound, for each partition, of the copy of what was written last."""
+    find: Find = find
+    """Looks keys up in memory."""
 
 
 class SlicedStore(Store):
@@ -74,8 +78,9 @@ class SlicedStore(Store):
             executor = self._parts.executor
             loop = asyncio.get_running_loop()
             store = await loop.run_in_executor(executor, self._open_store, partition)
+            recent_bytes, find = self._parts.recent_bytes, self._parts.find
             state = PartitionState(
-                self.table_name, self._layout, store, executor, self._parts.recent_bytes
+                self.table_name, self._layout, store, executor, recent_bytes, find
             )
             self.partitions[partition] = state
         return state

@@ -123,3 +123,21 @@ def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizo
         assert panes == sorted(set(panes))
         assert panes[0] >= SMALL.slices.kept_from(stream_time)
         assert all((stream_time - time) % 2**32 <= 20 * MINUTE for time in times)
+
+
+@given(histories(), st.sampled_from([None, 15 * MINUTE, 30 * MINUTE]), st.integers(0, HOUR))
+@settings(max_examples=60, deadline=None)
+def test_the_sums_of_a_series_are_the_metrics_of_its_window(history, size, later):
+    value = None
+    for kind, t, watched, event_id, stream_time in history:
+        value = SMALL.apply(value, kind, t, watched, event_id, stream_time) or value
+    at = history[-1][-1] + later
+    metrics = SMALL.metrics(value, at, size)
+    series = SMALL.series(value, at, size)
+    assert sum(pane.views for pane in series) == metrics.views
+    assert sum(pane.likes for pane in series) == metrics.likes
+    assert sum(pane.watch_ms for pane in series) == metrics.watch_ms
+    starts = [pane.start_ms for pane in series]
+    assert starts == sorted(set(starts))
+    assert all(metrics.window_start_ms <= start < metrics.window_end_ms for start in starts)
+    assert all(start % metrics.step_ms == 0 for start in starts)

@@ -115,6 +115,24 @@ class TestApplying:
         if at >= 3:
             assert SMALL.rolling(value, at)[2:] == expected
 
+    @given(
+        st.lists(st.tuples(st.integers(0, 9), *[st.integers(0, 9)] * 4), max_size=20),
+        st.integers(3, 12),
+    )
+    def test_the_sums_of_the_steps_of_a_window_are_its_counts(self, deltas, at):
+        value = None
+        for row in deltas:
+            value = SMALL.apply(value, *row, 3)
+        for panes, counts in (
+            (SMALL.slices.window_at(at), SMALL.rolling(value, at)),
+            (SMALL.slices.tumbling_at(at), SMALL.tumbling(value, at)),
+        ):
+            steps = SMALL.steps(value, *panes)
+            sums = tuple(sum(step[i] for step in steps) for i in range(1, 5))
+            assert sums == counts[2:]
+            assert [step.start_ms for step in steps] == sorted({step.start_ms for step in steps})
+        assert SMALL.series(value, at) == SMALL.steps(value, *SMALL.slices.window_at(at))
+
     @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=20))
     def test_kept_views_bound_the_views_of_every_window_from_then_on(self, deltas):
         value, now = None, 0

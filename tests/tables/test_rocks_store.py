@@ -139,3 +139,33 @@ def test_a_cleared_store_is_empty_and_goes_on(store):
     assert (store.offset, list(store.items())) == (None, [])
     store.write({b"1": b"b"}, 0)
     assert store.get(b"1") == b"b"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: store.get(b"5"),
+        lambda store: store.get_many([b"5", b"6"]),
+        lambda store: list(store.items()),
+        lambda store: list(store.items(after=b"5")),
+    ],
+    ids=["get", "get_many", "items", "items after a key"],
+)
+def test_damage_found_when_reading_is_told_and_the_database_set_aside_at_its_end(
+    path, memory, read
+):
+    """RocksDB opens a database with a damaged block, and refuses that block when it is read."""
+    store = RocksStore(path, memory)
+    store.write({b"%d" % key: bytes(200) for key in range(2000)}, 1)
+    store.close()
+    store = RocksStore(path, memory)
+    (file,) = path.glob("*.sst")
+    content = bytearray(file.read_bytes())
+    for at in range(0, len(content), 50):
+        content[at] ^= 0xFF
+    file.write_bytes(content)
+    with pytest.raises(StoreCorruptError):
+        read(store)
+    store.close()
+    assert not path.exists()
+    assert path.with_name("users-0.db.damaged").exists()

@@ -1,0 +1,104 @@
+"""The hot path compiled: the same answers in a fraction of the time, where it could be built.
+
+Built by Cython at the installation when there is a C compiler. What has no compiler runs the plain
+form, and nobody can tell but by the clock: tests hold the two equal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from models.chunk import Chunk as PlainChunk
+from models.delta_chunk import DeltaChunk as PlainDeltaChunk
+from models.deltas import spread as plain_spread
+from tables.lookup import find as plain_find
+
+try:
+    from accelerator.chunk import Chunk
+    from accelerator.deltas import Counters, DeltaChunk, spread
+    from accelerator.history import Histories
+    from accelerator.lookup import find
+except ImportError as exc:  # not built, or for another Python
+    REASON = str(exc)
+    IS_BUILT = False
+else:
+    REASON = ""
+    IS_BUILT = True
+
+if TYPE_CHECKING:
+    from models.deltas import Gathered
+    from models.user import UserWindows
+    from models.video import VideoWindows
+    from tables.lookup import Find
+
+    class Spread(Protocol):
+        """Makes delta records of what was gathered; see :func:`models.deltas.spread`."""
+
+        def __call__(
+            self,
+            gathered: Gathered,
+            source_partition: int,
+            stream_time_ms: int,
+            partitions: int,
+            *,
+            tick: bool,
+        ) -> list[tuple[int, bytes]]: ...
+
+
+__all__ = ["IS_BUILT", "REASON", "AcceleratorError", "Counting", "Folding", "finder", "is_wanted"]
+
+
+class AcceleratorError(ValueError):
+    """The compiled form is asked for, and there is none."""
+
+
+class Folding(NamedTuple):
+    """How events are folded into users: the kind of chunks, and what they fold with."""
+
+    windows: UserWindows
+    chunk: type[PlainChunk[Any]]
+    functions: UserWindows
+    """``windows``, in the form that chunks of this kind take."""
+    spread: Spread
+    """Makes delta records of what the chunks have gathered for the videos."""
+
+    @classmethod
+    def of(cls, windows: UserWindows, *, accelerated: bool = IS_BUILT) -> Folding:
+        """Return the compiled form, or the plain one."""
+        if accelerated:
+            return cls(windows, Chunk, Histories(windows), spread)  # type: ignore[arg-type]
+        return cls(windows, PlainChunk, windows, plain_spread)
+
+
+class Counting(NamedTuple):
+    """How deltas are folded into videos: the kind of chunks, and what they fold with."""
+
+    windows: VideoWindows
+    chunk: type[PlainDeltaChunk]
+    functions: VideoWindows
+    """``windows``, in the form that chunks of this kind take."""
+
+    @classmethod
+    def of(cls, windows: VideoWindows, *, accelerated: bool = IS_BUILT) -> Counting:
+        """Return the compiled form, or the plain one."""
+        if accelerated:
+            return cls(windows, DeltaChunk, Counters(windows))  # type: ignore[arg-type]
+        return cls(windows, PlainDeltaChunk, windows)
+
+
+def finder(*, accelerated: bool = IS_BUILT) -> Find:
+    """Return what looks keys up in memory, compiled or plain."""
+    return find if accelerated else plain_find
+
+
+def is_wanted(setting: str) -> bool:
+    """Whether to use the compiled form, by ``auto``, ``on`` or ``off``.
+
+    Raises:
+        AcceleratorError: it is ``on``, and there is none.
+    """
+    if setting == "on" and not IS_BUILT:
+        raise AcceleratorError(
+            f"REELS_ACCELERATOR = 'on' is wrong: the accelerator is not built ({REASON})"
+        )
+    return IS_BUILT and setting != "off"

@@ -1,0 +1,1 @@
+from models.chunk import Chunk as Chunk

@@ -1,0 +1,229 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""models.delta_chunk and models.deltas.spread, compiled.
+
+The layouts are told in models.deltas and models.video, which do what is rare: this gives the same
+bytes.
+"""
+
+from cpython.bytes cimport (
+    PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+)
+from cpython.dict cimport PyDict_GetItem
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from models import deltas, video
+from models.deltas import unpack_deltas
+
+from accelerator.keys cimport MAX_DIGITS, first_digit, key_of, partition_of
+
+cdef enum:
+    DELTA_HEADER = 16
+    DELTA_ROW = 28
+    HEADER = 12
+    ROW = 20
+    COUNTERS = 4
+
+cdef int DELTA_VERSION = deltas.VERSION
+cdef Py_ssize_t AT_ONCE = deltas.ROWS_AT_ONCE
+cdef int VERSION = video.VERSION
+cdef bytes EMPTY = video.EMPTY
+
+# The layout is little-endian, and so is every machine that CPython 3.11 is built for here.
+if (DELTA_HEADER, DELTA_ROW) != (deltas._HEADER.size, deltas._ROW.size):
+    raise ImportError("models.deltas has another layout")
+if (HEADER, ROW) != (len(EMPTY), video._ROW_SIZE):
+    raise ImportError("models.video has another layout")
+import sys
+if sys.byteorder != "little":
+    raise ImportError("made for little-endian machines")
+
+
+cdef packed struct Delta:
+    uint64_t video_id
+    uint32_t pane
+    uint32_t counts[COUNTERS]
+
+
+cdef packed struct PaneRow:
+    uint32_t pane
+    uint32_t counts[COUNTERS]
+
+
+cdef class Counters:
+    """models.video.VideoWindows, faster at adding."""
+
+    cdef readonly object windows
+    cdef long long step, panes
+
+    def __init__(self, windows):
+        self.windows = windows
+        self.step = windows.slices.step
+        self.panes = windows.slices.panes
+
+    cdef object apply(self, object value, const Delta *delta, long long now):
+        cdef const unsigned char *data = <const unsigned char *> PyBytes_AS_STRING(EMPTY)
+        cdef Py_ssize_t size = HEADER, kept
+        cdef long long first_pane = now // self.step + 1 - self.panes
+        cdef PaneRow row
+        cdef int i
+        if value is not None and PyBytes_GET_SIZE(value):
+            data = <const unsigned char *> PyBytes_AS_STRING(value)
+            size = PyBytes_GET_SIZE(value)
+        if data[0] != VERSION or size < HEADER or delta.pane < first_pane:
+            return self._rare(value, delta, now)
+        kept = size
+        if size >= HEADER + ROW:
+            memcpy(&row, data + HEADER, ROW)
+            if row.pane < first_pane:
+                return self._rare(value, delta, now)
+            memcpy(&row, data + size - ROW, ROW)
+            if row.pane > delta.pane:
+                return self._rare(value, delta, now)
+            if row.pane == delta.pane:
+                kept -= ROW
+        if kept == size:
+            memcpy(&row, &delta.pane, ROW)
+        else:
+            for i in range(COUNTERS):
+                if row.counts[i] > 0xFFFFFFFFU - delta.counts[i]:
+                    return self._rare(value, delta, now)
+                row.counts[i] += delta.counts[i]
+        result = PyBytes_FromStringAndSize(NULL, kept + ROW)
+        cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(result)
+        memcpy(out, data, kept)
+        memcpy(out + kept, &row, ROW)
+        return result
+
+    cdef object _rare(self, object value, const Delta *delta, long long now):
+        return self.windows.apply(value, delta.pane, delta.counts[0], delta.counts[1],
+                                  delta.counts[2], delta.counts[3], now)
+
+
+cdef class DeltaChunk:
+    """See models.delta_chunk.DeltaChunk."""
+
+    cdef readonly list keys
+    cdef readonly long long latest
+    cdef list _values
+
+    def __init__(self, values):
+        cdef const unsigned char *data
+        cdef Py_ssize_t size, i
+        cdef uint32_t count
+        cdef int64_t stream_time
+        cdef uint64_t video_id
+        self.keys, self._values = [], []
+        self.latest = -1
+        for value in values:
+            if not PyBytes_CheckExact(value) or PyBytes_GET_SIZE(value) < DELTA_HEADER:
+                unpack_deltas(value or b"")  # says what is wrong
+            data = <const unsigned char *> PyBytes_AS_STRING(value)
+            size = PyBytes_GET_SIZE(value)
+            memcpy(&count, data + 4, 4)
+            memcpy(&stream_time, data + 8, 8)
+            if data[0] != DELTA_VERSION or size != DELTA_HEADER + <Py_ssize_t> count * DELTA_ROW:
+                unpack_deltas(value)
+            self.latest = max(self.latest, stream_time)
+            for i in range(DELTA_HEADER, size, DELTA_ROW):
+                memcpy(&video_id, data + i, 8)
+                self.keys.append(key_of(video_id))
+            self._values.append(value)
+
+    def fold(self, Counters windows not None, dict loaded not None, dict dirty not None,
+             long long now, dict bounds not None, long long enough):
+        cdef set reached = set()
+        cdef const unsigned char *data
+        cdef Py_ssize_t at, number = 0
+        cdef Delta delta
+        cdef PyObject *found
+        for packed in self._values:
+            data = <const unsigned char *> PyBytes_AS_STRING(packed)
+            for at in range(DELTA_HEADER, PyBytes_GET_SIZE(packed), DELTA_ROW):
+                memcpy(&delta, data + at, DELTA_ROW)
+                key = self.keys[number]
+                number += 1
+                found = PyDict_GetItem(dirty, key)
+                old = loaded[key] if found == NULL else <object> found
+                value = windows.apply(old, &delta, now)
+                if old is not None or PyBytes_GET_SIZE(value) > HEADER:
+                    dirty[key] = value
+                video_id = delta.video_id
+                found = PyDict_GetItem(bounds, video_id)
+                if found == NULL:
+                    bound = windows.windows.kept_views(value, now)
+                else:
+                    bound = <object> found + delta.counts[0]
+                bounds[video_id] = bound
+                if bound >= enough:
+                    reached.add(video_id)
+        return reached
+
+
+def spread(dict gathered not None, int source_partition, long long stream_time_ms, int partitions,
+           *, bint tick):
+    """See models.deltas.spread."""
+    cdef Py_ssize_t count = len(gathered), i = 0, first, some
+    cdef Delta *rows = <Delta *> PyMem_Malloc(max(1, count) * sizeof(Delta))
+    cdef uint32_t *targets = <uint32_t *> PyMem_Malloc(max(1, count) * sizeof(uint32_t))
+    cdef Py_ssize_t *ends = <Py_ssize_t *> PyMem_Calloc(partitions, sizeof(Py_ssize_t))
+    cdef Delta *sorted_rows = <Delta *> PyMem_Malloc(max(1, count) * sizeof(Delta))
+    cdef list records = [], counts
+    cdef tuple place
+    cdef uint32_t target
+    cdef unsigned char[MAX_DIGITS] digits
+    cdef int digit
+    try:
+        if rows == NULL or targets == NULL or ends == NULL or sorted_rows == NULL:
+            raise MemoryError
+        try:
+            for place, counts in gathered.items():
+                rows[i].video_id = place[0]
+                rows[i].pane = place[1]
+                rows[i].counts[0], rows[i].counts[1] = counts[0], counts[1]
+                rows[i].counts[2], rows[i].counts[3] = counts[2], counts[3]
+                digit = first_digit(rows[i].video_id, digits)
+                targets[i] = partition_of(digits + digit, MAX_DIGITS - digit, partitions)
+                ends[targets[i]] += 1
+                i += 1
+        except OverflowError:
+            return deltas.spread(gathered, source_partition, stream_time_ms, partitions, tick=tick)
+        # Counting sort: where each partition's rows begin, then where they end.
+        first = 0
+        for target in range(partitions):
+            some = ends[target]
+            ends[target] = first
+            first += some
+        for i in range(count):
+            sorted_rows[ends[targets[i]]] = rows[i]
+            ends[targets[i]] += 1
+        first = 0
+        for target in range(partitions):
+            if tick and first == ends[target]:
+                records.append((target, _record(NULL, 0, source_partition, stream_time_ms)))
+            while first < ends[target]:
+                some = min(AT_ONCE, ends[target] - first)
+                records.append(
+                    (target, _record(sorted_rows + first, some, source_partition, stream_time_ms))
+                )
+                first += some
+        return records
+    finally:
+        PyMem_Free(rows)
+        PyMem_Free(targets)
+        PyMem_Free(ends)
+        PyMem_Free(sorted_rows)
+
+
+cdef bytes _record(const Delta *rows, uint32_t count, uint16_t source, int64_t stream_time):
+    result = PyBytes_FromStringAndSize(NULL, DELTA_HEADER + count * DELTA_ROW)
+    cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(result)
+    out[0] = DELTA_VERSION
+    out[1] = 0
+    memcpy(out + 2, &source, 2)
+    memcpy(out + 4, &count, 4)
+    memcpy(out + 8, &stream_time, 8)
+    memcpy(out + DELTA_HEADER, rows, count * DELTA_ROW)
+    return result

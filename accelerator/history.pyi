@@ -1,0 +1,6 @@
+from models.user import UserWindows
+
+class Histories:
+    windows: UserWindows
+
+    def __init__(self, windows: UserWindows) -> None: ...

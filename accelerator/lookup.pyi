@@ -1,0 +1,3 @@
+from tables.lookup import Find
+
+find: Find

@@ -1,0 +1,140 @@
+"""A chunk of records: decoded, sorted by whose they are, and folded into users of one partition.
+
+This is the plain form. The package `accelerator` has one that does the same, compiled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from models.event import Rejected, decode, id_hash, timestamp_ms
+from models.partitioner import murmur2_partitions
+from models.video import COUNTER_OF
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.event import Event
+    from models.user import UserWindows
+
+
+class Source(Protocol):
+    """What a chunk looks at of a record."""
+
+    @property
+    def timestamp(self) -> int:
+        """When it was produced, in ms."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The JSON text of an event, or anything else."""
+
+
+R = TypeVar("R", bound=Source)
+
+
+class Folded(NamedTuple, Generic[R]):
+    """What became of the events of a chunk that were of its partition."""
+
+    stream_time: int | None
+    """After them, in ms."""
+    applied: int
+    duplicate: int
+    late: list[tuple[R, int]]
+    """Each with the stream time that it was too late for."""
+
+
+class Chunk(Generic[R]):
+    """Records, decoded."""
+
+    __slots__ = ("_events", "_records", "dropped", "foreign", "future", "keys", "rejected", "sent")
+
+    def __init__(
+        self, records: Sequence[R], partition: int, partitions: int, latest_ms: int
+    ) -> None:
+        """Decode `records`; none of them is lost, each is in exactly one of the lists.
+
+        Arguments:
+            records: as they lie in a partition.
+            partition: that partition.
+            partitions: how many there are.
+            latest_ms: events of a later time are of the future.
+        """
+        #: Timestamps of all records, in ms.
+        self.sent = np.fromiter((record.timestamp for record in records), np.int64, len(records))
+        #: Keys of the events to be folded, one an event, in their order.
+        self.keys: list[bytes] = []
+        #: Records of other partitions, each with its partition and the key to send it with.
+        self.foreign: list[tuple[R, int, bytes]] = []
+        #: Records of the future, each with its time in ms.
+        self.future: list[tuple[R, int]] = []
+        self.rejected: list[tuple[R, Rejected]] = []
+        #: Names of the optional values that were wrong, and so were left out.
+        self.dropped: list[str] = []
+        self._records: list[R] = []
+        self._events: list[tuple[Event, int]] = []
+        decoded: list[tuple[R, Event, int]] = []
+        for record in records:
+            event = decode(record.value, self.dropped)
+            if isinstance(event, Rejected):
+                self.rejected.append((record, event))
+            elif (t_ms := timestamp_ms(event.timestamp)) > latest_ms:
+                self.future.append((record, t_ms))
+            else:
+                decoded.append((record, event, t_ms))
+        found = murmur2_partitions([event.user_id for _, event, _ in decoded], partitions).tolist()
+        for (record, event, t_ms), right in zip(decoded, found, strict=True):
+            key = b"%d" % event.user_id
+            if right == partition:
+                self.keys.append(key)
+                self._records.append(record)
+                self._events.append((event, t_ms))
+            else:
+                self.foreign.append((record, right, key))
+
+    def fold(
+        self,
+        windows: UserWindows,
+        loaded: Mapping[bytes, bytes | None],
+        dirty: dict[bytes, bytes | None],
+        stream_time: int | None,
+        deltas: dict[tuple[int, int], list[int]],
+        video_step: int,
+    ) -> Folded[R]:
+        """Fold the events of this partition, in their order.
+
+        Arguments:
+            windows: what is done to a user's value.
+            loaded: the value of each key, or None, where `dirty` has none.
+            dirty: takes the values after.
+            stream_time: before, in ms; None when there was no event yet.
+            deltas: [views, likes, comments, shares] by video and pane; is added to.
+            video_step: a pane of the videos, in ms.
+        """
+        apply, is_late = windows.apply, windows.is_late
+        late: list[tuple[R, int]] = []
+        applied = duplicate = 0
+        for record, key, (event, t_ms) in zip(self._records, self.keys, self._events, strict=True):
+            if is_late(t_ms, stream_time):
+                late.append((record, stream_time or 0))
+                continue
+            now = t_ms if stream_time is None or t_ms > stream_time else stream_time
+            kind, watched = event.event_type, event.metadata.view_duration_ms
+            old = dirty[key] if key in dirty else loaded[key]
+            value = apply(old, kind, t_ms, watched, id_hash(event.event_id), now)
+            if value is None:
+                duplicate += 1
+                continue
+            dirty[key] = value
+            applied += 1
+            stream_time = now
+            counter = COUNTER_OF.get(kind)
+            if counter is not None:
+                place = (event.video_id, t_ms // video_step)
+                delta = deltas.get(place)
+                if delta is None:
+                    delta = deltas[place] = [0, 0, 0, 0]
+                delta[counter] += 1
+        return Folded(stream_time, applied, duplicate, late)

@@ -1,0 +1,74 @@
+"""A chunk of delta records, folded into the videos of one partition.
+
+This is the plain form. The package `accelerator` has one that does the same, compiled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.deltas import unpack_deltas
+from models.video import EMPTY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from models.deltas import DeltaRow
+    from models.video import VideoWindows
+
+
+class DeltaChunk:
+    """Delta records, unpacked."""
+
+    __slots__ = ("_rows", "keys", "latest")
+
+    def __init__(self, values: Iterable[bytes | None]) -> None:
+        """Unpack the values of delta records.
+
+        Raises:
+            CodecError: one of them is no delta record.
+        """
+        #: The latest stream time of their sources, in ms; -1 without records.
+        self.latest = -1
+        #: Keys of the videos, one a row.
+        self.keys: list[bytes] = []
+        self._rows: list[DeltaRow] = []
+        for value in values:
+            _, stream_time, rows = unpack_deltas(value or b"")
+            self.latest = max(self.latest, stream_time)
+            for row in rows:
+                self._rows.append(row)
+                self.keys.append(b"%d" % row[0])
+
+    def fold(
+        self,
+        windows: VideoWindows,
+        loaded: Mapping[bytes, bytes | None],
+        dirty: dict[bytes, bytes | None],
+        now: int,
+        bounds: dict[int, int],
+        enough: int,
+    ) -> set[int]:
+        """Add all rows up, and return the videos that may have `enough` views.
+
+        Arguments:
+            windows: what is done to a video's value.
+            loaded: the value of each key, or None, where `dirty` has none.
+            dirty: takes the values after.
+            now: stream time in ms.
+            bounds: no video has more views in its window than this; is kept so.
+            enough: views.
+        """
+        apply, reached = windows.apply, set()
+        for key, row in zip(self.keys, self._rows, strict=True):
+            video_id, pane, views, likes, comments, shares = row
+            old = dirty[key] if key in dirty else loaded[key]
+            value = apply(old, pane, views, likes, comments, shares, now)
+            if old is not None or len(value) > len(EMPTY):
+                dirty[key] = value
+            known = bounds.get(video_id)
+            bound = windows.kept_views(value, now) if known is None else known + views
+            bounds[video_id] = bound
+            if bound >= enough:
+                reached.add(video_id)
+        return reached

@@ -1,0 +1,185 @@
+"""Promises that the compiled form of a chunk gives the answers of the plain one, byte by byte."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelerator import IS_BUILT, REASON, Folding
+from models.user import MAX_SEEN, UserWindows
+from models.windows import Slices
+from tests.models.corpus import (
+    EXAMPLE,
+    NASTY,
+    RAW_TEXTS,
+    TIMES,
+    example,
+    raw_metadata,
+    raw_value,
+    value_of,
+)
+from tests.models.strategies import VALUES
+
+MINUTE, HOUR = 60_000, 3_600_000
+T = 1_736_951_400_000
+FAR = 10**15
+WINDOWS = UserWindows(Slices(2 * HOUR, 15 * MINUTE), HOUR)
+VIDEO_STEP = 5 * MINUTE
+
+
+class Record(NamedTuple):
+    value: bytes | None
+    timestamp: int = T
+
+
+def test_the_compiled_form_is_there_where_the_tests_run():
+    assert IS_BUILT, REASON
+
+
+class Side:
+    """One of the two forms, and what it has folded so far."""
+
+    def __init__(self, accelerated, windows=WINDOWS):
+        self.folding = Folding.of(windows, accelerated=accelerated)
+        self.stored, self.deltas, self.stream_time = {}, {}, None
+
+    def fold(self, values, partition=0, partitions=1, latest=FAR):
+        chunk = self.folding.chunk(
+            [Record(value, T + at) for at, value in enumerate(values)],
+            partition,
+            partitions,
+            latest,
+        )
+        dirty = {}
+        loaded = {key: self.stored.get(key) for key in chunk.keys}
+        folded = chunk.fold(
+            self.folding.functions, loaded, dirty, self.stream_time, self.deltas, VIDEO_STEP
+        )
+        self.stored |= dirty
+        self.stream_time = folded.stream_time
+        return [
+            chunk.sent.tolist(),
+            *(chunk.keys, chunk.foreign, chunk.future, chunk.rejected, chunk.dropped),
+            *(folded, list(self.stored.items()), list(self.deltas.items())),
+        ]
+
+
+def both(*chunks, windows=WINDOWS, **options):
+    """Fold the chunks both ways, and return the plain answer to the last."""
+    plain, compiled = (
+        Side(accelerated=False, windows=windows),
+        Side(accelerated=True, windows=windows),
+    )
+    for values in chunks:
+        expected = plain.fold(values, **options)
+        assert compiled.fold(values, **options) == expected
+    return expected
+
+
+class TestWhatIsAnEvent:
+    @pytest.mark.parametrize("value", [*NASTY, None, b""])
+    def test_of_values_that_no_producer_should_send(self, value):
+        both([value])
+
+    @pytest.mark.parametrize("field", [*EXAMPLE, "extra"])
+    def test_of_every_field_with_any_value(self, field):
+        for text in RAW_TEXTS:
+            both([raw_value(field, text)])
+
+    @pytest.mark.parametrize("field", [*EXAMPLE["metadata"], "extra"])
+    def test_of_every_field_of_the_metadata_with_any_value(self, field):
+        for text in RAW_TEXTS:
+            both([raw_metadata(field, text)])
+
+    @pytest.mark.parametrize("time", TIMES)
+    def test_of_times_in_any_form(self, time):
+        both([value_of(timestamp=time)])
+
+    @pytest.mark.parametrize("field", EXAMPLE)
+    def test_of_missing_and_repeated_fields(self, field):
+        text = json.dumps({field: EXAMPLE[field]})
+        both([value_of(**{field: ...})])
+        both([value_of()[:-1] + b", " + text.encode()[1:]])
+
+    @given(st.datetimes().map(lambda time: time.isoformat() + "Z"))
+    def test_of_any_time(self, time):
+        both([value_of(timestamp=time)])
+
+    @given(VALUES)
+    @settings(max_examples=1500)
+    def test_of_anything(self, value):
+        both([value])
+
+    @given(st.integers(0, 300), st.binary(max_size=2))
+    def test_of_values_that_are_cut_off(self, size, tail):
+        value = value_of()
+        both([value[:size] + tail])
+
+    def test_of_an_event_of_the_future(self):
+        _, _, _, future, *_ = both([value_of()], latest=T)
+        assert len(future) == 1
+
+
+class TestWhoseItIs:
+    @given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 10**6), max_size=30))
+    def test_events_of_other_partitions_are_sorted_out(self, user_ids):
+        both([value_of(user_id=user_id) for user_id in user_ids], partition=1, partitions=3)
+
+
+EVENTS = st.builds(
+    dict,
+    event_id=st.integers(0, 30).map(str),
+    event_type=st.sampled_from(["video_view", "video_view", "like", "comment", "share", "save"]),
+    user_id=st.integers(0, 3),
+    video_id=st.integers(0, 3),
+    at=st.integers(0, 20 * MINUTE) | st.integers(0, 5 * HOUR),
+    metadata=st.fixed_dictionaries({"view_duration_ms": st.integers(0, 2**53)}),
+)
+
+
+def values_of(events):
+    for event in events:
+        at = T + event.pop("at")
+        seconds, ms = divmod(at, 1000)
+        day, second = divmod(seconds, 86_400)
+        assert day == T // 86_400_000
+        time = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{ms:03}"
+        yield json.dumps(example(**event, timestamp=f"2025-01-15T{time}Z")).encode()
+
+
+class TestWhatBecomesOfAUser:
+    @given(st.lists(st.lists(EVENTS, max_size=12), max_size=6))
+    @settings(max_examples=400)
+    def test_of_any_history(self, chunks):
+        both(*(list(values_of(chunk)) for chunk in chunks), [])
+
+    @pytest.mark.parametrize("more", [0, 1, 2])
+    def test_with_as_many_ids_as_are_remembered(self, more):
+        events = [
+            {"event_id": str(number), "user_id": 1, "at": number}
+            for number in range(MAX_SEEN + more)
+        ]
+        again = [{"event_id": "0", "user_id": 1, "at": MAX_SEEN + 5}]
+        folded = both(list(values_of(events)), list(values_of(again)))[6]
+        assert folded.applied == (1 if more else 0)
+
+    def test_with_counters_that_are_full(self):
+        value = list(values_of([{"event_id": "1", "at": 0, "user_id": 1}]))
+        sides = Side(accelerated=False), Side(accelerated=True)
+        for side in sides:
+            side.fold(value)
+            stored = side.stored[b"1"]
+            side.stored[b"1"] = stored[:-16] + b"\xff" * 16
+            side.fold(list(values_of([{"event_id": "2", "at": 1, "user_id": 1}])))
+        assert sides[0].stored == sides[1].stored
+
+    def test_with_a_value_of_an_unknown_version(self):
+        for accelerated in (False, True):
+            side = Side(accelerated=accelerated)
+            side.stored[b"1"] = b"\x07" + bytes(40)
+            with pytest.raises(ValueError, match="unknown version 7"):
+                side.fold(list(values_of([{"event_id": "1", "at": 0, "user_id": 1}])))

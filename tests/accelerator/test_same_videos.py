@@ -1,0 +1,143 @@
+"""Promises that deltas are gathered, folded and looked up compiled as they are plainly."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelerator import Counting, Folding, finder
+from models.deltas import ROWS_AT_ONCE, pack_deltas, unpack_deltas
+from models.errors import CodecError
+from models.partitioner import partition_of
+from models.user import UserWindows
+from models.video import EMPTY, VideoWindows
+from models.windows import Slices
+
+SLICES = Slices(4000, 1000)
+WINDOWS = VideoWindows(SLICES)
+FORMS = [False, True]
+
+#: Small numbers meet each other; large ones reach the ends of their fields.
+U32 = st.integers(0, 3) | st.integers(2**32 - 3, 2**32 - 1)
+ROWS = st.tuples(
+    st.integers(0, 4) | st.integers(0, 2**64 - 1), st.integers(0, 9), U32, U32, U32, U32
+)
+RECORDS = st.builds(
+    pack_deltas, st.integers(0, 7), st.integers(0, 9999), st.lists(ROWS, max_size=8)
+)
+
+
+class Side:
+    """One of the two forms, and what it has folded so far."""
+
+    def __init__(self, accelerated):
+        self.counting = Counting.of(WINDOWS, accelerated=accelerated)
+        self.find = finder(accelerated=accelerated)
+        self.stored, self.bounds, self.now = {}, {}, 0
+
+    def fold(self, values):
+        chunk = self.counting.chunk(values)
+        self.now = max(self.now, chunk.latest)
+        found, missing = self.find([self.stored], set(chunk.keys))
+        dirty = {}
+        reached = chunk.fold(
+            self.counting.functions,
+            found | dict.fromkeys(missing),
+            dirty,
+            self.now,
+            self.bounds,
+            enough=3,
+        )
+        self.stored |= dirty
+        return chunk.latest, chunk.keys, reached, list(dirty.items()), list(self.bounds.items())
+
+
+@given(st.lists(st.lists(RECORDS, max_size=3), max_size=6))
+@settings(max_examples=400)
+def test_any_history_of_deltas_is_folded_the_same(batches):
+    plain, compiled = Side(accelerated=False), Side(accelerated=True)
+    for values in batches:
+        assert compiled.fold(values) == plain.fold(values)
+
+
+@given(st.lists(st.lists(RECORDS, max_size=3), max_size=6))
+def test_no_video_has_more_views_than_its_bound(batches):
+    side = Side(accelerated=True)
+    for values in batches:
+        side.fold(values)
+        for video_id, bound in side.bounds.items():
+            assert WINDOWS.rolling(side.stored.get(b"%d" % video_id), side.now).views <= bound
+
+
+@pytest.mark.parametrize("accelerated", FORMS)
+@pytest.mark.parametrize("value", [None, b"", b"\x01", bytes(16), pack_deltas(0, 0, [])[:-1]])
+def test_what_is_no_delta_record_is_refused(accelerated, value):
+    with pytest.raises(CodecError):
+        Counting.of(WINDOWS, accelerated=accelerated).chunk([pack_deltas(0, 0, []), value])
+
+
+@pytest.mark.parametrize("accelerated", FORMS)
+def test_a_video_with_a_value_of_an_unknown_version_is_refused(accelerated):
+    side = Side(accelerated)
+    side.stored[b"1"] = b"\x07" + EMPTY[1:]
+    with pytest.raises(CodecError, match="unknown version 7"):
+        side.fold([pack_deltas(0, 0, [(1, 0, 1, 0, 0, 0)])])
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)),
+        st.lists(U32, min_size=4, max_size=4),
+        max_size=30,
+    ),
+    st.integers(1, 9),
+    st.booleans(),
+)
+def test_what_was_gathered_is_spread_the_same_and_all_of_it(gathered, partitions, tick):
+    plain, compiled = (spread(gathered, 7, 123, partitions, tick=tick) for spread in spreads())
+    assert compiled == plain
+    assert {target for target, _ in plain} <= set(range(partitions))
+    assert len(plain) == partitions or not tick
+    found = {}
+    for target, value in plain:
+        source, stream_time, rows = unpack_deltas(value)
+        assert (source, stream_time) == (7, 123)
+        for video_id, pane, *counts in rows:
+            assert target == partition_of(video_id, partitions)
+            found[video_id, pane] = counts
+    assert found == gathered
+
+
+def spreads():
+    users = UserWindows(SLICES, 1000)
+    return [Folding.of(users, accelerated=accelerated).spread for accelerated in FORMS]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_more_than_a_record_takes_makes_another_one(more):
+    gathered = {(video, 1): [1, 0, 0, 0] for video in range(ROWS_AT_ONCE + more)}
+    plain, compiled = (spread(gathered, 0, 0, 1, tick=False) for spread in spreads())
+    assert compiled == plain
+    assert len(plain) == 1 + more
+
+
+@pytest.mark.parametrize("spread", spreads())
+def test_a_number_that_does_not_fit_is_not_spread(spread):
+    with pytest.raises(ValueError, match="not a delta record"):
+        spread({(1, 2**32): [1, 0, 0, 0]}, 0, 0, 1, tick=False)
+
+
+LAYERS = st.lists(
+    st.dictionaries(st.sampled_from([b"1", b"2", b"3"]), st.none() | st.binary(max_size=2)),
+    max_size=4,
+)
+
+
+@given(LAYERS, st.sets(st.sampled_from([b"1", b"2", b"3", b"4"])))
+def test_the_newest_layer_that_has_a_key_tells_it(layers, keys):
+    for accelerated in FORMS:
+        found, missing = finder(accelerated=accelerated)(layers, keys)
+        having = {key: [layer[key] for layer in layers if key in layer] for key in keys}
+        assert found == {key: values[0] for key, values in having.items() if values}
+        assert sorted(missing) == sorted(key for key, values in having.items() if not values)
