@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from accelerator import AcceleratorError, Counting, Folding, finder, is_wanted
 from agents.engagement import EngagementProcessor
 from agents.subscriptions import add_agents
 from agents.video_deltas import VideoProcessor
@@ -40,17 +41,21 @@ for _name in [name for name, value in os.environ.items() if not value]:
     del os.environ[_name]
 try:
     settings = load()
-except SettingsError as exc:
+    _is_accelerated = is_wanted(settings.accelerator)
+except (SettingsError, AcceleratorError) as exc:
     sys.exit(f"error: {exc}")
 
 app = App(settings.app_id, **faust_settings(settings))
 
 _users, _videos = user_windows(settings), video_windows(settings)
 _rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
+_folding = Folding.of(_users, accelerated=_is_accelerated)
+_counting = Counting.of(_videos, accelerated=_is_accelerated)
 _parts = StoreParts(
     RocksMemory.create(settings.block_cache, settings.write_buffers),
     ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
     recent_bytes=settings.block_cache // 4 // settings.partitions,
+    find=finder(accelerated=_is_accelerated),
 )
 
 user_metrics = app.tables.add(user_table(app, settings, _users, _parts))
@@ -74,9 +79,9 @@ def _processors(
     changelogs = user_metrics.changelog_topic_name, video_metrics.changelog_topic_name
     return [
         EngagementProcessor(
-            partition, users, outbox, settings, _users, changelogs[0], dead_letters
+            partition, users, outbox, settings, _folding, changelogs[0], dead_letters
         ),
-        VideoProcessor(partition, videos, outbox, settings, _videos, _rule, changelogs[1]),
+        VideoProcessor(partition, videos, outbox, settings, _counting, _rule, changelogs[1]),
     ]
 
 
@@ -89,5 +94,5 @@ app.task_parts = TaskParts(
 add_agents(app, settings)
 
 # Importing a command's module is what registers it.
-for _command in ("audit", "generate", "kafka", "topics"):
+for _command in ("audit", "generate", "kafka", "replay_dead_letters", "status", "topics", "worker"):
     import_module(f"commands.{_command}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,14 @@ def broker_url() -> Kind:
     return Kind(parse, "kafka://host:port, several of them separated by commas or semicolons")
 
 
+def web_address() -> Kind:
+    """Take the address of a web server: a host, and maybe a port and a path."""
+    return matching(
+        r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?",
+        "an address such as http://worker-1:6066",
+    )
+
+
 def folder() -> Kind:
     """Take a path that is a folder or does not exist yet."""
 
@@ -122,15 +131,18 @@ def folder() -> Kind:
     return Kind(parse, "the path of a folder")
 
 
-def file() -> Kind:
-    """Take the path of a file that exists."""
+def certificates() -> Kind:
+    """Take the path of a file with certificates, as TLS wants them."""
 
     def parse(text: str) -> str:
-        if not Path(text).is_file():
-            raise ValueError(text)
+        # What is wrong with the file is an OSError, what is wrong in it an SSLError, which is one.
+        try:
+            ssl.create_default_context(cafile=text)
+        except OSError as exc:
+            raise ValueError(text) from exc
         return text
 
-    return Kind(parse, "the path of a file that exists")
+    return Kind(parse, "the path of a file with certificates in PEM format")
 
 
 def broker_addresses(url: str) -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_PANES = 1440
 
 _SASL_PROTOCOLS = ("SASL_PLAINTEXT", "SASL_SSL")
+_TLS_PROTOCOLS = ("SSL", "SASL_SSL")
 
 
 class SettingsError(ValueError):
@@ -52,6 +53,7 @@ class Settings:
     data_dir: str | None
     web_bind: str
     web_port: int
+    canonical_url: str | None
     user_window: int
     """Milliseconds, as the other windows, steps, horizon and skew."""
     user_step: int
@@ -67,11 +69,14 @@ class Settings:
     sasl_password: str | None
     ssl_cafile: str | None
     http_token: str | None
+    ready_lag: int
+    """Milliseconds."""
     block_cache: int
     """Bytes, shared by all partitions of a worker."""
     write_buffers: int
     """Bytes, shared by all partitions of a worker."""
     log_format: str
+    accelerator: str
 
     @property
     def deltas_topic(self) -> str:
@@ -106,6 +111,7 @@ class Variable:
 
 _NAME = kinds.topic()
 _BROKER = kinds.broker_url()
+_CERTIFICATES = kinds.certificates()
 _TEXT = kinds.matching("(?s).+", "any text")
 _TOKEN = kinds.matching("[!-~]{16,}", "at least 16 printable ASCII characters without spaces")
 # The answers over HTTP give sizes and steps in whole seconds.
@@ -160,6 +166,13 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("APP_DATADIR", "data_dir", kinds.folder(), None, "Where a worker keeps its tables."),
     Variable("WEB_BIND", "web_bind", _HOST, "127.0.0.1", "Address of the web server."),
     Variable("WEB_PORT", "web_port", kinds.integer(1, 65535), "6066", "Port of the web server."),
+    Variable(
+        "NODE_CANONICAL_URL",
+        "canonical_url",
+        kinds.web_address(),
+        None,
+        "Where other workers find this one; unset: WEB_BIND and WEB_PORT.",
+    ),
     Variable("REELS_USER_WINDOW", "user_window", _WINDOW, "24h", "Size of a user's window."),
     Variable("REELS_USER_STEP", "user_step", _WINDOW, "15m", "By what a user's window hops."),
     Variable("REELS_VIDEO_WINDOW", "video_window", _WINDOW, "2h", "Size of a video's windows."),
@@ -202,8 +215,15 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("REELS_SASL_MECHANISM", "sasl_mechanism", _MECHANISM, None, "How to log in."),
     Variable("REELS_SASL_USERNAME", "sasl_username", _TEXT, None, "The name to log in with."),
     Variable("REELS_SASL_PASSWORD", "sasl_password", _TEXT, None, "Its password.", secret=True),
-    Variable("REELS_SSL_CAFILE", "ssl_cafile", kinds.file(), None, "Certificates to trust."),
+    Variable("REELS_SSL_CAFILE", "ssl_cafile", _CERTIFICATES, None, "Certificates to trust."),
     Variable("REELS_HTTP_TOKEN", "http_token", _TOKEN, None, "Bearer token of reads.", secret=True),
+    Variable(
+        "REELS_READY_LAG",
+        "ready_lag",
+        kinds.duration("8760h"),
+        "10m",
+        "A worker that is further behind than this is not ready.",
+    ),
     Variable(
         "REELS_BLOCK_CACHE",
         "block_cache",
@@ -220,6 +240,13 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "REELS_LOG_FORMAT", "log_format", kinds.one_of("text", "json"), "text", "The log's look."
+    ),
+    Variable(
+        "REELS_ACCELERATOR",
+        "accelerator",
+        kinds.one_of("auto", "on", "off"),
+        "auto",
+        "The compiled form of the hot path: where it was built, always, or never.",
     ),
 )
 
@@ -258,8 +285,12 @@ def _shown(settings: Settings, variable: Variable) -> str:
     return "-" if value is None else variable.redact(variable.kind.show(value))
 
 
+def _variable(attribute: str) -> Variable:
+    return next(each for each in VARIABLES if each.attribute == attribute)
+
+
 def _reject(settings: Settings, attribute: str, allowed: str) -> SettingsError:
-    variable = next(each for each in VARIABLES if each.attribute == attribute)
+    variable = _variable(attribute)
     value = getattr(settings, attribute)
     return SettingsError(variable, None if value is None else variable.kind.show(value), allowed)
 
@@ -292,6 +323,12 @@ def _check_access(settings: Settings) -> None:
                 protocol = settings.security_protocol
                 allowed = f"a value, because REELS_SECURITY_PROTOCOL is {protocol}"
                 raise _reject(settings, name, allowed)
+    needed = {"sasl_mechanism": _SASL_PROTOCOLS, "ssl_cafile": _TLS_PROTOCOLS}
+    for name, protocols in needed.items():
+        # Without this, a password would never be asked for, or be sent in the clear.
+        if getattr(settings, name) is not None and settings.security_protocol not in protocols:
+            allowed = f"{' or '.join(protocols)}, because {_variable(name).name} is set"
+            raise _reject(settings, "security_protocol", allowed)
     if not is_loopback(settings.web_bind) and settings.http_token is None:
         allowed = "127.0.0.0/8, ::1 or localhost as long as REELS_HTTP_TOKEN is not set"
         raise _reject(settings, "web_bind", allowed)

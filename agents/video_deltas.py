@@ -5,8 +5,6 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from models.deltas import unpack_deltas
-from models.video import EMPTY
 from models.windows import to_iso
 from streaming.outbox import OutRecord
 from tables.records import ViralVideo
@@ -15,7 +13,8 @@ from tables.sweep import Sweeper
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from models.video import VideoCounts, VideoWindows
+    from accelerator import Counting
+    from models.video import VideoCounts
     from models.viral import ViralRule
     from settings import Settings
     from streaming.batch import Record
@@ -36,7 +35,7 @@ class VideoProcessor:
         state: PartitionState,
         outbox: Outbox,
         settings: Settings,
-        windows: VideoWindows,
+        counting: Counting,
         rule: ViralRule,
         changelog_topic: str,
     ) -> None:
@@ -44,11 +43,12 @@ class VideoProcessor:
         self.topic = settings.deltas_topic
         self.changelog_topic = changelog_topic
         self.state = state
-        self.sweeper = Sweeper(state, windows.is_expired, settings.video_step / 1000)
+        self.sweeper = Sweeper(state, counting.windows.is_expired, settings.video_step / 1000)
         self._partition = partition
         self._outbox = outbox
         self._settings = settings
-        self._windows = windows
+        self._counting = counting
+        self._windows = counting.windows
         self._rule = rule
         #: Videos to be judged: changed, or (when the window moves on) with views enough.
         self._unjudged: set[int] = set()
@@ -64,41 +64,15 @@ class VideoProcessor:
 
     async def fold(self, records: Sequence[Record]) -> None:
         """Add up the deltas, and stream time with them."""
-        sums: dict[tuple[int, int], list[int]] = {}
-        latest = -1
-        for record in records:
-            _, stream_time, rows = unpack_deltas(record.value or b"")
-            latest = max(latest, stream_time)
-            for video_id, pane, views, likes, comments, shares in rows:
-                place = (video_id, pane)
-                counts = sums.get(place)
-                if counts is None:
-                    sums[place] = [views, likes, comments, shares]
-                else:
-                    counts[0] += views
-                    counts[1] += likes
-                    counts[2] += comments
-                    counts[3] += shares
-        keys = {video_id: b"%d" % video_id for video_id, _ in sums}
-        loaded = await self.state.load(keys.values())
+        state, counting = self.state, self._counting
+        chunk = counting.chunk([record.value for record in records])
+        loaded = await state.load(set(chunk.keys))
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
-        state = self.state
-        self._advance(latest)
-        now = state.stream_time or 0
-        dirty, apply = state.dirty, self._windows.apply
-        bounds, enough = self._bounds, self._settings.viral_min_views
-        for (video_id, pane), counts in sums.items():
-            key = keys[video_id]
-            old = dirty.get(key) or loaded[key]
-            views, likes, comments, shares = counts
-            value = apply(old, pane, views, likes, comments, shares, now)
-            if old is not None or len(value) > len(EMPTY):
-                dirty[key] = value
-            known = bounds.get(video_id)
-            bound = self._windows.kept_views(value, now) if known is None else known + views
-            bounds[video_id] = bound
-            if bound >= enough:
-                self._unjudged.add(video_id)
+        self._advance(chunk.latest)
+        now, enough = state.stream_time or 0, self._settings.viral_min_views
+        self._unjudged |= chunk.fold(
+            counting.functions, loaded, state.dirty, now, self._bounds, enough
+        )
 
     def _advance(self, stream_time: int) -> None:
         state = self.state

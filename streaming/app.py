@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import gc
+import re
+import warnings
+from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import faust
 from aiokafka.errors import KafkaError
+from faust.exceptions import AlreadyConfiguredWarning
 
+from monitoring import metrics
 from settings import describe
 
 from .errors import StartError
+from .flow import FlowControl
+from .membership import end_former_membership
 from .recovery import BatchTableManager
 from .topics import ensure_topics, topic_specs
 from .transport import BatchTransport
@@ -33,6 +42,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two attempts to reach the brokers: the first, and the longest.
 FIRST_DELAY, LONGEST_DELAY = 1.0, 15.0
+
+#: How RocksDB says that the disk, or our share of it, is full.
+NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
 
 
 #: Allocations between two looks of the garbage collector, and how many of those make the next
@@ -56,8 +68,9 @@ class App(faust.App):
     worker: Worker
     #: Partitions of the dead-letter topic, which need not be as many as the others'.
     dead_letter_partitions = 1
-    #: Whether the worker ends because it cannot go on.
-    given_up = False
+    #: Why the worker ends, when it does because it cannot go on.
+    given_up: str | None = None
+    _rebalance_begun: float | None = None
     _lock: TextIOWrapper | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -75,11 +88,30 @@ class App(faust.App):
             **kwargs,
         )
 
+    @cached_property
+    def flow_control(self) -> FlowControl:
+        """What holds the agents' queues back in a rebalance."""
+        return FlowControl(loop=self.loop)
+
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
 
     def _new_web(self) -> Web:
         return self.make_web()
+
+    def on_rebalance_start(self) -> None:
+        """Take the time. Called by the consumer's thread."""
+        super().on_rebalance_start()
+        metrics.rebalances.inc()
+        if self._rebalance_begun is None:
+            self._rebalance_begun = monotonic()
+
+    def on_rebalance_end(self) -> None:
+        """Tell how long it took until all went on."""
+        super().on_rebalance_end()
+        if self._rebalance_begun is not None:
+            metrics.rebalance_seconds.observe(monotonic() - self._rebalance_begun)
+            self._rebalance_begun = None
 
     @property
     def tasks(self) -> TaskManager:
@@ -89,9 +121,15 @@ class App(faust.App):
 
     async def on_first_start(self) -> None:
         """Take the data directory, reach the brokers, and see to the topics."""
-        await super().on_first_start()
-        _spare_the_collector()
         try:
+            # Before Faust makes folders in it, which would fail with a traceback.
+            directory_id = self._lock_data_directory()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", AlreadyConfiguredWarning)
+                # Names the member of the group, so that whoever has the directory next can tell it.
+                self.conf.broker_client_id = f"{self.conf.id}-{directory_id}"
+            await super().on_first_start()
+            _spare_the_collector()
             await self._prepare()
         except StartError as exc:
             self.give_up(exc)
@@ -100,24 +138,37 @@ class App(faust.App):
 
     def give_up(self, exc: BaseException) -> None:
         """End the worker in order, with exit code 1 and ``exc`` as the one-line reason."""
-        if not self.given_up:
-            self.given_up = True
-            self.log.critical("error: %s", exc)
+        if self.given_up is None:
+            self.given_up = self._reason(exc)
+            # The worker says it again as its last word, which is where one looks first.
+            self.log.error("cannot go on: %s", self.given_up)
             self.worker.end()
+
+    def _reason(self, exc: BaseException) -> str:
+        text = str(exc) or repr(exc)
+        if (full := NO_SPACE.search(text)) is None:
+            return text
+        return (
+            f"the disk of {self.conf.datadir} is full ({full[0]}): free some space, or choose "
+            "another with --datadir or APP_DATADIR"
+        )
 
     async def _prepare(self) -> None:
         for name, value in describe(self.task_parts.settings):
             self.log.info("%s = %s", name, value)
-        self._lock_data_directory()
         if self.conf.web_enabled:
             # Before the brokers answer: whoever asks how the worker is gets told.
             await self.web.maybe_start()
         await self._prepare_topics()
 
-    def _lock_data_directory(self) -> None:
+    def _lock_data_directory(self) -> str:
+        """Keep other workers out, and return the directory's id, drawn when it was first used."""
         path = self.conf.appdir / "lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("a+")
+        except OSError as exc:
+            raise self._unwritable(exc) from exc
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
@@ -127,6 +178,22 @@ class App(faust.App):
                 "its own, with --datadir or APP_DATADIR"
             ) from exc
         self._lock = lock
+        lock.seek(0)
+        directory_id: str = lock.read()
+        if not directory_id:
+            directory_id = uuid4().hex
+            try:
+                lock.write(directory_id)
+                lock.flush()
+            except OSError as exc:
+                raise self._unwritable(exc) from exc
+        return directory_id
+
+    def _unwritable(self, exc: OSError) -> StartError:
+        return StartError(
+            f"the data directory {self.conf.datadir} cannot be written to ({exc.strerror}): "
+            "choose another with --datadir or APP_DATADIR"
+        )
 
     async def _prepare_topics(self) -> None:
         parts = self.task_parts
@@ -146,15 +213,19 @@ class App(faust.App):
                 delay = min(2 * delay, LONGEST_DELAY)
             else:
                 self.dead_letter_partitions = found[parts.settings.dead_letter_topic]
-                return
+                break
+        if parts.settings.group_instance_id is None:
+            await end_former_membership(
+                parts.client_settings, self.conf.id, self.conf.broker_client_id
+            )
 
-    async def followed_sinks(self) -> Mapping[TP, ChangelogSink]:
-        """Return what is kept up to date from changelogs: standbys, and the viral videos.
+    async def standby_sinks(self) -> Mapping[TP, ChangelogSink]:
+        """Return what follows the changelogs of other workers' partitions.
 
         Standby partitions that are here no more are closed.
         """
         standbys = self.assignor.assigned_standbys()
-        sinks: dict[TP, ChangelogSink] = dict(self.viral_table.sinks())
+        sinks: dict[TP, ChangelogSink] = {}
         for table in self.task_parts.tables:
             name = table.changelog_topic_name
             here = {tp for tp in standbys if tp.topic == name}

@@ -1,5 +1,7 @@
 """Changelog topics, read: to restore a partition, and to follow one that others write.
 
+:mod:`streaming.restore` and :mod:`streaming.follower` do the one and the other.
+
 Both go by a consumer of their own, as Kafka Streams' restore consumer does, and by the consumer's
 position: the control record at a changelog's end never arrives as a message, but the position
 passes it, so a restore ends when it is done and not by a time-out.
@@ -10,18 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from monitoring import metrics
 from tables.layout import ForeignCopyError
+from tables.rocks import StoreCorruptError
+
+from .changes import fetch_changes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
+
+    from .changes import Changes, Chunk
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +36,6 @@ FETCH_BYTES = 2 << 20
 #: Milliseconds that a poll waits. Short: at the log's end there may be only a control record,
 #: which wakes nobody.
 POLL_MS = 50
-
-#: Seconds between two lines about a long restore.
-PROGRESS_INTERVAL = 5.0
-
-Changes = dict[bytes, "bytes | None"]
 
 
 class ChangelogSink(Protocol):
@@ -50,6 +50,7 @@ class ChangelogSink(Protocol):
 
         Raises:
             ForeignCopyError: what was taken before is of another changelog.
+            StoreCorruptError: what was taken before is damaged.
         """
 
     async def reset(self) -> None:
@@ -104,127 +105,22 @@ async def seek_to_sinks(
 
 
 async def poll(consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]) -> int:
-    """Hand what there is to the sinks, and return the number of records."""
-    count = 0
-    for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
-        changes = {record.key: record.value for record in records}
-        sink = sinks[TP(*tp)]
-        try:
-            await sink.apply(changes, records[-1].offset)
-        except ForeignCopyError:
-            log.warning(
-                "%s-%s: what is on disk is a copy of another table: building it anew",
-                *(tp.topic, tp.partition),
-            )
-            await sink.reset()
-            await consumer.seek_to_beginning(tp)
-        count += len(records)
-    return count
+    """Hand what there is to the sinks, side by side, and return the number of records."""
+    chunks = await fetch_changes(consumer, POLL_MS / 1000)
+    await asyncio.gather(*(_apply(consumer, tp, sinks[tp], each) for tp, each in chunks.items()))
+    return sum(chunk.records for chunk in chunks.values())
 
 
-async def restore(
-    settings: Mapping[str, Any],
-    sinks: Mapping[TP, ChangelogSink],
-    progress: Callable[[Mapping[TP, int]], None] | None = None,
-) -> int:
-    """Bring ``sinks`` to the end of their changelogs, as those are now.
-
-    Returns:
-        The number of records read.
-    """
-    if not sinks:
-        return 0
-    begun = told = monotonic()
-    count = 0
-    async with changelog_consumer(settings) as consumer:
-        ends = await seek_to_sinks(consumer, sinks)
-        while True:
-            remaining = {}
-            for tp, end in ends.items():
-                left = end - await consumer.position(TopicPartition(*tp))
-                if left > 0:
-                    remaining[tp] = left
-            _show_remaining(sinks, remaining)
-            if progress:
-                progress(remaining)
-            if not remaining:
-                break
-            count += await poll(consumer, sinks)
-            if monotonic() - told >= PROGRESS_INTERVAL:
-                told = monotonic()
-                rate = count / (told - begun)
-                left = sum(remaining.values())
-                log.info(
-                    "recovering: %s records read, %.0f/s, %s to go, about %.0f s",
-                    *(count, rate, left, left / rate if rate else float("inf")),
-                )
-    if count:
-        log.info("recovered %s records in %.2f s", count, monotonic() - begun)
-    return count
+async def _apply(consumer: AIOKafkaConsumer, tp: TP, sink: ChangelogSink, chunk: Chunk) -> None:
+    try:
+        await sink.apply(chunk.changes, chunk.offset)
+    except (ForeignCopyError, StoreCorruptError) as exc:
+        log.warning("%s-%s: %s: building it anew", tp.topic, tp.partition, exc)
+        await sink.reset()
+        await consumer.seek_to_beginning(TopicPartition(*tp))
 
 
-def _show_remaining(sinks: Mapping[TP, ChangelogSink], remaining: Mapping[TP, int]) -> None:
-    totals: dict[int, int] = {tp.partition: 0 for tp in sinks}
-    for tp, left in remaining.items():
-        totals[tp.partition] += left
-    for partition, left in totals.items():
-        metrics.recovery_remaining.labels(str(partition)).set(left)
-
-
-class ChangelogFollower:
-    """Keeps sinks up to date with changelogs that others write: standbys and global tables."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        """Prepare to read with aiokafka's consumer ``settings``."""
-        self._settings = settings
-        self._sinks: dict[TP, ChangelogSink] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._caught_up = asyncio.Event()
-
-    async def follow(self, sinks: Mapping[TP, ChangelogSink]) -> None:
-        """Follow exactly ``sinks`` from now on."""
-        if self._task is not None and dict(sinks) == self._sinks and not self._task.done():
-            return
-        await self.stop()
-        self._sinks = dict(sinks)
-        self._caught_up.clear()
-        self._task = asyncio.create_task(self._run(), name="changelog-follower")
-
-    @property
-    def is_caught_up(self) -> bool:
-        """Whether every sink has been at the end once since :meth:`follow`."""
-        return self._caught_up.is_set()
-
-    async def wait_caught_up(self) -> None:
-        """Wait until every sink has been at the end once since :meth:`follow`."""
-        await self._caught_up.wait()
-
-    async def stop(self) -> None:
-        """Stop following."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        delay = 0.5
-        while self._sinks:
-            try:
-                async with changelog_consumer(self._settings) as consumer:
-                    ends = await seek_to_sinks(consumer, self._sinks)
-                    while True:
-                        await poll(consumer, self._sinks)
-                        delay = 0.5
-                        if not self._caught_up.is_set():
-                            behind = [
-                                tp
-                                for tp, end in ends.items()
-                                if await consumer.position(TopicPartition(*tp)) < end
-                            ]
-                            if not behind:
-                                self._caught_up.set()
-            except Exception as exc:  # noqa: BLE001 - following goes on, come what may
-                log.warning("following changelogs: %r; again in %.1f s", exc, delay)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, 10.0)
-        self._caught_up.set()
+async def remaining(consumer: AIOKafkaConsumer, ends: Mapping[TP, int]) -> dict[TP, int]:
+    """Return how many offsets are left to read before ``ends``, of partitions with any."""
+    left = {tp: end - await consumer.position(TopicPartition(*tp)) for tp, end in ends.items()}
+    return {tp: number for tp, number in left.items() if number > 0}

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from aiokafka.errors import KafkaConnectionError
+
 
 class StartError(Exception):
     """The worker cannot start as things are; the text is one line that says what to do."""
+
+
+class NoBrokerError(KafkaConnectionError):
+    """No broker answers, maybe not yet; the text is why, in one line."""
+
+    def __str__(self) -> str:
+        """Return the text alone."""
+        return str(self.args[0])
 
 
 class TransactionFailedError(Exception):
@@ -13,3 +23,7 @@ class TransactionFailedError(Exception):
 
 class FencedError(TransactionFailedError):
     """Another worker has taken the partition over; what this one has folded is void."""
+
+
+class PositionError(Exception):
+    """The group has read more of a topic than there is: what is to be read next is unknown."""

@@ -29,7 +29,8 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "broker_credentials": faust_credentials(settings),
         "broker_commit_interval": settings.commit_interval,
         "broker_session_timeout": settings.session_timeout,
-        "broker_heartbeat_interval": settings.session_timeout / 5,
+        # A member learns of a rebalance by its next heartbeat, and all others wait for it.
+        "broker_heartbeat_interval": settings.session_timeout / 20,
         "broker_request_timeout": max(90.0, settings.session_timeout),
         "broker_check_crcs": False,
         "consumer_group_instance_id": settings.group_instance_id,
@@ -38,6 +39,8 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "producer_request_timeout": REQUEST_TIMEOUT_MS / 1000,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.replication_factor,
+        # Nothing here is the leader's alone; the topic for that would have to be made and watched.
+        "topic_disable_leader": True,
         "table_standby_replicas": settings.standby_replicas,
         "web_bind": settings.web_bind,
         "web_port": settings.web_port,

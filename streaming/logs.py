@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -23,13 +24,19 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(fields).decode()
+        try:
+            return orjson.dumps(fields).decode()
+        except TypeError:
+            # Half a pair of surrogates, as a file's name may have one, is no UTF-8.
+            return json.dumps(fields)
 
 
 def json_logging() -> dict[str, Any]:
-    """Return Faust's ``logging_config``: its own, but for the format of the lines."""
+    """Return Faust's ``logging_config``: its own, but for the format of the lines.
+
+    Faust has one for a terminal and one for a file (``--logfile``).
+    """
     return {
         "merge": True,
-        "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"default": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "formatters": {name: {"()": JsonFormatter} for name in ("default", "colored")},
     }

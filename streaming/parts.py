@@ -45,7 +45,10 @@ class TaskParts:
             await state.idle()
         outbox = Outbox()
         producer = TransactionalProducer(
-            f"{self.settings.app_id}-{partition}", self.settings.app_id, self.client_settings
+            f"{self.settings.app_id}-{partition}",
+            self.settings.app_id,
+            self.client_settings,
+            manager.network,
         )
         return Task(
             partition,

@@ -10,19 +10,23 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
-from tables.layout import LayoutError
-from tables.rocks import StoreLockedError
+from tables.rocks import StoreCorruptError
 
-from .changelog import ChangelogFollower
+from .follower import ChangelogFollower
 
 if TYPE_CHECKING:
     from faust.types import TP
 
     from .app import App
+
+
+#: Seconds before recovery is tried again.
+RETRY_DELAY = 1.0
 
 
 class BatchRecovery(Recovery):
@@ -33,7 +37,9 @@ class BatchRecovery(Recovery):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what Faust gives its recovery service."""
         super().__init__(*args, **kwargs)
-        self.follower = ChangelogFollower(self.app.task_parts.client_settings)
+        settings = self.app.task_parts.client_settings
+        self.viral_follower = ChangelogFollower(settings)
+        self.standby_follower = ChangelogFollower(settings)
 
     async def on_rebalance(
         self,
@@ -57,20 +63,41 @@ class BatchRecovery(Recovery):
                 continue
             except ServiceStopped:
                 break
-            except (LayoutError, StoreLockedError) as exc:
+            except (KafkaError, TimeoutError, StoreCorruptError) as exc:
+                # Brokers come back, and a damaged database has been set aside.
+                self.log.warning("recovery: %r; again in %.0f s", exc, RETRY_DELAY)
+                await self.sleep(RETRY_DELAY)
+                self.signal_recovery_start.set()
+            except Exception as exc:  # noqa: BLE001 - such as a full disk, or another layout
                 self.app.give_up(exc)
                 break
 
     async def _recover(self, generation: int) -> None:
+        """Let what stays go on at once, and open what is new beside it."""
         begun = monotonic()
         self._set_recovery_started()
         transactions = self.app.consumer.transactions
         await self._wait(self.app.consumer._thread.pause(self._changelog_tps()))
-        await self._wait(self.follower.follow(await self.app.followed_sinks()))
+        if kept := transactions.resume_open():
+            await self._wait(self._let_flow(kept))
+            self.log.info("partitions that stay went on after %.2f s", monotonic() - begun)
+        await self._wait(self.viral_follower.follow(self.app.viral_table.sinks()))
+        await self._wait(self._follow_standbys())
         await self._wait(transactions.open_assigned())
-        await self._wait(self.follower.wait_caught_up())
         await self._wait(self.on_recovery_completed(generation))
         self.log.info("partitions ready after %.2f s", monotonic() - begun)
+
+    async def _let_flow(self, partitions: set[TP]) -> None:
+        """Fetch ``partitions`` again, as :meth:`on_recovery_completed` does with all of them."""
+        consumer = self.app.consumer
+        consumer.resume_partitions(partitions)
+        await consumer.perform_seek()
+        self.app.flow_control.resume()
+        consumer.resume_flow()
+        await self.app._fetcher.maybe_start()
+
+    async def _follow_standbys(self) -> None:
+        await self.standby_follower.follow(await self.app.standby_sinks())
 
     def _changelog_tps(self) -> set[TP]:
         return {tp for tp in self.app.consumer.assignment() if self._is_changelog_tp(tp)}
@@ -81,20 +108,26 @@ class BatchRecovery(Recovery):
 
     @Service.task
     async def _publish_stats(self) -> None:
-        """Replace Faust's: :func:`streaming.changelog.restore` tells how far it is."""
+        """Replace Faust's: :func:`streaming.restore.restore` tells how far it is."""
 
     def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Have no buffers to flush."""
 
     async def on_stop(self) -> None:
         """Stop following."""
-        await asyncio.shield(self.follower.stop())
+        for follower in (self.viral_follower, self.standby_follower):
+            await asyncio.shield(follower.stop())
 
 
 class BatchTableManager(TableManager):
     """Faust's table manager with that recovery."""
 
     _recovery: BatchRecovery | None
+
+    async def on_start(self) -> None:
+        """Start the tables and their recovery, at once: Faust's own sleeps for a second first."""
+        await self._update_channels()
+        await self.recovery.start()
 
     @property
     def recovery(self) -> BatchRecovery:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from faust.types import TP
@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from .batch import Batch
-    from .outbox import Outbox
+    from .outbox import Outbox, OutRecord
     from .processor import Processor
     from .transaction import TransactionalProducer
     from .turns import Turns
+
+    Frozen = Sequence[tuple[Processor, Mapping[bytes, bytes | None]]]
+    OutRecords = Mapping[tuple[str, int], Sequence[OutRecord]]
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +45,13 @@ FOLD_CHUNK = 1000
 
 #: How many times as long as a commit the pause after it is at least: what committing takes of the
 #: worker stays bounded, however slow it gets under load.
-COMMIT_REST = 3.0
+COMMIT_REST = 1.5
 
 #: Seconds to which that stretches the commit interval at most.
 LONGEST_COMMIT_INTERVAL = 1.0
+
+#: Multiples of it, modulo 1, lie as far from each other as can be.
+GOLDEN_RATIO = 0.618034
 
 #: Batches that wait for a task. Behind that, the partition is not fetched any further.
 INBOX_SIZE = 2
@@ -86,8 +92,15 @@ class Task:
         self.committed: dict[TP, int] = {}
         self.failed = False
         self.accepting = False
-        #: Record timestamp, in ms, of the event before the oldest one not yet applied.
-        self.applied_timestamp = 0
+        #: By topic, in ms: the record timestamps of the last record applied, and of the oldest one
+        #: of the batch that is being folded.
+        self.applied_timestamps: dict[TP, int] = {}
+        self.pending_timestamps: dict[TP, int] = {}
+        #: By the monotonic clock: when the fold under way began, None when there is none, and when
+        #: all that was folded was last known to be committed.
+        self.busy_since: float | None = None
+        self.committed_at = monotonic()
+        self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.processors}
         self._inbox: asyncio.Queue[tuple[TP, Batch]] = asyncio.Queue()
         self._folding = asyncio.Lock()
         self._committing = asyncio.Lock()
@@ -99,6 +112,7 @@ class Task:
         self.committed = dict(positions)
         self.failed = False
         self.accepting = True
+        self.committed_at = monotonic()
         if not self._loops:
             self._loops = [
                 asyncio.create_task(self._fold_loop(), name=f"fold-{self.partition}"),
@@ -123,11 +137,15 @@ class Task:
         while True:
             tp, batch = await self._inbox.get()
             self._turns.take()
+            self.busy_since = monotonic()
             try:
                 async with self._folding:
                     await self._fold(tp, batch)
             except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
-                self._fail(exc)
+                self.fail(exc)
+            finally:
+                self.busy_since = None
+                self.pending_timestamps.pop(tp, None)
 
     async def _fold(self, tp: TP, batch: Batch) -> None:
         position = self.positions[tp]
@@ -142,19 +160,22 @@ class Task:
         records = batch.records
         if records and records[0].offset < position:
             records = [record for record in records if record.offset >= position]
+        self._batch_records[tp].observe(len(records))
         for first in range(0, len(records), FOLD_CHUNK):
             chunk = records[first : first + FOLD_CHUNK]
+            self.pending_timestamps[tp] = chunk[0].timestamp
             async with self._turns.folding:
                 await processor.fold(chunk)
             self.positions[tp] = chunk[-1].offset + 1
-            self.applied_timestamp = chunk[-1].timestamp
+            self.applied_timestamps[tp] = chunk[-1].timestamp
             if not self.accepting:
                 return
             await asyncio.sleep(0)
         self.positions[tp] = batch.end
 
     async def _commit_loop(self, interval: float) -> None:
-        pause = interval
+        # Tasks that begin together do not commit together: their bursts would add up.
+        pause = interval * (self.partition * GOLDEN_RATIO % 1.0)
         while True:
             await asyncio.sleep(pause)
             if self.accepting:
@@ -175,13 +196,14 @@ class Task:
         """Commit what is folded so far, if anything is; a failure goes to ``on_failure``."""
         async with self._committing:
             if self.failed or not self._has_work():
+                self.committed_at = monotonic()
                 return
             try:
                 await self._commit()
             except Exception as exc:  # noqa: BLE001 - any failure makes the overlay void
                 outcome = "fenced" if isinstance(exc, FencedError) else "aborted"
                 metrics.transactions.labels(outcome).inc()
-                self._fail(exc)
+                self.fail(exc)
 
     async def _commit(self) -> None:
         processors = self.processors.values()
@@ -198,10 +220,31 @@ class Task:
         records = self.outbox.take()
         offsets = {tp: at for tp, at in positions.items() if at != self.committed[tp]}
 
+        # 3. send, 4. offsets, 5. commit
+        last_offsets = await self.producer.run(self._transact(frozen, records, offsets, clock))
+        metrics.transactions.labels("committed").inc()
+
+        # 6. settle
+        settling = zip(frozen, last_offsets, strict=True)
+        await asyncio.gather(*(p.state.settle(last_offset) for (p, _), last_offset in settling))
+        self.committed = positions
+        self.committed_at = monotonic()
+        for processor, changes in frozen:
+            metrics.changelog_records.labels(processor.state.table).inc(len(changes))
+        clock.done("settle")
+
+    async def _transact(
+        self, frozen: Frozen, records: OutRecords, offsets: Mapping[TP, int], clock: _StepClock
+    ) -> list[int]:
+        """Commit in one transaction; return the offsets of the last records of the changelogs.
+
+        Runs in the producer's event loop, beside the folding: of what folding changes, it reads
+        nothing.
+        """
         async with self.producer.transaction() as transaction:
             # 3. send
-            settled = [
-                (p.state, await transaction.send_values(p.changelog_topic, self.partition, changes))
+            last_offsets = [
+                await transaction.send_values(p.changelog_topic, self.partition, changes)
                 for p, changes in frozen
             ]
             for (topic, partition), sent in records.items():
@@ -216,15 +259,28 @@ class Task:
             clock.done("offsets")
         # 5. commit: at the end of the block
         clock.done("commit")
-        metrics.transactions.labels("committed").inc()
+        return [await each for each in last_offsets]
 
-        # 6. settle
-        for state, last_offset in settled:
-            await state.settle(await last_offset)
-        self.committed = positions
-        clock.done("settle")
+    @property
+    def uncommitted_seconds(self) -> float:
+        """For how long something has been waiting to be committed."""
+        return monotonic() - self.committed_at if self._has_work() else 0.0
 
-    def _fail(self, exc: BaseException) -> None:
+    def obstacle(self, longest: float) -> str | None:
+        """Return why the task does not work any more, None when it does or is not meant to.
+
+        A fold that takes more than ``longest`` seconds counts as one that will not end.
+        """
+        if not self.accepting:
+            return None
+        if any(loop.done() for loop in self._loops):
+            return f"a loop of partition {self.partition} has ended"
+        if self.busy_since is not None and monotonic() - self.busy_since > longest:
+            return f"partition {self.partition} is stuck"
+        return None
+
+    def fail(self, exc: BaseException) -> None:
+        """Give up, for ``exc``: what is not committed is void."""
         if self.failed:
             return
         self.failed = True
@@ -232,12 +288,19 @@ class Task:
         self._on_failure(self, exc)
 
     async def suspend(self) -> None:
-        """Stop accepting, let the fold under way end, and commit; afterwards nothing is open."""
-        self.accepting = False
+        """Stop accepting, let the fold under way end, and commit; afterwards nothing is open.
+
+        What is suspended already commits no more: at the worker's end its databases may be closed.
+        """
+        accepted, self.accepting = self.accepting, False
         self._drain()
         async with self._folding:
             pass
-        await self.commit()
+        if accepted:
+            await self.commit()
+        else:
+            async with self._committing:
+                pass
 
     async def _halt(self) -> None:
         self.accepting = False

@@ -4,7 +4,8 @@ Takes the place of Faust's ``TransactionManager``, so Faust calls it at the righ
 
 * ``suspend`` before a rebalance ends anything: what is folded is committed, nothing more accepted
 * ``on_rebalance`` with the new assignment: tasks of lost partitions are closed
-* ``open_assigned`` from recovery: new and failed tasks are opened, all go on
+* ``resume_open`` from recovery: tasks that stay go on
+* ``open_assigned`` then: new tasks are opened beside them
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from time import time
+from functools import cached_property
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import KafkaError
 from faust.transport.consumer import TransactionManager
 from faust.types import TP
 from mode import Service
 
 from monitoring import metrics
+from tables.rocks import StoreCorruptError
 
-from .changelog import restore
-from .errors import FencedError, TransactionFailedError
+from .errors import FencedError, PositionError, TransactionFailedError
+from .lag import LagMeter
+from .network import NetworkLoop
+from .positions import Positions
+from .restore import restore
 from .task import Task, stop_quietly
 from .turns import Turns
 
@@ -44,6 +51,12 @@ FIRST_RETRY, LAST_RETRY = 0.5, 10.0
 #: Seconds between two looks at the next expired keys, and at the lag.
 SWEEP_INTERVAL, LAG_INTERVAL = 1.0, 1.0
 
+#: Seconds between two looks at whether there is a topic to read from.
+TOPIC_INTERVAL = 1.0
+
+#: Seconds between two looks at how late the event loop is.
+LOOP_INTERVAL = 0.25
+
 
 class TaskManager(TransactionManager):
     """All tasks of a worker, by partition number."""
@@ -57,25 +70,37 @@ class TaskManager(TransactionManager):
         self.parts = self.app.task_parts
         self.tasks: dict[int, Task] = {}
         self.turns = Turns()
+        self.lag = LagMeter()
+        self.network = NetworkLoop()
         self.assigned: set[int] = set()
         self._generation: int | None = None
+        self._suspended = False
+        self._has_read = False
+        #: Partitions whose positions the consumer was told since the last rebalance.
+        self._told: set[int] = set()
         self._seeking: set[TP] = set()
         self._reopening: set[int] = set()
         self._opening = asyncio.Lock()
+
+    @cached_property
+    def positions(self) -> Positions:
+        """Where tasks go on."""
+        return Positions(self.consumer._thread, self.sleep)
 
     @property
     def source_topic(self) -> str:
         """The topic that events come from; all others are internal."""
         return self.parts.source_topic
 
-    def positions(self) -> dict[TP, int]:
-        """Return where each open task stands."""
-        return {
-            tp: at
-            for task in self.tasks.values()
-            if task.accepting
-            for tp, at in task.positions.items()
-        }
+    def untold_positions(self) -> dict[TP, int]:
+        """Return where the tasks stand that have opened or resumed since this was last asked."""
+        tasks = [
+            task
+            for number, task in self.tasks.items()
+            if task.accepting and number not in self._told
+        ]
+        self._told.update(task.partition for task in tasks)
+        return {tp: at for task in tasks for tp, at in task.positions.items()}
 
     async def wait_for_room(self) -> None:
         """Wait while there is enough to fold for every task."""
@@ -94,6 +119,7 @@ class TaskManager(TransactionManager):
 
     async def suspend(self) -> None:
         """Commit what is folded, and accept nothing more."""
+        self._suspended = True
         for task in self.tasks.values():
             self._set_readable(task, readable=False)
         await asyncio.gather(*(task.suspend() for task in self.tasks.values()))
@@ -111,9 +137,13 @@ class TaskManager(TransactionManager):
             for tp in assigned
             if tp.topic == self.source_topic and not assignor.is_standby(tp)
         }
+        metrics.keep_partitions(self.assigned)
+        self.lag.keep(self.assigned)
         generation = self.app.consumer_generation_id
         missed = self._generation is not None and generation != self._generation + 1
         self._generation = generation
+        self._suspended = False
+        self._told.clear()
         for partition, task in list(self.tasks.items()):
             # Missing a generation means that others may have had the partition meanwhile.
             if partition not in self.assigned or task.failed or missed:
@@ -125,10 +155,9 @@ class TaskManager(TransactionManager):
             return
         self._set_readable(task, readable=False)
         await task.close()
+        self.positions.reached(task.committed)
         for table in self.parts.tables:
             await table.data.close(partition)
-        if partition not in self.assigned:
-            metrics.forget_partition(partition)
 
     def _set_readable(self, task: Task, *, readable: bool) -> None:
         for processor in task.processors.values():
@@ -136,13 +165,17 @@ class TaskManager(TransactionManager):
 
     # -- opening
 
-    async def open_assigned(self) -> None:
-        """Open what is assigned and not open, and let all tasks go on."""
-        async with self._opening:
-            await self._open(self.assigned - self.tasks.keys())
+    def resume_open(self) -> set[TP]:
+        """Let the tasks that are open go on, and return their partitions."""
         for task in self.tasks.values():
             if not task.accepting and not task.failed:
                 self._start(task, task.positions)
+        return {tp for task in self.tasks.values() if task.accepting for tp in task.positions}
+
+    async def open_assigned(self) -> None:
+        """Open what is assigned and not open."""
+        async with self._opening:
+            await self._open(self.assigned - self.tasks.keys())
 
     def _start(self, task: Task, positions: dict[TP, int]) -> None:
         task.start(positions, self.parts.settings.commit_interval)
@@ -169,60 +202,53 @@ class TaskManager(TransactionManager):
                     for processor in task.processors.values()
                 },
             )
-            positions = await self._stored_positions(
+            positions = await self.positions.stored(
                 [tp for task in opening.values() for tp in task.processors]
             )
             # A rebalance meanwhile has its own idea of what is to be open here.
             is_outdated = generation != self._generation
+            if not is_outdated:
+                for task in opening.values():
+                    task.restored()
         except BaseException:
             await self._stop_producers(opening.values())
+            await self._close_damaged()
             raise
         if is_outdated:
             await self._stop_producers(opening.values())
             return
         for partition, task in opening.items():
             self.tasks[partition] = task
-            task.restored()
+            self._has_read = True
             self._start(task, {tp: positions[tp] for tp in task.processors})
+
+    async def _close_damaged(self) -> None:
+        """Let the next opening find an empty database where this one found a damaged one."""
+        for table in self.parts.tables:
+            for partition, state in list(table.data.partitions.items()):
+                if state.store.damage is not None and partition not in self.tasks:
+                    await table.data.close(partition)
 
     async def _stop_producers(self, tasks: Iterable[Task]) -> None:
         await asyncio.gather(*(stop_quietly(task.producer.stop()) for task in tasks))
-
-    async def _stored_positions(self, tps: list[TP]) -> dict[TP, int]:
-        thread = self.consumer._thread
-        committed = await thread.committed(tps)
-        begins = await thread.earliest_offsets(*tps)
-        positions = {}
-        for tp in tps:
-            at = committed[tp]
-            positions[tp] = begins[tp] if at is None else self._first_kept(tp, at, begins[tp])
-        return positions
-
-    @staticmethod
-    def _first_kept(tp: TP, at: int, begin: int) -> int:
-        if at < begin:
-            log.error(
-                "%s-%s: offsets %s to %s were deleted before they were read: those events are "
-                "lost; going on at %s",
-                *(tp.topic, tp.partition, at, begin - 1, begin),
-            )
-        return max(at, begin)
 
     # -- failures
 
     def task_failed(self, task: Task, exc: BaseException) -> None:
         """Give a failed task up, and open it again while the partition is still ours.
 
-        That mends a broken transaction. Anything else (a full disk, a fault in this program)
-        would only happen again: the worker ends.
+        That mends a broken transaction, and a damaged database. Anything else (a full disk, a
+        fault in this program) would only happen again: the worker ends.
         """
         self._set_readable(task, readable=False)
-        if not isinstance(exc, TransactionFailedError):
+        if not isinstance(exc, TransactionFailedError | StoreCorruptError):
             log.error("partition %s cannot go on", task.partition, exc_info=exc)
             self.app.give_up(exc)
             return
         if isinstance(exc, FencedError):
             log.warning("partition %s was taken over by another worker", task.partition)
+        elif isinstance(exc, StoreCorruptError):
+            log.error("partition %s: set aside, to be built anew: %s", task.partition, exc)
         else:
             log.error(
                 "partition %s: what is not committed is dropped, to be folded again: %s",
@@ -243,13 +269,16 @@ class TaskManager(TransactionManager):
                 if (
                     self.tasks.get(partition, task) is not task
                     or self._generation != generation
-                    or self.app.rebalancing
+                    or self._suspended
                 ):
                     return
                 try:
                     async with self._opening:
                         await self._close(partition)
                         await self._open({partition})
+                except PositionError as exc:
+                    self.app.give_up(exc)
+                    return
                 except Exception as exc:  # noqa: BLE001 - tried again until it is not ours
                     delay = min(2 * delay, LAST_RETRY)
                     log.warning(
@@ -273,8 +302,7 @@ class TaskManager(TransactionManager):
         try:
             await self.sleep(0.1)
             if task.accepting and self.tasks.get(task.partition) is task:
-                begins = await self.consumer._thread.earliest_offsets(tp)
-                task.positions[tp] = self._first_kept(tp, task.positions[tp], begins[tp])
+                task.positions[tp] = await self.positions.first_kept(tp, task.positions[tp])
                 await self.consumer.seek_positions({tp: task.positions[tp]})
         finally:
             self._seeking.discard(tp)
@@ -285,25 +313,54 @@ class TaskManager(TransactionManager):
     async def _sweep(self) -> None:
         async for _ in self.itertimer(SWEEP_INTERVAL, name="sweep"):
             for task in list(self.tasks.values()):
-                if task.accepting:
-                    for processor in task.processors.values():
+                for processor in task.processors.values() if task.accepting else ():
+                    with suppress(StoreCorruptError):
                         await processor.sweeper.scan(SWEEP_INTERVAL)
+                    # Found just now, or by whoever asked for a value.
+                    if (damage := processor.state.store.damage) is not None:
+                        task.fail(damage)
 
     @Service.task
     async def _measure_lag(self) -> None:
         async for _ in self.itertimer(LAG_INTERVAL, name="lag"):
-            for task in self.tasks.values():
+            for task in list(self.tasks.values()):
                 tp = TP(self.source_topic, task.partition)
                 end = self.consumer._thread.log_end(tp)
                 if not task.accepting or end is None:
                     continue
-                behind = max(0, end - task.positions[tp])
-                age = time() - task.applied_timestamp / 1000 if behind else 0.0
-                metrics.lag_records.labels(str(task.partition)).set(behind)
-                metrics.lag_seconds.labels(str(task.partition)).set(max(0.0, age))
+                if end < task.positions[tp]:
+                    await self._confirm_position(task, tp)
+                self.lag.measure(task, tp, end, time())
+
+    @Service.task
+    async def _watch_topic(self) -> None:
+        topic = self.source_topic
+        async for _ in self.itertimer(TOPIC_INTERVAL, name="topic"):
+            # The group then assigns nothing, and nobody is left to miss anything.
+            if self._has_read and not self.consumer._thread.knows_topic(topic):
+                try:
+                    await self.positions.check_topic(topic)
+                except PositionError as exc:
+                    self.app.give_up(exc)
+
+    @Service.task
+    async def _measure_loop(self) -> None:
+        while not self.should_stop:
+            begun = monotonic()
+            await self.sleep(LOOP_INTERVAL)
+            metrics.loop_delay_seconds.observe(max(0.0, monotonic() - begun - LOOP_INTERVAL))
+
+    async def _confirm_position(self, task: Task, tp: TP) -> None:
+        try:
+            await self.positions.check_ends({tp: task.positions[tp]})
+        except PositionError as exc:
+            task.fail(exc)
+        except KafkaError as exc:
+            log.debug("%s: the end is not known: %r", tp, exc)
 
     async def on_stop(self) -> None:
         """Close all tasks."""
         for partition in list(self.tasks):
             with suppress(Exception):
                 await self._close(partition)
+        await self.network.stop()

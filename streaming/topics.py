@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from .access import check_access
 from .errors import StartError
 
 if TYPE_CHECKING:
@@ -92,8 +93,11 @@ async def ensure_topics(
         The number of partitions of each.
 
     Raises:
-        StartError: one exists with another number of partitions than set.
+        StartError: the brokers do not let us in, or a topic exists with another number of
+            partitions than set.
+        NoBrokerError: no broker answers.
     """
+    await check_access(client_settings)
     admin = AIOKafkaAdminClient(**client_settings)
     await admin.start()
     try:

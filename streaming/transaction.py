@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from time import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
@@ -17,11 +18,15 @@ from aiokafka.structs import TopicPartition
 from .errors import FencedError, TransactionFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 
+    from aiokafka.producer.message_accumulator import BatchBuilder
     from faust.types import TP
 
+    from .network import NetworkLoop
     from .outbox import OutRecord
+
+T = TypeVar("T")
 
 #: Bytes of one record batch. A full one is closed, and the next begun.
 BATCH_BYTES = 512 << 10
@@ -38,15 +43,37 @@ RETRY_BACKOFF_MS = 20
 class TransactionalProducer:
     """A producer with one transactional id, and the transactions sent through it."""
 
-    def __init__(self, transactional_id: str, group_id: str, settings: Mapping[str, Any]) -> None:
-        """Prepare a producer with aiokafka's ``settings``; :meth:`start` connects it."""
+    def __init__(
+        self,
+        transactional_id: str,
+        group_id: str,
+        settings: Mapping[str, Any],
+        network: NetworkLoop | None = None,
+    ) -> None:
+        """Describe a producer with aiokafka's ``settings``; :meth:`start` connects it.
+
+        It lives in the event loop of ``network``, or (None) in the one that starts it.
+        """
         self.transactional_id = transactional_id
         self._group_id = group_id
+        self._settings = settings
+        self._network = network
         self._timeout: float = settings["request_timeout_ms"] / 1000
+        self._producer: AIOKafkaProducer | None = None
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what ``work`` returns or raises; it may open transactions where it runs."""
+        return await (work if self._network is None else self._network.run(work))
+
+    async def start(self) -> None:
+        """Connect, fence every other producer of this id, and wait till its last end is settled."""
+        await self.run(self._start())
+
+    async def _start(self) -> None:
         self._producer = AIOKafkaProducer(
             **{
-                **settings,
-                "transactional_id": transactional_id,
+                **self._settings,
+                "transactional_id": self.transactional_id,
                 "enable_idempotence": True,
                 "acks": "all",
                 "linger_ms": 0,
@@ -55,14 +82,12 @@ class TransactionalProducer:
                 "retry_backoff_ms": RETRY_BACKOFF_MS,
             },
         )
-
-    async def start(self) -> None:
-        """Connect, fence every other producer of this id, and wait till its last end is settled."""
         await self._producer.start()
 
     async def stop(self) -> None:
         """Disconnect. What is open is aborted by the next producer of this id, or by time."""
-        await self._producer.stop()
+        if self._producer is not None:
+            await self.run(self._producer.stop())
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -73,6 +98,7 @@ class TransactionalProducer:
             TransactionFailedError: anything else; the transaction may or may not have committed.
         """
         producer = self._producer
+        assert producer is not None, "the producer is not started"  # noqa: S101 - a fault of ours
         transaction = Transaction(producer, self._group_id)
         try:
             async with asyncio.timeout(self._timeout):
@@ -83,19 +109,20 @@ class TransactionalProducer:
         # aiokafka's state machine asserts; a producer in a fatal state answers with those.
         except (KafkaError, IllegalOperation, TimeoutError, AssertionError) as exc:
             transaction.forget()
-            if isinstance(exc, ProducerFenced) or self._is_fenced():
+            if isinstance(exc, ProducerFenced) or _is_fenced(producer):
                 raise FencedError(self.transactional_id) from exc
             raise TransactionFailedError(f"{self.transactional_id}: {exc!r}") from exc
 
-    def _is_fenced(self) -> bool:
-        """Whether the producer has learnt of its end beside what it was asked for."""
-        task = self._producer._sender.sender_task
-        return (
-            task is not None
-            and task.done()
-            and not task.cancelled()
-            and isinstance(task.exception(), ProducerFenced)
-        )
+
+def _is_fenced(producer: AIOKafkaProducer) -> bool:
+    """Whether a producer has learnt of its end beside what it was asked for."""
+    task = producer._sender.sender_task
+    return (
+        task is not None
+        and task.done()
+        and not task.cancelled()
+        and isinstance(task.exception(), ProducerFenced)
+    )
 
 
 class Transaction:
@@ -117,14 +144,13 @@ class Transaction:
             The future of the last batch, with ``record_count`` of it: see :func:`last_offset`.
         """
         producer = self._producer
-        builder = producer.create_batch()
-        append = builder.append
-        for key, value in values.items():
-            if append(timestamp=None, key=key, value=value) is None:
-                self._pending.append(await producer.send_batch(builder, topic, partition=partition))
-                builder = producer.create_batch()
-                append = builder.append
-                append(timestamp=None, key=key, value=value)
+        rest = list(values.items())
+        while True:
+            builder = producer.create_batch()
+            rest = rest[_fill(builder, rest) :]
+            if not rest:
+                break
+            self._pending.append(await producer.send_batch(builder, topic, partition=partition))
         future: asyncio.Future[Any] = await producer.send_batch(builder, topic, partition=partition)
         self._pending.append(future)
         count = builder.record_count()
@@ -172,3 +198,20 @@ class Transaction:
     async def delivered(self) -> None:
         """Wait until the broker has all that was sent."""
         await asyncio.gather(*self._pending)
+
+
+def _fill(builder: BatchBuilder, records: Sequence[tuple[bytes, bytes | None]]) -> int:
+    """Append records till the batch is full, and return how many it took.
+
+    Past aiokafka's own method, whose keyword arguments and serializers take longer than the rest.
+    """
+    append, now = builder._builder.append, int(time() * 1000)
+    no_headers: list[tuple[str, bytes]] = []
+    count = 0
+    for key, value in records:
+        if append(count, now, key, value, no_headers) is None:
+            builder.close()
+            break
+        count += 1
+    builder._relative_offset = count
+    return count

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import faust
 
 if TYPE_CHECKING:
+    import logging
+
     from .app import App
 
 
 class Worker(faust.Worker):
     """Exits with code 1 when the app has given up.
 
-    Leans on ``mode.Worker`` of mode-streaming 0.7: ``_schedule_shutdown``, and that
-    ``execute_from_commandline`` ends with ``SystemExit``.
+    Leans on ``mode.Worker`` of mode-streaming 0.7: ``_schedule_shutdown``, ``_sentinel_task``, and
+    that ``execute_from_commandline`` ends with ``SystemExit``.
     """
 
     app: App
@@ -25,9 +28,17 @@ class Worker(faust.Worker):
         super().__init__(app, *args, **kwargs)
         app.worker = self
 
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """Do without Faust's spinner: it turns with every debug message, so that all are made."""
+        self.spinner = None
+
     def end(self) -> None:
         """Stop in order, as at SIGTERM."""
         self._schedule_shutdown(signal.SIGTERM)
+
+    async def _sentinel_task(self) -> None:
+        """Let what was cancelled last end. mode's own sleeps for a second here, for nothing."""
+        await asyncio.sleep(0)
 
     def execute_from_commandline(self) -> NoReturn:
         """Run until the end, and exit."""
@@ -36,4 +47,7 @@ class Worker(faust.Worker):
             super().execute_from_commandline()
         except SystemExit as exc:
             code = exc.code
-        raise SystemExit(1 if self.app.given_up else code)
+        if self.app.given_up is not None:
+            self.log.critical("error: %s", self.app.given_up)
+            code = 1
+        raise SystemExit(code)

@@ -1,0 +1,54 @@
+"""How far behind each partition of the events is, in records and in seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monitoring import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from faust.types import TP
+
+    from .task import Task
+
+
+class LagMeter:
+    """Looks at tasks now and then; what it finds is in the metrics, too."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        #: Age in seconds of the oldest event not yet applied, by partition.
+        self.seconds: dict[int, float] = {}
+        self._caught_up: dict[int, tuple[float, int | None]] = {}
+
+    def measure(self, task: Task, tp: TP, end: int, now: float) -> None:
+        """Take note of where ``task`` stands at ``now``, with the log ending at ``end``."""
+        behind = max(0, end - task.positions[tp])
+        applied = task.applied_timestamps.get(tp)
+        if not behind or tp.partition not in self._caught_up:
+            self._caught_up[tp.partition] = now, applied
+        age = max(0.0, now - self._oldest(task, tp)) if behind else 0.0
+        self.seconds[tp.partition] = age
+        metrics.lag_records.labels(str(tp.partition)).set(behind)
+        metrics.lag_seconds.labels(str(tp.partition)).set(age)
+
+    def _oldest(self, task: Task, tp: TP) -> float:
+        """Return when the oldest event not yet applied was sent, in seconds.
+
+        While it is still in Kafka, its timestamp is not known: it is then about as old as the last
+        one that was applied, or came after all had been applied.
+        """
+        pending = task.pending_timestamps.get(tp)
+        if pending is not None:
+            return pending / 1000
+        caught_up, applied_then = self._caught_up[tp.partition]
+        applied = task.applied_timestamps.get(tp)
+        return caught_up if applied is None or applied == applied_then else applied / 1000
+
+    def keep(self, partitions: Collection[int]) -> None:
+        """Forget all partitions but these."""
+        for partition in self._caught_up.keys() - set(partitions):
+            del self._caught_up[partition]
+            self.seconds.pop(partition, None)
