@@ -8,13 +8,24 @@ from platform import python_version
 from typing import TYPE_CHECKING
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from models.schema import REASONS
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+# When each series began would be a gauge beside every counter, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 registry = CollectorRegistry()
 
 
@@ -26,6 +37,7 @@ def _version_of(distribution: str) -> str:
 
 
 OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
+COMMIT_STEPS = ("pack", "send", "offsets", "commit", "settle")
 
 events_read = Counter(
     "reels_events_read",
@@ -76,10 +88,56 @@ transactions = Counter(
     ["outcome"],
     registry=registry,
 )
+batch_records = Histogram(
+    "reels_batch_records",
+    "Records of a fetched batch, by topic.",
+    ["topic"],
+    buckets=(1, 10, 100, 300, 1000, 3000, 10_000, 30_000),
+    registry=registry,
+)
+changelog_records = Counter(
+    "reels_changelog_records",
+    "Records committed to the changelogs, by table: what commits have made of the events.",
+    ["table"],
+    registry=registry,
+)
+recovery_records = Counter(
+    "reels_recovery_records",
+    "Changelog records read to restore partitions.",
+    registry=registry,
+)
+rebalance_seconds = Histogram(
+    "reels_rebalance_seconds",
+    "From the begin of a rebalance to all partitions of this worker being at work, recovery and "
+    "rebalances that came in between included.",
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0),
+    registry=registry,
+)
+rebalances = Counter(
+    "reels_rebalances",
+    "Rebalances of the group that this worker went through.",
+    registry=registry,
+)
+loop_delay_seconds = Histogram(
+    "reels_event_loop_delay_seconds",
+    "How much later than asked for the event loop came back to a timer.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
+    registry=registry,
+)
 recovery_remaining = Gauge(
     "reels_recovery_records_remaining",
     "Changelog offsets still to be read before a partition is ready.",
     ["partition"],
+    registry=registry,
+)
+recovery_rate = Gauge(
+    "reels_recovery_records_per_second",
+    "How fast the restore that is under way reads changelogs; 0 when none is.",
+    registry=registry,
+)
+recovery_seconds_remaining = Gauge(
+    "reels_recovery_seconds_remaining",
+    "How long the restore that is under way takes at that rate; 0 when none is.",
     registry=registry,
 )
 viral_videos = Gauge(
@@ -112,21 +170,31 @@ ProcessCollector(registry=registry)
 build_info.labels(
     _version_of("reels-analytics"), python_version(), _version_of("faust-streaming")
 ).set(1)
+# A rate needs a value before the first one that counts.
 for _outcome in OUTCOMES:
     events.labels(_outcome)
+for _reason in REASONS:
+    events_rejected.labels(_reason)
+for _step in COMMIT_STEPS:
+    commit_seconds.labels(_step)
 for _outcome in ("committed", "aborted", "fenced"):
     transactions.labels(_outcome)
 
 _PER_PARTITION = (lag_records, lag_seconds, recovery_remaining)
 
 
-def forget_partition(partition: int) -> None:
-    """Remove the gauges of a partition that this worker has lost; its counters stay."""
+def keep_partitions(here: Collection[int]) -> None:
+    """Remove the gauges of all partitions but those ``here``.
+
+    Their counters stay: what this worker has read is what became of it, wherever a partition is.
+    """
+    kept = {str(partition) for partition in here}
     for gauge in _PER_PARTITION:
-        try:
-            gauge.remove(str(partition))
-        except KeyError:
-            continue
+        found = {
+            sample.labels["partition"] for family in gauge.collect() for sample in family.samples
+        }
+        for partition in found - kept:
+            gauge.remove(partition)
 
 
 class BatchHistogram(Collector):
@@ -145,6 +213,16 @@ class BatchHistogram(Collector):
         slots = np.searchsorted(self._bounds, seconds)
         self._counts += np.bincount(slots, minlength=len(self._counts))
         self._sum += float(seconds.sum())
+
+    @property
+    def bounds(self) -> list[float]:
+        """Upper bounds of the buckets."""
+        return [float(bound) for bound in self._bounds]
+
+    @property
+    def counts(self) -> list[int]:
+        """How many values each bucket has, and last how many lie above all bounds."""
+        return [int(count) for count in self._counts]
 
     def quantile(self, fraction: float) -> float | None:
         """Upper bound of the bucket in which ``fraction`` of the values ends; None when empty."""
@@ -166,6 +244,10 @@ class BatchHistogram(Collector):
 ingest_latency = BatchHistogram(
     "reels_ingest_latency_seconds",
     "From an event's record timestamp to its being applied.",
-    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0),
+    (
+        # Close enough together that what is worked out between two of them is worth something.
+        *(0.005, 0.01, 0.015, 0.025, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75),
+        *(1.0, 1.5, 2.5, 3.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0),
+    ),
 )
 registry.register(ingest_latency)

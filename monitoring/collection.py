@@ -1,0 +1,153 @@
+"""What a worker knows anyway, read when Prometheus asks: the hot path pays nothing for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from rocksdict import DbClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from streaming.app import App
+    from tables.sliced import SlicedTable
+    from tables.state import PartitionState
+
+#: RocksDB's integer properties that are shown, summed over the partitions of a table.
+ROCKSDB_PROPERTIES: Final = (
+    ("size_bytes", "rocksdb.total-sst-files-size", "Size of the files."),
+    ("keys", "rocksdb.estimate-num-keys", "RocksDB's estimate of the number of keys."),
+    ("memtable_bytes", "rocksdb.cur-size-all-mem-tables", "Memory of what is not in files yet."),
+    (
+        "pending_compaction_bytes",
+        "rocksdb.estimate-pending-compaction-bytes",
+        "What compaction still has to rewrite.",
+    ),
+    ("running_compactions", "rocksdb.num-running-compactions", "Compactions under way."),
+    ("writes_stopped", "rocksdb.is-write-stopped", "Databases that take no writes for now."),
+)
+
+#: RocksDB's counters that are shown, over all databases of the worker, and what a unit is worth.
+ROCKSDB_TICKERS: Final = (
+    ("block_cache_hits", "rocksdb.block.cache.hit", 1.0, "Blocks found in memory."),
+    ("block_cache_misses", "rocksdb.block.cache.miss", 1.0, "Blocks read from disk."),
+    ("stall_seconds", "rocksdb.stall.micros", 1e-6, "Time that writes waited for compaction."),
+    ("written_bytes", "rocksdb.bytes.written", 1.0, "Bytes written by commits and recovery."),
+    ("compaction_written_bytes", "rocksdb.compact.write.bytes", 1.0, "Bytes compaction wrote."),
+)
+
+#: Where a container's bound of memory stands, by version of the cgroups.
+CGROUP_LIMITS: Final = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+class WorkerCollector(Collector):
+    """Metrics of a worker's partitions, databases and machine, as they are at a scrape.
+
+    Only partitions that are here have series: those of lost ones are gone with the next scrape.
+    """
+
+    def __init__(self, app: App, obstacle: Callable[[], str | None]) -> None:
+        """Look at ``app``; ``obstacle`` tells why it is not ready."""
+        self._app = app
+        self._obstacle = obstacle
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield all families."""
+        yield from self._partitions()
+        yield from self._tables()
+        yield from self._databases()
+        yield from self._machine()
+
+    def describe(self) -> Iterable[Metric]:
+        """Yield nothing: what there is shows at a scrape."""
+        return ()
+
+    def _partitions(self) -> Iterator[Metric]:
+        tasks = self._app.tasks
+        ready = float(self._obstacle() is None)
+        opened = {number: task for number, task in tasks.tasks.items() if task.accepting}
+        yield _gauge("ready", "1 when the worker can answer for its partitions, else 0.", ready)
+        yield _gauge("partitions_assigned", "Partitions of this worker.", len(tasks.assigned))
+        yield _gauge("partitions_open", "Those of them that are at work.", len(opened))
+        waiting = GaugeMetricFamily(
+            "reels_uncommitted_seconds",
+            "For how long something that was folded has been waiting to be committed.",
+            labels=["partition"],
+        )
+        for number, task in opened.items():
+            waiting.add_metric([str(number)], task.uncommitted_seconds)
+        yield waiting
+        stream_time = GaugeMetricFamily(
+            "reels_stream_time_seconds",
+            "Latest accepted event time, in seconds since 1970.",
+            labels=["partition"],
+        )
+        users = self._app.task_parts.tables[0].data.partitions
+        for number in opened:
+            state = users.get(number)
+            if state is not None and state.stream_time is not None:
+                stream_time.add_metric([str(number)], state.stream_time / 1000)
+        yield stream_time
+
+    def _tables(self) -> Iterator[Metric]:
+        overlay = GaugeMetricFamily(
+            "reels_overlay_keys", "Keys with uncommitted changes, by table.", labels=["table"]
+        )
+        for table in self._app.task_parts.tables:
+            keys = sum(state.uncommitted_keys for state in _open_states(table))
+            overlay.add_metric([table.name], keys)
+        yield overlay
+        for name, property_name, text in ROCKSDB_PROPERTIES:
+            family = GaugeMetricFamily(f"reels_rocksdb_{name}", text, labels=["table"])
+            for table in self._app.task_parts.tables:
+                total = 0
+                for state in _open_states(table):
+                    # A thread may be replacing it just now.
+                    with suppress(DbClosedError):
+                        total += state.store.property(property_name)
+                family.add_metric([table.name], total)
+            yield family
+
+    def _databases(self) -> Iterator[Metric]:
+        memory = self._app.task_parts.tables[0].memory
+        used = memory.cache.get_usage()
+        yield _gauge("rocksdb_block_cache_bytes", "Memory of the block cache.", used)
+        tickers = memory.tickers()
+        for name, ticker, unit, text in ROCKSDB_TICKERS:
+            value = tickers.get(ticker, 0) * unit
+            yield CounterMetricFamily(f"reels_rocksdb_{name}", text, value=value)
+
+    def _machine(self) -> Iterator[Metric]:
+        folder = Path(self._app.conf.datadir).absolute()
+        while not folder.exists():
+            folder = folder.parent
+        disk = shutil.disk_usage(folder)
+        yield _gauge("disk_size_bytes", "Size of the disk with the tables.", disk.total)
+        yield _gauge("disk_free_bytes", "What is free on it.", disk.free)
+        yield _gauge("memory_limit_bytes", "Memory that the worker may use.", memory_limit())
+
+
+def memory_limit() -> int:
+    """Return the container's bound of memory in bytes, or else the machine's memory."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in CGROUP_LIMITS:
+        with suppress(OSError, ValueError):
+            found.append(int(path.read_text()))
+    return min(found)
+
+
+def _open_states(table: SlicedTable[Any]) -> list[PartitionState]:
+    return [state for state in table.data.partitions.values() if not state.is_closed]
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"reels_{name}", text, value=value)
