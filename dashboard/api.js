@@ -1,4 +1,4 @@
-// Requests to the worker, with its token where it asks for one.
+// Requests to the worker that this page came from, with its token where it asks for one.
 
 const TOKEN = "reels-token";
 const TIMEOUT_MS = 5000;
@@ -14,34 +14,45 @@ export function setToken(token) {
   sessionStorage.setItem(TOKEN, token.trim());
 }
 
-// Answers the worker's JSON; ids above 2^53 come as text, since numbers would lose digits.
-export async function ask(path) {
+// Ids above 2^53 come as text, since numbers would lose digits.
+export function parse(text) {
+  return JSON.parse(text.replace(/("(?:user|video)_id":)(\d{16,})/g, '$1"$2"'));
+}
+
+export class WorkerError extends Error {
+  constructor(status, error) {
+    super(error?.message ?? `the worker answers with status ${status}`);
+    this.status = status;
+    this.code = error?.code;
+  }
+}
+
+// Sends a GET, and throws a WorkerError for what is no success.
+export async function request(path, signal) {
   const token = sessionStorage.getItem(TOKEN);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  let response;
-  let text;
-  try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
-    response = await fetch(path, { headers, signal, cache: "no-store" });
-    text = await response.text();
-  } catch {
-    throw new Error("the worker does not answer");
-  }
+  const response = await fetch(path, { headers, signal, cache: "no-store", redirect: "error" });
+  if (response.ok) return response;
   // Not when another token was given while this answer was on its way.
   if (response.status === 401 && sessionStorage.getItem(TOKEN) === token) {
     sessionStorage.removeItem(TOKEN);
     tokenNeeded(token !== null);
   }
-  let data = null;
+  let error = null;
   try {
-    data = JSON.parse(text.replace(/("(?:user|video)_id":)(\d{16,})/g, '$1"$2"'));
+    error = parse(await response.text()).error;
   } catch {
     // What is no JSON did not come from the worker.
   }
-  if (!response.ok || data === null) {
-    const error = new Error(data?.error?.message ?? `status ${response.status}`);
-    error.status = response.status;
-    throw error;
+  throw new WorkerError(response.status, error);
+}
+
+// Answers the worker's JSON.
+export async function ask(path) {
+  try {
+    const response = await request(path, AbortSignal.timeout(TIMEOUT_MS));
+    return parse(await response.text());
+  } catch (error) {
+    throw error instanceof WorkerError ? error : new Error("the worker does not answer");
   }
-  return data;
 }

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from . import middlewares
+from .collector import Collector
+from .figures import FiguresReader
 from .health import HealthViews, Readiness
 from .metrics import MetricsViews
+from .openapi import DescriptionViews
 from .overview import OverviewViews
 from .pages import PageViews
 from .routing import Routing
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from .sources import Sources
 
 #: What hold no data; every other route asks for the token, once there is one.
-OPEN_ROUTES: Final = frozenset({"/", "/static/{name}", "/healthz", "/readyz"})
+OPEN_ROUTES: Final = frozenset({"/", "/static/{name}", "/healthz", "/readyz", "/openapi.json"})
+
+COLLECTOR: Final = web.AppKey("COLLECTOR", Collector)
 
 
 def make_application(app: App, settings: Settings, sources: Sources) -> web.Application:
@@ -40,19 +45,32 @@ def make_application(app: App, settings: Settings, sources: Sources) -> web.Appl
     routing, readiness = Routing(app), Readiness(app)
     users = UserViews(sources, routing)
     videos = VideoViews(sources, routing, readiness)
-    health, pages = HealthViews(readiness), PageViews()
+    health, pages = HealthViews(app, readiness), PageViews()
+    figures = FiguresReader(app, sources, routing, readiness)
+    collector = Collector(app, settings, sources, readiness, figures)
+    overview = OverviewViews(figures, collector)
     application.add_routes(
         [
             web.get("/users/{user_id}", users.get),
+            web.get("/users/{user_id}/series", users.get_series),
             # Before the next one, which would take it for an id.
             web.get("/videos/viral", videos.list_viral),
             web.get("/videos/{video_id}", videos.get),
+            web.get("/videos/{video_id}/series", videos.get_series),
             web.get("/healthz", health.get_health),
             web.get("/readyz", health.get_readiness),
-            web.get("/metrics", MetricsViews(sources).get),
-            web.get("/overview", OverviewViews(app, sources, routing, readiness).get),
+            web.get("/metrics", MetricsViews(app, sources, readiness).get),
+            web.get("/overview", overview.get),
+            web.get("/overview/stream", overview.get_stream),
+            web.get("/openapi.json", DescriptionViews().get),
             web.get("/", pages.get_page),
-            web.get("/static/{name}", pages.get_file),
+            web.get("/static/{name:.+}", pages.get_file),
         ]
     )
+    application[COLLECTOR] = collector
+    application.on_shutdown.append(_stop_collecting)
     return application
+
+
+async def _stop_collecting(application: web.Application) -> None:
+    await application[COLLECTOR].stop()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from models.windows import format_duration
 
 from .answers import json_response, unavailable
 
@@ -10,6 +13,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from streaming.app import App
+
+#: Seconds after which a fold, or a turn of fetching, counts as one that will not end.
+STUCK_AFTER: Final = 60.0
 
 
 class Readiness:
@@ -27,7 +33,19 @@ class Readiness:
 
     def is_viral_list_complete(self) -> bool:
         """Whether the output topic has been read up to its end."""
-        return bool(self._app.tables.recovery.follower.is_caught_up)
+        return bool(self._app.tables.recovery.viral_follower.is_caught_up)
+
+    def lag_obstacle(self) -> str | None:
+        """Return what is said when answers are older than is allowed."""
+        lag = self._app.tasks.lag.seconds
+        bound = self._app.task_parts.settings.ready_lag
+        behind = sorted(number for number, seconds in lag.items() if seconds * 1000 > bound)
+        if not behind:
+            return None
+        return (
+            f"more than {format_duration(bound)} behind (REELS_READY_LAG): partitions "
+            f"{', '.join(map(str, behind))}"
+        )
 
     def obstacle(self) -> str | None:
         """Return why the worker is not ready, None when it is."""
@@ -36,26 +54,47 @@ class Readiness:
             return "the worker is stopping"
         if not app.tables.recovery.completed.is_set():
             return "the worker has not joined its group yet"
-        if app.rebalancing:
-            return "the group is rebalancing"
         recovering = self.recovering()
         if recovering:
             return f"recovering partitions: {', '.join(map(str, recovering))}"
+        if app.rebalancing:
+            return "the group is rebalancing"
         if not self.is_viral_list_complete():
             return "the list of viral videos is being read"
-        return None
+        return self.lag_obstacle()
 
 
 class HealthViews:
     """Answers for whoever starts, stops and balances workers."""
 
-    def __init__(self, readiness: Readiness) -> None:
-        """Go by ``readiness``."""
+    def __init__(self, app: App, readiness: Readiness) -> None:
+        """Go by ``readiness``, and by the tasks of ``app``."""
+        self._app = app
         self._readiness = readiness
 
     async def get_health(self, _: web.Request) -> web.Response:
-        """Answer: whoever can do so works."""
+        """Answer: the event loop turns, and what runs on it does, too.
+
+        An event loop that hangs answers nobody. Waiting for a broker is no reason to be restarted,
+        and neither is being behind.
+        """
+        stuck = self.stuck()
+        if stuck is not None:
+            raise unavailable(stuck)
         return json_response({"status": "ok"})
+
+    def stuck(self) -> str | None:
+        """Return what does not go on and will not by itself, None when all does."""
+        app = self._app
+        for task in app.tasks.tasks.values():
+            obstacle = task.obstacle(STUCK_AFTER)
+            if obstacle is not None:
+                return obstacle
+        if not app.tasks.tasks or self._readiness.obstacle() is not None:
+            return None
+        if monotonic() - app.consumer.fetching_since > STUCK_AFTER:
+            return "nothing is fetched any more"
+        return None
 
     async def get_readiness(self, _: web.Request) -> web.Response:
         """Answer whether requests for this worker's partitions get their answers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -31,14 +32,51 @@ LIMITS: Final[dict[str, Any]] = {
     "access_log": None,
 }
 
+#: Connections at once, on a machine that allows the process twice as many open files.
+MAX_CONNECTIONS: Final = 4096
+
 #: Seconds for the requests under way when the worker stops.
 SHUTDOWN_TIMEOUT: Final = 2.0
 
 
-class Connection(web.RequestHandler):
-    """aiohttp's connection; what goes wrong before a route is reached is answered in JSON, too."""
+def most_connections() -> int:
+    """Return how many connections may be open: tables and brokers need files and sockets, too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
-    __slots__ = ()
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection; what goes wrong before a route is reached is answered in JSON, too.
+
+    Leans on ``aiohttp.web_protocol.RequestHandler`` of aiohttp 3.14: ``_request_in_progress``.
+    """
+
+    __slots__ = ("_most", "_open")
+
+    def __init__(
+        self, manager: web.Server, opened: dict[Connection, None], most: int, **kwargs: Any
+    ) -> None:
+        """Count among the ``opened``, of which there are ``most`` at once."""
+        super().__init__(manager, **kwargs)
+        self._open = opened
+        self._most = most
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Make room when there is none: the longest open one that asks for nothing has to go."""
+        super().connection_made(transport)
+        if len(self._open) >= self._most:
+            idle = (each for each in self._open if not each._request_in_progress)
+            leaving = next(idle, self)
+            self._open.pop(leaving, None)
+            leaving.force_close()
+            if leaving is self:
+                return
+        self._open[self] = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Leave room for another one."""
+        self._open.pop(self, None)
+        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -77,6 +115,8 @@ class Listener:
         """Serve ``application``; :meth:`start` opens the socket."""
         self._runner = web.AppRunner(application, shutdown_timeout=SHUTDOWN_TIMEOUT)
         self._server: asyncio.Server | None = None
+        # In the order in which they were opened.
+        self._connections: dict[Connection, None] = {}
 
     async def start(self, host: str, port: int) -> int:
         """Listen at an address, and return the port (another one than 0).
@@ -101,7 +141,8 @@ class Listener:
         # There is one as soon as it is set up.
         manager = cast("web.Server", self._runner.server)
         loop = asyncio.get_running_loop()
-        return lambda: Connection(manager, loop=loop, **LIMITS)
+        opened, most = self._connections, most_connections()
+        return lambda: Connection(manager, opened, most, loop=loop, **LIMITS)
 
     async def stop(self) -> None:
         """Listen no more, let requests under way end, and close all connections."""

@@ -5,20 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from monitoring import metrics
+from monitoring.collection import WorkerCollector
 
 if TYPE_CHECKING:
+    from streaming.app import App
+
+    from .health import Readiness
     from .sources import Sources
 
 
 class MetricsViews:
     """Answers with all metrics of the registry."""
 
-    def __init__(self, sources: Sources) -> None:
-        """Count the viral videos in ``sources`` at each scrape."""
+    def __init__(self, app: App, sources: Sources, readiness: Readiness) -> None:
+        """Count the viral videos in ``sources``, and look at ``app``, at each scrape."""
         self._viral = sources.viral
+        self._registry = CollectorRegistry()
+        self._registry.register(metrics.registry)
+        self._registry.register(WorkerCollector(app, readiness.obstacle))
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer in Prometheus' text format, or in OpenMetrics when that is asked for."""
@@ -28,6 +36,4 @@ class MetricsViews:
         except (TypeError, ValueError):
             # A version that is no number is more than it can take.
             encode, content_type = choose_encoder("")
-        return web.Response(
-            body=encode(metrics.registry), headers={hdrs.CONTENT_TYPE: content_type}
-        )
+        return web.Response(body=encode(self._registry), headers={hdrs.CONTENT_TYPE: content_type})

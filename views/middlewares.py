@@ -54,7 +54,9 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = internal_error().response
     route = route_of(request) or "unmatched"
     metrics.http_requests.labels(route, str(response.status)).inc()
-    metrics.http_request_seconds.labels(route).observe(perf_counter() - began)
+    # How long a stream lasts says nothing of the worker.
+    if isinstance(response, web.Response):
+        metrics.http_request_seconds.labels(route).observe(perf_counter() - began)
     return response
 
 

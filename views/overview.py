@@ -1,91 +1,76 @@
-"""``GET /overview``: what the dashboard shows of this worker, in one small answer."""
+"""``GET /overview`` and ``GET /overview/stream``: this worker's figures, and all workers' live."""
 
 from __future__ import annotations
 
-from math import isfinite
-from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
 
-from models.windows import to_iso
-from monitoring import metrics
+import msgspec
+from aiohttp import hdrs, web
 
-from .answers import json_response
-from .videos import describe_viral
+from .answers import HttpError, json_response
 
 if TYPE_CHECKING:
-    from aiohttp import web
-    from prometheus_client.metrics import MetricWrapperBase
+    from .collector import Collector
+    from .figures import FiguresReader
 
-    from streaming.app import App
+log = logging.getLogger(__name__)
 
-    from .health import Readiness
-    from .routing import Routing
-    from .sources import Sources
+#: Streams open at once; each is a connection, and a few kilobytes a second.
+MAX_STREAMS: Final = 64
 
-#: How many of the viral videos are shown.
-VIRAL_SHOWN: Final = 10
+#: Seconds for which a reader may take nothing before it is dropped.
+WRITE_TIMEOUT: Final = 10.0
 
 
 class OverviewViews:
-    """Answers for the dashboard."""
+    """Answers for the dashboard, and for whoever else wants to know how the workers are."""
 
-    def __init__(self, app: App, sources: Sources, routing: Routing, readiness: Readiness) -> None:
-        """Tell of ``app``."""
-        self._app = app
-        self._sources = sources
-        self._routing = routing
-        self._readiness = readiness
-        self._started = monotonic()
+    def __init__(self, figures: FiguresReader, collector: Collector) -> None:
+        """Answer with ``figures`` of this worker, and with what ``collector`` has of all."""
+        self._figures = figures
+        self._collector = collector
 
     async def get(self, _: web.Request) -> web.Response:
-        """Answer with the figures as they are now; counters count from the worker's start."""
-        obstacle = self._readiness.obstacle()
-        outcomes = by_label(metrics.events)
-        lag_seconds = by_label(metrics.lag_seconds)
-        answer = {
-            "worker": str(self._app.conf.canonical_url),
-            "time": to_iso(int(time() * 1000)),
-            "uptime_s": monotonic() - self._started,
-            "ready": obstacle is None,
-            "obstacle": obstacle,
-            "events": {
-                "read": int(sum(outcomes.values())),
-                "outcomes": {outcome: int(number) for outcome, number in outcomes.items()},
-            },
-            "lag": {
-                "records": int(sum(by_label(metrics.lag_records).values())),
-                "seconds": max(lag_seconds.values(), default=0.0),
-            },
-            "latency_s": {"p50": _latency(0.5), "p99": _latency(0.99)},
-            "partitions": self._partitions(),
-            "viral": {
-                "count": len(self._sources.viral),
-                "videos": [describe_viral(v) for v in self._sources.viral.top(VIRAL_SHOWN)],
-            },
-        }
-        return json_response(answer)
+        """Answer with this worker's figures as they are now; counters count from its start."""
+        return json_response(msgspec.to_builtins(self._figures.read()))
 
-    def _partitions(self) -> dict[str, Any]:
-        workers = self._routing.workers(self._sources.users)
-        return {
-            "total": self._app.conf.topic_partitions,
-            "owned": sorted(self._app.tasks.assigned),
-            "recovering": self._readiness.recovering(),
-            "by_worker": {str(url): owned for url, owned in workers.items()},
-        }
+    async def get_stream(self, request: web.Request) -> web.StreamResponse:
+        """Answer with server-sent events, until the client or the worker goes.
 
-
-def by_label(metric: MetricWrapperBase) -> dict[str, float]:
-    """Return the values of a counter or gauge with one label, by the label's value."""
-    return {
-        next(iter(sample.labels.values())): sample.value
-        for family in metric.collect()
-        for sample in family.samples
-        if not sample.name.endswith("_created")
-    }
-
-
-def _latency(fraction: float) -> float | None:
-    """Return a quantile in seconds; None without events, and above the last bucket."""
-    seconds = metrics.ingest_latency.quantile(fraction)
-    return seconds if seconds is not None and isfinite(seconds) else None
+        ``history`` comes first: the last minutes as columns. Then comes ``figures``, once a second:
+        sums over all workers, each worker, each partition, and the viral videos. ``end`` is the
+        last one when the worker stops.
+        """
+        if self._collector.subscribers >= MAX_STREAMS:
+            raise HttpError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too_many_streams",
+                f"{MAX_STREAMS} pages are looking already; close one, or ask another worker",
+                {hdrs.RETRY_AFTER: "10"},
+            )
+        response = web.StreamResponse(
+            headers={
+                hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
+                # What stands between may not wait for more.
+                "X-Accel-Buffering": "no",
+            }
+        )
+        response.force_close()
+        if request.method == hdrs.METH_HEAD:
+            return response
+        with self._collector.subscription() as frames:
+            try:
+                await response.prepare(request)
+                async for frame in frames:
+                    async with asyncio.timeout(WRITE_TIMEOUT):
+                        await response.write(frame)
+            except TimeoutError:
+                log.info("a reader of the stream takes nothing any more: dropped")
+                if request.transport is not None:
+                    request.transport.abort()
+            except ConnectionError:
+                log.debug("a reader of the stream has gone")
+        return response

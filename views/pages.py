@@ -20,6 +20,7 @@ _TYPES: Final = {
     ".css": "text/css",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain",
 }
 
 #: The page loads its own files and asks its own worker, nothing else.
@@ -37,10 +38,10 @@ class StaticFile(NamedTuple):
 
 
 def read_files(folder: Path = FOLDER) -> Mapping[str, StaticFile]:
-    """Read the files that are served, by name. Only these can be asked for."""
+    """Read the files that are served, by path. Only these can be asked for."""
     return {
-        path.name: StaticFile(path.read_bytes(), _TYPES[path.suffix])
-        for path in folder.iterdir()
+        path.relative_to(folder).as_posix(): StaticFile(path.read_bytes(), _TYPES[path.suffix])
+        for path in folder.rglob("*")
         if path.suffix in _TYPES
     }
 

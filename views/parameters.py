@@ -55,6 +55,14 @@ def parse_at(text: str | None) -> int | None:
         raise bad_request("invalid_time", message) from exc
 
 
+def parse_stale(text: str | None) -> bool:
+    """Return whether an answer may come from a copy that is behind: ``?stale=ok``."""
+    if text not in {None, "ok"}:
+        message = f"stale is ok or left out, not {text!r:.40}"
+        raise bad_request("invalid_stale", message)
+    return text is not None
+
+
 def parse_limit(text: str | None) -> int:
     """Return how many items to list at most."""
     if text is None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.windows import to_iso
 from tables.sliced import NotHereError
 
-from .answers import bad_request, not_found
+from .answers import HttpError, bad_request, json_response, not_found, unavailable
+from .parameters import parse_stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiohttp import web
+
     from models.windows import Slices
-    from tables.sliced import SlicedTable
+    from tables.sliced import Reading, SlicedTable
+
+    from .routing import Routing
 
 
 class Known(NamedTuple):
@@ -23,20 +29,64 @@ class Known(NamedTuple):
     stream_time: int
 
 
-def read_known(
-    table: SlicedTable[Any], what: str, key: int, is_expired: Callable[[bytes, int], bool]
-) -> Known | None:
-    """Read what this worker knows of ``key``; None when the key's partition is elsewhere.
+class Asked(NamedTuple):
+    """A key that a request asks for."""
+
+    table: SlicedTable[Any]
+    what: str
+    """``user`` or ``video``."""
+    key: int
+    is_expired: Callable[[bytes, int], bool]
+
+
+async def answer(
+    request: web.Request,
+    routing: Routing,
+    asked: Asked,
+    describe: Callable[[Known], dict[str, Any]],
+) -> web.Response:
+    """Answer as the owner of the key does, or (``?stale=ok``) from a copy when it cannot.
+
+    What comes from a copy says so: ``"stale": true``.
+
+    Raises:
+        HttpError: nothing is known of the key, or nobody can answer now.
+    """
+    stale_is_ok = parse_stale(request.query.get("stale"))
+    known = _known(asked, asked.table.read)
+    if known is not None:
+        return json_response(describe(known))
+    try:
+        passed_on = await routing.forward(request, asked.table, asked.key)
+    except HttpError:
+        if not stale_is_ok:
+            raise
+        passed_on = None
+    if passed_on is not None and (
+        not stale_is_ok or passed_on.status != HTTPStatus.SERVICE_UNAVAILABLE
+    ):
+        return passed_on
+    known = _known(asked, asked.table.read_copy)
+    if known is not None:
+        return json_response({**describe(known), "stale": True})
+    copy = await routing.ask_for_copy(request, asked.table)
+    if copy is None:
+        raise unavailable(f"no worker has a copy of {asked.what} {asked.key} now")
+    return copy
+
+
+def _known(asked: Asked, read: Callable[[int], Reading]) -> Known | None:
+    """Read what this worker's partition, or its copy, says of a key; None when it has none.
 
     Raises:
         HttpError: nothing is known of it.
     """
     try:
-        value, stream_time = table.read(key)
+        value, stream_time = read(asked.key)
     except NotHereError:
         return None
-    if value is None or stream_time is None or is_expired(value, stream_time):
-        raise not_found(f"nothing is known of {what} {key}")
+    if value is None or stream_time is None or asked.is_expired(value, stream_time):
+        raise not_found(f"nothing is known of {asked.what} {asked.key}")
     return Known(value, stream_time)
 
 

@@ -73,10 +73,30 @@ class Routing:
             raise unavailable(f"partition {partition} has no owner yet")
         if owner == self._app.conf.canonical_url:
             raise unavailable(f"partition {partition} is moving or recovering")
+        answer = await self._ask(owner, request)
+        if answer is None:
+            raise unavailable(f"the owner of partition {partition} does not answer")
+        return answer
+
+    async def ask_for_copy(
+        self, request: web.Request, table: SlicedTable[Any]
+    ) -> web.Response | None:
+        """Return what another worker answers from its copy of a key, None when none has one."""
+        if FORWARDED in request.headers:
+            return None
+        for url in self.workers(table):
+            if url != self._app.conf.canonical_url:
+                answer = await self._ask(url, request)
+                if answer is not None and answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                    return answer
+        return None
+
+    async def _ask(self, worker: URL, request: web.Request) -> web.Response | None:
+        """Return a worker's answer, None when it has none that is one for the client."""
         headers = {FORWARDED: "1"}
         if hdrs.AUTHORIZATION in request.headers:
             headers[hdrs.AUTHORIZATION] = request.headers[hdrs.AUTHORIZATION]
-        url = (owner / request.path.lstrip("/")).with_query(request.query)
+        url = (worker / request.path.lstrip("/")).with_query(request.query)
         try:
             async with self._app.http_client.get(
                 url, headers=headers, timeout=FORWARD_TIMEOUT, allow_redirects=False
@@ -84,10 +104,10 @@ class Routing:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             log.debug("%s does not answer: %r", url, exc)
-            raise unavailable(f"the owner of partition {partition} does not answer") from exc
+            return None
         if answer.status not in _PASSED_BACK:
             log.warning("%s answers with status %s", url, answer.status)
-            raise unavailable(f"the owner of partition {partition} does not answer as it should")
+            return None
         return web.Response(
             body=body,
             status=answer.status,

@@ -22,8 +22,6 @@ from .application import make_application
 from .listener import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from settings import Settings
     from streaming.app import App
 
@@ -95,20 +93,14 @@ class Web(driver.Web):
         await self._listener.stop()
 
 
-def advertised_url(
-    conf: Any,
-    settings: Settings,
-    host: str,
-    environ: Mapping[str, str] = os.environ,
-) -> URL:
+def advertised_url(conf: Any, settings: Settings, host: str) -> URL:
     """Return the address at which other workers find the server bound to ``host``.
 
     NODE_CANONICAL_URL is what it says, also when ``--web-port`` is given, for which Faust forgets
     it. And a bind from the command line counts, unless a host is given there as well.
     """
-    told = environ.get("NODE_CANONICAL_URL")
-    if told:
-        return URL(told)
+    if settings.canonical_url is not None:
+        return URL(settings.canonical_url)
     name = conf.web_host or host
     if host != settings.web_bind and name == settings.web_bind:
         name = host

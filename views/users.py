@@ -1,20 +1,26 @@
-"""``GET /users/{user_id}``: what a user watched and liked in a window."""
+"""``GET /users/{user_id}`` and its series: what a user watched and liked in a window."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from models.user import describe
+from models.user import describe, describe_window
+from models.windows import to_iso
 
-from .answers import json_response
 from .parameters import parse_at, parse_id, parse_window
-from .reading import check_kept, read_known
+from .reading import Asked, answer, check_kept
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
+    from .reading import Known
     from .routing import Routing
     from .sources import Sources
+
+    #: Makes the answer of a user's id, packed value, time in ms and window in ms.
+    Description = Callable[[int, bytes, int, int | None], dict[str, Any]]
 
 
 class UserViews:
@@ -28,14 +34,45 @@ class UserViews:
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer with a user's metrics, at the stream time of its partition or at ``?at=``."""
+        return await self._answer(request, self._metrics)
+
+    async def get_series(self, request: web.Request) -> web.Response:
+        """Answer with the steps that a user's metrics are the sums of, oldest first.
+
+        Takes the parameters of the user's metrics and has their errors: ``?window=``, ``?at=``.
+        Steps without anything are left out. Over all ``panes``, the sum of ``views`` is
+        ``total_videos_watched``, that of ``likes`` is ``likes``, and that of ``watch_ms``
+        (milliseconds) divided by 60000 is ``total_engagement_minutes``. A pane begins at ``start``
+        and is ``window.step_s`` seconds long.
+        """
+        return await self._answer(request, self._series)
+
+    async def _answer(self, request: web.Request, describe_as: Description) -> web.Response:
         user_id = parse_id(request.match_info["user_id"])
         size = parse_window(request.query.get("window"), self._windows.slices)
         at = parse_at(request.query.get("at"))
-        known = read_known(self._table, "user", user_id, self._windows.is_expired)
-        if known is None:
-            return await self._routing.forward(request, self._table, user_id)
-        as_of = known.stream_time if at is None else at
         slices = self._windows.slices
-        check_kept(slices, slices.window_at(as_of, size)[0], known.stream_time)
-        metrics = self._windows.metrics(known.value, as_of, size)
-        return json_response(describe(user_id, as_of, metrics))
+
+        def describe_known(known: Known) -> dict[str, Any]:
+            as_of = known.stream_time if at is None else at
+            check_kept(slices, slices.window_at(as_of, size)[0], known.stream_time)
+            return describe_as(user_id, known.value, as_of, size)
+
+        asked = Asked(self._table, "user", user_id, self._windows.is_expired)
+        return await answer(request, self._routing, asked, describe_known)
+
+    def _metrics(self, user_id: int, value: bytes, as_of: int, size: int | None) -> dict[str, Any]:
+        return describe(user_id, as_of, self._windows.metrics(value, as_of, size))
+
+    def _series(self, user_id: int, value: bytes, as_of: int, size: int | None) -> dict[str, Any]:
+        window = describe_window(user_id, as_of, self._windows.metrics(value, as_of, size))
+        panes = [
+            {
+                "start": to_iso(pane.start_ms),
+                "views": pane.views,
+                "likes": pane.likes,
+                "watch_ms": pane.watch_ms,
+            }
+            for pane in self._windows.series(value, as_of, size)
+        ]
+        return {**window, "panes": panes}

@@ -1,4 +1,4 @@
-"""``GET /videos/{video_id}`` and ``GET /videos/viral``: what happened to videos."""
+"""``GET /videos/{video_id}``, its series, and ``GET /videos/viral``: what happened to videos."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from models.windows import to_iso
 
 from .answers import json_response, unavailable
 from .parameters import parse_at, parse_id, parse_limit
-from .reading import check_kept, read_known
+from .reading import Asked, answer, check_kept
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
     from models.video import VideoCounts
     from tables.records import ViralVideo
 
     from .health import Readiness
+    from .reading import Known
     from .routing import Routing
     from .sources import Sources
+
+    #: Makes the answer of a video's packed value and a time in ms.
+    Description = Callable[[bytes, int], dict[str, Any]]
 
 
 class VideoViews:
@@ -35,24 +41,60 @@ class VideoViews:
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer with a video's counters, at the stream time of its partition or at ``?at=``."""
+        return await self._answer(request, self._counters)
+
+    async def get_series(self, request: web.Request) -> web.Response:
+        """Answer with the steps that a video's counters are the sums of, oldest first.
+
+        Takes the parameter of the video's counters and has their errors: ``?at=``. ``panes`` are
+        those of both windows; steps without anything are left out. The sums over the panes that
+        begin from ``start`` on and before ``end`` of a window are that window's counters. A pane
+        begins at its ``start`` and is ``step_s`` seconds long.
+        """
+        return await self._answer(request, self._series)
+
+    async def _answer(self, request: web.Request, describe_as: Description) -> web.Response:
         video_id = parse_id(request.match_info["video_id"])
         at = parse_at(request.query.get("at"))
-        known = read_known(self._table, "video", video_id, self._windows.is_expired)
-        if known is None:
-            return await self._routing.forward(request, self._table, video_id)
-        as_of = known.stream_time if at is None else at
         slices = self._windows.slices
-        first_pane = min(slices.window_at(as_of)[0], slices.tumbling_at(as_of)[0])
-        check_kept(slices, first_pane, known.stream_time)
-        rolling = self._windows.rolling(known.value, as_of)
-        answer = {
-            "video_id": video_id,
-            "as_of": to_iso(as_of),
+
+        def describe_known(known: Known) -> dict[str, Any]:
+            as_of = known.stream_time if at is None else at
+            first_pane = min(slices.window_at(as_of)[0], slices.tumbling_at(as_of)[0])
+            check_kept(slices, first_pane, known.stream_time)
+            head = {"video_id": video_id, "as_of": to_iso(as_of)}
+            return {**head, **describe_as(known.value, as_of)}
+
+        asked = Asked(self._table, "video", video_id, self._windows.is_expired)
+        return await answer(request, self._routing, asked, describe_known)
+
+    def _counters(self, value: bytes, as_of: int) -> dict[str, Any]:
+        rolling = self._windows.rolling(value, as_of)
+        return {
             "rolling": describe(rolling),
-            "tumbling": describe(self._windows.tumbling(known.value, as_of)),
+            "tumbling": describe(self._windows.tumbling(value, as_of)),
             "viral": self._rule.is_viral(rolling),
         }
-        return json_response(answer)
+
+    def _series(self, value: bytes, as_of: int) -> dict[str, Any]:
+        slices = self._windows.slices
+        rolling, tumbling = slices.window_at(as_of), slices.tumbling_at(as_of)
+        first, end = min(rolling[0], tumbling[0]), max(rolling[1], tumbling[1])
+        return {
+            "step_s": slices.step // 1000,
+            "rolling": _bounds(rolling, slices.step),
+            "tumbling": _bounds(tumbling, slices.step),
+            "panes": [
+                {
+                    "start": to_iso(pane.start_ms),
+                    "views": pane.views,
+                    "likes": pane.likes,
+                    "comments": pane.comments,
+                    "shares": pane.shares,
+                }
+                for pane in self._windows.steps(value, first, end)
+            ],
+        }
 
     async def list_viral(self, request: web.Request) -> web.Response:
         """Answer with the videos that are viral, highest coefficient first."""
@@ -60,6 +102,11 @@ class VideoViews:
         if not self._readiness.is_viral_list_complete():
             raise unavailable("the list of viral videos is being read")
         return json_response({"videos": [describe_viral(v) for v in self._viral.top(limit)]})
+
+
+def _bounds(panes: tuple[int, int], step: int) -> dict[str, str]:
+    first, end = panes
+    return {"start": to_iso(first * step), "end": to_iso(end * step)}
 
 
 def describe(counts: VideoCounts) -> dict[str, Any]:

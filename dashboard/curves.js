@@ -1,0 +1,106 @@
+// The three curves of the last minutes: events a second, latency, and how far behind.
+
+import { Chart } from "./chart.js";
+import { byId, show } from "./elements.js";
+import { NOTHING, compact, count, duration, time } from "./format.js";
+
+const SHOWN_MS = 300_000;
+const QUANTILES = ["p50", "p95", "p99"];
+const NAMES = ["time", "rate", ...QUANTILES, "lag_records", "lag_seconds"];
+
+let points = Object.fromEntries(NAMES.map((name) => [name, []]));
+let charts = null;
+let pointedAt = null;
+let latest = null;
+
+function make() {
+  const onPoint = (index) => { pointedAt = index; showFigures(); };
+  const shared = { sync: "seconds", onPoint };
+  return {
+    rate: new Chart(byId("rate-chart"), {
+      ...shared, format: compact, least: 10,
+      lines: [{ name: "events a second", colour: "--line-1", shade: "22" }],
+    }),
+    latency: new Chart(byId("latency-chart"), {
+      ...shared, format: duration, least: 0.01,
+      lines: [
+        { name: "p50", colour: "--line-2" },
+        { name: "p95", colour: "--line-1" },
+        { name: "p99", colour: "--line-3" },
+      ],
+    }),
+    lag: new Chart(byId("lag-chart"), {
+      ...shared, format: duration, least: 0.1,
+      lines: [{ name: "age of the oldest", colour: "--line-1", shade: "22" }],
+    }),
+  };
+}
+
+// What is under the pointer, or what is now.
+function showFigures() {
+  const index = pointedAt ?? points.time.length - 1;
+  const at = (name) => points[name][index];
+  if (index < 0) return;
+  show("rate", count(at("rate")));
+  for (const name of QUANTILES) show(name, duration(at(name)));
+  show("lag-records", count(at("lag_records")));
+  show("lag-seconds", at("lag_records") ? `the oldest waits ${duration(at("lag_seconds"))}`
+    : "nothing is waiting");
+  const when = pointedAt === null ? "" : `at ${time(points.time[index])}`;
+  for (const id of ["rate-when", "latency-when", "lag-when"]) show(id, when);
+}
+
+function describe(id, text) {
+  byId(id).setAttribute("aria-label", text);
+}
+
+// The worker's own memory of the last minutes; it does not reach back before its first reader.
+export function showHistory(history) {
+  const kept = points.time.findIndex((at) => at >= (history.time[0] ?? Infinity));
+  const older = kept < 0 ? points.time.length : kept;
+  for (const name of NAMES) points[name] = [...points[name].slice(0, older), ...history[name]];
+}
+
+export function showCurves(now) {
+  const at = Date.parse(now.time);
+  if (at > (points.time.at(-1) ?? 0)) {
+    const values = {
+      time: at, rate: now.rate, ...now.latency_s,
+      lag_records: now.lag.records, lag_seconds: now.lag.seconds,
+    };
+    for (const name of NAMES) points[name].push(values[name] ?? null);
+  }
+  const first = points.time.findIndex((each) => each > at - SHOWN_MS);
+  if (first > 0) for (const name of NAMES) points[name].splice(0, first);
+  latest = at;
+  showFigures();
+  describe("rate-chart", `Events a second in the last five minutes, now ${count(now.rate)}`);
+  describe("latency-chart", `Latency in the last five minutes, now ${
+    QUANTILES.map((name) => `${name} ${duration(now.latency_s[name])}`).join(", ")}`);
+  describe("lag-chart", `Age of the oldest event that waits, in the last five minutes, now ${
+    now.lag.records ? duration(now.lag.seconds) : NOTHING}`);
+  draw();
+}
+
+function draw() {
+  charts ??= make();
+  const seconds = withGaps();
+  const bounds = [(latest - SHOWN_MS) / 1000, latest / 1000];
+  charts.rate.update([seconds.time, seconds.rate], bounds);
+  charts.latency.update([seconds.time, ...QUANTILES.map((name) => seconds[name])], bounds);
+  charts.lag.update([seconds.time, seconds.lag_seconds], bounds);
+}
+
+// Where nothing is known for a while, no line is drawn.
+function withGaps() {
+  const columns = Object.fromEntries(NAMES.map((name) => [name, []]));
+  points.time.forEach((at, index) => {
+    const before = points.time[index - 1];
+    if (before !== undefined && at - before > 5000) {
+      for (const name of NAMES) columns[name].push(null);
+      columns.time[columns.time.length - 1] = before / 1000 + 1;
+    }
+    for (const name of NAMES) columns[name].push(name === "time" ? at / 1000 : points[name][index]);
+  });
+  return columns;
+}

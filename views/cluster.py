@@ -1,0 +1,280 @@
+"""What the workers' figures come to together: sums, rates, who owns what, who is gone.
+
+Pure: it is told the time and the answers, and asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from time import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from models.windows import to_iso
+
+from .latency import quantile, sum_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tables.viral import ViralTable
+
+    from .figures import Figures, LatencyBuckets, Viral
+
+#: Seconds over which events/s and latencies are measured.
+RATE_WINDOW: Final = 5.0
+LATENCY_WINDOW: Final = 10.0
+
+#: Points of the curves, one a second; entries of the list of who entered and left.
+HISTORY: Final = 300
+CHANGES: Final = 30
+
+#: Seconds without an answer before a worker that still owns partitions is called silent, and for
+#: which one that has left the group is shown as stopped.
+SILENT_AFTER: Final = 3.0
+FORGET_AFTER: Final = 900.0
+
+QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+class Sample(NamedTuple):
+    """What of a worker's counters is needed for rates."""
+
+    uptime_s: float
+    read: int
+    latency: LatencyBuckets
+
+
+@dataclass
+class WorkerHistory:
+    """What is known of one worker."""
+
+    figures: Figures | None = None
+    """Its latest answer."""
+    answered_at: float = 0.0
+    gone_since: float | None = None
+    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=30))
+
+    def answered(self, figures: Figures, now: float) -> None:
+        """Take an answer, unless it is known; a worker that has started anew counts from 0."""
+        known = None if self.figures is None else self.figures.uptime_s
+        if figures.uptime_s == known:
+            return
+        if known is not None and figures.uptime_s < known:
+            self.samples.clear()
+        self.samples.append(Sample(figures.uptime_s, figures.events.read, figures.latency))
+        self.figures, self.answered_at, self.gone_since = figures, now, None
+
+    def lost(self, now: float) -> None:
+        """Take that it does not answer."""
+        if self.gone_since is None:
+            self.gone_since = now
+        self.samples.clear()
+
+    def since(self, seconds: float) -> tuple[Sample, Sample] | None:
+        """Return the latest sample, and the one ``seconds`` before it or the oldest there is."""
+        if len(self.samples) < 2:  # noqa: PLR2004 - a difference takes two
+            return None
+        last = self.samples[-1]
+        first = next(s for s in self.samples if last.uptime_s - s.uptime_s <= seconds + 0.5)
+        return (first, last) if first is not last else (self.samples[-2], last)
+
+    def rate(self) -> float | None:
+        """Events a second."""
+        if (pair := self.since(RATE_WINDOW)) is None:
+            return None
+        first, last = pair
+        return (last.read - first.read) / (last.uptime_s - first.uptime_s)
+
+
+class Cluster:
+    """All workers that are there, or were there a moment ago."""
+
+    def __init__(self) -> None:
+        """Know nobody."""
+        self.workers: dict[str, WorkerHistory] = {}
+        self._peaks: dict[int, int] = {}
+        self._viral: dict[int, float] | None = None
+        self._changes: deque[dict[str, Any]] = deque(maxlen=CHANGES)
+        self._points: deque[tuple[float | None, ...]] = deque(maxlen=HISTORY)
+
+    def update(
+        self,
+        own: Figures,
+        answers: Mapping[str, Figures | None],
+        viral: ViralTable | None,
+        now: float | None = None,
+    ) -> dict[str, Any]:
+        """Take what was answered, and return what there is to show.
+
+        Arguments:
+            own: the figures of the worker that looks; who owns what is as it knows it.
+            answers: the others' latest, None of who does not answer.
+            viral: the videos that are viral, None while they are being read.
+            now: seconds since the epoch.
+        """
+        now = time() if now is None else now
+        owners = own.partitions.by_worker
+        for url, figures in {**answers, own.worker: own}.items():
+            worker = self.workers.setdefault(url, WorkerHistory())
+            if figures is not None:
+                worker.answered(figures, now)
+            if figures is None or now - worker.answered_at > SILENT_AFTER:
+                worker.lost(now)
+        self._forget(owners, now)
+        alive = [each.figures for each in self._alive() if each.figures is not None]
+        totals = {
+            "rate": self._rate(),
+            "latency_s": self._latency(),
+            "lag": {
+                "records": sum(figures.lag.records for figures in alive),
+                "seconds": max((figures.lag.seconds for figures in alive), default=0.0),
+            },
+        }
+        self._points.append(_point(totals, now))
+        return {
+            "time": to_iso(int(now * 1000)),
+            "worker": own.worker,
+            **totals,
+            "events": {
+                "read": sum(figures.events.read for figures in alive),
+                "outcomes": _add(figures.events.outcomes for figures in alive),
+                "rejected": _add(figures.events.rejected for figures in alive),
+            },
+            "workers": [self._describe(url, owners, now) for url in self.workers],
+            "partitions": self._partitions(own),
+            "viral": self._describe_viral(own, alive, viral, now),
+        }
+
+    def history(self) -> dict[str, list[float | None]]:
+        """Return the curves so far: a column each, times in ms since the epoch."""
+        names = ("time", "rate", *QUANTILES, "lag_records", "lag_seconds")
+        columns = zip(*self._points, strict=True) if self._points else ([] for _ in names)
+        return {name: list(column) for name, column in zip(names, columns, strict=True)}
+
+    # -- workers
+
+    def _alive(self) -> list[WorkerHistory]:
+        return [worker for worker in self.workers.values() if worker.gone_since is None]
+
+    def _forget(self, owners: Mapping[str, list[int]], now: float) -> None:
+        for url, worker in list(self.workers.items()):
+            gone = worker.gone_since
+            if url not in owners and gone is not None and now - gone > FORGET_AFTER:
+                del self.workers[url]
+
+    def _describe(self, url: str, owners: Mapping[str, list[int]], now: float) -> dict[str, Any]:
+        worker = self.workers[url]
+        described: dict[str, Any] = {"url": url, "partitions": owners.get(url, [])}
+        figures, gone = worker.figures, worker.gone_since
+        if gone is not None or figures is None:
+            state = "silent" if url in owners else "stopped"
+            return {**described, "state": state, "since": to_iso(int((gone or now) * 1000))}
+        return {
+            **described,
+            "state": "ready" if figures.ready else "not_ready",
+            "obstacle": figures.obstacle,
+            "uptime_s": figures.uptime_s,
+            "rate": worker.rate(),
+            "read": figures.events.read,
+            "lag": msgspec.to_builtins(figures.lag),
+        }
+
+    # -- sums
+
+    def _rate(self) -> float | None:
+        rates = [rate for worker in self._alive() if (rate := worker.rate()) is not None]
+        return sum(rates) if rates else None
+
+    def _latency(self) -> dict[str, float | None]:
+        counts: list[int] = []
+        bounds: list[float] = []
+        for worker in self._alive():
+            if (pair := worker.since(LATENCY_WINDOW)) is None:
+                continue
+            first, last = pair
+            if bounds and last.latency.bounds_s != bounds:
+                continue
+            bounds = last.latency.bounds_s
+            lately = [b - a for a, b in zip(first.latency.counts, last.latency.counts, strict=True)]
+            counts = sum_of(counts, lately)
+        return {name: quantile(bounds, counts, part) for name, part in QUANTILES.items()}
+
+    def _partitions(self, own: Figures) -> list[dict[str, Any]]:
+        owner_of = {n: url for url, owned in own.partitions.by_worker.items() for n in owned}
+        return [self._partition(n, owner_of.get(n)) for n in range(own.partitions.total)]
+
+    def _partition(self, number: int, url: str | None) -> dict[str, Any]:
+        described: dict[str, Any] = {"number": number, "worker": url}
+        worker = None if url is None else self.workers.get(url)
+        figures = worker.figures if worker and worker.gone_since is None else None
+        if figures is None:
+            return {**described, "state": "unowned" if url is None else "silent"}
+        lag = figures.lag_by_partition.get(str(number))
+        if number in figures.partitions.owned and number not in figures.partitions.recovering:
+            self._peaks.pop(number, None)
+            return {**described, "state": "ready", "lag": lag and msgspec.to_builtins(lag)}
+        remaining = figures.recovery.get(str(number), 0)
+        peak = self._peaks[number] = max(self._peaks.get(number, 0), remaining)
+        recovered = 1 - remaining / peak if peak else None
+        return {**described, "state": "recovering", "remaining": remaining, "recovered": recovered}
+
+    # -- viral videos
+
+    def _describe_viral(
+        self, own: Figures, alive: Iterable[Figures], viral: ViralTable | None, now: float
+    ) -> dict[str, Any]:
+        if viral is not None:
+            self._compare({v.video_id: v.viral_coefficient for v in viral.top(len(viral))}, now)
+        steps = {v.video_id: v for figures in alive for v in figures.viral.videos if v.steps}
+        videos: list[Viral] = [steps.get(v.video_id, v) for v in own.viral.videos]
+        return {
+            "complete": viral is not None,
+            "count": own.viral.count,
+            "videos": [
+                {**msgspec.to_builtins(mine), "steps": msgspec.to_builtins(best.steps)}
+                for mine, best in zip(own.viral.videos, videos, strict=True)
+            ],
+            "changes": list(self._changes),
+        }
+
+    def _compare(self, viral: dict[int, float], now: float) -> None:
+        before, self._viral = self._viral, viral
+        if before is None:
+            return
+        for video_id, coefficient in viral.items():
+            if video_id not in before:
+                self._changed("entered", video_id, coefficient, now)
+        for video_id, coefficient in before.items():
+            if video_id not in viral:
+                self._changed("left", video_id, coefficient, now)
+
+    def _changed(self, what: str, video_id: int, coefficient: float, now: float) -> None:
+        self._changes.appendleft(
+            {
+                "change": what,
+                "video_id": video_id,
+                "viral_coefficient": coefficient,
+                "time": to_iso(int(now * 1000)),
+            }
+        )
+
+
+def _add(numbers: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in numbers:
+        total.update(each)
+    return dict(total)
+
+
+def _point(totals: dict[str, Any], now: float) -> tuple[float | None, ...]:
+    latency, lag = totals["latency_s"], totals["lag"]
+    return (
+        round(now * 1000),
+        totals["rate"],
+        *(latency[name] for name in QUANTILES),
+        lag["records"],
+        lag["seconds"],
+    )

@@ -1,0 +1,163 @@
+"""All workers' figures, once a second, for as long as anybody looks: one collector a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import msgspec
+import orjson
+from aiohttp import hdrs
+
+from .cluster import Cluster
+from .figures import Figures
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from settings import Settings
+    from streaming.app import App
+
+    from .figures import FiguresReader
+    from .health import Readiness
+    from .sources import Sources
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks, and for which other workers' answers are waited for at each.
+INTERVAL: Final = 1.0
+PATIENCE: Final = 0.3
+
+#: Seconds for another worker's answer; meanwhile what it said last is shown.
+ASK_TIMEOUT: Final = aiohttp.ClientTimeout(total=3.0, connect=1.0)
+
+#: Seconds for which collecting goes on after the last reader: who reloads finds the curves.
+LINGER: Final = 300.0
+
+_END: Final = b"event: end\ndata: {}\n\n"
+_decode: Final = msgspec.json.Decoder(Figures).decode
+
+
+def frame(event: str, data: dict[str, Any]) -> bytes:
+    """Return a server-sent event."""
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps(data))
+
+
+class Collector:
+    """Asks all workers, and hands what comes of it to all readers.
+
+    Other workers are asked for ``/overview``, which asks nobody: requests cannot go in circles.
+    What it costs does not grow with the readers. A reader that is slow misses what is outdated.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        settings: Settings,
+        sources: Sources,
+        readiness: Readiness,
+        figures: FiguresReader,
+    ) -> None:
+        """Collect for ``app``; nothing happens before the first :meth:`subscription`."""
+        self._app = app
+        self._viral = sources.viral
+        self._readiness = readiness
+        self._figures = figures
+        token = settings.http_token
+        self._headers = {hdrs.AUTHORIZATION: f"Bearer {token}"} if token else {}
+        self._cluster = Cluster()
+        self._answers: dict[str, Figures | None] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._loop: asyncio.Task[None] | None = None
+        self._latest = b""
+        self._published = asyncio.Event()
+        self._ended = False
+        self._alone_since = 0.0
+        self.subscribers = 0
+
+    @contextmanager
+    def subscription(self) -> Iterator[AsyncIterator[bytes]]:
+        """Give the events as bytes: the history, what is known now, and each news from then on."""
+        self.subscribers += 1
+        if not self._ended and (self._loop is None or self._loop.done()):
+            self._loop = asyncio.create_task(self._run(), name="dashboard-collector")
+        try:
+            yield self._frames()
+        finally:
+            self.subscribers -= 1
+            self._alone_since = monotonic()
+
+    async def stop(self) -> None:
+        """Ask nobody any more, and end all subscriptions."""
+        self._ended = True
+        tasks = [*self._asking.values(), *filter(None, [self._loop])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._published.set()
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        yield frame("history", self._cluster.history())
+        if self._latest and self._loop is not None and not self._loop.done():
+            yield self._latest
+        while not self._ended:
+            await self._published.wait()
+            if not self._ended:
+                yield self._latest
+        yield _END
+
+    def publish(self, data: bytes) -> None:
+        """Hand ``data`` to all readers."""
+        self._latest = data
+        published, self._published = self._published, asyncio.Event()
+        published.set()
+
+    async def _run(self) -> None:
+        failing = False
+        while self.subscribers or monotonic() - self._alone_since < LINGER:
+            began = monotonic()
+            try:
+                self.publish(frame("figures", await self._collect()))
+                failing = False
+            except Exception:
+                # Nobody may lose an event to a page; said once, until it works again.
+                if not failing:
+                    log.exception("the dashboard's figures cannot be collected")
+                failing = True
+            await asyncio.sleep(max(0.1, INTERVAL - (monotonic() - began)))
+        self._cluster, self._answers, self._latest = Cluster(), {}, b""
+
+    async def _collect(self) -> dict[str, Any]:
+        own = self._figures.read()
+        workers = own.partitions.by_worker
+        others = {*workers, *self._cluster.workers} - {own.worker}
+        for url in others - self._asking.keys():
+            self._asking[url] = asyncio.create_task(self._ask(url), name=f"dashboard-asks-{url}")
+        if self._asking:
+            await asyncio.wait([*self._asking.values()], timeout=PATIENCE)
+        answers = {url: self._answers.get(url) for url in others}
+        viral = self._viral if self._readiness.is_viral_list_complete() else None
+        return self._cluster.update(own, answers, viral)
+
+    async def _ask(self, url: str) -> None:
+        try:
+            async with self._app.http_client.get(
+                f"{url.rstrip('/')}/overview",
+                headers=self._headers,
+                timeout=ASK_TIMEOUT,
+                allow_redirects=False,
+            ) as answer:
+                body = await answer.read()
+            self._answers[url] = _decode(body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            log.debug("%s does not answer: %r", url, exc)
+            self._answers[url] = None
+        except msgspec.MsgspecError as exc:
+            log.debug("%s does not answer with figures: %r", url, exc)
+            self._answers[url] = None
+        finally:
+            del self._asking[url]

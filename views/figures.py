@@ -1,0 +1,209 @@
+"""What a worker tells of itself: the answer of ``GET /overview``, and what others read of it."""
+
+from __future__ import annotations
+
+from math import isfinite
+from time import monotonic, time
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from models.windows import to_iso
+from monitoring import metrics
+from tables.sliced import NotHereError
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics import MetricWrapperBase
+
+    from streaming.app import App
+    from tables.records import ViralVideo
+
+    from .health import Readiness
+    from .routing import Routing
+    from .sources import Sources
+
+#: How many of the viral videos are shown, and of how many steps their views.
+VIRAL_SHOWN: Final = 20
+STEPS_SHOWN: Final = 96
+
+
+class Events(Struct, frozen=True):
+    """Records of the input topic since the worker's start: all, by outcome, rejected by reason."""
+
+    read: int
+    outcomes: dict[str, int]
+    rejected: dict[str, int]
+
+
+class Lag(Struct, frozen=True):
+    """Records not applied yet, and the age in seconds of the oldest of them."""
+
+    records: int
+    seconds: float
+
+
+class LatencyBuckets(Struct, frozen=True):
+    """Events by latency since the worker's start; the last count is that above all bounds."""
+
+    bounds_s: list[float]
+    counts: list[int]
+
+
+class Partitions(Struct, frozen=True):
+    """Partitions in all, this worker's, those of them not open yet, and who owns which."""
+
+    total: int
+    owned: list[int]
+    recovering: list[int]
+    by_worker: dict[str, list[int]]
+
+
+class Steps(Struct, frozen=True):
+    """Views of a video in each step of the rolling window, oldest first."""
+
+    start: str
+    step_s: int
+    views: list[int]
+
+
+class Viral(Struct, frozen=True):
+    """A viral video; ``steps`` where its partition is here."""
+
+    video_id: int
+    viral_coefficient: float
+    views: int
+    shares: int
+    comments: int
+    detected_at: str
+    steps: Steps | None
+
+
+class ViralList(Struct, frozen=True):
+    """How many videos are viral, and the first of them."""
+
+    count: int
+    videos: list[Viral]
+
+
+class Figures(Struct, frozen=True):
+    """One worker's figures; counters count from its start. Partitions are named in decimal."""
+
+    worker: str
+    time: str
+    uptime_s: float
+    ready: bool
+    obstacle: str | None
+    events: Events
+    lag: Lag
+    lag_by_partition: dict[str, Lag]
+    latency_s: dict[str, float | None]
+    latency: LatencyBuckets
+    partitions: Partitions
+    recovery: dict[str, int]
+    """Changelog records still to be read, by partition that recovers."""
+    viral: ViralList
+
+
+class FiguresReader:
+    """Reads this worker's figures as they are now."""
+
+    def __init__(self, app: App, sources: Sources, routing: Routing, readiness: Readiness) -> None:
+        """Tell of ``app``."""
+        self._app = app
+        self._sources = sources
+        self._routing = routing
+        self._readiness = readiness
+        self._started = monotonic()
+
+    def read(self) -> Figures:
+        """Return the figures."""
+        obstacle = self._readiness.obstacle()
+        lag_seconds = by_label(metrics.lag_seconds)
+        lags = {
+            partition: Lag(int(records), lag_seconds.get(partition, 0.0))
+            for partition, records in by_label(metrics.lag_records).items()
+        }
+        partitions = self._partitions()
+        remaining = by_label(metrics.recovery_remaining)
+        histogram = metrics.ingest_latency
+        return Figures(
+            worker=str(self._app.conf.canonical_url),
+            time=to_iso(int(time() * 1000)),
+            uptime_s=monotonic() - self._started,
+            ready=obstacle is None,
+            obstacle=obstacle,
+            events=Events(
+                read=int(sum(by_label(metrics.events_read).values())),
+                outcomes=_whole(by_label(metrics.events)),
+                rejected=_whole(by_label(metrics.events_rejected)),
+            ),
+            lag=Lag(
+                sum(lag.records for lag in lags.values()),
+                max((lag.seconds for lag in lags.values()), default=0.0),
+            ),
+            lag_by_partition=lags,
+            latency_s={"p50": _latency(0.5), "p99": _latency(0.99)},
+            latency=LatencyBuckets(list(histogram.bounds), list(histogram.counts)),
+            partitions=partitions,
+            recovery={
+                str(number): int(remaining.get(str(number), 0)) for number in partitions.recovering
+            },
+            viral=ViralList(
+                count=len(self._sources.viral),
+                videos=[self._viral(video) for video in self._sources.viral.top(VIRAL_SHOWN)],
+            ),
+        )
+
+    def _partitions(self) -> Partitions:
+        workers = self._routing.workers(self._sources.users)
+        return Partitions(
+            total=self._app.conf.topic_partitions,
+            owned=sorted(self._app.tasks.assigned),
+            recovering=self._readiness.recovering(),
+            by_worker={str(url): owned for url, owned in workers.items()},
+        )
+
+    def _viral(self, video: ViralVideo) -> Viral:
+        return Viral(
+            video.video_id,
+            video.viral_coefficient,
+            video.views,
+            video.shares,
+            video.comments,
+            video.detected_at,
+            self._steps(video.video_id),
+        )
+
+    def _steps(self, video_id: int) -> Steps | None:
+        try:
+            value, stream_time = self._sources.videos.read(video_id)
+        except NotHereError:
+            return None
+        if value is None or stream_time is None:
+            return None
+        slices = self._sources.video_windows.slices
+        first, end = slices.window_at(stream_time)
+        first = max(first, end - STEPS_SHOWN)
+        views = [0] * (end - first)
+        for pane in self._sources.video_windows.steps(value, first, end):
+            views[pane.start_ms // slices.step - first] = pane.views
+        return Steps(to_iso(first * slices.step), slices.step // 1000, views)
+
+
+def by_label(metric: MetricWrapperBase) -> dict[str, float]:
+    """Return the values of a counter or gauge with one label, by the label's value."""
+    return {
+        next(iter(sample.labels.values())): sample.value
+        for family in metric.collect()
+        for sample in family.samples
+    }
+
+
+def _whole(numbers: dict[str, float]) -> dict[str, int]:
+    return {name: int(number) for name, number in numbers.items()}
+
+
+def _latency(fraction: float) -> float | None:
+    """Return a quantile in seconds; None without events, and above the last bucket."""
+    seconds = metrics.ingest_latency.quantile(fraction)
+    return seconds if seconds is not None and isfinite(seconds) else None

@@ -1,0 +1,252 @@
+"""``GET /openapi.json``: the routes, described for programs in OpenAPI 3.1.
+
+``docs/openapi.json`` is the same, written by ``make docs``; tests hold it against the routes and
+against real answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.json import schema_components
+
+from .answers import json_response
+from .figures import Figures
+from .parameters import DEFAULT_LIMIT, MAX_ID, MAX_LIMIT
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+Json = dict[str, Any]
+
+_TIME: Final[Json] = {"type": "string", "format": "date-time"}
+_COUNT: Final[Json] = {"type": "integer", "minimum": 0}
+_ID: Final[Json] = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
+_COEFFICIENT: Final[Json] = {"type": "number", "minimum": 0}
+_BOUNDS: Final[Json] = {"start": _TIME, "end": _TIME}
+_SECONDS: Final[Json] = {"type": "integer", "minimum": 1}
+
+_AT: Final[Json] = {
+    "name": "at",
+    "in": "query",
+    "description": (
+        "The time of the window, RFC 3339 with a zone. Without it, the partition's stream time. "
+        "The whole window asked for has to be kept still: else `window_not_kept`."
+    ),
+    "schema": _TIME,
+    "example": "2025-01-15T14:30:45.123Z",
+}
+_WINDOW: Final[Json] = {
+    "name": "window",
+    "in": "query",
+    "description": "A multiple of the step, up to the size of the users' window: `1h`, `90m`.",
+    "schema": {"type": "string", "pattern": "^[0-9]{1,15}(ms|s|m|h|d)$"},
+    "example": "1h",
+}
+
+_STALE: Final[Json] = {
+    "name": "stale",
+    "in": "query",
+    "description": (
+        "While the owner of the key cannot answer, a copy that may be behind does; "
+        "its answer carries `stale`."
+    ),
+    "schema": {"const": "ok"},
+}
+
+
+def _record(**fields: Json) -> Json:
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
+def _answer(**fields: Json) -> Json:
+    """Describe what an owner answers, and a copy, which says that it is one."""
+    answer = _record(**fields)
+    answer["properties"]["stale"] = {"const": True}
+    return answer
+
+
+def _list(item: Json) -> Json:
+    return {"type": "array", "items": item}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _id_parameter(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": _ID}
+
+
+_COUNTS: Final[Json] = dict.fromkeys(("views", "likes", "comments", "shares"), _COUNT)
+_VIRAL: Final = _record(
+    video_id=_ID,
+    viral_coefficient=_COEFFICIENT,
+    views=_COUNT,
+    shares=_COUNT,
+    comments=_COUNT,
+    detected_at=_TIME,
+)
+_VIDEO_WINDOW: Final = _record(
+    **_BOUNDS, **_COUNTS, viral_coefficient={"type": ["number", "null"], "minimum": 0}
+)
+_USER_WINDOW: Final = _record(**_BOUNDS, size_s=_SECONDS, step_s=_SECONDS)
+
+_SCHEMAS: Final[Json] = {
+    "Error": _record(error=_record(code={"type": "string"}, message={"type": "string"})),
+    "Status": _record(status={"enum": ["ok", "ready"]}),
+    "User": _answer(
+        user_id=_ID,
+        as_of=_TIME,
+        window=_USER_WINDOW,
+        total_videos_watched=_COUNT,
+        total_engagement_minutes={"type": "number", "minimum": 0},
+        likes=_COUNT,
+        engagement_rate={"type": "number", "minimum": 0},
+    ),
+    "UserSeries": _answer(
+        user_id=_ID,
+        as_of=_TIME,
+        window=_USER_WINDOW,
+        panes=_list(_record(start=_TIME, views=_COUNT, likes=_COUNT, watch_ms=_COUNT)),
+    ),
+    "Video": _answer(
+        video_id=_ID,
+        as_of=_TIME,
+        rolling=_VIDEO_WINDOW,
+        tumbling=_VIDEO_WINDOW,
+        viral={"type": "boolean"},
+    ),
+    "VideoSeries": _answer(
+        video_id=_ID,
+        as_of=_TIME,
+        step_s=_SECONDS,
+        rolling=_record(**_BOUNDS),
+        tumbling=_record(**_BOUNDS),
+        panes=_list(_record(start=_TIME, **_COUNTS)),
+    ),
+    "ViralVideos": _record(videos=_list(_VIRAL)),
+}
+
+_ERRORS: Final = {
+    "400": "A wrong id, window, time or limit; or a window that is kept no more.",
+    "401": "No token or a wrong one, where the worker has one.",
+    "403": "The header Host names somebody else; only as long as the worker has no token.",
+    "404": "Nothing is known of that id.",
+    "503": "The partition is moving or recovering: ask again.",
+}
+
+
+def _responses(ok: Json, *errors: str, media: str = "application/json") -> Json:
+    answers: Json = {"200": {"description": "The answer.", "content": {media: {"schema": ok}}}}
+    for status in errors:
+        content = {"application/json": {"schema": _ref("Error")}}
+        answers[status] = {"description": _ERRORS[status], "content": content}
+    if "503" in errors:
+        retry = {"description": "Seconds.", "required": True, "schema": _COUNT}
+        answers["503"]["headers"] = {"Retry-After": retry}
+    return answers
+
+
+def _data(summary: str, responses: Json, *parameters: Json) -> Json:
+    """Describe a route that asks for the token, once there is one."""
+    operation = _open(summary, responses)
+    operation["get"]["security"] = [{"token": []}, {}]
+    if parameters:
+        operation["get"]["parameters"] = list(parameters)
+    return operation
+
+
+def _open(summary: str, responses: Json) -> Json:
+    return {"get": {"summary": summary, "responses": responses, "security": []}}
+
+
+_KEY_ERRORS: Final = ("400", "401", "403", "404", "503")
+_TEXT: Final[Json] = {"type": "string"}
+
+
+def _paths() -> Json:
+    user, video = _id_parameter("user_id"), _id_parameter("video_id")
+    limit = {
+        "name": "limit",
+        "in": "query",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MAX_LIMIT,
+            "default": DEFAULT_LIMIT,
+        },
+    }
+    return {
+        "/users/{user_id}": _data(
+            "What a user watched and liked.",
+            _responses(_ref("User"), *_KEY_ERRORS),
+            *(user, _WINDOW, _AT, _STALE),
+        ),
+        "/users/{user_id}/series": _data(
+            "The steps that a user's metrics are the sums of.",
+            _responses(_ref("UserSeries"), *_KEY_ERRORS),
+            *(user, _WINDOW, _AT, _STALE),
+        ),
+        "/videos/viral": _data(
+            "The videos that are viral now, the highest coefficient first.",
+            _responses(_ref("ViralVideos"), "400", "401", "403", "503"),
+            limit,
+        ),
+        "/videos/{video_id}": _data(
+            "What happened to a video, in the rolling and in the tumbling window.",
+            _responses(_ref("Video"), *_KEY_ERRORS),
+            *(video, _AT, _STALE),
+        ),
+        "/videos/{video_id}/series": _data(
+            "The steps that a video's counters are the sums of.",
+            _responses(_ref("VideoSeries"), *_KEY_ERRORS),
+            *(video, _AT, _STALE),
+        ),
+        "/overview": _data(
+            "This worker's figures.", _responses(_ref("Figures"), "401", "403", "503")
+        ),
+        "/overview/stream": _data(
+            "All workers' figures once a second, as server-sent events.",
+            _responses(_TEXT, "401", "403", "503", media="text/event-stream"),
+        ),
+        "/metrics": _data(
+            "Metrics for Prometheus.", _responses(_TEXT, "401", "403", media="text/plain")
+        ),
+        "/healthz": _open("Whether the worker works.", _responses(_ref("Status"), "403", "503")),
+        "/readyz": _open(
+            "Whether it can answer for its partitions.", _responses(_ref("Status"), "403", "503")
+        ),
+        "/openapi.json": _open("This description.", _responses({"type": "object"}, "403")),
+        "/": _open("The dashboard.", _responses(_TEXT, "403", media="text/html")),
+    }
+
+
+def describe() -> Json:
+    """Return the whole description."""
+    _, figures = schema_components([Figures], ref_template="#/components/schemas/{name}")
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Reels Analytics",
+            "version": "1",
+            "description": "Every worker answers for every key.",
+        },
+        "paths": _paths(),
+        "components": {
+            "schemas": {**_SCHEMAS, **figures},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+class DescriptionViews:
+    """Answers with the description; it holds no data."""
+
+    def __init__(self) -> None:
+        """Make it once."""
+        self._description = describe()
+
+    async def get(self, _: web.Request) -> web.Response:
+        """Answer with the routes."""
+        return json_response(self._description)
