@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -12,10 +14,11 @@ import msgspec
 from auditing.comparison import Difference, compare_users, compare_videos
 from auditing.errors import AuditError
 from auditing.recount import PartitionRecount, Span, VideoSums
+from auditing.values import Values
 from models.user import VERSION as USER_VERSION
 from models.video import VERSION as VIDEO_VERSION
 from models.windows import to_iso
-from tables.layout import LAYOUT_KEY, Layout, LayoutError
+from tables.layout import Layout, LayoutError
 from tables.users import user_windows
 from tables.videos import video_windows
 
@@ -30,6 +33,9 @@ __all__ = ["AuditError", "Names", "Report", "audit"]
 
 #: Differences that a report keeps; all are counted.
 KEPT_DIFFERENCES = 1000
+
+#: What is counted or read of a table at the same time.
+KINDS = ("videos", "video-sums", "users", "sure-users", "changed-users")
 
 #: Seconds that workers get to apply the video deltas that are there, and between two looks.
 DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
@@ -77,27 +83,55 @@ class Report:
         """Whether nothing differs."""
         return not self.differing
 
-    def take(self, kind: str, differences: Iterable[Difference]) -> None:
-        """Note differences of users or videos."""
-        last = None
-        for each in differences:
-            self.total += 1
-            if each.what != last:
-                last = each.what
+    def take(self, kind: str, compared: Iterable[list[Difference]]) -> int:
+        """Note the differences of users or videos, and return how many of those were compared."""
+        count = 0
+        for differences in compared:
+            count += 1
+            if differences:
+                self.total += len(differences)
                 self.differing[kind] += 1
-            if len(self.differences) < KEPT_DIFFERENCES:
-                self.differences.append(each)
+                self.differences += differences[: KEPT_DIFFERENCES - len(self.differences)]
+        return count
 
 
-async def audit(settings: Settings, topics: Topics, names: Names, progress: Progress) -> Report:
-    """Recount the input and compare. Raises AuditError when there is nothing to compare."""
-    return await _Audit(settings, topics, names, progress).run()
+async def audit(
+    settings: Settings, topics: Topics, names: Names, progress: Progress, memory: int
+) -> Report:
+    """Recount the input and compare.
+
+    Arguments:
+        settings: those that the workers run with.
+        topics: to be read.
+        names: which they are.
+        progress: is told how far this is.
+        memory: bytes for what is counted; what is beyond that goes to a temporary folder.
+
+    Raises:
+        AuditError: there is nothing to compare.
+    """
+    with TemporaryDirectory(prefix="reels-audit-") as folder:
+        return await _Audit(settings, topics, names, progress, Shelf(Path(folder), memory)).run()
+
+
+class Shelf:
+    """Gives each kind of values its share of the memory."""
+
+    def __init__(self, folder: Path, memory: int) -> None:
+        """Share ``memory`` bytes among :data:`KINDS`; the rest goes to ``folder``."""
+        self._folder = folder
+        self._limit = memory // len(KINDS)
+
+    def values(self, kind: str) -> Values:
+        """Return empty values of a kind."""
+        return Values(self._folder / kind, self._limit)
 
 
 class _Audit:
     def __init__(
-        self, settings: Settings, topics: Topics, names: Names, progress: Progress
+        self, settings: Settings, topics: Topics, names: Names, progress: Progress, shelf: Shelf
     ) -> None:
+        self._shelf = shelf
         self._settings = settings
         self._topics = topics
         self._names = names
@@ -122,16 +156,17 @@ class _Audit:
         found, times = await self._video_table()
         most = await topics.committed(names.events)
 
-        sums = VideoSums()
+        sums = VideoSums(self._shelf.values("video-sums"))
         judged_from = []
         for partition in partitions:
             span = Span(sure[partition], most[partition])
             judged_from.append(await self._audit_users(partition, span, sums))
-        differences = compare_videos(
+        compared = compare_videos(
             *(found, sums, self._video_windows, times, max(judged_from)), complete=complete
         )
-        self._report.videos = len(found.keys() | {video_id for video_id, _ in sums.sure})
-        self._report.take("videos", differences)
+        self._report.videos = self._report.take("videos", compared)
+        for values in (found, sums.values):
+            values.close()
         return self._report
 
     async def _read_dead_letters(self) -> None:
@@ -173,44 +208,44 @@ class _Audit:
                 count += len(records)
         return count
 
-    async def _video_table(self) -> tuple[dict[int, bytes], dict[int, int]]:
+    async def _video_table(self) -> tuple[Values, dict[int, int]]:
         """Return all videos, and the stream time of each of their partitions."""
-        found: dict[int, bytes] = {}
+        found = self._shelf.values("videos")
         times: dict[int, int] = {}
         self._progress.begin("table of videos", self._settings.partitions)
         slices = self._video_windows.slices
         for partition in range(self._settings.partitions):
-            values, time = await self._fold(
-                self._names.video_changelog, partition, VIDEO_VERSION, slices
+            time = await self._fold(
+                self._names.video_changelog, partition, found, VIDEO_VERSION, slices
             )
-            found |= values
             times[partition] = -1 if time is None else time
             self._progress.advance(1)
         return found, times
 
     async def _fold(
-        self, topic: str, partition: int, version: int, slices: Slices
-    ) -> tuple[dict[int, bytes], int | None]:
-        values = await self._topics.fold(topic, partition)
-        layout = values.pop(LAYOUT_KEY, None)
+        self, topic: str, partition: int, values: Values, version: int, slices: Slices
+    ) -> int | None:
+        """Put a table's partition into ``values``, and return its stream time."""
+        layout = await self._topics.fold(topic, partition, values)
         try:
-            time = Layout.of(version, slices).stored_stream_time(topic, layout)
+            return Layout.of(version, slices).stored_stream_time(topic, layout)
         except LayoutError as exc:
             raise AuditError(str(exc)) from exc
-        return {int(key): value for key, value in values.items()}, time
 
     async def _audit_users(self, partition: int, videos: Span, sums: VideoSums) -> int:
         """Recount a partition and compare its users; return the time from which that is judged."""
         names, topics, report = self._names, self._topics, self._report
         sure = (await topics.committed(names.events))[partition]
         slices = self._user_windows.slices
-        found, as_of = await self._fold(names.user_changelog, partition, USER_VERSION, slices)
+        found = self._shelf.values("users")
+        as_of = await self._fold(names.user_changelog, partition, found, USER_VERSION, slices)
         most = (await topics.committed(names.events))[partition]
         begin = (await topics.begins(names.events))[partition]
         await self._read_dead_letters()
 
         recount = PartitionRecount(
-            *(partition, self._settings, self._user_windows, sums, self._refused[partition])
+            *(partition, self._settings, self._user_windows, sums, self._refused[partition]),
+            *(self._shelf.values("sure-users"), self._shelf.values("changed-users")),
         )
         self._progress.begin(f"events of partition {partition}", most - begin)
         judged_from: int | None = None
@@ -223,11 +258,12 @@ class _Audit:
         report.outcomes += recount.outcomes
         times = [time for time in (as_of, recount.stream_time) if time is not None]
         if times:
-            report.users += len(found.keys() | recount.sure.keys())
-            report.take(
+            report.users += report.take(
                 "users",
                 compare_users(found, recount, self._user_windows, max(times), judged_from or 0),
             )
+        for values in (found, recount.sure, recount.changed):
+            values.close()
         return judged_from or 0
 
     def _judged_from(self, partition: int, begin: int, oldest: int) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from heapq import merge
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from auditing.values import id_key, id_of, pane_of, unique
 from models.partitioner import partition_of
 from models.windows import to_iso
 
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from auditing.recount import PartitionRecount, VideoSums
+    from auditing.values import Values
     from models.user import UserWindows
     from models.video import VideoWindows
 
@@ -42,13 +46,17 @@ class Difference(NamedTuple):
 
 
 def compare_users(
-    found: Mapping[int, bytes],
+    found: Values,
     recount: PartitionRecount,
     windows: UserWindows,
     as_of: int,
     judged_from: int,
-) -> Iterator[Difference]:
-    """Compare the users of one partition in the window at ``as_of``, from a time on."""
+) -> Iterator[list[Difference]]:
+    """Compare the users of one partition in the window at ``as_of``, from a time on.
+
+    Yields:
+        The differences of each user, in the order of their numbers.
+    """
 
     def panes(value: bytes | None) -> Panes:
         return {
@@ -57,22 +65,21 @@ def compare_users(
             if pane.start_ms >= judged_from
         }
 
-    for user_id in found.keys() | recount.sure.keys():
-        least, most = panes(recount.sure.get(user_id)), panes(recount.most(user_id))
-        yield from _compare(
-            f"user {user_id}", panes(found.get(user_id)), least, most, USER_COUNTERS
-        )
+    for key in unique(merge(found, recount.sure)):
+        least, most = panes(recount.sure.get(key)), panes(recount.most(key))
+        rows = panes(found.get(key))
+        yield list(_compare(f"user {id_of(key)}", rows, least, most, USER_COUNTERS))
 
 
 def compare_videos(
-    found: Mapping[int, bytes],
+    found: Values,
     sums: VideoSums,
     windows: VideoWindows,
     as_of: Mapping[int, int],
     judged_from: int,
     *,
     complete: bool,
-) -> Iterator[Difference]:
+) -> Iterator[list[Difference]]:
     """Compare all videos in the windows of their partitions.
 
     Arguments:
@@ -82,29 +89,32 @@ def compare_videos(
         as_of: the stream time of each partition of videos that has one.
         judged_from: steps that begin before are left out.
         complete: whether all that is sure has to be in the table already.
+
+    Yields:
+        The differences of each video, in the order of their numbers.
     """
     step = windows.slices.step
-    expected: dict[int, set[int]] = {}
-    for video_id, pane in sums.sure.keys() | sums.most.keys():
-        expected.setdefault(video_id, set()).add(pane)
-    for video_id in found.keys() | expected.keys():
+    # The table's key of a video comes before its panes' keys, which begin with it.
+    ordered = merge(found, sums.values)
+    for video_id, keys in groupby(unique(ordered), key=id_of):
+        counted = [key for key in keys if len(key) > len(id_key(video_id))]
         time = as_of.get(partition_of(video_id, len(as_of))) if as_of else None
         if time is None:
             continue
         first = max(windows.slices.kept_from(time), -(-judged_from // step))
         rows: Panes = {
             pane.start_ms: tuple(pane[1:])
-            for pane in windows.series(found.get(video_id), time)
+            for pane in windows.series(found.get(id_key(video_id)), time)
             if pane.start_ms >= first * step
         }
         least: Panes = {}
         most: Panes = {}
-        for pane in expected.get(video_id, ()):
-            if pane >= first:
-                low, high = sums.bounds(video_id, pane)
+        for key in counted:
+            if (pane := pane_of(key)) >= first:
+                low, high = sums.bounds(key)
                 least[pane * step] = low if complete else (0, 0, 0, 0)
                 most[pane * step] = high
-        yield from _compare(f"video {video_id}", rows, least, most, VIDEO_COUNTERS)
+        yield list(_compare(f"video {video_id}", rows, least, most, VIDEO_COUNTERS))
 
 
 def _compare(

@@ -9,13 +9,18 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
 from auditing.errors import AuditError
+from auditing.values import id_key
+from streaming.access import check_access
 from streaming.changelog import changelog_consumer
+from streaming.errors import StartError
+from tables.layout import LAYOUT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer
 
+    from auditing.values import Values
     from streaming.batch import Record
 
 POLL_MS = 100
@@ -23,7 +28,15 @@ POLL_MS = 100
 
 @asynccontextmanager
 async def open_topics(settings: Mapping[str, Any], group: str) -> AsyncIterator[Topics]:
-    """Connect with aiokafka's ``settings`` to the topics that ``group`` reads."""
+    """Connect with aiokafka's ``settings`` to the topics that ``group`` reads.
+
+    Raises:
+        AuditError: the brokers do not let us in.
+    """
+    try:
+        await check_access(settings)
+    except StartError as exc:
+        raise AuditError(str(exc)) from exc
     admin = AIOKafkaAdminClient(**settings)
     await admin.start()
     try:
@@ -47,7 +60,7 @@ class Topics:
         """Return the numbers of a topic's partitions. Raises AuditError when there is none."""
         if topic not in self._partitions:
             if topic not in await self._admin.list_topics():
-                raise AuditError(f"there is no topic {topic}: nothing to audit")
+                raise AuditError(f"there is no topic {topic}: has no worker run yet?")
             (described,) = await self._admin.describe_topics([topic])
             self._partitions[topic] = sorted(each["partition"] for each in described["partitions"])
         return self._partitions[topic]
@@ -84,16 +97,18 @@ class Topics:
             for records in (await self._consumer.getmany(tp, timeout_ms=POLL_MS)).values():
                 yield [record for record in records if record.offset < end]
 
-    async def fold(self, topic: str, partition: int) -> dict[bytes, bytes]:
-        """Return the last value of each key of one partition."""
-        values: dict[bytes, bytes] = {}
+    async def fold(self, topic: str, partition: int, values: Values) -> bytes | None:
+        """Put the last value of each user or video of one partition into ``values``.
+
+        Returns:
+            The partition's layout record, None when there is none.
+        """
+        layout = None
         begins, ends = await self.begins(topic), await self.ends(topic)
         async for records in self.read(topic, partition, begins[partition], ends[partition]):
             for record in records:
-                if record.key is None:
-                    continue
-                if record.value is None:
-                    values.pop(record.key, None)
-                else:
-                    values[record.key] = record.value
-        return values
+                if record.key == LAYOUT_KEY:
+                    layout = record.value
+                elif record.key is not None:
+                    values.put(id_key(int(record.key)), record.value)
+        return layout

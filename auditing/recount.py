@@ -7,14 +7,17 @@ up to those that they may hold (``most``). Both are the same while nothing comes
 from __future__ import annotations
 
 from collections import Counter
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from auditing.values import id_key, pane_key
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from auditing.values import Values
     from models.user import UserWindows
     from settings import Settings
     from streaming.batch import Record
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 _VIDEO_COUNTER: Final = {"video_view": 0, "like": 1, "comment": 2, "share": 3}
 
 VideoCounters = tuple[int, int, int, int]
-NOTHING: Final = (0, 0, 0, 0)
+
+_COUNTS: Final = Struct("<8Q")
+_NOTHING: Final = bytes(_COUNTS.size)
 
 
 class Span(NamedTuple):
@@ -35,23 +40,22 @@ class Span(NamedTuple):
 class VideoSums:
     """What all partitions together count of each video and pane."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.sure: dict[tuple[int, int], list[int]] = {}
-        self.most: dict[tuple[int, int], list[int]] = {}
-        """What may come on top of ``sure``."""
+    def __init__(self, values: Values) -> None:
+        """Begin with nothing, and keep it in ``values``."""
+        self.values = values
+        """By :func:`auditing.values.pane_key`: what is sure, and what may come on top of it."""
 
     def add(self, video_id: int, pane: int, counter: int, *, sure: bool) -> None:
         """Count one event."""
-        sums = self.sure if sure else self.most
-        sums.setdefault((video_id, pane), [0, 0, 0, 0])[counter] += 1
+        key = pane_key(video_id, pane)
+        counts = list(_COUNTS.unpack(self.values.get(key) or _NOTHING))
+        counts[counter if sure else counter + 4] += 1
+        self.values.put(key, _COUNTS.pack(*counts))
 
-    def bounds(self, video_id: int, pane: int) -> tuple[VideoCounters, VideoCounters]:
-        """Return the least and the most that the table may have."""
-        views, likes, comments, shares = self.sure.get((video_id, pane), NOTHING)
-        more = self.most.get((video_id, pane), NOTHING)
-        least = (views, likes, comments, shares)
-        return least, (
+    def bounds(self, key: bytes) -> tuple[VideoCounters, VideoCounters]:
+        """Return the least and the most that the table may have of a video's pane."""
+        views, likes, comments, shares, *more = _COUNTS.unpack(self.values.get(key) or _NOTHING)
+        return (views, likes, comments, shares), (
             *(views + more[0], likes + more[1]),
             *(comments + more[2], shares + more[3]),
         )
@@ -67,6 +71,8 @@ class PartitionRecount:
         windows: UserWindows,
         videos: VideoSums,
         refused: Collection[int],
+        sure: Values,
+        changed: Values,
     ) -> None:
         """Begin with nothing.
 
@@ -76,12 +82,12 @@ class PartitionRecount:
             windows: the functions on users' values.
             videos: where the counts of videos go.
             refused: offsets of events that were ahead of the clock when they were read.
+            sure: where the users go, empty.
+            changed: where users go that events beyond what is sure have changed, empty.
         """
         self.outcomes: Counter[str] = Counter()
-        self.sure: dict[int, bytes] = {}
-        self.changed: dict[int, bytes] = {}
-        """Users that events beyond what is sure have changed."""
-        self.sure_time: int | None = None
+        self.sure = sure
+        self.changed = changed
         self.stream_time: int | None = None
         self._partition = partition
         self._partitions = settings.partitions
@@ -90,9 +96,9 @@ class PartitionRecount:
         self._videos = videos
         self._refused = refused
 
-    def most(self, user_id: int) -> bytes | None:
+    def most(self, key: bytes) -> bytes | None:
         """Return a user's value with all that may be in the table."""
-        return self.changed.get(user_id) or self.sure.get(user_id)
+        return self.changed.get(key) or self.sure.get(key)
 
     def fold(self, records: Sequence[Record], users: Span, videos: Span) -> None:
         """Count ``records``, the next of the partition."""
@@ -110,18 +116,18 @@ class PartitionRecount:
         if self._windows.is_late(t_ms, self.stream_time):
             return "late"
         now = t_ms if self.stream_time is None else max(t_ms, self.stream_time)
+        key = id_key(event.user_id)
         value = self._windows.apply(
-            *(self.most(event.user_id), event.event_type, t_ms),
+            *(self.most(key), event.event_type, t_ms),
             *(event.metadata.view_duration_ms, id_hash(event.event_id), now),
         )
         if value is None:
             return "duplicate"
         self.stream_time = now
         if record.offset < users.sure:
-            self.sure[event.user_id] = value
-            self.sure_time = now
+            self.sure.put(key, value)
         else:
-            self.changed[event.user_id] = value
+            self.changed.put(key, value)
         counter = _VIDEO_COUNTER.get(event.event_type)
         if counter is not None and record.offset < videos.most:
             pane = t_ms // self._video_step

@@ -8,58 +8,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from auditing import AuditError, Report
 from auditing import audit as make_audit
 from auditing.audit import KEPT_DIFFERENCES, Names
 from auditing.reading import open_topics
 
+from .progress import ProgressBar
+
 if TYPE_CHECKING:
     from streaming.app import App
 
 OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
-
-
-class ProgressBar:
-    """Shows on stderr how far an audit is; nothing where nobody looks."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        """Prepare; use it with ``with``."""
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=quiet or not console.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=None)
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave nothing behind."""
-        self._progress.stop()
-
-    def begin(self, what: str, total: int) -> None:
-        """Say what is done next."""
-        self._progress.reset(self._task, description=what, total=total)
-
-    def advance(self, count: int) -> None:
-        """Say how much of it was done since."""
-        self._progress.advance(self._task, count)
 
 
 class audit(AppCommand):  # noqa: N801 - the class's name is the command's
@@ -78,13 +43,23 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             default=20,
             show_default=True,
             help="How many differences to print; all are counted.",
-        )
+        ),
+        option(
+            "--memory",
+            type=click.IntRange(min=1),
+            default=512,
+            show_default=True,
+            help="MiB for what is counted; the rest goes to a temporary folder (TMPDIR).",
+        ),
     ]
 
-    def __init__(self, ctx: click.Context, *args: Any, show: int, **kwargs: Any) -> None:
+    def __init__(
+        self, ctx: click.Context, *args: Any, show: int, memory: int, **kwargs: Any
+    ) -> None:
         """Read the options."""
         super().__init__(ctx, *args)
         self._show = show
+        self._memory = memory << 20
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run without Faust's worker around it: there is no app to start."""
@@ -113,7 +88,7 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
         )
         async with open_topics(parts.client_settings, settings.app_id) as topics:
             with ProgressBar(quiet=self.quiet) as progress:
-                return await make_audit(settings, topics, names, progress)
+                return await make_audit(settings, topics, names, progress, self._memory)
 
     def _print(self, report: Report) -> None:
         for difference in report.differences[: self._show]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from embedded.probe import free_ports, is_free
 from settings import SettingsError, load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 WORKERS = 2
 KAFKA_PORT = 9092
@@ -155,11 +156,27 @@ def show(figures: Figures, children: list[Child], seconds: float) -> None:
         print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", flush=True)
 
 
+@contextlib.contextmanager
+def demo_folder() -> Iterator[Path]:
+    """Give ``DEMO_DIR``, or a temporary folder, which stays when something has gone wrong."""
+    if chosen := os.environ.get("DEMO_DIR"):
+        folder = Path(chosen)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    folder = Path(tempfile.mkdtemp(prefix="reels-demo-"))
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def run(seconds: float) -> None:
     """Run the demo for ``seconds``."""
-    folder = Path(os.environ.get("DEMO_DIR") or tempfile.mkdtemp(prefix="reels-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
+    token = load().http_token
+    with demo_folder() as folder, contextlib.ExitStack() as stack:
         env = dict(os.environ)
         if not env.get("BROKER_URL"):
             port = KAFKA_PORT if is_free(KAFKA_PORT) else 0
@@ -168,8 +185,6 @@ def run(seconds: float) -> None:
             print("starting the embedded Kafka", flush=True)
             kafka = EmbeddedKafka(port, folder / "kafka", progress=print)
             env["BROKER_URL"] = stack.enter_context(kafka).url
-        settings = load(env)
-        token = settings.http_token
         faust = [sys.executable, "-m", "faust", "-A", "app"]
         ports = free_ports(WORKERS)
         urls = [f"http://127.0.0.1:{port}" for port in ports]

@@ -6,7 +6,14 @@ import time
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,3 +138,38 @@ def _bar(console: Console) -> Progress:
         console=console,
         expand=True,
     )
+
+
+class ProgressBar:
+    """Shows on stderr how far each part of a run is; nothing where nobody looks."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Prepare; use it with ``with``."""
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing behind."""
+        self._progress.stop()
+
+    def begin(self, what: str, total: int) -> None:
+        """Say what is done next."""
+        self._progress.reset(self._task, description=what, total=total)
+
+    def advance(self, count: int) -> None:
+        """Say how much of it was done since."""
+        self._progress.advance(self._task, count)

@@ -67,7 +67,8 @@ class EventSender:
         except StartError as error:
             raise SendError(str(error)) from error
         except KafkaConnectionError as error:
-            raise SendError(f"no Kafka answers at {where}; BROKER_URL says where it is") from error
+            text = f"no broker answers at {where} ({_text_of(error)}); BROKER_URL says where it is"
+            raise SendError(text) from error
         except (KafkaError, OSError) as error:
             raise SendError(f"Kafka at {where} cannot be used ({_text_of(error)})") from error
         finally:

@@ -7,7 +7,9 @@ set-ups in which workers may not create topics.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from aiokafka.errors import KafkaError
@@ -27,8 +29,24 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
         option("--wait", type=float, default=0.0, help="Seconds to wait for a broker.")
     ]
 
-    async def run(self, *, wait: float) -> None:
-        """Create or check, and list what there is."""
+    def __init__(self, ctx: click.Context, *args: Any, wait: float, **kwargs: Any) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args)
+        self._wait = wait
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: there is no app to start."""
+        # What it has to say arrives as exceptions, and is one line then.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        try:
+            asyncio.run(self._ensure(self._wait))
+        except StartError as exc:
+            click.echo(f"error: {exc}", err=True)
+            sys.exit(1)
+        sys.exit(0)
+
+    async def _ensure(self, wait: float) -> None:
+        """Create or check, and list what there is. Raises StartError."""
         app = cast("App", self.app)
         parts = app.task_parts
         specs = topic_specs(parts.settings, (t.changelog_topic_name for t in parts.tables))
@@ -37,12 +55,10 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
             try:
                 await ensure_topics(parts.client_settings, specs, parts.settings.replication_factor)
                 break
-            except StartError as exc:
-                raise click.ClickException(str(exc)) from None
             except (KafkaError, OSError) as exc:
                 if asyncio.get_running_loop().time() >= deadline:
                     url = parts.settings.broker_url
-                    raise click.ClickException(f"no broker answers at {url}: {exc}") from None
+                    raise StartError(f"no broker answers at {url} ({exc})") from exc
                 await asyncio.sleep(1.0)
         for spec in specs:
             self.say(f"{spec.name}: {spec.partitions} partitions")

@@ -1,0 +1,110 @@
+"""Values by key: as many in memory as fit, the rest in a database of the audit's own."""
+
+from __future__ import annotations
+
+import struct
+from heapq import merge
+from typing import TYPE_CHECKING, Final
+
+from rocksdict import Options, Rdict, WriteBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: What a key, a value and their place in a dict take in memory besides the value's content.
+ENTRY_SIZE: Final = 220
+
+_ID: Final = struct.Struct(">Q")
+_VIDEO_AND_PANE: Final = struct.Struct(">Qq")
+
+
+def id_key(number: int) -> bytes:
+    """Return the key of a user or video: keys have the order of the numbers."""
+    return _ID.pack(number)
+
+
+def pane_key(video_id: int, pane: int) -> bytes:
+    """Return the key of a video's pane: a video's panes lie together."""
+    return _VIDEO_AND_PANE.pack(video_id, pane)
+
+
+def id_of(key: bytes) -> int:
+    """Return the number that a key begins with."""
+    number: int = _ID.unpack_from(key)[0]
+    return number
+
+
+def pane_of(key: bytes) -> int:
+    """Return the pane of :func:`pane_key`."""
+    pane: int = _VIDEO_AND_PANE.unpack(key)[1]
+    return pane
+
+
+class Values:
+    """A map of bytes to bytes in bounded memory."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        """Begin empty; what is beyond about ``limit`` bytes goes to a database in ``path``."""
+        self._path = path
+        self._limit = limit
+        self._size = 0
+        self._memory: dict[bytes, bytes | None] = {}
+        self._disk: Rdict | None = None
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether memory was not enough."""
+        return self._disk is not None
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of ``key``."""
+        if key in self._memory:
+            return self._memory[key]
+        return None if self._disk is None else self._disk.get(key)
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Set the value of ``key``; None deletes it."""
+        self._memory[key] = value
+        # A value that is replaced counts again: the bound may be reached early, never late.
+        self._size += ENTRY_SIZE + len(value or b"")
+        if self._size > self._limit:
+            self._spill()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Iterate over the keys in their order; nothing may be put meanwhile."""
+        memory = sorted(self._memory)
+        if self._disk is None:
+            ordered: Iterator[bytes] = iter(memory)
+        else:
+            ordered = unique(merge(memory, (bytes(key) for key in self._disk.keys())))  # type: ignore[arg-type]  # noqa: SIM118
+        return (key for key in ordered if self._memory.get(key, b"") is not None)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._memory, self._size = {}, 0
+        if self._disk is not None:
+            self._disk.close()
+            self._disk = None
+            Rdict.destroy(str(self._path))
+
+    def _spill(self) -> None:
+        if self._disk is None:
+            self._disk = Rdict(str(self._path), options=Options(raw_mode=True))
+        batch = WriteBatch(raw_mode=True)
+        for key, value in self._memory.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        self._disk.write(batch)
+        self._memory, self._size = {}, 0
+
+
+def unique(ordered: Iterator[bytes]) -> Iterator[bytes]:
+    """Leave out keys that are as the one before."""
+    last = None
+    for key in ordered:
+        if key != last:
+            yield key
+        last = key

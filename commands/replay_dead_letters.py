@@ -1,0 +1,193 @@
+"""``faust -A app replay-dead-letters``: rejected events go back to the input, once each.
+
+Importing this module registers the command.
+
+How far the dead letters of a reason are replayed is kept as the offsets of a group of its own,
+committed in the same transaction as the events: a run that is killed and repeated, or repeated for
+no reason, sends nothing twice. One transactional id a reason: of two runs at once, the later one
+fences the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+from aiokafka.errors import KafkaError
+from faust.cli.base import AppCommand, option
+from faust.types import TP
+
+from auditing import AuditError
+from auditing.reading import open_topics
+from models.schema import REASONS
+from streaming.errors import FencedError, TransactionFailedError
+from streaming.outbox import OutRecord
+from streaming.transaction import TransactionalProducer
+
+from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from auditing.reading import Topics
+    from streaming.app import App
+    from streaming.batch import Record
+
+
+class Replay:
+    """Sends the dead letters of one reason back to where they came from."""
+
+    def __init__(
+        self, topics: Topics, dead_letters: str, events: str, reason: str, progress: ProgressBar
+    ) -> None:
+        """Read through ``topics``, whose group holds how far the replay is."""
+        self.found: Counter[str] = Counter()
+        """Dead letters not replayed so far, by reason."""
+        self.sent = 0
+        self._topics = topics
+        self._dead_letters = dead_letters
+        self._events = events
+        self._reason = reason
+        self._progress = progress
+
+    async def run(self, producer: TransactionalProducer | None) -> None:
+        """Go through all there is now; send through ``producer``, or (None) only count."""
+        topic, topics = self._dead_letters, self._topics
+        committed, begins = await topics.committed(topic), await topics.begins(topic)
+        # What is rejected again lies behind these ends: that is for another run to replay.
+        ends = await topics.ends(topic)
+        targets = len(await topics.partitions(self._events))
+        for partition, end in ends.items():
+            start = max(committed[partition], begins[partition])
+            self._progress.begin(f"dead letters of partition {partition}", end - start)
+            at = start
+            async for records in topics.read(topic, partition, start, end):
+                if not records:
+                    continue
+                chosen = self._choose(records)
+                if producer is not None:
+                    await self._send(producer, partition, records[-1].offset + 1, chosen, targets)
+                self._progress.advance(records[-1].offset + 1 - at)
+                at = records[-1].offset + 1
+
+    def _choose(self, records: Sequence[Record]) -> list[tuple[int, OutRecord]]:
+        chosen = []
+        for record in records:
+            headers = dict(record.headers)
+            # The topic may be shared with other programs.
+            if headers.get("source.topic") != self._events.encode():
+                continue
+            reason = headers.get("reason", b"").decode(errors="replace")
+            self.found[reason] += 1
+            if reason == self._reason:
+                source = int(headers["source.partition"])
+                chosen.append((source, OutRecord(record.key, record.value)))
+        return chosen
+
+    async def _send(
+        self,
+        producer: TransactionalProducer,
+        partition: int,
+        position: int,
+        chosen: list[tuple[int, OutRecord]],
+        targets: int,
+    ) -> None:
+        by_target: dict[int, list[OutRecord]] = defaultdict(list)
+        for source, record in chosen:
+            by_target[source % targets].append(record)
+        async with producer.transaction() as transaction:
+            for target, records in by_target.items():
+                await transaction.send_records(self._events, target, records)
+            await transaction.delivered()
+            transaction.send_offsets({TP(self._dead_letters, partition): position})
+            await transaction.delivered()
+        self.sent += len(chosen)
+
+
+class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the command's
+    """Send the events that were rejected for a reason back to the input topic, once each.
+
+    Each dead letter goes back with its bytes and its key to the partition that it came from, and
+    is judged anew. How far that is done is kept in Kafka, by reason, in the same transaction as
+    the events: the command can be repeated, and killed at any moment, and sends nothing twice.
+    What is rejected again becomes a new dead letter, which the next run would send again.
+    """
+
+    name = "replay-dead-letters"
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        option(
+            "--reason",
+            type=click.Choice(REASONS),
+            required=True,
+            help="Which dead letters: those with this reason.",
+        ),
+        option("--dry-run", is_flag=True, help="Only count what would be sent."),
+    ]
+
+    def __init__(
+        self, ctx: click.Context, *args: Any, reason: str, dry_run: bool, **kwargs: Any
+    ) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args)
+        self._reason = reason
+        self._dry_run = dry_run
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: there is no app to start."""
+        # What it has to say about brokers comes as an exception, and is one line then.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        app = cast("App", self.app)
+        try:
+            replay = asyncio.run(self._replay(app))
+        except AuditError as exc:
+            reason = str(exc)
+        except FencedError:
+            reason = f"another run replays the dead letters of reason {self._reason}"
+        except TransactionFailedError as exc:
+            reason = f"Kafka did not take the events, run it again: {exc}"
+        except (KafkaError, OSError) as exc:
+            reason = f"no broker answers at {app.task_parts.settings.broker_url}: {exc}"
+        else:
+            self._print(replay)
+            sys.exit(0)
+        click.echo(f"error: {reason}", err=True)
+        sys.exit(2)
+
+    async def _replay(self, app: App) -> Replay:
+        parts = app.task_parts
+        settings = parts.settings
+        group = f"{settings.app_id}-replay-{self._reason}"
+        async with open_topics(parts.client_settings, group) as topics:
+            names = settings.dead_letter_topic, settings.events_topic
+            for name in names:
+                await topics.partitions(name)
+            # Not before there is a broker: only what is started is stopped.
+            producer = (
+                None
+                if self._dry_run
+                else TransactionalProducer(group, group, parts.client_settings)
+            )
+            try:
+                if producer is not None:
+                    # Before the offsets are read: an earlier run's transaction ends by that.
+                    await producer.start()
+                with ProgressBar(quiet=self.quiet) as progress:
+                    replay = Replay(topics, *names, self._reason, progress)
+                    await replay.run(producer)
+            finally:
+                if producer is not None:
+                    await producer.stop()
+        return replay
+
+    def _print(self, replay: Replay) -> None:
+        count = replay.found[self._reason]
+        others = replay.found.total() - count
+        if self._dry_run:
+            click.echo(f"{count:,} dead letters of reason {self._reason} would be sent again")
+        else:
+            click.echo(f"sent {replay.sent:,} dead letters of reason {self._reason} again")
+        click.echo(f"passed over {others:,} of other reasons")

@@ -1,0 +1,182 @@
+"""``faust -A app status`` and ``top``: all workers and partitions, as the workers tell.
+
+Importing this module registers the commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import aiohttp
+import click
+import orjson
+from aiohttp import hdrs
+from faust.cli.base import AppCommand, option
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from streaming.app import App
+
+#: Looks at the workers that ``status`` waits for: rates come of two of them.
+LOOKS = 3
+
+#: Seconds without a word after which a worker counts as one that does not answer.
+SILENCE = 10.0
+
+Figures = dict[str, Any]
+
+
+class StatusError(Exception):
+    """Nobody tells how the workers are; the text is one line for the user."""
+
+
+async def figures_of(url: str, token: str | None) -> AsyncIterator[Figures]:
+    """Yield what a worker tells of all workers, once a second.
+
+    Raises:
+        StatusError: it does not answer, or not with that.
+    """
+    headers = {hdrs.AUTHORIZATION: f"Bearer {token}"} if token else {}
+    timeout = aiohttp.ClientTimeout(total=None, connect=SILENCE, sock_read=SILENCE)
+    # The history comes as one long line.
+    session = aiohttp.ClientSession(headers=headers, timeout=timeout, read_bufsize=1 << 22)
+    try:
+        async with session, session.get(f"{url.rstrip('/')}/overview/stream") as answer:
+            if answer.status == 401:  # noqa: PLR2004
+                raise StatusError(f"{url} asks for its token: set REELS_HTTP_TOKEN")
+            if answer.status != 200:  # noqa: PLR2004
+                raise StatusError(f"{url} answers with status {answer.status}")
+            kind = ""
+            async for raw in answer.content:
+                name, _, text = raw.decode().rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = text
+                elif name == "data" and kind == "figures":
+                    yield orjson.loads(text)
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as exc:
+        raise StatusError(f"{url!r} is no address: it reads http://host:port") from exc
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
+        raise StatusError(f"no worker answers at {url}: {_reason(exc)}") from exc
+
+
+def _reason(exc: BaseException) -> str:
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return "no address is known for that name"
+    if isinstance(exc, aiohttp.ClientConnectorError) and exc.os_error.errno:
+        return os.strerror(exc.os_error.errno)
+    return str(exc) or type(exc).__name__
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "-" if value is None else f"{value:,.0f}{unit}"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f} s" if value >= 1 else f"{value * 1000:,.0f} ms"
+
+
+def rendered(figures: Figures) -> Group:
+    """Return two tables: the workers, and the partitions."""
+    workers = Table(title=_summary(figures), title_justify="left")
+    for name in ("worker", "state", "partitions", "events/s", "lag", "behind", "up"):
+        workers.add_column(name, justify="left" if name in {"worker", "state"} else "right")
+    for worker in figures["workers"]:
+        lag = worker.get("lag") or {}
+        workers.add_row(
+            worker["url"],
+            worker.get("obstacle") or worker["state"],
+            str(len(worker["partitions"])),
+            *(_number(worker.get("rate")), _number(lag.get("records"))),
+            *(_seconds(lag.get("seconds")), _number(worker.get("uptime_s"), " s")),
+        )
+    partitions = Table()
+    for name in ("partition", "worker", "state", "lag", "behind", "to recover"):
+        partitions.add_column(name, justify="left" if name in {"worker", "state"} else "right")
+    for each in figures["partitions"]:
+        lag = each.get("lag") or {}
+        partitions.add_row(
+            *(str(each["number"]), each["worker"] or "-", each["state"]),
+            *(_number(lag.get("records")), _seconds(lag.get("seconds"))),
+            _number(each.get("remaining")),
+        )
+    return Group(workers, partitions)
+
+
+def _summary(figures: Figures) -> str:
+    lag = figures["lag"]
+    return (
+        f"{figures['time']}   {_number(figures['rate'])} events/s   "
+        f"{_number(lag['records'])} records, {_seconds(lag['seconds'])} behind   "
+        f"{figures['viral']['count']} viral"
+    )
+
+
+def is_well(figures: Figures) -> bool:
+    """Whether every partition, and every worker that has not ended in order, is ready."""
+    states = {each["state"] for each in figures["workers"] + figures["partitions"]}
+    return states <= {"ready", "stopped"}
+
+
+class _Asking(AppCommand):
+    """What both commands have in common."""
+
+    abstract = True
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        option("--url", default=None, help="Any worker's address; default: WEB_PORT here.")
+    ]
+
+    def __init__(self, ctx: click.Context, *args: Any, url: str | None, **kwargs: Any) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args)
+        settings = cast("App", self.app).task_parts.settings
+        self._url = url or f"http://127.0.0.1:{settings.web_port}"
+        self._token = settings.http_token or os.environ.get("REELS_HTTP_TOKEN")
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: there is no app to start."""
+        try:
+            code = asyncio.run(self._show())
+        except KeyboardInterrupt:
+            code = 0
+        except StatusError as exc:
+            click.echo(f"error: {exc}", err=True)
+            code = 2
+        sys.exit(code)
+
+    async def _show(self) -> int:
+        raise NotImplementedError
+
+
+class status(_Asking):  # noqa: N801 - the class's name is the command's
+    """Show workers, partitions, lag, rates and recovery, as any one worker knows of all.
+
+    Ends with 0 when everything is ready, with 1 when something is not, with 2 when nobody answers.
+    """
+
+    async def _show(self) -> int:
+        looks, last = 0, None
+        async for figures in figures_of(self._url, self._token):
+            looks, last = looks + 1, figures
+            if looks >= LOOKS:
+                break
+        if last is None:
+            raise StatusError(f"{self._url} is stopping")
+        Console().print(rendered(last))
+        return 0 if is_well(last) else 1
+
+
+class top(_Asking):  # noqa: N801 - the class's name is the command's
+    """Show the same live, until Ctrl-C."""
+
+    async def _show(self) -> int:
+        with Live(screen=Console().is_terminal) as live:
+            async for figures in figures_of(self._url, self._token):
+                live.update(rendered(figures), refresh=True)
+        return 0
