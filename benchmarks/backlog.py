@@ -1,109 +1,126 @@
-"""How fast one worker works off a backlog, exactly once: ``python -m benchmarks.backlog``.
+"""Backlog: how fast one worker works off what has gathered, exactly once.
 
-Starts a Kafka of its own, fills the input topic, starts one worker, and takes the time from the
-first committed event to the last, and the processor time that the worker and the broker took.
+The state is filled, the events are sent while the worker is away, the worker starts. Measured is
+from the first committed event to the last: the start itself is the recovery case's.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from benchmarks.rig.figures import Row
+from benchmarks.rig.filling import FILLED_UNTIL_MS
+from benchmarks.rig.loads import make_load, produce
+from benchmarks.rig.offsets import offsets_of
+from benchmarks.rig.processes import Usage
+from benchmarks.rig.worker import BenchError
 
-from embedded import EmbeddedKafka
-from embedded.probe import free_ports
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-FAUST = [sys.executable, "-m", "faust", "-A", "app"]
-TOPIC = "engagement-events"
-GROUP = "reels"
-LIMIT = 300.0
+    from benchmarks.rig.bench import Bench
+    from benchmarks.rig.cluster import Rig
+    from benchmarks.rig.loads import Load
+    from benchmarks.rig.worker import Child
+
+LOADS = ("sessions", "uniform")
+
+_POLL_S = 0.05
+_LIMIT_S = 600.0
 
 
-class Usage(NamedTuple):
-    """Seconds of processor time, and bytes of memory, of a process so far."""
+def run(bench: Bench) -> list[Row]:
+    """Measure each load on each size of state; the loads take turns."""
+    rows: list[Row] = []
+    for users in bench.size.users:
+        with bench.filled_rig(users) as rig:
+            loads = {kind: make_load(kind, 1, users, FILLED_UNTIL_MS) for kind in LOADS}
+            of_load = {kind: Row({"load": kind, "users": users}) for kind in LOADS}
+            for number in range(bench.size.runs):
+                for kind, load in loads.items():
+                    what = f"{kind}, {users:,} users, run {number + 1}"
+                    send(bench, rig, load, bench.size.events, what)
+                    of_load[kind].add(work_off(bench, rig, what))
+            rows += of_load.values()
+    return rows
 
-    cpu: float
-    rss: int
+
+def send(bench: Bench, rig: Rig, load: Load, events: int, what: str) -> None:
+    """Send ``events`` events; nobody reads them yet."""
+
+    def progress(part: float) -> None:
+        bench.tell(f"{what}: sending", part)
+
+    asyncio.run(produce(rig.settings, load, events, progress))
+
+
+def work_off(bench: Bench, rig: Rig, what: str, names: Sequence[str] = ("a",)) -> dict[str, float]:
+    """Start the workers ``names`` on what was sent, and stop them at the end of it.
+
+    Returns:
+        events/s; microseconds of processor time an event, of workers and broker; memory.
+    """
+
+    def progress(part: float) -> None:
+        bench.tell(f"{what}: working it off", part)
+
+    workers = [rig.worker(name) for name in names]
+    try:
+        figures = asyncio.run(follow(rig, workers, progress))
+    finally:
+        for worker in workers:
+            worker.stop()
+    bench.tell(f"{what}: {figures['events/s']:,.0f} events/s")
+    return figures
+
+
+async def follow(
+    rig: Rig, workers: Sequence[Child], progress: Callable[[float], None]
+) -> dict[str, float]:
+    """Watch the group's offsets until all is committed; return the figures."""
+    async with offsets_of(rig.settings) as offsets:
+        total = await offsets.ends()
+        before = await offsets.committed()
+        deadline = time.monotonic() + _LIMIT_S
+        begun: Point | None = None
+        while time.monotonic() < deadline:
+            now = Point.here(await offsets.committed(), workers, rig.broker_pid)
+            if begun is None and now.done > before:
+                begun = now
+            if begun is not None:
+                progress((now.done - before) / (total - before))
+                if now.done >= total > begun.done:
+                    peak = max(worker.last.peak_rss for worker in workers)
+                    return {**now.since(begun), "peak RSS MiB": peak / 2**20}
+                if begun.done >= total:
+                    raise BenchError("the backlog is too small to be measured")
+            await asyncio.sleep(_POLL_S)
+    raise BenchError(f"the backlog is not worked off after {_LIMIT_S:.0f} s")
+
+
+class Point:
+    """How far workers and broker are at one moment."""
+
+    def __init__(self, done: int, at_s: float, workers_s: float, broker_s: float) -> None:
+        """Note that ``done`` events are committed, and the seconds: on the clock, of processors."""
+        self.done = done
+        self._at_s = at_s
+        self._workers_s = workers_s
+        self._broker_s = broker_s
 
     @classmethod
-    def of(cls, pid: int) -> Usage:
-        """Read them from /proc (Linux)."""
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks = int(fields[11]) + int(fields[12])
-        return cls(ticks / os.sysconf("SC_CLK_TCK"), int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
+    def here(cls, done: int, workers: Sequence[Child], broker: int) -> Point:
+        """Look at ``workers`` and the process ``broker`` now that ``done`` events are committed."""
+        workers_s = sum(worker.usage().cpu_s for worker in workers)
+        return cls(done, time.monotonic(), workers_s, Usage.of(broker).cpu_s)
 
-
-async def follow(bootstrap: str, worker: int, broker: int) -> str:
-    """Watch the group's offsets until all is committed; return the figures."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await admin.start()
-    await consumer.start()
-    try:
-        tps = [TopicPartition(TOPIC, number) for number in range(8)]
-        total = sum((await consumer.end_offsets(tps)).values())
-        begun = None
-        deadline = time.monotonic() + LIMIT
-        while time.monotonic() < deadline:
-            try:
-                offsets = await admin.list_consumer_group_offsets(GROUP)
-            except GroupCoordinatorNotAvailableError:  # nobody has joined yet
-                offsets = {}
-            done = sum(at.offset for tp, at in offsets.items() if tp.topic == TOPIC)
-            now, usage, kafka = time.monotonic(), Usage.of(worker), Usage.of(broker)
-            if begun is None and done > 0:
-                begun = (now, done, usage.cpu, kafka.cpu)
-            if begun and done >= total:
-                events, seconds = done - begun[1], now - begun[0]
-                return (
-                    f"{events / seconds:,.0f} events/s, "
-                    f"{(usage.cpu - begun[2]) / events * 1e6:.1f} us of CPU an event (worker), "
-                    f"{(kafka.cpu - begun[3]) / events * 1e6:.1f} us (broker), "
-                    f"{usage.rss / 2**20:.0f} MiB"
-                )
-            await asyncio.sleep(0.1)
-    finally:
-        await admin.close()
-        await consumer.stop()
-    sys.exit(f"error: not done after {LIMIT:.0f} s")
-
-
-def run(events: int, users: int) -> str:
-    """Do one run."""
-    with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(heap="1g") as kafka:
-        env = {**os.environ, "BROKER_URL": kafka.url, "APP_DATADIR": folder}
-        fill = ["generate", "--rate", "0", "--count", str(events), "--users", str(users)]
-        subprocess.run([*FAUST, *fill], env=env, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        args = [*FAUST, "worker", "-l", "warn", "--web-port", str(free_ports(1)[0])]
-        with subprocess.Popen(  # noqa: S603
-            args, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as worker:
-            try:
-                return asyncio.run(follow(kafka.bootstrap, worker.pid, kafka.pid or 0))
-            finally:
-                worker.terminate()
-
-
-def main() -> None:
-    """Run as often as asked for, and print a line each."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--users", type=int, default=10_000_000)
-    parser.add_argument("--runs", type=int, default=3)
-    options = parser.parse_args()
-    for _ in range(options.runs):
-        print(run(options.events, options.users), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    def since(self, begun: Point) -> dict[str, float]:
+        """Return events/s, and microseconds of processor time an event, from ``begun`` to here."""
+        events = self.done - begun.done
+        return {
+            "events/s": events / (self._at_s - begun._at_s),
+            "worker us/event": (self._workers_s - begun._workers_s) / events * 1e6,
+            "broker us/event": (self._broker_s - begun._broker_s) / events * 1e6,
+        }

@@ -1,0 +1,37 @@
+"""Memory: what one worker needs for the largest number of users, in memory and on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.backlog import send, work_off
+from benchmarks.rig.cluster import TABLES
+from benchmarks.rig.figures import Row
+from benchmarks.rig.filling import FILLED_UNTIL_MS
+from benchmarks.rig.loads import make_load
+from benchmarks.rig.processes import folder_bytes
+
+if TYPE_CHECKING:
+    from benchmarks.rig.bench import Bench
+
+
+def run(bench: Bench) -> list[Row]:
+    """Work off a backlog of users drawn uniformly, the hardest for memory, and look at it."""
+    users = max(bench.size.users)
+    row = Row({"users": users, "load": "uniform"})
+    with bench.filled_rig(users) as rig:
+        send(bench, rig, make_load("uniform", 2, users, FILLED_UNTIL_MS), bench.size.events, "once")
+        figures = work_off(bench, rig, "once")
+        tables = folder_bytes(rig.folder / "worker-a")
+        topic = rig.changelog(TABLES[0])
+        changelog = sum(map(folder_bytes, (rig.folder / "kafka" / "kafka").glob(f"{topic}-*")))
+    row.add(
+        {
+            "peak RSS MiB": figures["peak RSS MiB"],
+            "tables on disk MiB": tables / 2**20,
+            "changelog MiB": changelog / 2**20,
+            "disk bytes/user": tables / users,
+            "changelog bytes/user": changelog / users,
+        }
+    )
+    return [row]

@@ -1,0 +1,221 @@
+"""Micro: what each stage of the hot path costs, alone, in microseconds of processor time.
+
+Stages run one after the other in one thread, on data as the load generator makes it and on a
+RocksDB of one partition; waits for the disk do not count, and neither do RocksDB's own threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+import settings as program_settings
+from accelerator import IS_BUILT, Counting, Folding, finder
+from agents.engagement import EngagementProcessor
+from benchmarks.rig.figures import Row
+from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
+from benchmarks.rig.loads import make_load
+from benchmarks.rig.snapshots import work_folder
+from models.user import VERSION
+from streaming.outbox import Outbox
+from tables.layout import Layout
+from tables.rocks import RocksMemory, RocksStore
+from tables.state import PartitionState
+from tables.users import user_windows
+from tables.videos import video_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from benchmarks.rig.bench import Bench
+    from streaming.batch import Record
+
+T = TypeVar("T")
+
+_EVENTS = 50_000
+_CHUNK = 1_000
+_KEYS = 20_000
+_DELTAS = 2_000
+_BATCH_BYTES = 512 << 10
+_CACHE_BYTES, _BUFFER_BYTES = 128 << 20, 64 << 20
+
+
+def run(bench: Bench) -> list[Row]:
+    """Measure all stages, with a database of the users that one of eight partitions would have."""
+    users = max(bench.size.users) // 8
+    rows: dict[str, Row] = {}
+    with work_folder() as folder, ThreadPoolExecutor(1) as executor:
+        bench.tell(f"filling a RocksDB of {users:,} users")
+        stages = Stages(folder, users, executor)
+        for number in range(bench.size.runs):
+            bench.tell(f"run {number + 1}")
+            for stage, unit, us in stages.measure():
+                row = rows.setdefault(stage, Row({"stage": stage, "per": unit, "users": users}))
+                row.add({"us": us})
+        stages.close()
+    return list(rows.values())
+
+
+class Stages:
+    """The stages, on a database of their own."""
+
+    def __init__(self, folder: Path, users: int, executor: ThreadPoolExecutor) -> None:
+        """Fill a database in ``folder`` with ``users`` users."""
+        self._settings = program_settings.load({"TOPIC_PARTITIONS": "1"})
+        self._windows = user_windows(self._settings)
+        self._memory = RocksMemory.create(_CACHE_BYTES, _BUFFER_BYTES)
+        self._store = RocksStore(folder / "micro.db", self._memory)
+        self._executor = executor
+        for ids, values in Filling(users).blocks(self._windows):
+            changes = dict(zip((b"%d" % user for user in ids.tolist()), values, strict=True))
+            self._store.write(changes, 1)
+        self._users = users
+        self._rng = np.random.default_rng(1)
+        self._loads = {
+            kind: make_load(kind, 1, users, FILLED_UNTIL_MS) for kind in ("sessions", "uniform")
+        }
+
+    def close(self) -> None:
+        """Close the database."""
+        self._store.close()
+
+    def measure(self) -> Iterator[tuple[str, str, float]]:
+        """Yield stage, unit and microseconds a unit."""
+        forms = {"plain": Folding.of(self._windows, accelerated=False)}
+        if IS_BUILT:
+            forms["compiled"] = Folding.of(self._windows)
+        for form, folding in forms.items():
+            chunk = self._loads["sessions"].chunk(_EVENTS)
+            packed = self._packed(chunk.keys, chunk.values)
+            us, records = _timed(_unpacked, packed)
+            if form == "plain":
+                yield "fetch: unpack record batches", "event", us / _EVENTS
+            us, _ = _timed(_decode, records, folding)
+            yield f"decode, check and place ({form})", "event", us / _EVENTS
+
+        for kind, load in self._loads.items():
+            for form, folding in forms.items():
+                chunk = load.chunk(_EVENTS)
+                records = _unpacked(self._packed(chunk.keys, chunk.values))
+                yield (
+                    f"fold, {kind}, all of it with reads ({form})",
+                    "event",
+                    self._fold(records, folding),
+                )
+
+        yield from self._videos()
+
+        users = self._rng.permutation(self._users)[:_KEYS] + 1
+        keys = [b"%d" % user for user in users.tolist()]
+        us, found = _timed(self._get, keys)
+        yield "RocksDB multi-get, random keys", "key", us / len(keys)
+
+        us, merged = _timed(self._merge, [value for value in found if value is not None])
+        yield "merge and pack (plain)", "event", us / len(merged)
+
+        changes = {key: value for key, value in zip(keys, merged, strict=False) if value}
+        us, _ = _timed(self._packed, list(changes), list(changes.values()))
+        yield "changelog append", "key", us / len(changes)
+
+        us, _ = _timed(self._store.write, changes, 2)
+        yield "RocksDB write batch", "key", us / len(changes)
+
+    def _videos(self) -> Iterator[tuple[str, str, float]]:
+        """Spread a commit's counts over the partitions, and fold them into videos in memory."""
+        windows = video_windows(self._settings)
+        pane = FILLED_UNTIL_MS // windows.slices.step
+        ids = self._rng.integers(1, _KEYS, _DELTAS).tolist()
+        gathered = {(video_id, pane): [1, 0, 0, 0] for video_id in ids}
+        for form in (False, True) if IS_BUILT else (False,):
+            name = "compiled" if form else "plain"
+            spread = Folding.of(self._windows, accelerated=form).spread
+            work = partial(spread, gathered, 0, FILLED_UNTIL_MS, 8, tick=False)
+            work()  # numpy's first time costs more than all of it
+            us, records = _timed(work)
+            yield f"gathered counts to delta records ({name})", "row", us / len(gathered)
+
+            counting, find = Counting.of(windows, accelerated=form), finder(accelerated=form)
+            stored: dict[bytes, bytes | None] = {b"%d" % number: None for number in range(_KEYS)}
+            bounds: dict[int, int] = {}
+            for _ in range(2):
+                chunk = counting.chunk([value for _, value in records])
+                us_finding, (found, _) = _timed(find, [{}, {}, stored], set(chunk.keys))
+                fold = partial(chunk.fold, counting.functions, found, stored, FILLED_UNTIL_MS)
+                us, _ = _timed(fold, bounds, 1 << 30)
+            yield f"look-up of a key in memory ({name})", "key", us_finding / len(found)
+            yield f"fold of a delta into its video ({name})", "row", us / len(chunk.keys)
+
+    def _merge(self, values: list[bytes]) -> list[bytes | None]:
+        """Apply one view to each of ``values``."""
+        apply, now = self._windows.apply, FILLED_UNTIL_MS + 60_000
+        return [
+            apply(value, "video_view", now, 1000, number, now)
+            for number, value in enumerate(values)
+        ]
+
+    def _get(self, keys: list[bytes]) -> list[bytes | None]:
+        parts = [keys[first : first + _CHUNK] for first in range(0, len(keys), _CHUNK)]
+        return [value for part in parts for value in self._store.get_many(part)]
+
+    def _fold(self, records: list[Record], folding: Folding) -> float:
+        """Fold in chunks as a task does; the reads' thread counts, too."""
+        layout = Layout.of(VERSION, self._windows.slices)
+        state = PartitionState("users", layout, self._store, self._executor, 0)
+        processor = EngagementProcessor(0, state, Outbox(), self._settings, folding, "changelog", 1)
+        processor.restored()
+
+        async def fold() -> None:
+            for first in range(0, len(records), _CHUNK):
+                await processor.fold(records[first : first + _CHUNK])
+
+        before = self._executor.submit(time.thread_time).result()
+        us, _ = _timed(asyncio.run, fold())
+        reading_s = self._executor.submit(time.thread_time).result() - before
+        return (us + reading_s * 1e6) / len(records)
+
+    @staticmethod
+    def _packed(keys: list[bytes], values: list[bytes]) -> list[bytes]:
+        """Return the record batches of ``keys`` and ``values``, half a MiB each."""
+
+        def begin() -> DefaultRecordBatchBuilder:
+            return DefaultRecordBatchBuilder(2, 0, 1, 0, 0, 0, _BATCH_BYTES)
+
+        batches, builder, offset = [], begin(), 0
+        for key, value in zip(keys, values, strict=True):
+            if builder.append(offset, 0, key, value, []) is None:
+                batches.append(bytes(builder.build()))
+                builder, offset = begin(), 0
+                builder.append(offset, 0, key, value, [])
+            offset += 1
+        batches.append(bytes(builder.build()))
+        return batches
+
+
+def _unpacked(batches: list[bytes]) -> list[Record]:
+    """Return what a fetch of ``batches`` brings, as :mod:`streaming.fetched` unpacks it."""
+    found: list[Record] = []
+    for batch in batches:
+        records = MemoryRecords(batch)
+        while records.has_next():
+            found += list(records.next_batch())
+    return found
+
+
+def _decode(records: list[Record], folding: Folding) -> None:
+    for first in range(0, len(records), _CHUNK):
+        folding.chunk(records[first : first + _CHUNK], 0, 1, 1 << 60)
+
+
+def _timed(work: Callable[..., T], *arguments: Any) -> tuple[float, T]:
+    """Return the microseconds of processor time that ``work`` took here, and its result."""
+    begun = time.thread_time()
+    result = work(*arguments)
+    return (time.thread_time() - begun) * 1e6, result

@@ -1,0 +1,219 @@
+"""Against plain Faust in the same run: this program beside the idiomatic Faust app for its job.
+
+Each run has a Kafka of its own on which this program and :mod:`benchmarks.plain_faust`, at least
+once and exactly once, take turns, all from empty tables; a ratio is of one run. They get the same
+stream of events, plain Faust the first hundredth of this program's backlog: it would take hours for
+all. Event times are close to now, for plain Faust's windows expire by the wall clock.
+
+This program is measured as in the case ``backlog``. Plain Faust is measured from its first record
+of a changelog until a reader of what is committed finds every view in both its tables, which also
+checks that it counts all that was sent. Committed offsets do not tell that: under a backlog of
+events its repartition topic waits. The wait for the last commits is part of the time, which under
+exactly-once is 4 to 5 s; so small sizes show less than plain Faust can do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import orjson
+from aiokafka.structs import TopicPartition
+
+from benchmarks.backlog import Point, send, work_off
+from benchmarks.rig.figures import Row
+from benchmarks.rig.loads import make_load, produce
+from benchmarks.rig.offsets import offsets_of
+from benchmarks.rig.worker import BenchError
+from loadgen.kinds import Kind
+from streaming.changelog import changelog_consumer, remaining
+from streaming.clients import client_settings
+from streaming.topics import TopicSpec, ensure_topics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from aiokafka import AIOKafkaConsumer
+
+    from benchmarks.rig.bench import Bench
+    from benchmarks.rig.cluster import Rig
+    from benchmarks.rig.loads import Load
+    from benchmarks.rig.worker import Child
+
+GUARANTEES = ("at_least_once", "exactly_once")
+
+#: Event time begins so long ago: nothing is from the future, and no window has expired.
+AGO_MS = 60_000
+
+#: One of plain Faust's events is so many of this program's.
+SHARE = 100
+
+#: Windows of a day by an hour that an event falls in, for its user.
+USER_WINDOWS = 24
+
+_POLL_S = 0.1
+_LIMIT_S = 600.0
+
+
+def run(bench: Bench) -> list[Row]:
+    """Measure this program and plain Faust in turns."""
+    users = min(bench.size.users)
+    ours = Row({"program": "this program", "guarantee": "exactly once", "users": users})
+    of_plain = {
+        guarantee: Row({"program": "plain Faust", "guarantee": _words(guarantee), "users": users})
+        for guarantee in GUARANTEES
+    }
+    for number in range(bench.size.runs):
+        what = f"this program, run {number + 1}"
+        start_ms = time.time_ns() // 1_000_000 - AGO_MS
+        load = partial(make_load, "sessions", 1, users, start_ms)
+        with bench.rig() as rig:
+            send(bench, rig, load(), bench.size.events, what)
+            figures = work_off(bench, rig, what)
+            rate = figures["events/s"]
+            for guarantee, row in of_plain.items():
+                what = f"plain Faust {_words(guarantee)}, run {number + 1}"
+                plain = PlainFaust(bench, rig, guarantee).measure(load, what)
+                row.add(plain)
+                figures[f"times plain {_words(guarantee)}"] = rate / plain["events/s"]
+            ours.add(figures)
+    return [ours, *of_plain.values()]
+
+
+def _words(guarantee: str) -> str:
+    return guarantee.replace("_", " ")
+
+
+class PlainFaust:
+    """Plain Faust under one guarantee, with topics, group and tables of its own."""
+
+    def __init__(self, bench: Bench, rig: Rig, guarantee: str) -> None:
+        """Describe it; ``guarantee``: as Faust calls it."""
+        self._bench = bench
+        self._rig = rig
+        self._guarantee = guarantee
+        self._events = bench.size.events // SHARE
+        app_id = f"{rig.settings.app_id}-{guarantee}"
+        self._settings = replace(rig.settings, app_id=app_id, events_topic=f"{app_id}-events")
+        self._by_video = f"{app_id}-events-by-video"
+        self._users, self._videos = (f"{app_id}-{name}-changelog" for name in ("users", "videos"))
+
+    def measure(self, load: Callable[[], Load], what: str) -> dict[str, float]:
+        """Send events, have them worked off, and return the figures.
+
+        ``load`` gives the same load each time.
+        Raises BenchError when the tables do not have the views that were sent.
+        """
+        views = int((load().chunk(self._events).kinds == Kind.VIDEO_VIEW).sum())
+        self._bench.tell(f"{what}: {self._events:,} events")
+        asyncio.run(self._make_topics())
+        asyncio.run(produce(self._settings, load(), self._events))
+        worker = self._start()
+        try:
+            figures = asyncio.run(self._follow(worker, views))
+        finally:
+            worker.kill()  # under exactly-once it would not stop in order
+        self._bench.tell(f"{what}: {figures['events/s']:,.0f} events/s")
+        return figures
+
+    async def _make_topics(self) -> None:
+        """Make all topics beforehand, as one does in production.
+
+        Where it makes its own, its first start may find a changelog without partitions: an agent
+        crashes, and the event at hand is lost.
+        """
+        compacted = {"cleanup.policy": "compact,delete"}
+        configs: dict[str, dict[str, str]] = {
+            self._settings.events_topic: {},
+            self._by_video: {},
+            self._users: compacted,
+            self._videos: compacted,
+        }
+        partitions = self._settings.partitions
+        specs = [TopicSpec(name, partitions, config) for name, config in configs.items()]
+        replicas = self._settings.replication_factor
+        await ensure_topics(client_settings(self._settings), specs, replicas)
+
+    def _start(self) -> Child:
+        name = f"plain-{self._guarantee}"
+        variables = {
+            "PLAIN_APP_ID": self._settings.app_id,
+            "PLAIN_EVENTS_TOPIC": self._settings.events_topic,
+            "PROCESSING_GUARANTEE": self._guarantee,
+        }
+        app = ("-A", "benchmarks.plain_faust.app", "--datadir", str(self._rig.folder / name))
+        command = ["-m", "faust", *app, "worker", "-l", "error", "--without-web"]
+        return self._rig.child(name, command, variables=variables)
+
+    async def _follow(self, worker: Child, views: int) -> dict[str, float]:
+        """Watch the tables until they have all ``views``, and return the figures."""
+        begun = await self._begin(worker)
+        deadline = time.monotonic() + _LIMIT_S
+        async with self._table(self._users) as users, self._table(self._videos) as videos:
+            while True:
+                now = self._point(worker, self._events)
+                # Users have 24 times the records: to read them meanwhile would cost too much.
+                of_videos, of_users = await videos.views(), 0
+                if of_videos >= views:
+                    of_users = await users.views() // USER_WINDOWS
+                counted = (of_videos, of_users)
+                if min(counted) >= views:
+                    break
+                if time.monotonic() > deadline:
+                    raise BenchError(self._complaint(views, counted))
+                await asyncio.sleep(_POLL_S)
+        if self._guarantee == "exactly_once" and counted != (views, views):
+            raise BenchError(self._complaint(views, counted))
+        return {**now.since(begun), "peak RSS MiB": worker.last.peak_rss / 2**20}
+
+    async def _begin(self, worker: Child) -> Point:
+        """Wait for its first change to the table of users, committed or not."""
+        deadline = time.monotonic() + _LIMIT_S
+        async with offsets_of(replace(self._settings, events_topic=self._users)) as changes:
+            while not await changes.ends():
+                if time.monotonic() > deadline:
+                    raise BenchError(f"plain Faust counts nothing in {_LIMIT_S:.0f} s")
+                worker.usage()
+                await asyncio.sleep(_POLL_S / 2)
+        return self._point(worker, 0)
+
+    def _point(self, worker: Child, done: int) -> Point:
+        return Point.here(done, [worker], self._rig.broker_pid)
+
+    def _complaint(self, views: int, counted: tuple[int, int]) -> str:
+        return (
+            f"plain Faust ({_words(self._guarantee)}) was sent {views:,} views and counts "
+            f"{counted[0]:,} of videos, {counted[1]:,} of users"
+        )
+
+    @asynccontextmanager
+    async def _table(self, changelog: str) -> AsyncIterator[Table]:
+        tps = [TopicPartition(changelog, each) for each in range(self._settings.partitions)]
+        async with changelog_consumer(client_settings(self._settings)) as consumer:
+            consumer.assign(tps)
+            yield Table(consumer, tps)
+
+
+class Table:
+    """A table of plain Faust as its changelog has it, without what is not committed."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition]) -> None:
+        """Read it through ``consumer``, which was assigned ``tps``."""
+        self._consumer = consumer
+        self._tps = tps
+        self._views: dict[bytes, int] = {}
+
+    async def views(self) -> int:
+        """Read on to the end, and return the views of all keys in all their windows."""
+        ends = await self._consumer.end_offsets(self._tps)
+        while await remaining(self._consumer, ends):
+            found = await self._consumer.getmany(timeout_ms=round(_POLL_S * 1000))
+            for records in found.values():
+                self._views |= {
+                    record.key: orjson.loads(record.value)["views"] for record in records
+                }
+        return sum(self._views.values())

@@ -1,0 +1,139 @@
+"""Filling the table of users: millions of users' values, as a day of traffic would leave them.
+
+The changelog is written, with values byte by byte as the program packs them; the worker then
+restores its RocksDB from it by its own recovery. What is measured afterwards is the real state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.rig.cluster import TABLES
+from commands.sending import EventSender
+from loadgen.workload import Chunk
+from models.partitioner import murmur2_partitions
+from models.user import VERSION, UserWindows
+from tables.layout import LAYOUT_KEY, Layout
+from tables.users import user_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy.typing as npt
+
+    from benchmarks.rig.cluster import Rig
+
+#: Stream time of a filled state, 2025-01-15T12:00:00Z: loads go on from there.
+FILLED_UNTIL_MS = 1_736_942_400_000
+
+#: Of the sessions that the load generator makes: views of one, and milliseconds from one to the
+#: next; with likes that makes 6.6 events.
+MEAN_VIEWS, MAX_VIEWS, MS_PER_VIEW = 6.0, 60, 12_000
+LIKES_PER_VIEW = 0.1
+
+_BLOCK = 100_000
+_HEADER = struct.Struct("<BxH")
+_SEEN = np.dtype([("hash", "<u8"), ("time", "<u4")])
+_ROW = np.dtype([("pane", "<u4"), ("views", "<u4"), ("likes", "<u4"), ("watched", "<u8")])
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """Which users a state holds: ids from 1 to ``users``.
+
+    Each had one session, that ended within ``spread_ms`` before the stream time. With ``panes``
+    above 1, there also was activity in each of the panes before the session's.
+    """
+
+    users: int
+    panes: int = 1
+    spread_ms: int = 3 * 3_600_000
+    seed: int = 1
+
+    def blocks(self, windows: UserWindows) -> Iterator[tuple[npt.NDArray[np.int64], list[bytes]]]:
+        """Yield ids and values, in no order of the ids, 100,000 at a time."""
+        rng = np.random.default_rng(self.seed)
+        ids = rng.permutation(self.users) + 1
+        for first in range(0, self.users, _BLOCK):
+            block = ids[first : first + _BLOCK]
+            yield block, self._values(rng, len(block), windows)
+
+    def _values(self, rng: np.random.Generator, count: int, windows: UserWindows) -> list[bytes]:
+        step = windows.slices.step
+        views = np.minimum(rng.geometric(1 / MEAN_VIEWS, count), MAX_VIEWS)
+        likes = rng.binomial(views, LIKES_PER_VIEW)
+        events = views + likes
+        # Sessions end in the pane that they began in: one row each.
+        ended = FILLED_UNTIL_MS - rng.integers(0, self.spread_ms, count)
+        pane = ended // step
+        first_event = np.cumsum(events) - events
+        place = np.arange(events.sum()) - np.repeat(first_event, events)
+        duration = np.minimum(MS_PER_VIEW * views, ended - pane * step)
+        seen = np.empty(len(place), _SEEN)
+        seen["hash"] = rng.integers(0, 1 << 64, len(place), np.uint64)
+        times = (
+            np.repeat(ended, events)
+            - np.repeat(duration, events)
+            + np.minimum(place * MS_PER_VIEW, np.repeat(duration, events))
+        )
+        seen["time"] = times & 0xFFFFFFFF
+
+        rows = np.empty((count, self.panes), _ROW)
+        rows["pane"] = pane[:, None] - np.arange(self.panes - 1, -1, -1)
+        rows["views"] = rng.integers(1, 12, (count, self.panes))
+        rows["likes"] = rng.integers(0, 3, (count, self.panes))
+        rows["watched"] = rows["views"] * rng.integers(300, 20_000, (count, self.panes))
+        rows["views"][:, -1], rows["likes"][:, -1] = views, likes
+
+        ids, panes = seen.tobytes(), rows.tobytes()
+        size, row_size = _SEEN.itemsize, _ROW.itemsize * self.panes
+        starts = (first_event * size).tolist()
+        return [
+            _HEADER.pack(VERSION, number)
+            + ids[start : start + number * size]
+            + panes[index * row_size : (index + 1) * row_size]
+            for index, (start, number) in enumerate(zip(starts, events.tolist(), strict=True))
+        ]
+
+
+async def write_changelog(
+    rig: Rig, filling: Filling, progress: Callable[[float], None] = lambda _: None
+) -> None:
+    """Write the changelog of users as ``filling`` says."""
+    await rig.make_topics()
+    settings, windows = rig.settings, user_windows(rig.settings)
+    layout, table_id = Layout.of(VERSION, windows.slices), Layout.new_id()
+    stored_layout = layout.encode(FILLED_UNTIL_MS, table_id)
+    ids_by_partition = an_id_of_each_partition(settings.partitions)
+    layouts = Chunk(
+        [LAYOUT_KEY] * settings.partitions,
+        [stored_layout] * settings.partitions,
+        ids_by_partition,
+        np.zeros(settings.partitions, np.uint8),
+    )
+    done = 0
+    async with EventSender(replace(settings, events_topic=rig.changelog(TABLES[0]))) as sender:
+        for ids, values in filling.blocks(windows):
+            keys = [b"%d" % user for user in ids.tolist()]
+            await sender.send(Chunk(keys, values, ids, np.zeros(len(ids), np.uint8)))
+            # As every commit does: any part of a changelog tells whose it is.
+            await sender.send(layouts)
+            done += len(ids)
+            progress(done / filling.users)
+            await asyncio.sleep(0)
+        await sender.flush()
+
+
+def an_id_of_each_partition(partitions: int, first: int = 1) -> npt.NDArray[np.int64]:
+    """Return one user of each partition, by whom a record of that partition is sent there.
+
+    They are from ``first`` on, and below ``first`` + 100 ``partitions``.
+    """
+    ids = np.arange(first, first + 100 * partitions)
+    _, where = np.unique(murmur2_partitions(ids, partitions), return_index=True)
+    return ids[where]

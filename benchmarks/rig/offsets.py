@@ -1,0 +1,78 @@
+"""How far the group is: committed offsets and ends, as Kafka knows them, not the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+from benchmarks.rig.worker import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from settings import Settings
+
+
+class Offsets:
+    """Asks Kafka about a program's input topic; get it from :func:`offsets_of`."""
+
+    def __init__(
+        self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, settings: Settings
+    ) -> None:
+        """Ask through ``admin`` and ``consumer``, which are connected."""
+        self._admin = admin
+        self._consumer = consumer
+        self._group = settings.app_id
+        self._topic = settings.events_topic
+        self._tps = [TopicPartition(self._topic, each) for each in range(settings.partitions)]
+
+    async def committed(self) -> int:
+        """Return how many events the group has committed, over all partitions."""
+        try:
+            offsets = await self._admin.list_consumer_group_offsets(self._group)
+        except GroupCoordinatorNotAvailableError:  # nobody has joined yet
+            return 0
+        return sum(max(0, at.offset) for tp, at in offsets.items() if tp.topic == self._topic)
+
+    async def ends(self) -> int:
+        """Return how many events were sent, over all partitions."""
+        return sum((await self._consumer.end_offsets(self._tps)).values())
+
+    async def lag(self) -> int:
+        """Return how many events were sent and not committed."""
+        ends, committed = await asyncio.gather(self.ends(), self.committed())
+        return max(0, ends - committed)
+
+    async def wait_caught_up(self, timeout_s: float, period_s: float = 0.1) -> None:
+        """Wait until all that was sent is committed, looking every ``period_s`` seconds.
+
+        Raises BenchError when that takes longer than ``timeout_s`` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while left := await self.lag():
+            if time.monotonic() > deadline:
+                raise BenchError(f"{left:,} events are not worked off after {timeout_s:.0f} s")
+            await asyncio.sleep(period_s)
+
+
+@asynccontextmanager
+async def offsets_of(settings: Settings) -> AsyncIterator[Offsets]:
+    """Connect."""
+    servers = settings.bootstrap_servers
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await consumer.start()
+        try:
+            yield Offsets(admin, consumer, settings)
+        finally:
+            await consumer.stop()
+    finally:
+        await admin.close()

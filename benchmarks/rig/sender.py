@@ -1,0 +1,77 @@
+"""Sends a spool, each tick when it is due: ``python -m benchmarks.rig.sender SERVER TOPIC SPOOL``.
+
+Ends with a line of JSON: ``late_s``, by how much the latest tick left too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.structs import TopicPartition
+
+from benchmarks.rig.spool import TICK_S, Spool, stamp
+
+_TIMEOUT_MS = 10_000
+#: Requests under way at most: behind that the broker is what is too slow, and the sender waits.
+_UNDER_WAY = 64
+
+
+class SendFailedError(Exception):
+    """Kafka has refused a batch."""
+
+
+async def send(server: str, topic: str, spool: Spool) -> float:
+    """Send all of ``spool``; return by how many seconds the latest tick left too late."""
+    client = AIOKafkaClient(bootstrap_servers=server)
+    await client.bootstrap()
+    try:
+        await client._wait_on_metadata(topic)
+        under_way: set[asyncio.Task[None]] = set()
+        late_s = 0.0
+        begun = time.monotonic()
+        for number, batches in enumerate(spool.ticks()):
+            early_s = begun + number * TICK_S - time.monotonic()
+            if early_s > 0:
+                await asyncio.sleep(early_s)
+            late_s = max(late_s, -early_s)
+            if len(under_way) >= _UNDER_WAY:
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            task = asyncio.create_task(_produce(client, topic, batches))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        await asyncio.gather(*under_way)
+    finally:
+        await client.close()
+    return late_s
+
+
+async def _produce(
+    client: AIOKafkaClient, topic: str, batches: list[tuple[int, bytearray]]
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    for _, batch in batches:
+        stamp(batch, now_ms)
+    # One broker leads them all.
+    leader = client.cluster.leader_for_partition(TopicPartition(topic, batches[0][0]))
+    request = ProduceRequest(
+        transactional_id=None,
+        required_acks=-1,
+        timeout=_TIMEOUT_MS,
+        topics=[(topic, [(partition, bytes(batch)) for partition, batch in batches])],
+    )
+    response = await client.send(leader, request)
+    for _, partitions in response.topics:
+        for partition, error, *_ in partitions:
+            if error:
+                raise SendFailedError(f"partition {partition}: Kafka's error {error}")
+
+
+if __name__ == "__main__":
+    late = asyncio.run(send(sys.argv[1], sys.argv[2], Spool(Path(sys.argv[3]))))
+    print(json.dumps({"late_s": late}))

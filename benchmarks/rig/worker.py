@@ -1,0 +1,148 @@
+"""A worker under measurement: a process of its own, as an operator starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+from benchmarks.rig.machine import ROOT
+from benchmarks.rig.processes import Usage
+from embedded.process import BoundProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+START_TIMEOUT_S = 300.0
+STOP_TIMEOUT_S = 60.0
+#: Between two looks whether a worker is ready.
+POLL_S = 0.05
+
+_LOG_LINES = 20
+
+
+class BenchError(Exception):
+    """A case cannot be measured; the text says why."""
+
+
+class Child:
+    """A Python program of this repository as a process that ends with this one."""
+
+    def __init__(
+        self, arguments: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path = ROOT
+    ) -> None:
+        """Start ``python ARGUMENTS``; its output goes to ``log``, modules come from ``cwd``."""
+        self._log = log
+        self._process = BoundProcess(
+            [sys.executable, *arguments],
+            output=log,
+            env={**env, "PYTHONPATH": os.pathsep.join((str(cwd), str(ROOT)))},
+        )
+        self.started = time.monotonic()
+        self._process.start()
+        self.last = Usage(0.0, 0, 0)
+
+    def usage(self) -> Usage:
+        """Return what it has used so far. Raises BenchError when it has ended."""
+        pid = self._process.pid
+        if pid is None or not self._process.running:
+            lines = self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+            code = self._process.exit_code
+            raise BenchError("\n".join([f"{self._log.stem} ended with code {code}:", *lines]))
+        self.last = Usage.of(pid)
+        return self.last
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it has ended by itself; return whether it has."""
+        return self._process.wait(timeout_s)
+
+    def output(self) -> str:
+        """Return what it has said. Raises BenchError when it has failed."""
+        if self._process.exit_code:
+            self.usage()
+        return self._log.read_text(errors="replace")
+
+    def stop(self) -> None:
+        """End it in order, by force when that takes too long."""
+        self._process.terminate(STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+
+class Worker(Child):
+    """``faust -A app worker``."""
+
+    def __init__(self, env: Mapping[str, str], data_dir: Path, log: Path, port: int) -> None:
+        """Start it; it keeps its tables in ``data_dir``, and answers at ``port``."""
+        self.data_dir = data_dir
+        self.port = port
+        super().__init__(
+            [
+                *("-m", "faust", "-A", "app", "--datadir", str(data_dir)),
+                *("worker", "-l", "warn", "--web-port", str(self.port)),
+            ],
+            env,
+            log,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_ready(self) -> float:
+        """Wait until it answers for its partitions, and return the seconds since its start."""
+        begun = time.monotonic()
+        while not self.is_ready():
+            self.usage()
+            if time.monotonic() - begun > START_TIMEOUT_S:
+                raise BenchError(f"a worker is not ready after {START_TIMEOUT_S:.0f} s")
+            time.sleep(POLL_S)
+        return time.monotonic() - self.started
+
+    def is_ready(self) -> bool:
+        """Whether it answers for its partitions now."""
+        try:
+            self._get("/readyz")
+        except OSError:
+            return False
+        return True
+
+    def partitions(self) -> set[int]:
+        """Return which partitions are its own. Raises OSError when it does not answer."""
+        figures: dict[str, Any] = json.loads(self._get("/overview"))
+        return set(figures["partitions"]["owned"])
+
+    def metric(self, name: str) -> float:
+        """Return a metric without labels, 0 before it is there.
+
+        Raises OSError when it does not answer.
+        """
+        for line in self._get("/metrics").decode().splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rsplit(" ", 1)[1])
+        return 0.0
+
+    def _get(self, path: str) -> bytes:
+        with urlopen(f"{self.url}{path}", timeout=5) as answer:  # noqa: S310 - http
+            body: bytes = answer.read()
+            return body
+
+    def wait_idle(self, timeout_s: float) -> None:
+        """Wait until it has nothing more to do than when it waits: RocksDB has compacted."""
+        deadline = time.monotonic() + timeout_s
+        calm = 0
+        while calm < 2 and time.monotonic() < deadline:  # noqa: PLR2004 - two seconds in a row
+            before = self.usage().cpu_s
+            time.sleep(max(0.0, min(1.0, deadline - time.monotonic())))
+            calm = calm + 1 if self.usage().cpu_s - before < _IDLE_CPU else 0
+
+
+#: Of one core: what a worker takes that has nothing to do, rounded up.
+_IDLE_CPU = 0.12
