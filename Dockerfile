@@ -1,10 +1,18 @@
+# The wheel, with the accelerator: this image has a C compiler.
+FROM python:3.12 AS build
+WORKDIR /src
+COPY requirements.lock ./
+RUN pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY . .
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
+
 # A worker (and, with another command, the generator): no Java, no build tools.
 FROM python:3.12-slim
 WORKDIR /srv/reels
-COPY requirements.lock pyproject.toml README.md LICENSE ./
-RUN pip install --no-cache-dir --require-hashes -r requirements.lock
-COPY . .
-RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
+COPY requirements-run.lock ./
+RUN pip install --no-cache-dir --require-hashes -r requirements-run.lock
+COPY --from=build /wheels /wheels
+RUN pip install --no-cache-dir --no-deps /wheels/*.whl \
  && useradd --system --home /var/lib/reels --create-home reels
 USER reels
 VOLUME /var/lib/reels

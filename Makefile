@@ -5,15 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-fast bench check format lock docs clean
+.PHONY: help setup demo test test-faults test-fast bench check format lock docs clean audit-dependencies
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-19s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Virtual environment, locked dependencies, embedded Kafka
 	@$(BIN)/python -m embedded prepare
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml setup.py $(wildcard accelerator/*.p[yx]*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
@@ -23,14 +23,17 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## Kafka, two workers, load and a dashboard; Ctrl-C stops it
 	@$(BIN)/python -m commands.demo
 
-test: setup ## The whole test suite, on a real Kafka
+test: setup ## The whole test suite but its slow tests, on a real Kafka
 	$(BIN)/python -m pytest
 
-test-fast: setup ## The tests that need no Kafka
-	$(BIN)/python -m pytest tests/models tests/loadgen tests/tables tests/agents tests/test_settings.py tests/test_reels.py
+test-faults: setup ## Every fault that production knows, the slow ones too: up to half an hour
+	$(BIN)/python -m pytest -m faults --durations=0 tests/faults
 
-bench: setup ## How fast one worker works off a backlog
-	$(BIN)/python -m benchmarks.backlog
+test-fast: setup ## The tests that need no Kafka
+	$(BIN)/python -m pytest tests/models tests/accelerator tests/loadgen tests/tables tests/agents tests/test_settings.py tests/test_reels.py
+
+bench: setup ## The benchmark suite: make bench CASES="backlog micro" BENCH="--size full"
+	$(BIN)/python -m benchmarks $(CASES) $(BENCH)
 
 check: $(STAMP) ## Lint, format, types
 	$(BIN)/ruff check .
@@ -42,9 +45,14 @@ format: $(STAMP) ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(STAMP) ## Renew requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
-	  --all-extras --no-header --output-file requirements.lock pyproject.toml
+COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header
+
+lock: $(STAMP) ## Renew requirements.lock, and of it what a worker runs with, from pyproject.toml
+	$(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml
+	$(COMPILE) --no-annotate --constraints requirements.lock --output-file requirements-run.lock pyproject.toml
+
+audit-dependencies: $(STAMP) ## Known vulnerabilities of the locked packages (needs the internet)
+	$(BIN)/uvx pip-audit==2.10.1 --strict --require-hashes --disable-pip --requirement requirements.lock
 
 docs: $(STAMP) ## Write the generated pages
 	$(BIN)/python docs/build.py
