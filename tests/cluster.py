@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from tests.oracle import Record
 from tests.worker import ROOT, TIMEOUT, Worker, wait_until
@@ -18,6 +27,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1 << 20
+
+COORDINATOR_MOVES = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+}
 
 
 class Cluster:
@@ -36,7 +51,7 @@ class Cluster:
         self.video_changelog = f"{app_id}-video_metrics-changelog"
         self.partitions = int(settings.get("TOPIC_PARTITIONS", 4))
         self.environment = {
-            **{name: text for name, text in os.environ.items() if not _is_setting(name)},
+            **without_settings(),
             "PYTHONPATH": str(ROOT),
             "BROKER_URL": f"kafka://{bootstrap}",
             "REELS_APP_ID": app_id,
@@ -62,6 +77,20 @@ class Cluster:
         worker = Worker(self.folder, name, environment)
         self.workers.append(worker)
         return worker
+
+    def command(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the program's commands to its end, which may have no traceback."""
+        done = subprocess.run(
+            [sys.executable, "-m", "faust", "-A", "app", *words],
+            cwd=ROOT,
+            env={**self.environment, **settings},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
 
     def close(self) -> None:
         """End all workers by force."""
@@ -114,7 +143,7 @@ class Cluster:
         """Return all records of a topic that are committed, partition by partition."""
         with self._consumer(topic) as (consumer, partitions):
             consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-            records = list(_until_ends(consumer, len(partitions)))
+            records = list(_until_ends(consumer, partitions))
         return sorted(records, key=lambda record: (record.partition, record.offset))
 
     def fold(self, topic: str, until: dict[int, int] | None = None) -> dict[bytes, bytes]:
@@ -157,34 +186,68 @@ class Cluster:
         """Return the group's committed offset of each partition, 0 where there is none."""
         with self._consumer(topic) as (consumer, partitions):
             asked = [TopicPartition(topic, number) for number in partitions]
-            return {tp.partition: max(0, tp.offset) for tp in consumer.committed(asked, TIMEOUT)}
+            return {tp.partition: max(0, tp.offset) for tp in _committed(consumer, asked)}
 
     def is_unread(self, topic: str) -> bool:
         """Whether there is a committed record that the group has not committed to have read."""
         with self._consumer(topic) as (consumer, partitions):
             asked = [TopicPartition(topic, number) for number in partitions]
-            committed = consumer.committed(asked, TIMEOUT)
+            committed = _committed(consumer, asked)
             begins = [TopicPartition(t.topic, t.partition, max(0, t.offset)) for t in committed]
             consumer.assign(begins)
-            return any(True for _ in _until_ends(consumer, len(partitions)))
+            return any(True for _ in _until_ends(consumer, partitions))
 
     def _wait_until_read(self, topic: str, timeout: float) -> None:
         wait_until(lambda: not self.is_unread(topic), f"{topic} is read", timeout)
 
     def wait_until_applied(self, timeout: float = TIMEOUT) -> None:
-        """Wait until the group has read all there is, deltas last.
+        """Wait until the group has read all there is, deltas last, and all of it can be seen.
 
-        Offsets alone do not tell: transactions leave markers behind the last record. Deltas are
-        committed together with the events they stem from, so they are complete when those are.
+        Offsets alone do not tell: transactions leave markers behind the last record, and write
+        them to one topic after the other, to the group's offsets maybe first. Only then are the
+        deltas of the last events, and what was made of the last deltas, there for readers.
         """
         for topic in (self.events, self.deltas):
             self._wait_until_read(topic, timeout)
+            self.wait_until_no_transaction_is_open()
+
+    def wait_until_no_transaction_is_open(self) -> None:
+        """Wait until what is committed ends where the log ends, in each of the program's topics."""
+
+        def ends(level: IsolationLevel) -> dict[TopicPartition, int]:
+            asked = {
+                TopicPartition(name, number): OffsetSpec.latest()
+                for name, topic in self.admin.list_topics(timeout=TIMEOUT).topics.items()
+                if name.startswith(f"{self.app_id}-")
+                for number in topic.partitions
+            }
+            found = self.admin.list_offsets(asked, isolation_level=level)
+            return {tp: future.result(TIMEOUT).offset for tp, future in found.items()}
+
+        def nothing_is_open() -> bool:
+            stable = ends(IsolationLevel.READ_COMMITTED)
+            return stable == ends(IsolationLevel.READ_UNCOMMITTED)
+
+        wait_until(nothing_is_open, "every transaction has ended", 20)
 
 
-def _until_ends(consumer: Consumer, partitions: int) -> Iterator[Record]:
-    """Yield records until each of the assigned partitions was at its end once."""
+def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
+    """Ask for the group's offsets, again while a broker that has just started reads them."""
     deadline = time.monotonic() + TIMEOUT
-    while partitions:
+    while True:
+        try:
+            return consumer.committed(asked, TIMEOUT)
+        except KafkaException as exc:
+            if exc.args[0].code() not in COORDINATOR_MOVES or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _until_ends(consumer: Consumer, partitions: Iterable[int]) -> Iterator[Record]:
+    """Yield records until each of the assigned partitions was at its end once, or more often."""
+    deadline = time.monotonic() + TIMEOUT
+    unfinished = set(partitions)
+    while unfinished:
         assert time.monotonic() < deadline, "a topic cannot be read to its end"
         for message in consumer.consume(10_000, 0.1):
             deadline = time.monotonic() + TIMEOUT
@@ -195,14 +258,20 @@ def _until_ends(consumer: Consumer, partitions: int) -> Iterator[Record]:
                 place = message.partition(), message.offset()
                 yield Record(*place, message.key(), message.value(), timestamp, headers)
             elif error.code() == KafkaError._PARTITION_EOF:
-                partitions -= 1
+                unfinished.discard(message.partition())
             else:
                 raise KafkaException(error)
 
 
-def _is_setting(name: str) -> bool:
+def without_settings() -> dict[str, str]:
+    """Return this process's environment without what a worker would take for a setting."""
+    kept = {"REELS_CACHE_DIR"}
     prefixes = ("REELS_", "TOPIC_", "BROKER_", "APP_", "WEB_", "NODE_", "TABLE_", "CONSUMER_", "F_")
-    return name.startswith(prefixes)
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if name in kept or not name.startswith(prefixes)
+    }
 
 
 def send(producer: Producer, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:

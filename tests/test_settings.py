@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import trustme
 
 from settings import VARIABLES, Settings, SettingsError, describe, is_loopback, load
 
@@ -40,6 +41,7 @@ class TestDefaults:
             data_dir=None,
             web_bind="127.0.0.1",
             web_port=6066,
+            canonical_url=None,
             user_window=86_400_000,
             user_step=900_000,
             video_window=7_200_000,
@@ -54,9 +56,11 @@ class TestDefaults:
             sasl_password=None,
             ssl_cafile=None,
             http_token=None,
+            ready_lag=600_000,
             block_cache=128 << 20,
             write_buffers=64 << 20,
             log_format="text",
+            accelerator="auto",
         )
 
     @pytest.mark.parametrize("variable", VARIABLES, ids=lambda each: each.name)
@@ -95,6 +99,7 @@ class TestReading:
             ("REELS_WRITE_BUFFERS", "1048576", "write_buffers", 1 << 20),
             ("REELS_LOG_FORMAT", "json", "log_format", "json"),
             ("WEB_PORT", "1", "web_port", 1),
+            ("NODE_CANONICAL_URL", "http://[::1]:80/a", "canonical_url", "http://[::1]:80/a"),
             ("TOPIC_PARTITIONS", "1024", "partitions", 1024),
         ],
     )
@@ -116,7 +121,7 @@ class TestReading:
 
     def test_a_login_can_be_set(self, tmp_path) -> None:
         certificates = tmp_path / "ca.pem"
-        certificates.touch()
+        trustme.CA().cert_pem.write_to_path(certificates)
         settings = load({**SASL, "REELS_SSL_CAFILE": str(certificates)})
         assert settings.sasl_password == "hunter2 and more"
         assert settings.ssl_cafile == str(certificates)
@@ -148,6 +153,10 @@ class TestRefusals:
             ("WEB_PORT", "65536"),
             ("WEB_PORT", "http"),
             ("WEB_BIND", "not a host"),
+            ("NODE_CANONICAL_URL", "worker-1:6066"),
+            ("NODE_CANONICAL_URL", "http://"),
+            ("NODE_CANONICAL_URL", "http://joe:secret@worker-1:6066"),
+            ("NODE_CANONICAL_URL", "http://worker-1:6066/?a=b"),
             ("REELS_APP_ID", "a/b"),
             ("REELS_EVENTS_TOPIC", ".."),
             ("REELS_EVENTS_TOPIC", "x" * 250),
@@ -203,6 +212,28 @@ class TestRefusals:
         environ = {key: value for key, value in SASL.items() if key != name}
         assert refusal(**environ) == (
             f"{name} is not set: allowed is a value, because REELS_SECURITY_PROTOCOL is SASL_SSL"
+        )
+
+    def test_a_file_without_certificates_is_refused(self, tmp_path) -> None:
+        path = tmp_path / "ca.pem"
+        path.touch()
+        assert refusal(REELS_SSL_CAFILE=str(path)).startswith("REELS_SSL_CAFILE = ")
+
+    @pytest.mark.parametrize("protocol", ["", "PLAINTEXT", "SASL_PLAINTEXT"])
+    def test_certificates_without_tls_are_a_mistake(self, tmp_path, protocol) -> None:
+        path = tmp_path / "ca.pem"
+        trustme.CA().cert_pem.write_to_path(path)
+        environ = {**SASL, "REELS_SECURITY_PROTOCOL": protocol, "REELS_SSL_CAFILE": str(path)}
+        if not protocol.startswith("SASL"):
+            del environ["REELS_SASL_MECHANISM"]
+        assert refusal(**environ).endswith(
+            "allowed is SSL or SASL_SSL, because REELS_SSL_CAFILE is set"
+        )
+
+    @pytest.mark.parametrize("protocol", ["", "PLAINTEXT", "SSL"])
+    def test_a_login_that_would_not_be_used_is_a_mistake(self, protocol) -> None:
+        assert refusal(**SASL | {"REELS_SECURITY_PROTOCOL": protocol}).endswith(
+            "allowed is SASL_PLAINTEXT or SASL_SSL, because REELS_SASL_MECHANISM is set"
         )
 
     def test_a_file_is_no_data_folder(self, tmp_path) -> None:

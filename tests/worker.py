@@ -42,24 +42,24 @@ class Worker:
         self._process: BoundProcess | None = None
         self._log_start = 0
 
-    def launch(self) -> Worker:
-        """Start the process, and do not wait."""
+    def launch(self, program: str = "faust", **settings: str | float) -> Worker:
+        """Start the process, and do not wait; ``program`` is a module that does as Faust does."""
         assert not self.running, f"worker {self.name} runs already"
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self._process = BoundProcess(
             [
-                *(sys.executable, "-m", "faust", "-A", "app", "--datadir", str(self.data_dir)),
+                *(sys.executable, "-m", program, "-A", "app", "--datadir", str(self.data_dir)),
                 *("worker", "-l", "info", "--web-port", str(self.port)),
             ],
             output=self.log,
-            env=self._environment,
+            env={**self._environment, **{name: str(value) for name, value in settings.items()}},
         )
         self._process.start()
         return self
 
-    def start(self) -> Worker:
+    def start(self, program: str = "faust", **settings: str | float) -> Worker:
         """Start the process, and wait until it answers for its partitions."""
-        self.launch()
+        self.launch(program, **settings)
         self.wait_ready()
         return self
 
@@ -132,7 +132,10 @@ class Worker:
 
     def text(self, path: str) -> str:
         """Return the body of a GET that has to succeed."""
-        with urllib.request.urlopen(self.url(path), timeout=10) as answer:
+        token = self._environment.get("REELS_HTTP_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(self.url(path), headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
             body: bytes = answer.read()
             return body.decode()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiokafka.structs import ConsumerRecord
 
 import settings as program_settings
+from accelerator import Counting, Folding, finder, is_wanted
 from agents.engagement import EngagementProcessor
 from agents.video_deltas import VideoProcessor
 from models.user import VERSION as USER_VERSION
@@ -60,12 +61,20 @@ class Part:
             "videos", number, Layout.of(VIDEO_VERSION, videos.slices), pipeline
         )
         self.outbox = Outbox()
+        accelerated = is_wanted(settings.accelerator)
+        counting = Counting.of(videos, accelerated=accelerated)
         rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
         self.engagement = EngagementProcessor(
-            number, self.users, self.outbox, settings, users, "users-changelog", settings.partitions
+            number,
+            self.users,
+            self.outbox,
+            settings,
+            Folding.of(users, accelerated=accelerated),
+            "users-changelog",
+            settings.partitions,
         )
         self.video = VideoProcessor(
-            number, self.videos, self.outbox, settings, videos, rule, "videos-changelog"
+            number, self.videos, self.outbox, settings, counting, rule, "videos-changelog"
         )
         self.processors = (self.engagement, self.video)
         self.positions = {EVENTS: 0, DELTAS: 0}
@@ -75,7 +84,8 @@ class Part:
 
     def _state(self, table: str, number: int, layout: Layout, pipeline: Pipeline) -> PartitionState:
         store = RocksStore(pipeline.folder / f"{table}-{number}.db", pipeline.memory)
-        return PartitionState(table, layout, store, pipeline.executor, 1 << 20)
+        find = finder(accelerated=is_wanted(pipeline.settings.accelerator))
+        return PartitionState(table, layout, store, pipeline.executor, 1 << 20, find)
 
     def restore(self) -> None:
         """Begin anew from what is committed, as after a crash."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,11 +139,13 @@ def judge(pipeline):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(script=st.lists(steps, min_size=20, max_size=60))
-def test_every_script_ends_as_the_oracle_says(script):
-    with tempfile.TemporaryDirectory() as folder, Pipeline(Path(folder), SETTINGS) as pipeline:
+@pytest.mark.parametrize("accelerator", ["on", "off"])
+def test_every_script_ends_as_the_oracle_says(accelerator, script):
+    rules = replace(SETTINGS, accelerator=accelerator)
+    with tempfile.TemporaryDirectory() as folder, Pipeline(Path(folder), rules) as pipeline:
         asyncio.run(play(pipeline, script))
         oracle = judge(pipeline)
         checks.check_dead_letter_records(pipeline.read(DEAD_LETTERS), oracle)

@@ -122,7 +122,7 @@ async def test_a_commit_while_users_are_read_takes_all_of_a_chunk_or_nothing(
     go_on.set()
     await folding
     await pipeline.finish()
-    windows = pipeline.parts[0].engagement._windows
+    windows = pipeline.parts[0].engagement._folding.windows
     assert windows.metrics(pipeline.values("users")[b"1"], T + MINUTE).views == 2
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,13 +20,16 @@ from tests.oracle import HOUR, MINUTE
 from tests.oracle_events import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from tests.cluster import Cluster
 
 #: 2025-01-15T14:30:45.123Z
 START = 1_736_951_445_123
 MAX_ID = 2**63 - 1
+#: Records sent in one go where a rate is given.
+PACED = 50
 
 
 class Way(Enum):
@@ -181,13 +187,29 @@ def nasty_values(t: int) -> Events:
     ]
 
 
-def send_stream(cluster: Cluster, sendings: Iterable[Sending]) -> None:
-    """Send each record its way; all have arrived at the end."""
+@contextmanager
+def under_load(
+    cluster: Cluster, sendings: Sequence[Sending], rate: float
+) -> Iterator[Future[None]]:
+    """Send ``rate`` records a second beside the block; all have arrived at the end of it."""
+    with ThreadPoolExecutor(1, "load") as pool:
+        load = pool.submit(send_stream, cluster, sendings, rate)
+        yield load
+        load.result()
+
+
+def send_stream(cluster: Cluster, sendings: Iterable[Sending], rate: float | None = None) -> None:
+    """Send each record its way, ``rate`` a second; all have arrived at the end."""
+    begun = time.monotonic()
     with (
         cluster.producer() as java_like,
         cluster.producer(partitioner="consistent_random") as librdkafka,
     ):
         for number, (way, user_id, value) in enumerate(sendings):
+            if rate and number % PACED == 0:
+                java_like.poll(0)
+                librdkafka.poll(0)
+                time.sleep(max(0.0, begun + number / rate - time.monotonic()))
             key: bytes | None = b"%d" % user_id
             producer, place = java_like, {}
             if way is Way.LIBRDKAFKA:

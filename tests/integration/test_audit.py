@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from itertools import count
 from threading import Event, Thread
 
@@ -16,21 +14,11 @@ from tests.integration import checks
 from tests.integration.stream import START, event, send_stream, untidy_stream
 from tests.oracle import HOUR, MINUTE, Rules
 from tests.oracle_events import partition_of
-from tests.worker import ROOT, wait_until
+from tests.worker import wait_until
 
 
 def audit(cluster, *options):
-    done = subprocess.run(
-        [sys.executable, "-m", "faust", "-A", "app", "audit", *options],
-        cwd=ROOT,
-        env=cluster.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+    return cluster.command("audit", *options)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +33,9 @@ def applied(make_shared_cluster):
     return cluster
 
 
-def test_tables_that_are_right_pass_without_a_worker(applied):
-    done = audit(applied)
+@pytest.mark.parametrize("memory", ["1", "512"], ids=lambda mib: f"{mib} MiB")
+def test_tables_that_are_right_pass_without_a_worker(applied, memory):
+    done = audit(applied, "--memory", memory)
     assert done.returncode == 0, done.stdout + done.stderr
     oracle = checks.ask_oracle(applied, Rules(applied.partitions))
     total = oracle.outcomes.total()
@@ -77,6 +66,7 @@ def test_every_kind_of_difference_is_named(applied):
         overwrite(applied, applied.user_changelog, b"%d" % twin, before_users[b"%d" % gone])
         overwrite(applied, applied.video_changelog, b"%d" % video, more)
         done = audit(applied, "--show", "1000")
+        assert audit(applied, "--show", "1000", "--memory", "1").stdout == done.stdout
         assert done.returncode == 1
         assert f"user {gone}, step of " in done.stdout
         assert f"user {twin}, step of " in done.stdout

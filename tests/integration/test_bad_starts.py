@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from embedded import EmbeddedKafka
 from embedded.probe import free_ports
+from tests.faults.small_disk import small_disk
 from tests.integration.stream import START, event
-from tests.worker import wait_until
+from tests.worker import ROOT, wait_until
 
 
 def refusal(worker):
@@ -16,6 +22,7 @@ def refusal(worker):
     assert "Traceback" not in output
     lines = [line for line in output.splitlines() if "error: " in line]
     assert len(lines) == 1, output
+    assert lines[0] == output.splitlines()[-1]
     return lines[0]
 
 
@@ -88,6 +95,86 @@ def test_two_workers_on_one_data_directory_are_refused(make_cluster):
     assert "is in use by another worker" in refusal(second)
     assert first.status("/readyz") == 200
     assert first.terminate() == 0
+
+
+def test_a_data_directory_that_cannot_be_written_to_is_refused(make_cluster):
+    worker = make_cluster().worker()
+    # Not even root can make a folder there.
+    worker.data_dir = Path("/proc/nowhere")
+    assert worker.launch().wait_exit() == 1
+    line = refusal(worker)
+    assert "/proc/nowhere cannot be written to" in line
+    assert "--datadir" in line
+
+
+@pytest.mark.parametrize("left", [0, 96 << 10], ids=["nothing left", "not enough left"])
+def test_a_data_directory_on_a_full_disk_is_refused(make_cluster, left):
+    worker = make_cluster().worker()
+    with small_disk(worker.data_dir, left + (1 << 20)) as disk:
+        disk.fill()
+        with (worker.data_dir / "ballast").open("r+b") as ballast:
+            ballast.truncate(ballast.seek(0, os.SEEK_END) - left)
+        assert worker.launch().wait_exit() == 1
+    line = refusal(worker)
+    assert f"the disk of {worker.data_dir} is full" in line
+    assert "free some space" in line
+    assert "--datadir" in line
+
+
+def test_a_data_directory_is_made_with_the_folders_above_it(make_cluster, tmp_path):
+    worker = make_cluster().worker()
+    worker.data_dir = tmp_path / "one" / "two" / "three"
+    assert worker.start().terminate() == 0
+    assert worker.data_dir.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["wurker"], "Error: No such command 'wurker'."),
+        (["worker", "--prot", "1"], "Error: No such option: --prot"),
+        (["generate", "--count", "many"], "Error: Invalid value for '--count'"),
+        (["kafka", "--port", "70000"], "Error: Invalid value for '--port'"),
+        (["topics"], "error: no broker answers at kafka://127.0.0.1:1 (Connection refused)"),
+        (["generate"], "error: no broker answers at 127.0.0.1:1 (Connection refused)"),
+        (["audit"], "error: no broker answers at kafka://127.0.0.1:1: Connection refused"),
+        (
+            ["replay-dead-letters", "--reason", "late"],
+            "error: no broker answers at kafka://127.0.0.1:1: Connection refused",
+        ),
+        (["top", "--url", "http://127.0.0.1:1"], "error: no worker answers at http://127.0.0.1:1:"),
+        (["status", "--url", "localhost:1"], "error: 'localhost:1' is no address"),
+    ],
+)
+def test_a_command_that_cannot_run_says_why_in_its_last_line(arguments, line):
+    done = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "app", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "BROKER_URL": "kafka://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode in {1, 2}
+    assert done.stderr.splitlines()[-1].startswith(line)
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_broker_whose_name_nobody_knows_is_named():
+    done = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "app", "topics"],
+        cwd=ROOT,
+        env={**os.environ, "BROKER_URL": "kafka://no.such.host.invalid:9092"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "no address is known for no.such.host.invalid" in line
+    assert "REELS_SECURITY_PROTOCOL" not in line
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,13 @@
 
 from __future__ import annotations
 
-import time
-from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from models.windows import from_iso
 from tests.integration import checks
-from tests.integration.stream import iso, send_stream, untidy_stream
+from tests.integration.stream import iso, send_stream, under_load, untidy_stream
 from tests.oracle import HOUR, Rules
 from tests.worker import wait_until, wait_until_equal
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.cluster import Cluster
-    from tests.integration.stream import Sending
     from tests.oracle import Oracle
     from tests.worker import Worker
 
@@ -60,27 +57,17 @@ def run(make_shared_cluster: Callable[..., Cluster]) -> Run:
     b.start()
     cluster.wait_until_applied(180)
     before = cluster.committed(cluster.events)
-    sender = Thread(target=_send_steadily, args=(cluster, stream[2 * third :]))
-    sender.start()
-    wait_until(lambda: cluster.committed(cluster.events) != before, "a commit in the middle")
-    a.kill()
-    assert sender.is_alive(), "the kill has to fall into the middle"
-    a.start()
-    sender.join()
+    with under_load(cluster, stream[2 * third :], rate=10_000) as load:
+        wait_until(lambda: cluster.committed(cluster.events) != before, "a commit in the middle")
+        a.kill()
+        assert not load.done(), "the kill has to fall into the middle"
+        a.start()
     cluster.wait_until_applied(180)
 
     oracle = checks.ask_oracle(cluster, Rules(PARTITIONS, viral_min_views=MIN_VIEWS))
     for worker in (a, b):
         worker.wait_ready()
     return Run(cluster, (a, b), oracle)
-
-
-def _send_steadily(cluster: Cluster, stream: list[Sending]) -> None:
-    """Send a twentieth every half second."""
-    size = len(stream) // 20 + 1
-    for first in range(0, len(stream), size):
-        send_stream(cluster, stream[first : first + size])
-        time.sleep(0.5)
 
 
 def test_the_stream_holds_all_that_can_become_of_an_event(run):

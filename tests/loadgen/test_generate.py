@@ -215,8 +215,8 @@ class TestTrouble:
         monkeypatch.setenv("BROKER_URL", "kafka://127.0.0.1:1")
         result = run("--count", "1")
         assert result.exit_code == 1
-        text = "error: no Kafka answers at 127.0.0.1:1; BROKER_URL says where it is"
-        assert result.stderr.splitlines() == [text]
+        said = "no broker answers at 127.0.0.1:1 (Connection refused); BROKER_URL says where it is"
+        assert result.stderr.splitlines() == [f"error: {said}"]
 
     def test_a_wrong_setting_is_one_line_and_exit_code_1(self, run, monkeypatch) -> None:
         monkeypatch.setenv("TOPIC_PARTITIONS", "many")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiokafka.structs import ConsumerRecord
 
@@ -15,11 +15,13 @@ from streaming.outbox import Outbox, OutRecord
 from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 
     from faust.types import TP
 
     from tables.state import PartitionState
+
+T = TypeVar("T")
 
 TOPIC, OTHER_TOPIC, CHANGELOG = "events", "deltas", "changelog"
 
@@ -107,6 +109,10 @@ class Producer:
         """Fail at ``step`` if that is wanted."""
         if self.fails_at == step:
             raise self.fault
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have no event loop of its own."""
+        return await work
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Transaction]:

@@ -10,7 +10,7 @@ import inspect
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
-from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
+from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.app import App
 from faust.stores.base import Store
@@ -49,9 +49,10 @@ def _names(cls):
         (Fetcher, "_notify", ["future"]),
         (FetchResult, "check_assignment", ["tp"]),
         (FetchResult, "has_more", []),
-        (FetchResult, "getall", ["max_records"]),
+        (FetchResult, "_update_position", []),
         (FetchError, "check_raise", []),
-        (PartitionRecords, "_consumer_record", ["tp", "record"]),
+        (PartitionRecords, "_consume_aborted_up_to", ["batch_offset"]),
+        (PartitionRecords, "_contains_abort_marker", ["next_batch"]),
         (SubscriptionState, "fetch_context", []),
         (SubscriptionState, "wait_for_assignment", []),
         (SubscriptionState, "is_assigned", ["tp"]),
@@ -79,6 +80,7 @@ def _names(cls):
             "_fetch_records",
             ["consumer", "active_partitions", "timeout", "max_records"],
         ),
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["transport"]),
         (driver.AIOKafkaConsumerThread, "call_thread", ["fun", "args", "kwargs"]),
         (driver.AIOKafkaConsumerThread, "_ensure_consumer", []),
         (driver.AIOKafkaConsumerThread, "seek_wait", ["partitions"]),
@@ -101,6 +103,7 @@ def _names(cls):
         (Store, "persisted_offset", ["tp"]),
         (Web, "on_start", []),
         (Worker, "_schedule_shutdown", ["signal"]),
+        (Worker, "_sentinel_task", []),
         (Worker, "execute_from_commandline", []),
     ],
     ids=lambda each: getattr(each, "__name__", str(each)),
@@ -114,7 +117,13 @@ def test_a_method_that_is_called_or_replaced_has_its_name_and_arguments(owner, n
     [
         (Fetcher, {"_records", "_subscriptions", "_wait_consume_future", "_closed"}),
         (FetchResult, {"_partition_records", "_assignment"}),
-        (PartitionRecords, {"next_fetch_offset"}),
+        (
+            PartitionRecords,
+            {
+                *("next_fetch_offset", "_records", "_aborted_producers"),
+                *("_isolation_level", "_check_crcs", "_tp"),
+            },
+        ),
         (AIOKafkaConsumer, {"_fetcher", "_closed"}),
         (driver.Consumer, {"_buffered_partitions", "_read_offset", "callback", "transport"}),
     ],
@@ -128,7 +137,6 @@ def test_an_attribute_that_is_read_is_set_at_the_start(owner, names):
     ("owner", "name"),
     [
         (SubscriptionState, "reassignment_in_progress"),
-        (TopicPartitionState, "position"),
         (driver.Consumer, "flow_active"),
         (Recovery, "signal_recovery_start"),
         (TableManager, "recovery"),
@@ -197,4 +205,21 @@ def test_a_fetched_record_has_all_that_is_read_of_it_before_aiokafka_copies_it()
     source = inspect.getsource(PartitionRecords._consumer_record)
     for name in ("offset", "timestamp", "headers"):
         assert f"record.{name}" in source
-    assert "_consumer_record(tp, record)" in inspect.getsource(PartitionRecords._unpack_records)
+
+
+async def test_a_consumer_fetches_with_the_longest_wait_that_it_was_made_with():
+    """Faust's choice is replaced between a consumer's making and its start."""
+    consumer = AIOKafkaConsumer()
+    assert isinstance(consumer._fetch_max_wait_ms, int)
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
+    await consumer.stop()
+
+
+async def test_a_consumers_client_knows_which_topics_the_brokers_have():
+    consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    assert consumer._client.cluster.partitions_for_topic("any") is None
+    # Nobody answers: it says so instead of raising.
+    asked = consumer._client.force_metadata_update()
+    assert not asked.done()
+    asked.cancel()
+    await consumer.stop()

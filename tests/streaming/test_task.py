@@ -229,6 +229,16 @@ class TestSuspending:
         await bench.idle()
         assert bench.counter.folded == []
 
+    async def test_what_is_suspended_already_commits_no_more(self, bench):
+        """At a worker's end its databases may be closed, while time asks for one more commit."""
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.task.suspend()
+        bench.counter.pending = True
+        await bench.task.suspend()
+        assert bench.producer.transactions == 1
+        assert bench.failures == []
+
     async def test_a_task_goes_on_where_it_stood(self, bench):
         bench.submit(batch(0, 3))
         await bench.folded(3)
@@ -251,3 +261,26 @@ class TestSuspending:
 
 def test_a_fenced_task_knows_why():
     assert issubclass(FencedError, TransactionFailedError)
+
+
+class TestStuck:
+    async def test_a_fold_that_does_not_end_is_noticed(self, bench):
+        bench.counter.may_fold.clear()
+        bench.submit(batch(0, 3))
+        await until(lambda: bench.task.busy_since is not None)
+        assert bench.task.obstacle(60.0) is None
+        assert bench.task.obstacle(0.0) == "partition 0 is stuck"
+        bench.counter.may_fold.set()
+        await until(lambda: bench.task.obstacle(0.0) is None)
+
+    async def test_a_loop_that_has_ended_is_noticed(self, bench):
+        bench.task._loops[0].cancel()
+        await until(lambda: bench.task.obstacle(60.0) == "a loop of partition 0 has ended")
+
+    async def test_what_waits_for_its_commit_ages_until_then(self, bench):
+        assert bench.task.uncommitted_seconds == 0
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        assert bench.task.uncommitted_seconds > 0
+        await bench.task.commit()
+        assert bench.task.uncommitted_seconds == 0

@@ -14,6 +14,7 @@ from streaming.clients import REQUEST_TIMEOUT_MS
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.outbox import OutRecord
 from streaming.transaction import TransactionalProducer
+from tests.worker import wait_until_equal
 
 if TYPE_CHECKING:
     from tests.cluster import Cluster
@@ -55,9 +56,13 @@ def record(value: bytes) -> OutRecord:
     return OutRecord(b"key", value, (("name", b"header"),), 1_736_951_445_123)
 
 
-async def values(cluster):
-    records = await asyncio.to_thread(cluster.read, cluster.events)
-    return [each.value for each in records]
+def values(cluster):
+    return [each.value for each in cluster.read(cluster.events)]
+
+
+async def values_become(cluster, expected):
+    """Wait for the values: a transaction has ended before its markers are written."""
+    await asyncio.to_thread(wait_until_equal, lambda: values(cluster), expected)
 
 
 async def test_records_values_and_offsets_are_committed_together(cluster, make_producer):
@@ -66,10 +71,10 @@ async def test_records_values_and_offsets_are_committed_together(cluster, make_p
         last = await transaction.send_values(cluster.events, 0, {b"1": b"one", b"2": None})
         await transaction.send_records(cluster.events, 1, [record(b"whole")])
         await transaction.delivered()
-        assert await values(cluster) == [], "nothing is seen before the end"
+        assert await asyncio.to_thread(values, cluster) == [], "nothing is seen before the end"
         transaction.send_offsets({TP(cluster.events, 0): 17})
     assert await last == 1
-    assert await values(cluster) == [b"one", None, b"whole"]
+    await values_become(cluster, [b"one", None, b"whole"])
     (whole,) = [r for r in cluster.read(cluster.events) if r.partition == 1]
     assert whole[2:] == (b"key", b"whole", 1_736_951_445_123, (("name", b"header"),))
     assert cluster.committed(cluster.events) == {0: 17, 1: 0}
@@ -80,6 +85,7 @@ async def test_more_than_a_batch_of_values_keep_their_order_and_last_offset(clus
     many = {b"%d" % n: b"x" * 10_000 for n in range(300)}
     async with producer.transaction() as transaction:
         last = await transaction.send_values(cluster.events, 0, many)
+    await values_become(cluster, list(many.values()))
     found = await asyncio.to_thread(cluster.read, cluster.events)
     assert [each.key for each in found] == list(many)
     assert await last == found[-1].offset == 299
@@ -99,7 +105,7 @@ async def test_a_block_that_fails_leaves_nothing_behind(cluster, make_producer):
     successor = await make_producer()
     async with successor.transaction() as transaction:
         await transaction.send_records(cluster.events, 0, [record(b"valid")])
-    assert await values(cluster) == [b"valid"]
+    await values_become(cluster, [b"valid"])
 
 
 @pytest.mark.parametrize("moment", ["before", "in the middle", "at the end"])
@@ -124,7 +130,7 @@ async def test_a_producer_whose_place_was_taken_is_told_so(cluster, make_produce
 
     with pytest.raises(FencedError):
         await go_on()
-    assert await values(cluster) == [b"before"]
+    await values_become(cluster, [b"before"])
 
 
 async def test_a_topic_that_is_not_there_is_a_failed_transaction(cluster, make_producer):

@@ -97,7 +97,7 @@ class Worker:
 
     async def stop(self) -> None:
         await self.listener.stop()
-        await self.app.tables.recovery.follower.stop()
+        await self.app.tables.recovery.viral_follower.stop()
         if self.app._http_client:
             await self.app._http_client.close()
         await self.users.data.on_stop()
@@ -156,7 +156,7 @@ class Worker:
 
     async def catch_up(self) -> None:
         """Let the list of viral videos be complete."""
-        follower = self.app.tables.recovery.follower
+        follower = self.app.tables.recovery.viral_follower
         await follower.follow({})
         await follower.wait_caught_up()
 
@@ -170,7 +170,12 @@ class Worker:
         """Put tasks in place of the real ones."""
         self.app.tasks.assigned = set(assigned)
         self.app.tasks.tasks = {
-            number: SimpleNamespace(accepting=number in set(accepting)) for number in assigned
+            number: SimpleNamespace(
+                accepting=number in set(accepting),
+                uncommitted_seconds=0.0,
+                obstacle=lambda _: None,
+            )
+            for number in assigned
         }
 
     async def ask(self, path: str, method: str = "GET", **kwargs: Any) -> Answer:

@@ -10,6 +10,7 @@ import pytest_asyncio
 from views.pages import FOLDER, PAGE_POLICY, read_files
 
 FILES = read_files()
+OWN_SCRIPTS = [name for name in FILES if name.endswith(".js") and "/" not in name]
 
 
 @pytest_asyncio.fixture
@@ -22,14 +23,26 @@ class TestFiles:
     def test_the_page_loads_only_files_that_are_there(self) -> None:
         page = FILES["index.html"].body.decode()
         loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
-        assert {url.removeprefix("static/") for url in loaded if url != "metrics"} <= FILES.keys()
-        for name in ("dashboard.js", "api.js", "format.js"):
+        files = {url.removeprefix("static/") for url in loaded if url.startswith("static/")}
+        assert files <= FILES.keys()
+        assert set(loaded) - {f"static/{name}" for name in files} == {
+            *("metrics", "overview", "#lookup-title")
+        }
+        for name in OWN_SCRIPTS:
             for imported in re.findall(r'from "\./([^"]+)"', FILES[name].body.decode()):
                 assert imported in FILES
+
+    def test_no_file_is_without_use(self) -> None:
+        page, scripts = FILES["index.html"].body.decode(), [FILES[n] for n in OWN_SCRIPTS]
+        imported = {i for s in scripts for i in re.findall(r'from "\./([^"]+)"', s.body.decode())}
+        named = set(re.findall(r'"static/([^"]+)"', page))
+        assert FILES.keys() - {"index.html"} == named | imported
 
     @pytest.mark.parametrize("name", sorted(FILES))
     def test_nothing_comes_from_another_site(self, name: str) -> None:
         text = FILES[name].body.decode().replace("http://www.w3.org/2000/svg", "")
+        # What others wrote names its source in its first line, a comment.
+        text = text.removeprefix("/*! https://github.com/leeoniya/uPlot (v1.6.32) */")
         assert not re.search(r"https?:|//[a-z]+\.", text)
 
     def test_nothing_is_inline_so_that_the_policy_can_be_strict(self) -> None:
@@ -37,10 +50,23 @@ class TestFiles:
         assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*\ssrc=)", page)
         assert "unsafe" not in PAGE_POLICY
 
-    @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".js")])
+    @pytest.mark.parametrize("name", OWN_SCRIPTS)
     def test_what_the_worker_sends_is_shown_as_text_only(self, name: str) -> None:
         text = FILES[name].body.decode()
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text)
+
+
+class TestElements:
+    def test_scripts_look_for_elements_that_the_page_has(self) -> None:
+        page = FILES["index.html"].body.decode()
+        ids = set(re.findall(r'\sid="([^"]+)"', page))
+        assert len(ids) == len(re.findall(r'\sid="', page))
+        text = "".join(FILES[name].body.decode() for name in OWN_SCRIPTS)
+        wanted = set(re.findall(r'(?:byId|show|describe)\("([a-z-]+)"', text))
+        assert wanted <= ids
+        for name in ("aria-labelledby", "aria-describedby"):
+            for value in re.findall(rf'{name}="([^"]+)"', page):
+                assert set(value.split()) <= ids
 
 
 class TestRoutes:
@@ -57,6 +83,8 @@ class TestRoutes:
             ("dashboard.js", "text/javascript"),
             ("dashboard.css", "text/css"),
             ("icon.svg", "image/svg+xml"),
+            ("vendor/uPlot.iife.min.js", "text/javascript"),
+            ("vendor/uPlot.LICENSE.txt", "text/plain"),
         ],
     )
     async def test_its_files_are_under_static(self, worker, name: str, content_type: str) -> None:
@@ -68,6 +96,7 @@ class TestRoutes:
         "path",
         [
             *("/static/x.js", "/static/index.html", "/static/../app.py", "/static/..%2Fapp.py"),
+            *("/static/vendor/../../app.py", "/static/vendor/README.md", "/static/vendor"),
             *("/static/%2e%2e%2fapp.py", "/static/%2Fetc%2Fpasswd", "/static/.", "/static/"),
         ],
     )

@@ -48,7 +48,9 @@ class TestForwarding:
         key = key_of(second, 1)
         second.put_user(key, LIKE)
         second.put_video(key, ("2025-01-15T14:30:00Z", 3, 0, 0, 0))
-        for path in (f"/users/{key}?window=1h&at=2025-01-15T14:40:00%2B00:00", f"/videos/{key}"):
+        user = f"/users/{key}?window=1h&at=2025-01-15T14:40:00%2B00:00"
+        series = [user.replace("?", "/series?"), f"/videos/{key}/series"]
+        for path in (user, f"/videos/{key}", *series):
             there, here = await second.ask(path), await first.ask(path)
             assert here.status == 200
             assert here.body == there.body

@@ -12,8 +12,13 @@ from monitoring import metrics
 from views import middlewares
 
 TOKEN = "a-token-of-some-length"
-DATA = ["/users/1", "/videos/1", "/videos/viral", "/metrics", "/overview"]
-OPEN = ["/", "/static/dashboard.js", "/healthz", "/readyz"]
+DATA = [
+    *("/users/1", "/users/1/series", "/videos/1", "/videos/1/series"),
+    *("/videos/viral", "/metrics", "/overview"),
+]
+#: Not among those that are asked with the token: it does not end.
+STREAM = "/overview/stream"
+OPEN = ["/", "/openapi.json", "/static/dashboard.js", "/healthz", "/readyz"]
 
 
 @pytest_asyncio.fixture
@@ -45,8 +50,10 @@ class TestToken:
 
     async def test_every_route_is_one_or_the_other(self, worker) -> None:
         routes = {resource.canonical for resource in worker.application.router.resources()}
-        tested = {"/users/{user_id}", "/videos/{video_id}", "/static/{name}", *DATA[2:], *OPEN}
-        assert routes == tested - {"/static/dashboard.js"}
+        templates = {"/users/1": "/users/{user_id}", "/videos/1": "/videos/{video_id}"}
+        templates |= {f"{path}/series": f"{name}/series" for path, name in templates.items()}
+        templates["/static/dashboard.js"] = "/static/{name}"
+        assert routes == {templates.get(path, path) for path in (*DATA, STREAM, *OPEN)}
 
     @pytest.mark.parametrize(
         "header",

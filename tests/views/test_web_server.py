@@ -128,7 +128,7 @@ class TestWhatOthersAreTold:
     def advertised(self, bind: str | None = None, environ=None, **given: str) -> str:
         settings = load({"REELS_HTTP_TOKEN": TOKEN, **(environ or {})})
         conf = Conf(settings, **given)
-        return str(advertised_url(conf, settings, bind or settings.web_bind, environ or {}))
+        return str(advertised_url(conf, settings, bind or settings.web_bind))
 
     def test_two_workers_on_a_machine_find_each_other_with_no_setting(self) -> None:
         assert self.advertised() == "http://127.0.0.1:7101"

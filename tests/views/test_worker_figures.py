@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import numpy as np
 import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.schema import REASONS
 from monitoring import metrics
+from views.health import STUCK_AFTER
 
 
 @pytest_asyncio.fixture
@@ -21,6 +25,17 @@ class TestHealth:
         worker = await make_worker()
         answer = await worker.ask("/healthz")
         assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
+
+    async def test_a_fetch_that_never_ends_makes_it_unhealthy(self, worker) -> None:
+        await worker.become_ready()
+        worker.app.consumer.fetching_since = monotonic()
+        assert (await worker.ask("/healthz")).status == 200
+        worker.app.consumer.fetching_since -= STUCK_AFTER + 1
+        answer = await worker.ask("/healthz")
+        assert (answer.status, answer.json["error"]["message"]) == (
+            503,
+            "nothing is fetched any more",
+        )
 
 
 class TestReadiness:
@@ -72,6 +87,12 @@ class TestReadiness:
         worker.app._stopped.set()
         assert await self.reason(worker) == "the worker is stopping"
 
+    async def test_further_behind_than_is_allowed_it_is_not_ready(self, worker) -> None:
+        await worker.become_ready()
+        worker.app.tasks.lag.seconds = {0: 599.0, 1: 601.0}
+        reason = await self.reason(worker)
+        assert reason == "more than 10m behind (REELS_READY_LAG): partitions 1"
+
 
 class TestMetrics:
     async def families(self, worker, **kwargs):
@@ -106,6 +127,13 @@ class TestMetrics:
             assert f'\nreels_events_total{{outcome="{outcome}"}} ' in text
         for outcome in ("committed", "aborted", "fenced"):
             assert f'\nreels_transactions_total{{outcome="{outcome}"}} ' in text
+        for reason in REASONS:
+            assert f'\nreels_events_rejected_total{{reason="{reason}"}} ' in text
+        for step in metrics.COMMIT_STEPS:
+            assert f'\nreels_commit_seconds_count{{step="{step}"}} ' in text
+
+    async def test_no_series_says_when_another_one_began(self, worker) -> None:
+        assert not [name for name in await self.families(worker) if name.endswith("_created")]
 
     async def test_the_viral_videos_are_counted_at_the_scrape(self, worker) -> None:
         await worker.flag_viral(7, 2.0)
@@ -154,8 +182,7 @@ class TestOverview:
         }
         assert answer["viral"]["count"] == 1
         assert answer["viral"]["videos"][0]["video_id"] == 7
-        for partition in (0, 1):
-            metrics.forget_partition(partition)
+        metrics.keep_partitions(())
 
     async def test_it_answers_before_the_worker_has_joined(self, make_worker) -> None:
         worker = await make_worker()

@@ -1,0 +1,83 @@
+"""The suite runs, in its smallest sizes, and tells figures; which ones is no test's business."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.__main__ import main, parse
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys):
+    output = tmp_path / "figures.json"
+
+    main(
+        [
+            *("backlog", "steady", "micro", "--size", "smoke"),
+            *("--output", str(output), "--bootstrap", broker.bootstrap),
+        ]
+    )
+
+    cases = json.loads(output.read_text())["cases"]
+    loads = {row["setting"]["load"]: row["figures"] for row in cases["backlog"]["rows"]}
+    assert set(loads) == {"sessions", "uniform"}
+    assert all(figures["events/s"]["median"] > 0 for figures in loads.values())
+    (steady,) = cases["steady"]["rows"]
+    assert steady["figures"]["user ms samples"]["median"] == 16
+    assert steady["figures"]["video ms p99"]["median"] > 0
+    stages = [row["setting"]["stage"] for row in cases["micro"]["rows"]]
+    assert {
+        "decode, check and place (plain)",
+        "merge and pack (plain)",
+        "RocksDB write batch",
+    } <= set(stages)
+    assert "events/s" in capsys.readouterr().out
+    # What was worked on is deleted.
+    assert list((tmp_path / "cache" / "reels-analytics" / "bench").iterdir()) == []
+
+
+def test_workers_that_come_and_go_are_measured(broker, tmp_path):
+    output = tmp_path / "figures.json"
+
+    main(
+        [
+            *("recovery", "takeover", "--size", "smoke"),
+            *("--output", str(output), "--bootstrap", broker.bootstrap),
+        ]
+    )
+
+    cases = json.loads(output.read_text())["cases"]
+    lost, kept = (row["figures"] for row in cases["recovery"]["rows"])
+    assert kept["ready s"]["median"] > 0
+    assert 10_000 <= lost["restored records"]["median"] <= 10_100
+    takeovers = {row["setting"]["a worker"]: row["figures"] for row in cases["takeover"]["rows"]}
+    assert set(takeovers) == {"comes, empty disk", "is stopped", "with a name restarts"}
+    assert all(figures["moved uncounted s"]["median"] > 0 for figures in takeovers.values())
+    assert takeovers["with a name restarts"]["rebalances"]["median"] == 0
+
+
+def test_plain_faust_is_measured_beside_this_program(broker, tmp_path):
+    output = tmp_path / "figures.json"
+
+    main(["plain", "--size", "smoke", "--output", str(output), "--bootstrap", broker.bootstrap])
+
+    ours, *plain = json.loads(output.read_text())["cases"]["plain"]["rows"]
+    assert [row["setting"]["guarantee"] for row in plain] == ["at least once", "exactly once"]
+    rate = ours["figures"]["events/s"]["median"]
+    for row in plain:
+        times = ours["figures"][f"times plain {row['setting']['guarantee']}"]["median"]
+        assert times == rate / row["figures"]["events/s"]["median"] > 0
+        assert row["figures"]["worker us/event"]["median"] > 0
+
+
+def test_an_unknown_case_is_refused_with_those_there_are(capsys):
+    with pytest.raises(SystemExit):
+        parse(["backlok"])
+
+    assert "backlog" in capsys.readouterr().err

@@ -1,0 +1,363 @@
+"""The dashboard in a browser, on real workers under load.
+
+The tests follow one another: load, then rest, then a worker that goes, then the other one.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.conftest import picture
+from tests.worker import ROOT, wait_until, wait_until_equal
+
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+
+TOKEN = "a-token-of-some-length"
+USERS = 300
+DRAWN = re.compile("^M")
+
+
+def generate(cluster: Cluster, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "faust", "-A", "app", "generate"]
+    oddities = ["--invalid", "0.01", "--duplicates", "0.02", "--late", "0.005"]
+    return subprocess.Popen(
+        [*command, "--users", str(USERS), "--videos", "40", *oddities, *arguments],
+        env=cluster.environment,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster(browser, make_shared_cluster):
+    cluster = make_shared_cluster(
+        TOPIC_PARTITIONS=4, BROKER_SESSION_TIMEOUT=6, REELS_VIRAL_MIN_VIEWS=300
+    )
+    cluster.create_topic(cluster.events)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def workers(cluster):
+    """Two workers that have two partitions each."""
+    first, second = cluster.worker("a").launch(), cluster.worker("b").launch()
+    for worker in (first, second):
+        worker.wait_ready()
+    wait_until(
+        lambda: all(len(w.get("/overview")["partitions"]["owned"]) == 2 for w in (first, second)),
+        "each has its half",
+    )
+    for worker in (first, second):
+        worker.wait_ready()
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def load(cluster, workers):
+    """Nearly two hours of events in some seconds."""
+    start = datetime.now(UTC) - timedelta(minutes=110)
+    process = generate(
+        cluster,
+        *("--rate", "2500", "--duration", "6", "--viral", "3", "--speed", "1000"),
+        *("--start", f"{start:%Y-%m-%dT%H:%M:%SZ}"),
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def rest(cluster, load):
+    """All of the load is applied."""
+    assert load.wait(60) == 0
+    cluster.wait_until_applied()
+
+
+def number(text: str | None) -> int:
+    assert text is not None
+    return int(text.replace(",", ""))
+
+
+def is_live(page) -> None:
+    expect(page.locator("#state-text")).to_have_text("live")
+
+
+def sum_over(workers, *path: str) -> int:
+    total = 0
+    for worker in workers:
+        found = worker.get("/overview")
+        for name in path:
+            found = found[name]
+        total += found
+    return total
+
+
+def test_under_load_it_moves_without_a_complaint_and_asks_nobody_else(workers, load, visit) -> None:
+    page, witness = visit(workers[0].url("/"), viewport={"width": 1280, "height": 900})
+    with picture(page, "dashboard-under-load"):
+        is_live(page)
+        read = page.locator("#read")
+        wait_until(lambda: number(read.text_content()) > 0, "something was read")
+        before = number(read.text_content())
+        wait_until(lambda: number(read.text_content()) > before, "more was read")
+        expect(page.locator("#rate")).not_to_have_text("0")
+        expect(page.locator("#p99")).to_contain_text("s")
+        expect(page.locator(".chart canvas")).to_have_count(3)
+        expect(page.locator("#viral > tr")).not_to_have_count(0)
+        expect(page.locator("#viral .sparkline path").first).to_have_attribute("d", DRAWN)
+    assert witness.complaints == []
+    assert all(url.startswith(workers[0].url("/")) for url in witness.requests)
+
+
+def test_at_rest_its_figures_are_those_of_the_workers(workers, rest, visit) -> None:
+    page, _ = visit(workers[0].url("/"))
+    is_live(page)
+    read = sum_over(workers, "events", "read")
+    assert read == sum(
+        int(value)
+        for worker in workers
+        for name, value in worker.metrics().items()
+        if name.startswith("reels_events_read_total")
+    )
+    wait_until_equal(lambda: number(page.locator("#read").text_content()), read)
+    expect(page.locator("#balance")).to_have_text("it adds up")
+    for row in page.locator("#outcomes > tr:not(.reason)").all():
+        outcome = row.get_attribute("data-key")
+        expected = sum_over(workers, "events", "outcomes", outcome)
+        assert number(row.locator("td").first.text_content()) == expected, outcome
+    for row in page.locator("#outcomes > tr.reason").all():
+        reason = row.get_attribute("data-key").removeprefix("for ")
+        expected = sum(
+            int(worker.metrics().get(f'reels_events_rejected_total{{reason="{reason}"}}', 0))
+            for worker in workers
+        )
+        assert number(row.locator("td").first.text_content()) == expected > 0, reason
+    expect(page.locator("#lag-records")).to_have_text("0")
+    expect(page.locator("#rate")).to_have_text("0")
+    assert page.locator(".partition-lag").all_text_contents() == ["0"] * 4
+
+
+def test_at_rest_its_viral_videos_are_those_of_the_list(workers, rest, visit) -> None:
+    page, _ = visit(workers[1].url("/"))
+    is_live(page)
+    rows = page.locator("#viral > tr")
+    expected = [
+        [
+            str(each["video_id"]),
+            *(f"{each[name]:,}" for name in ("views", "shares", "comments")),
+            # Chromium rounds halves up, Python to even.
+            f"{each['viral_coefficient'] + 1e-9:.2f}",
+        ]
+        for each in workers[0].get("/videos/viral")["videos"]
+    ]
+    assert expected
+
+    def shown() -> list[list[str]]:
+        found = []
+        for row in rows.all():
+            texts = row.locator("td").all_text_contents()
+            found.append([row.locator("a").text_content(), *texts[2:5], texts[0]])
+        return found
+
+    wait_until_equal(shown, expected)
+    expect(page.locator("#viral-count")).to_have_text(str(len(expected)))
+
+
+def test_owners_are_those_of_the_group(workers, rest, visit) -> None:
+    page, _ = visit(workers[0].url("/"))
+    is_live(page)
+    owners = workers[0].get("/overview")["partitions"]["by_worker"]
+    for item in page.locator("#partitions > li").all():
+        title = item.locator(".badge").get_attribute("title")
+        url = next(u for u, owned in owners.items() if int(item.get_attribute("data-key")) in owned)
+        assert title.endswith(url.removeprefix("http://").rstrip("/"))
+    expect(page.locator("#workers .chip")).to_have_text(["ready", "ready"])
+
+
+def test_the_sums_of_a_series_are_the_plain_answer(workers, rest) -> None:
+    found = 0
+    for user_id in range(1, 60):
+        for query in ("", "?window=1h"):
+            if workers[0].status(f"/users/{user_id}") != 200:
+                continue
+            plain = workers[0].get(f"/users/{user_id}{query}")
+            series = workers[1].get(f"/users/{user_id}/series{query}")
+            panes = series["panes"]
+            assert series["window"] == plain["window"]
+            assert sum(p["views"] for p in panes) == plain["total_videos_watched"]
+            assert sum(p["likes"] for p in panes) == plain["likes"]
+            watched = sum(p["watch_ms"] for p in panes) / 60_000
+            assert watched == plain["total_engagement_minutes"]
+            found += len(panes) > 1
+    assert found > 10
+    for each in workers[0].get("/videos/viral")["videos"]:
+        path = f"/videos/{each['video_id']}"
+        plain, series = workers[0].get(path), workers[1].get(f"{path}/series")
+        for window in ("rolling", "tumbling"):
+            bounds = plain[window]
+            inside = [p for p in series["panes"] if bounds["start"] <= p["start"] < bounds["end"]]
+            for name in ("views", "likes", "comments", "shares"):
+                assert sum(p[name] for p in inside) == bounds[name]
+
+
+def test_a_video_is_looked_up_with_the_keyboard_alone(workers, rest, visit) -> None:
+    page, witness = visit(workers[0].url("/"))
+    is_live(page)
+    video = workers[0].get("/videos/viral")["videos"][-1]["video_id"]
+    plain = workers[0].get(f"/videos/{video}")
+    with picture(page, "dashboard-look-up"):
+        page.keyboard.press("Tab")
+        expect(page.locator(".skip")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(page.locator("input[value=user]")).to_be_focused()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Tab")
+        page.keyboard.type(str(video))
+        page.keyboard.press("Enter")
+        fields = page.locator("#lookup-fields > div")
+        expect(fields).to_have_count(6)
+        shown = {
+            f.locator("dt").text_content(): f.locator("dd").text_content() for f in fields.all()
+        }
+        assert {name: number(shown[name]) for name in ("views", "likes", "comments", "shares")} == {
+            name: plain["rolling"][name] for name in ("views", "likes", "comments", "shares")
+        }
+        assert shown["viral"] == "yes"
+        expect(page.locator("#lookup-charts canvas")).to_have_count(2)
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        rows = page.locator("#lookup-steps > tr")
+        expect(rows.first).to_be_visible()
+        views = [number(row.locator("td").first.text_content()) for row in rows.all()]
+        assert sum(views) == plain["rolling"]["views"]
+    assert witness.complaints == []
+
+
+def test_a_look_up_that_fails_at_first_is_drawn_when_it_is_answered(workers, rest, visit) -> None:
+    page, _ = visit(workers[0].url("/"))
+    is_live(page)
+    page.route("**/series", lambda route: route.abort(), times=1)
+    video = workers[0].get("/videos/viral")["videos"][0]["video_id"]
+    page.goto(workers[0].url(f"/#video/{video}"))
+    expect(page.locator("#lookup-message")).to_have_text("The worker does not answer.")
+    expect(page.locator("#lookup-charts canvas")).to_have_count(2)
+    expect(page.locator("#lookup-message")).to_be_empty()
+
+
+def test_who_is_not_known_is_said_in_words(workers, rest, visit) -> None:
+    page, _ = visit(workers[0].url("/#user/9223372036854775807"))
+    expect(page.locator("#lookup-message")).to_have_text(
+        "Nothing is known of user 9223372036854775807."
+    )
+    expect(page.locator("#lookup-result")).to_be_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible_and_fits_a_phone(workers, rest, visit, scheme: str) -> None:
+    video = workers[0].get("/videos/viral")["videos"][0]["video_id"]
+    page, _ = visit(
+        workers[0].url(f"/#video/{video}"),
+        color_scheme=scheme,
+        viewport={"width": 1280, "height": 900},
+        reduced_motion="reduce",
+    )
+    is_live(page)
+    expect(page.locator("#lookup-charts canvas")).to_have_count(2)
+    page.locator("summary").click()
+    with picture(page, f"dashboard-{scheme}"):
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    page.set_viewport_size({"width": 360, "height": 780})
+    with picture(page, f"dashboard-phone-{scheme}"):
+        wait_until_equal(lambda: page.evaluate("document.documentElement.scrollWidth"), 360)
+        # Nor is anything cut off: no card is wider inside than outside.
+        wider = "e => e.filter(c => c.scrollWidth > c.clientWidth).map(c => c.textContent)"
+        assert page.locator(".card").evaluate_all(wider) == []
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(14, 17, 22)") is (scheme == "dark")
+
+
+def test_a_worker_with_a_token_asks_for_it(browser, make_shared_cluster, visit) -> None:
+    cluster = make_shared_cluster(TOPIC_PARTITIONS=1, REELS_HTTP_TOKEN=TOKEN)
+    worker = cluster.worker().start()
+    page, witness = visit(worker.url("/"))
+    dialog, given = page.locator("#token-dialog"), page.locator("#token")
+    expect(dialog).to_be_visible()
+    expect(given).to_be_focused()
+    expect(page.locator("#state-text")).to_have_text("needs its token")
+    assert Axe().run(page).violations_count == 0
+    page.keyboard.type("a-wrong-token-of-some-length")
+    page.keyboard.press("Enter")
+    expect(page.locator("#token-message")).to_have_text("That is not its token.")
+    page.keyboard.type(TOKEN)
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    is_live(page)
+    page.reload()
+    is_live(page)
+    assert all(TOKEN not in url for url in witness.requests)
+    # What a browser says of each answer with 401 itself: two were on the way to the right one.
+    assert len(witness.complaints) == 2
+    assert all("401" in complaint for complaint in witness.complaints)
+    assert worker.terminate() == 0
+
+
+def test_a_worker_that_is_gone_is_shown_as_such_then_as_stopped(workers, rest, visit) -> None:
+    first, second = workers
+    page, _ = visit(first.url("/"))
+    is_live(page)
+    row = page.locator("#workers > tr", has_text=str(second.port))
+    expect(row.locator(".chip")).to_have_text("ready")
+    second.kill()
+    expect(row.locator(".chip")).to_contain_text("no answer since")
+    with picture(page, "dashboard-stopped-worker"):
+        expect(row.locator(".chip")).to_contain_text("stopped", timeout=30_000)
+        expect(page.locator("#workers-count")).to_have_text("1 of 2")
+        expect(page.locator("#partitions > li[data-state=ready]")).to_have_count(4, timeout=30_000)
+    # All are the other one's now.
+    owners = page.locator("#partitions .badge").all_text_contents()
+    assert len(set(owners)) == 1
+
+
+def test_a_lost_connection_is_shown_and_found_again(workers, rest, visit) -> None:
+    first, _ = workers
+    first.wait_ready()
+    page, _ = visit(first.url("/"))
+    is_live(page)
+    as_of = page.locator("#as-of")
+    first.kill()
+    banner = page.locator("#lost")
+    with picture(page, "dashboard-lost"):
+        expect(banner).to_be_visible()
+        expect(banner).to_contain_text("Not live since")
+        expect(banner).to_contain_text(as_of.text_content())
+        expect(page.locator("#state-text")).to_have_text("not live")
+        expect(page.locator("body")).to_have_class("stale")
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+    page.locator("#lost-now").click()
+    expect(banner).to_be_visible()
+    first.start()
+    is_live(page)
+    expect(banner).to_be_hidden()
+    expect(page.locator("body")).not_to_have_class("stale")
+
+
+def test_when_the_worker_stops_in_order_the_page_says_so(workers, rest, visit) -> None:
+    first, _ = workers
+    page, _ = visit(first.url("/"))
+    is_live(page)
+    assert first.terminate() == 0
+    expect(page.locator("#lost")).to_be_visible()

@@ -1,0 +1,128 @@
+"""A worker with a fault built in: tests run ``python -m tests.faults.sabotage`` in Faust's place.
+
+The program itself knows nothing of this. Environment variables say what goes wrong:
+
+``FAULT``
+    where: ``before`` or ``after`` a step of the commit, such as ``after send``
+``FAULT_HIT``
+    which time it gets there counts; the first by default
+``FAULT_ACTION``
+    ``kill`` (SIGKILL), ``stop`` (SIGSTOP) or ``lose`` (the step fails, as if no answer had come)
+``FAULT_CLOCK``
+    a file of one double: seconds by which the wall clock is wrong; may change while this runs
+``FAULT_LAYOUT``
+    write tables as another release of the program would, of this version
+"""
+
+from __future__ import annotations
+
+import inspect
+import mmap
+import os
+import signal
+import struct
+import time
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.windows import Slices
+
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+
+
+def shift_clock(path: Path) -> None:
+    """Let ``time.time`` be wrong. Has to come before others take a copy of it."""
+    with path.open("rb") as file:
+        shift = mmap.mmap(file.fileno(), 8, access=mmap.ACCESS_READ)
+    real = time.time
+    time.time = lambda: real() + struct.unpack_from("<d", shift)[0]
+
+
+def write_layout(version: int) -> None:
+    """Let the tables say that they are of another version; their values are as ever."""
+    from tables.layout import Layout
+
+    def of(_: int, slices: Slices) -> Layout:
+        return Layout(version, slices.size, slices.step)
+
+    Layout.of = of  # type: ignore[method-assign,assignment]
+
+
+def steps() -> dict[str, tuple[type, str]]:
+    """Return the method that each step of the commit calls, some of them once a table."""
+    from aiokafka import AIOKafkaProducer
+
+    from agents.engagement import EngagementProcessor
+    from streaming.transaction import Transaction
+    from tables.state import PartitionState
+
+    return {
+        "pack": (EngagementProcessor, "pack"),
+        "freeze": (PartitionState, "freeze"),
+        "send": (Transaction, "send_values"),
+        "offsets": (Transaction, "send_offsets"),
+        "commit": (AIOKafkaProducer, "commit_transaction"),
+        "settle": (PartitionState, "settle"),
+    }
+
+
+def arm(when: str, step: str, hit: int, action: str) -> None:
+    """Let something go wrong at the ``hit``-th time that ``step`` is reached."""
+    owner, name = steps()[step]
+    original = getattr(owner, name)
+    reached = 0
+
+    def strike(now: str) -> None:
+        nonlocal reached
+        reached += now == when
+        if now == when and reached == hit:
+            if action == "lose":
+                raise TimeoutError(f"the answer {when} {step} is lost")
+            os.kill(os.getpid(), SIGNALS[action])
+
+    setattr(owner, name, _around(original, strike))
+
+
+def _around(original: Callable[..., Any], strike: Callable[[str], None]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(original):
+
+        @wraps(original)
+        async def reached(*args: Any, **kwargs: Any) -> Any:
+            strike("before")
+            result = await original(*args, **kwargs)
+            strike("after")
+            return result
+
+    else:
+
+        @wraps(original)
+        def reached(*args: Any, **kwargs: Any) -> Any:
+            strike("before")
+            result = original(*args, **kwargs)
+            strike("after")
+            return result
+
+    return reached
+
+
+def main() -> None:
+    """Build the fault in, and be Faust."""
+    if path := os.environ.get("FAULT_CLOCK"):
+        shift_clock(Path(path))
+    if version := os.environ.get("FAULT_LAYOUT"):
+        write_layout(int(version))
+    if fault := os.environ.get("FAULT"):
+        when, step = fault.split()
+        hit, action = int(os.environ.get("FAULT_HIT", "1")), os.environ.get("FAULT_ACTION", "kill")
+        arm(when, step, hit, action)
+    from faust.cli.faust import cli
+
+    cli()
+
+
+if __name__ == "__main__":
+    main()

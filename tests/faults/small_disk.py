@@ -1,0 +1,50 @@
+"""A disk small enough to fill."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MIB = 1 << 20
+
+
+class SmallDisk:
+    """A file system of its own, with a ballast that takes what is free of it."""
+
+    def __init__(self, path: Path) -> None:
+        """Describe the file system mounted at ``path``."""
+        self.path = path
+        self._ballast = path / "ballast"
+
+    def fill(self) -> None:
+        """Leave nothing free, whatever others write meanwhile."""
+        with self._ballast.open("ab", buffering=0) as ballast:
+            for size in (MIB, 4096):
+                with suppress(OSError):
+                    while True:
+                        ballast.write(bytes(size))
+
+    def free(self) -> None:
+        """Give the space back."""
+        self._ballast.unlink()
+
+
+@contextmanager
+def small_disk(path: Path, size: int) -> Iterator[SmallDisk]:
+    """Mount a file system of ``size`` bytes; skip the test where that is not allowed."""
+    path.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield SmallDisk(path)
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)

@@ -1,0 +1,154 @@
+"""A broker that dies, or cannot be reached, or is slow: the stream waits for it, and goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from embedded import EmbeddedKafka
+from tests.faults.aftermath import QUICK, check_aftermath
+from tests.faults.proxy import WiredKafka
+from tests.faults.test_crashes import SABOTAGE
+from tests.integration.stream import send_stream, under_load, untidy_stream
+from tests.worker import wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def wired():
+    with WiredKafka() as wired:
+        yield wired
+
+
+@pytest.fixture
+def cluster(make_cluster, wired):
+    """Tests reach the broker directly, the workers through the wire."""
+    wired.wire.mend()
+    cluster = make_cluster(bootstrap=wired.kafka.bootstrap, **QUICK, BROKER_URL=wired.workers_url)
+    cluster.create_topic(cluster.events)
+    yield cluster
+    wired.wire.mend()
+
+
+def committed(cluster):
+    return sum(cluster.committed(cluster.events).values())
+
+
+def wait_for_commits(cluster, timeout=60.0):
+    """Wait until commits go on."""
+    before = committed(cluster)
+    wait_until(lambda: committed(cluster) > before, "commits go on", timeout)
+
+
+@pytest.mark.parametrize("deaths", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_broker_killed_and_restarted_under_load_changes_nothing(make_cluster, deaths):
+    with EmbeddedKafka() as kafka:
+        cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
+        cluster.create_topic(cluster.events)
+        worker = cluster.worker().start()
+        with under_load(cluster, untidy_stream(20_000 * deaths, seed=30), rate=2500):
+            for _ in range(deaths):
+                wait_for_commits(cluster)
+                kafka.kill()
+                kafka.restart()
+                wait_for_commits(cluster)
+        check_aftermath(cluster, worker)
+
+
+@pytest.mark.slow
+def test_a_broker_that_dies_while_workers_recover_changes_nothing(make_cluster):
+    """Nothing is on disk: each start reads the changelogs, and is interrupted at it."""
+    with EmbeddedKafka() as kafka:
+        cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
+        cluster.create_topic(cluster.events)
+        send_stream(cluster, untidy_stream(20_000, seed=31))
+        first = cluster.worker("a").start()
+        cluster.wait_until_applied()
+        assert first.terminate() == 0
+        rng = random.Random(31)
+        for name in "bcd":
+            worker = cluster.worker(name).launch()
+            time.sleep(rng.uniform(2.0, 3.5))
+            kafka.kill()
+            kafka.restart()
+            worker.wait_ready(90)
+            worker.kill()
+        check_aftermath(cluster, first.start())
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(90, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", ["disconnect", "hold"])
+@pytest.mark.timeout(500)
+def test_a_broker_out_of_reach_is_waited_for(cluster, wired, way, seconds):
+    """Disconnected: every connection breaks. Held: nothing comes, and nothing says why."""
+    worker = cluster.worker().start()
+    with under_load(cluster, untidy_stream(12_000, seed=32), rate=1000):
+        wait_for_commits(cluster)
+        getattr(wired.wire, way)()
+        time.sleep(seconds)
+        assert worker.status("/healthz") == 200
+        wired.wire.mend()
+        wait_for_commits(cluster, 120)
+    check_aftermath(cluster, worker, timeout=180)
+
+
+@pytest.mark.slow
+def test_two_workers_of_which_nobody_reaches_the_broker_agree_again(cluster, wired):
+    """Beyond the session timeout: the group is empty, and both come back to it."""
+    first, second = cluster.worker("a").start(), cluster.worker("b").start()
+    with under_load(cluster, untidy_stream(15_000, seed=33), rate=1000):
+        wait_for_commits(cluster)
+        wired.wire.disconnect()
+        time.sleep(15)
+        wired.wire.mend()
+        wait_for_commits(cluster, 120)
+    check_aftermath(cluster, first, second, timeout=180)
+
+
+def test_connections_cut_again_and_again_change_nothing(cluster, wired):
+    rng = random.Random(34)
+    worker = cluster.worker().start()
+    with under_load(cluster, untidy_stream(9000, seed=34), rate=1000) as load:
+        while not load.done():
+            time.sleep(rng.uniform(0.2, 1.5))
+            wired.wire.cut()
+    check_aftermath(cluster, worker)
+
+
+@pytest.mark.slow
+def test_a_slow_wire_slows_the_stream_and_no_more(cluster, wired):
+    worker = cluster.worker().start()
+    with under_load(cluster, untidy_stream(12_000, seed=35), rate=1000):
+        for latency in (0.05, 0.3, 0.1):
+            wired.wire.latency = latency
+            wait_for_commits(cluster)
+            time.sleep(3)
+        wired.wire.latency = 0.0
+    check_aftermath(cluster, worker)
+
+
+@pytest.mark.parametrize("point", ["before offsets", "before commit"])
+@pytest.mark.slow
+def test_a_transaction_that_the_broker_aborted_is_done_again(make_cluster, point):
+    """The worker sleeps in the middle of it beyond the transaction's timeout, not the session's."""
+    cluster = make_cluster(**QUICK | {"BROKER_SESSION_TIMEOUT": 60})
+    cluster.create_topic(cluster.events)
+    worker = cluster.worker().start(SABOTAGE, FAULT=point, FAULT_HIT=5, FAULT_ACTION="stop")
+    with under_load(cluster, untidy_stream(6000, seed=36), rate=2000):
+        wait_until(lambda: is_stopped(worker.pid), "it sleeps")
+        # The broker looks for transactions that are open for 15 s every 10 s.
+        time.sleep(27)
+        os.kill(worker.pid, signal.SIGCONT)
+    check_aftermath(cluster, worker, timeout=180)
+    assert "Traceback" not in worker.output()
+
+
+def is_stopped(pid):
+    """Whether a process is in SIGSTOP."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

@@ -1,0 +1,108 @@
+"""A worker that dies at any moment, or is told to end, takes nothing with it."""
+
+from __future__ import annotations
+
+import random
+import time
+from itertools import product
+
+import pytest
+
+from tests.faults.aftermath import QUICK, check_aftermath, check_answers
+from tests.integration.stream import send_stream, under_load, untidy_stream
+from tests.worker import wait_until
+
+pytestmark = pytest.mark.faults
+
+SABOTAGE = "tests.faults.sabotage"
+STEPS = ["pack", "freeze", "send", "offsets", "commit", "settle"]
+POINTS = [f"{when} {step}" for step, when in product(STEPS, ["before", "after"])]
+
+#: With an id of its own a worker that comes back gets its partitions without a wait.
+STATIC = {**QUICK, "CONSUMER_GROUP_INSTANCE_ID": "a"}
+
+
+@pytest.fixture
+def cluster(make_cluster):
+    cluster = make_cluster(**STATIC)
+    cluster.create_topic(cluster.events)
+    return cluster
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.timeout(400)
+def test_kill_9_at_random_moments_under_load_loses_and_doubles_nothing(cluster, kills):
+    rng = random.Random(kills)
+    worker = cluster.worker().start()
+    with under_load(cluster, untidy_stream(8000 * kills, seed=20 + kills), rate=1500) as load:
+        for number in range(kills):
+            # Sometimes in the middle of its start, sometimes long after.
+            time.sleep(rng.uniform(1.0, 5.0))
+            assert not load.done(), f"kill {number} has to fall into the load"
+            worker.kill()
+            worker.launch()
+    oracle = check_aftermath(cluster, worker)
+    assert oracle.viral(oracle.latest())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [6, 20])
+def test_kill_9_again_and_again_within_a_second_loses_and_doubles_nothing(cluster, kills):
+    rng = random.Random(kills)
+    worker = cluster.worker().start()
+    stream = untidy_stream(12_000, seed=21)
+    send_stream(cluster, stream[:6000])
+    with under_load(cluster, stream[6000:], rate=1500):
+        for _ in range(kills):
+            worker.kill()
+            worker.launch()
+            time.sleep(rng.uniform(0.1, 1.0))
+    check_aftermath(cluster, worker)
+
+
+def test_a_crash_at_each_step_of_the_commit_loses_and_doubles_nothing(cluster):
+    """One after the other, with new events before each; each start is the last one's mending."""
+    worker = cluster.worker()
+    stream = untidy_stream(1000 * len(POINTS), seed=22)
+    for number, point in enumerate(POINTS):
+        send_stream(cluster, stream[number :: len(POINTS)])
+        # The first commit, or that of another partition.
+        worker.launch(SABOTAGE, FAULT=point, FAULT_HIT=1 + number % 4)
+        assert worker.wait_exit() == -9, point
+    worker.start()
+    check_aftermath(cluster, worker)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+def test_after_a_crash_at_this_step_everything_is_mended_by_the_next_start(cluster, point):
+    worker = cluster.worker()
+    send_stream(cluster, untidy_stream(3000, seed=23))
+    worker.launch(SABOTAGE, FAULT=point, FAULT_HIT=3)
+    assert worker.wait_exit() == -9
+    worker.start()
+    check_aftermath(cluster, worker)
+
+
+@pytest.mark.parametrize("point", ["before commit", "after commit"])
+def test_a_commit_of_which_no_answer_comes_is_settled_by_opening_the_task_again(cluster, point):
+    """Before: the transaction is void. After: it is committed, and may not be done again."""
+    worker = cluster.worker().start(SABOTAGE, FAULT=point, FAULT_HIT=5, FAULT_ACTION="lose")
+    with under_load(cluster, untidy_stream(6000, seed=24), rate=2000):
+        wait_until(lambda: "to be folded again" in worker.output(), "a commit has failed")
+    check_aftermath(cluster, worker)
+
+
+def test_sigterm_under_load_drains_commits_and_leaves_within_ten_seconds(make_cluster):
+    """The next worker need not wait for the session of one that has left."""
+    cluster = make_cluster(REELS_VIRAL_MIN_VIEWS=20, BROKER_SESSION_TIMEOUT=120)
+    cluster.create_topic(cluster.events)
+    first, second = cluster.worker("a").start(), cluster.worker("b")
+    with under_load(cluster, untidy_stream(10_000, seed=25), rate=1500) as load:
+        wait_until(lambda: sum(cluster.committed(cluster.events).values()) > 1000, "commits")
+        assert first.terminate(timeout=10) == 0
+        assert not load.done(), "SIGTERM has to fall into the load"
+        second.start()
+    check_answers(cluster, second)
+    first.start()
+    check_aftermath(cluster, first, second)

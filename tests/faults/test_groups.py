@@ -1,0 +1,111 @@
+"""Workers that come, go, and sleep too long: partitions move, and counts stay."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from tests.faults.aftermath import QUICK, check_aftermath, check_answers
+from tests.integration.stream import send_stream, under_load, untidy_stream
+from tests.worker import wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+
+@pytest.fixture
+def cluster(make_cluster):
+    cluster = make_cluster(**QUICK)
+    cluster.create_topic(cluster.events)
+    return cluster
+
+
+def test_a_standby_takes_over_what_a_dead_worker_had(make_cluster):
+    cluster = make_cluster(**QUICK, TABLE_STANDBY_REPLICAS=1)
+    cluster.create_topic(cluster.events)
+    first, second = cluster.worker("a").start(), cluster.worker("b").start()
+    stream = untidy_stream(20_000, seed=14)
+    send_stream(cluster, stream[:10_000])
+    cluster.wait_until_applied()
+    first.kill()
+    send_stream(cluster, stream[10_000:])
+    check_answers(cluster, second)
+    check_aftermath(cluster, first.start(), second)
+
+
+@pytest.mark.parametrize("seconds", [9, pytest.param(40, marks=pytest.mark.slow)])
+def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(cluster, seconds):
+    """It still believes that its partitions are its own, and has uncommitted events of them.
+
+    ::
+
+        a    |---- folds, commits ----|      asleep      |-- fenced, joins again --|
+        b    |-----------------------------| takes over a's partitions ------------|
+    """
+    first, second = cluster.worker("a").start(), cluster.worker("b").start()
+    with under_load(cluster, untidy_stream(1500 * (seconds + 8), seed=15), rate=1500):
+        wait_until(lambda: any(cluster.committed(cluster.events).values()), "the first commit")
+        time.sleep(1)
+        os.kill(first.pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(first.pid, signal.SIGCONT)
+    check_aftermath(cluster, first, second)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dozes_off_again_and_again_does_no_harm(cluster):
+    """Around the session timeout: sometimes thrown out, sometimes not."""
+    rng = random.Random(16)
+    first, second = cluster.worker("a").start(), cluster.worker("b").start()
+    with under_load(cluster, untidy_stream(60_000, seed=16), rate=1000) as load:
+        while not load.done():
+            time.sleep(rng.uniform(1.0, 5.0))
+            os.kill(first.pid, signal.SIGSTOP)
+            time.sleep(rng.uniform(3.0, 8.0))
+            os.kill(first.pid, signal.SIGCONT)
+    check_aftermath(cluster, first, second)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_scaling_from_one_worker_to_four_and_back_under_load_changes_nothing(cluster):
+    workers = [cluster.worker(name) for name in "abcd"]
+    with under_load(cluster, untidy_stream(40_000, seed=17), rate=500) as load:
+        workers[0].start()
+        workers[1].start()
+        for worker in workers[2:]:
+            worker.launch()
+        for worker in workers[2:]:
+            worker.wait_ready()
+        for worker in workers[1:]:
+            assert worker.terminate() == 0
+        assert not load.done(), "the load has to last"
+    check_aftermath(cluster, workers[0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_rolling_restart_of_three_workers_under_load_changes_nothing(cluster):
+    workers = [cluster.worker(name).start() for name in "abc"]
+    with under_load(cluster, untidy_stream(30_000, seed=18), rate=500) as load:
+        for worker in workers:
+            assert worker.terminate() == 0
+            worker.start()
+        assert not load.done(), "the load has to last"
+    check_aftermath(cluster, *workers)
+
+
+def test_a_worker_that_joins_while_another_recovers_changes_nothing(cluster):
+    send_stream(cluster, untidy_stream(20_000, seed=19))
+    builder = cluster.worker("builder").start()
+    cluster.wait_until_applied()
+    builder.kill()
+    first, second = cluster.worker("a"), cluster.worker("b")
+    with under_load(cluster, untidy_stream(10_000, seed=20), rate=1000):
+        first.launch()
+        wait_until(lambda: "Joined group" in first.output(), "the first one has joined")
+        second.launch()
+    check_aftermath(cluster, first, second)

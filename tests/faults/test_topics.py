@@ -1,0 +1,161 @@
+"""Topics that lose records, are missing, or refuse what they are given."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+
+from tests.faults.aftermath import QUICK, check_aftermath
+from tests.integration.stream import START, event, send_stream, untidy_stream
+from tests.oracle_events import partition_of
+from tests.worker import wait_until
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def cluster(make_cluster):
+    cluster = make_cluster(**QUICK)
+    cluster.create_topic(cluster.events)
+    return cluster
+
+
+@pytest.mark.parametrize("state", ["stopped", "paused"])
+def test_events_deleted_before_they_were_read_are_reported_and_passed_over(cluster, state):
+    first, second = [u for u in range(1, 99) if partition_of(u, cluster.partitions) == 0][:2]
+
+    def send(user, number):
+        with cluster.producer() as producer:
+            producer.produce(cluster.events, event(user, 1, START, number), b"x", 0)
+
+    send(first, 0)
+    worker = cluster.worker().start()
+    cluster.wait_until_applied()
+    if state == "stopped":
+        assert worker.terminate() == 0
+    else:
+        os.kill(worker.pid, signal.SIGSTOP)
+        # The broker answers the fetch that is under way: it may not bring what is sent next.
+        time.sleep(2)
+    for number in range(1, 10):
+        send(first, number)
+    (deleted,) = cluster.admin.delete_records([TopicPartition(cluster.events, 0, 10)]).values()
+    deleted.result(30)
+    send(second, "after")
+    if state == "stopped":
+        worker.start()
+    else:
+        os.kill(worker.pid, signal.SIGCONT)
+    cluster.wait_until_applied(30)
+    assert worker.get(f"/users/{second}")["total_videos_watched"] == 1
+    assert worker.get(f"/users/{first}")["total_videos_watched"] == 1
+    assert "were deleted before they were read" in worker.output()
+
+
+def test_a_dead_letter_topic_with_fewer_partitions_does_not_stop_the_program(cluster):
+    """It may be shared by several programs, or made before this one."""
+    cluster.create_topic(cluster.dead_letters, partitions=1)
+    worker = cluster.worker().start()
+    send_stream(cluster, untidy_stream(3000, seed=13))
+    check_aftermath(cluster, worker)
+
+
+def set_largest_record(cluster, topic, size):
+    resource = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        topic,
+        incremental_configs=[
+            ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+        ],
+    )
+    cluster.admin.incremental_alter_configs([resource])[resource].result(30)
+
+
+def standstill(cluster):
+    """Wait until no partition's offsets move any more, and return their sum."""
+    found = -1
+    while (before := found) != (found := sum(cluster.committed(cluster.events).values())):
+        time.sleep(2)
+    return before
+
+
+@pytest.mark.parametrize("fault", ["missing", pytest.param("refusing", marks=pytest.mark.slow)])
+def test_input_stops_rather_than_loses_while_no_dead_letter_can_be_written(cluster, fault):
+    cluster.create_topic(cluster.dead_letters)
+    worker = cluster.worker().start()
+    stream = untidy_stream(12_000, seed=40)
+    send_stream(cluster, stream[:6000])
+    cluster.wait_until_applied()
+    letters = cluster.read(cluster.dead_letters)
+    if fault == "missing":
+        cluster.admin.delete_topics([cluster.dead_letters])[cluster.dead_letters].result(30)
+    else:
+        # Less than any dead letter; the markers of transactions, 78 bytes each, still have room.
+        set_largest_record(cluster, cluster.dead_letters, 200)
+    send_stream(cluster, stream[6000:])
+    stopped_at = standstill(cluster)
+    assert stopped_at < len(cluster.read(cluster.events))
+    wait_until(lambda: "to be folded again" in worker.output(), "it is said aloud")
+    assert f"{cluster.dead_letters}" in worker.output()
+    assert worker.status("/healthz") == 200
+    if fault == "missing":
+        cluster.create_topic(cluster.dead_letters)
+        with cluster.producer() as producer:
+            for each in letters:
+                headers = list(each.headers)
+                producer.produce(
+                    cluster.dead_letters, each.value, each.key, each.partition, headers=headers
+                )
+    else:
+        set_largest_record(cluster, cluster.dead_letters, 8 << 20)
+    check_aftermath(cluster, worker)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["stopped", "made anew", "deleted"])
+def test_a_position_beyond_the_end_of_the_input_stops_the_worker(cluster, state):
+    """The topic was made anew: nobody can say which of its events were counted already.
+
+    Stopped: while there was no worker. Else under a running one.
+    """
+    worker = cluster.worker().start()
+    send_stream(cluster, untidy_stream(3000, seed=41))
+    cluster.wait_until_applied()
+    if state == "stopped":
+        assert worker.terminate() == 0
+        with_group_offset_beyond_end(cluster)
+        worker.launch()
+    else:
+        cluster.admin.delete_topics([cluster.events])[cluster.events].result(30)
+        if state == "made anew":
+            time.sleep(1)
+            cluster.create_topic(cluster.events)
+            with cluster.producer() as producer:
+                for user in range(50):
+                    producer.produce(
+                        cluster.events, event(user, 1, START, f"anew-{user}"), b"%d" % user
+                    )
+    assert worker.wait_exit() == 1
+    (line,) = [line for line in worker.output().splitlines() if "error: " in line]
+    # A running worker is told by its group that the topic is gone, or finds the new one shorter.
+    said = ["beyond the end", "was deleted", "offsets are gone"]
+    assert any(each in line for each in said[: 1 if state == "stopped" else 3])
+    assert cluster.events in line
+
+
+def with_group_offset_beyond_end(cluster):
+    """Say that the group has read more than there is, as after a topic was made anew."""
+    from confluent_kafka import ConsumerGroupTopicPartitions
+
+    beyond = [
+        TopicPartition(cluster.events, partition, offset + 1000)
+        for partition, offset in cluster.committed(cluster.events).items()
+    ]
+    asked = [ConsumerGroupTopicPartitions(cluster.app_id, beyond)]
+    for done in cluster.admin.alter_consumer_group_offsets(asked).values():
+        done.result(30)

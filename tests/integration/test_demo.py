@@ -1,0 +1,92 @@
+"""``make demo``: everything starts, a line of figures appears, and everything ends in order."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from tests.worker import ROOT, wait_until
+
+FIGURES = re.compile(r"events/s \| [1-9][0-9,]* applied, .*\| p99 .*\| lag ")
+
+
+@pytest.fixture
+def demo(make_cluster, tmp_path):
+    """Start the demo with its own names, and end it by force if it has not ended."""
+    processes = []
+    output = tmp_path / "demo.out"
+
+    def start(**environ):
+        environment = make_cluster().environment | {"TMPDIR": str(tmp_path)} | environ
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "commands.demo"],
+                cwd=ROOT,
+                env={name: value for name, value in environment.items() if value},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        processes.append(process)
+        return process, output.read_text
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def address_of(said):
+    return re.search(r"dashboard: http://127\.0\.0\.1:(\d+)/", said)
+
+
+def is_listening(port):
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def test_it_takes_another_port_ends_by_itself_and_leaves_nothing(demo, tmp_path):
+    with suppress(OSError), socket.create_server(("127.0.0.1", 9092)):
+        process, said = demo(DEMO_SECONDS="6", BROKER_URL="")
+        assert process.wait(120) == 0, said()
+    assert "port 9092 is taken: Kafka gets another one" in said()
+    assert FIGURES.search(said()), said()
+    assert not is_listening(int(address_of(said())[1]))
+    assert [path.name for path in tmp_path.glob("reels-*")] == []
+
+
+def test_ctrl_c_ends_it_in_order(demo, tmp_path):
+    process, said = demo()
+    wait_until(lambda: FIGURES.search(said()), "there are figures")
+    assert "starting the embedded Kafka" not in said()
+    (folder,) = tmp_path.glob("reels-demo-*")
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(30) == 0, said()
+    assert said().rstrip().endswith("stopped")
+    assert not is_listening(int(address_of(said())[1]))
+    assert not folder.exists()
+
+
+def test_a_wrong_setting_is_said_in_one_line_before_anything_starts(demo, tmp_path):
+    process, said = demo(BROKER_URL="", REELS_USER_STEP="7m")
+    assert process.wait(60) == 1
+    (line,) = said().splitlines()
+    assert line.startswith("error: REELS_USER_WINDOW")
+    assert [path.name for path in tmp_path.glob("reels-*")] == []
+
+
+def test_a_part_that_ends_is_said_with_its_last_words(demo, tmp_path):
+    """The broker refuses more copies of a topic than there are brokers."""
+    process, said = demo(TOPIC_REPLICATION_FACTOR="3")
+    assert process.wait(60) == 1
+    assert "error: worker-1 ended with code 1:" in said()
+    assert "TOPIC_REPLICATION_FACTOR" in said().splitlines()[-1]
+    (folder,) = tmp_path.glob("reels-demo-*")
+    assert (folder / "worker-1.log").exists()

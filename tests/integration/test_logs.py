@@ -1,0 +1,33 @@
+"""What a worker writes when ``REELS_LOG_FORMAT=json``: JSON, from its first line to its last."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.worker import ROOT
+
+
+def test_every_line_of_a_worker_is_a_json_object(make_cluster):
+    worker = make_cluster(REELS_LOG_FORMAT="json").worker().start()
+    assert worker.terminate() == 0
+    lines = [json.loads(line) for line in worker.output().splitlines()]
+    assert {"time", "level", "logger", "message"} <= set.intersection(*map(set, lines))
+    assert any("partitions ready after" in line["message"] for line in lines)
+
+
+def test_a_log_file_has_the_same_lines(make_cluster, tmp_path):
+    cluster = make_cluster(REELS_LOG_FORMAT="json", APP_DATADIR="/proc/nowhere")
+    done = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "app", "worker", "--logfile", str(tmp_path / "log")],
+        cwd=ROOT,
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert lines[-1]["message"].startswith("[^Worker]: error: the data directory /proc/nowhere")

@@ -1,0 +1,72 @@
+"""Who leaves the group, who stays in it, and who waits for whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.stream import START, event
+from tests.oracle_events import partition_of
+from tests.worker import wait_until
+
+#: Far longer than a test may take: nobody comes back by a session's end.
+SESSION = 120
+
+
+@pytest.fixture
+def cluster(make_cluster):
+    cluster = make_cluster(BROKER_SESSION_TIMEOUT=SESSION)
+    cluster.create_topic(cluster.events)
+    return cluster
+
+
+def joins(worker):
+    return worker.output().count("Joined group")
+
+
+def send_one(cluster, user_id, number):
+    place = partition_of(user_id, cluster.partitions)
+    with cluster.producer() as producer:
+        producer.produce(cluster.events, event(user_id, 1, START, number), b"", place)
+
+
+def test_a_killed_worker_comes_back_without_waiting_for_its_session_to_end(cluster):
+    worker = cluster.worker().start()
+    for number in range(2):
+        worker.kill()
+        worker.launch().wait_ready(SESSION / 4)
+        send_one(cluster, 1, number)
+        cluster.wait_until_applied()
+        assert worker.get("/users/1")["total_videos_watched"] == number + 1
+    assert "has left the group" in worker.output()
+
+
+def test_a_worker_that_starts_leaves_the_others_in_the_group(cluster):
+    first, second = cluster.worker("a").start(), cluster.worker("b").start()
+    second.kill()
+    second.launch().wait_ready(SESSION / 4)
+    first.wait_ready(SESSION / 4)
+    assert first.output().count("local member_id was not recognized") == 0
+    for user_id in range(20):
+        send_one(cluster, user_id, user_id)
+    cluster.wait_until_applied()
+    for worker in (first, second):
+        assert {status for status, _ in worker.get_all([f"/users/{u}" for u in range(20)])} == {200}
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_a_named_worker_that_restarts_within_its_session_moves_nothing(cluster, how):
+    first, second = (
+        cluster.worker(name, CONSUMER_GROUP_INSTANCE_ID=f"worker-{name}").start() for name in "ab"
+    )
+    wait_until(lambda: first.status("/readyz") == 200, "the first is ready again")
+    before = joins(first)
+    if how == "SIGTERM":
+        assert second.terminate() == 0
+    else:
+        second.kill()
+    second.launch().wait_ready(SESSION / 4)
+    for user_id in range(20):
+        send_one(cluster, user_id, user_id)
+    cluster.wait_until_applied()
+    assert {status for status, _ in first.get_all([f"/users/{u}" for u in range(20)])} == {200}
+    assert joins(first) == before

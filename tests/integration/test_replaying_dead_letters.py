@@ -1,0 +1,122 @@
+"""``faust -A app replay-dead-letters`` sends rejected events back, once each."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.integration import checks
+from tests.integration.stream import START, event
+from tests.oracle import HOUR, Rules
+from tests.oracle_events import partition_of
+from tests.worker import ROOT, TIMEOUT
+
+LATE = 3000
+
+
+def replay(cluster, *options):
+    return cluster.command("replay-dead-letters", *options)
+
+
+def events_of(cluster):
+    return Counter(
+        (record.partition, record.key, record.value) for record in cluster.read(cluster.events)
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster(make_shared_cluster):
+    """A program that has rejected events for being late and for being no JSON."""
+    cluster = make_shared_cluster()
+    cluster.create_topic(cluster.events)
+    home = partition_of(7, cluster.partitions)
+    with cluster.producer() as producer:
+        producer.produce(cluster.events, event(7, 1, START + 48 * HOUR, "now"), b"7", home)
+        # A batch that is refused, by a leader that is new to it, is sent again behind the others.
+        assert producer.flush(TIMEOUT) == 0
+        for number in range(LATE):
+            value = event(7, 1, START, f"late-{number}")
+            producer.produce(cluster.events, value, b"odd-%d" % number, home)
+        for number in range(5):
+            producer.produce(cluster.events, b"no json %d" % number, None, home)
+    worker = cluster.worker().start()
+    cluster.wait_until_applied()
+    assert worker.terminate() == 0
+    return cluster
+
+
+def test_a_dry_run_counts_and_sends_nothing(cluster):
+    before = events_of(cluster)
+    done = replay(cluster, "--reason", "late", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert f"{LATE:,} dead letters of reason late would be sent again" in done.stdout
+    assert "5 of other reasons" in done.stdout
+    assert events_of(cluster) == before
+
+
+def test_events_of_one_reason_go_back_with_bytes_key_and_partition_once(cluster):
+    before = events_of(cluster)
+    late = Counter(each for each in before if (each[1] or b"").startswith(b"odd-"))
+    assert late.total() == LATE
+    first = replay(cluster, "--reason", "late")
+    assert first.returncode == 0, first.stderr
+    assert f"sent {LATE:,} dead letters of reason late again" in first.stdout
+    assert events_of(cluster) == before + late
+    again = replay(cluster, "--reason", "late")
+    assert again.returncode == 0, again.stderr
+    assert "sent 0 dead letters" in again.stdout
+    assert events_of(cluster) == before + late
+    others = replay(cluster, "--reason", "malformed_json")
+    assert "sent 5 dead letters" in others.stdout
+
+
+def test_what_is_sent_back_is_judged_anew(cluster):
+    """It is late still, and a dead letter again: that one is for another run."""
+    worker = cluster.worker("again").start()
+    cluster.wait_until_applied(TIMEOUT)
+    oracle = checks.ask_oracle(cluster, Rules(cluster.partitions))
+    checks.check_dead_letters(cluster, oracle)
+    assert oracle.outcomes["late"] == 2 * LATE
+    assert worker.terminate() == 0
+
+
+def test_a_run_that_is_killed_and_repeated_sends_each_event_once(make_cluster):
+    """The first run is killed between its transactions, or within one."""
+    cluster = make_cluster(TOPIC_PARTITIONS=2)
+    cluster.create_topic(cluster.events)
+    cluster.create_topic(cluster.dead_letters)
+    count = 40_000
+    with cluster.producer() as producer:
+        for number in range(count):
+            headers = {
+                "reason": b"late",
+                "source.topic": cluster.events.encode(),
+                "source.partition": b"%d" % (number % 2),
+            }
+            value = b"%d" % number + b"x" * 500
+            producer.produce(cluster.dead_letters, value, b"", number % 2, headers=headers)
+            producer.poll(0)
+    command = [sys.executable, "-m", "faust", "-A", "app", "replay-dead-letters"]
+    with subprocess.Popen(
+        [*command, "--reason", "late"],
+        cwd=ROOT,
+        env=cluster.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as run:
+        while run.poll() is None and not cluster.read(cluster.events):
+            pass
+        run.kill()
+    done = replay(cluster, "--reason", "late")
+    assert done.returncode == 0, done.stderr
+    found = [record.value for record in cluster.read(cluster.events)]
+    assert len(found) == len(set(found)) == count
+
+
+def test_a_reason_that_does_not_exist_is_an_error_that_names_those_that_do(cluster):
+    done = replay(cluster, "--reason", "nonsense")
+    assert done.returncode == 2
+    assert "unknown_event_type" in done.stderr

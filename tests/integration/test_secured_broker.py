@@ -1,0 +1,172 @@
+"""Over TLS and a login everything works as without, and who is not let in is told why."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from embedded.probe import HOST
+from tests.integration.stream import event
+from tests.secured import PASSWORD, secured_broker
+
+TOKEN = "a-token-of-its-own-91b7"
+#: None of the generator's users.
+USER_ID = 10**15
+HELP = [["--help"], ["worker", "--help"], ["generate", "--help"]]
+WAYS = [
+    ("SSL", None),
+    ("SASL_PLAINTEXT", "SCRAM-SHA-256"),
+    ("SASL_SSL", "PLAIN"),
+    ("SASL_SSL", "SCRAM-SHA-256"),
+    ("SASL_SSL", "SCRAM-SHA-512"),
+]
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory):
+    with secured_broker(tmp_path_factory.mktemp("secured")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def make_secured_cluster(secured, make_shared_cluster):
+    """Programs that come in by a secured listener; what tests look at goes by the open one."""
+
+    def make(protocol="SASL_SSL", **changes):
+        cluster = make_shared_cluster(bootstrap=secured.kafka.bootstrap)
+        cluster.environment |= secured.environment(protocol, **changes)
+        return cluster
+
+    return make
+
+
+@pytest.mark.parametrize(("protocol", "mechanism"), WAYS)
+def test_the_topics_can_be_made_by_every_way_of_logging_in(
+    make_secured_cluster, protocol, mechanism
+):
+    changes = {"REELS_SASL_MECHANISM": mechanism} if mechanism else {}
+    cluster = make_secured_cluster(protocol, **changes)
+    done = cluster.command("topics")
+    assert done.returncode == 0, done.stderr
+    assert f"{cluster.events}: 4 partitions" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def secured_cluster(make_secured_cluster):
+    cluster = make_secured_cluster(REELS_HTTP_TOKEN=TOKEN)
+    cluster.environment["BROKER_SESSION_TIMEOUT"] = "6"
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def said(secured_cluster):
+    """What all processes have said, and what the worker has answered."""
+    cluster = secured_cluster
+    worker = cluster.worker().start()
+    said = [str(cluster.command("generate", "--count", "5000", "--rate", "0", "--seed", "1"))]
+    now = time.time_ns() // 1_000_000
+    with cluster.producer() as producer:
+        producer.produce(cluster.events, event(USER_ID, 1, now, 1), b"%d" % USER_ID)
+    cluster.wait_until_applied()
+    said += [str(cluster.command("audit"))]
+    said += [str(cluster.command(*words)) for words in HELP]
+    said += [worker.text(path) for path in ("/metrics", "/overview", f"/users/{USER_ID}")]
+    assert worker.terminate() == 0
+    return [*said, worker.output()]
+
+
+class TestEverything:
+    """A worker, the generator and the audit by TLS and SCRAM."""
+
+    def test_what_was_sent_is_counted(self, said):
+        assert "5,000 events" in said[0]
+        assert '"total_videos_watched":1' in said[-2]
+
+    def test_the_audit_finds_no_difference(self, said):
+        assert "returncode=0" in said[1]
+        assert "recounted 5,001 records" in said[1]
+
+    def test_a_worker_ends_in_order(self, said):
+        assert "Traceback" not in said[-1]
+
+    def test_no_secret_is_told(self, said):
+        """Neither is in a log, a metric, a help text or a list of the settings."""
+        everything = "\n".join(said)
+        assert "REELS_SASL_PASSWORD = ***" in everything
+        assert "REELS_HTTP_TOKEN = ***" in everything
+        for secret in (PASSWORD, PASSWORD[-6:], TOKEN):
+            assert secret not in everything
+
+
+REFUSALS = [
+    ("wrong password", {"REELS_SASL_PASSWORD": "another-8d2e"}, "REELS_SASL_PASSWORD"),
+    (
+        "wrong password, PLAIN",
+        {"REELS_SASL_PASSWORD": "another-8d2e", "REELS_SASL_MECHANISM": "PLAIN"},
+        "REELS_SASL_PASSWORD",
+    ),
+    ("wrong name", {"REELS_SASL_USERNAME": "somebody"}, "REELS_SASL_USERNAME"),
+    ("no certificates", {"REELS_SSL_CAFILE": ""}, "REELS_SSL_CAFILE"),
+    ("no such file", {"REELS_SSL_CAFILE": "/no/such/file"}, "REELS_SSL_CAFILE"),
+    ("no certificate in the file", {"REELS_SSL_CAFILE": __file__}, "REELS_SSL_CAFILE"),
+]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("changes", "variable"), [each[1:] for each in REFUSALS], ids=[each[0] for each in REFUSALS]
+    )
+    @pytest.mark.parametrize("command", ["topics", "generate"])
+    def test_who_is_not_let_in_is_told_in_one_line(
+        self, make_secured_cluster, command, changes, variable
+    ):
+        done = make_secured_cluster(**changes).command(command)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.lower().startswith("error: ")
+        assert variable in line
+        assert "another-8d2e" not in line
+
+    def test_the_certificates_of_somebody_else_are_of_no_use(self, make_secured_cluster, secured):
+        done = make_secured_cluster(REELS_SSL_CAFILE=str(secured.stranger)).command("topics")
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert "is not to be trusted" in line
+        assert "REELS_SSL_CAFILE" in line
+
+    @pytest.mark.parametrize(
+        ("changes", "variable"),
+        [REFUSALS[0][1:], REFUSALS[3][1:]],
+        ids=["wrong password", "no certificates"],
+    )
+    def test_a_worker_that_is_not_let_in_ends(self, make_secured_cluster, changes, variable):
+        worker = make_secured_cluster(**changes).worker().launch()
+        assert worker.wait_exit() == 1
+        output = worker.output()
+        assert "Traceback" not in output
+        (line,) = [line for line in output.splitlines() if "error: " in line]
+        assert variable in line
+
+    def test_the_audit_of_somebody_who_is_not_let_in_is_one_line(self, make_secured_cluster):
+        done = make_secured_cluster(REELS_SASL_PASSWORD="another-8d2e").command("audit")
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert "REELS_SASL_PASSWORD" in line
+
+    @pytest.mark.parametrize(
+        ("protocol", "listener"),
+        [("PLAINTEXT", "SASL_SSL"), ("PLAINTEXT", "SASL_PLAINTEXT"), ("SSL", "BROKER")],
+    )
+    def test_a_protocol_that_the_listener_does_not_speak_is_named(
+        self, make_secured_cluster, secured, protocol, listener
+    ):
+        cluster = make_secured_cluster("SSL")
+        cluster.environment["BROKER_URL"] = f"kafka://{HOST}:{secured.ports[listener]}"
+        cluster.environment["REELS_SECURITY_PROTOCOL"] = protocol
+        if protocol == "PLAINTEXT":
+            del cluster.environment["REELS_SSL_CAFILE"]
+        done = cluster.command("topics")
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert f"REELS_SECURITY_PROTOCOL={protocol}" in line

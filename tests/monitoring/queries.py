@@ -1,0 +1,62 @@
+"""The PromQL of the dashboard and of the alert rules, taken apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import promql_parser as promql
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "monitoring" / "alerts.yml"
+DASHBOARD = ROOT / "monitoring" / "grafana" / "dashboards" / "reels.json"
+
+#: Labels that Prometheus adds to what it scrapes, and series that it makes itself.
+ADDED_LABELS = {"job", "instance"}
+OWN_SERIES = {"up"}
+
+
+def rules():
+    """Return the alert rules."""
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    return group["rules"]
+
+
+def dashboard_queries():
+    """Return the queries of all panels, with Grafana's interval filled in."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    return [
+        target["expr"].replace("$__rate_interval", "1m")
+        for panel in panels
+        for target in panel.get("targets", ())
+    ]
+
+
+def selected(query):
+    """Yield each metric's name and the labels that the query asks it for: matched, or grouped by.
+
+    The labels of an aggregation are asked of every series below it, ``le`` of buckets included.
+    """
+    yield from _walk(promql.parse(query), frozenset())
+
+
+def _walk(node, grouped):
+    if isinstance(node, promql.VectorSelector):
+        matched = {matcher.name for matcher in node.matchers.matchers}
+        yield node.name, {*matched, *grouped}
+    elif isinstance(node, promql.MatrixSelector):
+        yield from _walk(node.vector_selector, grouped)
+    elif isinstance(node, promql.AggregateExpr):
+        labels = set(node.modifier.labels) if node.modifier else set()
+        yield from _walk(node.expr, grouped | labels)
+    elif isinstance(node, promql.Call):
+        for argument in node.args:
+            yield from _walk(argument, grouped)
+    elif isinstance(node, promql.BinaryExpr):
+        yield from _walk(node.lhs, grouped)
+        yield from _walk(node.rhs, grouped)
+    elif isinstance(node, promql.ParenExpr | promql.SubqueryExpr | promql.UnaryExpr):
+        yield from _walk(node.expr, grouped)
+    else:
+        assert isinstance(node, promql.NumberLiteral | promql.StringLiteral), type(node)

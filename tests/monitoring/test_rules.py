@@ -1,0 +1,59 @@
+"""The alert rules: well-formed, tested by promtool, and each with a page for whoever is woken."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from tests.monitoring.queries import ROOT, rules
+
+FOLDER = ROOT / "monitoring"
+
+
+def promtool(*args):
+    program = shutil.which("promtool")
+    if program is None:
+        assert not os.environ.get("CI"), "promtool is missing: install Debian's prometheus"
+        pytest.skip("no promtool here: it comes with Debian's package prometheus")
+    return subprocess.run([program, *args], cwd=FOLDER, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("check", "config", "--syntax-only", "prometheus.yml"),
+        ("check", "rules", "alerts.yml"),
+        ("test", "rules", "alerts_test.yml"),
+    ],
+    ids=" ".join,
+)
+def test_promtool_is_content(args):
+    done = promtool(*args)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_is_made_to_fire_and_not_to_fire():
+    tests = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
+    expected = {
+        f"{rule['alert']} {what}" for rule in rules() for what in ("fires", "does not fire")
+    }
+    assert {test["name"] for test in tests} == expected
+
+
+def test_each_alert_says_how_bad_it_is_and_what_it_is():
+    for rule in rules():
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"]["summary"]
+
+
+def test_each_alert_has_its_section_in_the_runbook_and_each_section_its_alert():
+    page = (ROOT / "docs" / "runbook.md").read_text()
+    sections = re.findall(r"^## (Reels\w+)$", page, re.MULTILINE)
+    assert sections == [rule["alert"] for rule in rules()]
+    for rule in rules():
+        assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"

@@ -1,0 +1,61 @@
+"""The description of the topics is true: of the topics there are, and of what is an event."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from models.schema import MAX_VALUE_BYTES
+from reels import parse_event
+from settings import load
+from streaming.asyncapi import describe
+from streaming.topics import topic_specs
+from tests.models.corpus import EXAMPLE, example
+from tests.models.strategies import nearly_events
+
+DESCRIPTION = describe()
+COMPONENTS = DESCRIPTION["components"]
+EVENT = Draft202012Validator({"$ref": "#/components/schemas/Event", "components": COMPONENTS})
+#: A time as text is checked by the program more closely than by the schema.
+TIME = "2025-01-15T14:30:45.123Z"
+
+
+def test_every_topic_is_described_with_its_partitions() -> None:
+    changelogs = ("reels-user_metrics-changelog", "reels-video_metrics-changelog")
+    specs = topic_specs(load({}), changelogs)
+    assert set(DESCRIPTION["channels"]) == {spec.name for spec in specs}
+    for operation in DESCRIPTION["operations"].values():
+        assert operation["channel"]["$ref"].rpartition("/")[2] in DESCRIPTION["channels"]
+
+
+def test_the_example_is_an_event() -> None:
+    assert EVENT.is_valid(EXAMPLE)
+
+
+@given(nearly_events())
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_the_schema_takes_the_program_takes(value: bytes) -> None:
+    document = json.loads(value.decode(errors="surrogatepass"))
+    if "timestamp" in document:
+        document["timestamp"] = TIME
+    try:
+        text = json.dumps(document, allow_nan=False).encode()
+    except ValueError:
+        return
+    if EVENT.is_valid(json.loads(text)) and len(text) < MAX_VALUE_BYTES and is_exact(document):
+        assert parse_event(text) is not None
+
+
+def is_exact(document: dict) -> bool:
+    """JSON Schema takes 1.0 for an integer, the program does not."""
+    return all(isinstance(document[name], int) for name in ("user_id", "video_id"))
+
+
+@given(st.sampled_from(["event_id", "event_type", "user_id", "video_id", "timestamp"]))
+def test_what_is_missing_is_missed_by_both(name: str) -> None:
+    document = {key: value for key, value in example().items() if key != name}
+    assert not EVENT.is_valid(document)
+    assert parse_event(json.dumps(document)) is None

@@ -1,0 +1,93 @@
+"""Work beside the event loop comes back with its result, its error, or its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+
+import pytest
+
+from streaming.network import NetworkLoop
+
+
+@pytest.fixture
+async def network():
+    network = NetworkLoop()
+    yield network
+    await network.stop()
+
+
+async def test_it_runs_in_a_thread_of_its_own_and_returns_the_result(network):
+    async def here():
+        return threading.get_ident()
+
+    first, second = await network.run(here()), await network.run(here())
+    assert first == second != threading.get_ident()
+
+
+async def test_what_it_raises_is_raised_to_whoever_waits(network):
+    async def fail():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await network.run(fail())
+
+
+async def test_it_goes_on_while_the_callers_event_loop_is_busy(network):
+    done = threading.Event()
+
+    async def work():
+        for _ in range(10):
+            await asyncio.sleep(0)
+        done.set()
+
+    waiting = asyncio.ensure_future(network.run(work()))
+    await asyncio.sleep(0)
+    assert done.wait(10), "this loop takes no turn meanwhile"
+    await waiting
+
+
+async def test_to_cancel_the_caller_is_to_cancel_the_work(network):
+    begun, cancelled = threading.Event(), threading.Event()
+
+    async def work():
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+
+    waiting = asyncio.ensure_future(network.run(work()))
+    assert await asyncio.to_thread(begun.wait, 10)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await asyncio.to_thread(cancelled.wait, 10)
+
+
+async def test_what_fails_and_is_waited_for_by_nobody_is_a_line_without_a_traceback(
+    network, caplog
+):
+    async def leave_behind():
+        asyncio.get_running_loop().create_future().set_exception(ZeroDivisionError("unseen"))
+        gc.collect()
+
+    await network.run(leave_behind())
+    (record,) = [each for each in caplog.records if each.name == "streaming.network"]
+    assert "unseen" in record.getMessage()
+    assert record.exc_info is None
+
+
+async def test_stopping_ends_the_thread_and_what_runs_in_it():
+    network = NetworkLoop()
+    waiting = asyncio.ensure_future(network.run(asyncio.sleep(60)))
+    await asyncio.sleep(0.05)
+    await network.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name == "network"]
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_what_never_ran_anything_has_nothing_to_stop():
+    await NetworkLoop().stop()

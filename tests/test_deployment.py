@@ -1,0 +1,147 @@
+"""The ways to deploy: their files are well-formed, and say what the code says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from settings import VARIABLES, load
+from tests.monitoring.queries import ROOT
+
+SETTINGS = {variable.name for variable in VARIABLES}
+ROUTES = re.findall(r'web\.get\("([^"]+)"', (ROOT / "views" / "application.py").read_text())
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+OBJECTS = {
+    (each["kind"], each["metadata"]["name"]): each
+    for path in sorted((ROOT / "deploy" / "k8s").glob("*.yaml"))
+    for each in yaml.safe_load_all(path.read_text())
+}
+#: KEDA's is not Kubernetes' own, so its schemas do not know it; it is compared with the code below.
+KUBERNETES_OWN = [name for name in OBJECTS if name[0] != "ScaledObject"]
+
+
+@pytest.mark.parametrize("name", KUBERNETES_OWN, ids="/".join)
+def test_each_manifest_is_what_kubernetes_takes(name):
+    kubernetes_validate.validate(OBJECTS[name], "1.31", strict=True)
+
+
+def test_a_mistake_in_a_manifest_is_noticed():
+    spec = {"serviceName": "a", "replica": 2}
+    wrong = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {}, "spec": spec}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, "1.31", strict=True)
+
+
+@pytest.fixture
+def pod():
+    return OBJECTS["StatefulSet", "reels-worker"]["spec"]["template"]["spec"]
+
+
+@pytest.fixture
+def environment(pod):
+    """The environment of the first worker."""
+    data = OBJECTS["ConfigMap", "reels"]["data"] | OBJECTS["Secret", "reels"]["stringData"]
+    (container,) = pod["containers"]
+    for entry in container["env"]:
+        assert "value" in entry or entry["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+        text = entry.get("value", "reels-worker-0")
+        data[entry["name"]] = re.sub(r"\$\((\w+)\)", lambda found: data[found[1]], text)
+    return data
+
+
+def test_the_pods_settings_are_settings_and_valid(environment):
+    assert environment.keys() <= SETTINGS
+    settings = load(environment)
+    assert settings.group_instance_id == "reels-worker-0"
+    service = OBJECTS["StatefulSet", "reels-worker"]["spec"]["serviceName"]
+    assert OBJECTS["Service", service]["spec"]["clusterIP"] == "None"
+    port = settings.web_port
+    assert environment["NODE_CANONICAL_URL"] == f"http://reels-worker-0.{service}:{port}"
+
+
+def test_probes_and_services_ask_where_the_worker_answers(pod, environment):
+    (container,) = pod["containers"]
+    (port,) = container["ports"]
+    assert port == {"name": "http", "containerPort": load(environment).web_port}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] == "http"
+        assert container[probe]["httpGet"]["path"] in ROUTES
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    for (kind, _), each in OBJECTS.items():
+        if kind == "Service":
+            assert [p["targetPort"] for p in each["spec"]["ports"]] == ["http"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts["data"] == environment["APP_DATADIR"]
+
+
+def test_the_autoscaler_looks_at_the_group_and_the_topic_of_the_program(environment):
+    spec = OBJECTS["ScaledObject", "reels-worker"]["spec"]
+    assert ("StatefulSet", spec["scaleTargetRef"]["name"]) in OBJECTS
+    settings = load(environment)
+    asked = spec["triggers"][0]["metadata"]
+    assert asked["consumerGroup"] == settings.app_id
+    assert asked["topic"] == settings.events_topic
+    assert [asked["bootstrapServers"]] == settings.bootstrap_servers
+    assert spec["maxReplicaCount"] <= settings.partitions
+
+
+def test_compose_brings_two_workers_and_the_load_and_monitors_them():
+    services = COMPOSE["services"]
+    assert services["worker"]["scale"] == 2
+    always = {name for name, each in services.items() if "profiles" not in each}
+    assert always == {"kafka", "topics", "worker", "generator"}
+    assert {name for name in services if services[name].get("profiles") == ["monitoring"]} == {
+        "prometheus",
+        "grafana",
+    }
+    # What makes a plain `docker compose up` bring these, too.
+    assert "COMPOSE_PROFILES=monitoring" in (ROOT / ".env").read_text().splitlines()
+
+
+def test_only_workers_are_asked_for_their_health_by_the_image():
+    image = (ROOT / "Dockerfile").read_text()
+    assert "/healthz" in image
+    for name, each in COMPOSE["services"].items():
+        if each.get("image") == "reels-analytics":
+            is_asked = not each.get("healthcheck", {}).get("disable")
+            assert is_asked == (each["command"][0] == "worker"), name
+
+
+def test_compose_sets_what_can_be_set_and_mounts_what_is_there():
+    services = COMPOSE["services"]
+    for name in ("topics", "worker", "generator"):
+        assert services[name]["environment"].keys() <= SETTINGS
+    for service in services.values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert source in COMPOSE["volumes"] or (ROOT / source).exists(), source
+
+
+def test_prometheus_scrapes_the_workers_of_the_compose_file():
+    (job,) = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert all(name in COMPOSE["services"] for name in found["names"])
+    assert found["port"] == load({}).web_port
+    assert job["job_name"] == "reels", "the alerts go by it"
+    told = " ".join(COMPOSE["services"]["prometheus"]["entrypoint"])
+    assert job["authorization"]["credentials_file"] in told
+    assert "/metrics" in ROUTES
+
+
+@pytest.mark.skipif(not shutil.which("docker-compose"), reason="no docker-compose here")
+def test_docker_compose_resolves_the_file():
+    done = subprocess.run(
+        ["docker-compose", "config", "--services"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == COMPOSE["services"].keys()
+    assert {"kafka", "topics", "worker"} <= COMPOSE["services"].keys()

@@ -1,0 +1,102 @@
+"""Every code block of the documents is run, or at least read by the program that it is for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.documents import blocks
+from tests.worker import ROOT
+from views.openapi import describe
+
+
+def of(*languages: str) -> list:
+    """Return the blocks in one of some languages as parameters."""
+    return [
+        pytest.param(block, id=f"{block.page}:{block.line}")
+        for block in blocks()
+        if block.language in languages
+    ]
+
+
+def test_every_block_is_in_a_language_that_is_tested():
+    assert {block.language for block in blocks()} <= {"python", "console", "json"}
+
+
+@pytest.mark.parametrize("block", of("python"))
+def test_python_runs_and_gives_what_its_comments_say(block):
+    namespace: dict = {}
+    for statement in re.split(r"(?<=\n)(?=\S)(?![)\]}])", block.text):
+        code, _, said = statement.strip().partition("  # ")
+        if said:
+            assert eval(code, namespace) == eval(said, {}), code
+        else:
+            exec(code, namespace)
+
+
+@pytest.mark.parametrize("block", of("json"))
+def test_json_is_what_a_route_answers(block):
+    answer = json.loads(block.text)
+    description = describe()
+    schemas = {**description["components"]["schemas"]}
+    fitting = [
+        name
+        for name in schemas
+        if Draft202012Validator(
+            {"$ref": f"#/components/schemas/{name}", "components": description["components"]}
+        ).is_valid(answer)
+    ]
+    assert fitting
+
+
+@cache
+def help_of(*words: str) -> str:
+    """Return what the program says of one of its commands."""
+    done = subprocess.run(
+        [sys.executable, "-m", *words, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+def check_faust(words: list[str]) -> None:
+    """Hold a command line of the program against its help."""
+    assert words[:2] == ["-A", "app"]
+    command = next(word for word in words[2:] if not word.startswith("-"))
+    known = help_of("faust", "-A", "app", command) + help_of("faust", "-A", "app")
+    for word in words[2:]:
+        if word.startswith("-"):
+            assert re.search(rf"(?<!\S){re.escape(word.partition('=')[0])}(?![\w-])", known), word
+
+
+@pytest.mark.parametrize("block", of("console"))
+def test_commands_are_ones_that_there_are(block):
+    routes = describe()["paths"]
+    for line in block.text.splitlines():
+        words = shlex.split(line, comments=True)
+        while words and re.match(r"[A-Z_]+=", words[0]):
+            words.pop(0)
+        if not words:
+            continue
+        program, *rest = words
+        if program == "make":
+            subprocess.run(["make", "-n", *rest], cwd=ROOT, check=True, capture_output=True)
+        elif program in {"faust", ".venv/bin/faust"}:
+            check_faust(rest)
+        elif program == "curl":
+            path = re.sub(r"^http://127\.0\.0\.1:6066|\?.*$", "", rest[-1])
+            known = [re.sub(r"\{\w+\}", "[0-9]+", route) for route in routes]
+            assert any(re.fullmatch(route, path) for route in known), path
+        else:
+            pytest.fail(f"nothing checks this command: {line}")

@@ -1,0 +1,241 @@
+"""What the workers' figures come to together, told without any worker."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from views.cluster import FORGET_AFTER, HISTORY, Cluster
+from views.figures import (
+    Events,
+    Figures,
+    Lag,
+    LatencyBuckets,
+    Partitions,
+    Steps,
+    Viral,
+    ViralList,
+)
+
+A, B = "http://a:6066", "http://b:6066"
+NOW = 1_736_951_445.0
+OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
+
+
+def figures(
+    url: str = A,
+    uptime: float = 100.0,
+    *,
+    read: int = 0,
+    counts: tuple[int, ...] = (0, 0),
+    owners: dict[str, list[int]] | None = None,
+    recovery: dict[int, int] | None = None,
+    videos: list[Viral] | None = None,
+) -> Figures:
+    owners = {A: [0, 1]} if owners is None else owners
+    recovery = recovery or {}
+    owned = owners.get(url, [])
+    return Figures(
+        worker=url,
+        time="2025-01-15T14:30:45Z",
+        uptime_s=uptime,
+        ready=not recovery,
+        obstacle="recovering" if recovery else None,
+        events=Events(read, {**dict.fromkeys(OUTCOMES, 0), "applied": read}, {"too_large": 1}),
+        lag=Lag(3 * len(owned), 0.5),
+        lag_by_partition={str(number): Lag(3, 0.5) for number in owned if number not in recovery},
+        latency_s={},
+        latency=LatencyBuckets([0.1], list(counts)),
+        partitions=Partitions(2, owned, sorted(recovery), owners),
+        recovery={str(number): left for number, left in recovery.items()},
+        viral=ViralList(len(videos or []), videos or []),
+    )
+
+
+def viral_table(**videos: float):
+    rows = [SimpleNamespace(video_id=int(n[1:]), viral_coefficient=c) for n, c in videos.items()]
+    return type("Table", (), {"top": lambda _, n: rows[:n], "__len__": lambda _: len(rows)})()
+
+
+def viral(video_id: int, steps: Steps | None) -> Viral:
+    return Viral(video_id, 2.0, 1000, 1500, 500, "2025-01-15T14:30:00Z", steps)
+
+
+def worker(shown, url: str) -> dict:
+    return next(each for each in shown["workers"] if each["url"] == url)
+
+
+class TestSums:
+    def test_are_over_all_workers_that_answer(self) -> None:
+        owners = {A: [0], B: [1]}
+        shown = Cluster().update(
+            figures(A, read=10, owners=owners), {B: figures(B, read=5, owners=owners)}, None, NOW
+        )
+        assert shown["events"]["read"] == 15
+        assert shown["events"]["outcomes"]["applied"] == 15
+        assert shown["events"]["rejected"] == {"too_large": 2}
+        assert shown["lag"] == {"records": 6, "seconds": 0.5}
+        assert [p["worker"] for p in shown["partitions"]] == [A, B]
+        assert [p["lag"] for p in shown["partitions"]] == [{"records": 3, "seconds": 0.5}] * 2
+
+    def test_a_worker_that_does_not_answer_adds_nothing(self) -> None:
+        owners = {A: [0], B: [1]}
+        shown = Cluster().update(figures(A, read=10, owners=owners), {B: None}, None, NOW)
+        assert shown["events"]["read"] == 10
+        assert shown["partitions"][1] == {"number": 1, "worker": B, "state": "silent"}
+
+
+class TestRates:
+    def run(self, cluster: Cluster, *looks: tuple[float, int]) -> dict:
+        shown = {}
+        for uptime, read in looks:
+            shown = cluster.update(figures(uptime=uptime, read=read), {}, None, NOW + uptime)
+        return shown
+
+    def test_there_is_none_before_the_second_look(self) -> None:
+        assert self.run(Cluster(), (1, 100))["rate"] is None
+
+    def test_events_a_second_are_those_of_the_last_seconds_not_since_the_start(self) -> None:
+        looks = [(second, 1_000_000) for second in range(20)]
+        looks += [(20 + second, 1_000_000 + 100 * second) for second in range(10)]
+        assert self.run(Cluster(), *looks)["rate"] == pytest.approx(100)
+
+    def test_after_a_restart_counting_begins_anew(self) -> None:
+        shown = self.run(Cluster(), (50, 5000), (51, 6000), (0.5, 10))
+        assert shown["rate"] is None
+        cluster = Cluster()
+        shown = self.run(cluster, (50, 5000), (51, 6000), (0.5, 10), (1.5, 30))
+        assert shown["rate"] == pytest.approx(20)
+
+    def test_latencies_are_those_of_the_last_seconds_of_all_workers_together(self) -> None:
+        cluster, owners = Cluster(), {A: [0], B: [1]}
+        for second in range(30):
+            slow = 1_000 if second < 15 else 1_000 + (second - 15) * 10
+            cluster.update(
+                figures(A, second, counts=(0, 1_000_000), owners=owners),
+                {B: figures(B, second, counts=(slow, 0), owners=owners)},
+                None,
+                NOW + second,
+            )
+        latency = cluster.update(figures(A, 30, counts=(0, 1_000_000)), {}, None, NOW)["latency_s"]
+        # Nothing but values in the bucket up to 0.1 s was counted lately.
+        assert latency["p50"] == pytest.approx(0.05)
+        assert latency["p99"] == pytest.approx(0.099)
+
+    def test_the_history_is_bounded_and_its_columns_are_equally_long(self) -> None:
+        cluster = Cluster()
+        assert set(map(len, cluster.history().values())) == {0}
+        self.run(cluster, *((second, second) for second in range(HISTORY + 10)))
+        history = cluster.history()
+        assert set(map(len, history.values())) == {HISTORY}
+        assert history["time"][-1] == (NOW + HISTORY + 9) * 1000
+        assert set(history) == {
+            *("time", "rate", "p50", "p95", "p99", "lag_records", "lag_seconds")
+        }
+
+
+class TestWorkersThatGo:
+    def test_one_that_owns_partitions_and_does_not_answer_is_silent_then_stopped(self) -> None:
+        cluster, both = Cluster(), {A: [0], B: [1]}
+        cluster.update(figures(A, 1, owners=both), {B: figures(B, 1, owners=both)}, None, NOW)
+        shown = cluster.update(figures(A, 2, owners=both), {B: None}, None, NOW + 1)
+        assert worker(shown, B) == {
+            "url": B,
+            "partitions": [1],
+            "state": "silent",
+            "since": "2025-01-15T14:30:46Z",
+        }
+        shown = cluster.update(figures(A, 9), {B: None}, None, NOW + 9)
+        assert worker(shown, B)["state"] == "stopped"
+        assert worker(shown, B)["since"] == "2025-01-15T14:30:46Z"
+        assert worker(shown, B)["partitions"] == []
+        assert worker(shown, A)["partitions"] == [0, 1]
+
+    def test_one_whose_answers_are_old_is_silent(self) -> None:
+        cluster, both = Cluster(), {A: [0], B: [1]}
+        stuck = figures(B, 1, owners=both)
+        for second in range(6):
+            shown = cluster.update(figures(A, second, owners=both), {B: stuck}, None, NOW + second)
+        assert worker(shown, B)["state"] == "silent"
+
+    def test_one_that_comes_back_is_there_again(self) -> None:
+        cluster, both = Cluster(), {A: [0], B: [1]}
+        cluster.update(figures(A, 1, owners=both), {B: figures(B, 50, owners=both)}, None, NOW)
+        cluster.update(figures(A, 2), {B: None}, None, NOW + 1)
+        shown = cluster.update(
+            figures(A, 3, owners=both), {B: figures(B, 0.5, owners=both)}, None, NOW + 2
+        )
+        assert worker(shown, B)["state"] == "ready"
+
+    def test_one_that_stopped_is_forgotten_after_a_while(self) -> None:
+        cluster, both = Cluster(), {A: [0], B: [1]}
+        cluster.update(figures(A, 1, owners=both), {B: figures(B, 1, owners=both)}, None, NOW)
+        cluster.update(figures(A, 2), {B: None}, None, NOW + 1)
+        shown = cluster.update(figures(A, 3), {B: None}, None, NOW + FORGET_AFTER)
+        assert worker(shown, B)
+        shown = cluster.update(figures(A, 4), {B: None}, None, NOW + FORGET_AFTER + 2)
+        assert [each["url"] for each in shown["workers"]] == [A]
+        assert set(cluster.workers) == {A}
+
+
+class TestRecovery:
+    def test_progress_is_told_from_the_most_that_was_left(self) -> None:
+        cluster = Cluster()
+        told = []
+        for uptime, left in enumerate((1000, 400, 100)):
+            shown = cluster.update(figures(uptime=uptime, recovery={1: left}), {}, None, NOW)
+            told.append((shown["partitions"][1]["remaining"], shown["partitions"][1]["recovered"]))
+        assert told == [(1000, 0.0), (400, 0.6), (100, 0.9)]
+        assert worker(shown, A)["state"] == "not_ready"
+        assert worker(shown, A)["obstacle"] == "recovering"
+        shown = cluster.update(figures(uptime=4), {}, None, NOW)
+        assert shown["partitions"][1]["state"] == "ready"
+        shown = cluster.update(figures(uptime=5, recovery={1: 50}), {}, None, NOW)
+        assert shown["partitions"][1]["recovered"] == 0.0
+
+    def test_before_anything_is_known_there_is_no_progress(self) -> None:
+        shown = Cluster().update(figures(recovery={1: 0}), {}, None, NOW)
+        assert shown["partitions"][1]["recovered"] is None
+
+    def test_a_partition_without_an_owner_says_so(self) -> None:
+        shown = Cluster().update(figures(owners={A: [0]}), {}, None, NOW)
+        assert shown["partitions"][1] == {"number": 1, "worker": None, "state": "unowned"}
+
+
+class TestViral:
+    def changes(self, shown) -> list[tuple[str, int]]:
+        return [(c["change"], c["video_id"]) for c in shown["viral"]["changes"]]
+
+    def test_those_that_enter_and_leave_are_told_the_latest_first(self) -> None:
+        cluster = Cluster()
+        shown = cluster.update(figures(), {}, viral_table(v1=2.0, v2=1.75), NOW)
+        assert self.changes(shown) == []
+        shown = cluster.update(figures(), {}, viral_table(v2=1.75, v3=3.0), NOW + 1)
+        assert self.changes(shown) == [("left", 1), ("entered", 3)]
+        assert shown["viral"]["changes"][0] == {
+            "change": "left",
+            "video_id": 1,
+            "viral_coefficient": 2.0,
+            "time": "2025-01-15T14:30:46Z",
+        }
+
+    def test_while_the_list_is_read_nothing_enters_or_leaves(self) -> None:
+        cluster = Cluster()
+        cluster.update(figures(), {}, viral_table(v1=2.0), NOW)
+        shown = cluster.update(figures(), {}, None, NOW)
+        assert shown["viral"]["complete"] is False
+        shown = cluster.update(figures(), {}, viral_table(v1=2.0), NOW)
+        assert self.changes(shown) == []
+
+    def test_steps_are_taken_from_the_worker_that_has_them(self) -> None:
+        steps = Steps("2025-01-15T12:35:00Z", 300, [1, 2, 3])
+        owners = {A: [0], B: [1]}
+        shown = Cluster().update(
+            figures(A, owners=owners, videos=[viral(7, None), viral(8, steps)]),
+            {B: figures(B, owners=owners, videos=[viral(7, steps), viral(8, None)])},
+            None,
+            NOW,
+        )
+        told = [(v["video_id"], v["steps"]["views"]) for v in shown["viral"]["videos"]]
+        assert told == [(7, [1, 2, 3]), (8, [1, 2, 3])]

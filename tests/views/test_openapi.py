@@ -1,0 +1,109 @@
+"""The description of the routes is true: of the routes there are, and of what they answer."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from views.openapi import describe
+
+VIEW = ("video_view", "2025-01-15T14:30:45.123Z", 45_000)
+DESCRIPTION = describe()
+
+
+def check(answer, route: str) -> Any:
+    """Hold an answer against what the description says of it."""
+    said = DESCRIPTION["paths"][route]["get"]["responses"][str(answer.status)]
+    schema = {**said["content"]["application/json"]["schema"], "components": COMPONENTS}
+    errors = list(Draft202012Validator(_closed(schema)).iter_errors(answer.json))
+    assert errors == []
+    for name in said.get("headers", {}):
+        assert name in answer.headers
+
+
+def _closed(schema: Any) -> Any:
+    """Allow no field that is not described."""
+    if isinstance(schema, dict):
+        closed = {key: _closed(value) for key, value in schema.items()}
+        fixed = "properties" in schema and "additionalProperties" not in schema
+        return {**closed, "additionalProperties": False} if fixed else closed
+    return [_closed(each) for each in schema] if isinstance(schema, list) else schema
+
+
+COMPONENTS = DESCRIPTION["components"]
+
+
+def test_it_is_openapi() -> None:
+    validate(DESCRIPTION)
+
+
+async def test_it_names_every_route_and_no_other(worker) -> None:
+    routes = {resource.canonical for resource in worker.application.router.resources()}
+    assert set(DESCRIPTION["paths"]) == routes - {"/static/{name}"}
+
+
+async def test_a_worker_tells_it(make_worker) -> None:
+    worker = await make_worker(REELS_HTTP_TOKEN="a-token-of-some-length")
+    answer = await worker.ask("/openapi.json")
+    assert (answer.status, answer.json) == (200, DESCRIPTION)
+
+
+async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker) -> None:
+    worker = await make_worker(REELS_HTTP_TOKEN="a-token-of-some-length")
+    for route, operations in DESCRIPTION["paths"].items():
+        answer = await worker.ask(route.replace("{user_id}", "1").replace("{video_id}", "1"))
+        assert (answer.status == 401) == bool(operations["get"]["security"]), route
+        if answer.status == 401:
+            check(answer, route)
+
+
+@pytest.mark.parametrize(
+    ("route", "query", "status"),
+    [
+        ("/users/{user_id}", "", 200),
+        ("/users/{user_id}", "?window=1h", 200),
+        ("/users/{user_id}", "?window=7m", 400),
+        ("/users/{user_id}", "?at=2020-01-01T00:00:00Z", 400),
+        ("/users/{user_id}/series", "", 200),
+        ("/videos/{video_id}", "", 200),
+        ("/videos/{video_id}", "?at=2025-01-15T16:30:00Z", 200),
+        ("/videos/{video_id}", "?at=then", 400),
+        ("/videos/{video_id}/series", "", 200),
+        ("/videos/viral", "", 200),
+        ("/videos/viral", "?limit=0", 400),
+        ("/overview", "", 200),
+        ("/healthz", "", 200),
+        ("/readyz", "", 200),
+    ],
+)
+async def test_answers_are_as_described(worker, route: str, query: str, status: int) -> None:
+    worker.put_user(1, VIEW)
+    worker.put_video(1, ("2025-01-15T14:30:00Z", 3, 1, 1, 1))
+    await worker.become_ready()
+    worker.app.consumer.fetching_since = monotonic()
+    await worker.flag_viral(1, 1.7)
+    path = route.replace("{user_id}", "1").replace("{video_id}", "1") + query
+    answer = await worker.ask(path)
+    assert answer.status == status
+    check(answer, route)
+
+
+@pytest.mark.parametrize("route", ["/users/{user_id}", "/videos/{video_id}"])
+async def test_unknown_ids_and_strange_hosts_are_as_described(worker, route: str) -> None:
+    path = route.replace("{user_id}", "9").replace("{video_id}", "9")
+    missing, strange = await worker.ask(path), await worker.ask(path, headers={"Host": "a.b"})
+    assert (missing.status, strange.status) == (404, 403)
+    check(missing, route)
+    check(strange, route)
+
+
+@pytest.mark.parametrize("route", ["/users/{user_id}", "/videos/viral", "/readyz"])
+async def test_moving_partitions_are_as_described(make_worker, route: str) -> None:
+    worker = await make_worker()
+    answer = await worker.ask(route.replace("{user_id}", "1"))
+    assert answer.status == 503
+    check(answer, route)
