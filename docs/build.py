@@ -1,12 +1,17 @@
-"""Writes docs/configuration.md from the settings: ``make docs``."""
+"""Writes docs/configuration.md and the descriptions for programs: ``make docs``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
+
 from settings import VARIABLES
+from streaming import asyncapi
+from views import openapi
 
 PAGE = Path(__file__).with_name("configuration.md")
+DESCRIPTIONS = {"openapi.json": openapi.describe, "asyncapi.json": asyncapi.describe}
 
 HEAD = """\
 # Configuration
@@ -16,7 +21,10 @@ printed at the start with secrets hidden. A wrong value stops the program with o
 the variable, the value and what is allowed.
 
 Durations read `100ms`, `90s`, `15m`, `2h`, sizes `64MiB`. What Faust's own command line sets
-(`--datadir`, `--web-port`) goes before the variable of the same meaning.
+(`--datadir`, `--web-port`) goes before the variable of the same meaning. Beside these, `make demo`
+reads `DEMO_SECONDS` (after which it ends) and `DEMO_DIR` (where data and logs are kept; without it
+they are deleted at the end), and the embedded Kafka `REELS_CACHE_DIR` (where its jars are kept;
+default: `~/.cache/reels-analytics`).
 
 | variable | default | allowed | meaning |
 | --- | --- | --- | --- |
@@ -34,5 +42,13 @@ def page() -> str:
     return HEAD + "\n".join(rows) + "\n"
 
 
+def description(name: str) -> bytes:
+    """Return a description as it is in the file ``name``."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(DESCRIPTIONS[name](), option=options)
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    for name in DESCRIPTIONS:
+        PAGE.with_name(name).write_bytes(description(name))
