@@ -75,7 +75,7 @@ class UserMetricsTracker:
         as_of = partition.stream_time
         if as_of is None:
             as_of = int(time() * 1000)
-        metrics = partition.windows.metrics(partition.values.get(user_id), as_of)
+        metrics = partition.windows.metrics(partition.rows.get(b"%d" % user_id), as_of)
         return describe(user_id, as_of, metrics)
 
 
@@ -123,11 +123,11 @@ def _viral(
 
 
 class _Partition:
-    """Users' values and the stream time, as a partition of the input topic has them."""
+    """Users' rows and the stream time, as a partition of the input topic has them."""
 
     def __init__(self, slices: Slices, dedup_horizon: str, end_ms: int) -> None:
         self.windows = UserWindows(slices, parse_duration(dedup_horizon))
-        self.values: dict[int, bytes] = {}
+        self.rows: dict[bytes, bytes | None] = {}
         self.stream_time: int | None = None
         self._end_ms = end_ms
         # Each value is looked at once a sweep, and outlives its last event by two sweeps at most.
@@ -140,17 +140,16 @@ class _Partition:
         if t_ms >= self._end_ms or self.windows.is_late(t_ms, before):
             return False
         now = t_ms if before is None else max(t_ms, before)
-        value = self.windows.apply(
-            self.values.get(event.user_id),
+        if not self.windows.apply(
+            self.rows,
+            b"%d" % event.user_id,
             event.event_type,
             t_ms,
             event.metadata.view_duration_ms,
             id_hash(event.event_id),
             now,
-        )
-        if value is None:
+        ):
             return False
-        self.values[event.user_id] = value
         self.stream_time = now
         if now >= self._sweep_at:
             self._sweep(now)
@@ -158,9 +157,7 @@ class _Partition:
 
     def _sweep(self, now: int) -> None:
         is_expired = self.windows.is_expired
-        self.values = {
-            user_id: value for user_id, value in self.values.items() if not is_expired(value, now)
-        }
+        self.rows = {key: row for key, row in self.rows.items() if row and not is_expired(row, now)}
         self._sweep_at = now + self._sweep_every
 
 

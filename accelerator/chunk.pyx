@@ -10,11 +10,12 @@ from libc.stdint cimport uint32_t
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from accelerator.history cimport Histories
+from accelerator.history cimport RARE, Histories
 from accelerator.keys cimport key_of, partition_of
 from accelerator.scan cimport COMMENT, FOLLOW, LIKE, SAVE, SHARE, VIEW, Event, scan
 from models.chunk import Folded
 from models.event import Rejected, decode, id_hash, timestamp_ms
+from models.seen import block_key
 from models.video import COUNTER_OF
 
 cdef dict KINDS = {"video_view": VIEW, "like": LIKE, "comment": COMMENT, "share": SHARE, "save": SAVE,
@@ -95,8 +96,9 @@ cdef class Chunk:
         self._count += 1
         return 0
 
-    def fold(self, Histories windows not None, dict loaded not None, dict dirty not None, stream_time,
-             dict deltas not None, long long video_step):
+    def fold(self, Histories windows not None, rows not None, stream_time, dict deltas not None,
+             long long video_step):
+        cdef dict loaded = rows.loaded, dirty = rows.dirty
         cdef long long now, clock = -1 if stream_time is None else stream_time
         cdef bint is_begun = stream_time is not None
         cdef long long step = windows.step, first_pane
@@ -116,10 +118,18 @@ cdef class Chunk:
             found = PyDict_GetItem(dirty, key)
             old = loaded[key] if found == NULL else <object> found
             value = windows.apply(old, event.kind, event.t_ms, event.watched, self._hashes[i], now)
+            if value is RARE:
+                if not windows.apply_rare(rows, key, event.kind, event.t_ms, event.watched,
+                                          self._hashes[i], now):
+                    value = None
+            elif value is not None:
+                dirty[key] = value
+                if windows.block is not None:
+                    dirty[block_key(key, windows.block_number)] = windows.block
+                    windows.block = None
             if value is None:
                 duplicate += 1
                 continue
-            dirty[key] = value
             applied += 1
             clock = now
             is_begun = True

@@ -1,33 +1,50 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """What models.user does to a user's value at an event, for the usual events.
 
-An event is usual when it is of the user's newest pane, or of a newer one. The layout is told in
-models.user, which does the rest: this gives the same bytes.
+An event is usual when it is of the user's newest pane, or of a newer one, its id is in no sealed
+block by its looks, and no such block is to be deleted. The layout is told in models.seen and
+models.user, which do the rest: this gives the same bytes.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from models import user
+from models import seen, user
 
 from accelerator.scan cimport LIKE, VIEW
 
 cdef enum:
     HEADER = 4
-    SEEN = 12
+    ID = 12
+    TIME = 4
+    PRINT = 2
     ROW = 20
+    BLOCK_HEADER = 9
+    BLOCK_IDS = 16
+    MAX_BLOCKS = 255
 
-cdef int VERSION = user.VERSION
-cdef Py_ssize_t MAX_SEEN = user.MAX_SEEN
+cdef int VERSION = seen.VERSION
+cdef int BLOCK_VERSION = seen.BLOCK_VERSION
 cdef tuple KINDS = ("video_view", "like", "", "", "", "")
 
+#: What apply gives for an event that models.user has to see to, in place of a value.
+cdef object RARE = object()
+
 # The layout is little-endian, and so is every machine that CPython 3.11 is built for here.
-if not (HEADER, SEEN, ROW) == (len(user.EMPTY), user._SEEN_SIZE, user._ROW_SIZE):
-    raise ImportError("models.user has another layout")
+if (HEADER, ID, ROW, BLOCK_IDS, MAX_BLOCKS, BLOCK_HEADER) != (
+    seen.HEADER_SIZE, seen.ID_SIZE, user.ROW_SIZE, seen.BLOCK_IDS, seen.MAX_BLOCKS, seen._BLOCK.size
+):
+    raise ImportError("models.seen and models.user have another layout")
 import sys
 if sys.byteorder != "little":
     raise ImportError("made for little-endian machines")
+
+
+cdef inline uint16_t _u16(const unsigned char *at) noexcept:
+    cdef uint16_t number
+    memcpy(&number, at, 2)
+    return number
 
 
 cdef inline uint32_t _u32(const unsigned char *at) noexcept:
@@ -58,88 +75,126 @@ cdef class Histories:
         self.step = windows.slices.step
         self.other_panes = windows.slices.panes - 1
         self.horizon = windows._horizon
-
-    cdef Py_ssize_t _kept_from(self, const unsigned char *data, Py_ssize_t count, long long last_pane,
-                               long long stream_time) noexcept:
-        """The first seen id within the horizon."""
-        cdef Py_ssize_t i = 0
-        if stream_time - (last_pane + self.other_panes + 1) * self.step > self.horizon:
-            return count
-        cdef uint32_t now = <uint32_t> stream_time
-        while i < count and <uint32_t> (now - _u32(data + HEADER + SEEN * i + 8)) > self.horizon:
-            i += 1
-        return i
+        self.block = None
 
     cdef object apply(self, object value, int kind, long long t_ms, long long watched,
                       unsigned long long id_hash, long long stream_time):
-        """The value after an event that is not late, None when it is a duplicate."""
-        cdef long long pane = t_ms // self.step
+        """The value after an event that is not late; None when it is a duplicate, or RARE.
+
+        When ids were sealed, `block` is their row, of the number `block_number`: whoever takes it
+        sets it to None.
+        """
+        cdef long long pane = t_ms // self.step, first_pane = stream_time // self.step - self.other_panes
+        cdef long long last_pane
         cdef uint32_t now = <uint32_t> stream_time
         cdef uint32_t views = kind == VIEW, likes = kind == LIKE
         cdef uint64_t watch = watched if kind == VIEW else 0
-        cdef Py_ssize_t size = 0, count = 0, first = 0, rows_at, rows_size, last_at, i
+        cdef Py_ssize_t size = 0, blocks = 0, opened = 0, first = 0, i, rows_size = 0
         cdef const unsigned char *data = NULL
+        cdef const unsigned char *prints = NULL
+        cdef const unsigned char *ids = NULL
+        cdef const unsigned char *rows = NULL
+        cdef const unsigned char *last = NULL
+        cdef uint16_t wanted = <uint16_t> id_hash
+        cdef bint found = False
         if value is not None:
             data = <const unsigned char *> PyBytes_AS_STRING(value)
             size = PyBytes_GET_SIZE(value)
-        cdef bint is_new = size == 0 or (
-            size == HEADER and data[0] == VERSION and data[2] == 0 and data[3] == 0
-        )
-        if is_new:
-            rows_at = rows_size = 0
-        else:
+        if size > 0:
             if size < HEADER + ROW or data[0] != VERSION:
-                return self._rare(value, kind, t_ms, watched, id_hash, stream_time)
-            count = data[2] | data[3] << 8
-            rows_at = HEADER + SEEN * count
-            last_at = size - ROW
-            last_pane = _u32(data + last_at)
-            if pane < last_pane:
-                return self._rare(value, kind, t_ms, watched, id_hash, stream_time)
-            if count:
-                i = count - 1
-                while i >= 0 and _u64(data + HEADER + SEEN * i) != id_hash:
-                    i -= 1
-                if i >= 0 and i >= self._kept_from(data, count, last_pane, stream_time):
-                    return None
-                if (<uint32_t> (now - _u32(data + HEADER + 8)) > self.horizon
-                        or last_pane < stream_time // self.step - self.other_panes):
-                    first = self._kept_from(data, count, last_pane, stream_time)
-                if count - first == MAX_SEEN:
-                    first += 1
-            while rows_at < size and _u32(data + rows_at) < stream_time // self.step - self.other_panes:
-                rows_at += ROW
-            rows_size = size - rows_at
-            if pane == last_pane:
-                if (_u32(data + last_at + 4) > 0xFFFFFFFF - views
-                        or _u32(data + last_at + 8) > 0xFFFFFFFF - likes
-                        or _u64(data + last_at + 12) > 0xFFFFFFFFFFFFFFFF - watch):
-                    return self._rare(value, kind, t_ms, watched, id_hash, stream_time)
-                views += _u32(data + last_at + 4)
-                likes += _u32(data + last_at + 8)
-                watch += _u64(data + last_at + 12)
+                return RARE
+            blocks, opened = data[1], data[3]
+            prints = data + HEADER + TIME * blocks
+            ids = prints + PRINT * BLOCK_IDS * blocks
+            rows = ids + ID * opened
+            rows_size = data + size - rows
+            last = data + size - ROW
+            last_pane = _u32(last)
+            if (rows_size < ROW or pane < last_pane
+                    or stream_time - (last_pane + self.other_panes + 1) * self.step > self.horizon):
+                return RARE
+            if blocks:
+                if <uint32_t> (now - _u32(data + HEADER)) > self.horizon:
+                    return RARE
+                for i in range(BLOCK_IDS * blocks):
+                    found |= _u16(prints + PRINT * i) == wanted
+                if found:
+                    return RARE
+            i = opened - 1
+            while i >= 0 and _u64(ids + ID * i) != id_hash:
+                i -= 1
+            # The same id further down is older still.
+            if i >= 0 and <uint32_t> (now - _u32(ids + ID * i + 8)) <= self.horizon:
+                return None
+            while first < opened and <uint32_t> (now - _u32(ids + ID * first + 8)) > self.horizon:
+                first += 1
+            if opened - first > BLOCK_IDS or (opened - first == BLOCK_IDS and blocks == MAX_BLOCKS):
+                return RARE
+            while rows_size and _u32(rows) < first_pane:
+                rows += ROW
                 rows_size -= ROW
-        cdef uint16_t kept = <uint16_t> (count - first)
-        cdef Py_ssize_t seen_size = SEEN * kept
-        result = PyBytes_FromStringAndSize(NULL, HEADER + seen_size + SEEN + rows_size + ROW)
+            if pane == last_pane:
+                if (_u32(last + 4) > 0xFFFFFFFF - views or _u32(last + 8) > 0xFFFFFFFF - likes
+                        or _u64(last + 12) > 0xFFFFFFFFFFFFFFFF - watch):
+                    return RARE
+                views += _u32(last + 4)
+                likes += _u32(last + 8)
+                watch += _u64(last + 12)
+                rows_size -= ROW
+        cdef Py_ssize_t kept = opened - first
+        cdef bint seals = kept == BLOCK_IDS
+        cdef Py_ssize_t kept_blocks = blocks + seals
+        if seals:
+            self._seal(ids + ID * first, (data[2] + blocks) & 255, stream_time)
+            kept = 0
+        result = PyBytes_FromStringAndSize(
+            NULL,
+            HEADER + (TIME + PRINT * BLOCK_IDS) * kept_blocks + ID * (kept + 1) + rows_size + ROW,
+        )
         cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(result)
-        kept += 1
         out[0] = VERSION
-        out[1] = 0
-        memcpy(out + 2, &kept, 2)
+        out[1] = <unsigned char> kept_blocks
+        out[2] = data[2] if size else 0
+        out[3] = <unsigned char> (kept + 1)
         out += HEADER
-        if not is_new:
-            memcpy(out, data + HEADER + SEEN * first, seen_size)
-            out += seen_size
+        if kept_blocks:
+            memcpy(out, data + HEADER, TIME * blocks)
+            out += TIME * blocks
+            if seals:
+                memcpy(out, ids + ID * (opened - 1) + 8, TIME)
+                out += TIME
+            memcpy(out, prints, PRINT * BLOCK_IDS * blocks)
+            out += PRINT * BLOCK_IDS * blocks
+            if seals:
+                for i in range(BLOCK_IDS):
+                    memcpy(out, ids + ID * (first + i), PRINT)
+                    out += PRINT
+        if kept:
+            memcpy(out, ids + ID * first, ID * kept)
+            out += ID * kept
         memcpy(out, &id_hash, 8)
         memcpy(out + 8, &now, 4)
-        out += SEEN
-        if not is_new:
-            memcpy(out, data + rows_at, rows_size)
+        out += ID
+        if rows_size:
+            memcpy(out, rows, rows_size)
             out += rows_size
         _write_row(out, <uint32_t> pane, views, likes, watch)
         return result
 
-    cdef object _rare(self, object value, int kind, long long t_ms, long long watched,
-                      unsigned long long id_hash, long long stream_time):
-        return self.windows.apply(value, KINDS[kind], t_ms, watched, id_hash, stream_time)
+    cdef int _seal(self, const unsigned char *ids, int number, long long stream_time) except -1:
+        """Make a block of ids."""
+        cdef uint32_t age = <uint32_t> stream_time - _u32(ids + ID * (BLOCK_IDS - 1) + 8)
+        cdef uint64_t newest = stream_time - age
+        block = PyBytes_FromStringAndSize(NULL, BLOCK_HEADER + ID * BLOCK_IDS)
+        cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(block)
+        out[0] = BLOCK_VERSION
+        memcpy(out + 1, &newest, 8)
+        memcpy(out + BLOCK_HEADER, ids, ID * BLOCK_IDS)
+        self.block = block
+        self.block_number = number
+        return 0
+
+    cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms, long long watched,
+                         unsigned long long id_hash, long long stream_time) except -1:
+        """Whether an event counted, any event."""
+        return self.windows.apply(rows, key, KINDS[kind], t_ms, watched, id_hash, stream_time)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from models.chunk import Overlay
 from models.event import Rejected
 from models.windows import format_duration, to_iso
 from monitoring import metrics
@@ -67,8 +68,7 @@ class EngagementProcessor:
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
         folded = chunk.fold(
             self._folding.functions,
-            loaded,
-            state.dirty,
+            Overlay(state.dirty, loaded, state.get),
             state.stream_time,
             self._deltas,
             settings.video_step,

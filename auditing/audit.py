@@ -15,19 +15,17 @@ from auditing.comparison import Difference, compare_users, compare_videos
 from auditing.errors import AuditError
 from auditing.recount import PartitionRecount, Span, VideoSums
 from auditing.values import Values
-from models.user import VERSION as USER_VERSION
-from models.video import VERSION as VIDEO_VERSION
 from models.windows import to_iso
-from tables.layout import Layout, LayoutError
-from tables.users import user_windows
-from tables.videos import video_windows
+from tables.layout import LayoutError
+from tables.users import user_layout, user_windows
+from tables.videos import video_layout, video_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from auditing.reading import Topics
-    from models.windows import Slices
     from settings import Settings
+    from tables.layout import Layout
 
 __all__ = ["AuditError", "Names", "Report", "audit"]
 
@@ -213,22 +211,18 @@ class _Audit:
         found = self._shelf.values("videos")
         times: dict[int, int] = {}
         self._progress.begin("table of videos", self._settings.partitions)
-        slices = self._video_windows.slices
+        layout = video_layout(self._video_windows)
         for partition in range(self._settings.partitions):
-            time = await self._fold(
-                self._names.video_changelog, partition, found, VIDEO_VERSION, slices
-            )
+            time = await self._fold(self._names.video_changelog, partition, found, layout)
             times[partition] = -1 if time is None else time
             self._progress.advance(1)
         return found, times
 
-    async def _fold(
-        self, topic: str, partition: int, values: Values, version: int, slices: Slices
-    ) -> int | None:
+    async def _fold(self, topic: str, partition: int, values: Values, layout: Layout) -> int | None:
         """Put a table's partition into ``values``, and return its stream time."""
-        layout = await self._topics.fold(topic, partition, values)
+        stored = await self._topics.fold(topic, partition, values)
         try:
-            return Layout.of(version, slices).stored_stream_time(topic, layout)
+            return layout.stored_stream_time(topic, stored)
         except LayoutError as exc:
             raise AuditError(str(exc)) from exc
 
@@ -236,9 +230,8 @@ class _Audit:
         """Recount a partition and compare its users; return the time from which that is judged."""
         names, topics, report = self._names, self._topics, self._report
         sure = (await topics.committed(names.events))[partition]
-        slices = self._user_windows.slices
-        found = self._shelf.values("users")
-        as_of = await self._fold(names.user_changelog, partition, found, USER_VERSION, slices)
+        found, layout = self._shelf.values("users"), user_layout(self._user_windows)
+        as_of = await self._fold(names.user_changelog, partition, found, layout)
         most = (await topics.committed(names.events))[partition]
         begin = (await topics.begins(names.events))[partition]
         await self._read_dead_letters()

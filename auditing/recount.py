@@ -61,6 +61,17 @@ class VideoSums:
         )
 
 
+class _Rows:
+    """Users and their sealed ids as they are so far; what changes goes to one of both values."""
+
+    def __init__(self, recount: PartitionRecount, changes: Values) -> None:
+        self.get = recount.most
+        self._changes = changes
+
+    def __setitem__(self, key: bytes, row: bytes | None) -> None:
+        self._changes.put(key, row)
+
+
 class PartitionRecount:
     """One partition of the input, and its users."""
 
@@ -97,7 +108,7 @@ class PartitionRecount:
         self._refused = refused
 
     def most(self, key: bytes) -> bytes | None:
-        """Return a user's value with all that may be in the table."""
+        """Return a user's value, or sealed ids, with all that may be in the table."""
         return self.changed.get(key) or self.sure.get(key)
 
     def fold(self, records: Sequence[Record], users: Span, videos: Span) -> None:
@@ -117,17 +128,13 @@ class PartitionRecount:
             return "late"
         now = t_ms if self.stream_time is None else max(t_ms, self.stream_time)
         key = id_key(event.user_id)
-        value = self._windows.apply(
-            *(self.most(key), event.event_type, t_ms),
+        rows = _Rows(self, self.sure if record.offset < users.sure else self.changed)
+        if not self._windows.apply(
+            *(rows, key, event.event_type, t_ms),
             *(event.metadata.view_duration_ms, id_hash(event.event_id), now),
-        )
-        if value is None:
+        ):
             return "duplicate"
         self.stream_time = now
-        if record.offset < users.sure:
-            self.sure.put(key, value)
-        else:
-            self.changed.put(key, value)
         counter = _VIDEO_COUNTER.get(event.event_type)
         if counter is not None and record.offset < videos.most:
             pane = t_ms // self._video_step

@@ -23,12 +23,11 @@ from benchmarks.rig.figures import Row
 from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.snapshots import work_folder
-from models.user import VERSION
+from models.chunk import Overlay
 from streaming.outbox import Outbox
-from tables.layout import Layout
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
-from tables.users import user_windows
+from tables.users import user_layout, user_windows
 from tables.videos import video_windows
 
 if TYPE_CHECKING:
@@ -74,9 +73,8 @@ class Stages:
         self._memory = RocksMemory.create(_CACHE_BYTES, _BUFFER_BYTES)
         self._store = RocksStore(folder / "micro.db", self._memory)
         self._executor = executor
-        for ids, values in Filling(users).blocks(self._windows):
-            changes = dict(zip((b"%d" % user for user in ids.tolist()), values, strict=True))
-            self._store.write(changes, 1)
+        for _, keys, values in Filling(users).rows(self._windows):
+            self._store.write(dict(zip(keys, values, strict=True)), 1)
         self._users = users
         self._rng = np.random.default_rng(1)
         self._loads = {
@@ -118,11 +116,12 @@ class Stages:
         us, found = _timed(self._get, keys)
         yield "RocksDB multi-get, random keys", "key", us / len(keys)
 
-        us, merged = _timed(self._merge, [value for value in found if value is not None])
-        yield "merge and pack (plain)", "event", us / len(merged)
+        changes: dict[bytes, bytes | None] = {}
+        rows = Overlay(changes, dict(zip(keys, found, strict=True)), self._store.get)
+        us, _ = _timed(self._merge, rows, keys)
+        yield "merge and pack (plain)", "event", us / len(keys)
 
-        changes = {key: value for key, value in zip(keys, merged, strict=False) if value}
-        us, _ = _timed(self._packed, list(changes), list(changes.values()))
+        us, _ = _timed(self._packed, list(changes), [value or b"" for value in changes.values()])
         yield "changelog append", "key", us / len(changes)
 
         us, _ = _timed(self._store.write, changes, 2)
@@ -153,13 +152,11 @@ class Stages:
             yield f"look-up of a key in memory ({name})", "key", us_finding / len(found)
             yield f"fold of a delta into its video ({name})", "row", us / len(chunk.keys)
 
-    def _merge(self, values: list[bytes]) -> list[bytes | None]:
-        """Apply one view to each of ``values``."""
+    def _merge(self, rows: Overlay, keys: list[bytes]) -> None:
+        """Apply one view to each of ``keys``."""
         apply, now = self._windows.apply, FILLED_UNTIL_MS + 60_000
-        return [
-            apply(value, "video_view", now, 1000, number, now)
-            for number, value in enumerate(values)
-        ]
+        for number, key in enumerate(keys):
+            apply(rows, key, "video_view", now, 1000, number, now)
 
     def _get(self, keys: list[bytes]) -> list[bytes | None]:
         parts = [keys[first : first + _CHUNK] for first in range(0, len(keys), _CHUNK)]
@@ -167,7 +164,7 @@ class Stages:
 
     def _fold(self, records: list[Record], folding: Folding) -> float:
         """Fold in chunks as a task does; the reads' thread counts, too."""
-        layout = Layout.of(VERSION, self._windows.slices)
+        layout = user_layout(self._windows)
         state = PartitionState("users", layout, self._store, self._executor, 0)
         processor = EngagementProcessor(0, state, Outbox(), self._settings, folding, "changelog", 1)
         processor.restored()

@@ -14,7 +14,7 @@ from models.partitioner import murmur2_partitions
 from models.video import COUNTER_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from models.event import Event
     from models.user import UserWindows
@@ -44,6 +44,40 @@ class Folded(NamedTuple, Generic[R]):
     duplicate: int
     late: list[tuple[R, int]]
     """Each with the stream time that it was too late for."""
+
+
+class Overlay:
+    """Rows of one partition of users, as a chunk reads and changes them."""
+
+    __slots__ = ("_read", "dirty", "loaded")
+
+    def __init__(
+        self,
+        dirty: dict[bytes, bytes | None],
+        loaded: dict[bytes, bytes | None],
+        read: Callable[[bytes], bytes | None],
+    ) -> None:
+        """Put them together.
+
+        Arguments:
+            dirty: takes what is changed, and counts before the others.
+            loaded: rows that were read ahead.
+            read: reads what was not; a user's sealed ids are asked for seldom.
+        """
+        self.dirty = dirty
+        self.loaded = loaded
+        self._read = read
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return a row as it is now."""
+        for rows in (self.dirty, self.loaded):
+            if key in rows:
+                return rows[key]
+        return self._read(key)
+
+    def __setitem__(self, key: bytes, row: bytes | None) -> None:
+        """Change a row."""
+        self.dirty[key] = row
 
 
 class Chunk(Generic[R]):
@@ -97,8 +131,7 @@ class Chunk(Generic[R]):
     def fold(
         self,
         windows: UserWindows,
-        loaded: Mapping[bytes, bytes | None],
-        dirty: dict[bytes, bytes | None],
+        rows: Overlay,
         stream_time: int | None,
         deltas: dict[tuple[int, int], list[int]],
         video_step: int,
@@ -107,8 +140,7 @@ class Chunk(Generic[R]):
 
         Arguments:
             windows: what is done to a user's value.
-            loaded: the value of each key, or None, where `dirty` has none.
-            dirty: takes the values after.
+            rows: the partition's users, with the value of each key, or None.
             stream_time: before, in ms; None when there was no event yet.
             deltas: [views, likes, comments, shares] by video and pane; is added to.
             video_step: a pane of the videos, in ms.
@@ -122,12 +154,9 @@ class Chunk(Generic[R]):
                 continue
             now = t_ms if stream_time is None or t_ms > stream_time else stream_time
             kind, watched = event.event_type, event.metadata.view_duration_ms
-            old = dirty[key] if key in dirty else loaded[key]
-            value = apply(old, kind, t_ms, watched, id_hash(event.event_id), now)
-            if value is None:
+            if not apply(rows, key, kind, t_ms, watched, id_hash(event.event_id), now):
                 duplicate += 1
                 continue
-            dirty[key] = value
             applied += 1
             stream_time = now
             counter = COUNTER_OF.get(kind)

@@ -1,9 +1,8 @@
 """A user's windowed metrics and recent event ids, packed into one value.
 
-Layout 1, little-endian, unpadded:
+Layout 2, little-endian, unpadded:
 
-    u8 version, u8 unused, u16 number of seen ids
-    seen ids, oldest first: u64 hash of the event id, u32 stream time in ms modulo 2**32
+    ids: see models.seen, whose header begins the value
     pane rows, newest last: u32 pane, u32 views, u32 likes, u64 watched ms
 
 Functions take bytes and give bytes: a worker holds no object per user. Times are milliseconds.
@@ -12,34 +11,26 @@ Functions take bytes and give bytes: a worker holds no object per user. Times ar
 import struct
 from typing import Any, Final, NamedTuple
 
-from models.errors import CodecError
 from models.panes import PaneRows
+from models.seen import BLOCK_VERSION, EMPTY, MAX_SEEN, OLDER, VERSION, Rows, SeenIds, size_of
 from models.windows import Slices, to_iso
 
-VERSION: Final = 1
-MAX_SEEN: Final = 4096
-"""Most event ids remembered for a user, 48 KiB: the oldest go first, even within the horizon."""
+__all__ = [
+    "EMPTY",
+    "MAX_SEEN",
+    "OLDER",
+    "VERSION",
+    "UserMetrics",
+    "UserPane",
+    "UserWindows",
+    "describe",
+    "describe_window",
+]
 
-_HEADER: Final = struct.Struct("<BxH")
-_SEEN: Final = struct.Struct("<QI")
 _ROWS: Final = PaneRows("IIQ")
-_CLOCK: Final = 2**32 - 1
-_SEEN_AT: Final = _HEADER.size
-_SEEN_SIZE: Final = _SEEN.size
-_HASH_SIZE: Final = 8
-_TIME_AT: Final = _HASH_SIZE
-_ROW_SIZE: Final = _ROWS.size
+ROW_SIZE: Final = _ROWS.size
 
-_HEADERS: Final = tuple(_HEADER.pack(VERSION, count) for count in range(MAX_SEEN + 1))
-_pack_hash: Final = struct.Struct("<Q").pack
-_pack_seen: Final = _SEEN.pack
-_pack_row: Final = _ROWS.pack
-_unpack_row: Final = _ROWS.unpack_from
-# A value that is not empty has a row or a seen id: 16 bytes at least.
-_unpack_head: Final = struct.Struct("<2xH8xI").unpack_from
 _unpack_u32: Final = struct.Struct("<I").unpack_from
-
-EMPTY: Final = _HEADERS[0]
 
 
 class UserMetrics(NamedTuple):
@@ -105,13 +96,12 @@ class UserWindows:
     it was applied.
     """
 
-    __slots__ = ("_horizon", "_other_panes", "_step", "slices")
+    __slots__ = ("_horizon", "_other_panes", "_seen", "_step", "slices")
 
     def __init__(self, slices: Slices, horizon_ms: int) -> None:
         """Bind the settings."""
-        if not 0 <= horizon_ms < 2**31:
-            raise ValueError(f"the horizon has to be from 0 to 2147483647 ms, not {horizon_ms}")
         self.slices = slices
+        self._seen = SeenIds(horizon_ms)
         self._step = slices.step
         self._other_panes = slices.panes - 1
         self._horizon = horizon_ms
@@ -123,94 +113,51 @@ class UserWindows:
             and t_ms // self._step < stream_time_ms // self._step - self._other_panes
         )
 
-    def apply(  # noqa: C901, PLR0912 - once an event: calls would cost more than the work
+    def apply(
         self,
-        value: bytes | None,
+        rows: Rows,
+        key: bytes,
         event_type: str,
         t_ms: int,
         watch_ms: int,
         id_hash: int,
         stream_time_ms: int,
-    ) -> bytes | None:
-        """The value after one event that is not late, or None when its id is a duplicate.
+    ) -> bool:
+        """Whether an event that is not late counted in the user's rows, or (False) is a duplicate.
 
         `stream_time_ms` is the partition's, this event included. Every event leaves a row for its
         pane and its id behind; what has left the window and the horizon is dropped on the way.
         """
-        step = self._step
-        pane = t_ms // step
-        now = stream_time_ms & _CLOCK
+        value = rows.get(key) or EMPTY
+        ids_size = size_of(value)
+        panes = value[ids_size:]
+        ids = self._seen.add(
+            *(rows, key, value, id_hash, stream_time_ms),
+            forget=self._is_long_ago(panes, stream_time_ms),
+        )
+        if ids is None:
+            return False
         if event_type == "video_view":
             views, likes = 1, 0
         else:
             views, likes, watch_ms = 0, 1 if event_type == "like" else 0, 0
-        if not value or value == EMPTY:
-            return _HEADERS[1] + _pack_seen(id_hash, now) + _pack_row(pane, views, likes, watch_ms)
+        first_pane = stream_time_ms // self._step - self._other_panes
+        if panes and _unpack_u32(panes)[0] < first_pane:
+            panes = _ROWS.drop_before(panes, first_pane)
+        rows[key] = ids + _ROWS.add(panes, t_ms // self._step, views, likes, watch_ms)
+        return True
 
-        if value[0] != VERSION:
-            raise CodecError(f"a user's value has the unknown version {value[0]}")
-        count, oldest = _unpack_head(value)
-        rows_at = _SEEN_AT + _SEEN_SIZE * count
-        last_pane, last_views, last_likes, last_watch = _unpack_row(value, len(value) - _ROW_SIZE)
-        first_pane = stream_time_ms // step - self._other_panes
-        seen_at = _SEEN_AT
-        if count:
-            wanted = _pack_hash(id_hash)
-            at = value.rfind(wanted, _SEEN_AT, rows_at)
-            if at >= 0 and self._is_seen(value, wanted, at, stream_time_ms):
-                return None
-            if (now - oldest) & _CLOCK > self._horizon or last_pane < first_pane:
-                seen_at = self._seen_from(value, stream_time_ms)
-                count = (rows_at - seen_at) // _SEEN_SIZE
-            if count == MAX_SEEN:
-                seen_at += _SEEN_SIZE
-                count -= 1
+    def _is_long_ago(self, panes: bytes, stream_time_ms: int) -> bool:
+        """Whether the last event came so long ago that no id is within the horizon.
 
-        kept_at = rows_at
-        if _unpack_u32(value, rows_at)[0] < first_pane:
-            kept_at = len(value) - len(_ROWS.drop_before(value[rows_at:], first_pane))
-        try:
-            if pane == last_pane:
-                rows = value[kept_at:-_ROW_SIZE]
-                row = _pack_row(pane, last_views + views, last_likes + likes, last_watch + watch_ms)
-            elif pane > last_pane:
-                rows = value[kept_at:]
-                row = _pack_row(pane, views, likes, watch_ms)
-            else:
-                rows = _ROWS.add(value[kept_at:], pane, views, likes, watch_ms)
-                row = b""
-        except struct.error:  # a counter is full
-            rows = _ROWS.add(value[kept_at:], pane, views, likes, watch_ms)
-            row = b""
-        return b"".join(
-            (_HEADERS[count + 1], value[seen_at:rows_at], _pack_seen(id_hash, now), rows, row)
-        )
-
-    def _is_seen(self, value: bytes, wanted: bytes, at: int, stream_time_ms: int) -> bool:
-        """Whether a hash's bytes, found last at `at`, are those of an id within the horizon."""
-        kept_at = self._seen_from(value, stream_time_ms)
-        while at >= kept_at:
-            if (at - _SEEN_AT) % _SEEN_SIZE == 0:
-                return True
-            at = value.rfind(wanted, kept_at, at + _HASH_SIZE - 1)
-        return False
-
-    def _seen_from(self, value: bytes, stream_time_ms: int) -> int:
-        """Where the seen ids within the horizon begin."""
-        rows_at = _rows_at(value)
-        last_pane = _unpack_u32(value, len(value) - _ROW_SIZE)[0]
-        # No id was applied after the last pane left the window, and the ids' clock turns over in
-        # 49 days: an absence longer than that is told by the pane.
-        if stream_time_ms - (last_pane + self._other_panes + 1) * self._step > self._horizon:
-            return rows_at
-        at = _SEEN_AT
-        while at < rows_at and self._is_past(value, at, stream_time_ms):
-            at += _SEEN_SIZE
-        return at
-
-    def _is_past(self, value: bytes, at: int, stream_time_ms: int) -> bool:
-        applied = _unpack_u32(value, at + _TIME_AT)[0]
-        return bool((stream_time_ms - applied) & _CLOCK > self._horizon)
+        No id was applied after the last pane left the window, and the ids' clock turns over in
+        49 days: an absence longer than that is told by the pane.
+        """
+        if not panes:
+            return False
+        last_pane: int = _unpack_u32(panes, len(panes) - ROW_SIZE)[0]
+        closed = (last_pane + self._other_panes + 1) * self._step
+        return stream_time_ms - closed > self._horizon
 
     def metrics(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> UserMetrics:
         """The metrics of the window at a time; a smaller window is any multiple of the step."""
@@ -234,21 +181,20 @@ class UserWindows:
         ]
 
     def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
-        """Whether nothing of a value counts any more: no pane is open, no id within the horizon."""
-        rows_at = _rows_at(value)
-        if rows_at == len(value):
+        """Whether nothing of a user's value, or of a block of ids, counts any more.
+
+        Of a value no pane is open then, and no id is within the horizon.
+        """
+        if value[0] == BLOCK_VERSION:
+            return self._seen.is_past_block(value, stream_time_ms)
+        panes = _rows(value)
+        if not panes:
             return True
-        last_pane = _unpack_u32(value, len(value) - _ROW_SIZE)[0]
+        last_pane = _unpack_u32(panes, len(panes) - ROW_SIZE)[0]
         if last_pane >= stream_time_ms // self._step - self._other_panes:
             return False
-        return self._seen_from(value, stream_time_ms) == rows_at
-
-
-def _rows_at(value: bytes) -> int:
-    if value[0] != VERSION:
-        raise CodecError(f"a user's value has the unknown version {value[0]}")
-    return _SEEN_AT + _SEEN_SIZE * (value[2] | value[3] << 8)
+        return self._is_long_ago(panes, stream_time_ms) or self._seen.is_past(value, stream_time_ms)
 
 
 def _rows(value: bytes | None) -> bytes:
-    return value[_rows_at(value) :] if value else b""
+    return value[size_of(value) :] if value else b""

@@ -6,13 +6,20 @@ commit that moves stream time: a restart decides late and duplicate as if it had
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import msgspec
 
-from models.windows import Slices, format_duration
+from models.windows import format_duration
 
-#: Internal keys begin so; the tables' own are decimal numbers.
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from models.windows import Slices
+
+#: Internal keys begin so; the tables' own begin with decimal numbers.
 INTERNAL_PREFIX = b"__"
 LAYOUT_KEY = b"__reels\0layout__"
 
@@ -25,12 +32,8 @@ class ForeignCopyError(Exception):
     """The changelog belongs to another table than the local copy was made of."""
 
 
-class Layout(msgspec.Struct, frozen=True):
-    """Version of the value codec, window size and step in ms, stream time in ms.
-
-    The id is drawn when a partition is first written: a copy on disk and a changelog with
-    different ids are not of one table, however well their offsets agree.
-    """
+class _Record(msgspec.Struct, frozen=True):
+    """What is stored."""
 
     version: int
     size: int
@@ -38,10 +41,26 @@ class Layout(msgspec.Struct, frozen=True):
     stream_time: int | None = None
     table_id: str = ""
 
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Version of the value codec, window size and step in ms.
+
+    Stored with stream time in ms, and with an id that is drawn when a partition is first written: a
+    copy on disk and a changelog with different ids are not of one table, however well their offsets
+    agree.
+    """
+
+    version: int
+    size: int
+    step: int
+    older: Collection[int] = ()
+    """Versions that the codec reads besides, and turns into its own where it writes."""
+
     @classmethod
-    def of(cls, version: int, slices: Slices) -> Layout:
+    def of(cls, version: int, slices: Slices, older: Collection[int] = ()) -> Layout:
         """The layout that these settings ask for."""
-        return cls(version, slices.size, slices.step)
+        return cls(version, slices.size, slices.step, older)
 
     @staticmethod
     def new_id() -> str:
@@ -51,12 +70,12 @@ class Layout(msgspec.Struct, frozen=True):
     @staticmethod
     def id_of(stored: bytes | None) -> str | None:
         """Return the id in a stored record, None when there is none."""
-        return None if stored is None else msgspec.json.decode(stored, type=Layout).table_id
+        return None if stored is None else msgspec.json.decode(stored, type=_Record).table_id
 
     def encode(self, stream_time: int | None, table_id: str) -> bytes:
         """Return the record's value, as of ``stream_time``."""
         return msgspec.json.encode(
-            msgspec.structs.replace(self, stream_time=stream_time, table_id=table_id)
+            _Record(self.version, self.size, self.step, stream_time, table_id)
         )
 
     def stored_stream_time(self, table: str, stored: bytes | None) -> int | None:
@@ -67,8 +86,8 @@ class Layout(msgspec.Struct, frozen=True):
         """
         if stored is None:
             return None
-        found = msgspec.json.decode(stored, type=Layout)
-        if found.version != self.version:
+        found = msgspec.json.decode(stored, type=_Record)
+        if found.version != self.version and found.version not in self.older:
             raise LayoutError(
                 f"table {table} is of version {found.version}, this program writes version "
                 f"{self.version}: run the program that wrote it, or start anew with another "

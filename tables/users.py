@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.user import VERSION, UserWindows
+from models.user import OLDER, VERSION, UserWindows
 from models.windows import Slices, to_iso
 
 from .layout import Layout
@@ -24,6 +24,11 @@ NAME = "user_metrics"
 def user_windows(settings: Settings) -> UserWindows:
     """Return the window functions that the settings ask for."""
     return UserWindows(Slices(settings.user_window, settings.user_step), settings.dedup_horizon)
+
+
+def user_layout(windows: UserWindows) -> Layout:
+    """Return how users' values are laid out."""
+    return Layout.of(VERSION, windows.slices, OLDER)
 
 
 def user_table(
@@ -46,7 +51,7 @@ def user_table(
     return SlicedTable(
         app,
         name=NAME,
-        layout=Layout.of(VERSION, windows.slices),
+        layout=user_layout(windows),
         view=view,
         parts=parts,
         partitions=settings.partitions,

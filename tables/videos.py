@@ -26,6 +26,11 @@ def video_windows(settings: Settings) -> VideoWindows:
     return VideoWindows(Slices(settings.video_window, settings.video_step))
 
 
+def video_layout(windows: VideoWindows) -> Layout:
+    """Return how videos' values are laid out."""
+    return Layout.of(VERSION, windows.slices)
+
+
 def video_table(
     app: faust.App, settings: Settings, windows: VideoWindows, parts: StoreParts
 ) -> SlicedTable[VideoMetricsRecord]:
@@ -47,7 +52,7 @@ def video_table(
     return SlicedTable(
         app,
         name=NAME,
-        layout=Layout.of(VERSION, windows.slices),
+        layout=video_layout(windows),
         view=view,
         parts=parts,
         partitions=settings.partitions,

@@ -18,7 +18,7 @@ from tables.state import PartitionState
 from tests.cluster import Cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator
     from pathlib import Path
 
 LOG_LINES = 60
@@ -106,11 +106,13 @@ def make_state(
         slices: Slices = DAY_BY_HOURS,
         *,
         version: int = 1,
+        older: Collection[int] = (),
         recent_bytes: int = 1 << 20,
     ) -> PartitionState:
         store = RocksStore(tmp_path / f"{name}.db", memory)
         stores.append(store)
-        state = PartitionState(name, Layout.of(version, slices), store, executor, recent_bytes)
+        layout = Layout.of(version, slices, older)
+        state = PartitionState(name, layout, store, executor, recent_bytes)
         state.restored()
         return state
 

@@ -209,7 +209,7 @@ class TestUserMetrics:
             one = event(user_id, NOON + user_id * MINUTE) | {"user_id": user_id}
             tracker.update_user_metrics(user_id, one)
         # An hour's window, an hour's horizon, and as much again until the next sweep.
-        assert len(tracker._partition.values) <= 4 * 60 + 15
+        assert len(tracker._partition.rows) <= 4 * 60 + 15
 
     def test_a_time_too_far_away_to_be_stored_is_ignored(self):
         far = example(event_id="far", user_id=1, timestamp="9999-12-31T23:59:59Z")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from benchmarks.rig.cluster import TABLES
 from commands.sending import EventSender
 from loadgen.workload import Chunk
 from models.partitioner import murmur2_partitions
-from models.user import VERSION, UserWindows
+from models.seen import BLOCK_IDS, BLOCK_VERSION, ID_SIZE, VERSION, block_key
 from tables.layout import LAYOUT_KEY, Layout
-from tables.users import user_windows
+from tables.users import user_layout, user_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from benchmarks.rig.cluster import Rig
+    from models.user import UserWindows
 
 #: Stream time of a filled state, 2025-01-15T12:00:00Z: loads go on from there.
 FILLED_UNTIL_MS = 1_736_942_400_000
@@ -36,10 +37,18 @@ FILLED_UNTIL_MS = 1_736_942_400_000
 MEAN_VIEWS, MAX_VIEWS, MS_PER_VIEW = 6.0, 60, 12_000
 LIKES_PER_VIEW = 0.1
 
-_BLOCK = 100_000
-_HEADER = struct.Struct("<BxH")
+_AT_ONCE = 100_000
+_BLOCK_HEADER = struct.Struct("<BQ")
 _SEEN = np.dtype([("hash", "<u8"), ("time", "<u4")])
 _ROW = np.dtype([("pane", "<u4"), ("views", "<u4"), ("likes", "<u4"), ("watched", "<u8")])
+
+
+class Rows(NamedTuple):
+    """Rows of the table: whose each is, its key, and its value."""
+
+    users: npt.NDArray[np.int64]
+    keys: list[bytes]
+    values: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +64,18 @@ class Filling:
     spread_ms: int = 3 * 3_600_000
     seed: int = 1
 
-    def blocks(self, windows: UserWindows) -> Iterator[tuple[npt.NDArray[np.int64], list[bytes]]]:
-        """Yield ids and values, in no order of the ids, 100,000 at a time."""
+    def rows(self, windows: UserWindows) -> Iterator[Rows]:
+        """Yield the rows of 100,000 users at a time, in no order of their ids."""
         rng = np.random.default_rng(self.seed)
         ids = rng.permutation(self.users) + 1
-        for first in range(0, self.users, _BLOCK):
-            block = ids[first : first + _BLOCK]
-            yield block, self._values(rng, len(block), windows)
+        for first in range(0, self.users, _AT_ONCE):
+            block = ids[first : first + _AT_ONCE]
+            yield self._rows(rng, block, windows)
 
-    def _values(self, rng: np.random.Generator, count: int, windows: UserWindows) -> list[bytes]:
+    def _rows(
+        self, rng: np.random.Generator, users: npt.NDArray[np.int64], windows: UserWindows
+    ) -> Rows:
+        count = len(users)
         step = windows.slices.step
         views = np.minimum(rng.geometric(1 / MEAN_VIEWS, count), MAX_VIEWS)
         likes = rng.binomial(views, LIKES_PER_VIEW)
@@ -93,12 +105,33 @@ class Filling:
         ids, panes = seen.tobytes(), rows.tobytes()
         size, row_size = _SEEN.itemsize, _ROW.itemsize * self.panes
         starts = (first_event * size).tolist()
-        return [
-            _HEADER.pack(VERSION, number)
-            + ids[start : start + number * size]
-            + panes[index * row_size : (index + 1) * row_size]
-            for index, (start, number) in enumerate(zip(starts, events.tolist(), strict=True))
-        ]
+        found: list[tuple[int, bytes, bytes]] = []
+        for index, (user, number, start) in enumerate(
+            zip(users.tolist(), events.tolist(), starts, strict=True)
+        ):
+            of_user = ids[start : start + number * size]
+            key = b"%d" % user
+            sealed = (number - 1) // BLOCK_IDS * BLOCK_IDS * size
+            head = bytes((VERSION, 0, 0, number)) + of_user
+            if sealed:
+                head, blocks = _sealed(key, of_user[:sealed], of_user[sealed:])
+                found += [(user, *block) for block in blocks]
+            found.append((user, key, head + panes[index * row_size : (index + 1) * row_size]))
+        owners, keys, values = zip(*found, strict=True)
+        return Rows(np.array(owners), list(keys), list(values))
+
+
+def _sealed(key: bytes, sealed: bytes, opened: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """Return the head of a user's value, and the blocks with their keys."""
+    seen = np.frombuffer(sealed, _SEEN).reshape(-1, BLOCK_IDS)
+    newest = FILLED_UNTIL_MS - (FILLED_UNTIL_MS - seen["time"][:, -1].astype(np.int64)) % 2**32
+    blocks = [
+        (block_key(key, number), _BLOCK_HEADER.pack(BLOCK_VERSION, ms) + ids.tobytes())
+        for number, (ids, ms) in enumerate(zip(seen, newest.tolist(), strict=True))
+    ]
+    header = bytes((VERSION, len(blocks), 0, len(opened) // ID_SIZE))
+    prints = (seen["hash"] & 0xFFFF).astype("<u2").tobytes()
+    return header + seen["time"][:, -1].tobytes() + prints + opened, blocks
 
 
 async def write_changelog(
@@ -107,7 +140,7 @@ async def write_changelog(
     """Write the changelog of users as ``filling`` says."""
     await rig.make_topics()
     settings, windows = rig.settings, user_windows(rig.settings)
-    layout, table_id = Layout.of(VERSION, windows.slices), Layout.new_id()
+    layout, table_id = user_layout(windows), Layout.new_id()
     stored_layout = layout.encode(FILLED_UNTIL_MS, table_id)
     ids_by_partition = an_id_of_each_partition(settings.partitions)
     layouts = Chunk(
@@ -118,12 +151,11 @@ async def write_changelog(
     )
     done = 0
     async with EventSender(replace(settings, events_topic=rig.changelog(TABLES[0]))) as sender:
-        for ids, values in filling.blocks(windows):
-            keys = [b"%d" % user for user in ids.tolist()]
-            await sender.send(Chunk(keys, values, ids, np.zeros(len(ids), np.uint8)))
+        for users, keys, values in filling.rows(windows):
+            await sender.send(Chunk(keys, values, users, np.zeros(len(users), np.uint8)))
             # As every commit does: any part of a changelog tells whose it is.
             await sender.send(layouts)
-            done += len(ids)
+            done += len(np.unique(users))
             progress(done / filling.users)
             await asyncio.sleep(0)
         await sender.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import NamedTuple
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelerator import IS_BUILT, REASON, Folding
+from models.chunk import Overlay
 from models.user import MAX_SEEN, UserWindows
 from models.windows import Slices
 from tests.models.corpus import (
@@ -54,12 +56,10 @@ class Side:
             partitions,
             latest,
         )
-        dirty = {}
         loaded = {key: self.stored.get(key) for key in chunk.keys}
-        folded = chunk.fold(
-            self.folding.functions, loaded, dirty, self.stream_time, self.deltas, VIDEO_STEP
-        )
-        self.stored |= dirty
+        rows = Overlay({}, loaded, self.stored.get)
+        folded = chunk.fold(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP)
+        self.stored |= rows.dirty
         self.stream_time = folded.stream_time
         return [
             chunk.sent.tolist(),
@@ -164,8 +164,39 @@ class TestWhatBecomesOfAUser:
             for number in range(MAX_SEEN + more)
         ]
         again = [{"event_id": "0", "user_id": 1, "at": MAX_SEEN + 5}]
+        # Of more than can be remembered, the oldest are forgotten together.
         folded = both(list(values_of(events)), list(values_of(again)))[6]
         assert folded.applied == (1 if more else 0)
+
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 90), st.sampled_from([0, 0, 0, MINUTE, HOUR, HOUR + 1])),
+            min_size=40,
+            max_size=300,
+        )
+    )
+    @settings(max_examples=100, deadline=None)
+    def test_of_a_user_with_many_ids(self, steps):
+        events, at = [], 0
+        for number, pause in steps:
+            at += pause
+            if at > 9 * HOUR:
+                break
+            events.append({"event_id": str(number), "user_id": 1, "at": at})
+        values = list(values_of(events))
+        both(values[:50], values[50:51], values[51:])
+
+    @pytest.mark.parametrize("count", [1, 16, 17, 40, 300])
+    def test_of_a_value_of_the_version_before(self, count):
+        sides = Side(accelerated=False), Side(accelerated=True)
+        ids = b"".join(struct.pack("<QI", number, T % 2**32) for number in range(count))
+        row = struct.pack("<IIIQ", T // (15 * MINUTE), count, 0, 0)
+        answers = []
+        for side in sides:
+            side.stored[b"1"] = struct.pack("<BxH", 1, count) + ids + row
+            values = values_of([{"event_id": str(n), "user_id": 1, "at": n} for n in range(40)])
+            answers.append(side.fold(list(values)))
+        assert answers[0] == answers[1]
 
     def test_with_counters_that_are_full(self):
         value = list(values_of([{"event_id": "1", "at": 0, "user_id": 1}]))

@@ -12,6 +12,7 @@ from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.spool import Spool, stamp
 from models.event import Event, decode
+from models.seen import block_key, is_block_key
 from models.user import UserWindows
 from models.windows import Slices
 
@@ -20,35 +21,45 @@ SEEN, ROW = struct.Struct("<QI"), struct.Struct("<IIIQ")
 
 
 def filled(filling):
-    return [
-        (user, value)
-        for ids, values in filling.blocks(WINDOWS)
-        for user, value in zip(ids.tolist(), values, strict=True)
-    ]
+    """All rows by key, and the keys by user."""
+    rows, keys = {}, {}
+    for users, found, values in filling.rows(WINDOWS):
+        rows.update(zip(found, values, strict=True))
+        for user, key in zip(users.tolist(), found, strict=True):
+            keys.setdefault(user, []).append(key)
+    return rows, keys
 
 
-def test_a_filled_value_is_byte_by_byte_what_applying_its_events_gives():
-    for _, value in filled(Filling(300)):
+def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives():
+    rows, keys = filled(Filling(300))
+    for user, of_user in keys.items():
+        key = b"%d" % user
+        value = rows[key]
         pane, views, likes, watched = ROW.unpack(value[-ROW.size :])
-        seen = list(SEEN.iter_unpack(value[4 : -ROW.size]))
+        opened = value[3] * SEEN.size
+        blocks = [rows[block_key(key, number)][9:] for number in range(value[1])]
+        ids = b"".join(blocks) + value[-ROW.size - opened : -ROW.size]
+        seen = list(SEEN.iter_unpack(ids))
         assert len(seen) == views + likes
-        replayed = None
+        replayed = {}
         for number, (id_hash, clock) in enumerate(seen):
             t_ms = FILLED_UNTIL_MS - ((FILLED_UNTIL_MS - clock) & 0xFFFFFFFF)
             assert t_ms // 900_000 == pane
             kind = "video_view" if number < views else "like"
-            replayed = WINDOWS.apply(
-                replayed, kind, t_ms, watched if number == 0 else 0, id_hash, t_ms
-            )
-        assert replayed == value
+            time = watched if number == 0 else 0
+            assert WINDOWS.apply(replayed, key, kind, t_ms, time, id_hash, t_ms)
+        assert replayed == {each: rows[each] for each in of_user}
+    assert len(rows) > len(keys)
 
 
 def test_every_user_is_filled_once():
-    assert sorted(user for user, _ in filled(Filling(1000))) == list(range(1, 1001))
+    rows, _ = filled(Filling(1000))
+    assert sorted(int(key) for key in rows if not is_block_key(key)) == list(range(1, 1001))
 
 
 def test_filled_panes_are_all_in_the_window():
-    for _, value in filled(Filling(50, panes=24, spread_ms=900_000)):
+    rows, keys = filled(Filling(50, panes=24, spread_ms=900_000))
+    for value in (rows[b"%d" % user] for user in keys):
         panes = WINDOWS.series(value, FILLED_UNTIL_MS - 1)
         assert len(panes) == 24
         total = WINDOWS.metrics(value, FILLED_UNTIL_MS - 1)

@@ -87,6 +87,8 @@ def iso(t: int) -> str:
 def untidy_stream(count: int, seed: int = 1) -> list[Sending]:
     """Return ``count`` events and more: a long quiet time, then a busy one with viral videos.
 
+    Users 1 and 2 do a sixtieth of all in less than half an hour of the busy time.
+
     ::
 
         |-------- 28 hours, a third of the events, 3 videos viral -------|--- 100 minutes, 4 ---|
@@ -94,9 +96,11 @@ def untidy_stream(count: int, seed: int = 1) -> list[Sending]:
     rng = random.Random(seed)
     quiet, busy = count // 3, count - count // 3
     events = _events(seed, quiet, START, 28 * HOUR, viral=3)
-    events += _events(seed + 1, busy, START + 28 * HOUR, 100 * MINUTE, viral=4)
+    begun = START + 28 * HOUR
+    crowd = _events(seed + 1, busy, begun, 100 * MINUTE, viral=4)
+    events += _with_busy_users(crowd, begun, 100 * MINUTE, count // 120)
     events = _again(_disordered(events, rng), rng)
-    for user_id, value in nasty_values(START + 28 * HOUR):
+    for user_id, value in nasty_values(begun):
         events.insert(rng.randrange(len(events) // 2, len(events)), (user_id, value))
     ways = rng.choices(list(WEIGHTS), list(WEIGHTS.values()), k=len(events))
     return [Sending(way, *each) for way, each in zip(ways, events, strict=True)]
@@ -115,6 +119,19 @@ def _events(seed: int, count: int, start: int, duration: int, viral: int) -> Eve
         ms_per_event=duration / count,
     ).chunk(count)
     return [*zip(chunk.users.tolist(), chunk.values, strict=True)]
+
+
+def _with_busy_users(crowd: Events, start: int, duration: int, count: int) -> Events:
+    """Put ``count`` events of each of two users into a quarter of the crowd's."""
+    events = list(crowd)
+    first, span = len(crowd) // 3, max(1, len(crowd) // (4 * count))
+    for number in reversed(range(count)):
+        place = first + number * span
+        t = start + duration * place // len(crowd)
+        for user_id in (1, 2):
+            value = event(user_id, number % 50, t, f"busy_{user_id}_{number}")
+            events.insert(place, (user_id, value))
+    return events
 
 
 def _disordered(events: Events, rng: random.Random) -> Events:

@@ -7,6 +7,7 @@ import struct
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from models.seen import size_of
 from models.user import UserWindows
 from models.windows import Slices
 from tests.models.plain_user import PlainUser
@@ -18,6 +19,14 @@ CLOCK_TURNS = 405 * 2**32
 
 SMALL = UserWindows(Slices(HOUR, 15 * MINUTE), 20 * MINUTE)
 KINDS = st.sampled_from(["video_view", "like", "comment", "share", "save", "follow"])
+
+
+def apply(value, kind, t, watched, event_id, stream_time):
+    """The value after an event of a user with few ids; None when it is a duplicate."""
+    rows = {b"1": value}
+    applied = SMALL.apply(rows, b"1", kind, t, watched, event_id, stream_time)
+    assert rows.keys() == {b"1"}
+    return rows[b"1"] if applied else None
 
 
 def counts(value, at):
@@ -51,7 +60,7 @@ def test_metrics_and_duplicates_are_those_of_all_events_added_up(history):
     value = None
     plain = PlainUser(HOUR, 15 * MINUTE, 20 * MINUTE)
     for kind, t, watched, event_id, stream_time in history:
-        after = SMALL.apply(value, kind, t, watched, event_id, stream_time)
+        after = apply(value, kind, t, watched, event_id, stream_time)
         assert (after is not None) == plain.apply(kind, t, watched, event_id, stream_time)
         value = after or value
         assert counts(value, stream_time) == plain.metrics(stream_time)
@@ -63,7 +72,7 @@ def test_metrics_and_duplicates_are_those_of_all_events_added_up(history):
 def test_a_value_is_expired_just_when_nothing_of_it_counts(history, later):
     value = None
     for kind, t, watched, event_id, stream_time in history:
-        value = SMALL.apply(value, kind, t, watched, event_id, stream_time) or value
+        value = apply(value, kind, t, watched, event_id, stream_time) or value
     now = history[-1][-1] + later
     plain = PlainUser(HOUR, 15 * MINUTE, 20 * MINUTE)
     for event in history:
@@ -83,8 +92,8 @@ def test_deleting_an_expired_value_changes_no_later_verdict(history):
     for kind, t, watched, event_id, stream_time in history:
         if swept is not None and SMALL.is_expired(swept, stream_time):
             swept = None
-        after_kept = SMALL.apply(kept, kind, t, watched, event_id, stream_time)
-        after_swept = SMALL.apply(swept, kind, t, watched, event_id, stream_time)
+        after_kept = apply(kept, kind, t, watched, event_id, stream_time)
+        after_swept = apply(swept, kind, t, watched, event_id, stream_time)
         assert after_kept == after_swept
         kept, swept = after_kept or kept, after_swept or swept
 
@@ -97,7 +106,7 @@ def test_the_order_of_events_within_the_window_changes_no_metric(events, random)
     def after(order):
         value = None
         for event_id, (kind, t, watched) in order:
-            value = SMALL.apply(value, kind, t, watched, event_id, HOUR - 1)
+            value = apply(value, kind, t, watched, event_id, HOUR - 1)
         return counts(value, HOUR - 1), SMALL.series(value, HOUR - 1)
 
     numbered = list(enumerate(events))
@@ -111,15 +120,15 @@ def test_the_order_of_events_within_the_window_changes_no_metric(events, random)
 def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizon(history):
     value = None
     for kind, t, watched, event_id, stream_time in history:
-        after = SMALL.apply(value, kind, t, watched, event_id, stream_time)
+        after = apply(value, kind, t, watched, event_id, stream_time)
         if after is None:
             continue
         value = after
-        version, seen = struct.unpack_from("<BxH", value)
-        rows = value[4 + 12 * seen :]
+        version, blocks, _, seen = value[:4]
+        rows = value[size_of(value) :]
         panes = [row[0] for row in struct.iter_unpack("<IIIQ", rows)]
         times = [row[1] for row in struct.iter_unpack("<QI", value[4 : 4 + 12 * seen])]
-        assert version == 1
+        assert (version, blocks) == (2, 0)
         assert panes == sorted(set(panes))
         assert panes[0] >= SMALL.slices.kept_from(stream_time)
         assert all((stream_time - time) % 2**32 <= 20 * MINUTE for time in times)
@@ -130,7 +139,7 @@ def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizo
 def test_the_sums_of_a_series_are_the_metrics_of_its_window(history, size, later):
     value = None
     for kind, t, watched, event_id, stream_time in history:
-        value = SMALL.apply(value, kind, t, watched, event_id, stream_time) or value
+        value = apply(value, kind, t, watched, event_id, stream_time) or value
     at = history[-1][-1] + later
     metrics = SMALL.metrics(value, at, size)
     series = SMALL.series(value, at, size)

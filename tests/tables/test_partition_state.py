@@ -192,6 +192,14 @@ class TestLayout:
         with pytest.raises(LayoutError, match="version 2, this program writes version 1"):
             make_state("users")
 
+    async def test_a_version_that_is_read_too_is_taken_over_with_the_next_commit(self, make_state):
+        await self.write(make_state, name="users", version=1)
+        state = make_state("users", version=2, older={1})
+        assert state.stream_time == HOUR
+        state.stream_time = 2 * HOUR
+        await commit(state)
+        assert msgspec.json.decode(state.store.get(LAYOUT_KEY))["version"] == 2
+
 
 class TestMemory:
     @pytest.fixture
