@@ -204,12 +204,17 @@ class Cluster:
         """Wait until the group has read all there is, deltas last, and all of it can be seen.
 
         Offsets alone do not tell: transactions leave markers behind the last record, and write
-        them to one topic after the other, to the group's offsets maybe first. Only then are the
-        deltas of the last events, and what was made of the last deltas, there for readers.
+        them to one topic after the other, to the group's offsets maybe first. What such a
+        transaction has sent on, events to their own partition and deltas, is there to be read
+        only afterwards.
         """
-        for topic in (self.events, self.deltas):
-            self._wait_until_read(topic, timeout)
-            self.wait_until_no_transaction_is_open()
+        topics = self.events, self.deltas
+        while True:
+            for topic in topics:
+                self._wait_until_read(topic, timeout)
+                self.wait_until_no_transaction_is_open()
+            if not any(self.is_unread(topic) for topic in topics):
+                return
 
     def wait_until_no_transaction_is_open(self) -> None:
         """Wait until what is committed ends where the log ends, in each of the program's topics."""

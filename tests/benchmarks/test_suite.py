@@ -55,7 +55,8 @@ def test_workers_that_come_and_go_are_measured(broker, tmp_path):
     cases = json.loads(output.read_text())["cases"]
     lost, kept = (row["figures"] for row in cases["recovery"]["rows"])
     assert kept["ready s"]["median"] > 0
-    assert 10_000 <= lost["restored records"]["median"] <= 10_100
+    # Users, and rows of sealed ids of those who have many.
+    assert 10_000 < lost["restored records"]["median"] <= 12_000
     takeovers = {row["setting"]["a worker"]: row["figures"] for row in cases["takeover"]["rows"]}
     assert set(takeovers) == {"comes, empty disk", "is stopped", "with a name restarts"}
     assert all(figures["moved uncounted s"]["median"] > 0 for figures in takeovers.values())

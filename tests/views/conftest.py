@@ -124,11 +124,11 @@ class Worker:
 
     def put_user(self, user_id: int, *events: tuple[str, str, int]) -> None:
         """Apply events of a type, a time and a watch time in ms."""
-        state, value = self.users.state(user_id), None
+        key, rows = b"%d" % user_id, self.users.state(user_id).dirty
+        rows[key] = None
         for number, (event_type, at, watch_ms) in enumerate(events):
             t_ms = from_iso(at)
-            value = self.user_windows.apply(value, event_type, t_ms, watch_ms, number, t_ms)
-        state.dirty[b"%d" % user_id] = value
+            self.user_windows.apply(rows, key, event_type, t_ms, watch_ms, number, t_ms)
 
     def put_video(self, video_id: int, *counts: tuple[str, int, int, int, int]) -> None:
         """Add views, likes, comments and shares at a time."""
