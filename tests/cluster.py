@@ -197,43 +197,42 @@ class Cluster:
             consumer.assign(begins)
             return any(True for _ in _until_ends(consumer, partitions))
 
-    def _wait_until_read(self, topic: str, timeout: float) -> None:
-        wait_until(lambda: not self.is_unread(topic), f"{topic} is read", timeout)
-
     def wait_until_applied(self, timeout: float = TIMEOUT) -> None:
-        """Wait until the group has read all there is, deltas last, and all of it can be seen.
+        """Wait until the group has read all there is, and all that came of it can be seen.
 
-        Offsets alone do not tell: transactions leave markers behind the last record, and write
-        them to one topic after the other, to the group's offsets maybe first. What such a
-        transaction has sent on, events to their own partition and deltas, is there to be read
-        only afterwards.
+        Offsets alone do not tell: an open transaction hides what lies behind its records, and
+        writes its end to one topic after the other, to the group's offsets maybe first. So nothing
+        may be unread while no transaction is open, from before the look until after it.
         """
-        topics = self.events, self.deltas
-        while True:
-            for topic in topics:
-                self._wait_until_read(topic, timeout)
-                self.wait_until_no_transaction_is_open()
-            if not any(self.is_unread(topic) for topic in topics):
-                return
+
+        def nothing_is_left() -> bool:
+            ends = self._ends(IsolationLevel.READ_UNCOMMITTED)
+            return (
+                ends == self._ends(IsolationLevel.READ_COMMITTED)
+                and not any(self.is_unread(topic) for topic in (self.events, self.deltas))
+                and ends == self._ends(IsolationLevel.READ_UNCOMMITTED)
+            )
+
+        wait_until(nothing_is_left, "all is applied", timeout)
 
     def wait_until_no_transaction_is_open(self) -> None:
         """Wait until what is committed ends where the log ends, in each of the program's topics."""
 
-        def ends(level: IsolationLevel) -> dict[TopicPartition, int]:
-            asked = {
-                TopicPartition(name, number): OffsetSpec.latest()
-                for name, topic in self.admin.list_topics(timeout=TIMEOUT).topics.items()
-                if name.startswith(f"{self.app_id}-")
-                for number in topic.partitions
-            }
-            found = self.admin.list_offsets(asked, isolation_level=level)
-            return {tp: future.result(TIMEOUT).offset for tp, future in found.items()}
-
         def nothing_is_open() -> bool:
-            stable = ends(IsolationLevel.READ_COMMITTED)
-            return stable == ends(IsolationLevel.READ_UNCOMMITTED)
+            stable = self._ends(IsolationLevel.READ_COMMITTED)
+            return stable == self._ends(IsolationLevel.READ_UNCOMMITTED)
 
         wait_until(nothing_is_open, "every transaction has ended", 20)
+
+    def _ends(self, level: IsolationLevel) -> dict[TopicPartition, int]:
+        asked = {
+            TopicPartition(name, number): OffsetSpec.latest()
+            for name, topic in self.admin.list_topics(timeout=TIMEOUT).topics.items()
+            if name.startswith(f"{self.app_id}-")
+            for number in topic.partitions
+        }
+        found = self.admin.list_offsets(asked, isolation_level=level)
+        return {tp: future.result(TIMEOUT).offset for tp, future in found.items()}
 
 
 def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
