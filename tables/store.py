@@ -134,9 +134,12 @@ class SlicedStore(Store):
         return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Iterate over the keys of all partitions that are here."""
+        """Iterate over the keys of all partitions that are here.
+
+        A row that belongs to a key, as a user's sealed ids do, is no key of its own.
+        """
         for state in self.partitions.values():
-            yield from (key for key, _ in state.items())
+            yield from (key for key, _ in state.items() if key.isdigit())
 
     def __getitem__(self, key: bytes) -> bytes:
         """Return the packed value of ``key``, in whichever partition it is."""

@@ -89,6 +89,15 @@ async def test_reading_is_in_the_style_of_fausts_windows(make_table):
     assert list(table) == [17]
 
 
+async def test_a_row_that_belongs_to_a_key_is_no_key_of_its_own(make_table):
+    table = make_table()
+    await open_all(table)
+    await write(table, 17, b"packed", stream_time=5 * HOUR)
+    table.state(17).dirty[b"17:0"] = b"sealed ids"
+    assert list(table) == [17]
+    assert len(table.data) == 1
+
+
 async def test_only_commits_write(make_table):
     table = make_table()
     with pytest.raises(TypeError, match="commits only"):
