@@ -6,6 +6,7 @@ form, and nobody can tell but by the clock: tests hold the two equal.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from models.chunk import Chunk as PlainChunk
@@ -14,6 +15,8 @@ from models.deltas import spread as plain_spread
 from tables.lookup import find as plain_find
 
 try:
+    if sys.byteorder != "little":  # as the values' layouts are
+        raise ImportError("made for little-endian machines")
     from accelerator.chunk import Chunk
     from accelerator.deltas import Counters, DeltaChunk, spread
     from accelerator.history import Histories

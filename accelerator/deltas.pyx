@@ -31,14 +31,10 @@ cdef Py_ssize_t AT_ONCE = deltas.ROWS_AT_ONCE
 cdef int VERSION = video.VERSION
 cdef bytes EMPTY = video.EMPTY
 
-# The layout is little-endian, and so is every machine that CPython 3.11 is built for here.
 if (DELTA_HEADER, DELTA_ROW) != (deltas._HEADER.size, deltas._ROW.size):
     raise ImportError("models.deltas has another layout")
 if (HEADER, ROW) != (len(EMPTY), video._ROW_SIZE):
     raise ImportError("models.video has another layout")
-import sys
-if sys.byteorder != "little":
-    raise ImportError("made for little-endian machines")
 
 
 cdef packed struct Delta:

@@ -31,14 +31,10 @@ cdef tuple KINDS = ("video_view", "like", "", "", "", "")
 #: What apply gives for an event that models.user has to see to, in place of a value.
 cdef object RARE = object()
 
-# The layout is little-endian, and so is every machine that CPython 3.11 is built for here.
 if (HEADER, ID, ROW, BLOCK_IDS, MAX_BLOCKS, BLOCK_HEADER) != (
     seen.HEADER_SIZE, seen.ID_SIZE, user.ROW_SIZE, seen.BLOCK_IDS, seen.MAX_BLOCKS, seen._BLOCK.size
 ):
     raise ImportError("models.seen and models.user have another layout")
-import sys
-if sys.byteorder != "little":
-    raise ImportError("made for little-endian machines")
 
 
 cdef inline uint16_t _u16(const unsigned char *at) noexcept:
@@ -74,7 +70,7 @@ cdef class Histories:
         self.windows = windows
         self.step = windows.slices.step
         self.other_panes = windows.slices.panes - 1
-        self.horizon = windows._horizon
+        self.horizon = windows._seen.horizon
         self.block = None
 
     cdef object apply(self, object value, int kind, long long t_ms, long long watched,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import aiohttp
@@ -150,8 +151,9 @@ class _Asking(AppCommand):
             code = 2
         sys.exit(code)
 
+    @abstractmethod
     async def _show(self) -> int:
-        raise NotImplementedError
+        """Ask and show; return the exit code."""
 
 
 class status(_Asking):  # noqa: N801 - the class's name is the command's

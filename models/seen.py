@@ -71,6 +71,11 @@ def block_key(key: bytes, number: int) -> bytes:
     return b"%b:%d" % (key, number)
 
 
+def pack_block(newest_ms: int, ids: bytes) -> bytes:
+    """A block of packed ids, the newest of which was added at a stream time."""
+    return _BLOCK.pack(BLOCK_VERSION, newest_ms) + ids
+
+
 def is_block_key(key: bytes) -> bool:
     """Whether a key of the users' table is one of a block."""
     return b":" in key
@@ -127,7 +132,7 @@ class SeenIds:
             sealed, ids = ids[:_FULL], ids[_FULL:]
             time = sealed[-_TIME_SIZE:]
             newest_ms = now_ms - ((now_ms - _unpack_time(time)[0]) & _CLOCK)
-            rows[key_of(blocks)] = _BLOCK.pack(BLOCK_VERSION, newest_ms) + sealed
+            rows[key_of(blocks)] = pack_block(newest_ms, sealed)
             times += time
             prints += b"".join(sealed[at : at + _PRINT_SIZE] for at in range(0, _FULL, ID_SIZE))
             blocks += 1

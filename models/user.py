@@ -96,7 +96,7 @@ class UserWindows:
     it was applied.
     """
 
-    __slots__ = ("_horizon", "_other_panes", "_seen", "_step", "slices")
+    __slots__ = ("_other_panes", "_seen", "_step", "slices")
 
     def __init__(self, slices: Slices, horizon_ms: int) -> None:
         """Bind the settings."""
@@ -104,7 +104,6 @@ class UserWindows:
         self._seen = SeenIds(horizon_ms)
         self._step = slices.step
         self._other_panes = slices.panes - 1
-        self._horizon = horizon_ms
 
     def is_late(self, t_ms: int, stream_time_ms: int | None) -> bool:
         """Whether a time is in no open window any more, or before 1970."""
@@ -157,7 +156,7 @@ class UserWindows:
             return False
         last_pane: int = _unpack_u32(panes, len(panes) - ROW_SIZE)[0]
         closed = (last_pane + self._other_panes + 1) * self._step
-        return stream_time_ms - closed > self._horizon
+        return stream_time_ms - closed > self._seen.horizon
 
     def metrics(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> UserMetrics:
         """The metrics of the window at a time; a smaller window is any multiple of the step."""

@@ -7,7 +7,6 @@ restores its RocksDB from it by its own recovery. What is measured afterwards is
 from __future__ import annotations
 
 import asyncio
-import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +16,7 @@ from benchmarks.rig.cluster import TABLES
 from commands.sending import EventSender
 from loadgen.workload import Chunk
 from models.partitioner import murmur2_partitions
-from models.seen import BLOCK_IDS, BLOCK_VERSION, ID_SIZE, VERSION, block_key
+from models.seen import BLOCK_IDS, ID_SIZE, VERSION, block_key, pack_block
 from tables.layout import LAYOUT_KEY, Layout
 from tables.users import user_layout, user_windows
 
@@ -38,7 +37,6 @@ MEAN_VIEWS, MAX_VIEWS, MS_PER_VIEW = 6.0, 60, 12_000
 LIKES_PER_VIEW = 0.1
 
 _AT_ONCE = 100_000
-_BLOCK_HEADER = struct.Struct("<BQ")
 _SEEN = np.dtype([("hash", "<u8"), ("time", "<u4")])
 _ROW = np.dtype([("pane", "<u4"), ("views", "<u4"), ("likes", "<u4"), ("watched", "<u8")])
 
@@ -126,7 +124,7 @@ def _sealed(key: bytes, sealed: bytes, opened: bytes) -> tuple[bytes, list[tuple
     seen = np.frombuffer(sealed, _SEEN).reshape(-1, BLOCK_IDS)
     newest = FILLED_UNTIL_MS - (FILLED_UNTIL_MS - seen["time"][:, -1].astype(np.int64)) % 2**32
     blocks = [
-        (block_key(key, number), _BLOCK_HEADER.pack(BLOCK_VERSION, ms) + ids.tobytes())
+        (block_key(key, number), pack_block(ms, ids.tobytes()))
         for number, (ids, ms) in enumerate(zip(seen, newest.tolist(), strict=True))
     ]
     header = bytes((VERSION, len(blocks), 0, len(opened) // ID_SIZE))

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tables.layout import LAYOUT_KEY
-from tests.faults.aftermath import QUICK, check_aftermath, check_answers
+from tests.faults.aftermath import check_aftermath, check_answers
 from tests.faults.test_crashes import SABOTAGE
 from tests.integration.stream import send_stream, under_load, untidy_stream
 from tests.worker import wait_until
@@ -17,13 +17,6 @@ from tests.worker import wait_until
 pytestmark = pytest.mark.faults
 
 HOUR_S = 3600.0
-
-
-@pytest.fixture
-def cluster(make_cluster):
-    cluster = make_cluster(**QUICK)
-    cluster.create_topic(cluster.events)
-    return cluster
 
 
 def test_a_wall_clock_that_jumps_an_hour_each_way_changes_no_count(cluster, tmp_path):

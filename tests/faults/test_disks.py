@@ -16,13 +16,6 @@ from tests.worker import wait_until
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture
-def cluster(make_cluster):
-    cluster = make_cluster(**QUICK)
-    cluster.create_topic(cluster.events)
-    return cluster
-
-
 @pytest.mark.slow
 def test_a_data_directory_of_another_program_is_not_taken_for_ours(make_cluster):
     """The second program's changelog is longer than the first one's: only offsets look alike."""

@@ -16,13 +16,6 @@ from tests.worker import wait_until
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 
-@pytest.fixture
-def cluster(make_cluster):
-    cluster = make_cluster(**QUICK)
-    cluster.create_topic(cluster.events)
-    return cluster
-
-
 def test_a_standby_takes_over_what_a_dead_worker_had(make_cluster):
     cluster = make_cluster(**QUICK, TABLE_STANDBY_REPLICAS=1)
     cluster.create_topic(cluster.events)

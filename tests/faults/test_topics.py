@@ -10,19 +10,12 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from tests.faults.aftermath import QUICK, check_aftermath
+from tests.faults.aftermath import check_aftermath
 from tests.integration.stream import START, event, send_stream, untidy_stream
 from tests.oracle_events import partition_of
 from tests.worker import wait_until
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def cluster(make_cluster):
-    cluster = make_cluster(**QUICK)
-    cluster.create_topic(cluster.events)
-    return cluster
 
 
 @pytest.mark.parametrize("state", ["stopped", "paused"])

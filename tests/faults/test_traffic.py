@@ -8,18 +8,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.aftermath import QUICK, check_aftermath
+from tests.faults.aftermath import check_aftermath
 from tests.integration.stream import START, Sending, Way, event, under_load, untidy_stream
 from tests.oracle import HOUR
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def cluster(make_cluster):
-    cluster = make_cluster(**QUICK)
-    cluster.create_topic(cluster.events)
-    return cluster
 
 
 def bad_value(reason, user, number):

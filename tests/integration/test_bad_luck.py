@@ -39,21 +39,6 @@ def test_a_broker_that_dies_and_comes_back_changes_nothing(make_cluster):
         assert worker.terminate() == 0
 
 
-def test_a_standby_takes_over_what_a_dead_worker_had(make_cluster):
-    cluster = make_cluster(TABLE_STANDBY_REPLICAS=1, BROKER_SESSION_TIMEOUT=6)
-    cluster.create_topic(cluster.events)
-    first, second = cluster.worker("a").start(), cluster.worker("b").start()
-    stream = untidy_stream(20_000, seed=14)
-    send_stream(cluster, stream[:10_000])
-    cluster.wait_until_applied()
-    first.kill()
-    send_stream(cluster, stream[10_000:])
-    cluster.wait_until_applied()
-    check_all(cluster, second)
-    first.start()
-    check_all(cluster, first, second)
-
-
 def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(make_cluster):
     """It still believes that its partitions are its own, and has uncommitted events of them.
 

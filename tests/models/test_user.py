@@ -11,23 +11,19 @@ from hypothesis import strategies as st
 from models.errors import CodecError
 from models.user import EMPTY, UserPane, UserWindows
 from models.windows import Slices
+from tests.models.one_value import apply_to_value
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOON = 1_736_942_400_000  # 2025-01-15T12:00:00Z
 CLOCK_TURNS = 405 * 2**32
 """A time, in 2025, at which the ids' clock of 32 bits goes from its maximum to 0."""
 
-KEY = b"1"
 USERS = UserWindows(Slices(DAY, 15 * MINUTE), HOUR)
 SMALL = UserWindows(Slices(HOUR, 15 * MINUTE), 20 * MINUTE)
 
 
-def apply(value, kind, t, watched, event_id, stream_time, *, windows=SMALL):
-    """The value after an event of a user with few ids; None when it is a duplicate."""
-    rows = {KEY: value}
-    applied = windows.apply(rows, KEY, kind, t, watched, event_id, stream_time)
-    assert rows.keys() == {KEY}
-    return rows[KEY] if applied else None
+def apply(value, *event, windows=SMALL):
+    return apply_to_value(windows, value, *event)
 
 
 def view(value, t, event_id, stream_time=None, *, watched=1000, windows=SMALL):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.seen import size_of
 from models.user import UserWindows
 from models.windows import Slices
+from tests.models.one_value import apply_to_value
 from tests.models.plain_user import PlainUser
 
 MINUTE, HOUR = 60_000, 3_600_000
@@ -21,12 +22,8 @@ SMALL = UserWindows(Slices(HOUR, 15 * MINUTE), 20 * MINUTE)
 KINDS = st.sampled_from(["video_view", "like", "comment", "share", "save", "follow"])
 
 
-def apply(value, kind, t, watched, event_id, stream_time):
-    """The value after an event of a user with few ids; None when it is a duplicate."""
-    rows = {b"1": value}
-    applied = SMALL.apply(rows, b"1", kind, t, watched, event_id, stream_time)
-    assert rows.keys() == {b"1"}
-    return rows[b"1"] if applied else None
+def apply(value, *event):
+    return apply_to_value(SMALL, value, *event)
 
 
 def counts(value, at):

@@ -17,6 +17,21 @@ ADDED_LABELS = {"job", "instance"}
 OWN_SERIES = {"up"}
 
 
+#: Prometheus' types of what the program promises.
+TYPES = {
+    "reels_events_read": "counter",
+    "reels_events": "counter",
+    "reels_events_rejected": "counter",
+    "reels_consumer_lag_records": "gauge",
+    "reels_consumer_lag_seconds": "gauge",
+    "reels_ingest_latency_seconds": "histogram",
+    "reels_commit_seconds": "histogram",
+    "reels_transactions": "counter",
+    "reels_recovery_records_remaining": "gauge",
+    "reels_viral_videos": "gauge",
+}
+
+
 def rules():
     """Return the alert rules."""
     (group,) = yaml.safe_load(ALERTS.read_text())["groups"]

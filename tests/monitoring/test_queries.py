@@ -15,6 +15,7 @@ from tests.monitoring.queries import (
     DASHBOARD,
     OWN_SERIES,
     ROOT,
+    TYPES,
     dashboard_queries,
     rules,
     selected,
@@ -22,20 +23,6 @@ from tests.monitoring.queries import (
 from tests.worker import wait_until
 
 OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
-
-#: Prometheus' types of what the program promises.
-TYPES = {
-    "reels_events_read": "counter",
-    "reels_events": "counter",
-    "reels_events_rejected": "counter",
-    "reels_consumer_lag_records": "gauge",
-    "reels_consumer_lag_seconds": "gauge",
-    "reels_ingest_latency_seconds": "histogram",
-    "reels_commit_seconds": "histogram",
-    "reels_transactions": "counter",
-    "reels_recovery_records_remaining": "gauge",
-    "reels_viral_videos": "gauge",
-}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.schema import REASONS
 from monitoring import metrics
+from tests.monitoring.queries import TYPES
 from views.health import STUCK_AFTER
 
 
@@ -102,17 +103,7 @@ class TestMetrics:
 
     async def test_names_and_types_are_those_of_the_contract(self, worker) -> None:
         families = await self.families(worker)
-        types = {
-            "reels_events_read": "counter",
-            "reels_events": "counter",
-            "reels_events_rejected": "counter",
-            "reels_consumer_lag_records": "gauge",
-            "reels_consumer_lag_seconds": "gauge",
-            "reels_ingest_latency_seconds": "histogram",
-            "reels_commit_seconds": "histogram",
-            "reels_transactions": "counter",
-            "reels_recovery_records_remaining": "gauge",
-            "reels_viral_videos": "gauge",
+        types = TYPES | {
             "reels_http_requests": "counter",
             "reels_http_request_seconds": "histogram",
             "reels_build_info": "gauge",
