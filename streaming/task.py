@@ -133,6 +133,14 @@ class Task:
             self._turns.waiting += 1
             self._inbox.put_nowait((tp, batch))
 
+    async def pass_over(self, tp: TP, end: int) -> None:
+        """Go on at ``end``: what lies before it is gone. Never back: that would fold it twice.
+
+        What has arrived while somebody asked the brokers for ``end`` may be folded already.
+        """
+        async with self._folding:
+            self.positions[tp] = max(self.positions[tp], end)
+
     async def _fold_loop(self) -> None:
         while True:
             tp, batch = await self._inbox.get()

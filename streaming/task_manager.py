@@ -302,7 +302,7 @@ class TaskManager(TransactionManager):
         try:
             await self.sleep(0.1)
             if task.accepting and self.tasks.get(task.partition) is task:
-                task.positions[tp] = await self.positions.first_kept(tp, task.positions[tp])
+                await task.pass_over(tp, await self.positions.first_kept(tp, task.positions[tp]))
                 await self.consumer.seek_positions({tp: task.positions[tp]})
         finally:
             self._seeking.discard(tp)

@@ -179,6 +179,37 @@ class TestOffsets:
         await bench.folded(9)
         assert bench.counter.folded == list(range(9))
 
+    async def test_what_is_gone_is_passed_over(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.task.pass_over(EVENTS, 6)
+        bench.submit(batch(6, 8))
+        await bench.folded(5)
+        await bench.task.commit()
+        assert bench.counter.folded == [0, 1, 2, 6, 7]
+        assert bench.producer.offsets == {EVENTS: 8}
+
+    async def test_nothing_is_folded_again_when_what_to_pass_over_was_asked_before_it_came(
+        self, bench
+    ):
+        bench.submit(batch(0, 5))
+        await bench.folded(5)
+        await bench.task.pass_over(EVENTS, 3)
+        bench.submit(batch(3, 8))
+        await bench.folded(8)
+        assert bench.counter.folded == list(range(8))
+
+    async def test_nothing_is_passed_over_in_the_middle_of_a_fold(self, bench):
+        bench.counter.may_fold.clear()
+        bench.submit(batch(0, 3))
+        await asyncio.sleep(0.01)
+        passing = asyncio.create_task(bench.task.pass_over(EVENTS, 6))
+        await asyncio.sleep(0.01)
+        assert not passing.done()
+        bench.counter.may_fold.set()
+        await passing
+        assert bench.task.positions[EVENTS] == 6
+
     async def test_of_a_batch_that_overlaps_only_the_new_part_is_folded(self, bench):
         bench.submit(batch(0, 5), batch(3, 8))
         await bench.folded(8)
