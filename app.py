@@ -77,11 +77,12 @@ def _processors(
     users, videos = states[user_metrics.name], states[video_metrics.name]
     dead_letters = app.dead_letter_partitions
     changelogs = user_metrics.changelog_topic_name, video_metrics.changelog_topic_name
+    # Deltas go first: a backlog of events keeps no video waiting.
     return [
+        VideoProcessor(partition, videos, outbox, settings, _counting, _rule, changelogs[1]),
         EngagementProcessor(
             partition, users, outbox, settings, _folding, changelogs[0], dead_letters
         ),
-        VideoProcessor(partition, videos, outbox, settings, _counting, _rule, changelogs[1]),
     ]
 
 

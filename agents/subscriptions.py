@@ -30,12 +30,12 @@ def add_agents(app: App, settings: Settings) -> None:
     async def engagement_events(stream: faust.StreamT) -> None:
         """User metrics, video deltas, dead letters, and events on to their own partition."""
         async for event in stream.noack().events():
-            app.tasks.submit(event.message.tp, event.value)
+            app.tasks.submit(event.value)
             event.ack()
 
     @app.agent(batches_of(settings.deltas_topic, internal=True), name="video_deltas")
     async def video_deltas(stream: faust.StreamT) -> None:
         """Video metrics and viral flags."""
         async for event in stream.noack().events():
-            app.tasks.submit(event.message.tp, event.value)
+            app.tasks.submit(event.value)
             event.ack()

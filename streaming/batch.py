@@ -1,4 +1,4 @@
-"""A batch: what one fetch brought of one partition, as a single Faust message."""
+"""A batch: what one fetch brought of one partition. A topic's batches are one Faust message."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
 
 
 class BatchSchema(faust.Schema):
-    """Hands a :class:`Batch` to the agent as the event's value, with nothing decoded."""
+    """Hands a fetch's :class:`Batch` by partition to the agent, with nothing decoded."""
 
     def __init__(self) -> None:
         """Keys and values are bytes."""

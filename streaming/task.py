@@ -16,6 +16,7 @@ The commit, in the steps that docs/fault-tolerance.md and the tests go by:
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
@@ -43,18 +44,19 @@ log = logging.getLogger(__name__)
 #: Records folded in one go: the event loop gets its turn in between, every few milliseconds.
 FOLD_CHUNK = 1000
 
-#: How many times as long as a commit the pause after it is at least: what committing takes of the
-#: worker stays bounded, however slow it gets under load.
+#: How many times as long as commits take, the pause after one is at least: what committing takes
+#: of the worker stays bounded, however slow it gets under load.
 COMMIT_REST = 1.5
+
+#: How much the last commit weighs in the mean of how long they take: one that a passing hiccup
+#: made slow does not keep what follows it waiting.
+COMMIT_WEIGHT = 0.2
 
 #: Seconds to which that stretches the commit interval at most.
 LONGEST_COMMIT_INTERVAL = 1.0
 
 #: Multiples of it, modulo 1, lie as far from each other as can be.
 GOLDEN_RATIO = 0.618034
-
-#: Batches that wait for a task. Behind that, the partition is not fetched any further.
-INBOX_SIZE = 2
 
 
 class Task:
@@ -74,7 +76,8 @@ class Task:
 
         Arguments:
             partition: the partition number of all its topics.
-            processors: one a topic; they send through ``outbox``.
+            processors: one a topic, those whose batches go first at the front; they send through
+                ``outbox``.
             outbox: what the next transaction sends besides changelogs.
             producer: the task's own; it is started by whoever opens the task.
             on_failure: told once when folding or committing has failed.
@@ -101,7 +104,9 @@ class Task:
         self.busy_since: float | None = None
         self.committed_at = monotonic()
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.processors}
-        self._inbox: asyncio.Queue[tuple[TP, Batch]] = asyncio.Queue()
+        self._inbox: asyncio.PriorityQueue[tuple[int, int, TP, Batch]] = asyncio.PriorityQueue()
+        self._submitted = itertools.count()
+        self._ranks = {tp: rank for rank, tp in enumerate(self.processors)}
         self._folding = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
@@ -131,7 +136,7 @@ class Task:
         """Queue a batch, unless the task is suspended."""
         if self.accepting:
             self._turns.waiting += 1
-            self._inbox.put_nowait((tp, batch))
+            self._inbox.put_nowait((self._ranks[tp], next(self._submitted), tp, batch))
 
     async def pass_over(self, tp: TP, end: int) -> None:
         """Go on at ``end``: what lies before it is gone. Never back: that would fold it twice.
@@ -143,7 +148,7 @@ class Task:
 
     async def _fold_loop(self) -> None:
         while True:
-            tp, batch = await self._inbox.get()
+            _, _, tp, batch = await self._inbox.get()
             self._turns.take()
             self.busy_since = monotonic()
             try:
@@ -184,14 +189,15 @@ class Task:
     async def _commit_loop(self, interval: float) -> None:
         # Tasks that begin together do not commit together: their bursts would add up.
         pause = interval * (self.partition * GOLDEN_RATIO % 1.0)
+        mean = 0.0
         while True:
             await asyncio.sleep(pause)
             if self.accepting:
                 begun = perf_counter()
                 await self.commit()
+                mean += COMMIT_WEIGHT * (perf_counter() - begun - mean)
                 # The further behind, the more events share a commit.
-                stretched = COMMIT_REST * (perf_counter() - begun)
-                pause = max(interval, min(stretched, LONGEST_COMMIT_INTERVAL))
+                pause = max(interval, min(COMMIT_REST * mean, LONGEST_COMMIT_INTERVAL))
 
     def _has_work(self) -> bool:
         return (

@@ -34,7 +34,7 @@ from .task import Task, stop_quietly
 from .turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from .app import App
     from .batch import Batch
@@ -106,14 +106,15 @@ class TaskManager(TransactionManager):
         """Wait while there is enough to fold for every task."""
         await self.turns.wait_for_room(max(1, BATCHES_AHEAD * len(self.tasks)))
 
-    def submit(self, tp: TP, batch: Batch) -> None:
-        """Hand a batch to its task; one for a partition that is not open is dropped.
+    def submit(self, batches: Mapping[TP, Batch]) -> None:
+        """Hand batches to their tasks; one for a partition that is not open is dropped.
 
         Nothing is lost by that: what is not committed is fetched again.
         """
-        task = self.tasks.get(tp.partition)
-        if task is not None:
-            task.submit(tp, batch)
+        for tp, batch in batches.items():
+            task = self.tasks.get(tp.partition)
+            if task is not None:
+                task.submit(tp, batch)
 
     # -- rebalances
 

@@ -44,7 +44,6 @@ def _compacted(segment_bytes: int) -> dict[str, str]:
         # The active segment is never compacted: small ones keep what recovery reads short.
         "segment.bytes": str(segment_bytes),
         "segment.ms": str(HOUR_MS),
-        "min.cleanable.dirty.ratio": "0.3",
         # As long as a standby or an old disk may be away and still learn of a deletion.
         "delete.retention.ms": str(24 * HOUR_MS),
     }

@@ -1,4 +1,4 @@
-"""The batch transport: Faust's aiokafka transport with a fetched batch as the message.
+"""The batch transport: Faust's aiokafka transport with all that one fetch brought as the message.
 
 Leans on the insides of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
 ``_drain_messages``, ``wait_empty``, ``perform_seek``; ``AIOKafkaConsumerThread._fetch_records``,
@@ -189,29 +189,36 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield what is fetched, internal topics first: a backlog of events starves nobody."""
-        batches, active = await self._wait_next_records(min(timeout, FETCH_TIMEOUT))
-        if not batches or self.should_stop:
+        fetched, active = await self._wait_next_records(min(timeout, FETCH_TIMEOUT))
+        if not fetched or self.should_stop:
             return
+        by_topic: dict[str, dict[TP, Batch]] = {}
+        for tp, batch in fetched.items():
+            if active is None or tp in active or tp in self._buffered_partitions:
+                by_topic.setdefault(tp.topic, {})[tp] = batch
         events_topic = self.transactions.source_topic
-        for tp in sorted(batches, key=lambda tp: tp.topic == events_topic):
+        for topic in sorted(by_topic, key=lambda topic: topic == events_topic):
             if not self.flow_active:
                 # Nothing is lost: the flow goes on from the tasks' positions.
                 return
-            if active is None or tp in active or tp in self._buffered_partitions:
-                yield tp, self._to_message(tp, batches[tp])
+            tp = next(iter(by_topic[topic]))
+            yield tp, self._to_message(tp, by_topic[topic])
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        batch: Batch = record
-        timestamp = batch.records[-1].timestamp / 1000 if batch.records else None
+        """Return a topic's batches as one message: Faust takes as long for it as for a record.
+
+        Its partition and offset are those of one of the batches.
+        """
+        batches: Mapping[TP, Batch] = record
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            batch.end - 1,
-            timestamp,
+            batches[tp].end - 1,
+            None,
             0,
             (),
             None,
-            batch,
+            batches,
             None,
             0,
             0,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-#: A producer, a worker and a log of some gigabytes: more than the embedded Kafka's usual heap.
+#: What Kafka's own start script takes, all of it from the start: a heap that grows from little
+#: collects its garbage several times a second.
 BROKER_HEAP = "1g"
 
 TABLES = ("user_metrics", "video_metrics")
@@ -41,7 +42,7 @@ class Rig:
         self.folder = folder
         self._variables = variables
         self._given = bootstrap
-        self.kafka = EmbeddedKafka(data_dir=folder / "kafka", heap=BROKER_HEAP)
+        self.kafka = EmbeddedKafka(data_dir=folder / "kafka", heap=BROKER_HEAP, jvm_flags=[f"-Xms{BROKER_HEAP}"])
         self._stack = contextlib.ExitStack()
         self._ports: dict[str, int] = {}
         self.env: dict[str, str] = {}
