@@ -16,8 +16,8 @@ The commit, in the steps that docs/fault-tolerance.md and the tests go by:
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
+from collections import deque
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
@@ -104,9 +104,8 @@ class Task:
         self.busy_since: float | None = None
         self.committed_at = monotonic()
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.processors}
-        self._inbox: asyncio.PriorityQueue[tuple[int, int, TP, Batch]] = asyncio.PriorityQueue()
-        self._submitted = itertools.count()
-        self._ranks = {tp: rank for rank, tp in enumerate(self.processors)}
+        self._inbox: dict[TP, deque[Batch]] = {tp: deque() for tp in self.processors}
+        self._arrived = asyncio.Event()
         self._folding = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
@@ -136,7 +135,8 @@ class Task:
         """Queue a batch, unless the task is suspended."""
         if self.accepting:
             self._turns.waiting += 1
-            self._inbox.put_nowait((self._ranks[tp], next(self._submitted), tp, batch))
+            self._inbox[tp].append(batch)
+            self._arrived.set()
 
     async def pass_over(self, tp: TP, end: int) -> None:
         """Go on at ``end``: what lies before it is gone. Never back: that would fold it twice.
@@ -148,8 +148,13 @@ class Task:
 
     async def _fold_loop(self) -> None:
         while True:
-            _, _, tp, batch = await self._inbox.get()
-            self._turns.take()
+            await self._arrived.wait()
+            tp = next((tp for tp, waiting in self._inbox.items() if waiting), None)
+            if tp is None:
+                self._arrived.clear()
+                continue
+            batch = self._inbox[tp].popleft()
+            self._turns.take(1)
             self.busy_since = monotonic()
             try:
                 async with self._folding:
@@ -195,9 +200,11 @@ class Task:
             if self.accepting:
                 begun = perf_counter()
                 await self.commit()
-                mean += COMMIT_WEIGHT * (perf_counter() - begun - mean)
-                # The further behind, the more events share a commit.
-                pause = max(interval, min(COMMIT_REST * mean, LONGEST_COMMIT_INTERVAL))
+                elapsed = perf_counter() - begun
+                mean += COMMIT_WEIGHT * (elapsed - mean)
+                # Less after a slow one. The further behind, the more events share a commit.
+                rest = min(COMMIT_REST * mean, LONGEST_COMMIT_INTERVAL)
+                pause = max(interval + mean - elapsed, rest)
 
     def _has_work(self) -> bool:
         return (
@@ -323,9 +330,9 @@ class Task:
             pass
 
     def _drain(self) -> None:
-        while not self._inbox.empty():
-            self._inbox.get_nowait()
-            self._turns.take()
+        for waiting in self._inbox.values():
+            self._turns.take(len(waiting))
+            waiting.clear()
 
     async def close(self) -> None:
         """Stop the loops and the producer; uncommitted folds are dropped."""

@@ -19,9 +19,9 @@ class Turns:
         self.waiting = 0
         self._taken = asyncio.Event()
 
-    def take(self) -> None:
-        """Count a batch that waits no more."""
-        self.waiting -= 1
+    def take(self, count: int) -> None:
+        """Count ``count`` batches that wait no more."""
+        self.waiting -= count
         self._taken.set()
 
     async def wait_for_room(self, most: int) -> None:

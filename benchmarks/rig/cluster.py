@@ -42,7 +42,9 @@ class Rig:
         self.folder = folder
         self._variables = variables
         self._given = bootstrap
-        self.kafka = EmbeddedKafka(data_dir=folder / "kafka", heap=BROKER_HEAP, jvm_flags=[f"-Xms{BROKER_HEAP}"])
+        self.kafka = EmbeddedKafka(
+            data_dir=folder / "kafka", heap=BROKER_HEAP, jvm_flags=[f"-Xms{BROKER_HEAP}"]
+        )
         self._stack = contextlib.ExitStack()
         self._ports: dict[str, int] = {}
         self.env: dict[str, str] = {}

@@ -230,6 +230,21 @@ class TestOffsets:
         await bench.task.commit()
         assert bench.producer.offsets == {EVENTS: 9}
 
+    async def test_what_the_first_processor_folds_goes_before_what_waits_longer(self, bench):
+        last = bench.task.processors[DELTAS]
+        last.may_fold.clear()
+        bench.counter.may_fold.clear()
+        bench.submit(batch(0, 3), tp=DELTAS)
+        await asyncio.sleep(0.01)
+        bench.submit(batch(3, 5), tp=DELTAS)
+        bench.submit(batch(0, 2), tp=EVENTS)
+        last.may_fold.set()
+        await asyncio.sleep(0.01)
+        assert last.folded == [0, 1, 2]
+        bench.counter.may_fold.set()
+        await bench.idle()
+        assert last.folded == [0, 1, 2, 3, 4]
+
     async def test_a_large_batch_is_committed_up_to_where_it_is_folded(self, bench):
         size = 3 * FOLD_CHUNK
         bench.submit(batch(0, size))
