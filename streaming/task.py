@@ -48,10 +48,6 @@ FOLD_CHUNK = 1000
 #: of the worker stays bounded, however slow it gets under load.
 COMMIT_REST = 1.5
 
-#: How much the last commit weighs in the mean of how long they take: one that a passing hiccup
-#: made slow does not keep what follows it waiting.
-COMMIT_WEIGHT = 0.2
-
 #: Seconds to which that stretches the commit interval at most.
 LONGEST_COMMIT_INTERVAL = 1.0
 
@@ -194,17 +190,18 @@ class Task:
     async def _commit_loop(self, interval: float) -> None:
         # Tasks that begin together do not commit together: their bursts would add up.
         pause = interval * (self.partition * GOLDEN_RATIO % 1.0)
-        mean = 0.0
+        last = 0.0
         while True:
             await asyncio.sleep(pause)
             if self.accepting:
                 begun = perf_counter()
                 await self.commit()
                 elapsed = perf_counter() - begun
-                mean += COMMIT_WEIGHT * (elapsed - mean)
-                # Less after a slow one. The further behind, the more events share a commit.
-                rest = min(COMMIT_REST * mean, LONGEST_COMMIT_INTERVAL)
-                pause = max(interval + mean - elapsed, rest)
+                # The shorter of two: what a passing hiccup kept, keeps nobody waiting after it.
+                usual, last = min(elapsed, last), elapsed
+                # The further behind, the more events share a commit.
+                rest = min(COMMIT_REST * usual, LONGEST_COMMIT_INTERVAL)
+                pause = max(interval + usual - elapsed, rest)
 
     def _has_work(self) -> bool:
         return (

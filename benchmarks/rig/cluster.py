@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-#: What Kafka's own start script takes, all of it from the start: a heap that grows from little
-#: collects its garbage several times a second.
+#: A producer, a worker and a log of some gigabytes: more than the embedded Kafka's usual heap.
 BROKER_HEAP = "1g"
 
 TABLES = ("user_metrics", "video_metrics")
@@ -42,9 +41,7 @@ class Rig:
         self.folder = folder
         self._variables = variables
         self._given = bootstrap
-        self.kafka = EmbeddedKafka(
-            data_dir=folder / "kafka", heap=BROKER_HEAP, jvm_flags=[f"-Xms{BROKER_HEAP}"]
-        )
+        self.kafka = EmbeddedKafka(data_dir=folder / "kafka", heap=BROKER_HEAP)
         self._stack = contextlib.ExitStack()
         self._ports: dict[str, int] = {}
         self.env: dict[str, str] = {}
