@@ -190,18 +190,15 @@ class Task:
     async def _commit_loop(self, interval: float) -> None:
         # Tasks that begin together do not commit together: their bursts would add up.
         pause = interval * (self.partition * GOLDEN_RATIO % 1.0)
-        last = 0.0
+        last_s = 0.0
         while True:
             await asyncio.sleep(pause)
             if self.accepting:
                 begun = perf_counter()
                 await self.commit()
-                elapsed = perf_counter() - begun
-                # The shorter of two: what a passing hiccup kept, keeps nobody waiting after it.
-                usual, last = min(elapsed, last), elapsed
-                # The further behind, the more events share a commit.
-                rest = min(COMMIT_REST * usual, LONGEST_COMMIT_INTERVAL)
-                pause = max(interval + usual - elapsed, rest)
+                elapsed_s = perf_counter() - begun
+                pause = pause_after(elapsed_s, last_s, interval)
+                last_s = elapsed_s
 
     def _has_work(self) -> bool:
         return (
@@ -348,6 +345,22 @@ async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:
             await stopping
     except Exception as exc:  # noqa: BLE001
         log.debug("a client did not stop cleanly: %r", exc)
+
+
+def pause_after(commit_s: float, one_before_s: float, interval_s: float) -> float:
+    """Return how many seconds to wait after a commit for the next one to begin.
+
+    Commits begin at even distances. The longer they take, the longer the pause, so that more events
+    share one; but not after a single slow one: what a passing hiccup kept has waited already.
+
+    Arguments:
+        commit_s: how long the commit took, in seconds.
+        one_before_s: how long the one before it took.
+        interval_s: the pause between commits that take their usual time, at least.
+    """
+    usual_s = min(commit_s, one_before_s)
+    rest_s = min(COMMIT_REST * usual_s, LONGEST_COMMIT_INTERVAL)
+    return max(interval_s + usual_s - commit_s, rest_s)
 
 
 class _StepClock:
