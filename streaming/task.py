@@ -26,6 +26,7 @@ from faust.types import TP
 from monitoring import metrics
 
 from .errors import FencedError
+from .pacing import first_pause, pause_after
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -43,16 +44,6 @@ log = logging.getLogger(__name__)
 
 #: Records folded in one go: the event loop gets its turn in between, every few milliseconds.
 FOLD_CHUNK = 1000
-
-#: How many times as long as commits take, the pause after one is at least: what committing takes
-#: of the worker stays bounded, however slow it gets under load.
-COMMIT_REST = 1.5
-
-#: Seconds to which that stretches the commit interval at most.
-LONGEST_COMMIT_INTERVAL = 1.0
-
-#: Multiples of it, modulo 1, lie as far from each other as can be.
-GOLDEN_RATIO = 0.618034
 
 
 class Task:
@@ -188,8 +179,7 @@ class Task:
         self.positions[tp] = batch.end
 
     async def _commit_loop(self, interval: float) -> None:
-        # Tasks that begin together do not commit together: their bursts would add up.
-        pause = interval * (self.partition * GOLDEN_RATIO % 1.0)
+        pause = first_pause(self.partition, interval)
         last_s = 0.0
         while True:
             await asyncio.sleep(pause)
@@ -345,22 +335,6 @@ async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:
             await stopping
     except Exception as exc:  # noqa: BLE001
         log.debug("a client did not stop cleanly: %r", exc)
-
-
-def pause_after(commit_s: float, one_before_s: float, interval_s: float) -> float:
-    """Return how many seconds to wait after a commit for the next one to begin.
-
-    Commits begin at even distances. The longer they take, the longer the pause, so that more events
-    share one; but not after a single slow one: what a passing hiccup kept has waited already.
-
-    Arguments:
-        commit_s: how long the commit took, in seconds.
-        one_before_s: how long the one before it took.
-        interval_s: the pause between commits that take their usual time, at least.
-    """
-    usual_s = min(commit_s, one_before_s)
-    rest_s = min(COMMIT_REST * usual_s, LONGEST_COMMIT_INTERVAL)
-    return max(interval_s + usual_s - commit_s, rest_s)
 
 
 class _StepClock:

@@ -10,7 +10,7 @@ import asyncio
 import pytest
 
 from streaming.errors import FencedError, TransactionFailedError
-from streaming.task import FOLD_CHUNK, LONGEST_COMMIT_INTERVAL, pause_after
+from streaming.task import FOLD_CHUNK
 from tables.rocks import RocksStore
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import batch, fenced
@@ -330,23 +330,3 @@ class TestStuck:
         assert bench.task.uncommitted_seconds > 0
         await bench.task.commit()
         assert bench.task.uncommitted_seconds == 0
-
-
-class TestPauses:
-    @pytest.mark.parametrize(
-        ("commit_s", "one_before_s", "pause_s"),
-        [
-            (0.0, 0.0, 0.1),
-            (0.03, 0.03, 0.1),
-            (0.03, 0.14, 0.1),
-            (0.4, 0.4, 0.6),
-            (0.4, 0.5, 0.6),
-            (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
-        ],
-    )
-    def test_are_the_interval_until_commits_take_long(self, commit_s, one_before_s, pause_s):
-        assert pause_after(commit_s, one_before_s, 0.1) == pytest.approx(pause_s)
-
-    def test_a_single_slow_commit_is_followed_by_a_short_one(self):
-        assert pause_after(0.08, 0.02, 0.1) == pytest.approx(0.04)
-        assert pause_after(0.14, 0.04, 0.1) == pytest.approx(0.06)
