@@ -127,7 +127,12 @@ class RocksStore:
 
     def _open(self) -> None:
         try:
-            self._db = Rdict(str(self.path), options=self._memory.options)
+            options = self._memory.options
+            # Named for the column family, too: rocksdict would open an existing one with what its
+            # OPTIONS file says, which names neither our block cache nor a filter that it can make.
+            self._db = Rdict(
+                str(self.path), options=options, column_families={"default": options}
+            )
             offset = self._db.get(OFFSET_KEY)
         except Exception as exc:
             text = str(exc)

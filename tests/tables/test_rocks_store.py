@@ -119,6 +119,18 @@ def test_a_store_in_use_is_refused_to_this_process_and_to_others(store, path, me
     store.write({b"1": b"still mine"}, 1)
 
 
+def test_a_store_opened_again_uses_the_filters_and_the_shared_cache(store, path, memory):
+    store.write({b"%d" % key: bytes(100) for key in range(0, 20_000, 2)}, 1)
+    store.close()
+    used, skipped = memory.cache.get_usage(), memory.tickers()["rocksdb.bloom.filter.useful"]
+    again = RocksStore(path, memory)
+    absent = [b"%d" % key for key in range(1, 20_000, 20)]
+    assert not any(again.get_many(absent))
+    assert memory.tickers()["rocksdb.bloom.filter.useful"] - skipped > len(absent) * 0.9
+    assert all(again.get_many([b"%d" % key for key in range(0, 20_000, 20)]))
+    assert memory.cache.get_usage() > used + 100_000
+
+
 @pytest.mark.parametrize("file", ["CURRENT", "MANIFEST-*", "*.sst"])
 def test_damaged_files_are_recognised_and_can_be_set_aside(store, path, memory, file):
     store.write({b"%d" % key: b"x" * 100 for key in range(10_000)}, 1)
