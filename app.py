@@ -54,7 +54,7 @@ _counting = Counting.of(_videos, accelerated=_is_accelerated)
 _parts = StoreParts(
     RocksMemory.create(settings.block_cache, settings.write_buffers),
     ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
-    recent_bytes=settings.block_cache // 4 // settings.partitions,
+    recent_bytes=settings.write_buffers // 8 // settings.partitions,
     find=finder(accelerated=_is_accelerated),
 )
 

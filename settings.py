@@ -228,14 +228,14 @@ VARIABLES: tuple[Variable, ...] = (
         "REELS_BLOCK_CACHE",
         "block_cache",
         kinds.size("1MiB", "1024GiB"),
-        "128MiB",
+        "16MiB",
         "Memory for reading the tables, shared by a worker's partitions.",
     ),
     Variable(
         "REELS_WRITE_BUFFERS",
         "write_buffers",
         kinds.size("1MiB", "1024GiB"),
-        "64MiB",
+        "128MiB",
         "Memory for writing the tables, shared by a worker's partitions.",
     ),
     Variable(

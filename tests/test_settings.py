@@ -57,8 +57,8 @@ class TestDefaults:
             ssl_cafile=None,
             http_token=None,
             ready_lag=600_000,
-            block_cache=128 << 20,
-            write_buffers=64 << 20,
+            block_cache=16 << 20,
+            write_buffers=128 << 20,
             log_format="text",
             accelerator="auto",
         )
