@@ -47,6 +47,8 @@ class Batch(NamedTuple):
     start: int
     end: int
     records: Sequence[Record]
+    high_watermark: int = 0
+    """Where the partition's log ended when this was fetched; 0 when that is not known."""
 
 
 class BatchSchema(faust.Schema):

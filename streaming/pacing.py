@@ -1,37 +1,63 @@
-"""When a task commits: at even distances, and less often the longer its commits take."""
+"""When a task commits: at even distances, and less often under load or far behind."""
 
 from __future__ import annotations
+
+from math import inf
 
 #: How many times as long as commits take, the pause after one is at least: what committing takes
 #: of the worker stays bounded, however slow it gets under load.
 COMMIT_REST = 1.5
 
-#: Seconds to which that stretches the commit interval at most.
+#: Seconds to which that, or a backlog, stretches the commit interval at most.
 LONGEST_COMMIT_INTERVAL = 1.0
 
 #: Multiples of it, modulo 1, lie as far from each other as can be.
 GOLDEN_RATIO = 0.618034
 
 
-def first_pause(partition: int, interval_s: float) -> float:
-    """Return how many seconds a task waits for its first commit, less than ``interval_s``.
+class Pace:
+    """The pace of one task's commits."""
 
-    Tasks that begin together do not commit together: their bursts would add up.
-    """
-    return interval_s * (partition * GOLDEN_RATIO % 1.0)
+    def __init__(self, partition: int, interval_s: float) -> None:
+        """Begin. ``interval_s``: seconds between commits, at least.
+
+        Tasks that begin together do not commit together: their bursts would add up.
+        """
+        #: Seconds to wait for the next commit to begin.
+        self.pause_s = interval_s * (partition * GOLDEN_RATIO % 1.0)
+        self._interval_s = interval_s
+        self._commit_s = 0.0
+        self._rate = 0.0
+
+    def committed(self, commit_s: float, folded: int, folding_s: float, behind: int) -> None:
+        """Set the next pause by how a commit went.
+
+        Arguments:
+            commit_s: how long it took, in seconds.
+            folded: records folded between the one before and this one.
+            folding_s: seconds between the two.
+            behind: records that waited in Kafka when it began.
+        """
+        rate = folded / folding_s
+        # Neither by a single slow one: what a passing hiccup kept has waited already.
+        usual_s, self._commit_s = min(commit_s, self._commit_s), commit_s
+        usual_rate, self._rate = max(rate, self._rate), rate
+        behind_s = behind and (behind / usual_rate if usual_rate > 0 else inf)
+        self.pause_s = pause_after(commit_s, usual_s, self._interval_s, behind_s)
 
 
-def pause_after(commit_s: float, one_before_s: float, interval_s: float) -> float:
+def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: float) -> float:
     """Return how many seconds to wait after a commit for the next one to begin.
 
-    Commits begin at even distances. The longer they take, the longer the pause, so that more events
-    share one; but not after a single slow one: what a passing hiccup kept has waited already.
+    Commits begin at even distances. The longer they usually take, the longer the pause, so that
+    more events share one. Whoever is further behind than the longest pause takes that: the answers
+    are older anyway, and the more events of a key share a commit, the less each of them costs.
 
     Arguments:
         commit_s: how long the commit took, in seconds.
-        one_before_s: how long the one before it took.
+        usual_s: how long they usually take.
         interval_s: the pause between commits that take their usual time, at least.
+        behind_s: how long folding what waits in Kafka will take.
     """
-    usual_s = min(commit_s, one_before_s)
-    rest_s = min(COMMIT_REST * usual_s, LONGEST_COMMIT_INTERVAL)
-    return max(interval_s + usual_s - commit_s, rest_s)
+    rest_s = COMMIT_REST * usual_s if behind_s <= LONGEST_COMMIT_INTERVAL else inf
+    return max(interval_s + usual_s - commit_s, min(rest_s, LONGEST_COMMIT_INTERVAL))

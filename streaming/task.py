@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from faust.types import TP
 from monitoring import metrics
 
 from .errors import FencedError
-from .pacing import first_pause, pause_after
+from .pacing import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Records folded in one go: the event loop gets its turn in between, every few milliseconds.
-FOLD_CHUNK = 1000
+#: Records folded in one go: about what a fetch brings of a partition far behind. The more keys are
+#: asked for at once, the less each costs; the event loop gets its turn after some ten milliseconds.
+FOLD_CHUNK = 4000
 
 
 class Task:
@@ -93,6 +95,8 @@ class Task:
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.processors}
         self._inbox: dict[TP, deque[Batch]] = {tp: deque() for tp in self.processors}
         self._arrived = asyncio.Event()
+        self._high_watermarks: dict[TP, int] = {}
+        self._full = asyncio.Event()
         self._folding = asyncio.Lock()
         self._committing = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
@@ -101,6 +105,7 @@ class Task:
         """Accept batches from ``positions`` on, and commit every ``commit_interval`` seconds."""
         self.positions = dict(positions)
         self.committed = dict(positions)
+        self._high_watermarks = dict(positions)
         self.failed = False
         self.accepting = True
         self.committed_at = monotonic()
@@ -123,6 +128,7 @@ class Task:
         if self.accepting:
             self._turns.waiting += 1
             self._inbox[tp].append(batch)
+            self._high_watermarks[tp] = batch.high_watermark
             self._arrived.set()
 
     async def pass_over(self, tp: TP, end: int) -> None:
@@ -173,22 +179,39 @@ class Task:
                 await processor.fold(chunk)
             self.positions[tp] = chunk[-1].offset + 1
             self.applied_timestamps[tp] = chunk[-1].timestamp
+            await self._leave_room()
             if not self.accepting:
                 return
-            await asyncio.sleep(0)
         self.positions[tp] = batch.end
 
+    async def _leave_room(self) -> None:
+        """Have what is folded committed when it is much; wait while a commit is under way."""
+        dirty = sum(processor.state.dirty_bytes for processor in self.processors.values())
+        if dirty + self.outbox.size < self._turns.uncommitted_share:
+            await asyncio.sleep(0)
+            return
+        self._full.set()
+        await asyncio.sleep(0)
+        self.busy_since = None
+        async with self._committing:
+            pass
+        self.busy_since = monotonic()
+
     async def _commit_loop(self, interval: float) -> None:
-        pause = first_pause(self.partition, interval)
-        last_s = 0.0
+        pace = Pace(self.partition, interval)
+        last_begun, last_folded = perf_counter(), sum(self.positions.values())
         while True:
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pace.pause_s):
+                    await self._full.wait()
+            self._full.clear()
             if self.accepting:
-                begun = perf_counter()
+                begun, folded, behind = perf_counter(), sum(self.positions.values()), self.behind
                 await self.commit()
-                elapsed_s = perf_counter() - begun
-                pause = pause_after(elapsed_s, last_s, interval)
-                last_s = elapsed_s
+                pace.committed(
+                    perf_counter() - begun, folded - last_folded, begun - last_begun, behind
+                )
+                last_begun, last_folded = begun, folded
 
     def _has_work(self) -> bool:
         return (
@@ -265,6 +288,12 @@ class Task:
         # 5. commit: at the end of the block
         clock.done("commit")
         return [await each for each in last_offsets]
+
+    @property
+    def behind(self) -> int:
+        """Records that waited in Kafka when a batch was last fetched, and are not folded yet."""
+        ends, positions = self._high_watermarks, self.positions
+        return sum(max(0, ends[tp] - position) for tp, position in positions.items())
 
     @property
     def uncommitted_seconds(self) -> float:

@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Batches, for each task, that are fetched ahead of what is being folded.
-BATCHES_AHEAD = 2
-
 #: Seconds before a failed task is opened again; doubled at each failure up to the last.
 FIRST_RETRY, LAST_RETRY = 0.5, 10.0
 
@@ -69,7 +66,7 @@ class TaskManager(TransactionManager):
         super().__init__(*args, **kwargs)
         self.parts = self.app.task_parts
         self.tasks: dict[int, Task] = {}
-        self.turns = Turns()
+        self.turns = Turns(self.tasks)
         self.lag = LagMeter()
         self.network = NetworkLoop()
         self.assigned: set[int] = set()
@@ -104,7 +101,7 @@ class TaskManager(TransactionManager):
 
     async def wait_for_room(self) -> None:
         """Wait while there is enough to fold for every task."""
-        await self.turns.wait_for_room(max(1, BATCHES_AHEAD * len(self.tasks)))
+        await self.turns.wait_for_room()
 
     def submit(self, batches: Mapping[TP, Batch]) -> None:
         """Hand batches to their tasks; one for a partition that is not open is dropped.

@@ -156,7 +156,8 @@ def _take_fetched(fetcher: KafkaFetcher, partitions: set[TP] | None) -> dict[TP,
         start = content.next_fetch_offset
         records = unpack(content)
         fetched._update_position()
-        batches[TP(*tp)] = Batch(start, content.next_fetch_offset, records)
+        high_watermark = fetched._assignment.state_value(tp).highwater or 0
+        batches[TP(*tp)] = Batch(start, content.next_fetch_offset, records, high_watermark)
     return batches
 
 

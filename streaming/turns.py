@@ -1,31 +1,48 @@
-"""How the tasks of a worker share its one thread of Python, and how far ahead they are fed."""
+"""What the tasks of a worker share: its one thread of Python, and its memory."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
 
 #: Tasks that fold at the same time.
 FOLDING_AT_ONCE = 3
 
+#: Batches, for each task, that are fetched ahead of what is being folded.
+BATCHES_AHEAD = 2
+
+#: Bytes of what all tasks have folded and not begun to commit. What is being committed comes on
+#: top, at most once more.
+UNCOMMITTED_BYTES = 64 << 20
+
 
 class Turns:
-    """How the tasks of a worker share its one thread of Python."""
+    """What the tasks of a worker share: its one thread of Python, and its memory."""
 
-    def __init__(self) -> None:
-        """Nothing waits yet."""
+    def __init__(self, tasks: Sized) -> None:
+        """Nothing waits yet. ``tasks``: all that share, as they come and go."""
+        self._tasks = tasks
         #: One applies while another waits for the disk; everyone else's turn comes soon.
         self.folding = asyncio.Semaphore(FOLDING_AT_ONCE)
         #: Batches in the inboxes of all tasks.
         self.waiting = 0
         self._taken = asyncio.Event()
 
+    @property
+    def uncommitted_share(self) -> float:
+        """Bytes of what a task may have folded and not begun to commit."""
+        return UNCOMMITTED_BYTES / max(1, len(self._tasks))
+
     def take(self, count: int) -> None:
         """Count ``count`` batches that wait no more."""
         self.waiting -= count
         self._taken.set()
 
-    async def wait_for_room(self, most: int) -> None:
-        """Wait until fewer than ``most`` batches wait: what is behind that stays in Kafka."""
-        while self.waiting >= most:
+    async def wait_for_room(self) -> None:
+        """Wait while there is enough to fold for every task: what is behind that stays in Kafka."""
+        while self.waiting >= BATCHES_AHEAD * max(1, len(self._tasks)):
             self._taken.clear()
             await self._taken.wait()

@@ -103,6 +103,7 @@ class PartitionState:
         self._closed = False
         self._recent = RecentValues(recent_bytes)
         self._find = find
+        self._entry_bytes = float(ENTRY_SIZE)
 
     @property
     def is_closed(self) -> bool:
@@ -180,6 +181,8 @@ class PartitionState:
         """Write what was frozen to RocksDB, as of changelog ``offset``: it is committed."""
         size = await self.in_thread(self.store.write, self._frozen, offset)
         self._recent.update(self._frozen, size)
+        if self._frozen:
+            self._entry_bytes = ENTRY_SIZE + size / len(self._frozen)
         self._frozen = {}
         self._settled += 1
 
@@ -210,6 +213,11 @@ class PartitionState:
     def has_changed(self, key: bytes) -> bool:
         """Whether ``key`` has uncommitted changes."""
         return key in self.dirty or key in self._frozen
+
+    @property
+    def dirty_bytes(self) -> float:
+        """Memory that ``dirty`` takes: its keys are taken to be as large as those settled last."""
+        return len(self.dirty) * self._entry_bytes
 
     @property
     def uncommitted_keys(self) -> int:

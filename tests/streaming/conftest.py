@@ -24,7 +24,7 @@ async def bench(make_state):
         producer,
         on_failure=lambda _, exc: failures.append(exc),
         on_gap=lambda _, tp: gaps.append(tp),
-        turns=Turns(),
+        turns=Turns([...]),
     )
     task.start({EVENTS: 0, DELTAS: 0}, NEVER)
     yield Bench(task, producer, counter, failures, gaps)

@@ -98,6 +98,53 @@ class TestCommitting:
         await until(lambda: bench.producer.offsets == {EVENTS: 3})
 
 
+class TestMuchUncommitted:
+    @pytest.fixture(autouse=True)
+    def _little_memory(self, monkeypatch):
+        monkeypatch.setattr("streaming.turns.UNCOMMITTED_BYTES", 1)
+
+    async def test_what_is_much_is_committed_before_its_time(self, bench):
+        await asyncio.sleep(0.01)
+        bench.submit(batch(0, FOLD_CHUNK))
+        await until(lambda: bench.producer.offsets.get(EVENTS) == FOLD_CHUNK)
+
+    async def test_folding_waits_for_the_commit_under_way(self, bench):
+        bench.producer.may_commit.clear()
+        bench.submit(batch(0, 4 * FOLD_CHUNK))
+        await until(bench.task._committing.locked)
+        await asyncio.sleep(0.05)
+        assert len(bench.counter.folded) <= 2 * FOLD_CHUNK
+        assert bench.task.obstacle(0.0) is None
+        bench.producer.may_commit.set()
+        await until(lambda: bench.producer.offsets.get(EVENTS) == 4 * FOLD_CHUNK)
+        assert bench.counter.folded == list(range(4 * FOLD_CHUNK))
+
+    async def test_a_commit_that_fails_meanwhile_ends_the_fold(self, bench):
+        bench.producer.fails_at = "commit"
+        bench.submit(batch(0, 4 * FOLD_CHUNK))
+        await until(lambda: bench.failures)
+        await bench.idle()
+        assert len(bench.counter.folded) <= 2 * FOLD_CHUNK
+        assert bench.producer.offsets == {}
+
+
+class TestBehind:
+    async def test_is_what_waits_in_kafka_and_what_is_fetched_ahead(self, bench):
+        assert bench.task.behind == 0
+        bench.counter.may_fold.clear()
+        bench.submit(batch(0, 3)._replace(high_watermark=10))
+        bench.submit(batch(0, 2)._replace(high_watermark=2), tp=DELTAS)
+        assert bench.task.behind == 12
+        bench.counter.may_fold.set()
+        await bench.idle()
+        assert bench.task.behind == 7
+
+    async def test_of_a_broker_that_does_not_say_is_nothing(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.idle()
+        assert bench.task.behind == 0
+
+
 class TestFailing:
     @pytest.mark.parametrize("step", STEPS)
     @pytest.mark.parametrize("fault", [TransactionFailedError("broken"), fenced()])

@@ -25,6 +25,21 @@ async def commit(state, offset=0):
     await state.settle(offset)
 
 
+class TestDirtyBytes:
+    async def test_go_by_the_size_of_what_was_settled_last(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = bytes(10_000)
+        await commit(state)
+        assert state.dirty_bytes == 0
+        state.dirty.update({b"%d" % key: bytes(10_000) for key in range(100)})
+        assert 1_000_000 < state.dirty_bytes < 1_100_000
+
+    async def test_are_known_before_anything_is_settled(self, make_state):
+        state = make_state()
+        state.dirty[KEY] = b"new"
+        assert state.dirty_bytes > 0
+
+
 class TestReading:
     async def test_a_change_is_read_at_once_before_it_is_committed(self, make_state):
         state = make_state()
