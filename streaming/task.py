@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from faust.types import TP
 from monitoring import metrics
 
 from .errors import FencedError
+from .inbox import Inbox
 from .pacing import Pace
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ class Task:
         self.busy_since: float | None = None
         self.committed_at = monotonic()
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.processors}
-        self._inbox: dict[TP, deque[Batch]] = {tp: deque() for tp in self.processors}
-        self._arrived = asyncio.Event()
-        self._high_watermarks: dict[TP, int] = {}
+        self._inbox = Inbox(self.processors, turns)
         self._full = asyncio.Event()
         self._folding = asyncio.Lock()
         self._committing = asyncio.Lock()
@@ -105,7 +103,6 @@ class Task:
         """Accept batches from ``positions`` on, and commit every ``commit_interval`` seconds."""
         self.positions = dict(positions)
         self.committed = dict(positions)
-        self._high_watermarks = dict(positions)
         self.failed = False
         self.accepting = True
         self.committed_at = monotonic()
@@ -126,10 +123,7 @@ class Task:
     def submit(self, tp: TP, batch: Batch) -> None:
         """Queue a batch, unless the task is suspended."""
         if self.accepting:
-            self._turns.waiting += 1
-            self._inbox[tp].append(batch)
-            self._high_watermarks[tp] = batch.high_watermark
-            self._arrived.set()
+            self._inbox.put(tp, batch)
 
     async def pass_over(self, tp: TP, end: int) -> None:
         """Go on at ``end``: what lies before it is gone. Never back: that would fold it twice.
@@ -141,13 +135,7 @@ class Task:
 
     async def _fold_loop(self) -> None:
         while True:
-            await self._arrived.wait()
-            tp = next((tp for tp, waiting in self._inbox.items() if waiting), None)
-            if tp is None:
-                self._arrived.clear()
-                continue
-            batch = self._inbox[tp].popleft()
-            self._turns.take(1)
+            tp, batch = await self._inbox.next()
             self.busy_since = monotonic()
             try:
                 async with self._folding:
@@ -291,9 +279,8 @@ class Task:
 
     @property
     def behind(self) -> int:
-        """Records that waited in Kafka when a batch was last fetched, and are not folded yet."""
-        ends, positions = self._high_watermarks, self.positions
-        return sum(max(0, ends[tp] - position) for tp, position in positions.items())
+        """Records that are not folded yet, those in Kafka as of the last fetch."""
+        return self._inbox.behind(self.positions)
 
     @property
     def uncommitted_seconds(self) -> float:
@@ -327,7 +314,7 @@ class Task:
         What is suspended already commits no more: at the worker's end its databases may be closed.
         """
         accepted, self.accepting = self.accepting, False
-        self._drain()
+        self._inbox.clear()
         async with self._folding:
             pass
         if accepted:
@@ -338,14 +325,9 @@ class Task:
 
     async def _halt(self) -> None:
         self.accepting = False
-        self._drain()
+        self._inbox.clear()
         async with self._folding, self._committing:
             pass
-
-    def _drain(self) -> None:
-        for waiting in self._inbox.values():
-            self._turns.take(len(waiting))
-            waiting.clear()
 
     async def close(self) -> None:
         """Stop the loops and the producer; uncommitted folds are dropped."""

@@ -47,5 +47,5 @@ class Bench(NamedTuple):
 
     async def idle(self):
         """Wait until nothing is left in the inbox."""
-        await until(lambda: not any(self.task._inbox.values()) and not self.task._folding.locked())
+        await until(lambda: not self.task._inbox and not self.task._folding.locked())
         await asyncio.sleep(0.01)

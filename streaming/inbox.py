@@ -1,0 +1,59 @@
+"""The batches that were fetched for a task and are not folded yet, and what waits behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from faust.types import TP
+
+    from .batch import Batch
+    from .turns import Turns
+
+
+class Inbox:
+    """A task's batches by topic; those of the topics named first go first."""
+
+    def __init__(self, topics: Iterable[TP], turns: Turns) -> None:
+        """Start empty; what waits here is counted in ``turns``."""
+        self._waiting: dict[TP, deque[Batch]] = {tp: deque() for tp in topics}
+        self._high_watermarks: dict[TP, int] = {}
+        self._arrived = asyncio.Event()
+        self._turns = turns
+
+    def __bool__(self) -> bool:
+        """Whether a batch waits."""
+        return any(self._waiting.values())
+
+    def put(self, tp: TP, batch: Batch) -> None:
+        """Add a batch."""
+        self._turns.waiting += 1
+        self._waiting[tp].append(batch)
+        self._high_watermarks[tp] = batch.high_watermark
+        self._arrived.set()
+
+    async def next(self) -> tuple[TP, Batch]:
+        """Wait for a batch, and take it out."""
+        while True:
+            for tp, waiting in self._waiting.items():
+                if waiting:
+                    self._turns.take(1)
+                    return tp, waiting.popleft()
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def clear(self) -> None:
+        """Drop all that waits: it will be fetched again."""
+        for waiting in self._waiting.values():
+            self._turns.take(len(waiting))
+            waiting.clear()
+        self._high_watermarks.clear()
+
+    def behind(self, positions: Mapping[TP, int]) -> int:
+        """Return how many records wait from ``positions`` on, by what the last fetches told."""
+        ends = self._high_watermarks
+        return sum(max(0, ends.get(tp, at) - at) for tp, at in positions.items())

@@ -1,0 +1,61 @@
+"""What was fetched for a task and is not folded yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from streaming.inbox import Inbox
+from streaming.turns import Turns
+from tests.streaming.bench import DELTAS, EVENTS
+from tests.streaming.fakes import batch
+
+
+@pytest.fixture
+def turns():
+    return Turns([...])
+
+
+@pytest.fixture
+def inbox(turns):
+    return Inbox([DELTAS, EVENTS], turns)
+
+
+async def test_the_topic_named_first_goes_first_and_each_in_its_order(inbox):
+    events, deltas = [batch(0, 3), batch(3, 5)], [batch(0, 2), batch(2, 9)]
+    for tp, batches in ((EVENTS, events), (DELTAS, deltas)):
+        for each in batches:
+            inbox.put(tp, each)
+    taken = [await inbox.next() for _ in range(4)]
+    assert taken == [*((DELTAS, each) for each in deltas), *((EVENTS, each) for each in events)]
+    assert not inbox
+
+
+async def test_whoever_asks_waits_for_what_comes(inbox):
+    asked = asyncio.create_task(inbox.next())
+    await asyncio.sleep(0.01)
+    assert not asked.done()
+    inbox.put(EVENTS, batch(0, 3))
+    assert await asked == (EVENTS, batch(0, 3))
+
+
+async def test_what_waits_is_counted_with_that_of_others(inbox, turns):
+    turns.waiting = 5
+    inbox.put(EVENTS, batch(0, 3))
+    inbox.put(DELTAS, batch(0, 3))
+    assert turns.waiting == 7
+    await inbox.next()
+    assert turns.waiting == 6
+    inbox.clear()
+    assert (turns.waiting, bool(inbox)) == (5, False)
+
+
+def test_what_waits_in_kafka_is_known_as_of_the_last_fetch(inbox):
+    assert inbox.behind({EVENTS: 7, DELTAS: 0}) == 0
+    inbox.put(EVENTS, batch(7, 9)._replace(high_watermark=20))
+    inbox.put(DELTAS, batch(0, 1)._replace(high_watermark=2))
+    assert inbox.behind({EVENTS: 9, DELTAS: 1}) == 12
+    assert inbox.behind({EVENTS: 25, DELTAS: 0}) == 2
+    inbox.clear()
+    assert inbox.behind({EVENTS: 9, DELTAS: 1}) == 0
