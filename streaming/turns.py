@@ -14,9 +14,9 @@ FOLDING_AT_ONCE = 3
 #: Batches, for each task, that are fetched ahead of what is being folded.
 BATCHES_AHEAD = 2
 
-#: Bytes of what all tasks have folded and not begun to commit; what is being committed comes on top,
-#: at most once more. Values of hundreds of bytes never reach it within a second. Less of it costs
-#: more than it saves: a third made values of 2 KB twice as dear, since fewer events shared a write.
+#: Bytes of what all tasks have folded and not begun to commit; what is being committed is as much
+#: again at most. Values of hundreds of bytes never reach it within a second. Less of it costs more
+#: than it saves: a third made values of 2 KB twice as dear, since fewer events shared a write.
 UNCOMMITTED_BYTES = 192 << 20
 
 
