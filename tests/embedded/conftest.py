@@ -126,7 +126,8 @@ def run_python(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
 
     def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            # Whoever runs the tests in the background has them ignore Ctrl-C, which is inherited.
+            ["env", "--default-signal=INT", sys.executable, *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), **environment},
             stdout=subprocess.PIPE,
