@@ -50,6 +50,27 @@ class TestPace:
         pace.committed(0.03, 130, 0.13, 0)
         return pace
 
+    @pytest.mark.parametrize(
+        ("commit_s", "one_before_s", "pause_s"),
+        [
+            (0.0, 0.0, 0.1),
+            (0.03, 0.03, 0.1),
+            (0.03, 0.14, 0.1),
+            (0.4, 0.4, 0.6),
+            (0.4, 0.5, 0.6),
+            (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
+            (0.08, 0.02, 0.04),
+            (0.14, 0.04, 0.06),
+        ],
+    )
+    def test_commits_take_as_long_as_the_shorter_of_the_last_two(
+        self, commit_s, one_before_s, pause_s
+    ):
+        pace = Pace(0, 0.1)
+        for each in (one_before_s, commit_s):
+            pace.committed(each, 130, 0.13, 0)
+        assert pace.pause_s == pytest.approx(pause_s)
+
     def test_what_waits_in_kafka_counts_by_the_time_that_folding_it_takes(self, pace):
         pace.committed(0.03, 130, 0.13, 900)
         assert pace.pause_s == pytest.approx(0.1)
