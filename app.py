@@ -52,7 +52,7 @@ _rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
 _folding = Folding.of(_users, accelerated=_is_accelerated)
 _counting = Counting.of(_videos, accelerated=_is_accelerated)
 _parts = StoreParts(
-    RocksMemory.create(settings.block_cache, settings.write_buffers),
+    RocksMemory.create(settings.write_buffers),
     ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
     recent_bytes=settings.write_buffers // 8 // settings.partitions,
     find=finder(accelerated=_is_accelerated),

@@ -71,7 +71,6 @@ class Settings:
     http_token: str | None
     ready_lag: int
     """Milliseconds."""
-    block_cache: int
     """Bytes, shared by all partitions of a worker."""
     write_buffers: int
     """Bytes, shared by all partitions of a worker."""
@@ -223,13 +222,6 @@ VARIABLES: tuple[Variable, ...] = (
         kinds.duration("8760h"),
         "10m",
         "A worker that is further behind than this is not ready.",
-    ),
-    Variable(
-        "REELS_BLOCK_CACHE",
-        "block_cache",
-        kinds.size("1MiB", "1024GiB"),
-        "16MiB",
-        "Memory for reading the tables, shared by a worker's partitions.",
     ),
     Variable(
         "REELS_WRITE_BUFFERS",

@@ -44,7 +44,7 @@ _CHUNK = 1_000
 _KEYS = 20_000
 _DELTAS = 2_000
 _BATCH_BYTES = 512 << 10
-_CACHE_BYTES, _BUFFER_BYTES = 128 << 20, 64 << 20
+_BUFFER_BYTES = 64 << 20
 
 
 def run(bench: Bench) -> list[Row]:
@@ -70,7 +70,7 @@ class Stages:
         """Fill a database in ``folder`` with ``users`` users."""
         self._settings = program_settings.load({"TOPIC_PARTITIONS": "1"})
         self._windows = user_windows(self._settings)
-        self._memory = RocksMemory.create(_CACHE_BYTES, _BUFFER_BYTES)
+        self._memory = RocksMemory.create(_BUFFER_BYTES)
         self._store = RocksStore(folder / "micro.db", self._memory)
         self._executor = executor
         for _, keys, values in Filling(users).rows(self._windows):

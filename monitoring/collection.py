@@ -35,8 +35,7 @@ ROCKSDB_PROPERTIES: Final = (
 
 #: RocksDB's counters that are shown, over all databases of the worker, and what a unit is worth.
 ROCKSDB_TICKERS: Final = (
-    ("block_cache_hits", "rocksdb.block.cache.hit", 1.0, "Blocks found in memory."),
-    ("block_cache_misses", "rocksdb.block.cache.miss", 1.0, "Blocks read from disk."),
+    ("keys_read", "rocksdb.number.multiget.keys.read", 1.0, "Keys that were not in memory."),
     ("stall_seconds", "rocksdb.stall.micros", 1e-6, "Time that writes waited for compaction."),
     ("written_bytes", "rocksdb.bytes.written", 1.0, "Bytes written by commits and recovery."),
     ("compaction_written_bytes", "rocksdb.compact.write.bytes", 1.0, "Bytes compaction wrote."),
@@ -119,8 +118,6 @@ class WorkerCollector(Collector):
 
     def _databases(self) -> Iterator[Metric]:
         memory = self._app.task_parts.tables[0].memory
-        used = memory.cache.get_usage()
-        yield _gauge("rocksdb_block_cache_bytes", "Memory of the block cache.", used)
         tickers = memory.tickers()
         for name, ticker, unit, text in ROCKSDB_TICKERS:
             value = tickers.get(ticker, 0) * unit

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rocksdict import (
     BlockBasedOptions,
-    Cache,
     DBCompressionType,
     Env,
     Options,
@@ -58,17 +57,15 @@ def _is_corruption(exc: Exception) -> bool:
 class RocksMemory(NamedTuple):
     """The memory that all databases of a worker share, in bytes as given to :meth:`create`."""
 
-    cache: Cache
     write_buffers: WriteBufferManager
     options: Options
     """All databases are opened with the same ones, so that they share their statistics."""
 
     @classmethod
-    def create(cls, block_cache: int, write_buffers: int) -> RocksMemory:
-        """Make a block cache and a bound for all memtables, both in bytes."""
-        cache = Cache(block_cache)
+    def create(cls, write_buffers: int) -> RocksMemory:
+        """Make a bound for all memtables, in bytes."""
         manager = WriteBufferManager(write_buffers, False)  # noqa: FBT003 - positional only
-        return cls(cache, manager, _options(cache, manager))
+        return cls(manager, _options(manager))
 
     def tickers(self) -> dict[str, int]:
         """Return RocksDB's counters since the start, by name, such as ``rocksdb.stall.micros``."""
@@ -77,13 +74,15 @@ class RocksMemory(NamedTuple):
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}  # noqa: PLR2004
 
 
-def _options(cache: Cache, write_buffers: WriteBufferManager) -> Options:
+def _options(write_buffers: WriteBufferManager) -> Options:
     table = BlockBasedOptions()
-    table.set_block_cache(cache)
+    # What is asked for often is among the values written last, before RocksDB is asked, and files
+    # that are not compressed lie in the page cache as they are: a block cache held what nobody
+    # asked for again, and taking blocks in and out was a quarter of a cold read.
+    table.disable_cache()
     table.set_block_size(BLOCK_SIZE)
     table.set_bloom_filter(BLOOM_BITS_PER_KEY, block_based=False)
-    # Filters and indexes stay with their open files, about two bytes a key: asked for in the block
-    # cache, file by file, they made a cold read of a table of 10 million keys a tenth dearer.
+    # Filters and indexes stay with their open files, about three bytes a key.
     table.set_cache_index_and_filter_blocks(False)
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003
@@ -140,7 +139,7 @@ class RocksStore:
         try:
             options = self._memory.options
             # Named for the column family, too: rocksdict would open an existing one with what its
-            # OPTIONS file says, which names neither our block cache nor a filter that it can make.
+            # OPTIONS file says, which names no filter that it can make.
             self._db = Rdict(str(self.path), options=options, column_families={"default": options})
             offset = self._db.get(OFFSET_KEY)
         except Exception as exc:

@@ -98,7 +98,7 @@ def make_state(
     tmp_path: Path, executor: ThreadPoolExecutor
 ) -> Iterator[Callable[..., PartitionState]]:
     """Return a factory of partitions on a real RocksDB; the same name is the same database."""
-    memory = RocksMemory.create(8 << 20, 8 << 20)
+    memory = RocksMemory.create(8 << 20)
     stores: list[RocksStore] = []
 
     def make(

@@ -57,7 +57,6 @@ class TestDefaults:
             ssl_cafile=None,
             http_token=None,
             ready_lag=600_000,
-            block_cache=16 << 20,
             write_buffers=128 << 20,
             log_format="text",
             accelerator="auto",
@@ -95,7 +94,7 @@ class TestReading:
             ("REELS_DEDUP_HORIZON", "24h", "dedup_horizon", 86_400_000),
             ("REELS_USER_WINDOW", "1h", "user_window", 3_600_000),
             ("REELS_VIDEO_STEP", "10m", "video_step", 600_000),
-            ("REELS_BLOCK_CACHE", "1GiB", "block_cache", 1 << 30),
+            ("REELS_WRITE_BUFFERS", "1GiB", "write_buffers", 1 << 30),
             ("REELS_WRITE_BUFFERS", "1048576", "write_buffers", 1 << 20),
             ("REELS_LOG_FORMAT", "json", "log_format", "json"),
             ("WEB_PORT", "1", "web_port", 1),
@@ -179,8 +178,8 @@ class TestRefusals:
             ("REELS_SSL_CAFILE", "/no/such/file"),
             ("REELS_HTTP_TOKEN", "fifteen-letters"),
             ("REELS_HTTP_TOKEN", "sixteen letters and a space"),
-            ("REELS_BLOCK_CACHE", "1MB"),
-            ("REELS_BLOCK_CACHE", "1KiB"),
+            ("REELS_WRITE_BUFFERS", "1MB"),
+            ("REELS_WRITE_BUFFERS", "1KiB"),
             ("REELS_LOG_FORMAT", "xml"),
         ],
     )
@@ -276,7 +275,7 @@ class TestSecrets:
 
 class TestDescription:
     def test_what_is_printed_can_be_read_again(self) -> None:
-        environ = {"REELS_USER_WINDOW": "90m", "REELS_BLOCK_CACHE": "3MiB", "WEB_PORT": "1"}
+        environ = {"REELS_USER_WINDOW": "90m", "REELS_WRITE_BUFFERS": "3MiB", "WEB_PORT": "1"}
         settings = load(environ)
         printed = {name: text for name, text in describe(settings) if text != "-"}
         assert load(printed) == settings

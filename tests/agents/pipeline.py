@@ -102,7 +102,7 @@ class Pipeline:
         """Open everything in ``folder``."""
         self.folder = folder
         self.settings = settings
-        self.memory = RocksMemory.create(1 << 20, 1 << 20)
+        self.memory = RocksMemory.create(1 << 20)
         self.executor = ThreadPoolExecutor(1)
         self.topics: dict[tuple[str, int], list[ConsumerRecord[Any, Any]]] = defaultdict(list)
         self.parts = [Part(number, folder, self) for number in range(settings.partitions)]

@@ -158,8 +158,6 @@ def test_a_damaged_database_is_set_aside_and_built_anew(cluster, files, how):
 
 
 def test_a_database_damaged_under_a_running_worker_is_never_served(cluster):
-    """Values are read from disk again as soon as they are in no cache."""
-    cluster.environment["REELS_BLOCK_CACHE"] = "1MiB"
     worker = cluster.worker().start()
     stream = untidy_stream(12_000, seed=44)
     send_stream(cluster, stream[:6000])

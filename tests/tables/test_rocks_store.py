@@ -18,7 +18,7 @@ WRITE_UNTIL_KILLED = """
 import sys
 from pathlib import Path
 from tables.rocks import RocksMemory, RocksStore
-store = RocksStore(Path(sys.argv[1]), RocksMemory.create(1 << 20, 1 << 20))
+store = RocksStore(Path(sys.argv[1]), RocksMemory.create(1 << 20))
 offset = 0
 while True:
     offset += 1
@@ -30,7 +30,7 @@ while True:
 
 @pytest.fixture
 def memory():
-    return RocksMemory.create(1 << 20, 1 << 20)
+    return RocksMemory.create(1 << 20)
 
 
 @pytest.fixture
@@ -119,16 +119,16 @@ def test_a_store_in_use_is_refused_to_this_process_and_to_others(store, path, me
     store.write({b"1": b"still mine"}, 1)
 
 
-def test_a_store_opened_again_uses_the_filters_and_the_shared_cache(store, path, memory):
+def test_a_store_opened_again_uses_the_filters_and_keeps_no_blocks_in_memory(store, path, memory):
     store.write({b"%d" % key: bytes(100) for key in range(0, 20_000, 2)}, 1)
     store.close()
-    used, skipped = memory.cache.get_usage(), memory.tickers()["rocksdb.bloom.filter.useful"]
+    skipped = memory.tickers()["rocksdb.bloom.filter.useful"]
     again = RocksStore(path, memory)
     absent = [b"%d" % key for key in range(1, 20_000, 20)]
     assert not any(again.get_many(absent))
     assert memory.tickers()["rocksdb.bloom.filter.useful"] - skipped > len(absent) * 0.9
     assert all(again.get_many([b"%d" % key for key in range(0, 20_000, 20)]))
-    assert memory.cache.get_usage() > used + 100_000
+    assert memory.tickers()["rocksdb.block.cache.add"] == 0
 
 
 @pytest.mark.parametrize("file", ["CURRENT", "MANIFEST-*", "*.sst"])
