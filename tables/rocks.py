@@ -195,7 +195,10 @@ class RocksStore:
         """
         batch = WriteBatch(raw_mode=True)
         put, delete = batch.put, batch.delete
-        for key, value in changes.items():
+        # In the order of the keys a memtable takes them in two thirds of the time: each one's place
+        # is near that of the one before. Nobody else has the GIL meanwhile.
+        for key in sorted(changes):
+            value = changes[key]
             if value is None:
                 delete(key)
             else:
