@@ -54,7 +54,7 @@ def decode(value: bytes | None, dropped: list[str] | None = None) -> Event | Rej
             # rpartition finds nothing a third faster than `in` does.
             if (
                 len(text) <= _SHORT and "\\" not in text and not text.rpartition("999")[1]
-            ) or _is_plain(text):
+            ) or _is_plain(text, len(value)):
                 return _decode(text)
         except ValidationError:
             if b"null" in value:
@@ -69,10 +69,10 @@ def decode(value: bytes | None, dropped: list[str] | None = None) -> Event | Rej
     return verdict
 
 
-def _is_plain(text: str) -> bool:
-    """Whether the fast path may judge a value that is not obviously harmless."""
+def _is_plain(text: str, size: int) -> bool:
+    """Whether the fast path may judge a value of ``size`` bytes that is not obviously harmless."""
     return (
-        len(text) <= MAX_VALUE_BYTES
+        size <= MAX_VALUE_BYTES
         and "\\u003" not in text  # an escaped digit may hide from the search for a carry
         and _CARRY.search(text) is None
         and not is_nested_too_deep(text)

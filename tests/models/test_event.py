@@ -243,6 +243,8 @@ class TestARejectionNamesItsReason:
     def test_a_value_of_more_than_a_mebibyte_is_too_large_whatever_it_holds(self):
         assert rejection_of(value_of(session_id="x" * MIB)).reason == "too_large"
         assert rejection_of(b"\xff" * (MIB + 1)).reason == "too_large"
+        # Bytes count, not characters.
+        assert rejection_of(raw_value("session_id", f'"{"é" * (MIB // 2)}"')).reason == "too_large"
         assert rejection_of(b"\xff" * MIB).reason == "malformed_json"
 
 
