@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 # Faust reads its own variables itself, and takes an empty one for a value.
 for _name in [name for name, value in os.environ.items() if not value]:
     del os.environ[_name]
+# Where --datadir leaves its value; Faust itself would prefer the variable.
+if "FAUST_DATADIR" in os.environ:
+    os.environ["APP_DATADIR"] = os.environ["FAUST_DATADIR"]
 try:
     settings = load()
     _is_accelerated = is_wanted(settings.accelerator)

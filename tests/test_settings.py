@@ -176,8 +176,8 @@ class TestRefusals:
             ("REELS_SECURITY_PROTOCOL", "TLS"),
             ("REELS_SASL_MECHANISM", "GSSAPI"),
             ("REELS_SSL_CAFILE", "/no/such/file"),
-            ("REELS_HTTP_TOKEN", "fifteen-letters"),
-            ("REELS_HTTP_TOKEN", "sixteen letters and a space"),
+            ("REELS_HTTP_TOKEN", "letters and a space"),
+            ("REELS_HTTP_TOKEN", "lettérs"),
             ("REELS_WRITE_BUFFERS", "1MB"),
             ("REELS_WRITE_BUFFERS", "1KiB"),
             ("REELS_LOG_FORMAT", "xml"),
@@ -264,7 +264,7 @@ class TestSecrets:
             assert "***" in text
 
     def test_a_refused_secret_is_not_shown(self) -> None:
-        assert "tiny" not in refusal(REELS_HTTP_TOKEN="tiny")
+        assert "tiny" not in refusal(REELS_HTTP_TOKEN="tiny one")
 
     @pytest.mark.parametrize("login", ["joe:hunter2", "joe:hun/ter2", "joe:h@hunter2"])
     def test_a_password_in_the_broker_url_is_refused_and_not_shown(self, login) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from .sources import Sources
 
+#: Characters that make a token safe from guessing.
+SAFE_TOKEN_LENGTH: Final = 16
+
 _ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - asked about, not bound to
 
 
@@ -87,6 +90,13 @@ class Web(driver.Web):
         self.log.info(
             "listening on %s port %s, known to other workers as %s", host, conf.web_port, url
         )
+        token = self._settings.http_token
+        if token is not None and len(token) < SAFE_TOKEN_LENGTH:
+            self.log.warning(
+                "REELS_HTTP_TOKEN has %s characters: one of less than %s can be guessed",
+                len(token),
+                SAFE_TOKEN_LENGTH,
+            )
 
     async def stop_server(self) -> None:
         """Close the socket and all connections."""

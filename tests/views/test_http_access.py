@@ -43,6 +43,13 @@ class TestToken:
         with_token = await worker.ask(path, headers={"Authorization": f"Bearer {TOKEN}"})
         assert with_token.status in {200, 503}
 
+    async def test_a_short_one_is_taken_too(self, make_worker) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN="s3cret")
+        await worker.catch_up()
+        assert (await worker.ask("/users/1")).status == 401
+        with_token = await worker.ask("/users/1", headers={"Authorization": "Bearer s3cret"})
+        assert with_token.status != 401
+
     @pytest.mark.parametrize("path", OPEN)
     async def test_what_holds_no_data_is_open(self, make_worker, path: str) -> None:
         worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)

@@ -1,0 +1,19 @@
+"""A worker that starts: what it was told counts, and what is risky it says."""
+
+from __future__ import annotations
+
+
+def test_the_data_directory_of_the_command_line_goes_before_the_variable(make_cluster, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    cluster = make_cluster(APP_DATADIR=str(elsewhere))
+    worker = cluster.worker().start()
+    assert list(worker.data_dir.glob("**/user_metrics-*.db"))
+    assert not elsewhere.exists()
+    assert worker.terminate() == 0
+
+
+def test_a_token_that_can_be_guessed_is_warned_of(make_cluster):
+    worker = make_cluster(REELS_HTTP_TOKEN="s3cret").worker().start()
+    assert "REELS_HTTP_TOKEN has 6 characters" in worker.output()
+    assert "s3cret" not in worker.output()
+    assert worker.terminate() == 0
