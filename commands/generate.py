@@ -22,12 +22,18 @@ import settings
 from commands.progress import ProgressDisplay
 from commands.sending import EventSender, SendError
 from loadgen import Kind, Workload
+from loadgen.campaign import EVENTS_PER_VIDEO
 from models.timestamps import from_iso
 
 NOMINAL_RATE = 50_000.0
 """Events a second that event time goes by when the rate is not limited."""
 MAX_AHEAD_MS = 60_000
 """Timestamps are held back to the wall clock and so much more."""
+
+TOO_FEW_EVENTS = (
+    f"warning: a video takes {EVENTS_PER_VIDEO:,} events within two hours to turn viral; these are "
+    "too few, or too far apart, for all of them"
+)
 
 _CHUNK = 8_192
 _TICK_S = 0.05
@@ -228,6 +234,7 @@ class Generate(AppCommand):
                 duplicates=kwargs["duplicates"],
                 late=kwargs["late"],
                 viral=kwargs["viral"],
+                viral_within=self._pace.total,
                 start_ms=kwargs["start"],
                 ms_per_event=1000 / nominal_rate * kwargs["speed"],
             )
@@ -252,6 +259,8 @@ class Generate(AppCommand):
             if self._workload.viral_videos:
                 listed = ", ".join(map(str, self._workload.viral_videos))
                 self.say(f"videos that turn viral: {listed}", file=self.stderr)
+            if not self._workload.can_turn_viral:
+                self.say(TOO_FEW_EVENTS, file=self.stderr)
             display = ProgressDisplay(self._pace.total, self._pace.duration_s, quiet=self.quiet)
             try:
                 with display as progress:

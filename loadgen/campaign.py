@@ -30,6 +30,11 @@ _MIX = np.array(
     np.uint8,
 )
 _SHARE_OF_EVENTS = 0.4
+_LARGEST_SHARE = 0.9
+# What is drawn at random falls short of its share now and then.
+_MARGIN = 1.1
+# All that makes a video viral has to lie within one window, which moves on by steps.
+_LONGEST_MS = 90 * 60_000
 # Afterwards the videos stay viral: what they had in the campaign leaves the window in time.
 _SHARE_AFTERWARDS = 0.02
 # How long its videos are watched: 20 ms for each thousandth that is seen, and a second.
@@ -40,19 +45,36 @@ _MS_PER_POSITION = 20
 class Campaign:
     """Turns a part of the sessions' events into events of the campaign's videos."""
 
-    def __init__(self, rng: np.random.Generator, videos: int, viral: int) -> None:
-        """Choose ``viral`` of ``videos`` videos; ``rng`` decides which."""
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        videos: int,
+        viral: int,
+        events: float | None = None,
+        ms_per_event: float = 0.0,
+    ) -> None:
+        """Choose ``viral`` of ``videos`` videos; ``rng`` decides which.
+
+        They turn viral within ``events`` events, where that is possible, ``ms_per_event``
+        milliseconds of event time apart.
+        """
         self._rng = rng
         self.videos: npt.NDArray[np.int64] = rng.choice(videos, viral, replace=False) + 1
         self._length = viral * EVENTS_PER_VIDEO
         self._done = 0
+        of_events = self._length / events if events else 0.0
+        of_time = EVENTS_PER_VIDEO * ms_per_event / _LONGEST_MS if viral else 0.0
+        needed = _MARGIN * max(of_events, of_time)
+        #: Whether all can turn viral.
+        self.is_possible = needed <= _LARGEST_SHARE
+        self.share = min(max(needed, _SHARE_OF_EVENTS), _LARGEST_SHARE)
 
     def apply(self, events: npt.NDArray[np.void]) -> None:
         """Change ``events`` in place: they are the next ones of the stream."""
         if not len(self.videos):
             return
         chances = self._rng.random(len(events))
-        taken = np.flatnonzero(chances < _SHARE_OF_EVENTS)
+        taken = np.flatnonzero(chances < self.share)
         left = max(0, self._length - self._done)
         if len(taken) > left:
             afterwards = np.flatnonzero(chances < _SHARE_AFTERWARDS)

@@ -96,14 +96,16 @@ class Workload:
         duplicates: float = 0.0,
         late: float = 0.0,
         viral: int = 0,
+        viral_within: int | None = None,
         start_ms: int = 0,
         ms_per_event: float = 0.5,
     ) -> None:
         """Describe the stream.
 
         ``invalid``, ``duplicates``, ``late``: fractions of all records, from 0 to 1. ``viral``:
-        how many of the videos turn viral. Record i has the timestamp ``start_ms`` (milliseconds
-        since the epoch) + i * ``ms_per_event``, less a disorder of up to 5 s.
+        how many of the videos turn viral, and ``viral_within`` how many records at the latest.
+        Record i has the timestamp ``start_ms`` (milliseconds since the epoch) + i *
+        ``ms_per_event``, less a disorder of up to 5 s.
         Raises ValueError for what cannot be.
         """
         fractions = Fractions(invalid, duplicates, late)
@@ -111,14 +113,21 @@ class Workload:
         sessions_seed, campaign_seed, mixer_seed = np.random.SeedSequence(seed).spawn(3)
         self._start_ms = start_ms
         self._ms_per_event = ms_per_event
-        self._campaign = Campaign(np.random.default_rng(campaign_seed), videos, viral)
+        counting = 1 - fractions.total
+        self._campaign = Campaign(
+            np.random.default_rng(campaign_seed),
+            videos,
+            viral,
+            None if viral_within is None else viral_within * counting,
+            ms_per_event / counting,
+        )
         population = Population.of(users, videos, self._campaign.videos)
         self._sessions = SessionStream(
             np.random.default_rng(sessions_seed), population, ms_per_event
         )
         self._mixer = Mixer(np.random.default_rng(mixer_seed), fractions, ms_per_event)
         described = (seed, users, videos, invalid, duplicates, late, viral, start_ms, ms_per_event)
-        salt = b"%08x" % zlib.crc32(repr(described).encode())
+        salt = b"%08x" % zlib.crc32(repr((*described, self._campaign.share)).encode())
         self._renderer = Renderer(salt, population)
         self._recent = _Recent(self._mixer.max_distance)
         self._block = np.empty(0, RECORD)
@@ -127,6 +136,11 @@ class Workload:
     def viral_videos(self) -> list[int]:
         """The videos that turn viral, in the order in which they do."""
         return [int(video) for video in self._campaign.videos]
+
+    @property
+    def can_turn_viral(self) -> bool:
+        """Whether so many videos can turn viral in so few records, and within a window."""
+        return self._campaign.is_possible
 
     def chunk(self, count: int, latest_ms: int | None = None) -> Chunk:
         """Return the next ``count`` records.

@@ -176,6 +176,27 @@ class TestViral:
     def test_the_first_one_does_so_within_seconds(self, half_a_minute) -> None:
         assert min(turned_viral(half_a_minute).values()) < 6 * 2000
 
+    @pytest.mark.parametrize(
+        ("records", "options"),
+        [
+            (5_000, {"viral": 1}),
+            (20_000, {"viral": 4, "invalid": 0.1}),
+            (5_000, {"viral": 1, "ms_per_event": 1_000}),
+        ],
+    )
+    def test_all_do_so_in_as_few_records_as_there_are(self, records, options) -> None:
+        options = {"videos": 500, "viral_within": records, **options}
+        assert Workload(**options).can_turn_viral
+        assert sorted(turned_viral(events_of(records, **options))) == sorted(
+            Workload(**options).viral_videos
+        )
+
+    @pytest.mark.parametrize(
+        "options", [{"viral_within": 4_000}, {"ms_per_event": 1_800}, {"viral_within": 10}]
+    )
+    def test_it_is_known_when_they_cannot(self, options) -> None:
+        assert not Workload(viral=1, videos=500, **options).can_turn_viral
+
     def test_they_are_clearly_above_the_limit_and_stay_there(self, half_a_minute) -> None:
         for video in Workload(viral=5, videos=500).viral_videos:
             for part in (half_a_minute, half_a_minute[50_000:]):

@@ -205,6 +205,11 @@ class TestEnd:
         result = run("--rate", "0", "--count", "10", "--viral", "3")
         assert re.search(r"^videos that turn viral: \d+, \d+, \d+$", result.stderr, re.MULTILINE)
 
+    @pytest.mark.parametrize(("count", "is_warned"), [("10", True), ("15000", False)])
+    def test_a_campaign_that_cannot_do_it_is_warned_of(self, run, sender, count, is_warned) -> None:
+        result = run("--rate", "0", "--count", count, "--viral", "3")
+        assert ("warning: a video takes 3,400 events" in result.stderr) == is_warned
+
     def test_nothing_is_said_when_quiet(self, run, sender) -> None:
         result = run("--rate", "0", "--count", "10", options=("--quiet",))
         assert (result.exit_code, result.output) == (0, "")
