@@ -33,6 +33,9 @@ WORKERS = 2
 KAFKA_PORT = 9092
 START_TIMEOUT = 90.0
 
+#: Variables that two workers cannot share.
+OF_ONE_WORKER = {"APP_DATADIR", "CONSUMER_GROUP_INSTANCE_ID", "NODE_CANONICAL_URL", "WEB_PORT"}
+
 #: Events a second: enough to see figures move, little enough to leave the machine usable.
 RATE = 2000
 GENERATE = ("--rate", str(RATE), "--users", "50000", "--videos", "5000", "--viral", "5")
@@ -177,7 +180,7 @@ def run(seconds: float) -> None:
     """Run the demo for ``seconds``."""
     token = load().http_token
     with demo_folder() as folder, contextlib.ExitStack() as stack:
-        env = dict(os.environ)
+        env = {name: text for name, text in os.environ.items() if name not in OF_ONE_WORKER}
         if not env.get("BROKER_URL"):
             port = KAFKA_PORT if is_free(KAFKA_PORT) else 0
             if port == 0:
