@@ -71,7 +71,6 @@ class Settings:
     http_token: str | None
     ready_lag: int
     """Milliseconds."""
-    """Bytes, shared by all partitions of a worker."""
     write_buffers: int
     """Bytes, shared by all partitions of a worker."""
     log_format: str
