@@ -1,4 +1,4 @@
-"""When a task commits: at even distances, and less often under load or far behind."""
+"""When a task commits, at even distances, less often under load or far behind; and settles."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ COMMIT_REST = 1.5
 
 #: Seconds to which that, or a backlog, stretches the commit interval at most.
 LONGEST_COMMIT_INTERVAL = 1.0
+
+#: Seconds between two writes of what is committed to RocksDB. That much of the changelog has to be
+#: read after a kill -9.
+SETTLE_INTERVAL = 3.0
 
 #: Multiples of it, modulo 1, lie as far from each other as can be.
 GOLDEN_RATIO = 0.618034
@@ -24,7 +28,7 @@ class Pace:
         Tasks that begin together do not commit together: their bursts would add up.
         """
         #: Seconds to wait for the next commit to begin.
-        self.pause_s = interval_s * (partition * GOLDEN_RATIO % 1.0)
+        self.pause_s = first_pause(partition, interval_s)
         self._interval_s = interval_s
         self._commit_s = 0.0
         self._rate = 0.0
@@ -44,6 +48,11 @@ class Pace:
         usual_rate, self._rate = max(rate, self._rate), rate
         behind_s = behind and (behind / usual_rate if usual_rate > 0 else inf)
         self.pause_s = pause_after(commit_s, usual_s, self._interval_s, behind_s)
+
+
+def first_pause(partition: int, interval_s: float) -> float:
+    """Return how many seconds to wait for the first time with what comes each ``interval_s``."""
+    return interval_s * (partition * GOLDEN_RATIO % 1.0)
 
 
 def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: float) -> float:

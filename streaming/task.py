@@ -10,7 +10,10 @@ The commit, in the steps that docs/fault-tolerance.md and the tests go by:
 3. **send**: changelog records, deltas, re-keyed events, dead letters, viral changes
 4. **offsets**: the positions, as the group's offsets, in the same transaction
 5. **commit**: the transaction ends
-6. **settle**: RocksDB is written in one batch, with the changelog offset that it stands for
+
+Every few seconds, for all commits since:
+
+6. **settle**: RocksDB is written, with the changelog offset that it stands for
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from monitoring import metrics
 
 from .errors import FencedError
 from .inbox import Inbox
-from .pacing import Pace
+from .pacing import SETTLE_INTERVAL, Pace, first_pause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -97,6 +100,7 @@ class Task:
         self._full = asyncio.Event()
         self._folding = asyncio.Lock()
         self._committing = asyncio.Lock()
+        self._settling = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self, positions: Mapping[TP, int], commit_interval: float) -> None:
@@ -112,6 +116,7 @@ class Task:
                 asyncio.create_task(
                     self._commit_loop(commit_interval), name=f"commit-{self.partition}"
                 ),
+                asyncio.create_task(self._settle_loop(), name=f"settle-{self.partition}"),
             ]
 
     def restored(self) -> None:
@@ -220,6 +225,9 @@ class Task:
                 outcome = "fenced" if isinstance(exc, FencedError) else "aborted"
                 metrics.transactions.labels(outcome).inc()
                 self.fail(exc)
+            # Commits wait for the disk when it cannot keep up.
+            if self._unwritten_bytes() > self._turns.unwritten_share:
+                await self.settle()
 
     async def _commit(self) -> None:
         processors = self.processors.values()
@@ -240,14 +248,11 @@ class Task:
         last_offsets = await self.producer.run(self._transact(frozen, records, offsets, clock))
         metrics.transactions.labels("committed").inc()
 
-        # 6. settle
-        settling = zip(frozen, last_offsets, strict=True)
-        await asyncio.gather(*(p.state.settle(last_offset) for (p, _), last_offset in settling))
+        for (processor, changes), last_offset in zip(frozen, last_offsets, strict=True):
+            processor.state.keep(last_offset)
+            metrics.changelog_records.labels(processor.state.table).inc(len(changes))
         self.committed = positions
         self.committed_at = monotonic()
-        for processor, changes in frozen:
-            metrics.changelog_records.labels(processor.state.table).inc(len(changes))
-        clock.done("settle")
 
     async def _transact(
         self, frozen: Frozen, records: OutRecords, offsets: Mapping[TP, int], clock: _StepClock
@@ -276,6 +281,28 @@ class Task:
         # 5. commit: at the end of the block
         clock.done("commit")
         return [await each for each in last_offsets]
+
+    def _unwritten_bytes(self) -> float:
+        return sum(processor.state.unwritten_bytes for processor in self.processors.values())
+
+    async def _settle_loop(self) -> None:
+        await asyncio.sleep(first_pause(self.partition, SETTLE_INTERVAL))
+        while True:
+            await self.settle()
+            await asyncio.sleep(SETTLE_INTERVAL)
+
+    async def settle(self) -> None:
+        """Write what is committed to RocksDB; a failure goes to ``on_failure``."""
+        async with self._settling:
+            if self.failed:
+                return
+            # 6. settle
+            clock = _StepClock()
+            try:
+                await asyncio.gather(*(p.state.settle() for p in self.processors.values()))
+            except Exception as exc:  # noqa: BLE001 - the copy on disk is not what it should be
+                self.fail(exc)
+            clock.done("settle")
 
     @property
     def behind(self) -> int:
@@ -309,7 +336,7 @@ class Task:
         self._on_failure(self, exc)
 
     async def suspend(self) -> None:
-        """Stop accepting, let the fold under way end, and commit; afterwards nothing is open.
+        """Stop accepting, let the fold under way end, commit, and settle; then nothing is open.
 
         What is suspended already commits no more: at the worker's end its databases may be closed.
         """
@@ -319,14 +346,15 @@ class Task:
             pass
         if accepted:
             await self.commit()
+            await self.settle()
         else:
-            async with self._committing:
+            async with self._committing, self._settling:
                 pass
 
     async def _halt(self) -> None:
         self.accepting = False
         self._inbox.clear()
-        async with self._folding, self._committing:
+        async with self._folding, self._committing, self._settling:
             pass
 
     async def close(self) -> None:

@@ -2,13 +2,14 @@
 
 ::
 
-    read   dirty  ->  frozen  ->  recent  ->  RocksDB
-    write  dirty
+    read          dirty  ->  frozen  ->  recent  ->  RocksDB
+    write         dirty
     commit        freeze: dirty becomes frozen    (then the transaction)
-                  settle: frozen goes to RocksDB, and stays in recent
+                  keep: frozen is committed, and becomes recent
+    now and then  settle: what was kept since goes to RocksDB, and stays in recent for a while
 
-``recent`` is a bounded copy of what was written last (Kafka Streams' record cache): a user in a
-session is not read again for each commit.
+``recent`` is what Kafka Streams calls its record cache: a user in a session is not read again for
+each commit, and written once for several. The changelog has what RocksDB has not got yet.
 """
 
 from __future__ import annotations
@@ -41,27 +42,37 @@ class StoreClosedError(Exception):
 
 
 class RecentValues:
-    """The values written last, two generations of at most ``limit`` bytes together."""
+    """What was committed last: all that RocksDB has not got yet, and some of what it has.
+
+    Of the latter, two generations of about ``limit`` bytes together; 0 keeps none.
+    """
 
     def __init__(self, limit: int) -> None:
-        """Keep about ``limit`` bytes of keys and values; 0 keeps nothing."""
+        """Start empty."""
         self._half = limit // 2
-        self._size = 0
+        self._size = 0.0
         self.young: Changes = {}
         self.old: Changes = {}
 
-    def update(self, changes: Mapping[bytes, bytes | None], size: int) -> None:
-        """Take over ``changes`` of ``size`` bytes; the older generation goes when they are many."""
-        if not self._half:
-            return
+    def update(self, changes: Changes) -> None:
+        """Take over what was committed."""
         self.young.update(changes)
-        self._size += size + ENTRY_SIZE * len(changes)
+
+    def written(self, memory: float, unwritten: Changes) -> None:
+        """Let the older generation go when RocksDB has got many.
+
+        Arguments:
+            memory: bytes of memory that what was written takes.
+            unwritten: what was committed meanwhile, and stays.
+        """
+        self._size += memory
         if self._size > self._half:
-            self.old, self.young, self._size = self.young, {}, 0
+            self.old = self.young if self._half else {}
+            self.young, self._size = dict(unwritten), 0.0
 
     def clear(self) -> None:
         """Forget everything."""
-        self.young, self.old, self._size = {}, {}, 0
+        self.young, self.old, self._size = {}, {}, 0.0
 
 
 class PartitionState:
@@ -83,7 +94,7 @@ class PartitionState:
             layout: how values are laid out, checked against what is stored.
             store: the database on disk.
             executor: runs what waits for the disk.
-            recent_bytes: bound of the copy of what was written last.
+            recent_bytes: bound of the copy of what RocksDB has got, of what was committed last.
             find: looks keys up in memory.
         """
         self.table = table
@@ -98,6 +109,11 @@ class PartitionState:
         self._frozen: Changes = {}
         self._frozen_time: int | None = None
         self._table_id = ""
+        #: Committed, in ``recent`` too, and on its way to RocksDB, or waiting for its turn.
+        self._writing: Changes = {}
+        self._unwritten: Changes = {}
+        #: Of the last record of what waits.
+        self._kept_offset = -1
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
@@ -121,7 +137,7 @@ class PartitionState:
         Raises:
             LayoutError: the stored values are not laid out as the settings say.
         """
-        self.dirty, self._frozen = {}, {}
+        self.dirty, self._frozen, self._writing, self._unwritten = {}, {}, {}, {}
         self._recent.clear()
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
@@ -161,9 +177,9 @@ class PartitionState:
             if settled == self._settled:
                 values.update(zip(missing, found, strict=True))
                 if self._frozen is not frozen:
-                    values.update(self._find((self._frozen,), keys)[0])
+                    values.update(self._find((self._frozen, self._recent.young), keys)[0])
                 return values
-            # A commit has ended meanwhile, and may have written what was just read: once more.
+            # What was just read may be from before what was written meanwhile: once more.
 
     def freeze(self) -> Mapping[bytes, bytes | None]:
         """Take what is dirty, and stream time, for a commit; new writes go to a fresh overlay."""
@@ -177,13 +193,26 @@ class PartitionState:
         self._frozen, self.dirty = self.dirty, {}
         return self._frozen
 
-    async def settle(self, offset: int) -> None:
-        """Write what was frozen to RocksDB, as of changelog ``offset``: it is committed."""
-        size = await self.in_thread(self.store.write, self._frozen, offset)
-        self._recent.update(self._frozen, size)
-        if self._frozen:
-            self._entry_bytes = ENTRY_SIZE + size / len(self._frozen)
+    def keep(self, offset: int) -> None:
+        """Take what was frozen as committed, the last of it at changelog ``offset``."""
+        self._recent.update(self._frozen)
+        self._unwritten.update(self._frozen)
+        self._kept_offset = offset
         self._frozen = {}
+
+    async def settle(self) -> None:
+        """Write what is committed to RocksDB, with the changelog offset that it stands for."""
+        if self._writing:
+            msg = "what was committed is being written already"
+            raise RuntimeError(msg)
+        if not self._unwritten:
+            return
+        self._writing, self._unwritten = self._unwritten, {}
+        size = await self.in_thread(self.store.write, self._writing, self._kept_offset)
+        count = len(self._writing)
+        self._entry_bytes = ENTRY_SIZE + size / count
+        self._recent.written(count * self._entry_bytes, self._unwritten)
+        self._writing = {}
         self._settled += 1
 
     async def apply(self, changes: Changes, offset: int) -> None:
@@ -204,8 +233,8 @@ class PartitionState:
         await self.in_thread(self.store.clear)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values in no order, uncommitted ones included, deleted ones not."""
-        over = {**self._frozen, **self.dirty}
+        """All keys and values in no order, also those not on disk yet, deleted ones not."""
+        over = {**self._writing, **self._unwritten, **self._frozen, **self.dirty}
         over.pop(LAYOUT_KEY, None)
         yield from ((key, value) for key, value in over.items() if value is not None)
         yield from (item for item in self.store.items() if item[0] not in over)
@@ -216,8 +245,13 @@ class PartitionState:
 
     @property
     def dirty_bytes(self) -> float:
-        """Memory that ``dirty`` takes: its keys are taken to be as large as those settled last."""
+        """Memory that ``dirty`` takes: its keys are taken to be as large as those written last."""
         return len(self.dirty) * self._entry_bytes
+
+    @property
+    def unwritten_bytes(self) -> float:
+        """Memory that what is committed and waits to be written takes, estimated likewise."""
+        return len(self._unwritten) * self._entry_bytes
 
     @property
     def uncommitted_keys(self) -> int:

@@ -42,12 +42,13 @@ def send():
 
 @pytest.fixture
 def pause_load(monkeypatch):
-    """Return a function that makes a state's next load wait, and gives what happens meanwhile.
+    """Return a coroutine function that makes a state's next load wait till it is told to go on.
 
     The disk is slow: what it says has been read, but not arrived yet.
     """
 
-    def pause(state):
+    async def pause(state):
+        await state.settle()
         reached, go_on = asyncio.Event(), asyncio.Event()
         in_thread = state.in_thread
 

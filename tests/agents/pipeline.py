@@ -27,7 +27,7 @@ from tables.videos import video_windows
 from tests.oracle import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from streaming.outbox import OutRecord
@@ -80,16 +80,25 @@ class Part:
         self.positions = {EVENTS: 0, DELTAS: 0}
         self.committed = dict(self.positions)
         self.commits = 0
-        self.restore()
+        #: By state, what the changelog has and the disk has not: one commit in two is settled.
+        self.unsettled: dict[PartitionState, list[Mapping[bytes, bytes | None]]] = defaultdict(list)
+        self._begin()
 
     def _state(self, table: str, number: int, layout: Layout, pipeline: Pipeline) -> PartitionState:
         store = RocksStore(pipeline.folder / f"{table}-{number}.db", pipeline.memory)
         find = finder(accelerated=is_wanted(pipeline.settings.accelerator))
         return PartitionState(table, layout, store, pipeline.executor, 1 << 20, find)
 
-    def restore(self) -> None:
+    async def restore(self) -> None:
         """Begin anew from what is committed, as after a crash."""
         self.outbox.take()
+        for state, commits in self.unsettled.items():
+            for changes in commits:
+                await state.apply(dict(changes), self.commits)
+        self.unsettled.clear()
+        self._begin()
+
+    def _begin(self) -> None:
         for processor in self.processors:
             processor.restored()
         self.positions = dict(self.committed)
@@ -152,18 +161,23 @@ class Pipeline:
         part = self.parts[number]
         for processor in part.processors:
             processor.pack()
-        frozen = [p.state for p in part.processors if p.state.freeze()]
+        frozen = [(p.state, changes) for p in part.processors if (changes := p.state.freeze())]
         for (topic, partition), records in part.outbox.take().items():
             for record in records:
                 self.send(topic, partition, record)
         part.committed = dict(part.positions)
         part.commits += 1
-        for state in frozen:
-            await state.settle(part.commits)
+        for state, changes in frozen:
+            part.unsettled[state].append(changes)
+            state.keep(part.commits)
+        if part.commits % 2 == 0:
+            for state in part.unsettled:
+                await state.settle()
+            part.unsettled.clear()
 
-    def crash(self, number: int) -> None:
+    async def crash(self, number: int) -> None:
         """Lose what a partition has not committed."""
-        self.parts[number].restore()
+        await self.parts[number].restore()
 
     async def finish(self) -> None:
         """Fold and commit until nothing is left to be done."""
@@ -194,9 +208,7 @@ class Pipeline:
 
     def values(self, table: str) -> dict[bytes, bytes]:
         """Return all keys and values of a table."""
-        return {
-            key: value for part in self.parts for key, value in getattr(part, table).store.items()
-        }
+        return {key: value for part in self.parts for key, value in getattr(part, table).items()}
 
     def folded(self, topic: str) -> dict[bytes, bytes]:
         """Return the last value of each key."""

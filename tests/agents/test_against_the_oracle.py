@@ -127,7 +127,7 @@ async def play(pipeline, script):
             case Commit(partition):
                 await pipeline.commit(partition)
             case Crash(partition):
-                pipeline.crash(partition)
+                await pipeline.crash(partition)
     await pipeline.finish()
 
 

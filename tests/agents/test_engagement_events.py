@@ -89,7 +89,7 @@ async def test_a_step_that_was_told_is_not_told_again_after_a_restart(make_pipel
     pipeline = make_pipeline()
     send(pipeline, 1, 7, T, 1, event_type="save")
     await pipeline.finish()
-    pipeline.crash(0)
+    await pipeline.crash(0)
     send(pipeline, 1, 7, T + MINUTE, 2, event_type="save")
     await pipeline.finish()
     assert deltas(pipeline) == [(0, T, [])]
@@ -101,7 +101,7 @@ async def test_deltas_of_events_that_were_lost_are_sent_once_when_those_are_fold
     pipeline = make_pipeline()
     send(pipeline, 1, 7, T, 1)
     await pipeline.fold(0, EVENTS, 1)
-    pipeline.crash(0)
+    await pipeline.crash(0)
     await pipeline.finish()
     assert deltas(pipeline) == [(0, T, [(7, T // (5 * MINUTE), 1, 0, 0, 0)])]
 
@@ -113,7 +113,7 @@ async def test_a_commit_while_users_are_read_takes_all_of_a_chunk_or_nothing(
     send(pipeline, 1, 7, T, 1)
     await pipeline.finish()
     sent = len(deltas(pipeline))
-    reached, go_on = pause_load(pipeline.parts[0].users)
+    reached, go_on = await pause_load(pipeline.parts[0].users)
     send(pipeline, 1, 7, T + MINUTE, 2)
     folding = asyncio.create_task(pipeline.fold(0, EVENTS, 10))
     await reached.wait()

@@ -68,7 +68,7 @@ async def commit_while_videos_are_read(pipeline, pause_load):
     await pipeline.fold(0, EVENTS, 100)
     await pipeline.commit(0)
     part.video._judged_at = 0.0
-    reached, go_on = pause_load(part.videos)
+    reached, go_on = await pause_load(part.videos)
     folding = asyncio.create_task(pipeline.fold(0, DELTAS, 100))
     await reached.wait()
     await pipeline.commit(0)
@@ -99,7 +99,7 @@ async def test_a_flag_keeps_the_time_at_which_it_was_raised(make_viral, send):
     assert detected_at(pipeline) == T
     send(pipeline, 99, VIDEO, T + MINUTE, "more", event_type="share")
     await pipeline.finish()
-    pipeline.crash(0)
+    await pipeline.crash(0)
     await pipeline.finish()
     assert detected_at(pipeline) == T
 
@@ -130,7 +130,7 @@ async def test_a_whole_window_of_silence_ends_the_flag(make_viral, clock):
 async def test_silence_that_began_before_a_restart_is_counted_anew(make_viral, clock):
     pipeline = await make_viral()
     clock[0] += 3600
-    pipeline.crash(0)
+    await pipeline.crash(0)
     clock[0] += 3600
     await pipeline.finish()
     assert flags(pipeline).keys() == {VIDEO}
@@ -147,7 +147,7 @@ async def test_a_flag_that_was_not_committed_is_raised_again(make_pipeline, send
     await pipeline.fold(0, EVENTS, 3)
     await pipeline.commit(0)
     await pipeline.fold(0, DELTAS, 3)
-    pipeline.crash(0)
+    await pipeline.crash(0)
     assert flags(pipeline) == {}
     await pipeline.finish()
     assert flags(pipeline).keys() == {VIDEO}
@@ -173,7 +173,7 @@ async def test_a_flag_raised_while_videos_are_read_is_not_forgotten(
     send(pipeline, 99, 8, T + 3 * HOUR, "much later")
     await pipeline.fold(0, EVENTS, 100)
     await pipeline.commit(0)
-    pipeline.crash(0)
+    await pipeline.crash(0)
     pipeline.parts[0].video._judged_at = 0.0
     await pipeline.fold(0, DELTAS, 100)
     await pipeline.finish()

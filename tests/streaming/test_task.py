@@ -1,6 +1,6 @@
-"""A task's commit: all six steps or none, and every offset folded exactly once.
+"""A task's commit: all its steps or none, and every offset folded exactly once.
 
-1. pack  2. freeze  3. send  4. offsets  5. commit  6. settle
+1. pack  2. freeze  3. send  4. offsets  5. commit; now and then 6. settle
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tables.rocks import RocksStore
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import batch, fenced
 
+CHANGELOG = "events-changelog"
 STEPS = ["begin", "send", "send records", "offsets", "commit"]
 
 
@@ -25,7 +26,7 @@ class TestCommitting:
         await bench.task.commit()
         assert bench.producer.transactions == 1
         assert bench.producer.committed == {
-            "events-changelog": [(b"1", b"3")],
+            CHANGELOG: [(b"1", b"3")],
             "out": [(b"1", b"0"), (b"1", b"1"), (b"1", b"2")],
         }
         assert bench.producer.offsets == {EVENTS: 3}
@@ -38,10 +39,40 @@ class TestCommitting:
         await asyncio.sleep(0.01)
         assert bench.state.store.get(b"1") is None
         assert bench.state.get(b"1") == b"3"
+        await bench.task.settle()
+        assert bench.state.store.get(b"1") is None
         bench.producer.may_commit.set()
         await committing
+        assert bench.state.store.get(b"1") is None
+        assert bench.state.get(b"1") == b"3"
+        await bench.task.settle()
         assert bench.state.store.get(b"1") == b"3"
         assert bench.state.offset == 0
+
+    async def test_the_disk_is_written_once_for_several_transactions(self, bench, monkeypatch):
+        writes = []
+        write = RocksStore.write
+        monkeypatch.setattr(
+            RocksStore,
+            "write",
+            lambda store, changes, offset: writes.append(changes) or write(store, changes, offset),
+        )
+        for start, end in ((0, 3), (3, 5), (5, 8)):
+            bench.submit(batch(start, end))
+            await bench.folded(end)
+            await bench.task.commit()
+        assert bench.producer.transactions == 3
+        assert writes == []
+        await bench.task.settle()
+        assert [changes[b"1"] for changes in writes] == [b"8"]
+        assert bench.state.offset == 2
+
+    async def test_the_disk_is_written_now_and_then_by_itself(self, bench, monkeypatch):
+        monkeypatch.setattr("streaming.task.SETTLE_INTERVAL", 0.01)
+        await bench.task.close()
+        bench.task.start({EVENTS: 0, DELTAS: 0}, 0.01)
+        bench.submit(batch(0, 3))
+        await until(lambda: bench.state.store.get(b"1") == b"3")
 
     async def test_what_is_folded_during_a_commit_belongs_to_the_next(self, bench):
         bench.producer.may_commit.clear()
@@ -54,10 +85,10 @@ class TestCommitting:
         bench.producer.may_commit.set()
         await committing
         assert bench.producer.offsets == {EVENTS: 3}
-        assert bench.producer.committed["events-changelog"] == [(b"1", b"3")]
+        assert bench.producer.committed[CHANGELOG] == [(b"1", b"3")]
         await bench.task.commit()
         assert bench.producer.offsets == {EVENTS: 5}
-        assert bench.producer.committed["events-changelog"][-1] == (b"1", b"5")
+        assert bench.producer.committed[CHANGELOG][-1] == (b"1", b"5")
 
     async def test_a_commit_in_the_middle_of_a_fold_takes_none_of_its_chunk(self, bench):
         bench.submit(batch(0, 3))
@@ -128,6 +159,15 @@ class TestMuchUncommitted:
         assert bench.producer.offsets == {}
 
 
+class TestMuchUnwritten:
+    async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch):
+        monkeypatch.setattr("streaming.turns.UNWRITTEN_BYTES", 1)
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.task.commit()
+        assert bench.state.store.get(b"1") == b"3"
+
+
 class TestBehind:
     async def test_is_what_waits_in_kafka_and_what_is_fetched_ahead(self, bench):
         assert bench.task.behind == 0
@@ -152,6 +192,7 @@ class TestFailing:
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.task.commit()
+        await bench.task.settle()
         bench.producer.fails_at, bench.producer.fault = step, fault
         bench.submit(batch(3, 9))
         await bench.folded(9)
@@ -197,6 +238,8 @@ class TestFailing:
         await bench.folded(3)
         monkeypatch.setattr(RocksStore, "write", fail)
         await bench.task.commit()
+        assert bench.failures == []
+        await bench.task.settle()
         (failure,) = bench.failures
         assert "No space left" in str(failure)
         assert bench.task.failed
@@ -212,7 +255,7 @@ class TestFailing:
         bench.submit(batch(0, 3))
         await bench.folded(6)
         await bench.task.commit()
-        assert bench.producer.committed["events-changelog"] == [(b"1", b"3")]
+        assert bench.producer.committed[CHANGELOG] == [(b"1", b"3")]
         assert [value for _, value in bench.producer.committed["out"]] == [b"0", b"1", b"2"]
 
 
@@ -297,10 +340,10 @@ class TestOffsets:
         bench.submit(batch(0, size))
         await bench.folded(FOLD_CHUNK)
         await bench.task.commit()
-        assert bench.producer.offsets[EVENTS] == int(bench.state.store.get(b"1"))
+        assert bench.producer.offsets[EVENTS] == int(bench.producer.committed[CHANGELOG][-1][1])
         await bench.folded(size)
         await bench.task.commit()
-        assert bench.producer.offsets[EVENTS] == size == int(bench.state.store.get(b"1"))
+        assert bench.producer.offsets[EVENTS] == size == int(bench.state.get(b"1"))
 
 
 class TestSuspending:
@@ -340,6 +383,7 @@ class TestSuspending:
         bench.submit(batch(0, 5))
         await bench.folded(5)
         await bench.task.commit()
+        await bench.task.settle()
         assert bench.counter.folded == list(range(5))
         assert bench.state.store.get(b"1") == b"5"
 

@@ -22,11 +22,12 @@ KEY, OTHER = b"17", b"18"
 
 async def commit(state, offset=0):
     state.freeze()
-    await state.settle(offset)
+    state.keep(offset)
+    await state.settle()
 
 
 class TestDirtyBytes:
-    async def test_go_by_the_size_of_what_was_settled_last(self, make_state):
+    async def test_go_by_the_size_of_what_was_written_last(self, make_state):
         state = make_state()
         state.dirty[KEY] = bytes(10_000)
         await commit(state)
@@ -34,7 +35,7 @@ class TestDirtyBytes:
         state.dirty.update({b"%d" % key: bytes(10_000) for key in range(100)})
         assert 1_000_000 < state.dirty_bytes < 1_100_000
 
-    async def test_are_known_before_anything_is_settled(self, make_state):
+    async def test_are_known_before_anything_is_written(self, make_state):
         state = make_state()
         state.dirty[KEY] = b"new"
         assert state.dirty_bytes > 0
@@ -61,7 +62,9 @@ class TestReading:
         state.freeze()
         state.dirty[KEY] = b"newer"
         assert state.get(KEY) == b"newer"
-        await state.settle(0)
+        state.keep(0)
+        assert state.get(KEY) == b"newer"
+        await state.settle()
         assert state.get(KEY) == b"newer"
         assert state.store.get(KEY) == b"committing"
 
@@ -75,7 +78,7 @@ class TestReading:
         assert state.get(KEY) == b"new"
         assert await state.load([KEY, OTHER]) == {KEY: b"new", OTHER: None}
 
-    @pytest.mark.parametrize("stage", ["dirty", "frozen", "settled"])
+    @pytest.mark.parametrize("stage", ["dirty", "frozen", "kept", "settled"])
     async def test_a_deleted_key_is_gone_at_once(self, make_state, stage):
         state = make_state()
         state.dirty[KEY] = b"old"
@@ -83,8 +86,10 @@ class TestReading:
         state.dirty[KEY] = None
         if stage != "dirty":
             state.freeze()
+        if stage in {"kept", "settled"}:
+            state.keep(1)
         if stage == "settled":
-            await state.settle(1)
+            await state.settle()
         assert state.get(KEY) is None
         assert await state.load([KEY]) == {KEY: None}
         assert list(state.items()) == []
@@ -251,13 +256,14 @@ async def test_a_store_that_fails_to_write_leaves_the_change_readable(make_state
     state = make_state()
     state.dirty[KEY] = b"new"
     state.freeze()
+    state.keep(0)
 
     def fail(*_):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(RocksStore, "write", fail)
     with pytest.raises(OSError, match="No space"):
-        await state.settle(0)
+        await state.settle()
     assert state.get(KEY) == b"new"
 
 
@@ -266,7 +272,8 @@ async def test_a_reader_never_sees_a_value_vanish_during_a_commit(make_state):
     state.dirty[KEY] = b"0"
     for n in range(1, 50):
         state.freeze()
-        settling = asyncio.create_task(state.settle(n))
+        state.keep(n)
+        settling = asyncio.create_task(state.settle())
         while not settling.done():
             assert state.get(KEY) == b"%d" % (n - 1)
             await asyncio.sleep(0)

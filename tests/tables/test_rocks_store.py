@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tables.rocks import RocksMemory, RocksStore, StoreCorruptError, StoreLockedError
+from tables.rocks import (
+    WRITE_CHUNK,
+    RocksMemory,
+    RocksStore,
+    StoreCorruptError,
+    StoreLockedError,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,6 +102,24 @@ def test_a_log_that_was_cut_off_leaves_an_earlier_whole_write(store, path, memor
     found = RocksStore(crashed, memory)
     assert found.offset == 2
     assert set(dict(found.items()).values()) == {b"2"}
+
+
+def test_a_long_write_that_was_cut_off_is_mended_by_writing_it_again(store, path, memory):
+    def values(offset):
+        return {b"%d" % key: b"%d" % offset for key in range(5 * WRITE_CHUNK)}
+
+    store.write(values(1), 1)
+    store.write(values(2), 2)
+    crashed = path.with_name("crashed.db")
+    shutil.copytree(path, crashed, copy_function=copy_if_there)
+    log = max(crashed.glob("*.log"), key=lambda each: each.stat().st_size)
+    log.write_bytes(log.read_bytes()[:-200])
+    found = RocksStore(crashed, memory)
+    assert found.offset == 1
+    assert set(dict(found.items()).values()) == {b"1", b"2"}
+    found.write(values(2), 2)
+    assert found.offset == 2
+    assert dict(found.items()) == values(2)
 
 
 def test_items_come_in_the_order_of_keys_from_any_key_on(store):

@@ -64,7 +64,8 @@ async def write(table, key, value, stream_time=HOUR, offset=0):
     state.dirty[b"%d" % key] = value
     state.stream_time = stream_time
     state.freeze()
-    await state.settle(offset)
+    state.keep(offset)
+    await state.settle()
 
 
 async def test_a_partition_that_is_not_here_is_not_answered_for(make_table):

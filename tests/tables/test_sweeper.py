@@ -27,7 +27,8 @@ async def make_sweeper(make_state):
 
 async def commit(state):
     state.freeze()
-    await state.settle((state.offset or 0) + 1)
+    state.keep((state.offset or 0) + 1)
+    await state.settle()
 
 
 def numbered(count, value):

@@ -1,0 +1,157 @@
+"""Whatever is done to a partition's state in whatever order, it reads like a plain dict.
+
+The model is two dicts, what is folded and what is committed, and the changelog as a list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelerator import finder
+from models.windows import Slices
+from tables.layout import LAYOUT_KEY, Layout
+from tables.rocks import RocksMemory, RocksStore
+from tables.state import PartitionState
+
+KEYS = [b"%d" % n for n in range(6)]
+SLICES = Slices(24 * 3_600_000, 3_600_000)
+
+keys = st.sampled_from(KEYS)
+values = st.sampled_from([None, b"v", b"w" * 300])
+change = st.tuples(st.just("change"), keys, values)
+steps = st.lists(
+    st.one_of(
+        change,
+        change,
+        st.tuples(st.sampled_from(["commit", "freeze", "keep", "settle", "crash"])),
+        st.tuples(st.just("settle_while"), keys, values),
+        st.tuples(st.just("load"), keys, values, st.booleans(), st.booleans()),
+    ),
+    min_size=10,
+    max_size=60,
+)
+
+
+class Subject:
+    """A partition's state, its changelog, and what both should hold."""
+
+    def __init__(self, folder: Path, executor: ThreadPoolExecutor, recent_bytes: int) -> None:
+        self.memory = RocksMemory.create(1 << 20)
+        self.executor = executor
+        self.recent_bytes = recent_bytes
+        self.store = RocksStore(folder / "table.db", self.memory)
+        self.changelog: list[tuple[bytes, bytes | None]] = []
+        self.folded: dict[bytes, bytes | None] = {}
+        self.frozen: dict[bytes, bytes | None] = {}
+        self.committed: dict[bytes, bytes | None] = {}
+        self.freezes = False
+        self.versions = itertools.count()
+        self.open()
+
+    def open(self) -> None:
+        self.state = PartitionState(
+            "table",
+            Layout.of(1, SLICES),
+            self.store,
+            self.executor,
+            self.recent_bytes,
+            finder(accelerated=False),
+        )
+        self.state.restored()
+
+    def change(self, key: bytes, value: bytes | None) -> None:
+        value = value and value + b"%d" % next(self.versions)
+        self.state.dirty[key] = self.folded[key] = value
+
+    def freeze(self) -> None:
+        if not self.freezes:
+            self.frozen_changes = dict(self.state.freeze())
+            self.frozen, self.freezes = dict(self.folded), True
+
+    def keep(self) -> None:
+        if self.freezes and self.frozen_changes:
+            self.changelog += self.frozen_changes.items()
+            self.state.keep(len(self.changelog) - 1)
+            self.committed = self.frozen
+        self.freezes = False
+
+    async def settle(self) -> None:
+        await self.state.settle()
+        assert self.state.offset == (len(self.changelog) - 1 if self.changelog else None)
+
+    def commit(self) -> None:
+        self.freeze()
+        self.keep()
+
+    async def settle_while(self, key: bytes, value: bytes | None) -> None:
+        """A commit ends while what was committed before it is written."""
+        settling = asyncio.create_task(self.state.settle())
+        await asyncio.sleep(0)
+        self.change(key, value)
+        self.commit()
+        self.check()
+        await settling
+
+    async def load(self, key: bytes, value: bytes | None, keep: bool, settle: bool) -> None:
+        """A commit is frozen, or ends, or RocksDB is written even, while a thread reads.
+
+        What is in ``dirty`` counts: folding looks there first.
+        """
+        with patch("tables.state.THREAD_WORTH", 1):
+            loading = asyncio.create_task(self.state.load(KEYS))
+            await asyncio.sleep(0)
+            # Else all of it was in memory, and the answer is there already.
+            if not loading.done():
+                self.change(key, value)
+                self.freeze()
+                if keep:
+                    self.keep()
+                if settle:
+                    await self.settle()
+            answer = {**await loading, **self.state.dirty}
+        assert answer == {key: self.folded.get(key) for key in KEYS}
+
+    async def crash(self) -> None:
+        self.folded = dict(self.committed)
+        self.freezes = False
+        behind = self.changelog[0 if self.state.offset is None else self.state.offset + 1 :]
+        self.open()
+        if behind:
+            await self.state.apply(dict(behind), len(self.changelog) - 1)
+            self.state.restored()
+
+    def check(self) -> None:
+        assert {key: self.state.get(key) for key in KEYS} == {
+            key: self.folded.get(key) for key in KEYS
+        }
+        there = {key: value for key, value in self.folded.items() if value is not None}
+        items = list(self.state.items())
+        assert sorted(items) == sorted(there.items())
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=steps, recent_bytes=st.sampled_from([0, 1500, 1 << 20]))
+def test_a_state_reads_like_a_dict_whatever_is_done_to_it(steps, recent_bytes):
+    async def run(folder: Path, executor: ThreadPoolExecutor) -> None:
+        subject = Subject(folder, executor, recent_bytes)
+        for name, *arguments in steps:
+            done = getattr(subject, name)(*arguments)
+            if asyncio.iscoroutine(done):
+                await done
+            subject.check()
+        await subject.settle()
+        on_disk = {key: value for key, value in subject.committed.items() if value is not None}
+        assert dict(subject.store.items()) == on_disk
+        assert LAYOUT_KEY not in on_disk
+        subject.store.close()
+
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(2) as executor:
+        asyncio.run(run(Path(folder), executor))
