@@ -3,8 +3,9 @@
 Leans on the insides of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
 ``_drain_messages``, ``wait_empty``, ``perform_seek``; ``AIOKafkaConsumerThread._fetch_records``,
 ``_create_worker_consumer``)
-and of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``, ``_fetch_max_wait_ms``,
-``_client``); ``tests/streaming/test_insides.py`` fails when they move.
+and of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``, ``_client``,
+``_fetch_max_wait_ms`` and ``_fetch_min_bytes`` of consumer and fetcher);
+``tests/streaming/test_insides.py`` fails when they move.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from mode import Service
 
 from .batch import Batch
 from .fetched import unpack
+from .gathering import Gathering
 from .task_manager import TaskManager
 
 if TYPE_CHECKING:
@@ -35,18 +37,15 @@ if TYPE_CHECKING:
 #: Seconds that a fetch waits for records before it looks whether it should go on.
 FETCH_TIMEOUT = 0.5
 
-#: Milliseconds that the broker may keep a fetch waiting for records. What else is asked of it over
-#: that connection waits behind the fetch: with Faust's 1,500, where quiet partitions begin and end
-#: was known after three seconds.
-BROKER_WAIT_MS = 100
-
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """Fetches in a thread of its own: whatever is there of each partition, at once."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        self._gathering = Gathering(monotonic())
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = BROKER_WAIT_MS
+        # Its fetcher begins with these.
+        consumer._fetch_max_wait_ms, consumer._fetch_min_bytes = self._gathering.wait
         return consumer
 
     async def _fetch_records(
@@ -67,6 +66,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 if fetcher._subscriptions.reassignment_in_progress:
                     await fetcher._subscriptions.wait_for_assignment()
                 batches = _take_fetched(fetcher, active_partitions)
+                self._gather(fetcher, batches)
                 left = deadline - monotonic()
                 if batches or left <= 0 or fetcher._closed:
                     return batches
@@ -76,6 +76,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                     waiter.cancel()
                     return {}
                 waiter.result()
+
+    def _gather(self, fetcher: KafkaFetcher, batches: Mapping[TP, Batch]) -> None:
+        self._gathering.fetched(sum(len(batch.records) for batch in batches.values()), monotonic())
+        fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = self._gathering.wait
 
     async def pause(self, partitions: Iterable[TP]) -> None:
         """Stop fetching from ``partitions`` for good.

@@ -207,11 +207,13 @@ def test_a_fetched_record_has_all_that_is_read_of_it_before_aiokafka_copies_it()
         assert f"record.{name}" in source
 
 
-async def test_a_consumer_fetches_with_the_longest_wait_that_it_was_made_with():
-    """Faust's choice is replaced between a consumer's making and its start."""
+@pytest.mark.parametrize("name", ["fetch_max_wait_ms", "fetch_min_bytes"])
+async def test_a_fetch_waits_as_the_consumer_and_then_its_fetcher_say(name):
+    """Faust's choice is replaced between a consumer's making and its start, and later on."""
     consumer = AIOKafkaConsumer()
-    assert isinstance(consumer._fetch_max_wait_ms, int)
-    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
+    assert isinstance(getattr(consumer, f"_{name}"), int)
+    assert f"{name}=self._{name}" in inspect.getsource(AIOKafkaConsumer.start)
+    assert f"self._{name}" in inspect.getsource(Fetcher._get_actions_per_node)
     await consumer.stop()
 
 
