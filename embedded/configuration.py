@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from embedded.probe import HOST
@@ -10,8 +9,6 @@ from embedded.probe import HOST
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-_CORES = os.cpu_count() or 1
 
 _SETTINGS = {
     "process.roles": "broker,controller",
@@ -50,10 +47,6 @@ _SETTINGS = {
     # Compaction takes a whole core for a moment, which on a machine of few cores everybody else
     # notices. This is several times as fast as the program writes.
     "log.cleaner.io.max.bytes.per.second": str(48 << 20),
-    # 8 and 3 by default, which on two cores take turns at a request each: with these an answer of
-    # the workers beside the broker was a sixth younger (p95, at 50,000 events/s).
-    "num.io.threads": str(min(8, _CORES + 1)),
-    "num.network.threads": str(min(3, _CORES)),
     # 128 MiB by default, a quarter of the whole heap.
     "log.cleaner.dedupe.buffer.size": str(32 << 20),
 }
