@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from accelerator import finder
 from models.windows import Slices
-from tables.layout import LAYOUT_KEY, Layout
+from tables.layout import Layout
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 
@@ -150,7 +150,6 @@ def test_a_state_reads_like_a_dict_whatever_is_done_to_it(steps, recent_bytes):
         await subject.settle()
         on_disk = {key: value for key, value in subject.committed.items() if value is not None}
         assert dict(subject.store.items()) == on_disk
-        assert LAYOUT_KEY not in on_disk
         subject.store.close()
 
     with TemporaryDirectory() as folder, ThreadPoolExecutor(2) as executor:

@@ -92,14 +92,19 @@ def copy_if_there(source, target):
         shutil.copy2(source, target)
 
 
-def test_a_log_that_was_cut_off_leaves_an_earlier_whole_write(store, path, memory):
-    for offset in range(1, 4):
-        store.write({b"%d" % key: b"%d" % offset for key in range(100)}, offset)
+def copy_with_the_log_cut_off(path):
+    """Return a copy of a database that is in use, without the end of what was written last."""
     crashed = path.with_name("crashed.db")
     shutil.copytree(path, crashed, copy_function=copy_if_there)
     log = max(crashed.glob("*.log"), key=lambda each: each.stat().st_size)
     log.write_bytes(log.read_bytes()[:-200])
-    found = RocksStore(crashed, memory)
+    return crashed
+
+
+def test_a_log_that_was_cut_off_leaves_an_earlier_whole_write(store, path, memory):
+    for offset in range(1, 4):
+        store.write({b"%d" % key: b"%d" % offset for key in range(100)}, offset)
+    found = RocksStore(copy_with_the_log_cut_off(path), memory)
     assert found.offset == 2
     assert set(dict(found.items()).values()) == {b"2"}
 
@@ -110,11 +115,7 @@ def test_a_long_write_that_was_cut_off_is_mended_by_writing_it_again(store, path
 
     store.write(values(1), 1)
     store.write(values(2), 2)
-    crashed = path.with_name("crashed.db")
-    shutil.copytree(path, crashed, copy_function=copy_if_there)
-    log = max(crashed.glob("*.log"), key=lambda each: each.stat().st_size)
-    log.write_bytes(log.read_bytes()[:-200])
-    found = RocksStore(crashed, memory)
+    found = RocksStore(copy_with_the_log_cut_off(path), memory)
     assert found.offset == 1
     assert set(dict(found.items()).values()) == {b"1", b"2"}
     found.write(values(2), 2)
