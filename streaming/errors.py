@@ -18,7 +18,7 @@ class NoBrokerError(KafkaConnectionError):
 
 
 class TransactionFailedError(Exception):
-    """A transaction did not commit, or it is not known whether it did. Open the task again."""
+    """A transaction did not commit, or it is not known whether it did. Open the tasks again."""
 
 
 class FencedError(TransactionFailedError):

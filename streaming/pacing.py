@@ -1,12 +1,12 @@
-"""When a task commits, at even distances, less often under load or far behind; and settles."""
+"""When a worker commits, at even distances, less often under load or far behind; and settles."""
 
 from __future__ import annotations
 
 from math import inf
 
-#: How many times as long as commits take, the pause after one is at least: what committing takes
-#: of the worker stays bounded, however slow it gets under load.
-COMMIT_REST = 1.5
+#: How many times as long as commits usually take, the pause after one is at least: what committing
+#: takes of the worker stays bounded, however slow it gets under load.
+COMMIT_REST = 1.0
 
 #: Seconds to which that, or a backlog, stretches the commit interval at most.
 LONGEST_COMMIT_INTERVAL = 1.0
@@ -20,15 +20,12 @@ GOLDEN_RATIO = 0.618034
 
 
 class Pace:
-    """The pace of one task's commits."""
+    """The pace of a worker's commits."""
 
-    def __init__(self, partition: int, interval_s: float) -> None:
-        """Begin. ``interval_s``: seconds between commits, at least.
-
-        Tasks that begin together do not commit together: their bursts would add up.
-        """
+    def __init__(self, interval_s: float) -> None:
+        """Begin. ``interval_s``: seconds from one commit's beginning to the next's, at least."""
         #: Seconds to wait for the next commit to begin.
-        self.pause_s = first_pause(partition, interval_s)
+        self.pause_s = interval_s
         self._interval_s = interval_s
         self._commit_s = 0.0
         self._rate = 0.0
@@ -51,22 +48,26 @@ class Pace:
 
 
 def first_pause(partition: int, interval_s: float) -> float:
-    """Return how many seconds to wait for the first time with what comes each ``interval_s``."""
+    """Return how many seconds a task waits for the first time with what it does so often.
+
+    Tasks that begin together do not settle together: their bursts would add up.
+    """
     return interval_s * (partition * GOLDEN_RATIO % 1.0)
 
 
 def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: float) -> float:
     """Return how many seconds to wait after a commit for the next one to begin.
 
-    Commits begin at even distances. The longer they usually take, the longer the pause, so that
-    more events share one. Whoever is further behind than the longest pause takes that: the answers
-    are older anyway, and the more events of a key share a commit, the less each of them costs.
+    Commits begin at even distances. When they usually take more than half of one, the pause gets
+    longer, so that more events share a commit. Whoever is further behind than the longest pause
+    takes that: the answers are older anyway, and the more events of a key share a commit, the less
+    each of them costs.
 
     Arguments:
         commit_s: how long the commit took, in seconds.
         usual_s: how long they usually take.
-        interval_s: the pause between commits that take their usual time, at least.
+        interval_s: from the beginning of one commit to that of the next, at least.
         behind_s: how long folding what waits in Kafka will take.
     """
     rest_s = COMMIT_REST * usual_s if behind_s <= LONGEST_COMMIT_INTERVAL else inf
-    return max(interval_s + usual_s - commit_s, min(rest_s, LONGEST_COMMIT_INTERVAL))
+    return max(interval_s - commit_s, min(rest_s, LONGEST_COMMIT_INTERVAL))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tables.sliced import SlicedTable
     from tables.state import PartitionState
 
+    from .network import NetworkLoop
     from .processor import Processor
     from .task_manager import TaskManager
 
@@ -38,23 +39,23 @@ class TaskParts:
         """The topic that events come from."""
         return self.settings.events_topic
 
+    def producer(self, transactional_id: str, network: NetworkLoop) -> TransactionalProducer:
+        """Return a producer of this id that lives in ``network``; it is not started."""
+        return TransactionalProducer(
+            transactional_id, self.settings.app_id, self.client_settings, network
+        )
+
     async def build(self, partition: int, manager: TaskManager) -> Task:
         """Open a partition's databases and put its task together; nothing is connected yet."""
         states = {table.name: await table.data.open(partition) for table in self.tables}
         for state in states.values():
             await state.idle()
         outbox = Outbox()
-        producer = TransactionalProducer(
-            f"{self.settings.app_id}-{partition}",
-            self.settings.app_id,
-            self.client_settings,
-            manager.network,
-        )
         return Task(
             partition,
             self.make_processors(partition, states, outbox),
             outbox,
-            producer,
+            manager.claims.lock_of(partition),
             on_failure=manager.task_failed,
             on_gap=manager.position_missed,
             turns=manager.turns,

@@ -48,7 +48,8 @@ class Positions:
         Raises:
             PositionError: a topic was made anew, or has lost what it had acknowledged.
         """
-        committed = await self._thread.committed(tps)
+        stored = await self._thread.committed(tps)
+        committed = {tp: stored[tp].offset if tp in stored else None for tp in tps}
         begins = await self._thread.earliest_offsets(*tps)
         await self.check_ends({tp: at for tp in tps if (at := committed[tp]) is not None})
         for tp, at in committed.items():
@@ -62,6 +63,10 @@ class Positions:
             tp: begins[tp] if at is None else first_kept(tp, at, begins[tp])
             for tp, at in committed.items()
         }
+
+    async def claimants(self, tps: list[TP]) -> set[str]:
+        """Return what the group's offsets say in their metadata: whose transactions they are of."""
+        return {stored.metadata for stored in (await self._thread.committed(tps)).values()}
 
     async def first_kept(self, tp: TP, at: int) -> int:
         """Return ``at``, or the first offset that is still there."""

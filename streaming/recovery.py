@@ -17,6 +17,7 @@ from mode import Service
 
 from tables.rocks import StoreCorruptError
 
+from .errors import FencedError, TransactionFailedError
 from .follower import ChangelogFollower
 
 if TYPE_CHECKING:
@@ -63,10 +64,13 @@ class BatchRecovery(Recovery):
                 continue
             except ServiceStopped:
                 break
-            except (KafkaError, TimeoutError, StoreCorruptError) as exc:
-                # Brokers come back, and a damaged database has been set aside.
-                self.log.warning("recovery: %r; again in %.0f s", exc, RETRY_DELAY)
-                await self.sleep(RETRY_DELAY)
+            except (KafkaError, TimeoutError, StoreCorruptError, TransactionFailedError) as exc:
+                # Brokers come back, and a damaged database has been set aside. Who locked a
+                # partition meanwhile has it by the group's word, of which this worker may not know.
+                is_fenced = isinstance(exc, FencedError)
+                delay = self.app.conf.broker_session_timeout if is_fenced else RETRY_DELAY
+                self.log.warning("recovery: %r; again in %.0f s", exc, delay)
+                await self.wait_first(self.signal_recovery_start, timeout=delay)
                 self.signal_recovery_start.set()
             except Exception as exc:  # noqa: BLE001 - such as a full disk, or another layout
                 self.app.give_up(exc)
@@ -78,7 +82,8 @@ class BatchRecovery(Recovery):
         self._set_recovery_started()
         transactions = self.app.consumer.transactions
         await self._wait(self.app.consumer._thread.pause(self._changelog_tps()))
-        if kept := transactions.resume_open():
+        await self._wait(transactions.resume_open())
+        if kept := transactions.open_tps():
             await self._wait(self._let_flow(kept))
             self.log.info("partitions that stay went on after %.2f s", monotonic() - begun)
         await self._wait(self.viral_follower.follow(self.app.viral_table.sinks()))

@@ -1,39 +1,28 @@
 """A task: all that belongs to one partition number, folded and committed as one.
 
-The co-partitioned topics (events and video deltas) share a task per partition number, and with it
-one transactional producer, whose id fences every earlier owner of the partition.
-
-The commit, in the steps that docs/fault-tolerance.md and the tests go by:
-
-1. **pack**: what has gathered becomes changes and records (deltas, viral flags, table meta data)
-2. **freeze**: the overlay, the outbox and the positions that they stand for are set apart
-3. **send**: changelog records, deltas, re-keyed events, dead letters, viral changes
-4. **offsets**: the positions, as the group's offsets, in the same transaction
-5. **commit**: the transaction ends
-
-Every few seconds, for all commits since:
-
-6. **settle**: RocksDB is written, with the changelog offset that it stands for
+The co-partitioned topics (events and video deltas) share a task per partition number. What it has
+folded is committed with that of the worker's other tasks (``streaming/committer.py``), if the
+partition is claimed for this worker (``streaming/claims.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
-from time import monotonic, perf_counter
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
 
 from faust.types import TP
 
 from monitoring import metrics
 
-from .errors import FencedError
 from .inbox import Inbox
-from .pacing import SETTLE_INTERVAL, Pace, first_pause
+from .pacing import SETTLE_INTERVAL, first_pause
+from .steps import StepClock
+from .transaction import stop_quietly
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .batch import Batch
     from .outbox import Outbox, OutRecord
@@ -41,14 +30,26 @@ if TYPE_CHECKING:
     from .transaction import TransactionalProducer
     from .turns import Turns
 
-    Frozen = Sequence[tuple[Processor, Mapping[bytes, bytes | None]]]
-    OutRecords = Mapping[tuple[str, int], Sequence[OutRecord]]
-
 log = logging.getLogger(__name__)
 
 #: Records folded in one go: about what a fetch brings of a partition far behind. The more keys are
 #: asked for at once, the less each costs; the event loop gets its turn after some ten milliseconds.
 FOLD_CHUNK = 4000
+
+
+class Frozen(NamedTuple):
+    """What a task has folded since its last commit: its part of the next."""
+
+    task: Task
+    changes: Sequence[tuple[Processor, Mapping[bytes, bytes | None]]]
+    """Of the tables, for their changelogs."""
+    records: Mapping[tuple[str, int], Sequence[OutRecord]]
+    """All else that is sent, by topic and partition."""
+    positions: Mapping[TP, int]
+    """Of all its topics: where the task goes on after a commit of all this."""
+    offsets: Mapping[TP, int]
+    """Those of them that have moved."""
+    records_folded: int
 
 
 class Task:
@@ -59,7 +60,7 @@ class Task:
         partition: int,
         processors: Sequence[Processor],
         outbox: Outbox,
-        producer: TransactionalProducer,
+        lock: TransactionalProducer,
         on_failure: Callable[[Task, BaseException], None],
         on_gap: Callable[[Task, TP], None],
         turns: Turns,
@@ -71,15 +72,17 @@ class Task:
             processors: one a topic, those whose batches go first at the front; they send through
                 ``outbox``.
             outbox: what the next transaction sends besides changelogs.
-            producer: the task's own; it is started by whoever opens the task.
-            on_failure: told once when folding or committing has failed.
+            lock: the partition's; it is started by whoever opens the task.
+            on_failure: told once when folding or settling has failed.
             on_gap: told when a batch does not follow what is folded; to be fetched again.
             turns: shared by all tasks of the worker.
         """
         self.partition = partition
         self.processors = {TP(p.topic, partition): p for p in processors}
         self.outbox = outbox
-        self.producer = producer
+        self.lock = lock
+        #: The worker's producer that the partition is claimed for.
+        self.claimed_for: str | None = None
         self._on_failure = on_failure
         self._on_gap = on_gap
         self._turns = turns
@@ -97,14 +100,12 @@ class Task:
         self.committed_at = monotonic()
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.processors}
         self._inbox = Inbox(self.processors, turns)
-        self._full = asyncio.Event()
         self._folding = asyncio.Lock()
-        self._committing = asyncio.Lock()
         self._settling = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
 
-    def start(self, positions: Mapping[TP, int], commit_interval: float) -> None:
-        """Accept batches from ``positions`` on, and commit every ``commit_interval`` seconds."""
+    def start(self, positions: Mapping[TP, int]) -> None:
+        """Accept batches from ``positions`` on."""
         self.positions = dict(positions)
         self.committed = dict(positions)
         self.failed = False
@@ -113,9 +114,6 @@ class Task:
         if not self._loops:
             self._loops = [
                 asyncio.create_task(self._fold_loop(), name=f"fold-{self.partition}"),
-                asyncio.create_task(
-                    self._commit_loop(commit_interval), name=f"commit-{self.partition}"
-                ),
                 asyncio.create_task(self._settle_loop(), name=f"settle-{self.partition}"),
             ]
 
@@ -183,28 +181,12 @@ class Task:
         if dirty + self.outbox.size < self._turns.uncommitted_share:
             await asyncio.sleep(0)
             return
-        self._full.set()
+        self._turns.full.set()
         await asyncio.sleep(0)
         self.busy_since = None
-        async with self._committing:
+        async with self._turns.committing:
             pass
         self.busy_since = monotonic()
-
-    async def _commit_loop(self, interval: float) -> None:
-        pace = Pace(self.partition, interval)
-        last_begun, last_folded = perf_counter(), sum(self.positions.values())
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pace.pause_s):
-                    await self._full.wait()
-            self._full.clear()
-            if self.accepting:
-                begun, folded, behind = perf_counter(), sum(self.positions.values()), self.behind
-                await self.commit()
-                pace.committed(
-                    perf_counter() - begun, folded - last_folded, begun - last_begun, behind
-                )
-                last_begun, last_folded = begun, folded
 
     def _has_work(self) -> bool:
         return (
@@ -213,77 +195,40 @@ class Task:
             or any(p.has_pending() for p in self.processors.values())
         )
 
-    async def commit(self) -> None:
-        """Commit what is folded so far, if anything is; a failure goes to ``on_failure``."""
-        async with self._committing:
-            if self.failed or not self._has_work():
-                self.committed_at = monotonic()
-                return
-            try:
-                await self._commit()
-            except Exception as exc:  # noqa: BLE001 - any failure makes the overlay void
-                outcome = "fenced" if isinstance(exc, FencedError) else "aborted"
-                metrics.transactions.labels(outcome).inc()
-                self.fail(exc)
-            # Commits wait for the disk when it cannot keep up.
-            if self._unwritten_bytes() > self._turns.unwritten_share:
-                await self.settle()
-
-    async def _commit(self) -> None:
+    def freeze(self) -> Frozen | None:
+        """Set apart what is folded so far for a commit, None when that is nothing."""
+        if self.failed:
+            return None
+        if not self._has_work():
+            self.committed_at = monotonic()
+            return None
         processors = self.processors.values()
-        clock = _StepClock()
+        try:
+            # 1. pack
+            for processor in processors:
+                processor.pack()
+            # 2. freeze
+            changes = [(p, frozen) for p in processors if (frozen := p.state.freeze())]
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
+            self.fail(exc)
+            return None
+        positions, committed = dict(self.positions), self.committed
+        return Frozen(
+            self,
+            changes,
+            self.outbox.take(),
+            positions,
+            {tp: at for tp, at in positions.items() if at != committed[tp]},
+            sum(positions.values()) - sum(committed.values()),
+        )
 
-        # 1. pack
-        for processor in processors:
-            processor.pack()
-        clock.done("pack")
-
-        # 2. freeze
-        positions = dict(self.positions)
-        frozen = [(p, changes) for p in processors if (changes := p.state.freeze())]
-        records = self.outbox.take()
-        offsets = {tp: at for tp, at in positions.items() if at != self.committed[tp]}
-
-        # 3. send, 4. offsets, 5. commit
-        last_offsets = await self.producer.run(self._transact(frozen, records, offsets, clock))
-        metrics.transactions.labels("committed").inc()
-
-        for (processor, changes), last_offset in zip(frozen, last_offsets, strict=True):
+    def keep(self, frozen: Frozen, last_offsets: Sequence[int]) -> None:
+        """Take what was frozen as committed, with the last offset of each changelog."""
+        for (processor, changes), last_offset in zip(frozen.changes, last_offsets, strict=True):
             processor.state.keep(last_offset)
             metrics.changelog_records.labels(processor.state.table).inc(len(changes))
-        self.committed = positions
+        self.committed = dict(frozen.positions)
         self.committed_at = monotonic()
-
-    async def _transact(
-        self, frozen: Frozen, records: OutRecords, offsets: Mapping[TP, int], clock: _StepClock
-    ) -> list[int]:
-        """Commit in one transaction; return the offsets of the last records of the changelogs.
-
-        Runs in the producer's event loop, beside the folding: of what folding changes, it reads
-        nothing.
-        """
-        async with self.producer.transaction() as transaction:
-            # 3. send
-            last_offsets = [
-                await transaction.send_values(p.changelog_topic, self.partition, changes)
-                for p, changes in frozen
-            ]
-            for (topic, partition), sent in records.items():
-                await transaction.send_records(topic, partition, sent)
-            await transaction.delivered()
-            clock.done("send")
-
-            # 4. offsets: not beside 3, the broker refuses to verify one while it writes the other
-            if offsets:
-                transaction.send_offsets(offsets)
-                await transaction.delivered()
-            clock.done("offsets")
-        # 5. commit: at the end of the block
-        clock.done("commit")
-        return [await each for each in last_offsets]
-
-    def _unwritten_bytes(self) -> float:
-        return sum(processor.state.unwritten_bytes for processor in self.processors.values())
 
     async def _settle_loop(self) -> None:
         await asyncio.sleep(first_pause(self.partition, SETTLE_INTERVAL))
@@ -297,12 +242,18 @@ class Task:
             if self.failed:
                 return
             # 6. settle
-            clock = _StepClock()
+            clock = StepClock()
             try:
                 await asyncio.gather(*(p.state.settle() for p in self.processors.values()))
             except Exception as exc:  # noqa: BLE001 - the copy on disk is not what it should be
                 self.fail(exc)
             clock.done("settle")
+
+    async def settle_much(self) -> None:
+        """Settle when that is much: then commits go no faster than the disk."""
+        unwritten = sum(p.state.unwritten_bytes for p in self.processors.values())
+        if unwritten > self._turns.unwritten_share:
+            await self.settle()
 
     @property
     def behind(self) -> int:
@@ -329,60 +280,30 @@ class Task:
 
     def fail(self, exc: BaseException) -> None:
         """Give up, for ``exc``: what is not committed is void."""
-        if self.failed:
-            return
+        if not self.failed:
+            self.void()
+            self._on_failure(self, exc)
+
+    def void(self) -> None:
+        """Accept and commit nothing more: what is not committed is void."""
         self.failed = True
         self.accepting = False
-        self._on_failure(self, exc)
 
     async def suspend(self) -> None:
-        """Stop accepting, let the fold under way end, commit, and settle; then nothing is open.
-
-        What is suspended already commits no more: at the worker's end its databases may be closed.
-        """
-        accepted, self.accepting = self.accepting, False
+        """Stop accepting, and let the fold under way end: it is to be committed then."""
+        self.accepting = False
         self._inbox.clear()
         async with self._folding:
             pass
-        if accepted:
-            await self.commit()
-            await self.settle()
-        else:
-            async with self._committing, self._settling:
-                pass
-
-    async def _halt(self) -> None:
-        self.accepting = False
-        self._inbox.clear()
-        async with self._folding, self._committing, self._settling:
-            pass
 
     async def close(self) -> None:
-        """Stop the loops and the producer; uncommitted folds are dropped."""
-        await self._halt()
+        """Stop the loops and unlock the partition; uncommitted folds are dropped."""
+        self.accepting = False
+        self._inbox.clear()
+        async with self._folding, self._turns.committing, self._settling:
+            pass
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops = []
-        await stop_quietly(self.producer.stop())
-
-
-async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:
-    """Wait for the end of a client that may be broken; how it ends does not matter any more."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping
-    except Exception as exc:  # noqa: BLE001
-        log.debug("a client did not stop cleanly: %r", exc)
-
-
-class _StepClock:
-    """Times the steps of one commit."""
-
-    def __init__(self) -> None:
-        self._last = perf_counter()
-
-    def done(self, step: str) -> None:
-        now = perf_counter()
-        metrics.commit_seconds.labels(step).observe(now - self._last)
-        self._last = now
+        await stop_quietly(self.lock.stop())

@@ -3,8 +3,9 @@
 Takes the place of Faust's ``TransactionManager``, so Faust calls it at the right moments:
 
 * ``suspend`` before a rebalance ends anything: what is folded is committed, nothing more accepted
-* ``on_rebalance`` with the new assignment: tasks of lost partitions are closed
-* ``resume_open`` from recovery: tasks that stay go on
+* ``on_rebalance`` with the new assignment: tasks of lost partitions are closed, and with one of
+  them the worker's claims are given up
+* ``resume_open`` from recovery: tasks that stay are claimed for again if need be, and go on
 * ``open_assigned`` then: new tasks are opened beside them
 """
 
@@ -25,20 +26,24 @@ from mode import Service
 from monitoring import metrics
 from tables.rocks import StoreCorruptError
 
+from .claims import Claims
+from .committer import Committer
 from .errors import FencedError, PositionError, TransactionFailedError
 from .lag import LagMeter
 from .network import NetworkLoop
 from .positions import Positions
 from .restore import restore
-from .task import Task, stop_quietly
+from .transaction import stop_quietly
 from .turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from .app import App
     from .batch import Batch
     from .parts import TaskParts
+    from .task import Task
+    from .transaction import TransactionalProducer
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +74,8 @@ class TaskManager(TransactionManager):
         self.turns = Turns(self.tasks)
         self.lag = LagMeter()
         self.network = NetworkLoop()
+        self.claims = Claims(self.parts.settings.app_id, self._connect)
+        self.committer = Committer(self.tasks, self.claims, self.turns, self.commit_failed)
         self.assigned: set[int] = set()
         self._generation: int | None = None
         self._suspended = False
@@ -78,6 +85,9 @@ class TaskManager(TransactionManager):
         self._seeking: set[TP] = set()
         self._reopening: set[int] = set()
         self._opening = asyncio.Lock()
+
+    def _connect(self, transactional_id: str) -> TransactionalProducer:
+        return self.parts.producer(transactional_id, self.network)
 
     @cached_property
     def positions(self) -> Positions:
@@ -120,7 +130,7 @@ class TaskManager(TransactionManager):
         self._suspended = True
         for task in self.tasks.values():
             self._set_readable(task, readable=False)
-        await asyncio.gather(*(task.suspend() for task in self.tasks.values()))
+        await self.committer.suspend()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Have nothing left to do: the consumer has suspended the tasks."""
@@ -146,6 +156,9 @@ class TaskManager(TransactionManager):
             # Missing a generation means that others may have had the partition meanwhile.
             if partition not in self.assigned or task.failed or missed:
                 await self._close(partition)
+        if not self.claims.partitions <= self.assigned:
+            # Their next owners will fence whom they were claimed for.
+            await self.claims.retire()
 
     async def _close(self, partition: int) -> None:
         task = self.tasks.pop(partition, None)
@@ -163,12 +176,28 @@ class TaskManager(TransactionManager):
 
     # -- opening
 
-    def resume_open(self) -> set[TP]:
-        """Let the tasks that are open go on, and return their partitions."""
-        for task in self.tasks.values():
-            if not task.accepting and not task.failed:
-                self._start(task, task.positions)
+    async def resume_open(self) -> None:
+        """Let the tasks that are open go on."""
+        async with self._opening:
+            resting = [t for t in self.tasks.values() if not t.accepting and not t.failed]
+            await asyncio.gather(*(self._claim_again(task) for task in resting))
+            for task in resting:
+                if self.claims.holds(task.claimed_for) and not task.failed:
+                    self._start(task, task.positions)
+
+    def open_tps(self) -> set[TP]:
+        """Return the partitions of all topics whose tasks are at work."""
         return {tp for task in self.tasks.values() if task.accepting for tp in task.positions}
+
+    async def _claim_again(self, task: Task) -> None:
+        if not self.claims.holds(task.claimed_for):
+            try:
+                await self._claim(task, task.committed)
+            except TransactionFailedError as exc:
+                task.fail(exc)
+
+    async def _claim(self, task: Task, positions: Mapping[TP, int]) -> None:
+        task.claimed_for = await self.claims.claim(task.partition, task.lock, positions)
 
     async def open_assigned(self) -> None:
         """Open what is assigned and not open."""
@@ -176,22 +205,25 @@ class TaskManager(TransactionManager):
             await self._open(self.assigned - self.tasks.keys())
 
     def _start(self, task: Task, positions: dict[TP, int]) -> None:
-        task.start(positions, self.parts.settings.commit_interval)
+        task.start(positions)
+        self.committer.start(self.parts.settings.commit_interval)
         self._set_readable(task, readable=True)
 
     async def _open(self, partitions: Iterable[int]) -> None:
-        """Open tasks: fence earlier owners, restore, and find the positions, in this order.
+        """Open tasks: lock, fence, restore, find the positions, claim (``streaming/claims.py``).
 
-        Only when the new producer has its epoch is every transaction of an earlier owner at its
-        end, and so the changelog complete and the group's offsets what they will stay.
+        Only when the earlier owners are fenced is every transaction of theirs at its end, and so
+        the changelog complete and the group's offsets what they will stay.
         """
         generation = self._generation
         built = await asyncio.gather(*(self.parts.build(number, self) for number in partitions))
         if not built:
             return
         opening = {task.partition: task for task in built}
+        tps = [tp for task in built for tp in task.processors]
         try:
-            await asyncio.gather(*(task.producer.start() for task in opening.values()))
+            await asyncio.gather(*(task.lock.start() for task in built))
+            await self.claims.fence(await self.positions.claimants(tps))
             await restore(
                 self.parts.client_settings,
                 {
@@ -200,21 +232,24 @@ class TaskManager(TransactionManager):
                     for processor in task.processors.values()
                 },
             )
-            positions = await self.positions.stored(
-                [tp for task in opening.values() for tp in task.processors]
-            )
+            positions = await self.positions.stored(tps)
             # A rebalance meanwhile has its own idea of what is to be open here.
-            is_outdated = generation != self._generation
-            if not is_outdated:
-                for task in opening.values():
+            if generation == self._generation:
+                for task in built:
                     task.restored()
+                await asyncio.gather(
+                    *(self._claim(t, {tp: positions[tp] for tp in t.processors}) for t in built)
+                )
         except BaseException:
-            await self._stop_producers(opening.values())
+            await self._unlock(built)
             await self._close_damaged()
             raise
-        if is_outdated:
-            await self._stop_producers(opening.values())
+        if generation != self._generation:
+            await self._unlock(built)
             return
+        if not all(self.claims.holds(task.claimed_for) for task in built):
+            await self._unlock(built)
+            raise TransactionFailedError("what was claimed for them has failed meanwhile")
         for partition, task in opening.items():
             self.tasks[partition] = task
             self._has_read = True
@@ -227,68 +262,78 @@ class TaskManager(TransactionManager):
                 if state.store.damage is not None and partition not in self.tasks:
                     await table.data.close(partition)
 
-    async def _stop_producers(self, tasks: Iterable[Task]) -> None:
-        await asyncio.gather(*(stop_quietly(task.producer.stop()) for task in tasks))
+    async def _unlock(self, tasks: Iterable[Task]) -> None:
+        await asyncio.gather(*(stop_quietly(task.lock.stop()) for task in tasks))
 
     # -- failures
 
     def task_failed(self, task: Task, exc: BaseException) -> None:
-        """Give a failed task up, and open it again while the partition is still ours.
+        """Give a failed task up, and open it again while the partition is still ours."""
+        self._give_up([task], exc)
+
+    def commit_failed(self, exc: BaseException) -> None:
+        """Give all tasks up: nothing more is claimed for any of them."""
+        tasks = [task for task in self.tasks.values() if not task.failed]
+        for task in tasks:
+            task.void()
+        self._give_up(tasks, exc)
+
+    def _give_up(self, tasks: Collection[Task], exc: BaseException) -> None:
+        """Open tasks that have failed again.
 
         That mends a broken transaction, and a damaged database. Anything else (a full disk, a
         fault in this program) would only happen again: the worker ends.
         """
-        self._set_readable(task, readable=False)
+        for task in tasks:
+            self._set_readable(task, readable=False)
+        name = _name(task.partition for task in tasks)
         if not isinstance(exc, TransactionFailedError | StoreCorruptError):
-            log.error("partition %s cannot go on", task.partition, exc_info=exc)
+            log.error("%s cannot go on", name, exc_info=exc)
             self.app.give_up(exc)
             return
         if isinstance(exc, FencedError):
-            log.warning("partition %s was taken over by another worker", task.partition)
+            log.warning("%s: taken over by another worker: %s", name, exc)
         elif isinstance(exc, StoreCorruptError):
-            log.error("partition %s: set aside, to be built anew: %s", task.partition, exc)
+            log.error("%s: set aside, to be built anew: %s", name, exc)
         else:
-            log.error(
-                "partition %s: what is not committed is dropped, to be folded again: %s",
-                *(task.partition, exc),
-            )
-        if task.partition not in self._reopening:
-            self._reopening.add(task.partition)
-            self.add_future(self._reopen(task, fenced=isinstance(exc, FencedError)))
+            log.error("%s: what is not committed is dropped, to be folded again: %s", name, exc)
+        failed = {t.partition: t for t in tasks if t.partition not in self._reopening}
+        if failed:
+            self._reopening |= failed.keys()
+            self.add_future(self._reopen(failed, fenced=isinstance(exc, FencedError)))
 
-    async def _reopen(self, task: Task, *, fenced: bool) -> None:
-        partition, generation = task.partition, self._generation
+    async def _reopen(self, failed: Mapping[int, Task], *, fenced: bool) -> None:
+        generation = self._generation
         try:
-            delay = self.app.conf.broker_session_timeout if fenced else FIRST_RETRY
+            # Whoever was away for long learns from the group first that all has changed: a
+            # partition that now is another's may not be taken back.
+            patience = self.app.conf.broker_session_timeout
+            delay = patience if fenced else FIRST_RETRY
             while not self.should_stop:
-                # Whoever was away for long learns from the group first that all has changed:
-                # a partition that now is another's may not be taken back.
                 await self.sleep(delay)
-                if (
-                    self.tasks.get(partition, task) is not task
-                    or self._generation != generation
-                    or self._suspended
-                ):
+                mine = {p for p, task in failed.items() if self.tasks.get(p, task) is task}
+                if not mine or self._generation != generation or self._suspended:
                     return
                 try:
                     async with self._opening:
-                        await self._close(partition)
-                        await self._open({partition})
+                        for partition in mine:
+                            await self._close(partition)
+                        await self._open(mine)
                 except PositionError as exc:
                     self.app.give_up(exc)
                     return
                 except Exception as exc:  # noqa: BLE001 - tried again until it is not ours
-                    delay = min(2 * delay, LAST_RETRY)
-                    log.warning(
-                        "partition %s cannot be opened: %r; again in %.1f s",
-                        *(partition, exc, delay),
-                    )
+                    is_fenced = isinstance(exc, FencedError)
+                    delay = patience if is_fenced else min(2 * delay, LAST_RETRY)
+                    log.warning("%s cannot be opened: %r; again in %.1f s", _name(mine), exc, delay)
                 else:
-                    if (reopened := self.tasks.get(partition)) is not None:
-                        await self.consumer.seek_positions(reopened.positions)
+                    reopened = [self.tasks[p] for p in mine if p in self.tasks]
+                    await self.consumer.seek_positions(
+                        {tp: at for task in reopened for tp, at in task.positions.items()}
+                    )
                     return
         finally:
-            self._reopening.discard(partition)
+            self._reopening -= failed.keys()
 
     def position_missed(self, task: Task, tp: TP) -> None:
         """Fetch again from where ``task`` stands: what came does not follow."""
@@ -361,4 +406,12 @@ class TaskManager(TransactionManager):
         for partition in list(self.tasks):
             with suppress(Exception):
                 await self._close(partition)
+        await self.committer.stop()
+        await self.claims.retire()
         await self.network.stop()
+
+
+def _name(partitions: Iterable[int]) -> str:
+    """Return partitions as a message names them."""
+    numbers = sorted(partitions)
+    return f"partition{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"

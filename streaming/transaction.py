@@ -1,24 +1,21 @@
-"""One transactional producer a task: what fences a worker that lost the partition.
-
-aiokafka commits offsets with TxnOffsetCommit v0, which knows no group generation, so a producer
-per worker (KIP-447) would not keep a zombie out; a producer per input partition does (KIP-98).
-"""
+"""Producers with a transactional id, each of which fences the ones before it (KIP-98)."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from time import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from .errors import FencedError, TransactionFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 
     from aiokafka.producer.message_accumulator import BatchBuilder
     from faust.types import TP
@@ -27,6 +24,8 @@ if TYPE_CHECKING:
     from .outbox import OutRecord
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 #: Bytes of one record batch. A full one is closed, and the next begun.
 BATCH_BYTES = 512 << 10
@@ -133,7 +132,6 @@ class Transaction:
         self._producer = producer
         self._group_id = group_id
         self._pending: list[asyncio.Future[Any]] = []
-        self._offsets: asyncio.Future[None] | None = None
 
     async def send_values(
         self, topic: str, partition: int, values: Mapping[bytes, bytes | None]
@@ -180,14 +178,17 @@ class Transaction:
                 builder.append(**fields)
         self._pending.append(await producer.send_batch(builder, topic, partition=partition))
 
-    def send_offsets(self, offsets: Mapping[TP, int]) -> None:
-        """Commit the group's ``offsets`` with this transaction."""
-        self._offsets = asyncio.ensure_future(
-            self._producer.send_offsets_to_transaction(
-                {TopicPartition(*tp): offset for tp, offset in offsets.items()}, self._group_id
+    def send_offsets(self, offsets: Mapping[TP, int], metadata: str = "") -> None:
+        """Commit the group's ``offsets`` with this transaction, each with ``metadata``."""
+        stored = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, metadata)
+            for tp, offset in offsets.items()
+        }
+        self._pending.append(
+            asyncio.ensure_future(
+                self._producer.send_offsets_to_transaction(stored, self._group_id)
             )
         )
-        self._pending.append(self._offsets)
 
     def forget(self) -> None:
         """Take no more interest in what becomes of what was sent."""
@@ -215,3 +216,12 @@ def _fill(builder: BatchBuilder, records: Sequence[tuple[bytes, bytes | None]]) 
         count += 1
     builder._relative_offset = count
     return count
+
+
+async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:
+    """Wait for the end of a client that may be broken; how it ends does not matter any more."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping
+    except Exception as exc:  # noqa: BLE001
+        log.debug("a client did not stop cleanly: %r", exc)

@@ -3,7 +3,7 @@
 Leans on the insides of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
 ``_drain_messages``, ``wait_empty``, ``perform_seek``; ``AIOKafkaConsumerThread._fetch_records``,
 ``_create_worker_consumer``)
-and of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``, ``_client``,
+and of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``, ``_client``, ``_coordinator``,
 ``_fetch_max_wait_ms`` and ``_fetch_min_bytes`` of consumer and fetcher);
 ``tests/streaming/test_insides.py`` fails when they move.
 """
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer
     from aiokafka.consumer.fetcher import Fetcher as KafkaFetcher
+    from aiokafka.structs import OffsetAndMetadata
 
 #: Seconds that a fetch waits for records before it looks whether it should go on.
 FETCH_TIMEOUT = 0.5
@@ -129,16 +130,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
         return cast("bool", await self.call_thread(asked))
 
-    async def committed(self, partitions: Iterable[TP]) -> dict[TP, int | None]:
-        """Return the group's committed offsets, None where there is none."""
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, OffsetAndMetadata]:
+        """Return what the group has committed, for those partitions of which it has anything."""
 
-        async def committed() -> dict[TP, int | None]:
-            consumer = self._ensure_consumer()
-            tps = list(partitions)
-            offsets = await asyncio.gather(*(consumer.committed(TopicPartition(*tp)) for tp in tps))
-            return dict(zip(tps, offsets, strict=True))
+        async def committed() -> dict[TP, OffsetAndMetadata]:
+            tps = [TopicPartition(*tp) for tp in partitions]
+            found = await self._ensure_consumer()._coordinator.fetch_committed_offsets(tps)
+            return {TP(*tp): offset for tp, offset in found.items()}
 
-        return cast("dict[TP, int | None]", await self.call_thread(committed))
+        return cast("dict[TP, OffsetAndMetadata]", await self.call_thread(committed))
 
 
 def _take_fetched(fetcher: KafkaFetcher, partitions: set[TP] | None) -> dict[TP, Batch]:

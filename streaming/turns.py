@@ -32,6 +32,10 @@ class Turns:
         self._tasks = tasks
         #: One applies while another waits for the disk; everyone else's turn comes soon.
         self.folding = asyncio.Semaphore(FOLDING_AT_ONCE)
+        #: Held while what they have folded is committed.
+        self.committing = asyncio.Lock()
+        #: Set when one has folded so much that all commit before their time.
+        self.full = asyncio.Event()
         #: Batches in the inboxes of all tasks.
         self.waiting = 0
         self._taken = asyncio.Event()

@@ -188,6 +188,12 @@ class Cluster:
             asked = [TopicPartition(topic, number) for number in partitions]
             return {tp.partition: max(0, tp.offset) for tp in _committed(consumer, asked)}
 
+    def claimants(self, topic: str) -> dict[int, str]:
+        """Return of each partition what the group's committed offset says besides."""
+        with self._consumer(topic) as (consumer, partitions):
+            asked = [TopicPartition(topic, number) for number in partitions]
+            return {tp.partition: tp.metadata or "" for tp in _committed(consumer, asked)}
+
     def is_unread(self, topic: str) -> bool:
         """Whether there is a committed record that the group has not committed to have read."""
         with self._consumer(topic) as (consumer, partitions):
@@ -215,14 +221,14 @@ class Cluster:
 
         wait_until(nothing_is_left, "all is applied", timeout)
 
+    def is_transaction_open(self) -> bool:
+        """Whether one of the program's topics ends later than what is committed of it."""
+        stable = self._ends(IsolationLevel.READ_COMMITTED)
+        return stable != self._ends(IsolationLevel.READ_UNCOMMITTED)
+
     def wait_until_no_transaction_is_open(self) -> None:
-        """Wait until what is committed ends where the log ends, in each of the program's topics."""
-
-        def nothing_is_open() -> bool:
-            stable = self._ends(IsolationLevel.READ_COMMITTED)
-            return stable == self._ends(IsolationLevel.READ_UNCOMMITTED)
-
-        wait_until(nothing_is_open, "every transaction has ended", 20)
+        """Wait until every transaction in the program's topics has ended."""
+        wait_until(lambda: not self.is_transaction_open(), "every transaction has ended", 20)
 
     def _ends(self, level: IsolationLevel) -> dict[TopicPartition, int]:
         asked = {

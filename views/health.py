@@ -90,6 +90,8 @@ class HealthViews:
             obstacle = task.obstacle(STUCK_AFTER)
             if obstacle is not None:
                 return obstacle
+        if app.tasks.committer.has_ended:
+            return "nothing is committed any more"
         if not app.tasks.tasks or self._readiness.obstacle() is not None:
             return None
         if monotonic() - app.consumer.fetching_since > STUCK_AFTER:

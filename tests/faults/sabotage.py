@@ -3,7 +3,7 @@
 The program itself knows nothing of this. Environment variables say what goes wrong:
 
 ``FAULT``
-    where: ``before`` or ``after`` a step of the commit, such as ``after send``
+    where: ``before`` or ``after`` a step of the commit, or of opening a task: ``after send``
 ``FAULT_HIT``
     which time it gets there counts; the first by default
 ``FAULT_ACTION``
@@ -22,6 +22,7 @@ import os
 import signal
 import struct
 import time
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,14 +54,17 @@ def write_layout(version: int) -> None:
 
 
 def steps() -> dict[str, tuple[type, str]]:
-    """Return the method that each step of the commit calls, some of them once a table."""
+    """Return the method that each step calls, some of them once a table."""
     from aiokafka import AIOKafkaProducer
 
     from agents.engagement import EngagementProcessor
+    from streaming.claims import Claims
     from streaming.transaction import Transaction
     from tables.state import PartitionState
 
     return {
+        "fence": (Claims, "fence"),
+        "claim": (Claims, "claim"),
         "pack": (EngagementProcessor, "pack"),
         "freeze": (PartitionState, "freeze"),
         "send": (Transaction, "send_values"),
@@ -70,14 +74,32 @@ def steps() -> dict[str, tuple[type, str]]:
     }
 
 
+def tell_claims_apart() -> ContextVar[bool]:
+    """Return what is true within the transaction of a claim: that is none of the commit's."""
+    from streaming import claims
+
+    claiming = ContextVar("claiming", default=False)
+    original = claims._claim
+
+    async def claim(*args: Any) -> None:
+        claiming.set(True)
+        await original(*args)
+
+    claims._claim = claim
+    return claiming
+
+
 def arm(when: str, step: str, hit: int, action: str) -> None:
     """Let something go wrong at the ``hit``-th time that ``step`` is reached."""
     owner, name = steps()[step]
     original = getattr(owner, name)
     reached = 0
+    claiming = tell_claims_apart()
 
     def strike(now: str) -> None:
         nonlocal reached
+        if claiming.get():
+            return
         reached += now == when
         if now == when and reached == hit:
             if action == "lose":

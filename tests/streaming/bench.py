@@ -1,16 +1,24 @@
-"""A task on the bench: with a real table, and stand-ins for Kafka and for the agents' work."""
+"""Tasks on the bench: with real tables, and stand-ins for Kafka and for the agents' work."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from faust.types import TP
 
+from streaming.claims import Claims
+from streaming.committer import Committer
+from streaming.outbox import Outbox
+from streaming.task import Task
+from streaming.turns import Turns
 from tests.streaming.fakes import OTHER_TOPIC, TOPIC, Counter, Producer
 
 if TYPE_CHECKING:
-    from streaming.task import Task
+    from collections.abc import Callable
+
+    from tables.state import PartitionState
 
 EVENTS = TP(TOPIC, 0)
 DELTAS = TP(OTHER_TOPIC, 0)
@@ -24,14 +32,75 @@ async def until(is_so):
             await asyncio.sleep(0.001)
 
 
-class Bench(NamedTuple):
-    """A task on the bench, and all that it touches."""
+@dataclass
+class Bench:
+    """Tasks on the bench, the first of which most tests are about, and all that they touch."""
 
-    task: Task
-    producer: Producer
-    counter: Counter
-    failures: list[BaseException]
-    gaps: list[TP]
+    make_state: Callable[[str], PartitionState]
+    tasks: dict[int, Task] = field(default_factory=dict)
+    #: In the order in which they were made, those of partitions' locks not among them.
+    producers: list[Producer] = field(default_factory=list)
+    locks: dict[int, Producer] = field(default_factory=dict)
+    #: Why tasks were given up, and why transactions were.
+    failures: list[BaseException] = field(default_factory=list)
+    commit_failures: list[BaseException] = field(default_factory=list)
+    gaps: list[TP] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.turns = Turns(self.tasks)
+        self.claims = Claims("reels", self._connect)
+        self.committer = Committer(self.tasks, self.claims, self.turns, self._commit_failed)
+
+    def _connect(self, name):
+        producer = Producer(name)
+        if not name.rpartition("-")[2].isdigit():
+            self.producers.append(producer)
+        return producer
+
+    def _commit_failed(self, exc):
+        self.commit_failures.append(exc)
+        for task in self.tasks.values():
+            task.void()
+
+    async def add(self, partition=0):
+        """Put a task on the bench that accepts batches."""
+        outbox = Outbox()
+        counters = [
+            Counter(self.make_state(f"{topic}-{partition}"), outbox, topic)
+            for topic in (TOPIC, OTHER_TOPIC)
+        ]
+        lock = self.locks[partition] = self.claims.lock_of(partition)
+        self.tasks[partition] = Task(
+            partition,
+            counters,
+            outbox,
+            lock,
+            on_failure=lambda _, exc: self.failures.append(exc),
+            on_gap=lambda _, tp: self.gaps.append(tp),
+            turns=self.turns,
+        )
+        await self.begin(partition)
+        return self.tasks[partition]
+
+    async def begin(self, partition=0):
+        """Let a task begin where it has committed, and at 0 the first time."""
+        task = self.tasks[partition]
+        positions = {tp: task.committed.get(tp, 0) for tp in task.processors}
+        task.claimed_for = await self.claims.claim(partition, task.lock, positions)
+        task.start(positions)
+
+    @property
+    def task(self):
+        return self.tasks[0]
+
+    @property
+    def producer(self):
+        """What the worker's transactions go through, or went through last."""
+        return self.producers[-1]
+
+    @property
+    def counter(self):
+        return self.task.processors[EVENTS]
 
     @property
     def state(self):
@@ -39,13 +108,23 @@ class Bench(NamedTuple):
 
     def submit(self, *batches, tp=EVENTS):
         for each in batches:
-            self.task.submit(tp, each)
+            self.tasks[tp.partition].submit(tp, each)
 
-    async def folded(self, count):
+    async def commit(self):
+        """Commit what is folded."""
+        return await self.committer.commit([t for t in self.tasks.values() if t.accepting])
+
+    async def folded(self, count, partition=0):
         """Wait until so many records are folded."""
-        await until(lambda: len(self.counter.folded) >= count)
+        counter = self.tasks[partition].processors[TP(TOPIC, partition)]
+        await until(lambda: len(counter.folded) >= count)
 
     async def idle(self):
         """Wait until nothing is left in the inbox."""
         await until(lambda: not self.task._inbox and not self.task._folding.locked())
         await asyncio.sleep(0.01)
+
+    async def close(self):
+        await self.committer.stop()
+        for task in self.tasks.values():
+            await task.close()

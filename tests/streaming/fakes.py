@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter as Counts
 from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -94,12 +95,17 @@ class Counter:
 class Producer:
     """Keeps what was committed, by topic; waits and fails where a test wants it to."""
 
-    def __init__(self) -> None:
+    def __init__(self, transactional_id: str) -> None:
         """Fail nowhere."""
+        self.transactional_id = transactional_id
         self.fails_at: str | None = None
         self.fault: Exception = TransactionFailedError("as the test wants it")
         self.committed: dict[str, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+        #: By topic, how often something was sent to a partition.
+        self.sendings: Counts[str] = Counts()
         self.offsets: dict[TP, int] = {}
+        #: What the offsets committed last say besides.
+        self.metadata = ""
         self.transactions = 0
         self.may_commit = asyncio.Event()
         self.may_commit.set()
@@ -126,7 +132,12 @@ class Producer:
         for topic, records in transaction.sent.items():
             self.committed[topic] += records
         self.offsets.update(transaction.offsets)
+        self.metadata = transaction.metadata
         self.transactions += 1
+
+    async def start(self) -> None:
+        """Connect, if that does not fail."""
+        self.check("start")
 
     async def stop(self) -> None:
         """Note that it was stopped."""
@@ -138,6 +149,7 @@ class _Transaction:
         self._producer = producer
         self.sent: dict[str, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
         self.offsets: dict[TP, int] = {}
+        self.metadata = ""
 
     async def send_values(
         self, topic: str, partition: int, values: Mapping[bytes, bytes | None]
@@ -150,10 +162,11 @@ class _Transaction:
 
     async def send_records(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:
         self._producer.check("send records")
+        self._producer.sendings[topic] += 1
         self.sent[topic] += [(each.key, each.value) for each in records]
 
-    def send_offsets(self, offsets: Mapping[TP, int]) -> None:
-        self.offsets = dict(offsets)
+    def send_offsets(self, offsets: Mapping[TP, int], metadata: str = "") -> None:
+        self.offsets, self.metadata = dict(offsets), metadata
 
     async def delivered(self) -> None:
         self._producer.check("offsets")

@@ -10,6 +10,7 @@ import inspect
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.app import App
@@ -63,6 +64,7 @@ def _names(cls):
         (AIOKafkaProducer, "begin_transaction", []),
         (AIOKafkaProducer, "commit_transaction", []),
         (AIOKafkaProducer, "send_offsets_to_transaction", ["offsets", "group_id"]),
+        (GroupCoordinator, "fetch_committed_offsets", ["partitions"]),
         (BatchBuilder, "append", ["timestamp", "key", "value", "headers"]),
         (BatchBuilder, "record_count", []),
         # Faust: the consumer
@@ -124,7 +126,7 @@ def test_a_method_that_is_called_or_replaced_has_its_name_and_arguments(owner, n
                 *("_isolation_level", "_check_crcs", "_tp"),
             },
         ),
-        (AIOKafkaConsumer, {"_fetcher", "_closed"}),
+        (AIOKafkaConsumer, {"_fetcher", "_closed", "_coordinator"}),
         (driver.Consumer, {"_buffered_partitions", "_read_offset", "callback", "transport"}),
     ],
     ids=lambda each: getattr(each, "__name__", ""),

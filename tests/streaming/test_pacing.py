@@ -1,4 +1,4 @@
-"""When a task commits."""
+"""When a worker commits, and its tasks settle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from streaming.pacing import LONGEST_COMMIT_INTERVAL, Pace, pause_after
+from streaming.pacing import LONGEST_COMMIT_INTERVAL, Pace, first_pause, pause_after
 
 
 class TestPauses:
@@ -15,37 +15,42 @@ class TestPauses:
         ("commit_s", "usual_s", "pause_s"),
         [
             (0.0, 0.0, 0.1),
-            (0.03, 0.03, 0.1),
-            (0.14, 0.03, 0.045),
-            (0.4, 0.4, 0.6),
-            (0.5, 0.4, 0.6),
+            (0.03, 0.03, 0.07),
+            (0.06, 0.03, 0.04),
+            (0.14, 0.03, 0.03),
+            (0.06, 0.06, 0.06),
+            (0.4, 0.4, 0.4),
+            (0.5, 0.4, 0.4),
             (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
         ],
     )
-    def test_are_the_interval_until_commits_take_long(self, commit_s, usual_s, pause_s):
+    def test_leave_the_interval_between_beginnings_until_commits_take_half_of_it(
+        self, commit_s, usual_s, pause_s
+    ):
         assert pause_after(commit_s, usual_s, 0.1, 0.0) == pytest.approx(pause_s)
 
     @pytest.mark.parametrize(
         ("behind_s", "pause_s"),
-        [(0.9, 0.1), (1.1, LONGEST_COMMIT_INTERVAL), (inf, LONGEST_COMMIT_INTERVAL)],
+        [(0.9, 0.07), (1.1, LONGEST_COMMIT_INTERVAL), (inf, LONGEST_COMMIT_INTERVAL)],
     )
     def test_are_as_long_as_can_be_far_behind(self, behind_s, pause_s):
         assert pause_after(0.03, 0.03, 0.1, behind_s) == pytest.approx(pause_s)
 
     def test_are_never_shorter_than_asked_for(self):
-        assert pause_after(0.03, 0.03, 5.0, inf) == pytest.approx(5.0)
+        assert pause_after(0.03, 0.03, 5.0, inf) == pytest.approx(4.97)
+
+
+def test_tasks_that_begin_together_do_not_settle_together():
+    pauses = sorted(first_pause(partition, 3.0) for partition in range(8))
+    assert all(0.0 <= pause < 3.0 for pause in pauses)
+    assert min(b - a for a, b in pairwise(pauses)) > 0.12
 
 
 class TestPace:
-    def test_tasks_that_begin_together_do_not_commit_together(self):
-        pauses = sorted(Pace(partition, 0.1).pause_s for partition in range(8))
-        assert all(0.0 <= pause < 0.1 for pause in pauses)
-        assert min(b - a for a, b in pairwise(pauses)) > 0.004
-
     @pytest.fixture
     def pace(self):
         """At 1,000 records a second, with commits of 30 ms."""
-        pace = Pace(0, 0.1)
+        pace = Pace(0.1)
         pace.committed(0.03, 130, 0.13, 0)
         pace.committed(0.03, 130, 0.13, 0)
         return pace
@@ -54,44 +59,44 @@ class TestPace:
         ("commit_s", "one_before_s", "pause_s"),
         [
             (0.0, 0.0, 0.1),
-            (0.03, 0.03, 0.1),
-            (0.03, 0.14, 0.1),
-            (0.4, 0.4, 0.6),
-            (0.4, 0.5, 0.6),
+            (0.03, 0.03, 0.07),
+            (0.03, 0.14, 0.07),
+            (0.4, 0.4, 0.4),
+            (0.4, 0.5, 0.4),
             (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
-            (0.08, 0.02, 0.04),
-            (0.14, 0.04, 0.06),
+            (0.08, 0.02, 0.02),
+            (0.14, 0.04, 0.04),
         ],
     )
     def test_commits_take_as_long_as_the_shorter_of_the_last_two(
         self, commit_s, one_before_s, pause_s
     ):
-        pace = Pace(0, 0.1)
+        pace = Pace(0.1)
         for each in (one_before_s, commit_s):
             pace.committed(each, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(pause_s)
 
     def test_what_waits_in_kafka_counts_by_the_time_that_folding_it_takes(self, pace):
         pace.committed(0.03, 130, 0.13, 900)
-        assert pace.pause_s == pytest.approx(0.1)
+        assert pace.pause_s == pytest.approx(0.07)
         pace.committed(0.03, 130, 0.13, 1100)
         assert pace.pause_s == LONGEST_COMMIT_INTERVAL
         pace.committed(0.03, 130, 0.13, 0)
-        assert pace.pause_s == pytest.approx(0.1)
+        assert pace.pause_s == pytest.approx(0.07)
 
     def test_a_single_slow_commit_is_followed_by_a_short_pause(self, pace):
         pace.committed(0.08, 130, 0.13, 0)
-        assert pace.pause_s == pytest.approx(0.05)
+        assert pace.pause_s == pytest.approx(0.03)
         pace.committed(0.08, 130, 0.13, 0)
-        assert pace.pause_s == pytest.approx(0.12)
+        assert pace.pause_s == pytest.approx(0.08)
 
     def test_a_single_moment_in_which_little_was_folded_is_no_backlog(self, pace):
         pace.committed(0.03, 10, 0.13, 300)
-        assert pace.pause_s == pytest.approx(0.1)
+        assert pace.pause_s == pytest.approx(0.07)
         pace.committed(0.03, 10, 0.13, 300)
         assert pace.pause_s == LONGEST_COMMIT_INTERVAL
 
     def test_who_has_folded_nothing_yet_while_records_wait_is_far_behind(self):
-        pace = Pace(0, 0.1)
+        pace = Pace(0.1)
         pace.committed(0.0, 0, 0.1, 1)
         assert pace.pause_s == LONGEST_COMMIT_INTERVAL

@@ -1,0 +1,132 @@
+"""Who may commit for a partition.
+
+A worker commits all its partitions in one transaction. What keeps out a worker that has lost a
+partition without noticing cannot be the group's generation, as in KIP-447: aiokafka commits offsets
+with TxnOffsetCommit v0, which has none. It cannot be a producer for each partition alone (KIP-98)
+either, since the transaction has one producer. So a partition has a *lock*, a transactional id of
+its own, and the group's offsets say in their metadata which worker's transactions they are of:
+
+1. **lock**: the next owner starts a producer of the partition's id: nobody before can claim it now
+2. **fence**: it reads which worker the offsets name, and starts a producer of that worker's id,
+   too. What that worker had open is aborted, and it will never commit again
+3. the changelog and the offsets now are what they will stay: they are read
+4. **claim**: in a transaction of the lock the offsets are written again, naming the new worker
+
+A worker takes another id whenever it has lost a partition, and claims again what it keeps: whoever
+fences the old one then fences nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from .errors import TransactionFailedError
+from .transaction import stop_quietly
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from faust.types import TP
+
+    from .transaction import TransactionalProducer
+
+log = logging.getLogger(__name__)
+
+
+class Claims:
+    """The producer of a worker's transactions, and the partitions that it is claimed for."""
+
+    def __init__(self, app_id: str, connect: Callable[[str], TransactionalProducer]) -> None:
+        """Have no producer yet; ``connect`` makes one of a transactional id, not started."""
+        self._app_id = app_id
+        self._connect = connect
+        self._opening = asyncio.Lock()
+        #: What the worker's transactions go through, None while there is nothing to commit for.
+        self.producer: TransactionalProducer | None = None
+        #: Partitions whose offsets name that producer, or may do so.
+        self.partitions: set[int] = set()
+
+    def lock_of(self, partition: int) -> TransactionalProducer:
+        """Return the producer whose start locks ``partition``."""
+        return self._connect(f"{self._app_id}-{partition}")
+
+    @property
+    def _worker_prefix(self) -> str:
+        return f"{self._app_id}-worker-"
+
+    async def _open(self) -> TransactionalProducer:
+        async with self._opening:
+            if self.producer is None:
+                producer = self._connect(f"{self._worker_prefix}{uuid4().hex}")
+                await _start(producer)
+                self.producer = producer
+            return self.producer
+
+    async def fence(self, claimants: Iterable[str]) -> None:
+        """End the transactions of the workers that offsets name; this worker's own go on.
+
+        Arguments:
+            claimants: what the offsets' metadata say, whoever has written it.
+        """
+        own = self.producer and self.producer.transactional_id
+        former = {
+            name for name in claimants if name.startswith(self._worker_prefix) and name != own
+        }
+        await asyncio.gather(*(self._fence(name) for name in former))
+
+    async def _fence(self, name: str) -> None:
+        producer = self._connect(name)
+        await _start(producer)
+        await stop_quietly(producer.stop())
+
+    async def claim(
+        self, partition: int, lock: TransactionalProducer, positions: Mapping[TP, int]
+    ) -> str:
+        """Have the offsets of ``partition`` name this worker's producer.
+
+        Arguments:
+            partition: its number.
+            lock: its producer, started since anybody else's.
+            positions: its committed offsets, by topic.
+
+        Returns:
+            The name: it holds for as long as it is :attr:`producer`'s.
+
+        Raises:
+            FencedError: another worker has locked the partition since.
+            TransactionFailedError: anything else.
+        """
+        producer = await self._open()
+        name = producer.transactional_id
+        self.partitions.add(partition)
+        await lock.run(_claim(lock, positions, name))
+        if self.producer is not producer:
+            raise TransactionFailedError(f"{name} was given up while it was claimed for")
+        return name
+
+    def holds(self, name: str | None) -> bool:
+        """Whether a partition that is claimed for ``name`` can be committed."""
+        return self.producer is not None and self.producer.transactional_id == name
+
+    async def retire(self) -> None:
+        """Give the producer up, and with it all claims: the next claim makes another."""
+        producer, self.producer = self.producer, None
+        self.partitions.clear()
+        if producer is not None:
+            await stop_quietly(producer.stop())
+
+
+async def _start(producer: TransactionalProducer) -> None:
+    try:
+        await producer.start()
+    except BaseException:
+        await stop_quietly(producer.stop())
+        raise
+
+
+async def _claim(lock: TransactionalProducer, positions: Mapping[TP, int], name: str) -> None:
+    async with lock.transaction() as transaction:
+        transaction.send_offsets(positions, name)

@@ -1,0 +1,21 @@
+"""How long the steps of a commit take."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from monitoring import metrics
+
+
+class StepClock:
+    """Times the steps of one commit."""
+
+    def __init__(self) -> None:
+        """Begin with the first step."""
+        self._last = perf_counter()
+
+    def done(self, step: str) -> None:
+        """End ``step``, and begin the next."""
+        now = perf_counter()
+        metrics.commit_seconds.labels(step).observe(now - self._last)
+        self._last = now

@@ -1,0 +1,295 @@
+"""The commit of a worker: all its steps for all its tasks, or none.
+
+1. pack  2. freeze  3. send  4. offsets  5. commit; now and then 6. settle
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from faust.types import TP
+
+from streaming.errors import TransactionFailedError
+from streaming.task import FOLD_CHUNK
+from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
+from tests.streaming.fakes import TOPIC, batch, fenced
+
+CHANGELOG = "events-changelog"
+OTHER_EVENTS = TP(TOPIC, 1)
+STEPS = ["begin", "send", "send records", "offsets", "commit"]
+
+
+class TestCommitting:
+    async def test_everything_that_a_batch_causes_leaves_in_one_transaction(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        assert bench.producer.transactions == 1
+        assert bench.producer.committed == {
+            CHANGELOG: [(b"1", b"3")],
+            "out": [(b"1", b"0"), (b"1", b"1"), (b"1", b"2")],
+        }
+        assert bench.producer.offsets == {EVENTS: 3}
+        assert bench.producer.metadata == bench.producer.transactional_id
+
+    async def test_what_is_folded_during_a_commit_belongs_to_the_next(self, bench):
+        bench.producer.may_commit.clear()
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        committing = asyncio.create_task(bench.commit())
+        await asyncio.sleep(0.01)
+        bench.submit(batch(3, 5))
+        await bench.folded(5)
+        bench.producer.may_commit.set()
+        await committing
+        assert bench.producer.offsets == {EVENTS: 3}
+        assert bench.producer.committed[CHANGELOG] == [(b"1", b"3")]
+        await bench.commit()
+        assert bench.producer.offsets == {EVENTS: 5}
+        assert bench.producer.committed[CHANGELOG][-1] == (b"1", b"5")
+
+    async def test_a_commit_in_the_middle_of_a_fold_takes_none_of_its_chunk(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        bench.counter.may_fold.clear()
+        bench.submit(batch(3, 5))
+        await asyncio.sleep(0.01)
+        await bench.commit()
+        assert bench.producer.offsets == {EVENTS: 3}
+        bench.counter.may_fold.set()
+        await bench.folded(5)
+
+    async def test_both_topics_of_a_task_commit_together(self, bench):
+        bench.submit(batch(0, 3))
+        bench.submit(batch(0, 2), tp=DELTAS)
+        await bench.idle()
+        await bench.commit()
+        assert bench.producer.transactions == 1
+        assert bench.producer.offsets == {EVENTS: 3, DELTAS: 2}
+
+    async def test_nothing_to_do_is_no_transaction(self, bench):
+        await bench.commit()
+        bench.submit(batch(0, 1))
+        await bench.folded(1)
+        await bench.commit()
+        await bench.commit()
+        assert bench.producer.transactions == 1
+
+    async def test_time_alone_may_be_worth_a_commit(self, bench):
+        bench.counter.pending = True
+        await bench.commit()
+        assert bench.producer.transactions == 1
+
+    async def test_it_commits_by_itself_at_its_interval(self, bench):
+        bench.committer.start(0.01)
+        bench.submit(batch(0, 3))
+        await until(lambda: bench.producer.offsets == {EVENTS: 3})
+
+    async def test_how_much_was_committed_is_told(self, bench):
+        bench.submit(batch(0, 3))
+        bench.submit(batch(0, 2), tp=DELTAS)
+        await bench.idle()
+        assert await bench.commit() == 5
+        assert await bench.commit() == 0
+
+    async def test_a_loop_that_has_ended_is_noticed(self, bench, monkeypatch):
+        bench.committer.start(0.01)
+        assert not bench.committer.has_ended
+        monkeypatch.setattr(bench.committer, "commit", None)
+        await until(lambda: bench.committer.has_ended)
+
+
+class TestSeveralTasks:
+    @pytest.fixture(autouse=True)
+    async def _another(self, bench):
+        await bench.add(1)
+
+    async def test_commit_in_one_transaction(self, bench):
+        bench.submit(batch(0, 3))
+        bench.submit(batch(0, 2), tp=OTHER_EVENTS)
+        await bench.folded(3)
+        await bench.folded(2, partition=1)
+        await bench.commit()
+        assert bench.producer.transactions == 1
+        assert bench.producer.offsets == {EVENTS: 3, OTHER_EVENTS: 2}
+        assert sorted(bench.producer.committed[CHANGELOG]) == [(b"1", b"2"), (b"1", b"3")]
+
+    async def test_what_they_send_to_a_partition_goes_there_as_one_in_each_ones_order(self, bench):
+        bench.submit(batch(0, 3))
+        bench.submit(batch(0, 2), tp=OTHER_EVENTS)
+        await bench.folded(3)
+        await bench.folded(2, partition=1)
+        await bench.commit()
+        assert bench.producer.sendings["out"] == 1
+        assert [value for _, value in bench.producer.committed["out"]] == [
+            *(b"0", b"1", b"2"),
+            *(b"0", b"1"),
+        ]
+
+    async def test_one_that_has_failed_does_not_keep_the_others_from_committing(self, bench):
+        bench.counter.error = ValueError("not a delta record")
+        bench.submit(batch(0, 3))
+        bench.submit(batch(0, 2), tp=OTHER_EVENTS)
+        await bench.folded(2, partition=1)
+        await until(lambda: bench.failures)
+        await bench.commit()
+        assert bench.producer.offsets == {OTHER_EVENTS: 2}
+        assert bench.failures == [bench.counter.error]
+
+    async def test_one_whose_changes_cannot_be_packed_does_not_either(self, bench, monkeypatch):
+        def fail():
+            raise ValueError("too much")
+
+        monkeypatch.setattr(bench.counter, "pack", fail)
+        bench.submit(batch(0, 3))
+        bench.submit(batch(0, 2), tp=OTHER_EVENTS)
+        await bench.folded(3)
+        await bench.folded(2, partition=1)
+        await bench.commit()
+        assert bench.producer.offsets == {OTHER_EVENTS: 2}
+        assert [str(each) for each in bench.failures] == ["too much"]
+
+    async def test_a_transaction_that_fails_is_void_for_all(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        bench.producer.fails_at = "commit"
+        await bench.commit()
+        assert all(task.failed for task in bench.tasks.values())
+        assert len(bench.commit_failures) == 1
+        assert bench.producer.stopped
+
+    async def test_one_that_is_not_claimed_is_not_committed(self, bench):
+        bench.task.claimed_for = "reels-worker-another"
+        bench.submit(batch(0, 3))
+        bench.submit(batch(0, 2), tp=OTHER_EVENTS)
+        await bench.folded(3)
+        await bench.folded(2, partition=1)
+        await bench.commit()
+        assert bench.producer.offsets == {OTHER_EVENTS: 2}
+        (failure,) = bench.failures
+        assert isinstance(failure, TransactionFailedError)
+
+
+class TestMuchUncommitted:
+    @pytest.fixture(autouse=True)
+    async def _little_memory(self, bench, monkeypatch):
+        monkeypatch.setattr("streaming.turns.UNCOMMITTED_BYTES", 1)
+        bench.committer.start(NEVER)
+
+    async def test_what_is_much_is_committed_before_its_time(self, bench):
+        await asyncio.sleep(0.01)
+        bench.submit(batch(0, FOLD_CHUNK))
+        await until(lambda: bench.producer.offsets.get(EVENTS) == FOLD_CHUNK)
+
+    async def test_folding_waits_for_the_commit_under_way(self, bench):
+        bench.producer.may_commit.clear()
+        bench.submit(batch(0, 4 * FOLD_CHUNK))
+        await until(bench.turns.committing.locked)
+        await asyncio.sleep(0.05)
+        assert len(bench.counter.folded) <= 2 * FOLD_CHUNK
+        assert bench.task.obstacle(0.0) is None
+        bench.producer.may_commit.set()
+        await until(lambda: bench.producer.offsets.get(EVENTS) == 4 * FOLD_CHUNK)
+        assert bench.counter.folded == list(range(4 * FOLD_CHUNK))
+
+    async def test_a_commit_that_fails_meanwhile_ends_the_fold(self, bench):
+        bench.producer.fails_at = "commit"
+        bench.submit(batch(0, 4 * FOLD_CHUNK))
+        await until(lambda: bench.commit_failures)
+        await bench.idle()
+        assert len(bench.counter.folded) <= 2 * FOLD_CHUNK
+        assert bench.producer.offsets == {}
+
+
+class TestFailing:
+    @pytest.mark.parametrize("step", STEPS)
+    @pytest.mark.parametrize("fault", [TransactionFailedError("broken"), fenced()])
+    async def test_a_commit_that_fails_changes_nothing(self, bench, step, fault):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        await bench.task.settle()
+        bench.producer.fails_at, bench.producer.fault = step, fault
+        bench.submit(batch(3, 9))
+        await bench.folded(9)
+        await bench.commit()
+
+        assert bench.commit_failures == [fault]
+        assert bench.state.store.get(b"1") == b"3"
+        assert bench.state.offset == 0
+        assert bench.task.committed[EVENTS] == 3
+        bench.task.restored()
+        assert bench.state.get(b"1") == b"3", "the overlay is void"
+        assert not bench.task.outbox
+
+    @pytest.mark.parametrize("step", STEPS)
+    async def test_after_a_failure_nothing_is_taken_or_committed_any_more(self, bench, step):
+        bench.producer.fails_at = step
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        bench.submit(batch(3, 9))
+        await bench.idle()
+        await bench.commit()
+        await bench.committer.suspend()
+        assert len(bench.counter.folded) == 3
+        assert bench.producer.transactions == 0
+        assert len(bench.commit_failures) == 1
+        assert bench.failures == []
+        assert bench.task.failed
+
+    async def test_a_task_that_begins_anew_folds_again_what_was_not_committed(self, bench):
+        bench.producer.fails_at = "commit"
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        bench.task.restored()
+        await bench.begin()
+        bench.submit(batch(0, 3))
+        await bench.folded(6)
+        await bench.commit()
+        assert bench.producer.committed[CHANGELOG] == [(b"1", b"3")]
+        assert [value for _, value in bench.producer.committed["out"]] == [b"0", b"1", b"2"]
+
+
+class TestSuspending:
+    async def test_what_is_folded_is_committed_and_what_waits_is_dropped(self, bench):
+        bench.counter.may_fold.clear()
+        bench.submit(batch(0, 3), batch(3, 6), batch(6, 9))
+        await asyncio.sleep(0.01)
+        suspending = asyncio.create_task(bench.committer.suspend())
+        await asyncio.sleep(0.01)
+        bench.counter.may_fold.set()
+        await suspending
+        assert bench.counter.folded == [0, 1, 2]
+        assert bench.producer.offsets == {EVENTS: 3}
+        assert bench.state.store.get(b"1") == b"3"
+
+    async def test_a_suspended_task_takes_nothing(self, bench):
+        await bench.committer.suspend()
+        bench.submit(batch(0, 3))
+        await bench.idle()
+        assert bench.counter.folded == []
+
+    async def test_what_is_suspended_already_commits_no_more(self, bench):
+        """At a worker's end its databases may be closed, while time asks for one more commit."""
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.committer.suspend()
+        bench.counter.pending = True
+        await bench.committer.suspend()
+        assert bench.producer.transactions == 1
+        assert bench.failures == []
+
+    async def test_a_task_goes_on_where_it_stood(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.committer.suspend()
+        bench.task.start(bench.task.positions)
+        bench.submit(batch(0, 5))
+        await bench.folded(5)
+        await bench.commit()
+        await bench.task.settle()
+        assert bench.counter.folded == list(range(5))
+        assert bench.state.store.get(b"1") == b"5"
