@@ -164,6 +164,11 @@ class Worker:
         return {name: float(number) for name, number in (line.rsplit(" ", 1) for line in lines)}
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process is in SIGSTOP."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def wait_until(is_so: Callable[[], object], what: str, timeout: float = TIMEOUT) -> None:
     """Ask again and again until it is so."""
     deadline = time.monotonic() + timeout

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.faults.aftermath import QUICK, check_aftermath
 from tests.faults.proxy import WiredKafka
 from tests.faults.test_crashes import SABOTAGE
 from tests.integration.stream import send_stream, under_load, untidy_stream
-from tests.worker import wait_until
+from tests.worker import is_stopped, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -147,8 +146,3 @@ def test_a_transaction_that_the_broker_aborted_is_done_again(make_cluster, point
         os.kill(worker.pid, signal.SIGCONT)
     check_aftermath(cluster, worker, timeout=180)
     assert "Traceback" not in worker.output()
-
-
-def is_stopped(pid):
-    """Whether a process is in SIGSTOP."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

@@ -10,8 +10,9 @@ import time
 import pytest
 
 from tests.faults.aftermath import QUICK, check_aftermath, check_answers
+from tests.faults.test_crashes import SABOTAGE
 from tests.integration.stream import send_stream, under_load, untidy_stream
-from tests.worker import wait_until
+from tests.worker import is_stopped, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -45,6 +46,39 @@ def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(clus
         os.kill(first.pid, signal.SIGSTOP)
         time.sleep(seconds)
         os.kill(first.pid, signal.SIGCONT)
+    check_aftermath(cluster, first, second)
+
+
+@pytest.mark.parametrize("point", ["before offsets", "before commit", "after commit"])
+def test_a_worker_that_falls_asleep_in_the_middle_of_a_commit_is_fenced(cluster, point):
+    """Its transaction is open, of all its partitions, when others take these over."""
+    first = cluster.worker("a")
+    first.start(SABOTAGE, FAULT=point, FAULT_HIT=20, FAULT_ACTION="stop")
+    second = cluster.worker("b").start()
+    with under_load(cluster, untidy_stream(30_000, seed=26), rate=1500):
+        wait_until(lambda: is_stopped(first.pid), "it sleeps")
+        asleep_at = cluster.committed(cluster.events)
+        wait_until(
+            lambda: all(
+                at > asleep_at[partition]
+                for partition, at in cluster.committed(cluster.events).items()
+            ),
+            "the other one commits all partitions",
+        )
+        os.kill(first.pid, signal.SIGCONT)
+    check_aftermath(cluster, first, second)
+
+
+@pytest.mark.parametrize("point", ["after fence", "before claim", "after claim"])
+def test_a_worker_that_falls_asleep_while_it_opens_a_partition_does_no_harm(cluster, point):
+    """It may have locked partitions that are another's when it wakes."""
+    first, second = cluster.worker("a").start(), cluster.worker("b")
+    with under_load(cluster, untidy_stream(40_000, seed=27), rate=1500):
+        wait_until(lambda: any(cluster.committed(cluster.events).values()), "the first commit")
+        second.launch(SABOTAGE, FAULT=point, FAULT_ACTION="stop")
+        wait_until(lambda: is_stopped(second.pid), "it sleeps")
+        time.sleep(12)
+        os.kill(second.pid, signal.SIGCONT)
     check_aftermath(cluster, first, second)
 
 
