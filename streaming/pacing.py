@@ -6,7 +6,7 @@ from math import inf
 
 #: How many times as long as commits usually take, the pause after one is at least: what committing
 #: takes of the worker stays bounded, however slow it gets under load.
-COMMIT_REST = 1.0
+COMMIT_REST = 0.5
 
 #: Seconds to which that, or a backlog, stretches the commit interval at most.
 LONGEST_COMMIT_INTERVAL = 1.0
@@ -58,7 +58,7 @@ def first_pause(partition: int, interval_s: float) -> float:
 def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: float) -> float:
     """Return how many seconds to wait after a commit for the next one to begin.
 
-    Commits begin at even distances. When they usually take more than half of one, the pause gets
+    Commits begin at even distances. When they usually take two thirds of one, the pause gets
     longer, so that more events share a commit. Whoever is further behind than the longest pause
     takes that: the answers are older anyway, and the more events of a key share a commit, the less
     each of them costs.

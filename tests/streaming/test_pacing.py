@@ -16,15 +16,15 @@ class TestPauses:
         [
             (0.0, 0.0, 0.1),
             (0.03, 0.03, 0.07),
-            (0.06, 0.03, 0.04),
-            (0.14, 0.03, 0.03),
-            (0.06, 0.06, 0.06),
-            (0.4, 0.4, 0.4),
-            (0.5, 0.4, 0.4),
+            (0.06, 0.06, 0.04),
+            (0.14, 0.03, 0.015),
+            (0.08, 0.08, 0.04),
+            (0.4, 0.4, 0.2),
+            (0.5, 0.4, 0.2),
             (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
         ],
     )
-    def test_leave_the_interval_between_beginnings_until_commits_take_half_of_it(
+    def test_leave_the_interval_between_beginnings_until_commits_take_most_of_it(
         self, commit_s, usual_s, pause_s
     ):
         assert pause_after(commit_s, usual_s, 0.1, 0.0) == pytest.approx(pause_s)
@@ -61,11 +61,11 @@ class TestPace:
             (0.0, 0.0, 0.1),
             (0.03, 0.03, 0.07),
             (0.03, 0.14, 0.07),
-            (0.4, 0.4, 0.4),
-            (0.4, 0.5, 0.4),
+            (0.4, 0.4, 0.2),
+            (0.4, 0.5, 0.2),
             (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
             (0.08, 0.02, 0.02),
-            (0.14, 0.04, 0.04),
+            (0.14, 0.04, 0.02),
         ],
     )
     def test_commits_take_as_long_as_the_shorter_of_the_last_two(
@@ -85,10 +85,10 @@ class TestPace:
         assert pace.pause_s == pytest.approx(0.07)
 
     def test_a_single_slow_commit_is_followed_by_a_short_pause(self, pace):
-        pace.committed(0.08, 130, 0.13, 0)
-        assert pace.pause_s == pytest.approx(0.03)
-        pace.committed(0.08, 130, 0.13, 0)
-        assert pace.pause_s == pytest.approx(0.08)
+        pace.committed(0.09, 130, 0.13, 0)
+        assert pace.pause_s == pytest.approx(0.015)
+        pace.committed(0.09, 130, 0.13, 0)
+        assert pace.pause_s == pytest.approx(0.045)
 
     def test_a_single_moment_in_which_little_was_folded_is_no_backlog(self, pace):
         pace.committed(0.03, 10, 0.13, 300)
