@@ -179,11 +179,18 @@ class TaskManager(TransactionManager):
     async def resume_open(self) -> None:
         """Let the tasks that are open go on."""
         async with self._opening:
+            generation = self._generation
             resting = [t for t in self.tasks.values() if not t.accepting and not t.failed]
             await asyncio.gather(*(self._claim_again(task) for task in resting))
+            if self._is_outdated(generation):
+                return
             for task in resting:
                 if self.claims.holds(task.claimed_for) and not task.failed:
                     self._start(task, task.positions)
+
+    def _is_outdated(self, generation: int | None) -> bool:
+        """Whether a rebalance has begun since, with its own idea of what is to be open here."""
+        return self._suspended or generation != self._generation
 
     def open_tps(self) -> set[TP]:
         """Return the partitions of all topics whose tasks are at work."""
@@ -233,8 +240,7 @@ class TaskManager(TransactionManager):
                 },
             )
             positions = await self.positions.stored(tps)
-            # A rebalance meanwhile has its own idea of what is to be open here.
-            if generation == self._generation:
+            if not self._is_outdated(generation):
                 for task in built:
                     task.restored()
                 await asyncio.gather(
@@ -244,7 +250,7 @@ class TaskManager(TransactionManager):
             await self._unlock(built)
             await self._close_damaged()
             raise
-        if generation != self._generation:
+        if self._is_outdated(generation):
             await self._unlock(built)
             return
         if not all(self.claims.holds(task.claimed_for) for task in built):
