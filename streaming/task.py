@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,7 @@ from .inbox import Inbox
 from .pacing import SETTLE_INTERVAL, first_pause
 from .steps import StepClock
 from .transaction import stop_quietly
+from .turns import MUCH_UNWRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -102,6 +104,7 @@ class Task:
         self._inbox = Inbox(self.processors, turns)
         self._folding = asyncio.Lock()
         self._settling = asyncio.Lock()
+        self._much = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self, positions: Mapping[TP, int]) -> None:
@@ -233,8 +236,11 @@ class Task:
     async def _settle_loop(self) -> None:
         await asyncio.sleep(first_pause(self.partition, SETTLE_INTERVAL))
         while True:
+            self._much.clear()
             await self.settle()
-            await asyncio.sleep(SETTLE_INTERVAL)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_INTERVAL):
+                    await self._much.wait()
 
     async def settle(self) -> None:
         """Write what is committed to RocksDB; a failure goes to ``on_failure``."""
@@ -250,10 +256,12 @@ class Task:
             clock.done("settle")
 
     async def settle_much(self) -> None:
-        """Settle when that is much: then commits go no faster than the disk."""
+        """Settle when there is much: beside the commits, until they are faster than the disk."""
         unwritten = sum(p.state.unwritten_bytes for p in self.processors.values())
         if unwritten > self._turns.unwritten_share:
             await self.settle()
+        elif unwritten > MUCH_UNWRITTEN * self._turns.unwritten_share:
+            self._much.set()
 
     @property
     def behind(self) -> int:

@@ -19,9 +19,12 @@ BATCHES_AHEAD = 2
 #: than it saves: a third made values of 2 KB twice as dear, since fewer events shared a write.
 UNCOMMITTED_BYTES = 192 << 20
 
-#: Bytes of what all tasks have committed and RocksDB has not got yet; a steady 50,000 events/s make
-#: about that in the interval of settling. Behind in a backlog, it is what each commit leaves.
+#: Bytes of what all tasks have committed and RocksDB has not got yet, before a commit waits for it.
+#: A steady 50,000 events/s make a little less in the interval of settling.
 UNWRITTEN_BYTES = 64 << 20
+
+#: Part of it that is settled before its time. Behind in a backlog each commit leaves about that.
+MUCH_UNWRITTEN = 0.75
 
 
 class Turns:

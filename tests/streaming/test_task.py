@@ -6,7 +6,7 @@ import asyncio
 
 from streaming.task import FOLD_CHUNK
 from tables.rocks import RocksStore
-from tests.streaming.bench import DELTAS, EVENTS, until
+from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import batch
 
 CHANGELOG = "events-changelog"
@@ -74,6 +74,20 @@ class TestSettling:
 
 
 class TestMuchUnwritten:
+    async def test_the_disk_is_written_before_its_time_and_nothing_waits_for_it(
+        self, bench, monkeypatch
+    ):
+        monkeypatch.setattr("streaming.task.MUCH_UNWRITTEN", 0.0)
+        monkeypatch.setattr("streaming.task.SETTLE_INTERVAL", NEVER)
+        await bench.task.close()
+        await bench.begin()
+        # Its loop has settled once, and waits.
+        await asyncio.sleep(0.05)
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        await until(lambda: bench.state.store.get(b"1") == b"3")
+
     async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch):
         monkeypatch.setattr("streaming.turns.UNWRITTEN_BYTES", 1)
         bench.submit(batch(0, 3))
