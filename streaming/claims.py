@@ -19,7 +19,6 @@ fences the old one then fences nobody.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from .transaction import TransactionalProducer
-
-log = logging.getLogger(__name__)
 
 
 class Claims:

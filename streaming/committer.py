@@ -67,12 +67,11 @@ class Committer:
 
     async def stop(self) -> None:
         """Let the commit under way end, and begin no more."""
-        async with self._turns.committing:
-            if self._loop is not None:
-                self._loop.cancel()
-        if self._loop is not None:
-            await asyncio.gather(self._loop, return_exceptions=True)
-            self._loop = None
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            async with self._turns.committing:
+                loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
 
     @property
     def has_ended(self) -> bool:

@@ -47,10 +47,8 @@ class Frozen(NamedTuple):
     """Of the tables, for their changelogs."""
     records: Mapping[tuple[str, int], Sequence[OutRecord]]
     """All else that is sent, by topic and partition."""
-    positions: Mapping[TP, int]
-    """Of all its topics: where the task goes on after a commit of all this."""
     offsets: Mapping[TP, int]
-    """Those of them that have moved."""
+    """Of the topics in which it has moved: where it goes on after a commit of all this."""
     records_folded: int
 
 
@@ -215,22 +213,17 @@ class Task:
         except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
             self.fail(exc)
             return None
-        positions, committed = dict(self.positions), self.committed
-        return Frozen(
-            self,
-            changes,
-            self.outbox.take(),
-            positions,
-            {tp: at for tp, at in positions.items() if at != committed[tp]},
-            sum(positions.values()) - sum(committed.values()),
-        )
+        committed = self.committed
+        offsets = {tp: at for tp, at in self.positions.items() if at != committed[tp]}
+        folded = sum(at - committed[tp] for tp, at in offsets.items())
+        return Frozen(self, changes, self.outbox.take(), offsets, folded)
 
     def keep(self, frozen: Frozen, last_offsets: Sequence[int]) -> None:
         """Take what was frozen as committed, with the last offset of each changelog."""
         for (processor, changes), last_offset in zip(frozen.changes, last_offsets, strict=True):
             processor.state.keep(last_offset)
             metrics.changelog_records.labels(processor.state.table).inc(len(changes))
-        self.committed = dict(frozen.positions)
+        self.committed = {**self.committed, **frozen.offsets}
         self.committed_at = monotonic()
 
     async def _settle_loop(self) -> None:

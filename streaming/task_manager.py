@@ -318,7 +318,7 @@ class TaskManager(TransactionManager):
             while not self.should_stop:
                 await self.sleep(delay)
                 mine = {p for p, task in failed.items() if self.tasks.get(p, task) is task}
-                if not mine or self._generation != generation or self._suspended:
+                if not mine or self._is_outdated(generation):
                     return
                 try:
                     async with self._opening:

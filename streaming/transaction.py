@@ -138,10 +138,10 @@ class Transaction:
     async def send_values(
         self, topic: str, partition: int, values: Mapping[bytes, bytes | None]
     ) -> asyncio.Future[Any]:
-        """Send one record a key; the result's offset is that of the last batch's first record.
+        """Send one record a key.
 
         Returns:
-            The future of the last batch, with ``record_count`` of it: see :func:`last_offset`.
+            What will be the offset of the last of them.
         """
         producer = self._producer
         rest: Iterator[tuple[bytes, bytes | None]] = iter(values.items())

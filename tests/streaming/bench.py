@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from faust.types import TP
 
 from streaming.claims import Claims
+from streaming.clients import REQUEST_TIMEOUT_MS
 from streaming.committer import Committer
 from streaming.outbox import Outbox
 from streaming.task import Task
+from streaming.transaction import TransactionalProducer
 from streaming.turns import Turns
 from tests.streaming.fakes import OTHER_TOPIC, TOPIC, Counter, Producer
 
@@ -30,6 +32,15 @@ async def until(is_so):
     async with asyncio.timeout(5):
         while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.001)
+
+
+def producer_of(cluster, name):
+    """Return a real producer with a transactional id, for the group of ``cluster``."""
+    settings = {
+        "bootstrap_servers": [cluster.bootstrap],
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+    }
+    return TransactionalProducer(name, cluster.app_id, settings)
 
 
 @dataclass
@@ -53,7 +64,7 @@ class Bench:
 
     def _connect(self, name):
         producer = Producer(name)
-        if not name.rpartition("-")[2].isdigit():
+        if "-worker-" in name:
             self.producers.append(producer)
         return producer
 

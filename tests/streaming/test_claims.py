@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING
 
 import pytest
 from faust.types import TP
 
 from streaming.claims import Claims
-from streaming.clients import REQUEST_TIMEOUT_MS
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.outbox import OutRecord
-from streaming.transaction import TransactionalProducer
+from tests.streaming.bench import producer_of
 from tests.streaming.fakes import Producer
 from tests.worker import wait_until_equal
-
-if TYPE_CHECKING:
-    from tests.cluster import Cluster
-
-PARTITIONS = 2
-
-
-@pytest.fixture
-def cluster(make_cluster) -> Cluster:
-    cluster = make_cluster(TOPIC_PARTITIONS=PARTITIONS)
-    cluster.create_topic(cluster.events)
-    return cluster
 
 
 class Worker:
@@ -39,14 +25,7 @@ class Worker:
         self.claims = Claims(cluster.app_id, self._connect)
 
     def _connect(self, name):
-        return TransactionalProducer(
-            name,
-            self._cluster.app_id,
-            {
-                "bootstrap_servers": [self._cluster.bootstrap],
-                "request_timeout_ms": REQUEST_TIMEOUT_MS,
-            },
-        )
+        return producer_of(self._cluster, name)
 
     async def lock(self, partition):
         if partition in self._locks:

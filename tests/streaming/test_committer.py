@@ -100,26 +100,28 @@ class TestCommitting:
         await until(lambda: bench.committer.has_ended)
 
 
+async def fold_in_both(bench):
+    """Have the first task fold three records, and the second two."""
+    bench.submit(batch(0, 3))
+    bench.submit(batch(0, 2), tp=OTHER_EVENTS)
+    await bench.folded(3)
+    await bench.folded(2, partition=1)
+
+
 class TestSeveralTasks:
     @pytest.fixture(autouse=True)
     async def _another(self, bench):
         await bench.add(1)
 
     async def test_commit_in_one_transaction(self, bench):
-        bench.submit(batch(0, 3))
-        bench.submit(batch(0, 2), tp=OTHER_EVENTS)
-        await bench.folded(3)
-        await bench.folded(2, partition=1)
+        await fold_in_both(bench)
         await bench.commit()
         assert bench.producer.transactions == 1
         assert bench.producer.offsets == {EVENTS: 3, OTHER_EVENTS: 2}
         assert sorted(bench.producer.committed[CHANGELOG]) == [(b"1", b"2"), (b"1", b"3")]
 
     async def test_what_they_send_to_a_partition_goes_there_as_one_in_each_ones_order(self, bench):
-        bench.submit(batch(0, 3))
-        bench.submit(batch(0, 2), tp=OTHER_EVENTS)
-        await bench.folded(3)
-        await bench.folded(2, partition=1)
+        await fold_in_both(bench)
         await bench.commit()
         assert bench.producer.sendings["out"] == 1
         assert [value for _, value in bench.producer.committed["out"]] == [
@@ -142,10 +144,7 @@ class TestSeveralTasks:
             raise ValueError("too much")
 
         monkeypatch.setattr(bench.counter, "pack", fail)
-        bench.submit(batch(0, 3))
-        bench.submit(batch(0, 2), tp=OTHER_EVENTS)
-        await bench.folded(3)
-        await bench.folded(2, partition=1)
+        await fold_in_both(bench)
         await bench.commit()
         assert bench.producer.offsets == {OTHER_EVENTS: 2}
         assert [str(each) for each in bench.failures] == ["too much"]
@@ -161,10 +160,7 @@ class TestSeveralTasks:
 
     async def test_one_that_is_not_claimed_is_not_committed(self, bench):
         bench.task.claimed_for = "reels-worker-another"
-        bench.submit(batch(0, 3))
-        bench.submit(batch(0, 2), tp=OTHER_EVENTS)
-        await bench.folded(3)
-        await bench.folded(2, partition=1)
+        await fold_in_both(bench)
         await bench.commit()
         assert bench.producer.offsets == {OTHER_EVENTS: 2}
         (failure,) = bench.failures

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from faust.types import TP
 
-from streaming.clients import REQUEST_TIMEOUT_MS
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.outbox import OutRecord
-from streaming.transaction import TransactionalProducer
+from tests.streaming.bench import producer_of
 from tests.worker import wait_until_equal
-
-if TYPE_CHECKING:
-    from tests.cluster import Cluster
-
-PARTITIONS = 2
-
-
-@pytest.fixture
-def cluster(make_cluster) -> Cluster:
-    cluster = make_cluster(TOPIC_PARTITIONS=PARTITIONS)
-    cluster.create_topic(cluster.events)
-    return cluster
 
 
 @pytest.fixture
@@ -35,11 +21,7 @@ async def make_producer(cluster):
     name, started = uuid4().hex, []
 
     async def make():
-        producer = TransactionalProducer(
-            f"{name}-0",
-            cluster.app_id,
-            {"bootstrap_servers": [cluster.bootstrap], "request_timeout_ms": REQUEST_TIMEOUT_MS},
-        )
+        producer = producer_of(cluster, f"{name}-0")
         started.append(producer)
         await producer.start()
         return producer
