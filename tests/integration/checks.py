@@ -14,7 +14,7 @@ from models.video import VideoWindows
 from models.windows import Slices, from_iso
 from tables.layout import LAYOUT_KEY
 from tables.rocks import OFFSET_KEY
-from tests.oracle import DeadLetter, Oracle, hopping_window
+from tests.oracle import DeadLetter, Oracle, Rules, hopping_window
 from tests.oracle_events import partition_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cluster import Cluster
-    from tests.oracle import Record, Rules, UserCounts, VideoCounts
+    from tests.oracle import Record, UserCounts, VideoCounts
     from tests.worker import Json, Worker
 
 HEADERS = ["reason", "detail", "source.topic", "source.partition", "source.offset"]
@@ -34,6 +34,17 @@ def ask_oracle(cluster: Cluster, rules: Rules) -> Oracle:
     for record in cluster.read(cluster.events):
         oracle.feed(record)
     return oracle
+
+
+def check_all(cluster: Cluster, *workers: Worker) -> None:
+    """Everything that the workers say is what the oracle says."""
+    oracle = ask_oracle(cluster, Rules(cluster.partitions))
+    check_dead_letters(cluster, oracle)
+    check_changelogs(cluster, oracle)
+    for worker in workers:
+        worker.wait_ready()
+        check_users_over_http(worker, oracle, sorted(oracle.of_user))
+        check_videos_over_http(worker, oracle, sorted(oracle.of_video))
 
 
 def check_dead_letters(cluster: Cluster, oracle: Oracle) -> None:

@@ -215,12 +215,17 @@ def under_load(
         load.result()
 
 
-def send_stream(cluster: Cluster, sendings: Iterable[Sending], rate: float | None = None) -> None:
-    """Send each record its way, ``rate`` a second; all have arrived at the end."""
+def send_stream(
+    cluster: Cluster, sendings: Iterable[Sending], rate: float | None = None, **config: str
+) -> None:
+    """Send each record its way, ``rate`` a second; all have arrived at the end.
+
+    ``config`` is the producers', with underscores for dots.
+    """
     begun = time.monotonic()
     with (
-        cluster.producer() as java_like,
-        cluster.producer(partitioner="consistent_random") as librdkafka,
+        cluster.producer(**config) as java_like,
+        cluster.producer(partitioner="consistent_random", **config) as librdkafka,
     ):
         for number, (way, user_id, value) in enumerate(sendings):
             if rate and number % PACED == 0:

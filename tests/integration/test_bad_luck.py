@@ -8,19 +8,7 @@ import signal
 from embedded import EmbeddedKafka
 from tests.integration import checks
 from tests.integration.stream import send_stream, untidy_stream
-from tests.oracle import Rules
 from tests.worker import wait_until
-
-
-def check_all(cluster, *workers):
-    """Everything that the workers say is what the oracle says."""
-    oracle = checks.ask_oracle(cluster, Rules(cluster.partitions))
-    checks.check_dead_letters(cluster, oracle)
-    checks.check_changelogs(cluster, oracle)
-    for worker in workers:
-        worker.wait_ready()
-        checks.check_users_over_http(worker, oracle, sorted(oracle.of_user))
-        checks.check_videos_over_http(worker, oracle, sorted(oracle.of_video))
 
 
 def test_a_broker_that_dies_and_comes_back_changes_nothing(make_cluster):
@@ -35,7 +23,7 @@ def test_a_broker_that_dies_and_comes_back_changes_nothing(make_cluster):
         kafka.restart()
         send_stream(cluster, stream[30_000:])
         cluster.wait_until_applied(120)
-        check_all(cluster, worker)
+        checks.check_all(cluster, worker)
         assert worker.terminate() == 0
 
 
@@ -61,4 +49,4 @@ def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(make
         os.kill(first.pid, signal.SIGCONT)
     send_stream(cluster, stream[30_000:])
     cluster.wait_until_applied()
-    check_all(cluster, first, second)
+    checks.check_all(cluster, first, second)
