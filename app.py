@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from accelerator import AcceleratorError, Counting, Folding, finder, is_wanted
+from accelerator import AcceleratorError, Counting, Folding, finder, is_wanted, packed
 from agents.engagement import EngagementProcessor
 from agents.subscriptions import add_agents
 from agents.video_deltas import VideoProcessor
@@ -20,6 +20,7 @@ from settings import SettingsError, load
 from streaming.app import App
 from streaming.clients import client_settings
 from streaming.faust_settings import faust_settings
+from streaming.fetched import unpacker
 from streaming.parts import TaskParts
 from tables.rocks import RocksMemory
 from tables.store import StoreParts
@@ -93,7 +94,11 @@ _sources = Sources(user_metrics, _users, video_metrics, _videos, _rule, viral_vi
 app.make_web = lambda: Web(app, settings, _sources)
 app.viral_table = viral_videos
 app.task_parts = TaskParts(
-    settings, client_settings(settings), [user_metrics, video_metrics], _processors
+    settings,
+    client_settings(settings),
+    [user_metrics, video_metrics],
+    _processors,
+    unpacker(packed(accelerated=_is_accelerated)),
 )
 add_agents(app, settings)
 

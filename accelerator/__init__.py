@@ -21,6 +21,7 @@ try:
     from accelerator.deltas import Counters, DeltaChunk, spread
     from accelerator.history import Histories
     from accelerator.lookup import find
+    from accelerator.records import Records
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
     IS_BUILT = False
@@ -48,7 +49,16 @@ if TYPE_CHECKING:
         ) -> list[tuple[int, bytes]]: ...
 
 
-__all__ = ["IS_BUILT", "REASON", "AcceleratorError", "Counting", "Folding", "finder", "is_wanted"]
+__all__ = [
+    "IS_BUILT",
+    "REASON",
+    "AcceleratorError",
+    "Counting",
+    "Folding",
+    "finder",
+    "is_wanted",
+    "packed",
+]
 
 
 class AcceleratorError(ValueError):
@@ -92,6 +102,11 @@ class Counting(NamedTuple):
 def finder(*, accelerated: bool = IS_BUILT) -> Find:
     """Return what looks keys up in memory, compiled or plain."""
     return find if accelerated else plain_find
+
+
+def packed(*, accelerated: bool = IS_BUILT) -> type[Records] | None:
+    """Return the sequence that leaves records in the bytes of their fetch, None when plain."""
+    return Records if accelerated else None
 
 
 def is_wanted(setting: str) -> bool:

@@ -13,17 +13,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
 
 import settings as program_settings
-from accelerator import IS_BUILT, Counting, Folding, finder
+from accelerator import IS_BUILT, Counting, Folding, finder, packed
 from agents.engagement import EngagementProcessor
 from benchmarks.rig.figures import Row
 from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.snapshots import work_folder
 from models.chunk import Overlay
+from streaming.fetched import KeptRecords, unpacker
 from streaming.outbox import Outbox
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
@@ -31,7 +33,7 @@ from tables.users import user_layout, user_windows
 from tables.videos import video_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from benchmarks.rig.bench import Bench
@@ -92,17 +94,15 @@ class Stages:
             forms["compiled"] = Folding.of(self._windows)
         for form, folding in forms.items():
             chunk = self._loads["sessions"].chunk(_EVENTS)
-            packed = self._packed(chunk.keys, chunk.values)
-            us, records = _timed(_unpacked, packed)
-            if form == "plain":
-                yield "fetch: unpack record batches", "event", us / _EVENTS
+            us, records = _timed(_unpack, self._fetch(chunk.keys, chunk.values), form)
+            yield f"fetch: unpack record batches ({form})", "event", us / _EVENTS
             us, _ = _timed(_decode, records, folding)
             yield f"decode, check and place ({form})", "event", us / _EVENTS
 
         for kind, load in self._loads.items():
             for form, folding in forms.items():
                 chunk = load.chunk(_EVENTS)
-                records = _unpacked(self._packed(chunk.keys, chunk.values))
+                records = _unpack(self._fetch(chunk.keys, chunk.values), form)
                 yield (
                     f"fold, {kind}, all of it with reads ({form})",
                     "event",
@@ -162,7 +162,7 @@ class Stages:
         parts = [keys[first : first + _CHUNK] for first in range(0, len(keys), _CHUNK)]
         return [value for part in parts for value in self._store.get_many(part)]
 
-    def _fold(self, records: list[Record], folding: Folding) -> float:
+    def _fold(self, records: Sequence[Record], folding: Folding) -> float:
         """Fold in chunks as a task does; the reads' thread counts, too."""
         layout = user_layout(self._windows)
         state = PartitionState("users", layout, self._store, self._executor, 0)
@@ -178,6 +178,12 @@ class Stages:
         reading_s = self._executor.submit(time.thread_time).result() - before
         return (us + reading_s * 1e6) / len(records)
 
+    def _fetch(self, keys: list[bytes], values: list[bytes]) -> PartitionRecords:
+        """Return what a fetch brings of a partition that has ``values``."""
+        records = KeptRecords(b"".join(self._packed(keys, values)))
+        partition = TopicPartition("events", 0)
+        return PartitionRecords(partition, records, [], 0, None, None, True, READ_COMMITTED)  # noqa: FBT003
+
     @staticmethod
     def _packed(keys: list[bytes], values: list[bytes]) -> list[bytes]:
         """Return the record batches of ``keys`` and ``values``, half a MiB each."""
@@ -185,28 +191,24 @@ class Stages:
         def begin() -> DefaultRecordBatchBuilder:
             return DefaultRecordBatchBuilder(2, 0, 1, 0, 0, 0, _BATCH_BYTES)
 
-        batches, builder, offset = [], begin(), 0
-        for key, value in zip(keys, values, strict=True):
-            if builder.append(offset, 0, key, value, []) is None:
-                batches.append(bytes(builder.build()))
-                builder, offset = begin(), 0
-                builder.append(offset, 0, key, value, [])
-            offset += 1
-        batches.append(bytes(builder.build()))
-        return batches
+        def end() -> bytes:
+            # A builder's offsets begin at 0: the broker says which they are.
+            return first.to_bytes(8, "big") + bytes(builder.build())[8:]
+
+        batches, builder, first = [], begin(), 0
+        for offset, (key, value) in enumerate(zip(keys, values, strict=True)):
+            if builder.append(offset - first, 0, key, value, []) is None:
+                batches.append(end())
+                builder, first = begin(), offset
+                builder.append(0, 0, key, value, [])
+        return [*batches, end()]
 
 
-def _unpacked(batches: list[bytes]) -> list[Record]:
-    """Return what a fetch of ``batches`` brings, as :mod:`streaming.fetched` unpacks it."""
-    found: list[Record] = []
-    for batch in batches:
-        records = MemoryRecords(batch)
-        while records.has_next():
-            found += list(records.next_batch())
-    return found
+def _unpack(fetched: PartitionRecords, form: str) -> Sequence[Record]:
+    return unpacker(packed(accelerated=form == "compiled"))(fetched)
 
 
-def _decode(records: list[Record], folding: Folding) -> None:
+def _decode(records: Sequence[Record], folding: Folding) -> None:
     for first in range(0, len(records), _CHUNK):
         folding.chunk(records[first : first + _CHUNK], 0, 1, 1 << 60)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .fetched import unpack
 from .outbox import Outbox
 from .task import Task
 from .transaction import TransactionalProducer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tables.sliced import SlicedTable
     from tables.state import PartitionState
 
+    from .fetched import Unpack
     from .network import NetworkLoop
     from .processor import Processor
     from .task_manager import TaskManager
@@ -33,6 +35,8 @@ class TaskParts:
     """aiokafka's settings to connect, for any kind of client."""
     tables: Sequence[SlicedTable[Any]]
     make_processors: Callable[[int, Mapping[str, PartitionState], Outbox], Sequence[Processor]]
+    unpack: Unpack = unpack
+    """Takes the records out of a fetch."""
 
     @property
     def source_topic(self) -> str:

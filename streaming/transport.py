@@ -24,7 +24,6 @@ from faust.types.tuples import ConsumerMessage
 from mode import Service
 
 from .batch import Batch
-from .fetched import unpack
 from .gathering import Gathering
 from .task_manager import TaskManager
 
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer
     from aiokafka.consumer.fetcher import Fetcher as KafkaFetcher
     from aiokafka.structs import OffsetAndMetadata
+
+    from .fetched import Unpack
 
 #: Seconds that a fetch waits for records before it looks whether it should go on.
 FETCH_TIMEOUT = 0.5
@@ -58,7 +59,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     ) -> Mapping[TP, Batch]:
         if not self.consumer.flow_active:
             return {}
-        fetcher = consumer._fetcher
+        fetcher, unpack = consumer._fetcher, self.consumer.app.task_parts.unpack
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         deadline = monotonic() + (timeout or 0.0)
@@ -66,7 +67,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             while True:
                 if fetcher._subscriptions.reassignment_in_progress:
                     await fetcher._subscriptions.wait_for_assignment()
-                batches = _take_fetched(fetcher, active_partitions)
+                batches = _take_fetched(fetcher, active_partitions, unpack)
                 self._gather(fetcher, batches)
                 left = deadline - monotonic()
                 if batches or left <= 0 or fetcher._closed:
@@ -141,7 +142,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return cast("dict[TP, OffsetAndMetadata]", await self.call_thread(committed))
 
 
-def _take_fetched(fetcher: KafkaFetcher, partitions: set[TP] | None) -> dict[TP, Batch]:
+def _take_fetched(
+    fetcher: KafkaFetcher, partitions: set[TP] | None, unpack: Unpack
+) -> dict[TP, Batch]:
     """Take over all that was fetched of ``partitions``, and make room for the next fetch."""
     batches: dict[TP, Batch] = {}
     for tp in list(fetcher._records):

@@ -7,10 +7,12 @@ import struct
 from typing import NamedTuple
 
 import pytest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelerator import IS_BUILT, REASON, Folding
+from accelerator.records import Records
 from models.chunk import Overlay
 from models.user import MAX_SEEN, UserWindows
 from models.windows import Slices
@@ -42,16 +44,35 @@ def test_the_compiled_form_is_there_where_the_tests_run():
     assert IS_BUILT, REASON
 
 
-class Side:
-    """One of the two forms, and what it has folded so far."""
+def packed(records):
+    """Return ``records`` as they lie in a fetch, every third with headers.
 
-    def __init__(self, accelerated, windows=WINDOWS):
+    Behind a value comes the number of its headers: 17 is written as a quote.
+    """
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 30)
+    for number, record in enumerate(records):
+        headers = [('"h', b'"}')] * 17 if number % 3 == 2 else []
+        builder.append(number, record.timestamp, b"k", record.value, headers)
+    data, found = bytes(builder.build()), Records()
+    found.add(data, 0, len(data), None, 0)
+    return found
+
+
+def content(record):
+    return record.value, record.timestamp
+
+
+class Side:
+    """One of the forms, and what it has folded so far."""
+
+    def __init__(self, accelerated, windows=WINDOWS, records=list):
         self.folding = Folding.of(windows, accelerated=accelerated)
+        self.records = records
         self.stored, self.deltas, self.stream_time = {}, {}, None
 
     def fold(self, values, partition=0, partitions=1, latest=FAR):
         chunk = self.folding.chunk(
-            [Record(value, T + at) for at, value in enumerate(values)],
+            self.records([Record(value, T + at) for at, value in enumerate(values)]),
             partition,
             partitions,
             latest,
@@ -61,22 +82,30 @@ class Side:
         folded = chunk.fold(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP)
         self.stored |= rows.dirty
         self.stream_time = folded.stream_time
+        sorted_out = [
+            [(content(record), *rest) for record, *rest in part]
+            for part in (chunk.foreign, chunk.future, chunk.rejected, folded.late)
+        ]
         return [
-            chunk.sent.tolist(),
-            *(chunk.keys, chunk.foreign, chunk.future, chunk.rejected, chunk.dropped),
-            *(folded, list(self.stored.items()), list(self.deltas.items())),
+            *(
+                chunk.sent.tolist(),
+                chunk.keys,
+                *sorted_out,
+                chunk.dropped,
+                folded._replace(late=[]),
+            ),
+            *(list(self.stored.items()), list(self.deltas.items())),
         ]
 
 
 def both(*chunks, windows=WINDOWS, **options):
-    """Fold the chunks both ways, and return the plain answer to the last."""
-    plain, compiled = (
-        Side(accelerated=False, windows=windows),
-        Side(accelerated=True, windows=windows),
-    )
+    """Fold the chunks both ways, also from the bytes of a fetch; return the plain answer."""
+    plain = Side(accelerated=False, windows=windows)
+    compiled = [Side(True, windows), Side(True, windows, packed)]
     for values in chunks:
         expected = plain.fold(values, **options)
-        assert compiled.fold(values, **options) == expected
+        for side in compiled:
+            assert side.fold(values, **options) == expected
     return expected
 
 
@@ -165,7 +194,7 @@ class TestWhatBecomesOfAUser:
         ]
         again = [{"event_id": "0", "user_id": 1, "at": MAX_SEEN + 5}]
         # Of more than can be remembered, the oldest are forgotten together.
-        folded = both(list(values_of(events)), list(values_of(again)))[6]
+        folded = both(list(values_of(events)), list(values_of(again)))[7]
         assert folded.applied == (1 if more else 0)
 
     @given(

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import struct
 import weakref
+from contextlib import suppress
 
 import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.control_record import ABORT_MARKER, COMMIT_MARKER
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.fetched import unpack
+from accelerator.records import Records
+from streaming.fetched import KeptRecords, unpack, unpacker
 
 TP = TopicPartition("events", 0)
+HEADER, ATTRIBUTES, COUNT = 61, 22, 57
+FORMS = {"one by one": unpack, "packed": unpacker(Records)}
+each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
 def batch_of(first, count, *, producer=-1, compression=0):
@@ -38,7 +45,7 @@ def marker_of(offset, producer, marker):
     key = struct.pack(">hh", marker.version, marker.type_)
     builder.append(0, 1000, key, b"\x00" * 6, [])
     data = bytearray(_at(bytes(builder.build()), offset))
-    data[22] |= 0x20  # attributes, the low byte: a control batch
+    data[ATTRIBUTES] |= 0x20  # a control batch
     return bytes(data)
 
 
@@ -46,36 +53,91 @@ def _at(data, offset):
     return struct.pack(">q", offset) + data[8:]
 
 
-def fetched(data, offset, *, aborted=(), isolation=READ_COMMITTED, check_crcs=False):
+def fetched(
+    data, offset, *, kept=KeptRecords, aborted=(), isolation=READ_COMMITTED, check_crcs=False
+):
     return PartitionRecords(
-        TP, MemoryRecords(data), list(aborted), offset, None, None, check_crcs, isolation
+        TP, kept(data), list(aborted), offset, None, None, check_crcs, isolation
     )
 
 
+def content(records):
+    return [(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records]
+
+
 def same(data, offset, **options):
-    """Unpack both ways, and return the offsets that both found."""
-    theirs, ours = fetched(data, offset, **options), fetched(data, offset, **options)
-    expected = [(r.offset, r.timestamp, r.key, r.value, r.headers) for r in theirs]
-    found = unpack(ours)
-    assert [(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in found] == expected
-    assert ours.next_fetch_offset == theirs.next_fetch_offset
-    return [record.offset for record in found]
+    """Unpack in all forms, aiokafka's among them, and return the offsets that all have found."""
+    theirs = fetched(data, offset, kept=MemoryRecords, **options)
+    expected = content(theirs)
+    assert content(fetched(data, offset, **options)) == expected
+    for form in FORMS.values():
+        ours = fetched(data, offset, **options)
+        found = form(ours)
+        assert len(found) == len(expected)
+        assert content(found) == expected
+        assert content(found[1:3]) == expected[1:3]
+        assert ours.next_fetch_offset == theirs.next_fetch_offset
+    return [offset for offset, *_ in expected]
 
 
 def test_all_records_of_all_batches_are_found():
     assert same(batch_of(5, 3) + batch_of(8, 2, compression=1), 5) == [5, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize("compression", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
+def test_whatever_they_are_compressed_with(compression):
+    data = batch_of(0, 300, compression=compression) + batch_of(300, 2, compression=compression)
+    assert same(data, 0) == list(range(302))
+
+
+@each_form
+def test_what_is_compressed_in_an_unknown_way_is_refused(form):
+    data = bytearray(batch_of(0, 1))
+    data[ATTRIBUTES] |= 5
+    with pytest.raises(UnsupportedCodecError):
+        form(fetched(bytes(data), 0))
+
+
+def test_keys_values_and_headers_may_be_missing_and_empty():
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    texts = None, b"", b"x", b"y" * 200
+    headers = [], [("", None)], [("h", b""), ("h", b"z" * 300), ("\u00e9", b"\xff")] * 30
+    for number, (key, value, some) in enumerate(itertools.product(texts, texts, headers)):
+        builder.append(number, 5_000 - 100 * number, key, value, some)
+    assert len(same(_at(bytes(builder.build()), 1 << 40), 0)) == 48
+
+
+def test_the_brokers_time_counts_where_the_topic_says_so():
+    data = bytearray(batch_of(0, 3))
+    data[ATTRIBUTES] |= 0x08
+    data[35:43] = struct.pack(">q", 77_000)
+    assert same(bytes(data), 0) == [0, 1, 2]
+    assert {record.timestamp for record in unpack(fetched(bytes(data), 0))} == {77_000}
+
+
+def test_a_batch_that_came_in_part_is_left_for_the_next_fetch():
+    whole = batch_of(0, 3)
+    assert same(whole + batch_of(3, 3)[:-1], 0) == [0, 1, 2]
+
+
+def test_messages_as_they_were_before_batches_are_read():
+    builder = LegacyRecordBatchBuilder(1, 0, 1 << 20)
+    for number in range(3):
+        builder.append(number, 1000 + number, b"k", b"v%d" % number)
+    assert same(bytes(builder.build()), 0) == [0, 1, 2]
+
+
 def test_a_fetch_from_the_middle_of_a_batch_begins_there():
     assert same(batch_of(5, 3), 6) == [6, 7]
 
 
-def test_what_was_unpacked_is_freed_without_the_garbage_collector():
+@each_form
+def test_what_was_unpacked_is_freed_without_the_garbage_collector(form):
     gc.disable()
     try:
         one = fetched(batch_of(5, 3), 5)
         freed = weakref.ref(one)
-        unpack(one)
+        form(one)
         del one
         assert freed() is None
     finally:
@@ -119,8 +181,66 @@ def test_any_log_is_read_as_aiokafka_reads_it(parts, offset, isolation):
     same(data, min(offset, at), aborted=aborted, isolation=isolation)
 
 
-def test_a_damaged_batch_is_refused():
+@each_form
+def test_a_damaged_batch_is_refused(form):
     data = bytearray(batch_of(0, 3))
     data[-3] ^= 1
     with pytest.raises(CorruptRecordException, match="events"):
-        unpack(fetched(bytes(data), 0, check_crcs=True))
+        form(fetched(bytes(data), 0, check_crcs=True))
+
+
+class TestPackedRecords:
+    def test_slices_share_what_they_are_of(self):
+        records = FORMS["packed"](fetched(batch_of(5, 9), 5))
+        part = records[2:-1][1:4]
+        del records
+        assert [record.offset for record in part] == [8, 9, 10]
+        assert part[-1].value == b"v10"
+        assert len(part[5:]) == len(part[2:1]) == 0
+
+    @pytest.mark.parametrize("place", [3, -4])
+    def test_there_is_nothing_beside_them(self, place):
+        records = FORMS["packed"](fetched(batch_of(5, 3), 5))
+        with pytest.raises(IndexError):
+            records[place]
+
+    def test_a_header_that_promises_more_is_refused(self):
+        data = bytearray(batch_of(0, 3))
+        data[COUNT : COUNT + 4] = struct.pack(">i", 1 << 30)
+        with pytest.raises(CorruptRecordException, match="fewer records"):
+            FORMS["packed"](fetched(bytes(data), 0))
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), min_size=1, max_size=4),
+        st.integers(0, 80),
+    )
+    def test_whatever_is_damaged_nothing_beyond_the_batch_is_read(self, changes, cut):
+        data = bytearray(batch_of(0, 4))
+        for place, code in changes:
+            data[HEADER + place % (len(data) - HEADER)] = code
+        data = bytes(data[: max(HEADER, len(data) - cut)])
+        records = Records()
+        with suppress(ValueError):
+            records.add(data, 0, len(data), None, 0)
+        for record in records:
+            inside = [record.key or b"", record.value or b""]
+            inside += [text or b"" for _, text in _headers_of(record)]
+            assert all(text in data for text in inside)
+
+    @given(st.binary(max_size=200), st.integers(1, 9))
+    def test_nor_of_any_bytes(self, content, count):
+        data = bytearray(batch_of(0, 1)[:HEADER])
+        data[COUNT : COUNT + 4] = struct.pack(">i", count)
+        records = Records()
+        with suppress(ValueError):
+            records.add(bytes(data), 0, HEADER, content, 0)
+        for record in records:
+            assert (record.key or b"") in content
+            assert (record.value or b"") in content
+
+
+def _headers_of(record):
+    try:
+        return record.headers
+    except UnicodeDecodeError:
+        return []

@@ -9,10 +9,12 @@ import inspect
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.app import App
 from faust.stores.base import Store
 from faust.tables.base import Collection
@@ -25,6 +27,7 @@ from faust.web.drivers.aiohttp import Web
 from mode import Worker
 from mode.services import ServiceTask
 
+from streaming.fetched import KeptRecords
 from streaming.recovery import BatchRecovery
 from streaming.transport import BatchConsumer
 
@@ -207,6 +210,13 @@ def test_a_fetched_record_has_all_that_is_read_of_it_before_aiokafka_copies_it()
     source = inspect.getsource(PartitionRecords._consumer_record)
     for name in ("offset", "timestamp", "headers"):
         assert f"record.{name}" in source
+
+
+def test_a_fetch_is_kept_in_what_stands_in_for_aiokafkas_records():
+    assert fetcher.MemoryRecords is KeptRecords
+    assert "MemoryRecords(part_data[-1])" in inspect.getsource(Fetcher._proc_fetch_request)
+    of_theirs = {name for name in dir(MemoryRecords) if not name.startswith("_")}
+    assert of_theirs <= set(dir(KeptRecords))
 
 
 @pytest.mark.parametrize("name", ["fetch_max_wait_ms", "fetch_min_bytes"])
