@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from accelerator import AcceleratorError, Counting, Folding, finder, is_wanted, packed
+from accelerator import AcceleratorError, Counting, Folding, Packing, finder, is_wanted
 from agents.engagement import EngagementProcessor
 from agents.subscriptions import add_agents
 from agents.video_deltas import VideoProcessor
@@ -21,6 +21,7 @@ from streaming.app import App
 from streaming.clients import client_settings
 from streaming.faust_settings import faust_settings
 from streaming.fetched import unpacker
+from streaming.packing import packer
 from streaming.parts import TaskParts
 from tables.rocks import RocksMemory
 from tables.store import StoreParts
@@ -55,6 +56,7 @@ _users, _videos = user_windows(settings), video_windows(settings)
 _rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
 _folding = Folding.of(_users, accelerated=_is_accelerated)
 _counting = Counting.of(_videos, accelerated=_is_accelerated)
+_packing = Packing.of(accelerated=_is_accelerated)
 _parts = StoreParts(
     RocksMemory.create(settings.write_buffers),
     ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
@@ -98,7 +100,8 @@ app.task_parts = TaskParts(
     client_settings(settings),
     [user_metrics, video_metrics],
     _processors,
-    unpacker(packed(accelerated=_is_accelerated)),
+    unpacker(_packing.records),
+    packer(_packing.pack),
 )
 add_agents(app, settings)
 

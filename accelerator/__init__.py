@@ -21,6 +21,7 @@ try:
     from accelerator.deltas import Counters, DeltaChunk, spread
     from accelerator.history import Histories
     from accelerator.lookup import find
+    from accelerator.packing import pack
     from accelerator.records import Records
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from models.deltas import Gathered
     from models.user import UserWindows
     from models.video import VideoWindows
+    from streaming.packing import PackRecords
     from tables.lookup import Find
 
     class Spread(Protocol):
@@ -55,9 +57,9 @@ __all__ = [
     "AcceleratorError",
     "Counting",
     "Folding",
+    "Packing",
     "finder",
     "is_wanted",
-    "packed",
 ]
 
 
@@ -104,9 +106,18 @@ def finder(*, accelerated: bool = IS_BUILT) -> Find:
     return find if accelerated else plain_find
 
 
-def packed(*, accelerated: bool = IS_BUILT) -> type[Records] | None:
-    """Return the sequence that leaves records in the bytes of their fetch, None when plain."""
-    return Records if accelerated else None
+class Packing(NamedTuple):
+    """How records are taken out of a fetch and put into batches: None, as aiokafka does."""
+
+    records: type[Records] | None
+    """A sequence that leaves them in the bytes of the fetch."""
+    pack: PackRecords | None
+    """Packs values into batches."""
+
+    @classmethod
+    def of(cls, *, accelerated: bool = IS_BUILT) -> Packing:
+        """Return the compiled form, or the plain one."""
+        return cls(Records, pack) if accelerated else cls(None, None)
 
 
 def is_wanted(setting: str) -> bool:

@@ -18,7 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 import settings as program_settings
-from accelerator import IS_BUILT, Counting, Folding, finder, packed
+from accelerator import IS_BUILT, Counting, Folding, Packing, finder
 from agents.engagement import EngagementProcessor
 from benchmarks.rig.figures import Row
 from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
@@ -27,6 +27,8 @@ from benchmarks.rig.snapshots import work_folder
 from models.chunk import Overlay
 from streaming.fetched import KeptRecords, unpacker
 from streaming.outbox import Outbox
+from streaming.packing import packer
+from streaming.transaction import BATCH_BYTES
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.users import user_layout, user_windows
@@ -121,8 +123,10 @@ class Stages:
         us, _ = _timed(self._merge, rows, keys)
         yield "merge and pack (plain)", "event", us / len(keys)
 
-        us, _ = _timed(self._packed, list(changes), [value or b"" for value in changes.values()])
-        yield "changelog append", "key", us / len(changes)
+        for form in forms:
+            pack = packer(Packing.of(accelerated=form == "compiled").pack)
+            us, _ = _timed(list, pack(changes, BATCH_BYTES))
+            yield f"changelog append ({form})", "key", us / len(changes)
 
         us, _ = _timed(self._store.write, changes, 2)
         yield "RocksDB write batch", "key", us / len(changes)
@@ -205,7 +209,7 @@ class Stages:
 
 
 def _unpack(fetched: PartitionRecords, form: str) -> Sequence[Record]:
-    return unpacker(packed(accelerated=form == "compiled"))(fetched)
+    return unpacker(Packing.of(accelerated=form == "compiled").records)(fetched)
 
 
 def _decode(records: Sequence[Record], folding: Folding) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .fetched import unpack
 from .outbox import Outbox
+from .packing import pack
 from .task import Task
 from .transaction import TransactionalProducer
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .fetched import Unpack
     from .network import NetworkLoop
+    from .packing import Pack
     from .processor import Processor
     from .task_manager import TaskManager
 
@@ -37,6 +39,8 @@ class TaskParts:
     make_processors: Callable[[int, Mapping[str, PartitionState], Outbox], Sequence[Processor]]
     unpack: Unpack = unpack
     """Takes the records out of a fetch."""
+    pack: Pack = pack
+    """Makes batches of values."""
 
     @property
     def source_topic(self) -> str:
@@ -46,7 +50,7 @@ class TaskParts:
     def producer(self, transactional_id: str, network: NetworkLoop) -> TransactionalProducer:
         """Return a producer of this id that lives in ``network``; it is not started."""
         return TransactionalProducer(
-            transactional_id, self.settings.app_id, self.client_settings, network
+            transactional_id, self.settings.app_id, self.client_settings, network, self.pack
         )
 
     async def build(self, partition: int, manager: TaskManager) -> Task:

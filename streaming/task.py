@@ -43,7 +43,7 @@ class Frozen(NamedTuple):
     """What a task has folded since its last commit: its part of the next."""
 
     task: Task
-    changes: Sequence[tuple[Processor, Mapping[bytes, bytes | None]]]
+    changes: Sequence[tuple[Processor, dict[bytes, bytes | None]]]
     """Of the tables, for their changelogs."""
     records: Mapping[tuple[str, int], Sequence[OutRecord]]
     """All else that is sent, by topic and partition."""

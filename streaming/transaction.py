@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from itertools import chain
-from time import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
@@ -14,15 +12,16 @@ from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from .errors import FencedError, TransactionFailedError
+from .packing import pack
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping
 
-    from aiokafka.producer.message_accumulator import BatchBuilder
     from faust.types import TP
 
     from .network import NetworkLoop
     from .outbox import OutRecord
+    from .packing import Pack
 
 T = TypeVar("T")
 
@@ -50,15 +49,18 @@ class TransactionalProducer:
         group_id: str,
         settings: Mapping[str, Any],
         network: NetworkLoop | None = None,
+        pack: Pack = pack,
     ) -> None:
         """Describe a producer with aiokafka's ``settings``; :meth:`start` connects it.
 
-        It lives in the event loop of ``network``, or (None) in the one that starts it.
+        It lives in the event loop of ``network``, or (None) in the one that starts it. ``pack``
+        makes batches of values.
         """
         self.transactional_id = transactional_id
         self._group_id = group_id
         self._settings = settings
         self._network = network
+        self._pack = pack
         self._timeout: float = settings["request_timeout_ms"] / 1000
         self._producer: AIOKafkaProducer | None = None
 
@@ -100,7 +102,7 @@ class TransactionalProducer:
         """
         producer = self._producer
         assert producer is not None, "the producer is not started"  # noqa: S101 - a fault of ours
-        transaction = Transaction(producer, self._group_id)
+        transaction = Transaction(producer, self._group_id, self._pack)
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
@@ -129,32 +131,25 @@ def _is_fenced(producer: AIOKafkaProducer) -> bool:
 class Transaction:
     """What is sent while a transaction is open."""
 
-    def __init__(self, producer: AIOKafkaProducer, group_id: str) -> None:
+    def __init__(self, producer: AIOKafkaProducer, group_id: str, pack: Pack) -> None:
         """Send through ``producer``, whose transaction is open."""
         self._producer = producer
         self._group_id = group_id
+        self._pack = pack
         self._pending: list[asyncio.Future[Any]] = []
 
     async def send_values(
-        self, topic: str, partition: int, values: Mapping[bytes, bytes | None]
+        self, topic: str, partition: int, values: dict[bytes, bytes | None]
     ) -> asyncio.Future[Any]:
-        """Send one record a key.
+        """Send one record a key, of which there is one at least.
 
         Returns:
             What will be the offset of the last of them.
         """
-        producer = self._producer
-        rest: Iterator[tuple[bytes, bytes | None]] = iter(values.items())
-        while True:
-            builder = producer.create_batch()
-            refused = _fill(builder, rest)
-            if refused is None:
-                break
-            rest = chain([refused], rest)
-            self._pending.append(await producer.send_batch(builder, topic, partition=partition))
-        future: asyncio.Future[Any] = await producer.send_batch(builder, topic, partition=partition)
-        self._pending.append(future)
-        count = builder.record_count()
+        for batch in self._pack(values, BATCH_BYTES):
+            future = await self._producer.send_batch(batch, topic, partition=partition)
+            self._pending.append(future)
+        count = batch.record_count()
         last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def settle(done: asyncio.Future[Any]) -> None:
@@ -202,26 +197,6 @@ class Transaction:
     async def delivered(self) -> None:
         """Wait until the broker has all that was sent."""
         await asyncio.gather(*self._pending)
-
-
-def _fill(
-    builder: BatchBuilder, records: Iterator[tuple[bytes, bytes | None]]
-) -> tuple[bytes, bytes | None] | None:
-    """Append records till the batch is full, and return the one that it refused.
-
-    Past aiokafka's own method, whose keyword arguments and serializers take longer than the rest.
-    """
-    append, now = builder._builder.append, int(time() * 1000)
-    no_headers: list[tuple[str, bytes]] = []
-    count, refused = 0, None
-    for record in records:
-        if append(count, now, *record, no_headers) is None:
-            builder.close()
-            refused = record
-            break
-        count += 1
-    builder._relative_offset = count
-    return refused
 
 
 async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:

@@ -21,7 +21,7 @@ from .layout import LAYOUT_KEY, ForeignCopyError
 from .lookup import find
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator
     from concurrent.futures import Executor, Future
 
     from .layout import Layout
@@ -181,7 +181,7 @@ class PartitionState:
                 return values
             # What was just read may be from before what was written meanwhile: once more.
 
-    def freeze(self) -> Mapping[bytes, bytes | None]:
+    def freeze(self) -> Changes:
         """Take what is dirty, and stream time, for a commit; new writes go to a fresh overlay."""
         if self._frozen:
             msg = "a commit of this partition is still under way"

@@ -12,6 +12,7 @@ from streaming.claims import Claims
 from streaming.clients import REQUEST_TIMEOUT_MS
 from streaming.committer import Committer
 from streaming.outbox import Outbox
+from streaming.packing import pack
 from streaming.task import Task
 from streaming.transaction import TransactionalProducer
 from streaming.turns import Turns
@@ -34,13 +35,13 @@ async def until(is_so):
             await asyncio.sleep(0.001)
 
 
-def producer_of(cluster, name):
+def producer_of(cluster, name, pack=pack):
     """Return a real producer with a transactional id, for the group of ``cluster``."""
     settings = {
         "bootstrap_servers": [cluster.bootstrap],
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
     }
-    return TransactionalProducer(name, cluster.app_id, settings)
+    return TransactionalProducer(name, cluster.app_id, settings, pack=pack)
 
 
 @dataclass

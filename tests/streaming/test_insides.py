@@ -28,6 +28,7 @@ from mode import Worker
 from mode.services import ServiceTask
 
 from streaming.fetched import KeptRecords
+from streaming.packing import PackedBatch
 from streaming.recovery import BatchRecovery
 from streaming.transport import BatchConsumer
 
@@ -70,6 +71,10 @@ def _names(cls):
         (GroupCoordinator, "fetch_committed_offsets", ["partitions"]),
         (BatchBuilder, "append", ["timestamp", "key", "value", "headers"]),
         (BatchBuilder, "record_count", []),
+        (BatchBuilder, "close", []),
+        (BatchBuilder, "closed", []),
+        (BatchBuilder, "_build", []),
+        (BatchBuilder, "_set_producer_state", ["producer_id", "producer_epoch", "base_sequence"]),
         # Faust: the consumer
         (driver.Consumer, "_new_consumer_thread", []),
         (driver.Consumer, "_drain_messages", ["fetcher"]),
@@ -130,6 +135,7 @@ def test_a_method_that_is_called_or_replaced_has_its_name_and_arguments(owner, n
             },
         ),
         (AIOKafkaConsumer, {"_fetcher", "_closed", "_coordinator"}),
+        (BatchBuilder, {"_builder", "_buffer", "_relative_offset", "_closed"}),
         (driver.Consumer, {"_buffered_partitions", "_read_offset", "callback", "transport"}),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
@@ -204,6 +210,15 @@ def test_a_batch_takes_one_record_of_any_size_and_says_none_when_it_is_full():
     assert builder.append(**large) is not None
     assert builder.append(**large) is None
     assert builder.record_count() == 1
+
+
+def test_a_packed_batch_has_all_that_is_asked_of_it():
+    """What else there is of a batch deals with what is not packed yet."""
+    for method in (BatchBuilder._build, BatchBuilder.size):
+        assert "self._buffer" in inspect.getsource(method)
+    others = {"append", "_serialize", *vars(PackedBatch)}
+    named = {name for name in vars(BatchBuilder) if not name.startswith("__")}
+    assert named - others == {"_build", "close", "closed", "record_count", "size"}
 
 
 def test_a_fetched_record_has_all_that_is_read_of_it_before_aiokafka_copies_it():

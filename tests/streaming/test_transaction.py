@@ -12,16 +12,17 @@ from faust.types import TP
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.outbox import OutRecord
 from tests.streaming.bench import producer_of
+from tests.streaming.test_packing import FORMS
 from tests.worker import wait_until_equal
 
 
-@pytest.fixture
-async def make_producer(cluster):
+@pytest.fixture(params=FORMS.values(), ids=FORMS)
+async def make_producer(cluster, request):
     """Return a factory of producers that all have one transactional id."""
     name, started = uuid4().hex, []
 
     async def make():
-        producer = producer_of(cluster, f"{name}-0")
+        producer = producer_of(cluster, f"{name}-0", request.param)
         started.append(producer)
         await producer.start()
         return producer

@@ -1,0 +1,3 @@
+from streaming.packing import PackRecords
+
+pack: PackRecords

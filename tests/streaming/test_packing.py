@@ -1,0 +1,74 @@
+"""Promises about the batches that values are packed into: what aiokafka would have made of them."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+from aiokafka.record.memory_records import MemoryRecords
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accelerator import Packing
+from streaming.packing import pack, packer
+
+NOW_S = 1_736_951_445.123
+FORMS = {"one by one": pack, "compiled": packer(Packing.of(accelerated=True).pack)}
+each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+
+
+def sent(form, values, limit):
+    """Return the batches as aiokafka sends them, the first of them with a certain sequence."""
+    found, sequence = [], 7
+    with patch("streaming.packing.time", lambda: NOW_S):
+        for batch in form(values, limit):
+            assert batch.closed()
+            assert batch.append(timestamp=None, key=b"k", value=b"v") is None
+            size = batch.size()
+            batch._set_producer_state(4_000_000_000, 3, sequence)
+            data = bytes(batch._build())
+            assert len(data) == batch.size() == size
+            found.append((data, batch.record_count()))
+            sequence += batch.record_count()
+    return found
+
+
+TEXTS = st.binary(max_size=40) | st.integers(0, 300).map(lambda size: b"x" * size)
+
+
+@given(st.dictionaries(TEXTS, st.none() | TEXTS, min_size=1, max_size=60), st.integers(62, 900))
+def test_the_compiled_form_makes_the_same_bytes(values, limit):
+    assert sent(FORMS["compiled"], values, limit) == sent(pack, values, limit)
+
+
+@pytest.mark.parametrize("size", [63, 64, 8191, 8192, 70_000, 2_000_000])
+@pytest.mark.parametrize("count", [1, 65, 130])
+def test_also_where_a_number_takes_a_byte_more(size, count):
+    values = {b"%d" % number: b"x" * size for number in range(count)}
+    assert sent(FORMS["compiled"], values, 1 << 17) == sent(pack, values, 1 << 17)
+
+
+@each_form
+def test_a_batch_is_read_as_what_was_packed(form):
+    values = {b"%d" % number: None if number % 7 == 0 else b"v" * number for number in range(500)}
+    found = []
+    for data, count in sent(form, values, 4096):
+        assert len(data) < 4096
+        batch = MemoryRecords(data).next_batch()
+        assert batch.validate_crc()
+        assert batch.is_transactional
+        assert (batch.producer_id, batch.producer_epoch) == (4_000_000_000, 3)
+        assert batch.base_sequence == 7 + len(found)
+        records = list(batch)
+        assert len(records) == count
+        assert {record.timestamp for record in records} == {int(NOW_S * 1000)}
+        found += records
+    assert {record.key: record.value for record in found} == values
+    assert [record.key for record in found] == list(values)
+
+
+@each_form
+@pytest.mark.parametrize("values", [{"text": b""}, {b"key": 1}])
+def test_what_is_no_bytes_is_refused(form, values):
+    with pytest.raises(TypeError):
+        list(form(values, 1 << 17))
