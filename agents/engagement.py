@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import add
 from time import time
 from typing import TYPE_CHECKING, Final
 
@@ -57,9 +56,6 @@ class EngagementProcessor:
         self._ticked = -1
         self._read = metrics.events_read.labels(str(partition))
         self._outcomes = [metrics.events.labels(name) for name in OUTCOMES]
-        #: Since the last pack: of each chunk its outcomes, and how old its events were in ms.
-        self._counts = [0] * len(OUTCOMES)
-        self._ages: list[np.ndarray] = []
 
     async def fold(self, records: Sequence[Record]) -> None:
         """Fold ``records``; each of them gets exactly one outcome."""
@@ -125,22 +121,13 @@ class EngagementProcessor:
         metrics.events_rejected.labels(rejection.reason).inc()
 
     def _count(self, chunk: Chunk[Record], outcomes: Iterable[int]) -> None:
-        self._counts = list(map(add, self._counts, outcomes))
-        self._ages.append(time() * 1000 - chunk.sent)
-        for name in chunk.dropped:
-            metrics.optional_values_dropped.labels(name).inc()
-
-    def _tell_counts(self) -> None:
-        """Add to the metrics what was counted: done for each chunk, it took a tenth of a fold."""
-        if not self._ages:
-            return
-        ages_ms, self._ages = np.concatenate(self._ages), []
-        counts, self._counts = self._counts, [0] * len(OUTCOMES)
-        self._read.inc(len(ages_ms))
-        for counter, count in zip(self._outcomes, counts, strict=True):
+        self._read.inc(len(chunk.sent))
+        for counter, count in zip(self._outcomes, outcomes, strict=True):
             if count:
                 counter.inc(count)
-        metrics.ingest_latency.observe(np.maximum(ages_ms / 1000, 0.0))
+        for name in chunk.dropped:
+            metrics.optional_values_dropped.labels(name).inc()
+        metrics.ingest_latency.observe(np.maximum(time() - chunk.sent / 1000, 0.0))
 
     def has_pending(self) -> bool:
         """Whether deltas or expired keys are waiting."""
@@ -152,7 +139,6 @@ class EngagementProcessor:
         When stream time enters another step of the videos, every partition of them is told:
         a video leaves its windows as time passes, also when nothing more happens to it.
         """
-        self._tell_counts()
         self.sweeper.delete_found()
         stream_time = self.state.stream_time
         if stream_time is None:
@@ -168,7 +154,6 @@ class EngagementProcessor:
 
     def restored(self) -> None:
         """Begin anew: deltas that were not committed are folded again."""
-        self._tell_counts()
         self.state.restored()
         self._deltas = {}
         stream_time = self.state.stream_time
