@@ -206,7 +206,10 @@ cdef list _headers(Place *place):
             at = _text(at, place.end, &value, &value_size)
             if at != NULL:
                 headers.append((
-                    PyBytes_FromStringAndSize(<const char *> name, name_size).decode(),
+                    # One record that is odd in this would else stop its partition.
+                    PyBytes_FromStringAndSize(<const char *> name, name_size).decode(
+                        errors="replace"
+                    ),
                     PyBytes_FromStringAndSize(<const char *> value, value_size)
                     if value_size >= 0 else None,
                 ))
