@@ -24,6 +24,11 @@ cdef inline int _size(uint64_t number) noexcept nogil:
     return size
 
 
+cdef inline Py_ssize_t _text_size(Py_ssize_t size) noexcept nogil:
+    """Of a text with its size before it; -1 is none."""
+    return 1 if size < 0 else _size(size) + size
+
+
 cdef inline char *_put(char *at, uint64_t number) noexcept nogil:
     number <<= 1
     while number >= 0x80:
@@ -46,7 +51,8 @@ cdef inline char *_put_text(char *at, const char *text, Py_ssize_t size) noexcep
 
 def pack(dict values not None, Py_ssize_t limit):
     """Yield the records of `values` in batches of fewer than `limit` bytes, or of one record."""
-    cdef Py_ssize_t place = 0, end = HEADER, count = 0, key_size, value_size, body, needed
+    cdef Py_ssize_t place = 0, end = HEADER, count = 0, key_size, value_size, texts, body
+    cdef Py_ssize_t needed
     cdef Py_ssize_t room = ROOM
     cdef PyObject *key
     cdef PyObject *value
@@ -61,16 +67,15 @@ def pack(dict values not None, Py_ssize_t limit):
                 raise TypeError("a value is no bytes")
             value_size = PyBytes_GET_SIZE(<object> value)
         # Attributes, time and number of headers are a zero each.
-        body = 3 + _size(count) + _size(key_size) + key_size
-        body += 1 if value_size < 0 else _size(value_size) + value_size
+        texts = 3 + _text_size(key_size) + _text_size(value_size)
+        body = texts + _size(count)
         needed = end + _size(body) + body
         if needed >= limit and count:  # as aiokafka has it
             PyByteArray_Resize(batch, end)
             yield batch, count
             room, end, count = ROOM, HEADER, 0
             batch = bytearray(room)
-            body = 4 + _size(key_size) + key_size
-            body += 1 if value_size < 0 else _size(value_size) + value_size
+            body = texts + _size(count)
             needed = end + _size(body) + body
         if needed > room:
             room = max(needed, 2 * room)

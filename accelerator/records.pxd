@@ -10,7 +10,7 @@ cdef struct Place:
 
 cdef class Records:
     cdef Place *places
-    cdef readonly Py_ssize_t count
+    cdef Py_ssize_t count
     cdef Py_ssize_t _room
     cdef list _contents
     cdef Records _whole

@@ -1,8 +1,9 @@
 """What a fetch brought, unpacked: whole record batches at a time.
 
-Leans on the insides of aiokafka 0.14 (``PartitionRecords``), whose own generator copies every
-record field by field, and puts a kind of ``MemoryRecords`` in the place of its fetcher's own that
-keeps the bytes; ``tests/streaming/test_insides.py`` fails when they move.
+Leans on the insides of aiokafka 0.14 (``PartitionRecords``, ``DefaultRecordBase``), whose own
+generator copies every record field by field, and puts a kind of ``MemoryRecords`` in the place of
+its fetcher's own that keeps the bytes; ``tests/streaming/test_insides.py`` and ``test_fetched.py``
+fail when they move.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from aiokafka import codec
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+from aiokafka.record.default_records import DefaultRecordBase as Layout
 from aiokafka.record.memory_records import MemoryRecords
 
 if TYPE_CHECKING:
@@ -27,12 +29,9 @@ if TYPE_CHECKING:
     #: Takes the records out of what was fetched, as a reader may see them.
     Unpack = Callable[[PartitionRecords], Sequence[Record]]
 
-#: Bytes of the header of a record batch.
-_HEADER = 61
 #: How a batch of any version begins: its offset, its length behind that, its leader's epoch (or a
 #: checksum), its version.
 _BEGINNING = struct.Struct(">8xi4xb")
-_BEFORE_LENGTH = 12
 _VERSION = 2
 
 _DECODERS = {
@@ -68,7 +67,7 @@ class KeptRecords:
         batch = self._batches.next_batch()
         if batch is not None:
             self.start = self.end
-            self.end += _BEFORE_LENGTH + _BEGINNING.unpack_from(self.data, self.start)[0]
+            self.end += Layout.AFTER_LEN_OFFSET + _BEGINNING.unpack_from(self.data, self.start)[0]
         return batch
 
     def is_current(self) -> bool:
@@ -78,7 +77,7 @@ class KeptRecords:
             length, version = _BEGINNING.unpack_from(self.data, start)
             if version != _VERSION:
                 return False
-            start += _BEFORE_LENGTH + length
+            start += Layout.AFTER_LEN_OFFSET + length
         return True
 
 
@@ -165,7 +164,7 @@ def _keep(fetched: PartitionRecords, records: Packed) -> Sequence[Record]:
             content = None
             if batch.compression_type:
                 decode = _DECODERS[batch.compression_type]
-                content = decode(kept.data[kept.start + _HEADER : kept.end])
+                content = decode(kept.data[kept.start + Layout.HEADER_STRUCT.size : kept.end])
             records.add(kept.data, kept.start, kept.end, content, fetched.next_fetch_offset)
         except KeyError as exc:
             raise UnsupportedCodecError(f"compression {exc} - {fetched._tp}") from exc

@@ -87,14 +87,13 @@ class Side:
             for part in (chunk.foreign, chunk.future, chunk.rejected, folded.late)
         ]
         return [
-            *(
-                chunk.sent.tolist(),
-                chunk.keys,
-                *sorted_out,
-                chunk.dropped,
-                folded._replace(late=[]),
-            ),
-            *(list(self.stored.items()), list(self.deltas.items())),
+            chunk.sent.tolist(),
+            chunk.keys,
+            *sorted_out,
+            chunk.dropped,
+            folded._replace(late=[]),
+            list(self.stored.items()),
+            list(self.deltas.items()),
         ]
 
 
