@@ -60,7 +60,6 @@ _packing = Packing.of(accelerated=_is_accelerated)
 _parts = StoreParts(
     RocksMemory.create(settings.write_buffers),
     ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
-    recent_bytes=settings.write_buffers // 8 // settings.partitions,
     find=finder(accelerated=_is_accelerated),
 )
 

@@ -7,18 +7,18 @@ form, and nobody can tell but by the clock: tests hold the two equal.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.chunk import Chunk as PlainChunk
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
-from models.deltas import spread as plain_spread
+from models.deltas import Gathered as PlainGathered
 from tables.lookup import find as plain_find
 
 try:
     if sys.byteorder != "little":  # as the values' layouts are
         raise ImportError("made for little-endian machines")
     from accelerator.chunk import Chunk
-    from accelerator.deltas import Counters, DeltaChunk, spread
+    from accelerator.deltas import Counters, DeltaChunk, Gathered
     from accelerator.history import Histories
     from accelerator.lookup import find
     from accelerator.packing import pack
@@ -31,24 +31,10 @@ else:
     IS_BUILT = True
 
 if TYPE_CHECKING:
-    from models.deltas import Gathered
     from models.user import UserWindows
     from models.video import VideoWindows
     from streaming.packing import PackRecords
     from tables.lookup import Find
-
-    class Spread(Protocol):
-        """Makes delta records of what was gathered; see :func:`models.deltas.spread`."""
-
-        def __call__(
-            self,
-            gathered: Gathered,
-            source_partition: int,
-            stream_time_ms: int,
-            partitions: int,
-            *,
-            tick: bool,
-        ) -> list[tuple[int, bytes]]: ...
 
 
 __all__ = [
@@ -74,15 +60,15 @@ class Folding(NamedTuple):
     chunk: type[PlainChunk[Any]]
     functions: UserWindows
     """``windows``, in the form that chunks of this kind take."""
-    spread: Spread
-    """Makes delta records of what the chunks have gathered for the videos."""
+    gathered: type[PlainGathered]
+    """Takes what the chunks' events add to videos."""
 
     @classmethod
     def of(cls, windows: UserWindows, *, accelerated: bool = IS_BUILT) -> Folding:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            return cls(windows, Chunk, Histories(windows), spread)  # type: ignore[arg-type]
-        return cls(windows, PlainChunk, windows, plain_spread)
+            return cls(windows, Chunk, Histories(windows), Gathered)  # type: ignore[arg-type]
+        return cls(windows, PlainChunk, windows, PlainGathered)
 
 
 class Counting(NamedTuple):

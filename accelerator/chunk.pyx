@@ -10,6 +10,7 @@ from libc.stdint cimport uint32_t
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
+from accelerator.deltas cimport Gathered
 from accelerator.history cimport RARE, Histories
 from accelerator.keys cimport key_of, partition_of
 from accelerator.records cimport Place, Records
@@ -113,16 +114,19 @@ cdef class Chunk:
         self._count += 1
         return 0
 
-    def fold(self, Histories windows not None, rows not None, stream_time, dict deltas not None,
+    def fold(self, Histories windows not None, rows not None, stream_time, Gathered deltas not None,
              long long video_step):
-        cdef dict loaded = rows.loaded, dirty = rows.dirty
+        cdef list loaded = rows.loaded
+        cdef dict dirty = rows.dirty
         cdef long long now, clock = -1 if stream_time is None else stream_time
         cdef bint is_begun = stream_time is not None
-        cdef long long step = windows.step, first_pane
+        cdef long long step = windows.step
         cdef Py_ssize_t i, applied = 0, duplicate = 0
         cdef Event *event
         cdef PyObject *found
-        cdef list late = [], delta
+        cdef list late = []
+        if len(loaded) != self._count:
+            raise ValueError("a chunk has as many keys as rows loaded")
         for i in range(self._count):
             event = self._events + i
             if event.t_ms < 0 or (
@@ -133,9 +137,10 @@ cdef class Chunk:
             now = event.t_ms if not is_begun or event.t_ms > clock else clock
             key = self.keys[i]
             found = PyDict_GetItem(dirty, key)
-            old = loaded[key] if found == NULL else <object> found
+            old = loaded[i] if found == NULL else <object> found
             value = windows.apply(old, event.kind, event.t_ms, event.watched, self._hashes[i], now)
             if value is RARE:
+                rows.ahead[key] = old
                 if not windows.apply_rare(rows, key, event.kind, event.t_ms, event.watched,
                                           self._hashes[i], now):
                     value = None
@@ -151,12 +156,5 @@ cdef class Chunk:
             clock = now
             is_begun = True
             if event.kind <= SHARE:
-                place = (event.video_id, event.t_ms // video_step)
-                found = PyDict_GetItem(deltas, place)
-                if found == NULL:
-                    delta = [0, 0, 0, 0]
-                    deltas[place] = delta
-                else:
-                    delta = <list> found
-                delta[event.kind] += 1
+                deltas.count(event.video_id, event.t_ms // video_step, event.kind)
         return Folded(clock if is_begun else None, applied, duplicate, late)

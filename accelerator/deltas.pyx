@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""models.delta_chunk and models.deltas.spread, compiled.
+"""models.delta_chunk and models.deltas.Gathered, compiled.
 
 The layouts are told in models.deltas and models.video, which do what is rare: this gives the same
 bytes.
@@ -9,10 +9,10 @@ from cpython.bytes cimport (
     PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 )
 from cpython.dict cimport PyDict_GetItem
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from models import deltas, video
 from models.deltas import unpack_deltas
@@ -24,7 +24,8 @@ cdef enum:
     DELTA_ROW = 28
     HEADER = 12
     ROW = 20
-    COUNTERS = 4
+    FIRST_ROOM = 256
+    SLOTS_A_ROW = 2
 
 cdef int DELTA_VERSION = deltas.VERSION
 cdef Py_ssize_t AT_ONCE = deltas.ROWS_AT_ONCE
@@ -35,12 +36,6 @@ if (DELTA_HEADER, DELTA_ROW) != (deltas._HEADER.size, deltas._ROW.size):
     raise ImportError("models.deltas has another layout")
 if (HEADER, ROW) != (len(EMPTY), video._ROW_SIZE):
     raise ImportError("models.video has another layout")
-
-
-cdef packed struct Delta:
-    uint64_t video_id
-    uint32_t pane
-    uint32_t counts[COUNTERS]
 
 
 cdef packed struct PaneRow:
@@ -128,21 +123,23 @@ cdef class DeltaChunk:
                 self.keys.append(key_of(video_id))
             self._values.append(value)
 
-    def fold(self, Counters windows not None, dict loaded not None, dict dirty not None,
+    def fold(self, Counters windows not None, list loaded not None, dict dirty not None,
              long long now, dict bounds not None, long long enough):
         cdef set reached = set()
         cdef const unsigned char *data
         cdef Py_ssize_t at, number = 0
         cdef Delta delta
         cdef PyObject *found
+        if len(loaded) != len(self.keys):
+            raise ValueError("a chunk has as many keys as values loaded")
         for packed in self._values:
             data = <const unsigned char *> PyBytes_AS_STRING(packed)
             for at in range(DELTA_HEADER, PyBytes_GET_SIZE(packed), DELTA_ROW):
                 memcpy(&delta, data + at, DELTA_ROW)
                 key = self.keys[number]
-                number += 1
                 found = PyDict_GetItem(dirty, key)
-                old = loaded[key] if found == NULL else <object> found
+                old = loaded[number] if found == NULL else <object> found
+                number += 1
                 value = windows.apply(old, &delta, now)
                 if old is not None or PyBytes_GET_SIZE(value) > HEADER:
                     dirty[key] = value
@@ -158,59 +155,118 @@ cdef class DeltaChunk:
         return reached
 
 
-def spread(dict gathered not None, int source_partition, long long stream_time_ms, int partitions,
-           *, bint tick):
-    """See models.deltas.spread."""
-    cdef Py_ssize_t count = len(gathered), i = 0, first, some
-    cdef Delta *rows = <Delta *> PyMem_Malloc(max(1, count) * sizeof(Delta))
-    cdef uint32_t *targets = <uint32_t *> PyMem_Malloc(max(1, count) * sizeof(uint32_t))
-    cdef Py_ssize_t *ends = <Py_ssize_t *> PyMem_Calloc(partitions, sizeof(Py_ssize_t))
-    cdef Delta *sorted_rows = <Delta *> PyMem_Malloc(max(1, count) * sizeof(Delta))
-    cdef list records = [], counts
-    cdef tuple place
-    cdef uint32_t target
-    cdef unsigned char[MAX_DIGITS] digits
-    cdef int digit
-    try:
-        if rows == NULL or targets == NULL or ends == NULL or sorted_rows == NULL:
+cdef inline uint64_t _slot_of(uint64_t video_id, uint32_t pane) noexcept:
+    """By Fibonacci hashing: Knuth, The Art of Computer Programming, 6.4."""
+    return (video_id + (<uint64_t> pane << 40)) * 0x9E3779B97F4A7C15U >> 32
+
+
+cdef class Gathered:
+    """See models.deltas.Gathered."""
+
+    def __cinit__(self):
+        self._room = FIRST_ROOM
+        self._rows = <Delta *> PyMem_Malloc(self._room * sizeof(Delta))
+        self._slots = <uint32_t *> PyMem_Calloc(SLOTS_A_ROW * self._room, sizeof(uint32_t))
+        if self._rows == NULL or self._slots == NULL:
             raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self._rows)
+        PyMem_Free(self._slots)
+
+    def __len__(self):
+        return self._count
+
+    def add(self, video_id, pane, int counter):
         try:
-            for place, counts in gathered.items():
-                rows[i].video_id = place[0]
-                rows[i].pane = place[1]
-                rows[i].counts[0], rows[i].counts[1] = counts[0], counts[1]
-                rows[i].counts[2], rows[i].counts[3] = counts[2], counts[3]
-                digit = first_digit(rows[i].video_id, digits)
+            self.count(video_id, pane, counter)
+        except OverflowError as error:
+            raise ValueError(f"not a delta record: {error}") from error
+
+    cdef int count(self, uint64_t video_id, long long pane, int counter) except -1:
+        if not 0 <= pane <= 0xFFFFFFFF:
+            raise ValueError(f"not a delta record: pane {pane}")
+        cdef uint64_t last = SLOTS_A_ROW * self._room - 1
+        cdef uint64_t slot = _slot_of(video_id, <uint32_t> pane) & last
+        cdef Delta *row
+        while self._slots[slot]:
+            row = self._rows + self._slots[slot] - 1
+            if row.video_id == video_id and row.pane == pane:
+                row.counts[counter] += 1
+                return 0
+            slot = (slot + 1) & last
+        row = self._rows + self._count
+        row.video_id, row.pane = video_id, <uint32_t> pane
+        memset(row.counts, 0, sizeof(row.counts))
+        row.counts[counter] = 1
+        self._count += 1
+        self._slots[slot] = <uint32_t> self._count
+        if self._count == self._room:
+            self._grow()
+        return 0
+
+    cdef int _grow(self) except -1:
+        """Double the room."""
+        cdef Py_ssize_t room = 2 * self._room, number
+        cdef uint64_t last = SLOTS_A_ROW * room - 1, slot
+        cdef uint32_t *slots
+        cdef Delta *rows = <Delta *> PyMem_Realloc(self._rows, room * sizeof(Delta))
+        if rows == NULL:
+            raise MemoryError
+        self._rows = rows
+        slots = <uint32_t *> PyMem_Calloc(SLOTS_A_ROW * room, sizeof(uint32_t))
+        if slots == NULL:
+            raise MemoryError
+        PyMem_Free(self._slots)
+        self._slots, self._room = slots, room
+        for number in range(self._count):
+            slot = _slot_of(rows[number].video_id, rows[number].pane) & last
+            while slots[slot]:
+                slot = (slot + 1) & last
+            slots[slot] = <uint32_t> (number + 1)
+        return 0
+
+    def records(self, int source_partition, long long stream_time_ms, int partitions, *, bint tick):
+        """See models.deltas.Gathered.records."""
+        cdef Py_ssize_t i, first = 0, some
+        cdef uint32_t *targets = <uint32_t *> PyMem_Malloc(self._count * sizeof(uint32_t))
+        cdef Py_ssize_t *ends = <Py_ssize_t *> PyMem_Calloc(partitions, sizeof(Py_ssize_t))
+        cdef Delta *sorted_rows = <Delta *> PyMem_Malloc(self._count * sizeof(Delta))
+        cdef list records = []
+        cdef uint32_t target
+        cdef unsigned char[MAX_DIGITS] digits
+        cdef int digit
+        try:
+            if targets == NULL or ends == NULL or sorted_rows == NULL:
+                raise MemoryError
+            for i in range(self._count):
+                digit = first_digit(self._rows[i].video_id, digits)
                 targets[i] = partition_of(digits + digit, MAX_DIGITS - digit, partitions)
                 ends[targets[i]] += 1
-                i += 1
-        except OverflowError:
-            return deltas.spread(gathered, source_partition, stream_time_ms, partitions, tick=tick)
-        # Counting sort: where each partition's rows begin, then where they end.
-        first = 0
-        for target in range(partitions):
-            some = ends[target]
-            ends[target] = first
-            first += some
-        for i in range(count):
-            sorted_rows[ends[targets[i]]] = rows[i]
-            ends[targets[i]] += 1
-        first = 0
-        for target in range(partitions):
-            if tick and first == ends[target]:
-                records.append((target, _record(NULL, 0, source_partition, stream_time_ms)))
-            while first < ends[target]:
-                some = min(AT_ONCE, ends[target] - first)
-                records.append(
-                    (target, _record(sorted_rows + first, some, source_partition, stream_time_ms))
-                )
+            # Counting sort: where each partition's rows begin, then where they end.
+            for target in range(partitions):
+                some = ends[target]
+                ends[target] = first
                 first += some
-        return records
-    finally:
-        PyMem_Free(rows)
-        PyMem_Free(targets)
-        PyMem_Free(ends)
-        PyMem_Free(sorted_rows)
+            for i in range(self._count):
+                sorted_rows[ends[targets[i]]] = self._rows[i]
+                ends[targets[i]] += 1
+            first = 0
+            for target in range(partitions):
+                if tick and first == ends[target]:
+                    records.append((target, _record(NULL, 0, source_partition, stream_time_ms)))
+                while first < ends[target]:
+                    some = min(AT_ONCE, ends[target] - first)
+                    records.append(
+                        (target,
+                         _record(sorted_rows + first, some, source_partition, stream_time_ms))
+                    )
+                    first += some
+            return records
+        finally:
+            PyMem_Free(targets)
+            PyMem_Free(ends)
+            PyMem_Free(sorted_rows)
 
 
 cdef bytes _record(const Delta *rows, uint32_t count, uint16_t source, int64_t stream_time):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from models.chunk import Overlay
 from models.event import Rejected
 from models.windows import format_duration, to_iso
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
     from accelerator import Folding
     from models.chunk import Chunk
-    from models.deltas import Gathered
     from settings import Settings
     from streaming.batch import Record
     from streaming.outbox import Outbox
@@ -52,7 +49,7 @@ class EngagementProcessor:
         self._partition = partition
         self._outbox = outbox
         self._settings = settings
-        self._deltas: Gathered = {}
+        self._deltas = folding.gathered()
         self._ticked = -1
         self._read = metrics.events_read.labels(str(partition))
         self._outcomes = [metrics.events.labels(name) for name in OUTCOMES]
@@ -64,7 +61,7 @@ class EngagementProcessor:
         chunk: Chunk[Record] = self._folding.chunk(
             records, self._partition, settings.partitions, latest
         )
-        loaded = await state.load(set(chunk.keys))
+        loaded = await state.load(chunk.keys)
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
         folded = chunk.fold(
             self._folding.functions,
@@ -127,7 +124,7 @@ class EngagementProcessor:
                 counter.inc(count)
         for name in chunk.dropped:
             metrics.optional_values_dropped.labels(name).inc()
-        metrics.ingest_latency.observe(np.maximum(time() - chunk.sent / 1000, 0.0))
+        metrics.ingest_latency.observe(time() - chunk.sent / 1000)
 
     def has_pending(self) -> bool:
         """Whether deltas or expired keys are waiting."""
@@ -143,11 +140,11 @@ class EngagementProcessor:
         stream_time = self.state.stream_time
         if stream_time is None:
             return
-        gathered, self._deltas = self._deltas, {}
+        gathered, self._deltas = self._deltas, self._folding.gathered()
         step = stream_time // self._settings.video_step
         tick, self._ticked = step != self._ticked, step
-        records = self._folding.spread(
-            gathered, self._partition, stream_time, self._settings.partitions, tick=tick
+        records = gathered.records(
+            self._partition, stream_time, self._settings.partitions, tick=tick
         )
         for target, value in records:
             self._outbox.add(self._settings.deltas_topic, target, OutRecord(None, value))
@@ -155,6 +152,6 @@ class EngagementProcessor:
     def restored(self) -> None:
         """Begin anew: deltas that were not committed are folded again."""
         self.state.restored()
-        self._deltas = {}
+        self._deltas = self._folding.gathered()
         stream_time = self.state.stream_time
         self._ticked = -1 if stream_time is None else stream_time // self._settings.video_step

@@ -66,7 +66,7 @@ class VideoProcessor:
         """Add up the deltas, and stream time with them."""
         state, counting = self.state, self._counting
         chunk = counting.chunk([record.value for record in records])
-        loaded = await state.load(set(chunk.keys))
+        loaded = await state.load(chunk.keys)
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
         self._advance(chunk.latest)
         now, enough = state.stream_time or 0, self._settings.viral_min_views

@@ -119,7 +119,8 @@ class Stages:
         yield "RocksDB multi-get, random keys", "key", us / len(keys)
 
         changes: dict[bytes, bytes | None] = {}
-        rows = Overlay(changes, dict(zip(keys, found, strict=True)), self._store.get)
+        rows = Overlay(changes, found, self._store.get)
+        rows.ahead.update(zip(keys, found, strict=True))
         us, _ = _timed(self._merge, rows, keys)
         yield "merge and pack (plain)", "event", us / len(keys)
 
@@ -136,11 +137,12 @@ class Stages:
         windows = video_windows(self._settings)
         pane = FILLED_UNTIL_MS // windows.slices.step
         ids = self._rng.integers(1, _KEYS, _DELTAS).tolist()
-        gathered = {(video_id, pane): [1, 0, 0, 0] for video_id in ids}
         for form in (False, True) if IS_BUILT else (False,):
             name = "compiled" if form else "plain"
-            spread = Folding.of(self._windows, accelerated=form).spread
-            work = partial(spread, gathered, 0, FILLED_UNTIL_MS, 8, tick=False)
+            gathered = Folding.of(self._windows, accelerated=form).gathered()
+            for video_id in ids:
+                gathered.add(video_id, pane, 0)
+            work = partial(gathered.records, 0, FILLED_UNTIL_MS, 8, tick=False)
             work()  # numpy's first time costs more than all of it
             us, records = _timed(work)
             yield f"gathered counts to delta records ({name})", "row", us / len(gathered)
@@ -150,7 +152,7 @@ class Stages:
             bounds: dict[int, int] = {}
             for _ in range(2):
                 chunk = counting.chunk([value for _, value in records])
-                us_finding, (found, _) = _timed(find, [{}, {}, stored], set(chunk.keys))
+                us_finding, (found, _) = _timed(find, [{}, {}, stored], chunk.keys)
                 fold = partial(chunk.fold, counting.functions, found, stored, FILLED_UNTIL_MS)
                 us, _ = _timed(fold, bounds, 1 << 30)
             yield f"look-up of a key in memory ({name})", "key", us_finding / len(found)
@@ -169,7 +171,7 @@ class Stages:
     def _fold(self, records: Sequence[Record], folding: Folding) -> float:
         """Fold in chunks as a task does; the reads' thread counts, too."""
         layout = user_layout(self._windows)
-        state = PartitionState("users", layout, self._store, self._executor, 0)
+        state = PartitionState("users", layout, self._store, self._executor)
         processor = EngagementProcessor(0, state, Outbox(), self._settings, folding, "changelog", 1)
         processor.restored()
 

@@ -16,6 +16,7 @@ from models.video import COUNTER_OF
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from models.deltas import Gathered
     from models.event import Event
     from models.user import UserWindows
 
@@ -49,28 +50,30 @@ class Folded(NamedTuple, Generic[R]):
 class Overlay:
     """Rows of one partition of users, as a chunk reads and changes them."""
 
-    __slots__ = ("_read", "dirty", "loaded")
+    __slots__ = ("_read", "ahead", "dirty", "loaded")
 
     def __init__(
         self,
         dirty: dict[bytes, bytes | None],
-        loaded: dict[bytes, bytes | None],
+        loaded: Sequence[bytes | None],
         read: Callable[[bytes], bytes | None],
     ) -> None:
         """Put them together.
 
         Arguments:
             dirty: takes what is changed, and counts before the others.
-            loaded: rows that were read ahead.
-            read: reads what was not; a user's sealed ids are asked for seldom.
+            loaded: the rows of the chunk's keys, in their order.
+            read: reads any other; a user's sealed ids are asked for seldom.
         """
         self.dirty = dirty
         self.loaded = loaded
+        #: Of what is loaded, what :meth:`get` will be asked for.
+        self.ahead: dict[bytes, bytes | None] = {}
         self._read = read
 
     def get(self, key: bytes) -> bytes | None:
         """Return a row as it is now."""
-        for rows in (self.dirty, self.loaded):
+        for rows in (self.dirty, self.ahead):
             if key in rows:
                 return rows[key]
         return self._read(key)
@@ -133,19 +136,20 @@ class Chunk(Generic[R]):
         windows: UserWindows,
         rows: Overlay,
         stream_time: int | None,
-        deltas: dict[tuple[int, int], list[int]],
+        deltas: Gathered,
         video_step: int,
     ) -> Folded[R]:
         """Fold the events of this partition, in their order.
 
         Arguments:
             windows: what is done to a user's value.
-            rows: the partition's users, with the value of each key, or None.
+            rows: the partition's users; the value of each key, or None, is loaded.
             stream_time: before, in ms; None when there was no event yet.
-            deltas: [views, likes, comments, shares] by video and pane; is added to.
+            deltas: what the events add to videos; is added to.
             video_step: a pane of the videos, in ms.
         """
         apply, is_late = windows.apply, windows.is_late
+        rows.ahead.update(zip(self.keys, rows.loaded, strict=True))
         late: list[tuple[R, int]] = []
         applied = duplicate = 0
         for record, key, (event, t_ms) in zip(self._records, self.keys, self._events, strict=True):
@@ -161,9 +165,5 @@ class Chunk(Generic[R]):
             stream_time = now
             counter = COUNTER_OF.get(kind)
             if counter is not None:
-                place = (event.video_id, t_ms // video_step)
-                delta = deltas.get(place)
-                if delta is None:
-                    delta = deltas[place] = [0, 0, 0, 0]
-                delta[counter] += 1
+                deltas.add(event.video_id, t_ms // video_step, counter)
         return Folded(stream_time, applied, duplicate, late)

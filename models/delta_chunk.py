@@ -11,7 +11,7 @@ from models.deltas import unpack_deltas
 from models.video import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
     from models.deltas import DeltaRow
     from models.video import VideoWindows
@@ -43,7 +43,7 @@ class DeltaChunk:
     def fold(
         self,
         windows: VideoWindows,
-        loaded: Mapping[bytes, bytes | None],
+        loaded: Sequence[bytes | None],
         dirty: dict[bytes, bytes | None],
         now: int,
         bounds: dict[int, int],
@@ -53,16 +53,16 @@ class DeltaChunk:
 
         Arguments:
             windows: what is done to a video's value.
-            loaded: the value of each key, or None, where `dirty` has none.
+            loaded: the value of each key, or None; counts where `dirty` has none.
             dirty: takes the values after.
             now: stream time in ms.
             bounds: no video has more views in its window than this; is kept so.
             enough: views.
         """
         apply, reached = windows.apply, set()
-        for key, row in zip(self.keys, self._rows, strict=True):
+        for key, row, before in zip(self.keys, self._rows, loaded, strict=True):
             video_id, pane, views, likes, comments, shares = row
-            old = dirty[key] if key in dirty else loaded[key]
+            old = dirty.get(key, before)
             value = apply(old, pane, views, likes, comments, shares, now)
             if old is not None or len(value) > len(EMPTY):
                 dirty[key] = value

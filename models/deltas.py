@@ -21,9 +21,6 @@ VERSION: Final = 1
 DeltaRow = tuple[int, int, int, int, int, int]
 """video_id, pane, views, likes, comments, shares"""
 
-Gathered = dict[tuple[int, int], list[int]]
-"""[views, likes, comments, shares] by video and pane"""
-
 ROWS_AT_ONCE: Final = 8000
 """Rows of one record at most, 28 bytes each."""
 
@@ -42,24 +39,49 @@ def pack_deltas(source_partition: int, stream_time_ms: int, rows: Iterable[Delta
         raise ValueError(f"not a delta record: {error}") from error
 
 
-def spread(
-    gathered: Gathered, source_partition: int, stream_time_ms: int, partitions: int, *, tick: bool
-) -> list[tuple[int, bytes]]:
-    """Records of what was gathered, each with the partition of its videos, in their order.
-
-    With `tick`, partitions without any rows are told the stream time, too.
+class Gathered:
+    """What a source task's events add to videos until its next commit, by video and pane.
 
     This is the plain form; accelerator.deltas has one that does the same, compiled.
     """
-    targets = murmur2_partitions([video_id for video_id, _ in gathered], partitions).tolist()
-    rows: dict[int, list[DeltaRow]] = {number: [] for number in range(partitions)}
-    for target, ((video_id, pane), counts) in zip(targets, gathered.items(), strict=True):
-        rows[target].append((video_id, pane, *counts))  # type: ignore[arg-type]
-    return [
-        (target, pack_deltas(source_partition, stream_time_ms, each[first : first + ROWS_AT_ONCE]))
-        for target, each in rows.items()
-        for first in range(0, len(each) or (1 if tick else 0), ROWS_AT_ONCE)
-    ]
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._counts: dict[tuple[int, int], list[int]] = {}
+
+    def __len__(self) -> int:
+        """Pairs of a video and a pane."""
+        return len(self._counts)
+
+    def add(self, video_id: int, pane: int, counter: int) -> None:
+        """Count one more: views, likes, comments and shares are counters 0 to 3."""
+        counts = self._counts.get((video_id, pane))
+        if counts is None:
+            counts = self._counts[video_id, pane] = [0, 0, 0, 0]
+        counts[counter] += 1
+
+    def records(
+        self, source_partition: int, stream_time_ms: int, partitions: int, *, tick: bool
+    ) -> list[tuple[int, bytes]]:
+        """Records of all this, each with the partition of its videos, in their order.
+
+        With `tick`, partitions without any rows are told the stream time, too. ValueError when a
+        number does not fit its field; the compiled form says so when it is added.
+        """
+        targets = murmur2_partitions([video_id for video_id, _ in self._counts], partitions)
+        rows: dict[int, list[DeltaRow]] = {number: [] for number in range(partitions)}
+        for target, (place, counts) in zip(targets.tolist(), self._counts.items(), strict=True):
+            rows[target].append((*place, *counts))  # type: ignore[arg-type]
+        return [
+            (
+                target,
+                pack_deltas(source_partition, stream_time_ms, each[first : first + ROWS_AT_ONCE]),
+            )
+            for target, each in rows.items()
+            for first in range(0, len(each) or (1 if tick else 0), ROWS_AT_ONCE)
+        ]
 
 
 def unpack_deltas(value: bytes) -> tuple[int, int, Iterator[DeltaRow]]:

@@ -2,14 +2,14 @@
 
 ::
 
-    read          dirty  ->  frozen  ->  recent  ->  RocksDB
+    read          dirty  ->  frozen  ->  unwritten  ->  recent  ->  RocksDB
     write         dirty
     commit        freeze: dirty becomes frozen    (then the transaction)
-                  keep: frozen is committed, and becomes recent
-    now and then  settle: what was kept since goes to RocksDB, and stays in recent for a while
+                  keep: frozen is committed, and goes to unwritten
+    now and then  settle: unwritten becomes recent, and RocksDB gets it
 
-``recent`` is what Kafka Streams calls its record cache: a user in a session is not read again for
-each commit, and written once for several. The changelog has what RocksDB has not got yet.
+The last two are what Kafka Streams calls its record cache: a user in a session is not read again
+for each commit, and written once for several. The changelog has what RocksDB has not got yet.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .layout import LAYOUT_KEY, ForeignCopyError
-from .lookup import find
+from .lookup import ABSENT, find
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor, Future
 
     from .layout import Layout
@@ -37,42 +37,21 @@ ENTRY_SIZE = 180
 THREAD_WORTH = 32
 
 
+def _filled(
+    keys: Sequence[bytes],
+    values: Sequence[bytes | None],
+    missing: Sequence[bytes],
+    found: Sequence[bytes | None],
+) -> list[bytes | None]:
+    """Return ``values``, and for those of ``missing`` keys that are absent what was ``found``."""
+    read = dict(zip(missing, found, strict=True))
+    return [
+        read[key] if value is ABSENT else value for key, value in zip(keys, values, strict=True)
+    ]
+
+
 class StoreClosedError(Exception):
     """The partition's database is closed, or about to be."""
-
-
-class RecentValues:
-    """What was committed last: all that RocksDB has not got yet, and some of what it has.
-
-    Of the latter, two generations of about ``limit`` bytes together; 0 keeps none.
-    """
-
-    def __init__(self, limit: int) -> None:
-        """Start empty."""
-        self._half = limit // 2
-        self._size = 0.0
-        self.young: Changes = {}
-        self.old: Changes = {}
-
-    def update(self, changes: Changes) -> None:
-        """Take over what was committed."""
-        self.young.update(changes)
-
-    def written(self, memory: float, unwritten: Changes) -> None:
-        """Let the older generation go when RocksDB has got many.
-
-        Arguments:
-            memory: bytes of memory that what was written takes.
-            unwritten: what was committed meanwhile, and stays.
-        """
-        self._size += memory
-        if self._size > self._half:
-            self.old = self.young if self._half else {}
-            self.young, self._size = dict(unwritten), 0.0
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.young, self.old, self._size = {}, {}, 0.0
 
 
 class PartitionState:
@@ -84,7 +63,6 @@ class PartitionState:
         layout: Layout,
         store: RocksStore,
         executor: Executor,
-        recent_bytes: int = 0,
         find: Find = find,
     ) -> None:
         """Lay an empty overlay over ``store``.
@@ -94,7 +72,6 @@ class PartitionState:
             layout: how values are laid out, checked against what is stored.
             store: the database on disk.
             executor: runs what waits for the disk.
-            recent_bytes: bound of the copy of what RocksDB has got, of what was committed last.
             find: looks keys up in memory.
         """
         self.table = table
@@ -109,15 +86,15 @@ class PartitionState:
         self._frozen: Changes = {}
         self._frozen_time: int | None = None
         self._table_id = ""
-        #: Committed, in ``recent`` too, and on its way to RocksDB, or waiting for its turn.
-        self._writing: Changes = {}
+        #: Committed since RocksDB was written, and the changelog offset of the last of it.
         self._unwritten: Changes = {}
-        #: Of the last record of what waits.
         self._kept_offset = -1
+        #: What RocksDB was given last, or is being given.
+        self._recent: Changes = {}
+        self._is_writing = False
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
-        self._recent = RecentValues(recent_bytes)
         self._find = find
         self._entry_bytes = float(ENTRY_SIZE)
 
@@ -137,8 +114,8 @@ class PartitionState:
         Raises:
             LayoutError: the stored values are not laid out as the settings say.
         """
-        self.dirty, self._frozen, self._writing, self._unwritten = {}, {}, {}, {}
-        self._recent.clear()
+        self.dirty, self._frozen, self._unwritten, self._recent = {}, {}, {}, {}
+        self._is_writing = False
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
         self._frozen_time = self.stream_time
@@ -151,7 +128,7 @@ class PartitionState:
         return self._layout.stored_stream_time(self.table, self.store.get(LAYOUT_KEY))
 
     def _layers(self) -> tuple[Changes, ...]:
-        return self.dirty, self._frozen, self._recent.young, self._recent.old
+        return self.dirty, self._frozen, self._unwritten, self._recent
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of ``key`` as it is now, uncommitted changes included."""
@@ -160,7 +137,7 @@ class PartitionState:
                 return layer[key]
         return self.store.get(key)
 
-    async def load(self, keys: Collection[bytes]) -> Changes:
+    async def load(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of ``keys`` as they are now; those on disk are read by a thread.
 
         While the disk is read they may change: what is in ``dirty`` then counts, not what is in
@@ -169,16 +146,19 @@ class PartitionState:
         while True:
             settled, frozen = self._settled, self._frozen
             values, missing = self._find(self._layers(), keys)
-            if len(missing) < THREAD_WORTH:
-                if missing:
-                    values.update(zip(missing, self.store.get_many(missing), strict=True))
+            if not missing:
                 return values
+            if len(missing) < THREAD_WORTH:
+                return _filled(keys, values, missing, self.store.get_many(missing))
             found = await self.in_thread(self.store.get_many, missing)
             if settled == self._settled:
-                values.update(zip(missing, found, strict=True))
                 if self._frozen is not frozen:
-                    values.update(self._find((self._frozen, self._recent.young), keys)[0])
-                return values
+                    newer, _ = self._find(self._layers(), keys)
+                    values = [
+                        old if new is ABSENT else new
+                        for old, new in zip(values, newer, strict=True)
+                    ]
+                return _filled(keys, values, missing, found)
             # What was just read may be from before what was written meanwhile: once more.
 
     def freeze(self) -> Changes:
@@ -195,24 +175,21 @@ class PartitionState:
 
     def keep(self, offset: int) -> None:
         """Take what was frozen as committed, the last of it at changelog ``offset``."""
-        self._recent.update(self._frozen)
         self._unwritten.update(self._frozen)
         self._kept_offset = offset
         self._frozen = {}
 
     async def settle(self) -> None:
         """Write what is committed to RocksDB, with the changelog offset that it stands for."""
-        if self._writing:
+        if self._is_writing:
             msg = "what was committed is being written already"
             raise RuntimeError(msg)
         if not self._unwritten:
             return
-        self._writing, self._unwritten = self._unwritten, {}
-        size = await self.in_thread(self.store.write, self._writing, self._kept_offset)
-        count = len(self._writing)
-        self._entry_bytes = ENTRY_SIZE + size / count
-        self._recent.written(count * self._entry_bytes, self._unwritten)
-        self._writing = {}
+        self._recent, self._unwritten, self._is_writing = self._unwritten, {}, True
+        size = await self.in_thread(self.store.write, self._recent, self._kept_offset)
+        self._entry_bytes = ENTRY_SIZE + size / len(self._recent)
+        self._is_writing = False
         self._settled += 1
 
     async def apply(self, changes: Changes, offset: int) -> None:
@@ -234,7 +211,7 @@ class PartitionState:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All keys and values in no order, also those not on disk yet, deleted ones not."""
-        over = {**self._writing, **self._unwritten, **self._frozen, **self.dirty}
+        over = {**self._recent, **self._unwritten, **self._frozen, **self.dirty}
         over.pop(LAYOUT_KEY, None)
         yield from ((key, value) for key, value in over.items() if value is not None)
         yield from (item for item in self.store.items() if item[0] not in over)

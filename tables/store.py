@@ -33,8 +33,6 @@ class StoreParts(NamedTuple):
     memory: RocksMemory
     executor: Executor
     """Runs what waits for the disk."""
-    recent_bytes: int
-    """Bound, for each partition, of the copy of what was written last."""
     find: Find = find
     """Looks keys up in memory."""
 
@@ -78,10 +76,7 @@ class SlicedStore(Store):
             executor = self._parts.executor
             loop = asyncio.get_running_loop()
             store = await loop.run_in_executor(executor, self._open_store, partition)
-            recent_bytes, find = self._parts.recent_bytes, self._parts.find
-            state = PartitionState(
-                self.table_name, self._layout, store, executor, recent_bytes, find
-            )
+            state = PartitionState(self.table_name, self._layout, store, executor, self._parts.find)
             self.partitions[partition] = state
         return state
 

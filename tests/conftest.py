@@ -107,12 +107,11 @@ def make_state(
         *,
         version: int = 1,
         older: Collection[int] = (),
-        recent_bytes: int = 1 << 20,
     ) -> PartitionState:
         store = RocksStore(tmp_path / f"{name}.db", memory)
         stores.append(store)
         layout = Layout.of(version, slices, older)
-        state = PartitionState(name, layout, store, executor, recent_bytes)
+        state = PartitionState(name, layout, store, executor)
         state.restored()
         return state
 

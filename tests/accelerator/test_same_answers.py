@@ -68,7 +68,8 @@ class Side:
     def __init__(self, accelerated, windows=WINDOWS, records=list):
         self.folding = Folding.of(windows, accelerated=accelerated)
         self.records = records
-        self.stored, self.deltas, self.stream_time = {}, {}, None
+        self.deltas = self.folding.gathered()
+        self.stored, self.stream_time = {}, None
 
     def fold(self, values, partition=0, partitions=1, latest=FAR):
         chunk = self.folding.chunk(
@@ -77,7 +78,7 @@ class Side:
             partitions,
             latest,
         )
-        loaded = {key: self.stored.get(key) for key in chunk.keys}
+        loaded = [self.stored.get(key) for key in chunk.keys]
         rows = Overlay({}, loaded, self.stored.get)
         folded = chunk.fold(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP)
         self.stored |= rows.dirty
@@ -93,7 +94,7 @@ class Side:
             chunk.dropped,
             folded._replace(late=[]),
             list(self.stored.items()),
-            list(self.deltas.items()),
+            self.deltas.records(0, 0, 3, tick=False),
         ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from models.partitioner import partition_of
 from models.user import UserWindows
 from models.video import EMPTY, VideoWindows
 from models.windows import Slices
+from tables.lookup import ABSENT
 
 SLICES = Slices(4000, 1000)
 WINDOWS = VideoWindows(SLICES)
@@ -39,11 +42,11 @@ class Side:
     def fold(self, values):
         chunk = self.counting.chunk(values)
         self.now = max(self.now, chunk.latest)
-        found, missing = self.find([self.stored], set(chunk.keys))
+        found, _ = self.find([self.stored], chunk.keys)
         dirty = {}
         reached = chunk.fold(
             self.counting.functions,
-            found | dict.fromkeys(missing),
+            [None if value is ABSENT else value for value in found],
             dirty,
             self.now,
             self.bounds,
@@ -85,47 +88,55 @@ def test_a_video_with_a_value_of_an_unknown_version_is_refused(accelerated):
         side.fold([pack_deltas(0, 0, [(1, 0, 1, 0, 0, 0)])])
 
 
-@given(
-    st.dictionaries(
-        st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)),
-        st.lists(U32, min_size=4, max_size=4),
-        max_size=30,
-    ),
-    st.integers(1, 9),
-    st.booleans(),
+def gathered(accelerated, added):
+    """What a source has gathered when all these were added."""
+    found = Folding.of(UserWindows(SLICES, 1000), accelerated=accelerated).gathered()
+    for place in added:
+        found.add(*place)
+    return found
+
+
+#: Many videos and panes for the slots of a few, and the ends of their fields.
+ADDED = st.tuples(
+    st.integers(0, 9) | st.integers(0, 2**64 - 1) | st.integers(0, 9).map(lambda n: n << 40),
+    st.integers(0, 3) | st.integers(0, 2**32 - 1),
+    st.integers(0, 3),
 )
-def test_what_was_gathered_is_spread_the_same_and_all_of_it(gathered, partitions, tick):
-    plain, compiled = (spread(gathered, 7, 123, partitions, tick=tick) for spread in spreads())
-    assert compiled == plain
-    assert {target for target, _ in plain} <= set(range(partitions))
-    assert len(plain) == partitions or not tick
-    found = {}
-    for target, value in plain:
+
+
+@given(st.lists(ADDED, max_size=400), st.integers(1, 9), st.booleans())
+def test_what_was_gathered_is_told_the_same_and_all_of_it(added, partitions, tick):
+    plain, compiled = (gathered(accelerated, added) for accelerated in FORMS)
+    assert len(compiled) == len(plain) == len({place[:2] for place in added})
+    records = plain.records(7, 123, partitions, tick=tick)
+    assert compiled.records(7, 123, partitions, tick=tick) == records
+    assert {target for target, _ in records} <= set(range(partitions))
+    assert len(records) == partitions or not tick
+    found = Counter()
+    for target, value in records:
         source, stream_time, rows = unpack_deltas(value)
         assert (source, stream_time) == (7, 123)
         for video_id, pane, *counts in rows:
             assert target == partition_of(video_id, partitions)
-            found[video_id, pane] = counts
-    assert found == gathered
-
-
-def spreads():
-    users = UserWindows(SLICES, 1000)
-    return [Folding.of(users, accelerated=accelerated).spread for accelerated in FORMS]
+            found.update({(video_id, pane, n): count for n, count in enumerate(counts) if count})
+    assert found == Counter(added)
 
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_more_than_a_record_takes_makes_another_one(more):
-    gathered = {(video, 1): [1, 0, 0, 0] for video in range(ROWS_AT_ONCE + more)}
-    plain, compiled = (spread(gathered, 0, 0, 1, tick=False) for spread in spreads())
+    added = [(video, 1, 0) for video in range(ROWS_AT_ONCE + more)]
+    plain, compiled = (
+        gathered(accelerated, added).records(0, 0, 1, tick=False) for accelerated in FORMS
+    )
     assert compiled == plain
     assert len(plain) == 1 + more
 
 
-@pytest.mark.parametrize("spread", spreads())
-def test_a_number_that_does_not_fit_is_not_spread(spread):
+@pytest.mark.parametrize("accelerated", FORMS)
+@pytest.mark.parametrize("pane", [2**32, 2**64, -1])
+def test_a_number_that_does_not_fit_is_not_told(accelerated, pane):
     with pytest.raises(ValueError, match="not a delta record"):
-        spread({(1, 2**32): [1, 0, 0, 0]}, 0, 0, 1, tick=False)
+        gathered(accelerated, [(1, pane, 0)]).records(0, 0, 1, tick=False)
 
 
 LAYERS = st.lists(
@@ -134,10 +145,10 @@ LAYERS = st.lists(
 )
 
 
-@given(LAYERS, st.sets(st.sampled_from([b"1", b"2", b"3", b"4"])))
+@given(LAYERS, st.lists(st.sampled_from([b"1", b"2", b"3", b"4"])))
 def test_the_newest_layer_that_has_a_key_tells_it(layers, keys):
     for accelerated in FORMS:
-        found, missing = finder(accelerated=accelerated)(layers, keys)
+        values, missing = finder(accelerated=accelerated)(layers, keys)
         having = {key: [layer[key] for layer in layers if key in layer] for key in keys}
-        assert found == {key: values[0] for key, values in having.items() if values}
-        assert sorted(missing) == sorted(key for key, values in having.items() if not values)
+        assert values == [having[key][0] if having[key] else ABSENT for key in keys]
+        assert sorted(missing) == sorted(key for key, found in having.items() if not found)

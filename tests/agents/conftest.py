@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from streaming.outbox import OutRecord
-from tables.state import RecentValues
 from tests.agents.pipeline import EVENTS, Pipeline, make_settings
 from tests.integration.stream import event
 from tests.oracle_events import partition_of
@@ -60,7 +59,7 @@ def pause_load(monkeypatch):
             return result
 
         monkeypatch.setattr("tables.state.THREAD_WORTH", 1)
-        monkeypatch.setattr(state, "_recent", RecentValues(0))
+        monkeypatch.setattr(state, "_recent", {})
         monkeypatch.setattr(state, "in_thread", slow_thread)
         return reached, go_on
 

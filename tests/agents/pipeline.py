@@ -87,7 +87,7 @@ class Part:
     def _state(self, table: str, number: int, layout: Layout, pipeline: Pipeline) -> PartitionState:
         store = RocksStore(pipeline.folder / f"{table}-{number}.db", pipeline.memory)
         find = finder(accelerated=is_wanted(pipeline.settings.accelerator))
-        return PartitionState(table, layout, store, pipeline.executor, 1 << 20, find)
+        return PartitionState(table, layout, store, pipeline.executor, find)
 
     async def restore(self) -> None:
         """Begin anew from what is committed, as after a crash."""

@@ -72,7 +72,8 @@ class Counter:
         await self.may_fold.wait()
         if self.error:
             raise self.error
-        loaded = await self.state.load({each.key for each in records})
+        keys = [each.key for each in records]
+        loaded = dict(zip(keys, await self.state.load(keys), strict=True))
         for each in records:
             count = int(self.state.dirty.get(each.key) or loaded[each.key] or 0)
             self.state.dirty[each.key] = b"%d" % (count + 1)

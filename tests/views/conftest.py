@@ -68,7 +68,7 @@ class Worker:
         self.settings = settings
         app = App(f"views-{next(_apps)}", **faust_settings(settings))
         self.app = app
-        parts = StoreParts(RocksMemory.create(1 << 20), executor, recent_bytes=0)
+        parts = StoreParts(RocksMemory.create(1 << 20), executor)
         self.user_windows, self.video_windows = user_windows(settings), video_windows(settings)
         self.users = app.tables.add(user_table(app, settings, self.user_windows, parts))
         self.videos = app.tables.add(video_table(app, settings, self.video_windows, parts))
