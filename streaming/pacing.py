@@ -13,7 +13,7 @@ LONGEST_COMMIT_INTERVAL = 1.0
 
 #: Seconds between two writes of what is committed to RocksDB. That much of the changelog has to be
 #: read after a kill -9.
-SETTLE_INTERVAL = 3.0
+SETTLE_INTERVAL = 6.0
 
 #: Multiples of it, modulo 1, lie as far from each other as can be.
 GOLDEN_RATIO = 0.618034
