@@ -20,7 +20,7 @@ BATCHES_AHEAD = 2
 UNCOMMITTED_BYTES = 192 << 20
 
 #: Bytes of what all tasks have committed and RocksDB has not got yet, before a commit waits for it.
-#: A steady 50,000 events/s make a little less in the interval of settling.
+#: A steady 50,000 events/s make less in the interval of settling.
 UNWRITTEN_BYTES = 64 << 20
 
 #: Part of it that is settled before its time. Behind in a backlog each commit leaves about that.
