@@ -232,6 +232,7 @@ class BatchHistogram(Collector):
 
     @property
     def _counts(self) -> np.ndarray:
+        # What waits is in no bucket yet, and not in the sum.
         self._sort()
         return self._sorted
 

@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT = 5.0
 
 
+async def run_in(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run ``coroutine`` in another thread's ``loop``; it is cancelled with the caller."""
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+
 class NetworkLoop:
     """Runs coroutines beside the event loop of whoever waits for them."""
 
@@ -40,8 +45,7 @@ class NetworkLoop:
                 target=self._loop.run_forever, name="network", daemon=True
             )
             self._thread.start()
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return await asyncio.wrap_future(future)
+        return await run_in(self._loop, coroutine)
 
     async def stop(self) -> None:
         """Cancel what still runs, and end the thread."""

@@ -1,10 +1,10 @@
 """The batch transport: Faust's aiokafka transport with all that one fetch brought as the message.
 
 Leans on the insides of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
-``_drain_messages``, ``wait_empty``, ``perform_seek``; ``AIOKafkaConsumerThread._fetch_records``,
-``_create_worker_consumer``)
-and of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``, ``_client``, ``_coordinator``,
-``_fetch_max_wait_ms`` and ``_fetch_min_bytes`` of consumer and fetcher);
+``_drain_messages``, ``wait_empty``, ``perform_seek``; ``AIOKafkaConsumerThread.getmany``,
+``_fetch_records``, ``_create_worker_consumer``) and of aiokafka 0.14 (``Fetcher._records``,
+``FetchResult``, ``_client``, ``_coordinator``, ``_fetch_max_wait_ms`` and ``_fetch_min_bytes`` of
+consumer and fetcher);
 ``tests/streaming/test_insides.py`` fails when they move.
 """
 
@@ -25,6 +25,7 @@ from mode import Service
 
 from .batch import Batch
 from .gathering import Gathering
+from .network import run_in
 from .task_manager import TaskManager
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         They are four tasks for each call, and a fetch comes every twenty milliseconds.
         """
         fetching = self._fetch_records(self._ensure_consumer(), active_partitions, timeout)
-        return await asyncio.wrap_future(
-            asyncio.run_coroutine_threadsafe(fetching, self.thread_loop)
-        )
+        return await run_in(self.thread_loop, fetching)
 
     async def _fetch_records(
         self,

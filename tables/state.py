@@ -152,13 +152,11 @@ class PartitionState:
                 return _filled(keys, values, missing, self.store.get_many(missing))
             found = await self.in_thread(self.store.get_many, missing)
             if settled == self._settled:
+                values = _filled(keys, values, missing, found)
                 if self._frozen is not frozen:
                     newer, _ = self._find(self._layers(), keys)
-                    values = [
-                        old if new is ABSENT else new
-                        for old, new in zip(values, newer, strict=True)
-                    ]
-                return _filled(keys, values, missing, found)
+                    values = _filled(keys, newer, keys, values)
+                return values
             # What was just read may be from before what was written meanwhile: once more.
 
     def freeze(self) -> Changes:

@@ -79,6 +79,7 @@ def _names(cls):
         (driver.Consumer, "_new_consumer_thread", []),
         (driver.Consumer, "_drain_messages", ["fetcher"]),
         (driver.Consumer, "getmany", ["timeout"]),
+        (driver.AIOKafkaConsumerThread, "getmany", ["active_partitions", "timeout"]),
         (driver.Consumer, "_wait_next_records", ["timeout"]),
         (driver.Consumer, "_to_message", ["tp", "record"]),
         (driver.Consumer, "perform_seek", []),
