@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from accelerator import AcceleratorError, Counting, Folding, Packing, finder, is_wanted
+from accelerator import AcceleratorError, Counting, Folding, Packing, is_wanted, memory
 from agents.engagement import EngagementProcessor
 from agents.subscriptions import add_agents
 from agents.video_deltas import VideoProcessor
@@ -60,7 +60,7 @@ _packing = Packing.of(accelerated=_is_accelerated)
 _parts = StoreParts(
     RocksMemory.create(settings.write_buffers),
     ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
-    find=finder(accelerated=_is_accelerated),
+    changes=memory(accelerated=_is_accelerated),
 )
 
 user_metrics = app.tables.add(user_table(app, settings, _users, _parts))

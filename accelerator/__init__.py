@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from models.chunk import Chunk as PlainChunk
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
-from tables.lookup import find as plain_find
+from tables.layers import Memory
 
 try:
     if sys.byteorder != "little":  # as the values' layouts are
@@ -20,7 +20,7 @@ try:
     from accelerator.chunk import Chunk
     from accelerator.deltas import Counters, DeltaChunk, Gathered
     from accelerator.history import Histories
-    from accelerator.lookup import find
+    from accelerator.layer import Found, Layer
     from accelerator.packing import pack
     from accelerator.records import Records
 except ImportError as exc:  # not built, or for another Python
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from models.user import UserWindows
     from models.video import VideoWindows
     from streaming.packing import PackRecords
-    from tables.lookup import Find
 
 
 __all__ = [
@@ -44,8 +43,8 @@ __all__ = [
     "Counting",
     "Folding",
     "Packing",
-    "finder",
     "is_wanted",
+    "memory",
 ]
 
 
@@ -87,9 +86,9 @@ class Counting(NamedTuple):
         return cls(windows, PlainDeltaChunk, windows)
 
 
-def finder(*, accelerated: bool = IS_BUILT) -> Find:
-    """Return what looks keys up in memory, compiled or plain."""
-    return find if accelerated else plain_find
+def memory(*, accelerated: bool = IS_BUILT) -> Memory:
+    """Return what a partition's changes are kept in, compiled or plain."""
+    return Memory(Layer, Found, Layer.in_order) if accelerated else Memory()
 
 
 class Packing(NamedTuple):

@@ -2,17 +2,21 @@
 """models.chunk, compiled."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from accelerator.deltas cimport Gathered
-from accelerator.history cimport RARE, Histories
-from accelerator.keys cimport key_of, partition_of
+from accelerator.history cimport (
+    APPLIED, BLOCK_SIZE, DUPLICATE, NO_MEMORY, NO_PANE, RARE, Histories, Outcome, Sealed
+)
+from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
+from accelerator.layer cimport (
+    Found, Key, Keys, Layer, Row, key_from, make_row, value_of, value_text
+)
 from accelerator.records cimport Place, Records
 from accelerator.scan cimport COMMENT, FOLLOW, LIKE, SAVE, SHARE, VIEW, Event, scan
 from models.chunk import Folded
@@ -20,51 +24,83 @@ from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.seen import block_key
 from models.video import COUNTER_OF
 
+cdef enum:
+    # Digits of a block's number, and the colon before it.
+    BLOCK_MARK = 4
+    # Events that make it worth to let other threads of Python run meanwhile.
+    MANY = 512
+
 cdef dict KINDS = {"video_view": VIEW, "like": LIKE, "comment": COMMENT, "share": SHARE, "save": SAVE,
                    "follow": FOLLOW}
 
 # models.video counts in the order of the kinds.
 if {KINDS[name]: counter for name, counter in COUNTER_OF.items()} != {0: 0, 1: 1, 2: 2, 3: 3}:
     raise ImportError("models.video counts other kinds")
+if block_key(b"1", 23) != b"1:23":
+    raise ImportError("models.seen has other keys of blocks")
+
+
+cdef struct Own:
+    # An event of the chunk's own partition.
+    Event event
+    uint64_t id_hash
+    # Which of the records it is.
+    Py_ssize_t number
+
+
+cdef struct Late:
+    Py_ssize_t number
+    long long stream_time
+
+
+cdef struct Progress:
+    # How far a fold is, and what it has come to.
+    Py_ssize_t next
+    long long stream_time
+    bint is_begun
+    Py_ssize_t applied
+    Py_ssize_t duplicate
+    Py_ssize_t late
 
 
 cdef class Chunk:
     """See models.chunk.Chunk."""
 
-    cdef readonly list keys, foreign, future, rejected, dropped
+    cdef readonly Keys keys
+    cdef readonly list foreign, future, rejected, dropped
     cdef readonly object sent
     cdef object _records
-    cdef list _hashes
-    cdef Event *_events
-    # Which of the records each event is.
-    cdef Py_ssize_t *_numbers
+    cdef Own *_events
+    cdef Late *_late
     cdef Py_ssize_t _count
 
     def __cinit__(self, records, *_):
         cdef Py_ssize_t room = max(1, len(records))
-        self._events = <Event *> PyMem_Malloc(room * sizeof(Event))
-        self._numbers = <Py_ssize_t *> PyMem_Malloc(room * sizeof(Py_ssize_t))
-        if self._events == NULL or self._numbers == NULL:
+        self._events = <Own *> malloc(room * sizeof(Own))
+        self._late = <Late *> malloc(room * sizeof(Late))
+        if self._events == NULL or self._late == NULL:
             raise MemoryError
 
     def __dealloc__(self):
-        PyMem_Free(self._events)
-        PyMem_Free(self._numbers)
+        free(self._events)
+        free(self._late)
 
     def __init__(self, records, uint32_t partition, uint32_t partitions, long long latest_ms):
-        self.keys, self.foreign, self.future = [], [], []
+        self.keys = Keys(room=len(records))
+        self.foreign, self.future = [], []
         self.rejected, self.dropped, self._records = [], [], records
-        self._hashes = []
         self._count = 0
         self.sent = np.empty(len(records), np.int64)
         cdef long long[::1] sent = self.sent
         cdef Records packed = records if isinstance(records, Records) else None
         cdef Py_ssize_t number
+        cdef Own *own
         cdef Event *event
         cdef Place *place
-        cdef bint is_read
+        cdef bint is_read, is_hashed
         for number in range(len(records)):
-            event = self._events + self._count
+            own = self._events + self._count
+            event = &own.event
             if packed is None:
                 record = records[number]
                 sent[number], value = record.timestamp, record.value
@@ -76,7 +112,7 @@ cdef class Chunk:
                 is_read = (place.value_size >= 0 and place.value[place.value_size] == 0
                            and scan(place.value, place.value_size, event))
                 value = None if is_read else packed.value(number)
-            hashed = None
+            is_hashed = False
             if not is_read and (
                     not PyBytes_CheckExact(value)
                     or not scan(<const unsigned char *> PyBytes_AS_STRING(value),
@@ -89,72 +125,143 @@ cdef class Chunk:
                 event.kind = KINDS[decoded.event_type]
                 event.user_id, event.video_id = decoded.user_id, decoded.video_id
                 event.watched = decoded.metadata.view_duration_ms
-                hashed = id_hash(decoded.event_id)
+                own.id_hash, is_hashed = id_hash(decoded.event_id), True
             if event.t_ms > latest_ms:
                 self.future.append((records[number], event.t_ms))
                 continue
-            self._sort(number, event, hashed, partition, partitions)
+            own.number = number
+            self._sort(own, is_hashed, partition, partitions)
 
-    cdef int _sort(self, Py_ssize_t number, Event *event, object hashed, uint32_t partition,
+    cdef int _sort(self, Own *own, bint is_hashed, uint32_t partition,
                    uint32_t partitions) except -1:
-        cdef bytes key = key_of(event.user_id)
-        cdef uint32_t right = partition_of(
-            <const unsigned char *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), partitions
-        )
+        cdef unsigned char[MAX_DIGITS] digits
+        cdef int first = first_digit(own.event.user_id, digits)
+        cdef uint32_t right = partition_of(digits + first, MAX_DIGITS - first, partitions)
         if right != partition:
-            self.foreign.append((self._records[number], right, key))
+            key = PyBytes_FromStringAndSize(<char *> digits + first, MAX_DIGITS - first)
+            self.foreign.append((self._records[own.number], right, key))
             return 0
-        if hashed is None:
-            hashed = xxh3_64_intdigest(
-                PyBytes_FromStringAndSize(<const char *> event.event_id, event.event_id_size)
+        if not is_hashed:
+            own.id_hash = xxh3_64_intdigest(
+                PyBytes_FromStringAndSize(
+                    <const char *> own.event.event_id, own.event.event_id_size
+                )
             )
-        self.keys.append(key)
-        self._hashes.append(hashed)
-        self._numbers[self._count] = number
+        self.keys.add(own.event.user_id)
         self._count += 1
         return 0
 
     def fold(self, Histories windows not None, rows not None, stream_time, Gathered deltas not None,
              long long video_step):
-        cdef list loaded = rows.loaded
-        cdef dict dirty = rows.dirty
-        cdef long long now, clock = -1 if stream_time is None else stream_time
-        cdef bint is_begun = stream_time is not None
-        cdef long long step = windows.step
-        cdef Py_ssize_t i, applied = 0, duplicate = 0
-        cdef Event *event
-        cdef PyObject *found
-        cdef list late = []
-        if len(loaded) != self._count:
+        cdef Found loaded = rows.loaded
+        cdef Layer dirty = rows.dirty
+        cdef Progress progress
+        cdef Outcome outcome
+        cdef Own *own
+        if loaded.count != self._count:
             raise ValueError("a chunk has as many keys as rows loaded")
-        for i in range(self._count):
-            event = self._events + i
-            if event.t_ms < 0 or (
-                is_begun and event.t_ms // step < clock // step - windows.other_panes
+        progress.next = progress.applied = progress.duplicate = progress.late = 0
+        progress.is_begun = stream_time is not None
+        progress.stream_time = stream_time if progress.is_begun else -1
+        while True:
+            if self._count - progress.next >= MANY:
+                with nogil:
+                    outcome = self._fold(windows, dirty, loaded, deltas, video_step, &progress)
+            else:
+                outcome = self._fold(windows, dirty, loaded, deltas, video_step, &progress)
+            if outcome != RARE:
+                break
+            own = self._events + progress.next
+            key = self.keys[progress.next]
+            rows.ahead[key] = value_of(loaded.rows[progress.next])
+            now = max(own.event.t_ms, progress.stream_time)
+            if windows.apply_rare(rows, key, own.event.kind, own.event.t_ms, own.event.watched,
+                                  own.id_hash, now):
+                outcome = self._applied(own, now, deltas, video_step, &progress)
+                if outcome != APPLIED:
+                    break
+            else:
+                progress.duplicate += 1
+            progress.next += 1
+        if outcome == NO_MEMORY:
+            raise MemoryError
+        if outcome == NO_PANE:
+            raise ValueError(f"not a delta record: time {self._events[progress.next].event.t_ms}")
+        late = [
+            (self._records[self._late[i].number], self._late[i].stream_time)
+            for i in range(progress.late)
+        ]
+        return Folded(
+            progress.stream_time if progress.is_begun else None,
+            *(progress.applied, progress.duplicate, late),
+        )
+
+    cdef Outcome _fold(self, Histories windows, Layer dirty, Found loaded, Gathered deltas,
+                       long long video_step, Progress *progress) noexcept nogil:
+        """Go on to the end of the chunk, or to the next event that is RARE."""
+        cdef long long now, step = windows.step
+        cdef Outcome outcome
+        cdef Sealed sealed
+        cdef Own *own
+        cdef Key *key
+        cdef Row *old
+        cdef Row *new
+        while progress.next < self._count:
+            own = self._events + progress.next
+            if own.event.t_ms < 0 or (
+                progress.is_begun
+                and own.event.t_ms // step < progress.stream_time // step - windows.other_panes
             ):
-                late.append((self._records[self._numbers[i]], clock if is_begun else 0))
+                self._late[progress.late].number = own.number
+                self._late[progress.late].stream_time = (
+                    progress.stream_time if progress.is_begun else 0
+                )
+                progress.late += 1
+                progress.next += 1
                 continue
-            now = event.t_ms if not is_begun or event.t_ms > clock else clock
-            key = self.keys[i]
-            found = PyDict_GetItem(dirty, key)
-            old = loaded[i] if found == NULL else <object> found
-            value = windows.apply(old, event.kind, event.t_ms, event.watched, self._hashes[i], now)
-            if value is RARE:
-                rows.ahead[key] = old
-                if not windows.apply_rare(rows, key, event.kind, event.t_ms, event.watched,
-                                          self._hashes[i], now):
-                    value = None
-            elif value is not None:
-                dirty[key] = value
-                if windows.block is not None:
-                    dirty[block_key(key, windows.block_number)] = windows.block
-                    windows.block = None
-            if value is None:
-                duplicate += 1
-                continue
-            applied += 1
-            clock = now
-            is_begun = True
-            if event.kind <= SHARE:
-                deltas.count(event.video_id, event.t_ms // video_step, event.kind)
-        return Folded(clock if is_begun else None, applied, duplicate, late)
+            now = max(own.event.t_ms, progress.stream_time)
+            key = self.keys.keys + progress.next
+            old = dirty.find(key)
+            if old == NULL:
+                old = loaded.rows[progress.next]
+            outcome = windows.apply(old, key, own.event.kind, own.event.t_ms, own.event.watched,
+                                    own.id_hash, now, &new, &sealed)
+            if outcome == APPLIED:
+                if dirty.put(new) < 0 or (sealed.is_there and _put_block(dirty, key, &sealed) < 0):
+                    return NO_MEMORY
+                outcome = self._applied(own, now, deltas, video_step, progress)
+                if outcome != APPLIED:
+                    return outcome
+            elif outcome == DUPLICATE:
+                progress.duplicate += 1
+            else:
+                return outcome
+            progress.next += 1
+        return APPLIED
+
+    cdef Outcome _applied(self, Own *own, long long now, Gathered deltas, long long video_step,
+                          Progress *progress) noexcept nogil:
+        progress.applied += 1
+        progress.stream_time = now
+        progress.is_begun = True
+        if own.event.kind > SHARE:
+            return APPLIED
+        return deltas.count(own.event.video_id, own.event.t_ms // video_step, own.event.kind)
+
+
+cdef int _put_block(Layer dirty, const Key *user, Sealed *sealed) noexcept nogil:
+    """Write a user's sealed ids, as models.seen.block_key names them."""
+    cdef unsigned char[MAX_DIGITS + BLOCK_MARK] text
+    cdef unsigned char[MAX_DIGITS] digits
+    cdef int first = first_digit(sealed.number, digits)
+    cdef Key key
+    cdef Row *row
+    memcpy(text, user.text, user.size)
+    text[user.size] = c":"
+    memcpy(text + user.size + 1, digits + first, MAX_DIGITS - first)
+    key = key_from(text, user.size + 1 + MAX_DIGITS - first)
+    row = make_row(&key, BLOCK_SIZE)
+    if row == NULL:
+        return -1
+    memcpy(value_text(row), sealed.block, BLOCK_SIZE)
+    return dirty.put(row)

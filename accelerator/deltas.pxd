@@ -1,5 +1,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
+from accelerator.history cimport Outcome
+
 cdef enum:
     COUNTERS = 4
 
@@ -16,5 +18,5 @@ cdef class Gathered:
     cdef uint32_t *_slots
     cdef Py_ssize_t _count, _room
 
-    cdef int count(self, uint64_t video_id, long long pane, int counter) except -1
-    cdef int _grow(self) except -1
+    cdef Outcome count(self, uint64_t video_id, long long pane, int counter) noexcept nogil
+    cdef int _grow(self) noexcept nogil

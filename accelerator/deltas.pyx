@@ -9,15 +9,19 @@ from cpython.bytes cimport (
     PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 )
 from cpython.dict cimport PyDict_GetItem
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from models import deltas, video
 from models.deltas import unpack_deltas
 
-from accelerator.keys cimport MAX_DIGITS, first_digit, key_of, partition_of
+from accelerator.history cimport APPLIED, NO_MEMORY, NO_PANE, Outcome
+from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
+from accelerator.layer cimport (
+    Found, Key, Keys, Layer, Row, let_go, make_row, row_from_bytes, value_of, value_text
+)
 
 cdef enum:
     DELTA_HEADER = 16
@@ -54,25 +58,25 @@ cdef class Counters:
         self.step = windows.slices.step
         self.panes = windows.slices.panes
 
-    cdef object apply(self, object value, const Delta *delta, long long now):
+    cdef Row *apply(self, Row *old, const Key *key, const Delta *delta, long long now) except NULL:
+        """The video's row after a delta, to be let go."""
         cdef const unsigned char *data = <const unsigned char *> PyBytes_AS_STRING(EMPTY)
         cdef Py_ssize_t size = HEADER, kept
         cdef long long first_pane = now // self.step + 1 - self.panes
         cdef PaneRow row
         cdef int i
-        if value is not None and PyBytes_GET_SIZE(value):
-            data = <const unsigned char *> PyBytes_AS_STRING(value)
-            size = PyBytes_GET_SIZE(value)
+        if old != NULL and old.value_size > 0:
+            data, size = value_text(old), old.value_size
         if data[0] != VERSION or size < HEADER or delta.pane < first_pane:
-            return self._rare(value, delta, now)
+            return self._rare(old, key, delta, now)
         kept = size
         if size >= HEADER + ROW:
             memcpy(&row, data + HEADER, ROW)
             if row.pane < first_pane:
-                return self._rare(value, delta, now)
+                return self._rare(old, key, delta, now)
             memcpy(&row, data + size - ROW, ROW)
             if row.pane > delta.pane:
-                return self._rare(value, delta, now)
+                return self._rare(old, key, delta, now)
             if row.pane == delta.pane:
                 kept -= ROW
         if kept == size:
@@ -80,33 +84,37 @@ cdef class Counters:
         else:
             for i in range(COUNTERS):
                 if row.counts[i] > 0xFFFFFFFFU - delta.counts[i]:
-                    return self._rare(value, delta, now)
+                    return self._rare(old, key, delta, now)
                 row.counts[i] += delta.counts[i]
-        result = PyBytes_FromStringAndSize(NULL, kept + ROW)
-        cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(result)
-        memcpy(out, data, kept)
-        memcpy(out + kept, &row, ROW)
-        return result
+        cdef Row *new = make_row(key, kept + ROW)
+        if new == NULL:
+            raise MemoryError
+        memcpy(value_text(new), data, kept)
+        memcpy(value_text(new) + kept, &row, ROW)
+        return new
 
-    cdef object _rare(self, object value, const Delta *delta, long long now):
-        return self.windows.apply(value, delta.pane, delta.counts[0], delta.counts[1],
-                                  delta.counts[2], delta.counts[3], now)
+    cdef Row *_rare(self, Row *old, const Key *key, const Delta *delta, long long now) except NULL:
+        return row_from_bytes(
+            key,
+            self.windows.apply(value_of(old), delta.pane, delta.counts[0], delta.counts[1],
+                               delta.counts[2], delta.counts[3], now),
+        )
 
 
 cdef class DeltaChunk:
     """See models.delta_chunk.DeltaChunk."""
 
-    cdef readonly list keys
+    cdef readonly Keys keys
     cdef readonly long long latest
     cdef list _values
 
     def __init__(self, values):
         cdef const unsigned char *data
-        cdef Py_ssize_t size, i
+        cdef Py_ssize_t size, i, room = 0
         cdef uint32_t count
         cdef int64_t stream_time
         cdef uint64_t video_id
-        self.keys, self._values = [], []
+        self._values = []
         self.latest = -1
         for value in values:
             if not PyBytes_CheckExact(value) or PyBytes_GET_SIZE(value) < DELTA_HEADER:
@@ -118,44 +126,56 @@ cdef class DeltaChunk:
             if data[0] != DELTA_VERSION or size != DELTA_HEADER + <Py_ssize_t> count * DELTA_ROW:
                 unpack_deltas(value)
             self.latest = max(self.latest, stream_time)
-            for i in range(DELTA_HEADER, size, DELTA_ROW):
-                memcpy(&video_id, data + i, 8)
-                self.keys.append(key_of(video_id))
+            room += count
             self._values.append(value)
+        self.keys = Keys(room=room)
+        for value in self._values:
+            data = <const unsigned char *> PyBytes_AS_STRING(value)
+            for i in range(DELTA_HEADER, PyBytes_GET_SIZE(value), DELTA_ROW):
+                memcpy(&video_id, data + i, 8)
+                self.keys.add(video_id)
 
-    def fold(self, Counters windows not None, list loaded not None, dict dirty not None,
+    def fold(self, Counters windows not None, Found loaded not None, Layer dirty not None,
              long long now, dict bounds not None, long long enough):
         cdef set reached = set()
         cdef const unsigned char *data
         cdef Py_ssize_t at, number = 0
         cdef Delta delta
+        cdef Key *key
+        cdef Row *old
+        cdef Row *new
+        cdef bint changes
         cdef PyObject *found
-        if len(loaded) != len(self.keys):
+        if loaded.count != self.keys.count:
             raise ValueError("a chunk has as many keys as values loaded")
         for packed in self._values:
             data = <const unsigned char *> PyBytes_AS_STRING(packed)
             for at in range(DELTA_HEADER, PyBytes_GET_SIZE(packed), DELTA_ROW):
                 memcpy(&delta, data + at, DELTA_ROW)
-                key = self.keys[number]
-                found = PyDict_GetItem(dirty, key)
-                old = loaded[number] if found == NULL else <object> found
+                key = self.keys.keys + number
+                old = dirty.find(key)
+                if old == NULL:
+                    old = loaded.rows[number]
                 number += 1
-                value = windows.apply(old, &delta, now)
-                if old is not None or PyBytes_GET_SIZE(value) > HEADER:
-                    dirty[key] = value
+                changes = old != NULL and old.value_size >= 0
+                new = windows.apply(old, key, &delta, now)
                 video_id = delta.video_id
                 found = PyDict_GetItem(bounds, video_id)
                 if found == NULL:
-                    bound = windows.windows.kept_views(value, now)
+                    bound = windows.windows.kept_views(value_of(new), now)
                 else:
                     bound = <object> found + delta.counts[0]
                 bounds[video_id] = bound
+                if not changes and new.value_size <= HEADER:
+                    let_go(new)
+                elif dirty.put(new) < 0:
+                    raise MemoryError
                 if bound >= enough:
                     reached.add(video_id)
         return reached
 
 
-cdef inline uint64_t _slot_of(uint64_t video_id, uint32_t pane) noexcept:
+cdef inline uint64_t _slot_of(uint64_t video_id, uint32_t pane) noexcept nogil:
     """By Fibonacci hashing: Knuth, The Art of Computer Programming, 6.4."""
     return (video_id + (<uint64_t> pane << 40)) * 0x9E3779B97F4A7C15U >> 32
 
@@ -165,27 +185,33 @@ cdef class Gathered:
 
     def __cinit__(self):
         self._room = FIRST_ROOM
-        self._rows = <Delta *> PyMem_Malloc(self._room * sizeof(Delta))
-        self._slots = <uint32_t *> PyMem_Calloc(SLOTS_A_ROW * self._room, sizeof(uint32_t))
+        self._rows = <Delta *> malloc(self._room * sizeof(Delta))
+        self._slots = <uint32_t *> calloc(SLOTS_A_ROW * self._room, sizeof(uint32_t))
         if self._rows == NULL or self._slots == NULL:
             raise MemoryError
 
     def __dealloc__(self):
-        PyMem_Free(self._rows)
-        PyMem_Free(self._slots)
+        free(self._rows)
+        free(self._slots)
 
     def __len__(self):
         return self._count
 
     def add(self, video_id, pane, int counter):
+        cdef Outcome outcome
         try:
-            self.count(video_id, pane, counter)
+            outcome = self.count(video_id, pane, counter)
         except OverflowError as error:
             raise ValueError(f"not a delta record: {error}") from error
-
-    cdef int count(self, uint64_t video_id, long long pane, int counter) except -1:
-        if not 0 <= pane <= 0xFFFFFFFF:
+        if outcome == NO_MEMORY:
+            raise MemoryError
+        if outcome == NO_PANE:
             raise ValueError(f"not a delta record: pane {pane}")
+
+    cdef Outcome count(self, uint64_t video_id, long long pane, int counter) noexcept nogil:
+        """Count one more, unless that is impossible."""
+        if pane >> 32 != 0:
+            return NO_PANE
         cdef uint64_t last = SLOTS_A_ROW * self._room - 1
         cdef uint64_t slot = _slot_of(video_id, <uint32_t> pane) & last
         cdef Delta *row
@@ -193,7 +219,7 @@ cdef class Gathered:
             row = self._rows + self._slots[slot] - 1
             if row.video_id == video_id and row.pane == pane:
                 row.counts[counter] += 1
-                return 0
+                return APPLIED
             slot = (slot + 1) & last
         row = self._rows + self._count
         row.video_id, row.pane = video_id, <uint32_t> pane
@@ -201,23 +227,23 @@ cdef class Gathered:
         row.counts[counter] = 1
         self._count += 1
         self._slots[slot] = <uint32_t> self._count
-        if self._count == self._room:
-            self._grow()
-        return 0
+        if self._count == self._room and self._grow() < 0:
+            return NO_MEMORY
+        return APPLIED
 
-    cdef int _grow(self) except -1:
+    cdef int _grow(self) noexcept nogil:
         """Double the room."""
         cdef Py_ssize_t room = 2 * self._room, number
         cdef uint64_t last = SLOTS_A_ROW * room - 1, slot
         cdef uint32_t *slots
-        cdef Delta *rows = <Delta *> PyMem_Realloc(self._rows, room * sizeof(Delta))
+        cdef Delta *rows = <Delta *> realloc(self._rows, room * sizeof(Delta))
         if rows == NULL:
-            raise MemoryError
+            return -1
         self._rows = rows
-        slots = <uint32_t *> PyMem_Calloc(SLOTS_A_ROW * room, sizeof(uint32_t))
+        slots = <uint32_t *> calloc(SLOTS_A_ROW * room, sizeof(uint32_t))
         if slots == NULL:
-            raise MemoryError
-        PyMem_Free(self._slots)
+            return -1
+        free(self._slots)
         self._slots, self._room = slots, room
         for number in range(self._count):
             slot = _slot_of(rows[number].video_id, rows[number].pane) & last
@@ -229,9 +255,9 @@ cdef class Gathered:
     def records(self, int source_partition, long long stream_time_ms, int partitions, *, bint tick):
         """See models.deltas.Gathered.records."""
         cdef Py_ssize_t i, first = 0, some
-        cdef uint32_t *targets = <uint32_t *> PyMem_Malloc(self._count * sizeof(uint32_t))
-        cdef Py_ssize_t *ends = <Py_ssize_t *> PyMem_Calloc(partitions, sizeof(Py_ssize_t))
-        cdef Delta *sorted_rows = <Delta *> PyMem_Malloc(self._count * sizeof(Delta))
+        cdef uint32_t *targets = <uint32_t *> malloc(self._count * sizeof(uint32_t))
+        cdef Py_ssize_t *ends = <Py_ssize_t *> calloc(partitions, sizeof(Py_ssize_t))
+        cdef Delta *sorted_rows = <Delta *> malloc(self._count * sizeof(Delta))
         cdef list records = []
         cdef uint32_t target
         cdef unsigned char[MAX_DIGITS] digits
@@ -264,9 +290,9 @@ cdef class Gathered:
                     first += some
             return records
         finally:
-            PyMem_Free(targets)
-            PyMem_Free(ends)
-            PyMem_Free(sorted_rows)
+            free(targets)
+            free(ends)
+            free(sorted_rows)
 
 
 cdef bytes _record(const Delta *rows, uint32_t count, uint16_t source, int64_t stream_time):

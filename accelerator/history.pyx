@@ -6,12 +6,12 @@ block by its looks, and no such block is to be deleted. The layout is told in mo
 models.user, which do the rest: this gives the same bytes.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from models import seen, user
 
+from accelerator.layer cimport make_row, value_text
 from accelerator.scan cimport LIKE, VIEW
 
 cdef enum:
@@ -28,39 +28,48 @@ cdef int VERSION = seen.VERSION
 cdef int BLOCK_VERSION = seen.BLOCK_VERSION
 cdef tuple KINDS = ("video_view", "like", "", "", "", "")
 
-#: What apply gives for an event that models.user has to see to, in place of a value.
-cdef object RARE = object()
-
-if (HEADER, ID, ROW, BLOCK_IDS, MAX_BLOCKS, BLOCK_HEADER) != (
-    seen.HEADER_SIZE, seen.ID_SIZE, user.ROW_SIZE, seen.BLOCK_IDS, seen.MAX_BLOCKS, seen._BLOCK.size
+if (HEADER, ID, ROW, BLOCK_IDS, MAX_BLOCKS, BLOCK_HEADER, BLOCK_SIZE) != (
+    seen.HEADER_SIZE, seen.ID_SIZE, user.ROW_SIZE, seen.BLOCK_IDS, seen.MAX_BLOCKS,
+    seen._BLOCK.size, seen._BLOCK.size + seen.BLOCK_IDS * seen.ID_SIZE
 ):
     raise ImportError("models.seen and models.user have another layout")
 
 
-cdef inline uint16_t _u16(const unsigned char *at) noexcept:
+cdef inline uint16_t _u16(const unsigned char *at) noexcept nogil:
     cdef uint16_t number
     memcpy(&number, at, 2)
     return number
 
 
-cdef inline uint32_t _u32(const unsigned char *at) noexcept:
+cdef inline uint32_t _u32(const unsigned char *at) noexcept nogil:
     cdef uint32_t number
     memcpy(&number, at, 4)
     return number
 
 
-cdef inline uint64_t _u64(const unsigned char *at) noexcept:
+cdef inline uint64_t _u64(const unsigned char *at) noexcept nogil:
     cdef uint64_t number
     memcpy(&number, at, 8)
     return number
 
 
 cdef inline void _write_row(unsigned char *at, uint32_t pane, uint32_t views, uint32_t likes,
-                            uint64_t watched) noexcept:
+                            uint64_t watched) noexcept nogil:
     memcpy(at, &pane, 4)
     memcpy(at + 4, &views, 4)
     memcpy(at + 8, &likes, 4)
     memcpy(at + 12, &watched, 8)
+
+
+cdef void _seal(Sealed *sealed, const unsigned char *ids, int number,
+                long long stream_time) noexcept nogil:
+    """Make a block of ids."""
+    cdef uint32_t age = <uint32_t> stream_time - _u32(ids + ID * (BLOCK_IDS - 1) + 8)
+    cdef uint64_t newest = stream_time - age
+    sealed.is_there, sealed.number = True, number
+    sealed.block[0] = BLOCK_VERSION
+    memcpy(sealed.block + 1, &newest, 8)
+    memcpy(sealed.block + BLOCK_HEADER, ids, ID * BLOCK_IDS)
 
 
 cdef class Histories:
@@ -71,14 +80,14 @@ cdef class Histories:
         self.step = windows.slices.step
         self.other_panes = windows.slices.panes - 1
         self.horizon = windows._seen.horizon
-        self.block = None
 
-    cdef object apply(self, object value, int kind, long long t_ms, long long watched,
-                      unsigned long long id_hash, long long stream_time):
-        """The value after an event that is not late; None when it is a duplicate, or RARE.
+    cdef Outcome apply(self, Row *old, const Key *key, int kind, long long t_ms, long long watched,
+                       unsigned long long id_hash, long long stream_time, Row **new,
+                       Sealed *sealed) noexcept nogil:
+        """What becomes of an event that is not late.
 
-        When ids were sealed, `block` is their row, of the number `block_number`: whoever takes it
-        sets it to None.
+        When it is applied, `new` is the user's row after it, to be let go, and `sealed` tells
+        whether ids were sealed.
         """
         cdef long long pane = t_ms // self.step, first_pane = stream_time // self.step - self.other_panes
         cdef long long last_pane
@@ -93,9 +102,9 @@ cdef class Histories:
         cdef const unsigned char *last = NULL
         cdef uint16_t wanted = <uint16_t> id_hash
         cdef bint found = False
-        if value is not None:
-            data = <const unsigned char *> PyBytes_AS_STRING(value)
-            size = PyBytes_GET_SIZE(value)
+        sealed.is_there = False
+        if old != NULL and old.value_size > 0:
+            data, size = value_text(old), old.value_size
         if size > 0:
             if size < HEADER + ROW or data[0] != VERSION:
                 return RARE
@@ -121,7 +130,7 @@ cdef class Histories:
                 i -= 1
             # The same id further down is older still.
             if i >= 0 and <uint32_t> (now - _u32(ids + ID * i + 8)) <= self.horizon:
-                return None
+                return DUPLICATE
             while first < opened and <uint32_t> (now - _u32(ids + ID * first + 8)) > self.horizon:
                 first += 1
             if opened - first > BLOCK_IDS or (opened - first == BLOCK_IDS and blocks == MAX_BLOCKS):
@@ -130,8 +139,8 @@ cdef class Histories:
                 rows += ROW
                 rows_size -= ROW
             if pane == last_pane:
-                if (_u32(last + 4) > 0xFFFFFFFF - views or _u32(last + 8) > 0xFFFFFFFF - likes
-                        or _u64(last + 12) > 0xFFFFFFFFFFFFFFFF - watch):
+                if (_u32(last + 4) > 0xFFFFFFFFU - views or _u32(last + 8) > 0xFFFFFFFFU - likes
+                        or _u64(last + 12) > 0xFFFFFFFFFFFFFFFFU - watch):
                     return RARE
                 views += _u32(last + 4)
                 likes += _u32(last + 8)
@@ -141,13 +150,15 @@ cdef class Histories:
         cdef bint seals = kept == BLOCK_IDS
         cdef Py_ssize_t kept_blocks = blocks + seals
         if seals:
-            self._seal(ids + ID * first, (data[2] + blocks) & 255, stream_time)
+            _seal(sealed, ids + ID * first, (data[2] + blocks) & 255, stream_time)
             kept = 0
-        result = PyBytes_FromStringAndSize(
-            NULL,
+        new[0] = make_row(
+            key,
             HEADER + (TIME + PRINT * BLOCK_IDS) * kept_blocks + ID * (kept + 1) + rows_size + ROW,
         )
-        cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(result)
+        if new[0] == NULL:
+            return NO_MEMORY
+        cdef unsigned char *out = value_text(new[0])
         out[0] = VERSION
         out[1] = <unsigned char> kept_blocks
         out[2] = data[2] if size else 0
@@ -175,20 +186,7 @@ cdef class Histories:
             memcpy(out, rows, rows_size)
             out += rows_size
         _write_row(out, <uint32_t> pane, views, likes, watch)
-        return result
-
-    cdef int _seal(self, const unsigned char *ids, int number, long long stream_time) except -1:
-        """Make a block of ids."""
-        cdef uint32_t age = <uint32_t> stream_time - _u32(ids + ID * (BLOCK_IDS - 1) + 8)
-        cdef uint64_t newest = stream_time - age
-        block = PyBytes_FromStringAndSize(NULL, BLOCK_HEADER + ID * BLOCK_IDS)
-        cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(block)
-        out[0] = BLOCK_VERSION
-        memcpy(out + 1, &newest, 8)
-        memcpy(out + BLOCK_HEADER, ids, ID * BLOCK_IDS)
-        self.block = block
-        self.block_number = number
-        return 0
+        return APPLIED
 
     cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms, long long watched,
                          unsigned long long id_hash, long long stream_time) except -1:

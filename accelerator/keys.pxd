@@ -1,7 +1,6 @@
 # cython: language_level=3
 """Keys in C: the decimal text of an id, and the partition that Kafka gives it."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t
 
 cdef enum:
@@ -18,12 +17,6 @@ cdef inline int first_digit(unsigned long long number, unsigned char *digits) no
         number //= 10
         if number == 0:
             return first
-
-
-cdef inline bytes key_of(unsigned long long number):
-    cdef unsigned char[MAX_DIGITS] digits
-    cdef int first = first_digit(number, digits)
-    return PyBytes_FromStringAndSize(<char *> digits + first, MAX_DIGITS - first)
 
 
 cdef inline uint32_t murmur2(const unsigned char *data, uint32_t size) noexcept nogil:

@@ -2,11 +2,10 @@
 """Values packed into record batches: what streaming.packing has aiokafka do, compiled."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Next
-from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
+
+from accelerator.layer cimport Layer, Row, key_text, value_text
 
 cdef enum:
     # Bytes of a batch's header, and of the first room for a batch.
@@ -39,7 +38,7 @@ cdef inline char *_put(char *at, uint64_t number) noexcept nogil:
     return at + 1
 
 
-cdef inline char *_put_text(char *at, const char *text, Py_ssize_t size) noexcept nogil:
+cdef inline char *_put_text(char *at, const unsigned char *text, Py_ssize_t size) noexcept nogil:
     """Write a text with its size before it; -1 is none."""
     if size < 0:
         at[0] = 1
@@ -49,25 +48,17 @@ cdef inline char *_put_text(char *at, const char *text, Py_ssize_t size) noexcep
     return at + size
 
 
-def pack(dict values not None, Py_ssize_t limit):
+def pack(Layer values not None, Py_ssize_t limit):
     """Yield the records of `values` in batches of fewer than `limit` bytes, or of one record."""
-    cdef Py_ssize_t place = 0, end = HEADER, count = 0, key_size, value_size, texts, body
-    cdef Py_ssize_t needed
+    cdef Py_ssize_t number, end = HEADER, count = 0, texts, body, needed
     cdef Py_ssize_t room = ROOM
-    cdef PyObject *key
-    cdef PyObject *value
+    cdef Row *row
     cdef bytearray batch = bytearray(room)
     cdef char *at
-    while PyDict_Next(values, &place, &key, &value):
-        if not PyBytes_CheckExact(<object> key):
-            raise TypeError("a key is no bytes")
-        key_size, value_size = PyBytes_GET_SIZE(<object> key), -1
-        if <object> value is not None:
-            if not PyBytes_CheckExact(<object> value):
-                raise TypeError("a value is no bytes")
-            value_size = PyBytes_GET_SIZE(<object> value)
+    for number in range(values.count):
+        row = values.rows[number]
         # Attributes, time and number of headers are a zero each.
-        texts = 3 + _text_size(key_size) + _text_size(value_size)
+        texts = 3 + _text_size(row.key_size) + _text_size(row.value_size)
         body = texts + _size(count)
         needed = end + _size(body) + body
         if needed >= limit and count:  # as aiokafka has it
@@ -83,8 +74,8 @@ def pack(dict values not None, Py_ssize_t limit):
         at = _put(PyByteArray_AS_STRING(batch) + end, body)
         at[0] = at[1] = 0
         at = _put(at + 2, count)
-        at = _put_text(at, PyBytes_AS_STRING(<object> key), key_size)
-        at = _put_text(at, NULL if value_size < 0 else PyBytes_AS_STRING(<object> value), value_size)
+        at = _put_text(at, key_text(row), row.key_size)
+        at = _put_text(at, value_text(row), row.value_size)
         at[0] = 0
         end = needed
         count += 1

@@ -18,7 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 import settings as program_settings
-from accelerator import IS_BUILT, Counting, Folding, Packing, finder
+from accelerator import IS_BUILT, Counting, Folding, Packing, memory
 from agents.engagement import EngagementProcessor
 from benchmarks.rig.figures import Row
 from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
@@ -108,7 +108,7 @@ class Stages:
                 yield (
                     f"fold, {kind}, all of it with reads ({form})",
                     "event",
-                    self._fold(records, folding),
+                    self._fold(records, folding, accelerated=form == "compiled"),
                 )
 
         yield from self._videos()
@@ -126,7 +126,10 @@ class Stages:
 
         for form in forms:
             pack = packer(Packing.of(accelerated=form == "compiled").pack)
-            us, _ = _timed(list, pack(changes, BATCH_BYTES))
+            layer = memory(accelerated=form == "compiled").layer()
+            for key, value in changes.items():
+                layer[key] = value
+            us, _ = _timed(list, pack(layer, BATCH_BYTES))
             yield f"changelog append ({form})", "key", us / len(changes)
 
         us, _ = _timed(self._store.write, changes, 2)
@@ -147,12 +150,15 @@ class Stages:
             us, records = _timed(work)
             yield f"gathered counts to delta records ({name})", "row", us / len(gathered)
 
-            counting, find = Counting.of(windows, accelerated=form), finder(accelerated=form)
-            stored: dict[bytes, bytes | None] = {b"%d" % number: None for number in range(_KEYS)}
+            counting, kind = Counting.of(windows, accelerated=form), memory(accelerated=form)
+            stored = kind.layer()
+            for number in range(_KEYS):
+                stored[b"%d" % number] = None
             bounds: dict[int, int] = {}
             for _ in range(2):
                 chunk = counting.chunk([value for _, value in records])
-                us_finding, (found, _) = _timed(find, [{}, {}, stored], chunk.keys)
+                layers = [kind.layer(), kind.layer(), stored]
+                us_finding, found = _timed(kind.find, layers, chunk.keys)
                 fold = partial(chunk.fold, counting.functions, found, stored, FILLED_UNTIL_MS)
                 us, _ = _timed(fold, bounds, 1 << 30)
             yield f"look-up of a key in memory ({name})", "key", us_finding / len(found)
@@ -168,10 +174,10 @@ class Stages:
         parts = [keys[first : first + _CHUNK] for first in range(0, len(keys), _CHUNK)]
         return [value for part in parts for value in self._store.get_many(part)]
 
-    def _fold(self, records: Sequence[Record], folding: Folding) -> float:
+    def _fold(self, records: Sequence[Record], folding: Folding, *, accelerated: bool) -> float:
         """Fold in chunks as a task does; the reads' thread counts, too."""
-        layout = user_layout(self._windows)
-        state = PartitionState("users", layout, self._store, self._executor)
+        layout, kind = user_layout(self._windows), memory(accelerated=accelerated)
+        state = PartitionState("users", layout, self._store, self._executor, kind)
         processor = EngagementProcessor(0, state, Outbox(), self._settings, folding, "changelog", 1)
         processor.restored()
 

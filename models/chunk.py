@@ -14,7 +14,7 @@ from models.partitioner import murmur2_partitions
 from models.video import COUNTER_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from models.deltas import Gathered
     from models.event import Event
@@ -47,6 +47,22 @@ class Folded(NamedTuple, Generic[R]):
     """Each with the stream time that it was too late for."""
 
 
+class Changes(Protocol):
+    """Rows that have changed, by key; None: the row is deleted."""
+
+    def __contains__(self, key: object, /) -> bool:
+        """Whether a row has changed."""
+
+    def __getitem__(self, key: bytes, /) -> bytes | None:
+        """Return a row that has changed."""
+
+    def get(self, key: bytes, otherwise: bytes | None, /) -> bytes | None:
+        """Return a row that has changed, or what to return otherwise."""
+
+    def __setitem__(self, key: bytes, row: bytes | None, /) -> None:
+        """Change a row."""
+
+
 class Overlay:
     """Rows of one partition of users, as a chunk reads and changes them."""
 
@@ -54,8 +70,8 @@ class Overlay:
 
     def __init__(
         self,
-        dirty: dict[bytes, bytes | None],
-        loaded: Sequence[bytes | None],
+        dirty: Changes,
+        loaded: Iterable[bytes | None],
         read: Callable[[bytes], bytes | None],
     ) -> None:
         """Put them together.
@@ -73,10 +89,9 @@ class Overlay:
 
     def get(self, key: bytes) -> bytes | None:
         """Return a row as it is now."""
-        for rows in (self.dirty, self.ahead):
-            if key in rows:
-                return rows[key]
-        return self._read(key)
+        if key in self.dirty:
+            return self.dirty[key]
+        return self.ahead[key] if key in self.ahead else self._read(key)
 
     def __setitem__(self, key: bytes, row: bytes | None) -> None:
         """Change a row."""

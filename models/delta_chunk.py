@@ -11,8 +11,9 @@ from models.deltas import unpack_deltas
 from models.video import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
+    from models.chunk import Changes
     from models.deltas import DeltaRow
     from models.video import VideoWindows
 
@@ -43,8 +44,8 @@ class DeltaChunk:
     def fold(
         self,
         windows: VideoWindows,
-        loaded: Sequence[bytes | None],
-        dirty: dict[bytes, bytes | None],
+        loaded: Iterable[bytes | None],
+        dirty: Changes,
         now: int,
         bounds: dict[int, int],
         enough: int,

@@ -19,15 +19,15 @@ from aiokafka.record.util import calc_crc32c
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Values = dict[bytes, "bytes | None"]
+    from tables.layers import Layer
 
     #: Packs values into batches of fewer than so many bytes, or of one record.
-    Pack = Callable[[Values, int], Iterator[BatchBuilder]]
+    Pack = Callable[[Layer, int], Iterator[BatchBuilder]]
 
     class PackRecords(Protocol):
         """Packs records; see ``accelerator.packing``."""
 
-        def __call__(self, values: Values, limit: int, /) -> Iterator[tuple[bytearray, int]]:
+        def __call__(self, values: Layer, limit: int, /) -> Iterator[tuple[bytearray, int]]:
             """Yield batches, with room for their headers, and how many records each has."""
 
 
@@ -66,7 +66,7 @@ class PackedBatch(BatchBuilder):
         struct.pack_into(">I", batch, Layout.CRC_OFFSET, checksum)
 
 
-def pack(values: Values, limit: int) -> Iterator[BatchBuilder]:
+def pack(values: Layer, limit: int) -> Iterator[BatchBuilder]:
     """Pack values as aiokafka does."""
     rest: Iterator[tuple[bytes, bytes | None]] = iter(values.items())
     while True:
@@ -103,7 +103,7 @@ def packer(pack_records: PackRecords | None) -> Pack:
     if pack_records is None:
         return pack
 
-    def packed(values: Values, limit: int) -> Iterator[BatchBuilder]:
+    def packed(values: Layer, limit: int) -> Iterator[BatchBuilder]:
         now_ms = int(time() * 1000)
         for batch, count in pack_records(values, limit):
             yield PackedBatch(batch, count, now_ms)

@@ -26,6 +26,8 @@ from .turns import MUCH_UNWRITTEN
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tables.layers import Layer
+
     from .batch import Batch
     from .outbox import Outbox, OutRecord
     from .processor import Processor
@@ -43,7 +45,7 @@ class Frozen(NamedTuple):
     """What a task has folded since its last commit: its part of the next."""
 
     task: Task
-    changes: Sequence[tuple[Processor, dict[bytes, bytes | None]]]
+    changes: Sequence[tuple[Processor, Layer]]
     """Of the tables, for their changelogs."""
     records: Mapping[tuple[str, int], Sequence[OutRecord]]
     """All else that is sent, by topic and partition."""
@@ -209,7 +211,7 @@ class Task:
             for processor in processors:
                 processor.pack()
             # 2. freeze
-            changes = [(p, frozen) for p in processors if (frozen := p.state.freeze())]
+            changes = [(p, frozen) for p in processors if len(frozen := p.state.freeze())]
         except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
             self.fail(exc)
             return None

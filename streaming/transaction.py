@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
+    from tables.layers import Layer
+
     from .network import NetworkLoop
     from .outbox import OutRecord
     from .packing import Pack
@@ -138,9 +140,7 @@ class Transaction:
         self._pack = pack
         self._pending: list[asyncio.Future[Any]] = []
 
-    async def send_values(
-        self, topic: str, partition: int, values: dict[bytes, bytes | None]
-    ) -> asyncio.Future[Any]:
+    async def send_values(self, topic: str, partition: int, values: Layer) -> asyncio.Future[Any]:
         """Send one record a key, of which there is one at least.
 
         Returns:

@@ -17,15 +17,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .layers import Memory
 from .layout import LAYOUT_KEY, ForeignCopyError
-from .lookup import ABSENT, find
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
+    from .layers import Layer, Value, Values
     from .layout import Layout
-    from .lookup import Changes, Find
     from .rocks import RocksStore
 
 T = TypeVar("T")
@@ -35,19 +35,6 @@ ENTRY_SIZE = 180
 
 #: Keys to read that make it worth to go to a thread and back.
 THREAD_WORTH = 32
-
-
-def _filled(
-    keys: Sequence[bytes],
-    values: Sequence[bytes | None],
-    missing: Sequence[bytes],
-    found: Sequence[bytes | None],
-) -> list[bytes | None]:
-    """Return ``values``, and for those of ``missing`` keys that are absent what was ``found``."""
-    read = dict(zip(missing, found, strict=True))
-    return [
-        read[key] if value is ABSENT else value for key, value in zip(keys, values, strict=True)
-    ]
 
 
 class StoreClosedError(Exception):
@@ -63,7 +50,7 @@ class PartitionState:
         layout: Layout,
         store: RocksStore,
         executor: Executor,
-        find: Find = find,
+        memory: Memory = Memory(),  # noqa: B008 - a tuple of what nobody changes
     ) -> None:
         """Lay an empty overlay over ``store``.
 
@@ -72,30 +59,30 @@ class PartitionState:
             layout: how values are laid out, checked against what is stored.
             store: the database on disk.
             executor: runs what waits for the disk.
-            find: looks keys up in memory.
+            memory: what changes are kept in.
         """
         self.table = table
         self.store = store
-        self.dirty: Changes = {}
+        self._memory = memory
+        self.dirty: Layer = memory.layer()
         #: Whether reads may be answered: not while the partition is moving or recovering.
         self.readable = False
         #: Latest accepted event time in ms, what is not committed included; None before the first.
         self.stream_time: int | None = None
         self._layout = layout
         self._executor = executor
-        self._frozen: Changes = {}
+        self._frozen: Layer = memory.layer()
         self._frozen_time: int | None = None
         self._table_id = ""
         #: Committed since RocksDB was written, and the changelog offset of the last of it.
-        self._unwritten: Changes = {}
+        self._unwritten: Layer = memory.layer()
         self._kept_offset = -1
         #: What RocksDB was given last, or is being given.
-        self._recent: Changes = {}
+        self._recent: Layer = memory.layer()
         self._is_writing = False
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
-        self._find = find
         self._entry_bytes = float(ENTRY_SIZE)
 
     @property
@@ -114,7 +101,8 @@ class PartitionState:
         Raises:
             LayoutError: the stored values are not laid out as the settings say.
         """
-        self.dirty, self._frozen, self._unwritten, self._recent = {}, {}, {}, {}
+        new = self._memory.layer
+        self.dirty, self._frozen, self._unwritten, self._recent = new(), new(), new(), new()
         self._is_writing = False
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
@@ -127,17 +115,17 @@ class PartitionState:
             return self.stream_time
         return self._layout.stored_stream_time(self.table, self.store.get(LAYOUT_KEY))
 
-    def _layers(self) -> tuple[Changes, ...]:
+    def _layers(self) -> tuple[Layer, ...]:
         return self.dirty, self._frozen, self._unwritten, self._recent
 
-    def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Value:
         """Return the value of ``key`` as it is now, uncommitted changes included."""
         for layer in self._layers():
             if key in layer:
                 return layer[key]
         return self.store.get(key)
 
-    async def load(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def load(self, keys: Sequence[bytes]) -> Values:
         """Return the values of ``keys`` as they are now; those on disk are read by a thread.
 
         While the disk is read they may change: what is in ``dirty`` then counts, not what is in
@@ -145,52 +133,60 @@ class PartitionState:
         """
         while True:
             settled, frozen = self._settled, self._frozen
-            values, missing = self._find(self._layers(), keys)
-            if not missing:
-                return values
+            values = self._memory.find(self._layers(), keys)
+            missing = values.missing
             if len(missing) < THREAD_WORTH:
-                return _filled(keys, values, missing, self.store.get_many(missing))
+                if missing:
+                    values.fill(self.store.get_many(missing))
+                return values
             found = await self.in_thread(self.store.get_many, missing)
             if settled == self._settled:
-                values = _filled(keys, values, missing, found)
+                values.fill(found)
                 if self._frozen is not frozen:
-                    newer, _ = self._find(self._layers(), keys)
-                    values = _filled(keys, newer, keys, values)
+                    values.renew(self._layers())
                 return values
             # What was just read may be from before what was written meanwhile: once more.
 
-    def freeze(self) -> Changes:
+    def freeze(self) -> Layer:
         """Take what is dirty, and stream time, for a commit; new writes go to a fresh overlay."""
-        if self._frozen:
+        if len(self._frozen):
             msg = "a commit of this partition is still under way"
             raise RuntimeError(msg)
         # With every commit: whatever part of a changelog is read tells whose it is.
-        if self.stream_time is not None and (self.dirty or self.stream_time != self._frozen_time):
+        if self.stream_time is not None and (
+            len(self.dirty) or self.stream_time != self._frozen_time
+        ):
             self._frozen_time = self.stream_time
             self.dirty[LAYOUT_KEY] = self._layout.encode(self.stream_time, self._table_id)
-        self._frozen, self.dirty = self.dirty, {}
+        self._frozen, self.dirty = self.dirty, self._memory.layer()
         return self._frozen
 
     def keep(self, offset: int) -> None:
         """Take what was frozen as committed, the last of it at changelog ``offset``."""
-        self._unwritten.update(self._frozen)
+        if len(self._unwritten):
+            self._unwritten.update(self._frozen)
+        else:
+            self._unwritten = self._frozen
         self._kept_offset = offset
-        self._frozen = {}
+        self._frozen = self._memory.layer()
 
     async def settle(self) -> None:
         """Write what is committed to RocksDB, with the changelog offset that it stands for."""
         if self._is_writing:
             msg = "what was committed is being written already"
             raise RuntimeError(msg)
-        if not self._unwritten:
+        if not len(self._unwritten):
             return
-        self._recent, self._unwritten, self._is_writing = self._unwritten, {}, True
-        size = await self.in_thread(self.store.write, self._recent, self._kept_offset)
+        self._recent, self._unwritten = self._unwritten, self._memory.layer()
+        self._is_writing = True
+        size = await self.in_thread(
+            self.store.write, self._recent, self._kept_offset, self._memory.in_order
+        )
         self._entry_bytes = ENTRY_SIZE + size / len(self._recent)
         self._is_writing = False
         self._settled += 1
 
-    async def apply(self, changes: Changes, offset: int) -> None:
+    async def apply(self, changes: Mapping[bytes, Value], offset: int) -> None:
         """Take what the changelog says, the last of it at ``offset`` (recovery, standby).
 
         Raises:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from faust.stores.base import Store
 
-from .lookup import find
+from .layers import Memory
 from .rocks import RocksStore, StoreCorruptError
 from .state import PartitionState
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from .layout import Layout
-    from .lookup import Find
     from .rocks import RocksMemory
 
 NO_BACKUPS = "a sliced table has no backups besides its changelog topic"
@@ -33,8 +32,8 @@ class StoreParts(NamedTuple):
     memory: RocksMemory
     executor: Executor
     """Runs what waits for the disk."""
-    find: Find = find
-    """Looks keys up in memory."""
+    changes: Memory = Memory()
+    """What changes are kept in."""
 
 
 class SlicedStore(Store):
@@ -76,7 +75,9 @@ class SlicedStore(Store):
             executor = self._parts.executor
             loop = asyncio.get_running_loop()
             store = await loop.run_in_executor(executor, self._open_store, partition)
-            state = PartitionState(self.table_name, self._layout, store, executor, self._parts.find)
+            state = PartitionState(
+                *(self.table_name, self._layout, store, executor, self._parts.changes)
+            )
             self.partitions[partition] = state
         return state
 

@@ -11,7 +11,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator import IS_BUILT, REASON, Folding
+from accelerator import IS_BUILT, REASON, Folding, memory
 from accelerator.records import Records
 from models.chunk import Overlay
 from models.user import MAX_SEEN, UserWindows
@@ -67,6 +67,7 @@ class Side:
 
     def __init__(self, accelerated, windows=WINDOWS, records=list):
         self.folding = Folding.of(windows, accelerated=accelerated)
+        self.memory = memory(accelerated=accelerated)
         self.records = records
         self.deltas = self.folding.gathered()
         self.stored, self.stream_time = {}, None
@@ -78,10 +79,14 @@ class Side:
             partitions,
             latest,
         )
-        loaded = [self.stored.get(key) for key in chunk.keys]
-        rows = Overlay({}, loaded, self.stored.get)
+        stored = self.memory.layer()
+        for key, value in self.stored.items():
+            stored[key] = value
+        loaded = self.memory.find([stored], chunk.keys)
+        loaded.fill([None] * len(loaded.missing))
+        rows = Overlay(self.memory.layer(), loaded, self.stored.get)
         folded = chunk.fold(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP)
-        self.stored |= rows.dirty
+        self.stored |= dict(rows.dirty.items())
         self.stream_time = folded.stream_time
         sorted_out = [
             [(content(record), *rest) for record, *rest in part]
@@ -89,7 +94,7 @@ class Side:
         ]
         return [
             chunk.sent.tolist(),
-            chunk.keys,
+            list(chunk.keys),
             *sorted_out,
             chunk.dropped,
             folded._replace(late=[]),

@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator import Counting, Folding, finder
+from accelerator import Counting, Folding, memory
 from models.deltas import ROWS_AT_ONCE, pack_deltas, unpack_deltas
 from models.errors import CodecError
 from models.partitioner import partition_of
 from models.user import UserWindows
 from models.video import EMPTY, VideoWindows
 from models.windows import Slices
-from tables.lookup import ABSENT
 
 SLICES = Slices(4000, 1000)
 WINDOWS = VideoWindows(SLICES)
@@ -36,24 +35,22 @@ class Side:
 
     def __init__(self, accelerated):
         self.counting = Counting.of(WINDOWS, accelerated=accelerated)
-        self.find = finder(accelerated=accelerated)
+        self.memory = memory(accelerated=accelerated)
         self.stored, self.bounds, self.now = {}, {}, 0
 
     def fold(self, values):
         chunk = self.counting.chunk(values)
         self.now = max(self.now, chunk.latest)
-        found, _ = self.find([self.stored], chunk.keys)
-        dirty = {}
+        loaded = self.memory.find([self.memory.layer()], chunk.keys)
+        loaded.fill([self.stored.get(key) for key in loaded.missing])
+        dirty = self.memory.layer()
         reached = chunk.fold(
-            self.counting.functions,
-            [None if value is ABSENT else value for value in found],
-            dirty,
-            self.now,
-            self.bounds,
-            enough=3,
+            self.counting.functions, loaded, dirty, self.now, self.bounds, enough=3
         )
-        self.stored |= dirty
-        return chunk.latest, chunk.keys, reached, list(dirty.items()), list(self.bounds.items())
+        changes = dict(dirty.items())
+        self.stored |= changes
+        keys, bounds = list(chunk.keys), list(self.bounds.items())
+        return chunk.latest, keys, reached, list(changes.items()), bounds
 
 
 @given(st.lists(st.lists(RECORDS, max_size=3), max_size=6))
@@ -137,18 +134,3 @@ def test_more_than_a_record_takes_makes_another_one(more):
 def test_a_number_that_does_not_fit_is_not_told(accelerated, pane):
     with pytest.raises(ValueError, match="not a delta record"):
         gathered(accelerated, [(1, pane, 0)]).records(0, 0, 1, tick=False)
-
-
-LAYERS = st.lists(
-    st.dictionaries(st.sampled_from([b"1", b"2", b"3"]), st.none() | st.binary(max_size=2)),
-    max_size=4,
-)
-
-
-@given(LAYERS, st.lists(st.sampled_from([b"1", b"2", b"3", b"4"])))
-def test_the_newest_layer_that_has_a_key_tells_it(layers, keys):
-    for accelerated in FORMS:
-        values, missing = finder(accelerated=accelerated)(layers, keys)
-        having = {key: [layer[key] for layer in layers if key in layer] for key in keys}
-        assert values == [having[key][0] if having[key] else ABSENT for key in keys]
-        assert sorted(missing) == sorted(key for key, found in having.items() if not found)

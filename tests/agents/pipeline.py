@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiokafka.structs import ConsumerRecord
 
 import settings as program_settings
-from accelerator import Counting, Folding, finder, is_wanted
+from accelerator import Counting, Folding, is_wanted, memory
 from agents.engagement import EngagementProcessor
 from agents.video_deltas import VideoProcessor
 from models.user import VERSION as USER_VERSION
@@ -27,10 +27,11 @@ from tables.videos import video_windows
 from tests.oracle import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from streaming.outbox import OutRecord
+    from tables.layers import Layer
 
 EVENTS, DELTAS = "events", "reels-video-deltas"
 DEAD_LETTERS, VIRAL = "dead-letters", "viral"
@@ -81,20 +82,20 @@ class Part:
         self.committed = dict(self.positions)
         self.commits = 0
         #: By state, what the changelog has and the disk has not: one commit in two is settled.
-        self.unsettled: dict[PartitionState, list[Mapping[bytes, bytes | None]]] = defaultdict(list)
+        self.unsettled: dict[PartitionState, list[Layer]] = defaultdict(list)
         self._begin()
 
     def _state(self, table: str, number: int, layout: Layout, pipeline: Pipeline) -> PartitionState:
         store = RocksStore(pipeline.folder / f"{table}-{number}.db", pipeline.memory)
-        find = finder(accelerated=is_wanted(pipeline.settings.accelerator))
-        return PartitionState(table, layout, store, pipeline.executor, find)
+        changes = memory(accelerated=is_wanted(pipeline.settings.accelerator))
+        return PartitionState(table, layout, store, pipeline.executor, changes)
 
     async def restore(self) -> None:
         """Begin anew from what is committed, as after a crash."""
         self.outbox.take()
         for state, commits in self.unsettled.items():
             for changes in commits:
-                await state.apply(dict(changes), self.commits)
+                await state.apply(dict(changes.items()), self.commits)
         self.unsettled.clear()
         self._begin()
 
@@ -161,7 +162,7 @@ class Pipeline:
         part = self.parts[number]
         for processor in part.processors:
             processor.pack()
-        frozen = [(p.state, changes) for p in part.processors if (changes := p.state.freeze())]
+        frozen = [(p.state, changes) for p in part.processors if len(changes := p.state.freeze())]
         for (topic, partition), records in part.outbox.take().items():
             for record in records:
                 self.send(topic, partition, record)

@@ -9,11 +9,21 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelerator import Packing
+from accelerator import Packing, memory
 from streaming.packing import pack, packer
 
 NOW_S = 1_736_951_445.123
-FORMS = {"one by one": pack, "compiled": packer(Packing.of(accelerated=True).pack)}
+
+
+def compiled(values, limit):
+    """Pack values as a worker does that has them in a layer."""
+    layer = memory(accelerated=True).layer()
+    for key, value in values.items():
+        layer[key] = value
+    return packer(Packing.of(accelerated=True).pack)(layer, limit)
+
+
+FORMS = {"one by one": pack, "compiled": compiled}
 each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 

@@ -19,7 +19,7 @@ class TestSettling:
         monkeypatch.setattr(
             RocksStore,
             "write",
-            lambda store, changes, offset: writes.append(changes) or write(store, changes, offset),
+            lambda store, changes, *how: writes.append(changes) or write(store, changes, *how),
         )
         for start, end in ((0, 3), (3, 5), (5, 8)):
             bench.submit(batch(start, end))

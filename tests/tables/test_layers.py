@@ -15,7 +15,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator import finder
+from accelerator import memory
 from models.windows import Slices
 from tables.layout import Layout
 from tables.rocks import RocksMemory, RocksStore
@@ -46,9 +46,10 @@ steps = st.lists(
 class Subject:
     """A partition's state, its changelog, and what both should hold."""
 
-    def __init__(self, folder: Path, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, folder: Path, executor: ThreadPoolExecutor, accelerated: bool) -> None:
         self.memory = RocksMemory.create(1 << 20)
         self.executor = executor
+        self.accelerated = accelerated
         self.store = RocksStore(folder / "table.db", self.memory)
         self.changelog: list[tuple[bytes, bytes | None]] = []
         self.folded: dict[bytes, bytes | None] = {}
@@ -64,7 +65,7 @@ class Subject:
             Layout.of(1, SLICES),
             self.store,
             self.executor,
-            finder(accelerated=False),
+            memory(accelerated=self.accelerated),
         )
         self.state.restored()
 
@@ -74,7 +75,7 @@ class Subject:
 
     def freeze(self) -> None:
         if not self.freezes:
-            self.frozen_changes = dict(self.state.freeze())
+            self.frozen_changes = dict(self.state.freeze().items())
             self.frozen, self.freezes = dict(self.folded), True
 
     def keep(self) -> None:
@@ -121,7 +122,8 @@ class Subject:
                 elif settling == "is being written":
                     written = asyncio.create_task(self.settle())
                     await asyncio.sleep(0)
-            answer = dict(zip(KEYS, await loading, strict=True)) | self.state.dirty
+            answer = dict(zip(KEYS, await loading, strict=True))
+            answer |= dict(self.state.dirty.items())
             await written
         assert {key: answer[key] for key in KEYS} == {key: self.folded.get(key) for key in KEYS}
 
@@ -144,10 +146,10 @@ class Subject:
 
 
 @settings(max_examples=200, deadline=None)
-@given(steps=steps)
-def test_a_state_reads_like_a_dict_whatever_is_done_to_it(steps):
+@given(steps=steps, accelerated=st.booleans())
+def test_a_state_reads_like_a_dict_whatever_is_done_to_it(steps, accelerated):
     async def run(folder: Path, executor: ThreadPoolExecutor) -> None:
-        subject = Subject(folder, executor)
+        subject = Subject(folder, executor, accelerated)
         for name, *arguments in steps:
             done = getattr(subject, name)(*arguments)
             if asyncio.iscoroutine(done):

@@ -41,7 +41,7 @@ async def make_table(tmp_path, executor):
             name="users",
             layout=Layout.of(1, SLICES),
             view=sums,
-            parts=StoreParts(RocksMemory.create(1 << 20), executor, 0),
+            parts=StoreParts(RocksMemory.create(1 << 20), executor),
             partitions=PARTITIONS,
         )
         tables.append(table)

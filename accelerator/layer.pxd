@@ -1,0 +1,77 @@
+# cython: language_level=3
+"""Rows in memory that are no Python objects: found many at a time, and without the GIL."""
+
+from libc.stdint cimport int32_t, uint32_t
+
+
+cdef struct Row:
+    # A key and its value, which follow behind; shared by all that hold it.
+    uint32_t holders
+    uint32_t hash
+    uint32_t key_size
+    # -1: the key is deleted.
+    int32_t value_size
+
+
+cdef struct Key:
+    const unsigned char *text
+    uint32_t size
+    uint32_t hash
+
+
+cdef struct Slot:
+    uint32_t hash
+    # Of a row, counted from 1; 0 where there is none.
+    uint32_t number
+
+
+cdef inline unsigned char *key_text(Row *row) noexcept nogil:
+    return <unsigned char *> (row + 1)
+
+
+cdef inline unsigned char *value_text(Row *row) noexcept nogil:
+    return <unsigned char *> (row + 1) + row.key_size
+
+
+cdef Key key_from(const unsigned char *text, uint32_t size) noexcept nogil
+cdef Row *make_row(const Key *key, Py_ssize_t value_size) noexcept nogil
+cdef Row *hold(Row *row) noexcept nogil
+cdef void let_go(Row *row) noexcept nogil
+cdef object value_of(Row *row)
+cdef Row *row_from_bytes(const Key *key, value) except NULL
+
+
+cdef class Keys:
+    cdef Key *keys
+    cdef Py_ssize_t count
+    cdef Py_ssize_t _room
+    # What the keys' texts lie in.
+    cdef unsigned char *_digits
+    cdef list _texts
+
+    cdef Key *add(self, unsigned long long number) noexcept nogil
+
+
+cdef class Layer:
+    # In the order in which their keys came.
+    cdef Row **rows
+    cdef Py_ssize_t count
+    cdef Py_ssize_t _room
+    cdef Slot *_slots
+
+    cdef Row *find(self, const Key *key) noexcept nogil
+    cdef int put(self, Row *row) noexcept nogil
+    cdef int _grow(self) noexcept nogil
+    cdef uint32_t _number(self, const Key *key, Py_ssize_t slot) noexcept nogil
+
+
+cdef class Found:
+    # One a key, held; NULL: there is none.
+    cdef Row **rows
+    cdef Py_ssize_t count
+    cdef readonly list missing
+    cdef Keys _keys
+    # Of the keys that no layer has: which of the missing ones they are.
+    cdef Py_ssize_t *_which
+
+    cdef int _look(self, Layer layer) noexcept nogil

@@ -1,3 +1,0 @@
-from tables.lookup import Find
-
-find: Find

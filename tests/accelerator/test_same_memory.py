@@ -1,0 +1,124 @@
+"""Promises that changes are kept and found in memory compiled as they are in dicts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelerator import memory
+
+PLAIN, COMPILED = memory(accelerated=False), memory(accelerated=True)
+each_form = pytest.mark.parametrize("form", [PLAIN, COMPILED], ids=["plain", "compiled"])
+
+#: Few keys, which meet each other, and enough of them for layers to grow.
+KEYS = st.integers(0, 3).map(lambda n: b"%d" % n) | st.binary(max_size=40)
+VALUES = st.none() | st.binary(max_size=20)
+CHANGES = st.lists(st.tuples(KEYS, VALUES), max_size=200)
+
+
+def layer_of(form, changes):
+    layer = form.layer()
+    for key, value in changes:
+        layer[key] = value
+    return layer
+
+
+def content(layer):
+    """All that a layer tells of itself."""
+    return list(layer), list(layer.keys()), list(layer.items()), len(layer)
+
+
+@given(CHANGES, st.lists(KEYS))
+@settings(max_examples=300)
+def test_a_layer_is_like_a_dict(changes, keys):
+    plain, compiled = (layer_of(form, changes) for form in (PLAIN, COMPILED))
+    assert content(compiled) == content(plain)
+    for key in [*plain, *keys]:
+        assert (key in compiled) == (key in plain)
+        if key in plain:
+            assert compiled[key] == plain[key]
+        else:
+            with pytest.raises(KeyError):
+                compiled[key]
+
+
+@given(CHANGES, CHANGES)
+def test_what_a_newer_layer_has_takes_the_place_of_the_older(older, newer):
+    plain, compiled = (layer_of(form, older) for form in (PLAIN, COMPILED))
+    plain.update(layer_of(PLAIN, newer))
+    other = layer_of(COMPILED, newer)
+    compiled.update(other)
+    assert content(compiled) == content(plain)
+    assert content(other) == content(dict(newer))
+
+
+@given(CHANGES)
+def test_rows_come_in_the_order_of_their_keys(changes):
+    expected = sorted(dict(changes).items(), key=lambda row: row[0])
+    for form in (PLAIN, COMPILED):
+        assert list(form.in_order(layer_of(form, changes))) == expected
+
+
+def found(form, layers, keys, values, newer):
+    """What is said of keys when some were not in memory, and some have changed meanwhile."""
+    found = form.find([layer_of(form, changes) for changes in layers], keys)
+    missing = list(found.missing)
+    found.fill([values.get(key) for key in missing])
+    filled = list(found)
+    found.renew([layer_of(form, changes) for changes in newer])
+    return set(missing), len(missing), filled, list(found), len(found)
+
+
+@given(
+    st.lists(CHANGES, max_size=4),
+    st.lists(KEYS, max_size=200),
+    st.dictionaries(KEYS, VALUES),
+    st.lists(CHANGES, max_size=3),
+)
+@settings(max_examples=300)
+def test_the_newest_layer_that_has_a_key_tells_it(layers, keys, values, newer):
+    expected = [
+        next((dict(layer)[key] for layer in layers if key in dict(layer)), values.get(key))
+        for key in keys
+    ]
+    absent = {key for key in keys if not any(key in dict(layer) for layer in layers)}
+    for form in (PLAIN, COMPILED):
+        missing, count, filled, *_ = found(form, layers, keys, values, newer)
+        assert (missing, count, filled) == (absent, len(absent), expected)
+    assert found(PLAIN, layers, keys, values, newer) == found(COMPILED, layers, keys, values, newer)
+
+
+@each_form
+@pytest.mark.parametrize("count", [63, 64, 65, 5000])
+def test_any_number_of_rows_is_found_again(form, count):
+    layer = layer_of(form, [(b"%d" % n, b"v%d" % n) for n in range(count)])
+    keys = [b"%d" % n for n in range(count + 10)]
+    values = form.find([form.layer(), layer], keys)
+    assert set(values.missing) == set(keys[count:])
+    values.fill([None] * 10)
+    assert list(values) == [b"v%d" % n for n in range(count)] + [None] * 10
+
+
+@each_form
+def test_a_value_outlives_the_layers_it_was_found_in(form):
+    layer = layer_of(form, [(b"key", b"old")])
+    values = form.find([layer], [b"key"])
+    layer[b"key"] = b"new"
+    del layer
+    assert list(values) == [b"old"]
+
+
+def test_what_is_no_bytes_is_refused():
+    layer = COMPILED.layer()
+    for key, value in [("text", b""), (b"key", 1)]:
+        with pytest.raises(TypeError):
+            layer[key] = value
+    with pytest.raises(TypeError):
+        COMPILED.find([layer], ["text"])
+    assert len(layer) == 0
+
+
+def test_there_are_as_many_values_as_keys_are_missing():
+    with pytest.raises(ValueError, match="as many values"):
+        COMPILED.find([], [b"key"]).fill([])
