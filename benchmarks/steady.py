@@ -101,7 +101,9 @@ class Steady:
     async def _watch(self, sender: Child, seconds: float) -> dict[str, float]:
         async with offsets_of(self._rig.settings) as offsets:
             prober = Prober(self._rig.settings, self._worker.url, self._event_time_ms)
-            first = await prober.run(WARM_UP_S, round(PROBES_PER_S * WARM_UP_S))
+            # Those that are late do not hold up what follows.
+            warm_up = asyncio.create_task(prober.run(WARM_UP_S, round(PROBES_PER_S * WARM_UP_S)))
+            await asyncio.sleep(WARM_UP_S)
             cpu, done, begun = self._cpu(sender), await offsets.committed(), time.monotonic()
             probing = asyncio.create_task(prober.run(seconds, round(PROBES_PER_S * seconds)))
             lags = []
@@ -111,7 +113,7 @@ class Steady:
             elapsed_s = time.monotonic() - begun
             used = {name: s - cpu[name] for name, s in self._cpu(sender).items()}
             events = await offsets.committed() - done
-            latencies = await probing
+            first, latencies = await warm_up, await probing
             if not await asyncio.to_thread(sender.wait, _DRAIN_TIMEOUT_S):
                 raise BenchError("the sender does not end")
             # Nothing is left of this load for the next.

@@ -13,7 +13,7 @@ LONGEST_COMMIT_INTERVAL = 1.0
 
 #: Seconds between two writes of what is committed to RocksDB. That much of the changelog has to be
 #: read after a kill -9.
-SETTLE_INTERVAL = 6.0
+SETTLE_INTERVAL = 10.0
 
 #: Multiples of it, modulo 1, lie as far from each other as can be.
 GOLDEN_RATIO = 0.618034
@@ -43,7 +43,8 @@ class Pace:
         # Neither by a single slow one: what a passing hiccup kept has waited already.
         usual_s, self._commit_s = min(commit_s, self._commit_s), commit_s
         usual_rate, self._rate = max(rate, self._rate), rate
-        behind_s = behind and (behind / usual_rate if usual_rate > 0 else inf)
+        # As long as nothing is folded, as at the start, nobody knows how long it will take.
+        behind_s = behind / usual_rate if usual_rate > 0 else 0.0
         self.pause_s = pause_after(commit_s, usual_s, self._interval_s, behind_s)
 
 

@@ -1,7 +1,7 @@
 """Probes: events of users and videos of their own, timed until the answer over HTTP counts them.
 
 A probe's clock starts before its event is sent, and stops when the answer that has it is here. A
-probe asks again after 5 ms, or 5 % of how long it waits already, so that asking takes little.
+probe asks again after 10 ms, or 5 % of how long it waits already, so that asking takes little.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Beyond all ids of the loads, and each used once: of one used before, there is an answer already.
 _IDS = itertools.count(5_000_000_000)
 
-_SHORTEST_PAUSE_S = 0.005
+_SHORTEST_PAUSE_S = 0.01
 _PAUSE_PART = 0.05
 _TIMEOUT_S = 120.0
 _OK = 200

@@ -96,7 +96,7 @@ class TestPace:
         pace.committed(0.03, 10, 0.13, 300)
         assert pace.pause_s == LONGEST_COMMIT_INTERVAL
 
-    def test_who_has_folded_nothing_yet_while_records_wait_is_far_behind(self):
+    def test_who_has_folded_nothing_yet_does_not_know_how_far_behind_it_is(self):
         pace = Pace(0.1)
         pace.committed(0.0, 0, 0.1, 1)
-        assert pace.pause_s == LONGEST_COMMIT_INTERVAL
+        assert pace.pause_s == 0.1
