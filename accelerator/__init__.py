@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from models.chunk import Chunk as PlainChunk
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
-from tables.layers import Memory
+from tables.layers import DICTS, Memory
 
 try:
     if sys.byteorder != "little":  # as the values' layouts are
         raise ImportError("made for little-endian machines")
     from accelerator.chunk import Chunk
     from accelerator.deltas import Counters, DeltaChunk, Gathered
+    from accelerator.found import Found
     from accelerator.history import Histories
-    from accelerator.layer import Found, Layer
+    from accelerator.layer import ROW_SIZE, InOrder, Layer
     from accelerator.packing import pack
     from accelerator.records import Records
 except ImportError as exc:  # not built, or for another Python
@@ -88,7 +89,7 @@ class Counting(NamedTuple):
 
 def memory(*, accelerated: bool = IS_BUILT) -> Memory:
     """Return what a partition's changes are kept in, compiled or plain."""
-    return Memory(Layer, Found, Layer.in_order) if accelerated else Memory()
+    return Memory(Layer, Found, InOrder, ROW_SIZE) if accelerated else DICTS
 
 
 class Packing(NamedTuple):

@@ -10,12 +10,13 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from accelerator.deltas cimport Gathered
+from accelerator.found cimport Found
 from accelerator.history cimport (
-    APPLIED, BLOCK_SIZE, DUPLICATE, NO_MEMORY, NO_PANE, RARE, Histories, Outcome, Sealed
+    APPLIED, BLOCK_SIZE, DUPLICATE, NO_MEMORY, NO_PANE, RARE, Blocks, Histories, Outcome
 )
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
 from accelerator.layer cimport (
-    Found, Key, Keys, Layer, Row, key_from, make_row, value_of, value_text
+    Key, Keys, Layer, Row, key_from, make_row, value_of, value_text
 )
 from accelerator.records cimport Place, Records
 from accelerator.scan cimport COMMENT, FOLLOW, LIKE, SAVE, SHARE, VIEW, Event, scan
@@ -27,8 +28,6 @@ from models.video import COUNTER_OF
 cdef enum:
     # Digits of a block's number, and the colon before it.
     BLOCK_MARK = 4
-    # Events that make it worth to let other threads of Python run meanwhile.
-    MANY = 512
 
 cdef dict KINDS = {"video_view": VIEW, "like": LIKE, "comment": COMMENT, "share": SHARE, "save": SAVE,
                    "follow": FOLLOW}
@@ -164,11 +163,7 @@ cdef class Chunk:
         progress.is_begun = stream_time is not None
         progress.stream_time = stream_time if progress.is_begun else -1
         while True:
-            if self._count - progress.next >= MANY:
-                with nogil:
-                    outcome = self._fold(windows, dirty, loaded, deltas, video_step, &progress)
-            else:
-                outcome = self._fold(windows, dirty, loaded, deltas, video_step, &progress)
+            outcome = self._fold(windows, dirty, loaded, deltas, video_step, &progress)
             if outcome != RARE:
                 break
             own = self._events + progress.next
@@ -201,7 +196,7 @@ cdef class Chunk:
         """Go on to the end of the chunk, or to the next event that is RARE."""
         cdef long long now, step = windows.step
         cdef Outcome outcome
-        cdef Sealed sealed
+        cdef Blocks changed
         cdef Own *own
         cdef Key *key
         cdef Row *old
@@ -225,9 +220,12 @@ cdef class Chunk:
             if old == NULL:
                 old = loaded.rows[progress.next]
             outcome = windows.apply(old, key, own.event.kind, own.event.t_ms, own.event.watched,
-                                    own.id_hash, now, &new, &sealed)
+                                    own.id_hash, now, &new, &changed)
             if outcome == APPLIED:
-                if dirty.put(new) < 0 or (sealed.is_there and _put_block(dirty, key, &sealed) < 0):
+                if (
+                    (changed.is_sealed or changed.gone) and _put_blocks(dirty, key, &changed) < 0
+                    or dirty.put(new) < 0
+                ):
                     return NO_MEMORY
                 outcome = self._applied(own, now, deltas, video_step, progress)
                 if outcome != APPLIED:
@@ -249,19 +247,32 @@ cdef class Chunk:
         return deltas.count(own.event.video_id, own.event.t_ms // video_step, own.event.kind)
 
 
-cdef int _put_block(Layer dirty, const Key *user, Sealed *sealed) noexcept nogil:
-    """Write a user's sealed ids, as models.seen.block_key names them."""
+cdef int _put_blocks(Layer dirty, const Key *user, Blocks *changed) noexcept nogil:
+    """Write the block that is sealed, and delete those that are gone."""
+    cdef int number
+    if changed.is_sealed and _put_block(dirty, user, changed.number, changed.sealed) < 0:
+        return -1
+    for number in range(changed.first, changed.first + changed.gone):
+        if _put_block(dirty, user, number & 255, NULL) < 0:
+            return -1
+    return 0
+
+
+cdef int _put_block(Layer dirty, const Key *user, int number,
+                    const unsigned char *block) noexcept nogil:
+    """Write a user's block, or (NULL) delete it; models.seen.block_key gives the same key."""
     cdef unsigned char[MAX_DIGITS + BLOCK_MARK] text
     cdef unsigned char[MAX_DIGITS] digits
-    cdef int first = first_digit(sealed.number, digits)
+    cdef int first = first_digit(number, digits)
     cdef Key key
     cdef Row *row
     memcpy(text, user.text, user.size)
     text[user.size] = c":"
     memcpy(text + user.size + 1, digits + first, MAX_DIGITS - first)
     key = key_from(text, user.size + 1 + MAX_DIGITS - first)
-    row = make_row(&key, BLOCK_SIZE)
+    row = make_row(&key, BLOCK_SIZE if block != NULL else -1)
     if row == NULL:
         return -1
-    memcpy(value_text(row), sealed.block, BLOCK_SIZE)
+    if block != NULL:
+        memcpy(value_text(row), block, BLOCK_SIZE)
     return dirty.put(row)

@@ -17,10 +17,11 @@ from libc.string cimport memcpy, memset
 from models import deltas, video
 from models.deltas import unpack_deltas
 
+from accelerator.found cimport Found
 from accelerator.history cimport APPLIED, NO_MEMORY, NO_PANE, Outcome
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
 from accelerator.layer cimport (
-    Found, Key, Keys, Layer, Row, let_go, make_row, row_from_bytes, value_of, value_text
+    Key, Keys, Layer, Row, let_go, make_row, row_from_bytes, value_of, value_text
 )
 
 cdef enum:
@@ -35,6 +36,11 @@ cdef int DELTA_VERSION = deltas.VERSION
 cdef Py_ssize_t AT_ONCE = deltas.ROWS_AT_ONCE
 cdef int VERSION = video.VERSION
 cdef bytes EMPTY = video.EMPTY
+
+cdef object FEW_VIEWS = video.Verdict.FEW_VIEWS, ENOUGH_VIEWS = video.Verdict.ENOUGH_VIEWS
+
+#: Numbers of this size as floats are closer to what they are than that.
+cdef double ALMOST = 1 - 1e-9
 
 if (DELTA_HEADER, DELTA_ROW) != (deltas._HEADER.size, deltas._ROW.size):
     raise ImportError("models.deltas has another layout")
@@ -92,6 +98,37 @@ cdef class Counters:
         memcpy(value_text(new), data, kept)
         memcpy(value_text(new) + kept, &row, ROW)
         return new
+
+    def judge(self, Found values not None, long long t_ms, rule):
+        """See models.video.VideoWindows.judge, which judges those that are about viral."""
+        cdef long long first_pane, end_pane, needed = rule.min_views
+        first_pane, end_pane = self.windows.slices.window_at(t_ms)
+        cdef double coefficient = ALMOST * rule.coefficient
+        cdef Py_ssize_t number, at, size
+        cdef uint64_t views, others
+        cdef const unsigned char *data
+        cdef PaneRow row
+        cdef list verdicts = []
+        for number in range(values.count):
+            views = others = 0
+            if values.rows[number] != NULL and values.rows[number].value_size > 0:
+                data, size = value_text(values.rows[number]), values.rows[number].value_size
+                if data[0] != VERSION:
+                    self.windows.judge([value_of(values.rows[number])], t_ms, rule)  # raises
+                at = HEADER
+                while at + ROW <= size:
+                    memcpy(&row, data + at, ROW)
+                    if first_pane <= row.pane < end_pane:
+                        views += row.counts[0]
+                        others += row.counts[2] + <uint64_t> row.counts[3]
+                    at += ROW
+            if <long long> views < needed:
+                verdicts.append(FEW_VIEWS)
+            elif others < coefficient * views or views == 0:
+                verdicts.append(ENOUGH_VIEWS)
+            else:
+                verdicts += self.windows.judge([value_of(values.rows[number])], t_ms, rule)
+        return verdicts
 
     cdef Row *_rare(self, Row *old, const Key *key, const Delta *delta, long long now) except NULL:
         return row_from_bytes(

@@ -16,11 +16,14 @@ cdef enum Outcome:
     NO_PANE
 
 
-cdef struct Sealed:
-    # Whether an event sealed ids, in a block of this number.
-    bint is_there
+cdef struct Blocks:
+    # What an event does to the blocks of its user: whether it seals ids in one, of a number.
+    bint is_sealed
     int number
-    unsigned char[BLOCK_SIZE] block
+    unsigned char[BLOCK_SIZE] sealed
+    # How many it deletes, from a number on.
+    int gone
+    int first
 
 
 cdef class Histories:
@@ -31,6 +34,6 @@ cdef class Histories:
 
     cdef Outcome apply(self, Row *old, const Key *key, int kind, long long t_ms, long long watched,
                        unsigned long long id_hash, long long stream_time, Row **new,
-                       Sealed *sealed) noexcept nogil
+                       Blocks *changed) noexcept nogil
     cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms, long long watched,
                          unsigned long long id_hash, long long stream_time) except -1

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """What models.user does to a user's value at an event, for the usual events.
 
-An event is usual when it is of the user's newest pane, or of a newer one, its id is in no sealed
-block by its looks, and no such block is to be deleted. The layout is told in models.seen and
-models.user, which do the rest: this gives the same bytes.
+An event is usual when it is of the user's newest pane, or of a newer one, and its id is in no
+sealed block by its looks. The layout is told in models.seen and models.user, which do the rest: this
+gives the same bytes.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -61,15 +61,15 @@ cdef inline void _write_row(unsigned char *at, uint32_t pane, uint32_t views, ui
     memcpy(at + 12, &watched, 8)
 
 
-cdef void _seal(Sealed *sealed, const unsigned char *ids, int number,
+cdef void _seal(Blocks *changed, const unsigned char *ids, int number,
                 long long stream_time) noexcept nogil:
     """Make a block of ids."""
     cdef uint32_t age = <uint32_t> stream_time - _u32(ids + ID * (BLOCK_IDS - 1) + 8)
     cdef uint64_t newest = stream_time - age
-    sealed.is_there, sealed.number = True, number
-    sealed.block[0] = BLOCK_VERSION
-    memcpy(sealed.block + 1, &newest, 8)
-    memcpy(sealed.block + BLOCK_HEADER, ids, ID * BLOCK_IDS)
+    changed.is_sealed, changed.number = True, number
+    changed.sealed[0] = BLOCK_VERSION
+    memcpy(changed.sealed + 1, &newest, 8)
+    memcpy(changed.sealed + BLOCK_HEADER, ids, ID * BLOCK_IDS)
 
 
 cdef class Histories:
@@ -83,18 +83,18 @@ cdef class Histories:
 
     cdef Outcome apply(self, Row *old, const Key *key, int kind, long long t_ms, long long watched,
                        unsigned long long id_hash, long long stream_time, Row **new,
-                       Sealed *sealed) noexcept nogil:
+                       Blocks *changed) noexcept nogil:
         """What becomes of an event that is not late.
 
-        When it is applied, `new` is the user's row after it, to be let go, and `sealed` tells
-        whether ids were sealed.
+        When it is applied, `new` is the user's row after it, to be let go, and `changed` tells of
+        the user's blocks.
         """
         cdef long long pane = t_ms // self.step, first_pane = stream_time // self.step - self.other_panes
         cdef long long last_pane
         cdef uint32_t now = <uint32_t> stream_time
         cdef uint32_t views = kind == VIEW, likes = kind == LIKE
         cdef uint64_t watch = watched if kind == VIEW else 0
-        cdef Py_ssize_t size = 0, blocks = 0, opened = 0, first = 0, i, rows_size = 0
+        cdef Py_ssize_t size = 0, blocks = 0, gone = 0, opened = 0, first = 0, i, rows_size = 0
         cdef const unsigned char *data = NULL
         cdef const unsigned char *prints = NULL
         cdef const unsigned char *ids = NULL
@@ -102,7 +102,7 @@ cdef class Histories:
         cdef const unsigned char *last = NULL
         cdef uint16_t wanted = <uint16_t> id_hash
         cdef bint found = False
-        sealed.is_there = False
+        changed.is_sealed = False
         if old != NULL and old.value_size > 0:
             data, size = value_text(old), old.value_size
         if size > 0:
@@ -118,13 +118,12 @@ cdef class Histories:
             if (rows_size < ROW or pane < last_pane
                     or stream_time - (last_pane + self.other_panes + 1) * self.step > self.horizon):
                 return RARE
-            if blocks:
-                if <uint32_t> (now - _u32(data + HEADER)) > self.horizon:
-                    return RARE
-                for i in range(BLOCK_IDS * blocks):
-                    found |= _u16(prints + PRINT * i) == wanted
-                if found:
-                    return RARE
+            while gone < blocks and <uint32_t> (now - _u32(data + HEADER + TIME * gone)) > self.horizon:
+                gone += 1
+            for i in range(BLOCK_IDS * gone, BLOCK_IDS * blocks):
+                found |= _u16(prints + PRINT * i) == wanted
+            if found:
+                return RARE
             i = opened - 1
             while i >= 0 and _u64(ids + ID * i) != id_hash:
                 i -= 1
@@ -133,7 +132,9 @@ cdef class Histories:
                 return DUPLICATE
             while first < opened and <uint32_t> (now - _u32(ids + ID * first + 8)) > self.horizon:
                 first += 1
-            if opened - first > BLOCK_IDS or (opened - first == BLOCK_IDS and blocks == MAX_BLOCKS):
+            if opened - first > BLOCK_IDS or (
+                opened - first == BLOCK_IDS and blocks - gone == MAX_BLOCKS
+            ):
                 return RARE
             while rows_size and _u32(rows) < first_pane:
                 rows += ROW
@@ -148,9 +149,10 @@ cdef class Histories:
                 rows_size -= ROW
         cdef Py_ssize_t kept = opened - first
         cdef bint seals = kept == BLOCK_IDS
-        cdef Py_ssize_t kept_blocks = blocks + seals
+        cdef Py_ssize_t kept_blocks = blocks - gone + seals
+        changed.gone, changed.first = gone, data[2] if size else 0
         if seals:
-            _seal(sealed, ids + ID * first, (data[2] + blocks) & 255, stream_time)
+            _seal(changed, ids + ID * first, (changed.first + blocks) & 255, stream_time)
             kept = 0
         new[0] = make_row(
             key,
@@ -161,17 +163,17 @@ cdef class Histories:
         cdef unsigned char *out = value_text(new[0])
         out[0] = VERSION
         out[1] = <unsigned char> kept_blocks
-        out[2] = data[2] if size else 0
+        out[2] = <unsigned char> (changed.first + gone)
         out[3] = <unsigned char> (kept + 1)
         out += HEADER
         if kept_blocks:
-            memcpy(out, data + HEADER, TIME * blocks)
-            out += TIME * blocks
+            memcpy(out, data + HEADER + TIME * gone, TIME * (blocks - gone))
+            out += TIME * (blocks - gone)
             if seals:
                 memcpy(out, ids + ID * (opened - 1) + 8, TIME)
                 out += TIME
-            memcpy(out, prints, PRINT * BLOCK_IDS * blocks)
-            out += PRINT * BLOCK_IDS * blocks
+            memcpy(out, prints + PRINT * BLOCK_IDS * gone, PRINT * BLOCK_IDS * (blocks - gone))
+            out += PRINT * BLOCK_IDS * (blocks - gone)
             if seals:
                 for i in range(BLOCK_IDS):
                     memcpy(out, ids + ID * (first + i), PRINT)

@@ -1,7 +1,25 @@
 # cython: language_level=3
-"""Rows in memory that are no Python objects: found many at a time, and without the GIL."""
+"""Rows in memory that are no Python objects.
+
+What is declared `nogil` here and where rows are folded makes no Python objects on its way. All of it
+is called with the GIL nevertheless: it guards who holds a row, and the memory comes from Python.
+"""
 
 from libc.stdint cimport int32_t, uint32_t
+
+
+cdef extern from *:
+    """
+    #define reels_fetch(at) __builtin_prefetch(at)
+    """
+    # A place in memory that is far away takes as long as a hundred instructions: whoever needs many
+    # of them asks for all before the first is used.
+    void reels_fetch(const void *at) noexcept nogil
+
+cdef enum:
+    SLOTS_A_ROW = 2
+    # What is asked for so has to stay in the nearest cache until it is used.
+    AT_ONCE = 64
 
 
 cdef struct Row:
@@ -62,16 +80,5 @@ cdef class Layer:
     cdef Row *find(self, const Key *key) noexcept nogil
     cdef int put(self, Row *row) noexcept nogil
     cdef int _grow(self) noexcept nogil
+    cdef Slot *_slot_of(self, Row *row) noexcept nogil
     cdef uint32_t _number(self, const Key *key, Py_ssize_t slot) noexcept nogil
-
-
-cdef class Found:
-    # One a key, held; NULL: there is none.
-    cdef Row **rows
-    cdef Py_ssize_t count
-    cdef readonly list missing
-    cdef Keys _keys
-    # Of the keys that no layer has: which of the missing ones they are.
-    cdef Py_ssize_t *_which
-
-    cdef int _look(self, Layer layer) noexcept nogil

@@ -1,10 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""tables.layers, compiled.
-
-A row is found by two places in memory that are far apart, its slot and itself, and each takes the
-processor as long as a hundred of its instructions. So keys are looked up many at a time, and what
-the next step needs is asked for beforehand.
-"""
+"""Layers of tables.layers, compiled: rows that are no Python objects, in hash tables of their own."""
 
 import os
 
@@ -15,23 +10,18 @@ from libc.string cimport memcmp, memcpy
 
 from accelerator.keys cimport MAX_DIGITS, first_digit
 
-cdef extern from *:
-    """
-    #define reels_add(at) ((void) __atomic_add_fetch(at, 1, __ATOMIC_RELAXED))
-    #define reels_subtract(at) __atomic_sub_fetch(at, 1, __ATOMIC_ACQ_REL)
-    #define reels_fetch(at) __builtin_prefetch(at)
-    """
-    void reels_add(uint32_t *at) noexcept nogil
-    uint32_t reels_subtract(uint32_t *at) noexcept nogil
-    void reels_fetch(const void *at) noexcept nogil
+cdef extern from "Python.h":
+    void *PyObject_Malloc(size_t size) noexcept nogil
+    void PyObject_Free(void *at) noexcept nogil
 
 cdef enum:
     FIRST_ROOM = 64
-    SLOTS_A_ROW = 2
-    # Keys looked up at a time: what is asked for has to stay in the nearest cache until then.
-    AT_ONCE = 64
     # Rows are counted in 32 bits, slots are twice as many.
     MOST_ROWS = 1 << 30
+
+#: Bytes of memory that a row takes besides key and value: its head, what its place is rounded up to,
+#: its number and its slots, of which there are up to four.
+ROW_SIZE = sizeof(Row) + 8 + sizeof(Row *) + 2 * SLOTS_A_ROW * sizeof(Slot)
 
 #: Nobody outside can choose keys that fall into the same slots.
 cdef uint64_t SEED = int.from_bytes(os.urandom(8), "little")
@@ -63,7 +53,7 @@ cdef inline Key key_of_row(Row *row) noexcept nogil:
 cdef Row *make_row(const Key *key, Py_ssize_t value_size) noexcept nogil:
     """A row whose value is to be written, held once; NULL: there is no memory."""
     cdef Py_ssize_t size = max(value_size, 0)
-    cdef Row *row = <Row *> malloc(sizeof(Row) + key.size + size)
+    cdef Row *row = <Row *> PyObject_Malloc(sizeof(Row) + key.size + size)
     if row != NULL:
         row.holders, row.hash, row.key_size, row.value_size = 1, key.hash, key.size, value_size
         memcpy(key_text(row), key.text, key.size)
@@ -72,14 +62,16 @@ cdef Row *make_row(const Key *key, Py_ssize_t value_size) noexcept nogil:
 
 cdef Row *hold(Row *row) noexcept nogil:
     if row != NULL:
-        reels_add(&row.holders)
+        row.holders += 1
     return row
 
 
 cdef void let_go(Row *row) noexcept nogil:
-    """Hold a row no more. Layers are dropped by any thread, others fold meanwhile."""
-    if row != NULL and reels_subtract(&row.holders) == 0:
-        free(row)
+    """Hold a row no more."""
+    if row != NULL:
+        row.holders -= 1
+        if row.holders == 0:
+            PyObject_Free(row)
 
 
 cdef object value_of(Row *row):
@@ -185,6 +177,10 @@ cdef class Layer:
             at = self._slots + slot
         return 0
 
+    cdef Slot *_slot_of(self, Row *row) noexcept nogil:
+        """Where a row is looked for first."""
+        return self._slots + (row.hash & (SLOTS_A_ROW * self._room - 1))
+
     cdef Row *find(self, const Key *key) noexcept nogil:
         """A row, not held for the caller; NULL: there is none."""
         cdef uint32_t number = self._number(key, key.hash & (SLOTS_A_ROW * self._room - 1))
@@ -277,32 +273,24 @@ cdef class Layer:
         for number in range(self.count):
             yield _key(self.rows[number]), value_of(self.rows[number])
 
-    def in_order(self):
-        """All keys and values in the order of the keys; no row may be added meanwhile."""
-        cdef Py_ssize_t number, count = self.count
-        cdef Row **rows = <Row **> malloc(max(1, count) * sizeof(Row *))
-        if rows == NULL:
-            raise MemoryError
-        try:
-            memcpy(rows, self.rows, count * sizeof(Row *))
-            with nogil:
-                qsort(rows, count, sizeof(Row *), _compare)
-            for number in range(count):
-                yield _key(rows[number]), value_of(rows[number])
-        finally:
-            free(rows)
-
     def update(self, Layer newer not None):
         """Take over the rows of a newer layer."""
-        cdef Py_ssize_t number
-        for number in range(newer.count):
-            if number + AT_ONCE < newer.count:
-                reels_fetch(
-                    self._slots
-                    + (newer.rows[number + AT_ONCE].hash & (SLOTS_A_ROW * self._room - 1))
-                )
-            if self.put(hold(newer.rows[number])) < 0:
-                raise MemoryError
+        cdef Py_ssize_t first = 0, end, number
+        cdef uint32_t old
+        while first < newer.count:
+            end = min(first + AT_ONCE, newer.count)
+            for number in range(first, end):
+                reels_fetch(newer.rows[number])
+            for number in range(first, end):
+                reels_fetch(self._slot_of(newer.rows[number]))
+            for number in range(first, end):
+                old = self._slot_of(newer.rows[number]).number
+                if old:
+                    reels_fetch(self.rows[old - 1])
+            for number in range(first, end):
+                if self.put(hold(newer.rows[number])) < 0:
+                    raise MemoryError
+            first = end
 
 
 cdef int _compare(const void *one, const void *other) noexcept nogil:
@@ -314,120 +302,35 @@ cdef int _compare(const void *one, const void *other) noexcept nogil:
     return order
 
 
-cdef class Found:
-    """See tables.layers.Found."""
+cdef class InOrder:
+    """See tables.layers.InOrder."""
 
-    def __init__(self, layers, keys):
-        self._keys = keys if isinstance(keys, Keys) else Keys(keys)
-        self.count = self._keys.count
-        self.missing = []
-        self.rows = <Row **> calloc(max(1, self.count), sizeof(Row *))
-        if self.rows == NULL:
+    cdef Layer _layer
+    cdef Row **_rows
+    cdef Py_ssize_t _next
+
+    def __init__(self, Layer layer not None):
+        self._layer = layer
+        self._rows = <Row **> malloc(max(1, layer.count) * sizeof(Row *))
+        if self._rows == NULL:
             raise MemoryError
-        cdef Py_ssize_t number
-        cdef Layer layer
-        cdef dict numbers
-        for layer in layers:
-            self._look(layer)
-        for number in range(self.count):
-            if self.rows[number] == NULL:
-                break
-        else:
-            return
-        self._which = <Py_ssize_t *> malloc(self.count * sizeof(Py_ssize_t))
-        if self._which == NULL:
-            raise MemoryError
-        numbers = {}
-        for number in range(number, self.count):
-            if self.rows[number] == NULL:
-                key = self._keys[number]
-                which = numbers.get(key)
-                if which is None:
-                    which = numbers[key] = len(numbers)
-                self._which[number] = which
-        self.missing = list(numbers)
+        memcpy(self._rows, layer.rows, layer.count * sizeof(Row *))
+        with nogil:
+            qsort(self._rows, layer.count, sizeof(Row *), _compare)
 
     def __dealloc__(self):
-        cdef Py_ssize_t number
-        if self.rows != NULL:
-            for number in range(self.count):
-                let_go(self.rows[number])
-        free(self.rows)
-        free(self._which)
+        free(self._rows)
 
-    cdef int _look(self, Layer layer) noexcept nogil:
-        """Find in a layer what none before it has."""
-        cdef Py_ssize_t last = SLOTS_A_ROW * layer._room - 1, first = 0, end, number
-        cdef uint32_t[AT_ONCE] guesses
-        cdef Slot *slot
-        cdef Key *key
+    def put_into(self, batch, Py_ssize_t most):
+        """See tables.layers.Ordered."""
+        cdef Py_ssize_t first = self._next
         cdef Row *row
-        if layer.count == 0:
-            return 0
-        while first < self.count:
-            end = min(first + AT_ONCE, self.count)
-            for number in range(first, end):
-                if self.rows[number] == NULL:
-                    reels_fetch(layer._slots + (self._keys.keys[number].hash & last))
-            for number in range(first, end):
-                guesses[number - first] = 0
-                if self.rows[number] == NULL:
-                    key = self._keys.keys + number
-                    slot = layer._slots + (key.hash & last)
-                    guesses[number - first] = slot.number
-                    if slot.number:
-                        reels_fetch(layer.rows + slot.number - 1)
-            for number in range(first, end):
-                if guesses[number - first]:
-                    reels_fetch(layer.rows[guesses[number - first] - 1])
-            for number in range(first, end):
-                if guesses[number - first]:
-                    row = layer.find(self._keys.keys + number)
-                    if row != NULL:
-                        self.rows[number] = hold(row)
-                        # The value is read soon.
-                        reels_fetch(<char *> row + 64)
-            first = end
-        return 0
-
-    def fill(self, list values not None):
-        """Say what the missing keys' values are, in their order."""
-        if len(values) != len(self.missing):
-            raise ValueError("there are as many values as keys are missing")
-        cdef Py_ssize_t number, which
-        cdef Row **made
-        if not values:
-            return
-        made = <Row **> calloc(len(values), sizeof(Row *))
-        if made == NULL:
-            raise MemoryError
-        try:
-            for number in range(self.count):
-                if self.rows[number] == NULL:
-                    which = self._which[number]
-                    value = values[which]
-                    if value is not None:
-                        if made[which] == NULL:
-                            made[which] = row_from_bytes(self._keys.keys + number, value)
-                        self.rows[number] = hold(made[which])
-        finally:
-            for number in range(len(values)):
-                let_go(made[number])
-            free(made)
-
-    def renew(self, layers):
-        """Take what the layers say now of keys that any of them has."""
-        cdef Found now = Found(layers, self._keys)
-        cdef Py_ssize_t number
-        for number in range(self.count):
-            if now.rows[number] != NULL:
-                let_go(self.rows[number])
-                self.rows[number] = hold(now.rows[number])
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, Py_ssize_t number):
-        if not 0 <= number < self.count:
-            raise IndexError("there are fewer keys")
-        return value_of(self.rows[number])
+        put, delete = batch.put, batch.delete
+        while self._next < self._layer.count and self._next - first < most:
+            row = self._rows[self._next]
+            if row.value_size < 0:
+                delete(_key(row))
+            else:
+                put(_key(row), value_of(row))
+            self._next += 1
+        return self._next < self._layer.count

@@ -5,13 +5,14 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from models.video import Verdict
 from models.windows import to_iso
 from streaming.outbox import OutRecord
 from tables.records import ViralVideo
 from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from accelerator import Counting
     from models.video import VideoCounts
@@ -112,26 +113,26 @@ class VideoProcessor:
             self._judge(unjudged[:JUDGE_AT_ONCE])
             self._unjudged = set(unjudged[JUDGE_AT_ONCE:])
 
-    def _judge(self, video_ids: Iterable[int]) -> None:
+    def _judge(self, video_ids: Sequence[int]) -> None:
         state, windows = self.state, self._windows
         stream_time = state.stream_time or 0
-        for video_id in video_ids:
-            key = b"%d" % video_id
-            value = state.get(key)
-            counts = windows.rolling(value, stream_time)
-            if counts.views >= self._settings.viral_min_views:
-                self._candidates.add(video_id)
-            else:
+        values = state.get_many([b"%d" % video_id for video_id in video_ids])
+        verdicts = self._counting.functions.judge(values, stream_time, self._rule)
+        for number, (video_id, verdict) in enumerate(zip(video_ids, verdicts, strict=True)):
+            if verdict == Verdict.FEW_VIEWS:
                 self._candidates.discard(video_id)
-            if self._rule.is_viral(counts):
-                since = windows.detected_at(value)
+            else:
+                self._candidates.add(video_id)
+            if verdict == Verdict.VIRAL:
+                key, value = b"%d" % video_id, values[number]
+                counts, since = windows.rolling(value, stream_time), windows.detected_at(value)
                 if not since:
                     since = stream_time
                     state.dirty[key] = windows.with_detected_at(value, since)
                 if self._flagged.get(video_id) != counts:
                     self._flag(video_id, key, counts, since)
             elif video_id in self._flagged:
-                self._unflag(video_id, key)
+                self._unflag(video_id, b"%d" % video_id)
 
     def _flag(self, video_id: int, key: bytes, counts: VideoCounts, since: int) -> None:
         self._flagged[video_id] = counts

@@ -25,6 +25,7 @@ from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.snapshots import work_folder
 from models.chunk import Overlay
+from models.viral import ViralRule
 from streaming.fetched import KeptRecords, unpacker
 from streaming.outbox import Outbox
 from streaming.packing import packer
@@ -163,6 +164,10 @@ class Stages:
                 us, _ = _timed(fold, bounds, 1 << 30)
             yield f"look-up of a key in memory ({name})", "key", us_finding / len(found)
             yield f"fold of a delta into its video ({name})", "row", us / len(chunk.keys)
+            values = kind.find([stored], chunk.keys)
+            rule = ViralRule(self._settings.viral_coefficient, 1)
+            us, _ = _timed(counting.functions.judge, values, FILLED_UNTIL_MS, rule)
+            yield f"whether a video is viral ({name})", "video", us / len(values)
 
     def _merge(self, rows: Overlay, keys: list[bytes]) -> None:
         """Apply one view to each of ``keys``."""

@@ -9,11 +9,13 @@ The rolling and the tumbling window are both sums of the same panes. Times are m
 """
 
 import struct
+from collections.abc import Iterable
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from models.errors import CodecError
 from models.panes import PaneRows
-from models.viral import coefficient_of
+from models.viral import ViralRule, coefficient_of
 from models.windows import Slices
 
 VERSION: Final = 1
@@ -46,6 +48,15 @@ class VideoCounts(NamedTuple):
     def viral_coefficient(self) -> float | None:
         """(shares + comments) / views, None without views."""
         return coefficient_of(self)
+
+
+class Verdict(IntEnum):
+    """What a rule says of a video."""
+
+    FEW_VIEWS = 0
+    """Too few to be viral, whatever else is done."""
+    ENOUGH_VIEWS = 1
+    VIRAL = 2
 
 
 class VideoPane(NamedTuple):
@@ -112,6 +123,16 @@ class VideoWindows:
     def rolling(self, value: bytes | None, t_ms: int) -> VideoCounts:
         """The counts of the hopping window at a time."""
         return self._counts(value, *self.slices.window_at(t_ms))
+
+    def judge(self, values: Iterable[bytes | None], t_ms: int, rule: ViralRule) -> list[Verdict]:
+        """What a rule says of videos by their rolling windows at a time."""
+        return [self._verdict(self.rolling(value, t_ms), rule) for value in values]
+
+    @staticmethod
+    def _verdict(counts: VideoCounts, rule: ViralRule) -> Verdict:
+        if rule.is_viral(counts):
+            return Verdict.VIRAL
+        return Verdict.ENOUGH_VIEWS if counts.views >= rule.min_views else Verdict.FEW_VIEWS
 
     def tumbling(self, value: bytes | None, t_ms: int) -> VideoCounts:
         """The counts of the tumbling window at a time."""

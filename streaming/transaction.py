@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 #: Bytes of one record batch. A full one is closed, and the next begun. A request has one of each
 #: partition, and is copied twice on its way: with 512 KiB a commit far behind took 60 MiB for that.
-BATCH_BYTES = 128 << 10
+BATCH_BYTES = 256 << 10
 
 #: The broker aborts a transaction that is open for longer: nobody else waits for a worker that
 #: died in the middle, should its partition find no new owner.

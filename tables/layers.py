@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Value = bytes | None
 """None: the key is deleted."""
@@ -103,18 +102,52 @@ class Found(list[Value]):
         self[:] = [values.get(key, old) for key, old in zip(self._keys, self, strict=True)]
 
 
-def in_order(changes: Any) -> Iterator[tuple[bytes, Value]]:
-    """Yield keys and values in the order of the keys."""
-    return ((key, changes[key]) for key in sorted(changes))
+class Batch(Protocol):
+    """Takes what RocksDB is to write at once."""
+
+    def put(self, key: bytes, value: bytes, /) -> None:
+        """Write a value."""
+
+    def delete(self, key: bytes, /) -> None:
+        """Delete a key."""
 
 
-#: Yields the keys and values of changes in the order of the keys.
-InOrder = Callable[[Any], "Iterable[tuple[bytes, Value]]"]
+class Ordered(Protocol):
+    """Keys and values in the order of the keys; see :class:`InOrder`."""
+
+    def put_into(self, batch: Batch, most: int, /) -> bool:
+        """Put the next ones, ``most`` or all, into ``batch``; return whether some are left."""
+
+
+class InOrder:
+    """Keys and values in the order of the keys."""
+
+    def __init__(self, changes: Any) -> None:
+        """Begin with the first; none may be added meanwhile."""
+        self._changes = changes
+        self._keys = sorted(changes)
+        self._next = 0
+
+    def put_into(self, batch: Batch, most: int) -> bool:
+        """See :class:`Ordered`."""
+        first, self._next = self._next, self._next + most
+        for key in self._keys[first : self._next]:
+            value = self._changes[key]
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        return self._next < len(self._keys)
 
 
 class Memory(NamedTuple):
-    """What a partition's changes are kept in: dicts, or (``accelerator.memory``) compiled."""
+    """What a partition's changes are kept in: dicts, or what ``accelerator.memory`` returns."""
 
     layer: Callable[[], Layer] = dict
     find: Callable[[Sequence[Any], Sequence[bytes]], Values] = Found
-    in_order: InOrder = in_order
+    in_order: Callable[[Any], Ordered] = InOrder
+    row_size: int = 180
+    """Bytes of memory that a row takes besides its value: a dict's entry and two objects, say."""
+
+
+DICTS: Final = Memory()

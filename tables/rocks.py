@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rocksdict import (
@@ -17,14 +16,14 @@ from rocksdict import (
     WriteBufferManager,
 )
 
-from .layers import in_order
+from .layers import InOrder
 from .layout import INTERNAL_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from .layers import InOrder
+    from .layers import Ordered
 
 #: Faust's own key for the changelog offset that a database stands for.
 OFFSET_KEY = b"__faust\0offset__"
@@ -196,33 +195,25 @@ class RocksStore:
         except Exception as exc:
             raise self._judge(exc) from exc
 
-    def write(self, changes: Any, offset: int, in_order: InOrder = in_order) -> int:
+    def write(self, changes: Any, offset: int, in_order: Callable[[Any], Ordered] = InOrder) -> int:
         """Put and (for None) delete, and at last the changelog offset that all this is as of.
 
         Arguments:
             changes: values by key.
             offset: in the changelog, of the last of them.
-            in_order: tells keys and values in the order of the keys. So a memtable takes them in
-                two thirds of the time: each one's place is near that of the one before.
+            in_order: sorts them by their keys. So a memtable takes them in two thirds of the
+                time: each one's place is near that of the one before.
 
         Returns:
             The bytes written, keys and what RocksDB adds to them included.
         """
-        left = iter(in_order(changes))
-        chunk = list(islice(left, WRITE_CHUNK))
+        left = in_order(changes)
         size, is_last = 0, False
         while not is_last:
             batch = WriteBatch(raw_mode=True)
-            put, delete = batch.put, batch.delete
-            for key, value in chunk:
-                if value is None:
-                    delete(key)
-                else:
-                    put(key, value)
-            chunk = list(islice(left, WRITE_CHUNK))
-            is_last = not chunk
+            is_last = not left.put_into(batch, WRITE_CHUNK)
             if is_last:
-                put(OFFSET_KEY, b"%d" % offset)
+                batch.put(OFFSET_KEY, b"%d" % offset)
             size += batch.size_in_bytes()
             try:
                 self._db.write(batch)

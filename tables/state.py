@@ -17,21 +17,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .layers import Memory
+from .layers import DICTS
 from .layout import LAYOUT_KEY, ForeignCopyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
-    from .layers import Layer, Value, Values
+    from .layers import Layer, Memory, Value, Values
     from .layout import Layout
     from .rocks import RocksStore
 
 T = TypeVar("T")
-
-#: What a dict entry, a bytes key and a bytes value take in memory besides the value's content.
-ENTRY_SIZE = 180
 
 #: Keys to read that make it worth to go to a thread and back.
 THREAD_WORTH = 32
@@ -50,7 +47,7 @@ class PartitionState:
         layout: Layout,
         store: RocksStore,
         executor: Executor,
-        memory: Memory = Memory(),  # noqa: B008 - a tuple of what nobody changes
+        memory: Memory = DICTS,
     ) -> None:
         """Lay an empty overlay over ``store``.
 
@@ -83,7 +80,7 @@ class PartitionState:
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
-        self._entry_bytes = float(ENTRY_SIZE)
+        self._entry_bytes = float(memory.row_size)
 
     @property
     def is_closed(self) -> bool:
@@ -124,6 +121,13 @@ class PartitionState:
             if key in layer:
                 return layer[key]
         return self.store.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> Values:
+        """Return the values of ``keys`` as they are now, in their order."""
+        values = self._memory.find(self._layers(), keys)
+        if values.missing:
+            values.fill(self.store.get_many(values.missing))
+        return values
 
     async def load(self, keys: Sequence[bytes]) -> Values:
         """Return the values of ``keys`` as they are now; those on disk are read by a thread.
@@ -182,7 +186,7 @@ class PartitionState:
         size = await self.in_thread(
             self.store.write, self._recent, self._kept_offset, self._memory.in_order
         )
-        self._entry_bytes = ENTRY_SIZE + size / len(self._recent)
+        self._entry_bytes = self._memory.row_size + size / len(self._recent)
         self._is_writing = False
         self._settled += 1
 

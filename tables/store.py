@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from faust.stores.base import Store
 
-from .layers import Memory
+from .layers import DICTS
 from .rocks import RocksStore, StoreCorruptError
 from .state import PartitionState
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
+    from .layers import Memory
     from .layout import Layout
     from .rocks import RocksMemory
 
@@ -32,7 +33,7 @@ class StoreParts(NamedTuple):
     memory: RocksMemory
     executor: Executor
     """Runs what waits for the disk."""
-    changes: Memory = Memory()
+    changes: Memory = DICTS
     """What changes are kept in."""
 
 

@@ -24,6 +24,19 @@ def layer_of(form, changes):
     return layer
 
 
+class Batch:
+    """What RocksDB was given."""
+
+    def __init__(self):
+        self.rows = []
+
+    def put(self, key, value):
+        self.rows.append((key, value))
+
+    def delete(self, key):
+        self.rows.append((key, None))
+
+
 def content(layer):
     """All that a layer tells of itself."""
     return list(layer), list(layer.keys()), list(layer.items()), len(layer)
@@ -57,7 +70,11 @@ def test_what_a_newer_layer_has_takes_the_place_of_the_older(older, newer):
 def test_rows_come_in_the_order_of_their_keys(changes):
     expected = sorted(dict(changes).items(), key=lambda row: row[0])
     for form in (PLAIN, COMPILED):
-        assert list(form.in_order(layer_of(form, changes))) == expected
+        batch, ordered = Batch(), form.in_order(layer_of(form, changes))
+        for end in range(7, len(expected) + 14, 7):
+            assert ordered.put_into(batch, 7) == (end < len(expected))
+            assert batch.rows == expected[:end]
+        assert batch.rows == expected
 
 
 def found(form, layers, keys, values, newer):

@@ -13,7 +13,8 @@ from models.deltas import ROWS_AT_ONCE, pack_deltas, unpack_deltas
 from models.errors import CodecError
 from models.partitioner import partition_of
 from models.user import UserWindows
-from models.video import EMPTY, VideoWindows
+from models.video import EMPTY, Verdict, VideoWindows
+from models.viral import ViralRule
 from models.windows import Slices
 
 SLICES = Slices(4000, 1000)
@@ -68,6 +69,43 @@ def test_no_video_has_more_views_than_its_bound(batches):
         side.fold(values)
         for video_id, bound in side.bounds.items():
             assert WINDOWS.rolling(side.stored.get(b"%d" % video_id), side.now).views <= bound
+
+
+@given(
+    st.lists(RECORDS, max_size=6),
+    st.integers(0, 12_000),
+    st.sampled_from([0.0, 0.3, 1.0, 1.1, 1.5, 1e12]),
+    st.integers(0, 4) | st.integers(2**32 - 3, 2**33),
+)
+@settings(max_examples=400)
+def test_videos_are_judged_the_same(records, now, coefficient, min_views):
+    side, rule = Side(accelerated=True), ViralRule(coefficient, min_views)
+    side.fold(records)
+    keys = [*side.stored, b"unknown"]
+    counts = [WINDOWS.rolling(side.stored.get(key), now) for key in keys]
+    expected = [
+        Verdict.VIRAL
+        if rule.is_viral(each)
+        else Verdict.ENOUGH_VIEWS
+        if each.views >= min_views
+        else Verdict.FEW_VIEWS
+        for each in counts
+    ]
+    for accelerated in FORMS:
+        form = memory(accelerated=accelerated)
+        values = form.find([form.layer()], keys)
+        values.fill([side.stored.get(key) for key in values.missing])
+        functions = Counting.of(WINDOWS, accelerated=accelerated).functions
+        assert functions.judge(values, now, rule) == expected
+
+
+@pytest.mark.parametrize("accelerated", FORMS)
+def test_a_video_of_an_unknown_version_is_not_judged(accelerated):
+    form = memory(accelerated=accelerated)
+    values = form.find([], [b"1"])
+    values.fill([b"\x07" + EMPTY[1:]])
+    with pytest.raises(CodecError, match="unknown version 7"):
+        Counting.of(WINDOWS, accelerated=accelerated).functions.judge(values, 0, ViralRule(1.5, 0))
 
 
 @pytest.mark.parametrize("accelerated", FORMS)

@@ -1,0 +1,129 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""tables.layers.Found, compiled: many keys are looked up at a time."""
+
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free, malloc
+
+from accelerator.layer cimport (
+    AT_ONCE, SLOTS_A_ROW, Key, Keys, Layer, Row, Slot, hold, let_go, reels_fetch, row_from_bytes,
+    value_of
+)
+
+
+cdef class Found:
+    """See tables.layers.Found."""
+
+    def __init__(self, layers, keys):
+        self._keys = keys if isinstance(keys, Keys) else Keys(keys)
+        self.count = self._keys.count
+        self.missing = []
+        self.rows = <Row **> calloc(max(1, self.count), sizeof(Row *))
+        if self.rows == NULL:
+            raise MemoryError
+        cdef Py_ssize_t number
+        cdef Layer layer
+        cdef dict numbers
+        for layer in layers:
+            self._look(layer)
+        for number in range(self.count):
+            if self.rows[number] == NULL:
+                break
+        else:
+            return
+        self._which = <Py_ssize_t *> malloc(self.count * sizeof(Py_ssize_t))
+        if self._which == NULL:
+            raise MemoryError
+        numbers = {}
+        for number in range(number, self.count):
+            if self.rows[number] == NULL:
+                key = self._keys[number]
+                which = numbers.get(key)
+                if which is None:
+                    which = numbers[key] = len(numbers)
+                self._which[number] = which
+        self.missing = list(numbers)
+
+    def __dealloc__(self):
+        cdef Py_ssize_t number
+        if self.rows != NULL:
+            for number in range(self.count):
+                let_go(self.rows[number])
+        free(self.rows)
+        free(self._which)
+
+    cdef int _look(self, Layer layer) noexcept nogil:
+        """Find in a layer what none before it has."""
+        cdef Py_ssize_t last = SLOTS_A_ROW * layer._room - 1, first = 0, end, number
+        cdef uint32_t[AT_ONCE] guesses
+        cdef Slot *slot
+        cdef Key *key
+        cdef Row *row
+        if layer.count == 0:
+            return 0
+        while first < self.count:
+            end = min(first + AT_ONCE, self.count)
+            for number in range(first, end):
+                if self.rows[number] == NULL:
+                    reels_fetch(layer._slots + (self._keys.keys[number].hash & last))
+            for number in range(first, end):
+                guesses[number - first] = 0
+                if self.rows[number] == NULL:
+                    key = self._keys.keys + number
+                    slot = layer._slots + (key.hash & last)
+                    guesses[number - first] = slot.number
+                    if slot.number:
+                        reels_fetch(layer.rows + slot.number - 1)
+            for number in range(first, end):
+                if guesses[number - first]:
+                    reels_fetch(layer.rows[guesses[number - first] - 1])
+            for number in range(first, end):
+                if guesses[number - first]:
+                    row = layer.find(self._keys.keys + number)
+                    if row != NULL:
+                        self.rows[number] = hold(row)
+                        # The value is read soon.
+                        reels_fetch(<char *> row + 64)
+            first = end
+        return 0
+
+    def fill(self, list values not None):
+        """Say what the missing keys' values are, in their order."""
+        if len(values) != len(self.missing):
+            raise ValueError("there are as many values as keys are missing")
+        cdef Py_ssize_t number, which
+        cdef Row **made
+        if not values:
+            return
+        made = <Row **> calloc(len(values), sizeof(Row *))
+        if made == NULL:
+            raise MemoryError
+        try:
+            for number in range(self.count):
+                if self.rows[number] == NULL:
+                    which = self._which[number]
+                    value = values[which]
+                    if value is not None:
+                        if made[which] == NULL:
+                            made[which] = row_from_bytes(self._keys.keys + number, value)
+                        self.rows[number] = hold(made[which])
+        finally:
+            for number in range(len(values)):
+                let_go(made[number])
+            free(made)
+
+    def renew(self, layers):
+        """Take what the layers say now of keys that any of them has."""
+        cdef Found now = Found(layers, self._keys)
+        cdef Py_ssize_t number
+        for number in range(self.count):
+            if now.rows[number] != NULL:
+                let_go(self.rows[number])
+                self.rows[number] = hold(now.rows[number])
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, Py_ssize_t number):
+        if not 0 <= number < self.count:
+            raise IndexError("there are fewer keys")
+        return value_of(self.rows[number])
