@@ -5,8 +5,8 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from accelerator.layer cimport (
-    AT_ONCE, SLOTS_A_ROW, Key, Keys, Layer, Row, Slot, hold, let_go, reels_fetch, row_from_bytes,
-    value_of
+    AT_ONCE, SLOTS_A_ROW, Key, Keys, Layer, Row, Slot, hold, let_all_go, let_go, reels_fetch,
+    row_from_bytes, value_of
 )
 
 
@@ -44,11 +44,7 @@ cdef class Found:
         self.missing = list(numbers)
 
     def __dealloc__(self):
-        cdef Py_ssize_t number
-        if self.rows != NULL:
-            for number in range(self.count):
-                let_go(self.rows[number])
-        free(self.rows)
+        let_all_go(self.rows, self.count)
         free(self._which)
 
     cdef int _look(self, Layer layer) noexcept nogil:
@@ -107,9 +103,7 @@ cdef class Found:
                             made[which] = row_from_bytes(self._keys.keys + number, value)
                         self.rows[number] = hold(made[which])
         finally:
-            for number in range(len(values)):
-                let_go(made[number])
-            free(made)
+            let_all_go(made, len(values))
 
     def renew(self, layers):
         """Take what the layers say now of keys that any of them has."""

@@ -74,6 +74,15 @@ cdef void let_go(Row *row) noexcept nogil:
             PyObject_Free(row)
 
 
+cdef void let_all_go(Row **rows, Py_ssize_t count) noexcept nogil:
+    """Let rows go, and free the memory that they are listed in."""
+    cdef Py_ssize_t number
+    if rows != NULL:
+        for number in range(count):
+            let_go(rows[number])
+    free(rows)
+
+
 cdef object value_of(Row *row):
     if row == NULL or row.value_size < 0:
         return None
@@ -156,11 +165,7 @@ cdef class Layer:
             raise MemoryError
 
     def __dealloc__(self):
-        cdef Py_ssize_t number
-        if self.rows != NULL:
-            for number in range(self.count):
-                let_go(self.rows[number])
-        free(self.rows)
+        let_all_go(self.rows, self.count)
         free(self._slots)
 
     cdef uint32_t _number(self, const Key *key, Py_ssize_t slot) noexcept nogil:
