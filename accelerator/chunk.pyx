@@ -71,7 +71,6 @@ cdef class Chunk:
     cdef object _records
     cdef Own *_events
     cdef Late *_late
-    cdef Py_ssize_t _count
 
     def __cinit__(self, records, *_):
         cdef Py_ssize_t room = max(1, len(records))
@@ -88,7 +87,6 @@ cdef class Chunk:
         self.keys = Keys(room=len(records))
         self.foreign, self.future = [], []
         self.rejected, self.dropped, self._records = [], [], records
-        self._count = 0
         self.sent = np.empty(len(records), np.int64)
         cdef long long[::1] sent = self.sent
         cdef Records packed = records if isinstance(records, Records) else None
@@ -98,7 +96,7 @@ cdef class Chunk:
         cdef Place *place
         cdef bint is_read, is_hashed
         for number in range(len(records)):
-            own = self._events + self._count
+            own = self._events + self.keys.count
             event = &own.event
             if packed is None:
                 record = records[number]
@@ -133,21 +131,19 @@ cdef class Chunk:
 
     cdef int _sort(self, Own *own, bint is_hashed, uint32_t partition,
                    uint32_t partitions) except -1:
-        cdef unsigned char[MAX_DIGITS] digits
-        cdef int first = first_digit(own.event.user_id, digits)
-        cdef uint32_t right = partition_of(digits + first, MAX_DIGITS - first, partitions)
+        cdef Key *key = self.keys.add(own.event.user_id)
+        cdef uint32_t right = partition_of(key.text, key.size, partitions)
         if right != partition:
-            key = PyBytes_FromStringAndSize(<char *> digits + first, MAX_DIGITS - first)
-            self.foreign.append((self._records[own.number], right, key))
-            return 0
-        if not is_hashed:
+            self.foreign.append(
+                (self._records[own.number], right, self.keys[self.keys.count - 1])
+            )
+            self.keys.count -= 1
+        elif not is_hashed:
             own.id_hash = xxh3_64_intdigest(
                 PyBytes_FromStringAndSize(
                     <const char *> own.event.event_id, own.event.event_id_size
                 )
             )
-        self.keys.add(own.event.user_id)
-        self._count += 1
         return 0
 
     def fold(self, Histories windows not None, rows not None, stream_time, Gathered deltas not None,
@@ -157,7 +153,7 @@ cdef class Chunk:
         cdef Progress progress
         cdef Outcome outcome
         cdef Own *own
-        if loaded.count != self._count:
+        if loaded.count != self.keys.count:
             raise ValueError("a chunk has as many keys as rows loaded")
         progress.next = progress.applied = progress.duplicate = progress.late = 0
         progress.is_begun = stream_time is not None
@@ -201,7 +197,7 @@ cdef class Chunk:
         cdef Key *key
         cdef Row *old
         cdef Row *new
-        while progress.next < self._count:
+        while progress.next < self.keys.count:
             own = self._events + progress.next
             if own.event.t_ms < 0 or (
                 progress.is_begun

@@ -11,4 +11,4 @@ cdef class Found:
     # Of the keys that no layer has: which of the missing ones they are.
     cdef Py_ssize_t *_which
 
-    cdef int _look(self, Layer layer) noexcept nogil
+    cdef void _look(self, Layer layer) noexcept nogil

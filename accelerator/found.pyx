@@ -5,8 +5,7 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from accelerator.layer cimport (
-    AT_ONCE, SLOTS_A_ROW, Key, Keys, Layer, Row, Slot, hold, let_all_go, let_go, reels_fetch,
-    row_from_bytes, value_of
+    AT_ONCE, Key, Keys, Layer, Row, hold, let_all_go, let_go, reels_fetch, row_from_bytes, value_of
 )
 
 
@@ -47,40 +46,38 @@ cdef class Found:
         let_all_go(self.rows, self.count)
         free(self._which)
 
-    cdef int _look(self, Layer layer) noexcept nogil:
+    cdef void _look(self, Layer layer) noexcept nogil:
         """Find in a layer what none before it has."""
-        cdef Py_ssize_t last = SLOTS_A_ROW * layer._room - 1, first = 0, end, number
+        cdef Py_ssize_t first = 0, end, number
         cdef uint32_t[AT_ONCE] guesses
-        cdef Slot *slot
-        cdef Key *key
+        cdef Key *keys = self._keys.keys
+        cdef uint32_t guess
         cdef Row *row
         if layer.count == 0:
-            return 0
+            return
         while first < self.count:
             end = min(first + AT_ONCE, self.count)
             for number in range(first, end):
                 if self.rows[number] == NULL:
-                    reels_fetch(layer._slots + (self._keys.keys[number].hash & last))
+                    reels_fetch(layer.first_slot(keys[number].hash))
             for number in range(first, end):
-                guesses[number - first] = 0
+                guess = 0
                 if self.rows[number] == NULL:
-                    key = self._keys.keys + number
-                    slot = layer._slots + (key.hash & last)
-                    guesses[number - first] = slot.number
-                    if slot.number:
-                        reels_fetch(layer.rows + slot.number - 1)
+                    guess = layer.first_slot(keys[number].hash).number
+                    if guess:
+                        reels_fetch(layer.rows + guess - 1)
+                guesses[number - first] = guess
             for number in range(first, end):
                 if guesses[number - first]:
                     reels_fetch(layer.rows[guesses[number - first] - 1])
             for number in range(first, end):
                 if guesses[number - first]:
-                    row = layer.find(self._keys.keys + number)
+                    row = layer.find(keys + number)
                     if row != NULL:
                         self.rows[number] = hold(row)
                         # The value is read soon.
                         reels_fetch(<char *> row + 64)
             first = end
-        return 0
 
     def fill(self, list values not None):
         """Say what the missing keys' values are, in their order."""

@@ -63,7 +63,6 @@ cdef Row *row_from_bytes(const Key *key, value) except NULL
 cdef class Keys:
     cdef Key *keys
     cdef Py_ssize_t count
-    cdef Py_ssize_t _room
     # What the keys' texts lie in.
     cdef unsigned char *_digits
     cdef list _texts
@@ -78,8 +77,8 @@ cdef class Layer:
     cdef Py_ssize_t _room
     cdef Slot *_slots
 
+    cdef Slot *first_slot(self, uint32_t hashed) noexcept nogil
     cdef Row *find(self, const Key *key) noexcept nogil
     cdef int put(self, Row *row) noexcept nogil
+    cdef Slot *_slot(self, const Key *key) noexcept nogil
     cdef int _grow(self) noexcept nogil
-    cdef Slot *_slot_of(self, Row *row) noexcept nogil
-    cdef uint32_t _number(self, const Key *key, Py_ssize_t slot) noexcept nogil

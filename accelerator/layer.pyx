@@ -118,8 +118,7 @@ cdef class Keys:
 
     def __init__(self, list texts=None, Py_ssize_t room=0):
         self._texts = texts
-        self._room = room if texts is None else len(texts)
-        self.keys = <Key *> malloc(max(1, self._room) * sizeof(Key))
+        self.keys = <Key *> malloc(max(1, room if texts is None else len(texts)) * sizeof(Key))
         if self.keys == NULL:
             raise MemoryError
         if texts is None:
@@ -136,7 +135,7 @@ cdef class Keys:
         free(self._digits)
 
     cdef Key *add(self, unsigned long long number) noexcept nogil:
-        """Append a number's text; there has to be room for it."""
+        """Append a number's text, and return it; there has to be room for it."""
         cdef unsigned char *digits = self._digits + self.count * MAX_DIGITS
         cdef int first = first_digit(number, digits)
         cdef Key *key = self.keys + self.count
@@ -168,50 +167,46 @@ cdef class Layer:
         let_all_go(self.rows, self.count)
         free(self._slots)
 
-    cdef uint32_t _number(self, const Key *key, Py_ssize_t slot) noexcept nogil:
-        """The number of a key's row, looked for from a slot on; 0: there is none."""
-        cdef Py_ssize_t last = SLOTS_A_ROW * self._room - 1
-        cdef Slot *at = self._slots + slot
+    cdef Slot *first_slot(self, uint32_t hashed) noexcept nogil:
+        """Where a row is looked for first."""
+        return self._slots + (hashed & (SLOTS_A_ROW * self._room - 1))
+
+    cdef Slot *_slot(self, const Key *key) noexcept nogil:
+        """The slot of a key's row, or the empty one where it would be."""
+        cdef Slot *at = self.first_slot(key.hash)
+        cdef Slot *end = self._slots + SLOTS_A_ROW * self._room
         cdef Row *row
         while at.number:
             if at.hash == key.hash:
                 row = self.rows[at.number - 1]
                 if row.key_size == key.size and not memcmp(key_text(row), key.text, key.size):
-                    return at.number
-            slot = (slot + 1) & last
-            at = self._slots + slot
-        return 0
-
-    cdef Slot *_slot_of(self, Row *row) noexcept nogil:
-        """Where a row is looked for first."""
-        return self._slots + (row.hash & (SLOTS_A_ROW * self._room - 1))
+                    break
+            at += 1
+            if at == end:
+                at = self._slots
+        return at
 
     cdef Row *find(self, const Key *key) noexcept nogil:
         """A row, not held for the caller; NULL: there is none."""
-        cdef uint32_t number = self._number(key, key.hash & (SLOTS_A_ROW * self._room - 1))
+        cdef uint32_t number = self._slot(key).number
         return self.rows[number - 1] if number else NULL
 
     cdef int put(self, Row *row) noexcept nogil:
         """Take a row over from who holds it; -1: there is no memory, and it is let go."""
-        cdef Py_ssize_t last = SLOTS_A_ROW * self._room - 1
-        cdef Py_ssize_t slot = row.hash & last
         cdef Key key = key_of_row(row)
-        cdef uint32_t number = self._number(&key, slot)
-        if number:
-            let_go(self.rows[number - 1])
-            self.rows[number - 1] = row
+        cdef Slot *slot = self._slot(&key)
+        if slot.number:
+            let_go(self.rows[slot.number - 1])
+            self.rows[slot.number - 1] = row
             return 0
         if self.count == self._room:
             if self._grow() < 0:
                 let_go(row)
                 return -1
-            last = SLOTS_A_ROW * self._room - 1
-            slot = row.hash & last
-        while self._slots[slot].number:
-            slot = (slot + 1) & last
+            slot = self._slot(&key)
         self.rows[self.count] = row
         self.count += 1
-        self._slots[slot].hash, self._slots[slot].number = row.hash, <uint32_t> self.count
+        slot.hash, slot.number = row.hash, <uint32_t> self.count
         return 0
 
     cdef int _grow(self) noexcept nogil:
@@ -287,9 +282,9 @@ cdef class Layer:
             for number in range(first, end):
                 reels_fetch(newer.rows[number])
             for number in range(first, end):
-                reels_fetch(self._slot_of(newer.rows[number]))
+                reels_fetch(self.first_slot(newer.rows[number].hash))
             for number in range(first, end):
-                old = self._slot_of(newer.rows[number]).number
+                old = self.first_slot(newer.rows[number].hash).number
                 if old:
                     reels_fetch(self.rows[old - 1])
             for number in range(first, end):

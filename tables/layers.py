@@ -147,7 +147,7 @@ class Memory(NamedTuple):
     find: Callable[[Sequence[Any], Sequence[bytes]], Values] = Found
     in_order: Callable[[Any], Ordered] = InOrder
     row_size: int = 180
-    """Bytes of memory that a row takes besides its value: a dict's entry and two objects, say."""
+    """Bytes of memory that a row takes besides key and value: a dict's entry, two objects."""
 
 
 DICTS: Final = Memory()

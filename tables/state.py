@@ -124,7 +124,10 @@ class PartitionState:
 
     def get_many(self, keys: Sequence[bytes]) -> Values:
         """Return the values of ``keys`` as they are now, in their order."""
-        values = self._memory.find(self._layers(), keys)
+        return self._filled(self._memory.find(self._layers(), keys))
+
+    def _filled(self, values: Values) -> Values:
+        """Return ``values`` with those that are missing read from disk."""
         if values.missing:
             values.fill(self.store.get_many(values.missing))
         return values
@@ -138,12 +141,9 @@ class PartitionState:
         while True:
             settled, frozen = self._settled, self._frozen
             values = self._memory.find(self._layers(), keys)
-            missing = values.missing
-            if len(missing) < THREAD_WORTH:
-                if missing:
-                    values.fill(self.store.get_many(missing))
-                return values
-            found = await self.in_thread(self.store.get_many, missing)
+            if len(values.missing) < THREAD_WORTH:
+                return self._filled(values)
+            found = await self.in_thread(self.store.get_many, values.missing)
             if settled == self._settled:
                 values.fill(found)
                 if self._frozen is not frozen:

@@ -16,6 +16,7 @@ from accelerator.records import Records
 from models.chunk import Overlay
 from models.user import MAX_SEEN, UserWindows
 from models.windows import Slices
+from tests.layers import layer_of
 from tests.models.corpus import (
     EXAMPLE,
     NASTY,
@@ -79,10 +80,7 @@ class Side:
             partitions,
             latest,
         )
-        stored = self.memory.layer()
-        for key, value in self.stored.items():
-            stored[key] = value
-        loaded = self.memory.find([stored], chunk.keys)
+        loaded = self.memory.find([layer_of(self.memory, self.stored.items())], chunk.keys)
         loaded.fill([None] * len(loaded.missing))
         rows = Overlay(self.memory.layer(), loaded, self.stored.get)
         folded = chunk.fold(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP)

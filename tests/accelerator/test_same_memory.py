@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelerator import memory
+from tests.layers import layer_of
 
 PLAIN, COMPILED = memory(accelerated=False), memory(accelerated=True)
 each_form = pytest.mark.parametrize("form", [PLAIN, COMPILED], ids=["plain", "compiled"])
@@ -15,13 +16,6 @@ each_form = pytest.mark.parametrize("form", [PLAIN, COMPILED], ids=["plain", "co
 KEYS = st.integers(0, 3).map(lambda n: b"%d" % n) | st.binary(max_size=40)
 VALUES = st.none() | st.binary(max_size=20)
 CHANGES = st.lists(st.tuples(KEYS, VALUES), max_size=200)
-
-
-def layer_of(form, changes):
-    layer = form.layer()
-    for key, value in changes:
-        layer[key] = value
-    return layer
 
 
 class Batch:

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 
 from accelerator import Packing, memory
 from streaming.packing import pack, packer
+from tests.layers import layer_of
 
 NOW_S = 1_736_951_445.123
 
 
 def compiled(values, limit):
     """Pack values as a worker does that has them in a layer."""
-    layer = memory(accelerated=True).layer()
-    for key, value in values.items():
-        layer[key] = value
+    layer = layer_of(memory(accelerated=True), values.items())
     return packer(Packing.of(accelerated=True).pack)(layer, limit)
 
 

@@ -1,0 +1,18 @@
+"""Layers of either form, filled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tables.layers import Layer, Memory, Value
+
+
+def layer_of(form: Memory, changes: Iterable[tuple[bytes, Value]]) -> Layer:
+    """Return a layer with ``changes``, made one after the other."""
+    layer = form.layer()
+    for key, value in changes:
+        layer[key] = value
+    return layer
