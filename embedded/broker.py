@@ -13,6 +13,7 @@ from embedded.diagnosis import explain_failure, explain_os_error, require_space
 from embedded.errors import EmbeddedKafkaError, PortTakenError
 from embedded.folder import DataFolder
 from embedded.java import java_process
+from embedded.priorities import COMPACTION, let_wait
 from embedded.probe import HOST, answering_cluster, free_ports, is_free
 from embedded.storage import cluster_id, format_storage
 
@@ -199,6 +200,8 @@ class EmbeddedKafka:
         except OSError as error:
             raise explain_os_error(error, self._folder) from error
         self._await_answer(self._process, cluster, (self.port, controller_port))
+        if self.pid is not None:
+            let_wait(self.pid, COMPACTION)
 
     def _await_answer(self, process: BoundProcess, cluster: str, ports: tuple[int, int]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -44,8 +44,8 @@ _SETTINGS = {
     "log.segment.bytes": str(128 << 20),
     "log.retention.check.interval.ms": "60000",
     "log.segment.delete.delay.ms": "5000",
-    # Compaction takes a whole core for a moment, which on a machine of few cores everybody else
-    # notices. This is several times as fast as the program writes.
+    # On a machine of few cores everybody else notices compaction, though it only takes a core that
+    # is free (see priorities.py). This is several times as fast as the program writes.
     "log.cleaner.io.max.bytes.per.second": str(48 << 20),
     # 128 MiB by default, a quarter of the whole heap.
     "log.cleaner.dedupe.buffer.size": str(32 << 20),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from faust.types import TP
 
 from monitoring import metrics
+from tables.rocks import AT_ONCE, UNHURRIED
 
 from .inbox import Inbox
 from .pacing import SETTLE_INTERVAL, first_pause
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tables.layers import Layer
+    from tables.rocks import WritePace
 
     from .batch import Batch
     from .outbox import Outbox, OutRecord
@@ -231,13 +233,15 @@ class Task:
     async def _settle_loop(self) -> None:
         await asyncio.sleep(first_pause(self.partition, SETTLE_INTERVAL))
         while True:
+            # Not in time: commits are about to wait for it.
+            pace = AT_ONCE if self._much.is_set() else UNHURRIED
             self._much.clear()
-            await self.settle()
+            await self.settle(pace)
             with suppress(TimeoutError):
                 async with asyncio.timeout(SETTLE_INTERVAL):
                     await self._much.wait()
 
-    async def settle(self) -> None:
+    async def settle(self, pace: WritePace = AT_ONCE) -> None:
         """Write what is committed to RocksDB; a failure goes to ``on_failure``."""
         async with self._settling:
             if self.failed:
@@ -245,7 +249,9 @@ class Task:
             # 6. settle
             clock = StepClock()
             try:
-                await asyncio.gather(*(p.state.settle() for p in self.processors.values()))
+                # One after the other: reads have the other thread.
+                for processor in self.processors.values():
+                    await processor.state.settle(pace)
             except Exception as exc:  # noqa: BLE001 - the copy on disk is not what it should be
                 self.fail(exc)
             clock.done("settle")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rocksdict import (
@@ -44,8 +45,22 @@ MEMTABLE_FILTER = 0.05
 #: small as a partition's. Filters keep the cost of more files low.
 LEVEL_0_FILES = 8
 
-#: Keys written at once: nobody else has the GIL meanwhile, some two milliseconds.
-WRITE_CHUNK = 2000
+
+class WritePace(NamedTuple):
+    """How fast something is written. rocksdict holds the GIL while RocksDB writes."""
+
+    chunk: int
+    """Keys that are written at once."""
+    rest_s: float
+    """Seconds that all others have the GIL for, between one such write and the next."""
+
+
+#: Nobody else has the GIL for some five milliseconds at a time.
+AT_ONCE = WritePace(2000, 0.0)
+
+#: For half a millisecond: what nobody waits for keeps nobody waiting. A key costs half as much
+#: again.
+UNHURRIED = WritePace(250, 0.001)
 
 
 class StoreLockedError(Exception):
@@ -195,7 +210,13 @@ class RocksStore:
         except Exception as exc:
             raise self._judge(exc) from exc
 
-    def write(self, changes: Any, offset: int, in_order: Callable[[Any], Ordered] = InOrder) -> int:
+    def write(
+        self,
+        changes: Any,
+        offset: int,
+        in_order: Callable[[Any], Ordered] = InOrder,
+        pace: WritePace = AT_ONCE,
+    ) -> int:
         """Put and (for None) delete, and at last the changelog offset that all this is as of.
 
         Arguments:
@@ -203,6 +224,7 @@ class RocksStore:
             offset: in the changelog, of the last of them.
             in_order: sorts them by their keys. So a memtable takes them in two thirds of the
                 time: each one's place is near that of the one before.
+            pace: how much is written at once.
 
         Returns:
             The bytes written, keys and what RocksDB adds to them included.
@@ -211,7 +233,7 @@ class RocksStore:
         size, is_last = 0, False
         while not is_last:
             batch = WriteBatch(raw_mode=True)
-            is_last = not left.put_into(batch, WRITE_CHUNK)
+            is_last = not left.put_into(batch, pace.chunk)
             if is_last:
                 batch.put(OFFSET_KEY, b"%d" % offset)
             size += batch.size_in_bytes()
@@ -219,6 +241,8 @@ class RocksStore:
                 self._db.write(batch)
             except Exception as exc:
                 raise self._judge(exc) from exc
+            if pace.rest_s and not is_last:
+                time.sleep(pace.rest_s)
         self._offset = offset
         return size
 

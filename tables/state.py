@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .layers import DICTS
 from .layout import LAYOUT_KEY, ForeignCopyError
+from .rocks import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from .layers import Layer, Memory, Value, Values
     from .layout import Layout
-    from .rocks import RocksStore
+    from .rocks import RocksStore, WritePace
 
 T = TypeVar("T")
 
@@ -174,7 +175,7 @@ class PartitionState:
         self._kept_offset = offset
         self._frozen = self._memory.layer()
 
-    async def settle(self) -> None:
+    async def settle(self, pace: WritePace = AT_ONCE) -> None:
         """Write what is committed to RocksDB, with the changelog offset that it stands for."""
         if self._is_writing:
             msg = "what was committed is being written already"
@@ -184,7 +185,7 @@ class PartitionState:
         self._recent, self._unwritten = self._unwritten, self._memory.layer()
         self._is_writing = True
         size = await self.in_thread(
-            self.store.write, self._recent, self._kept_offset, self._memory.in_order
+            *(self.store.write, self._recent, self._kept_offset, self._memory.in_order, pace)
         )
         self._entry_bytes = self._memory.row_size + size / len(self._recent)
         self._is_writing = False

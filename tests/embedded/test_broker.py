@@ -46,7 +46,24 @@ def wait_until_gone(pid: int, seconds: float = 10.0) -> bool:
     return False
 
 
+def priorities(pid: int) -> dict[str, int]:
+    """Return the priorities of a process's threads by their names, of several the highest."""
+    found: dict[str, int] = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        priority = os.getpriority(os.PRIO_PROCESS, int(task.name))
+        found[name] = min(priority, found.get(name, priority))
+    return found
+
+
 class TestRunning:
+    def test_compaction_waits_for_a_free_core_and_nothing_else_does(
+        self, kafka: EmbeddedKafka
+    ) -> None:
+        assert kafka.pid is not None
+        lower = {name for name, nice in priorities(kafka.pid).items() if nice > 0}
+        assert lower == {"kafka-log-clean"}
+
     def test_it_is_ready_for_clients_when_start_returns(
         self, make_topic: MakeTopic, kafka: EmbeddedKafka
     ) -> None:

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from streaming.task import FOLD_CHUNK
-from tables.rocks import RocksStore
+from tables.rocks import AT_ONCE, UNHURRIED, RocksStore
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import batch
 
 CHANGELOG = "events-changelog"
+
+
+@pytest.fixture
+def paces(monkeypatch):
+    """At which paces the disk was written."""
+    found = []
+    write = RocksStore.write
+    monkeypatch.setattr(
+        RocksStore, "write", lambda store, *how: found.append(how[-1]) or write(store, *how)
+    )
+    return found
 
 
 class TestSettling:
@@ -39,6 +52,16 @@ class TestSettling:
         await bench.folded(3)
         await bench.commit()
         await until(lambda: bench.state.store.get(b"1") == b"3")
+
+    async def test_what_is_written_by_itself_keeps_nobody_waiting(self, bench, paces, monkeypatch):
+        monkeypatch.setattr("streaming.task.SETTLE_INTERVAL", 0.01)
+        await bench.task.close()
+        await bench.begin()
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        await until(lambda: paces)
+        assert set(paces) == {UNHURRIED}
 
     async def test_the_disk_is_written_only_after_the_transaction(self, bench):
         bench.producer.may_commit.clear()
@@ -75,7 +98,7 @@ class TestSettling:
 
 class TestMuchUnwritten:
     async def test_the_disk_is_written_before_its_time_and_nothing_waits_for_it(
-        self, bench, monkeypatch
+        self, bench, paces, monkeypatch
     ):
         monkeypatch.setattr("streaming.task.MUCH_UNWRITTEN", 0.0)
         monkeypatch.setattr("streaming.task.SETTLE_INTERVAL", NEVER)
@@ -83,10 +106,12 @@ class TestMuchUnwritten:
         await bench.begin()
         # Its loop has settled once, and waits.
         await asyncio.sleep(0.05)
+        paces.clear()
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.commit()
         await until(lambda: bench.state.store.get(b"1") == b"3")
+        assert paces == [AT_ONCE]
 
     async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch):
         monkeypatch.setattr("streaming.turns.UNWRITTEN_BYTES", 1)

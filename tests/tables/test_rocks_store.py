@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tables.rocks import (
-    WRITE_CHUNK,
+    AT_ONCE,
     RocksMemory,
     RocksStore,
     StoreCorruptError,
     StoreLockedError,
+    WritePace,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,16 @@ def test_a_write_without_changes_moves_the_offset(store, path, memory):
     assert RocksStore(path, memory).offset == 12
 
 
+@pytest.mark.parametrize("keys", [0, 9, 10, 25])
+def test_a_write_in_many_parts_is_whole_and_rests_between_them(store, monkeypatch, keys):
+    rests = []
+    monkeypatch.setattr("tables.rocks.time.sleep", rests.append)
+    content = {b"%02d" % key: b"x" for key in range(keys)}
+    store.write(content, 7, pace=WritePace(10, 0.5))
+    assert (store.offset, dict(store.items())) == (7, content)
+    assert rests == [0.5] * (max(0, keys - 1) // 10)
+
+
 def test_a_killed_process_leaves_whole_writes_with_their_offset(path, memory):
     with subprocess.Popen(
         [sys.executable, "-c", WRITE_UNTIL_KILLED, str(path)], cwd=ROOT, stdout=subprocess.PIPE
@@ -117,7 +128,7 @@ def test_a_log_that_was_cut_off_leaves_an_earlier_whole_write(unflushed, path, m
 
 def test_a_long_write_that_was_cut_off_is_mended_by_writing_it_again(unflushed, path, memory):
     def values(offset):
-        return {b"%d" % key: b"%d" % offset for key in range(5 * WRITE_CHUNK)}
+        return {b"%d" % key: b"%d" % offset for key in range(5 * AT_ONCE.chunk)}
 
     unflushed.write(values(1), 1)
     unflushed.write(values(2), 2)
