@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -50,9 +51,10 @@ def priorities(pid: int) -> dict[str, int]:
     """Return the priorities of a process's threads by their names, of several the highest."""
     found: dict[str, int] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        name = (task / "comm").read_text().strip()
-        priority = os.getpriority(os.PRIO_PROCESS, int(task.name))
-        found[name] = min(priority, found.get(name, priority))
+        with contextlib.suppress(OSError):  # it may have ended meanwhile
+            name = (task / "comm").read_text().strip()
+            priority = os.getpriority(os.PRIO_PROCESS, int(task.name))
+            found[name] = min(priority, found.get(name, priority))
     return found
 
 
