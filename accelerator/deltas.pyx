@@ -8,8 +8,6 @@ bytes.
 from cpython.bytes cimport (
     PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 )
-from cpython.dict cimport PyDict_GetItem
-from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
@@ -138,6 +136,19 @@ cdef class Counters:
         )
 
 
+cdef long long _kept_views(Row *video, long long first_pane) noexcept nogil:
+    """See models.video.VideoWindows.kept_views."""
+    cdef long long views = 0
+    cdef Py_ssize_t at = HEADER
+    cdef PaneRow row
+    while at + ROW <= video.value_size:
+        memcpy(&row, value_text(video) + at, ROW)
+        if row.pane >= first_pane:
+            views += row.counts[0]
+        at += ROW
+    return views
+
+
 cdef class DeltaChunk:
     """See models.delta_chunk.DeltaChunk."""
 
@@ -147,7 +158,7 @@ cdef class DeltaChunk:
 
     def __init__(self, values):
         cdef const unsigned char *data
-        cdef Py_ssize_t size, i, room = 0
+        cdef Py_ssize_t size, at, end, room = 0
         cdef uint32_t count
         cdef int64_t stream_time
         cdef uint64_t video_id
@@ -168,27 +179,32 @@ cdef class DeltaChunk:
         self.keys = Keys(room=room)
         for value in self._values:
             data = <const unsigned char *> PyBytes_AS_STRING(value)
-            for i in range(DELTA_HEADER, PyBytes_GET_SIZE(value), DELTA_ROW):
-                memcpy(&video_id, data + i, 8)
+            at, end = DELTA_HEADER, PyBytes_GET_SIZE(value)
+            # A range whose step is an enum's would be an object, and its numbers, too.
+            while at < end:
+                memcpy(&video_id, data + at, 8)
                 self.keys.add(video_id)
+                at += DELTA_ROW
 
     def fold(self, Counters windows not None, Found loaded not None, Layer dirty not None,
-             long long now, dict bounds not None, long long enough):
+             long long now, long long enough):
         cdef set reached = set()
         cdef const unsigned char *data
-        cdef Py_ssize_t at, number = 0
+        cdef Py_ssize_t at, end, number = 0
         cdef Delta delta
         cdef Key *key
         cdef Row *old
         cdef Row *new
         cdef bint changes
-        cdef PyObject *found
+        cdef long long first_pane = windows.windows.slices.kept_from(now)
         if loaded.count != self.keys.count:
             raise ValueError("a chunk has as many keys as values loaded")
         for packed in self._values:
             data = <const unsigned char *> PyBytes_AS_STRING(packed)
-            for at in range(DELTA_HEADER, PyBytes_GET_SIZE(packed), DELTA_ROW):
+            at, end = DELTA_HEADER, PyBytes_GET_SIZE(packed)
+            while at < end:
                 memcpy(&delta, data + at, DELTA_ROW)
+                at += DELTA_ROW
                 key = self.keys.keys + number
                 old = dirty.find(key)
                 if old == NULL:
@@ -196,19 +212,12 @@ cdef class DeltaChunk:
                 number += 1
                 changes = old != NULL and old.value_size >= 0
                 new = windows.apply(old, key, &delta, now)
-                video_id = delta.video_id
-                found = PyDict_GetItem(bounds, video_id)
-                if found == NULL:
-                    bound = windows.windows.kept_views(value_of(new), now)
-                else:
-                    bound = <object> found + delta.counts[0]
-                bounds[video_id] = bound
+                if _kept_views(new, first_pane) >= enough:
+                    reached.add(delta.video_id)
                 if not changes and new.value_size <= HEADER:
                     let_go(new)
                 elif dirty.put(new) < 0:
                     raise MemoryError
-                if bound >= enough:
-                    reached.add(video_id)
         return reached
 
 

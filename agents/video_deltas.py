@@ -55,8 +55,6 @@ class VideoProcessor:
         self._unjudged: set[int] = set()
         #: Videos with views enough: they may turn viral by time alone, as old views leave.
         self._candidates: set[int] = set()
-        #: No video has more views in its window than this; from the window's last move on.
-        self._bounds: dict[int, int] = {}
         #: Videos that are viral, with the counts as last told.
         self._flagged: dict[int, VideoCounts | None] = {}
         self._judged_at = 0.0
@@ -71,9 +69,7 @@ class VideoProcessor:
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
         self._advance(chunk.latest)
         now, enough = state.stream_time or 0, self._settings.viral_min_views
-        self._unjudged |= chunk.fold(
-            counting.functions, loaded, state.dirty, now, self._bounds, enough
-        )
+        self._unjudged |= chunk.fold(counting.functions, loaded, state.dirty, now, enough)
 
     def _advance(self, stream_time: int) -> None:
         state = self.state
@@ -83,7 +79,6 @@ class VideoProcessor:
         pane = self._windows.slices.pane_of(state.stream_time)
         if pane != self._pane:
             self._pane = pane
-            self._bounds.clear()
             self._unjudged |= self._candidates | self._flagged.keys()
 
     @property
@@ -162,7 +157,6 @@ class VideoProcessor:
         """Begin anew from the committed state: who is viral, and who might become so."""
         self.state.restored()
         self._unjudged, self._candidates, self._flagged = set(), set(), {}
-        self._bounds.clear()
         self._advanced_at = monotonic()
         stream_time = self.state.stream_time
         if stream_time is None:

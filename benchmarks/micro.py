@@ -155,13 +155,12 @@ class Stages:
             stored = kind.layer()
             for number in range(_KEYS):
                 stored[b"%d" % number] = None
-            bounds: dict[int, int] = {}
-            for _ in range(2):
+            for _ in range(2):  # new videos, then known ones
                 chunk = counting.chunk([value for _, value in records])
                 layers = [kind.layer(), kind.layer(), stored]
                 us_finding, found = _timed(kind.find, layers, chunk.keys)
-                fold = partial(chunk.fold, counting.functions, found, stored, FILLED_UNTIL_MS)
-                us, _ = _timed(fold, bounds, 1 << 30)
+                fold = partial(chunk.fold, counting.functions, found, stored)
+                us, _ = _timed(fold, FILLED_UNTIL_MS, 1 << 30)
             yield f"look-up of a key in memory ({name})", "key", us_finding / len(found)
             yield f"fold of a delta into its video ({name})", "row", us / len(chunk.keys)
             values = kind.find([stored], chunk.keys)

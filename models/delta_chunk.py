@@ -47,7 +47,6 @@ class DeltaChunk:
         loaded: Iterable[bytes | None],
         dirty: Changes,
         now: int,
-        bounds: dict[int, int],
         enough: int,
     ) -> set[int]:
         """Add all rows up, and return the videos that may have `enough` views.
@@ -57,7 +56,6 @@ class DeltaChunk:
             loaded: the value of each key, or None; counts where `dirty` has none.
             dirty: takes the values after.
             now: stream time in ms.
-            bounds: no video has more views in its window than this; is kept so.
             enough: views.
         """
         apply, reached = windows.apply, set()
@@ -67,9 +65,6 @@ class DeltaChunk:
             value = apply(old, pane, views, likes, comments, shares, now)
             if old is not None or len(value) > len(EMPTY):
                 dirty[key] = value
-            known = bounds.get(video_id)
-            bound = windows.kept_views(value, now) if known is None else known + views
-            bounds[video_id] = bound
-            if bound >= enough:
+            if windows.kept_views(value, now) >= enough:
                 reached.add(video_id)
         return reached
