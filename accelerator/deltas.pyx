@@ -30,6 +30,9 @@ cdef enum:
     FIRST_ROOM = 256
     SLOTS_A_ROW = 2
 
+#: Panes are below.
+cdef long long END_OF_PANES = 1LL << 32
+
 cdef int DELTA_VERSION = deltas.VERSION
 cdef Py_ssize_t AT_ONCE = deltas.ROWS_AT_ONCE
 cdef int VERSION = video.VERSION
@@ -49,6 +52,26 @@ if (HEADER, ROW) != (len(EMPTY), video._ROW_SIZE):
 cdef packed struct PaneRow:
     uint32_t pane
     uint32_t counts[COUNTERS]
+
+
+cdef struct Total:
+    uint64_t views
+    uint64_t others
+
+
+cdef Total _total(Row *video, long long first_pane, long long end_pane) noexcept nogil:
+    """Views, and comments and shares, in the panes first <= p < end."""
+    cdef Total total
+    cdef Py_ssize_t at = HEADER
+    cdef PaneRow row
+    total.views = total.others = 0
+    while at + ROW <= video.value_size:
+        memcpy(&row, value_text(video) + at, ROW)
+        if first_pane <= row.pane < end_pane:
+            total.views += row.counts[0]
+            total.others += row.counts[2] + <uint64_t> row.counts[3]
+        at += ROW
+    return total
 
 
 cdef class Counters:
@@ -102,27 +125,18 @@ cdef class Counters:
         cdef long long first_pane, end_pane, needed = rule.min_views
         first_pane, end_pane = self.windows.slices.window_at(t_ms)
         cdef double coefficient = ALMOST * rule.coefficient
-        cdef Py_ssize_t number, at, size
-        cdef uint64_t views, others
-        cdef const unsigned char *data
-        cdef PaneRow row
+        cdef Py_ssize_t number
+        cdef Total total
         cdef list verdicts = []
         for number in range(values.count):
-            views = others = 0
+            total.views = total.others = 0
             if values.rows[number] != NULL and values.rows[number].value_size > 0:
-                data, size = value_text(values.rows[number]), values.rows[number].value_size
-                if data[0] != VERSION:
+                if value_text(values.rows[number])[0] != VERSION:
                     self.windows.judge([value_of(values.rows[number])], t_ms, rule)  # raises
-                at = HEADER
-                while at + ROW <= size:
-                    memcpy(&row, data + at, ROW)
-                    if first_pane <= row.pane < end_pane:
-                        views += row.counts[0]
-                        others += row.counts[2] + <uint64_t> row.counts[3]
-                    at += ROW
-            if <long long> views < needed:
+                total = _total(values.rows[number], first_pane, end_pane)
+            if <long long> total.views < needed:
                 verdicts.append(FEW_VIEWS)
-            elif others < coefficient * views or views == 0:
+            elif total.others < coefficient * total.views or total.views == 0:
                 verdicts.append(ENOUGH_VIEWS)
             else:
                 verdicts += self.windows.judge([value_of(values.rows[number])], t_ms, rule)
@@ -134,19 +148,6 @@ cdef class Counters:
             self.windows.apply(value_of(old), delta.pane, delta.counts[0], delta.counts[1],
                                delta.counts[2], delta.counts[3], now),
         )
-
-
-cdef long long _kept_views(Row *video, long long first_pane) noexcept nogil:
-    """See models.video.VideoWindows.kept_views."""
-    cdef long long views = 0
-    cdef Py_ssize_t at = HEADER
-    cdef PaneRow row
-    while at + ROW <= video.value_size:
-        memcpy(&row, value_text(video) + at, ROW)
-        if row.pane >= first_pane:
-            views += row.counts[0]
-        at += ROW
-    return views
 
 
 cdef class DeltaChunk:
@@ -212,7 +213,7 @@ cdef class DeltaChunk:
                 number += 1
                 changes = old != NULL and old.value_size >= 0
                 new = windows.apply(old, key, &delta, now)
-                if _kept_views(new, first_pane) >= enough:
+                if <long long> _total(new, first_pane, END_OF_PANES).views >= enough:
                     reached.add(delta.video_id)
                 if not changes and new.value_size <= HEADER:
                     let_go(new)

@@ -15,25 +15,21 @@ CHANGELOG = "events-changelog"
 
 
 @pytest.fixture
-def paces(monkeypatch):
-    """At which paces the disk was written."""
+def writes(monkeypatch):
+    """What was written to the disk, and at which pace."""
     found = []
     write = RocksStore.write
-    monkeypatch.setattr(
-        RocksStore, "write", lambda store, *how: found.append(how[-1]) or write(store, *how)
-    )
+
+    def record(store, changes, *how):
+        found.append((changes, how[-1]))
+        return write(store, changes, *how)
+
+    monkeypatch.setattr(RocksStore, "write", record)
     return found
 
 
 class TestSettling:
-    async def test_the_disk_is_written_once_for_several_transactions(self, bench, monkeypatch):
-        writes = []
-        write = RocksStore.write
-        monkeypatch.setattr(
-            RocksStore,
-            "write",
-            lambda store, changes, *how: writes.append(changes) or write(store, changes, *how),
-        )
+    async def test_the_disk_is_written_once_for_several_transactions(self, bench, writes):
         for start, end in ((0, 3), (3, 5), (5, 8)):
             bench.submit(batch(start, end))
             await bench.folded(end)
@@ -41,10 +37,12 @@ class TestSettling:
         assert bench.producer.transactions == 3
         assert writes == []
         await bench.task.settle()
-        assert [changes[b"1"] for changes in writes] == [b"8"]
+        assert [changes[b"1"] for changes, _ in writes] == [b"8"]
         assert bench.state.offset == 2
 
-    async def test_the_disk_is_written_now_and_then_by_itself(self, bench, monkeypatch):
+    async def test_the_disk_is_written_now_and_then_by_itself_and_keeps_nobody_waiting(
+        self, bench, writes, monkeypatch
+    ):
         monkeypatch.setattr("streaming.task.SETTLE_INTERVAL", 0.01)
         await bench.task.close()
         await bench.begin()
@@ -52,16 +50,7 @@ class TestSettling:
         await bench.folded(3)
         await bench.commit()
         await until(lambda: bench.state.store.get(b"1") == b"3")
-
-    async def test_what_is_written_by_itself_keeps_nobody_waiting(self, bench, paces, monkeypatch):
-        monkeypatch.setattr("streaming.task.SETTLE_INTERVAL", 0.01)
-        await bench.task.close()
-        await bench.begin()
-        bench.submit(batch(0, 3))
-        await bench.folded(3)
-        await bench.commit()
-        await until(lambda: paces)
-        assert set(paces) == {UNHURRIED}
+        assert {pace for _, pace in writes} == {UNHURRIED}
 
     async def test_the_disk_is_written_only_after_the_transaction(self, bench):
         bench.producer.may_commit.clear()
@@ -98,7 +87,7 @@ class TestSettling:
 
 class TestMuchUnwritten:
     async def test_the_disk_is_written_before_its_time_and_nothing_waits_for_it(
-        self, bench, paces, monkeypatch
+        self, bench, writes, monkeypatch
     ):
         monkeypatch.setattr("streaming.task.MUCH_UNWRITTEN", 0.0)
         monkeypatch.setattr("streaming.task.SETTLE_INTERVAL", NEVER)
@@ -106,12 +95,12 @@ class TestMuchUnwritten:
         await bench.begin()
         # Its loop has settled once, and waits.
         await asyncio.sleep(0.05)
-        paces.clear()
+        writes.clear()
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.commit()
         await until(lambda: bench.state.store.get(b"1") == b"3")
-        assert paces == [AT_ONCE]
+        assert [pace for _, pace in writes] == [AT_ONCE]
 
     async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch):
         monkeypatch.setattr("streaming.turns.UNWRITTEN_BYTES", 1)
