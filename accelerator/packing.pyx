@@ -1,16 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Values packed into record batches: what streaming.packing has aiokafka do, compiled."""
 
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from accelerator.layer cimport Layer, Row, key_text, value_text
+from accelerator.layer cimport Layer, Row, key_text, reels_fetch, value_text
 
 cdef enum:
-    # Bytes of a batch's header, and of the first room for a batch.
+    # Bytes of a batch's header.
     HEADER = 61
-    ROOM = 4096
+    # Rows that are asked for before their turn.
+    AHEAD = 8
 
 
 cdef inline int _size(uint64_t number) noexcept nogil:
@@ -48,37 +49,65 @@ cdef inline char *_put_text(char *at, const unsigned char *text, Py_ssize_t size
     return at + size
 
 
-def pack(Layer values not None, Py_ssize_t limit):
-    """Yield the records of `values` in batches of fewer than `limit` bytes, or of one record."""
-    cdef Py_ssize_t number, end = HEADER, count = 0, texts, body, needed
-    cdef Py_ssize_t room = ROOM
+cdef struct Extent:
+    # How many rows a batch has, and how many bytes with its header.
+    Py_ssize_t count
+    Py_ssize_t size
+
+
+cdef inline Py_ssize_t _body(Row *row, Py_ssize_t number) noexcept nogil:
+    """The size of a record, without the number that tells it."""
+    # Attributes, time and number of headers are a zero each.
+    return 3 + _text_size(row.key_size) + _text_size(row.value_size) + _size(number)
+
+
+cdef Extent _extent(Layer values, Py_ssize_t first, Py_ssize_t limit) noexcept nogil:
+    """What a batch holds that begins with the row `first`."""
+    cdef Extent batch
+    cdef Py_ssize_t number, body, needed
+    batch.count, batch.size = 0, HEADER
+    for number in range(first, values.count):
+        if number + AHEAD < values.count:
+            reels_fetch(values.rows[number + AHEAD])
+        body = _body(values.rows[number], batch.count)
+        needed = batch.size + _size(body) + body
+        if needed >= limit and batch.count:  # as aiokafka has it
+            break
+        batch.count += 1
+        batch.size = needed
+    return batch
+
+
+cdef void _write(Layer values, Py_ssize_t first, Py_ssize_t count, char *at) noexcept nogil:
+    """Write the records of a batch."""
+    cdef Py_ssize_t number
     cdef Row *row
-    cdef bytearray batch = bytearray(room)
-    cdef char *at
-    for number in range(values.count):
-        row = values.rows[number]
-        # Attributes, time and number of headers are a zero each.
-        texts = 3 + _text_size(row.key_size) + _text_size(row.value_size)
-        body = texts + _size(count)
-        needed = end + _size(body) + body
-        if needed >= limit and count:  # as aiokafka has it
-            PyByteArray_Resize(batch, end)
-            yield batch, count
-            room, end, count = ROOM, HEADER, 0
-            batch = bytearray(room)
-            body = texts + _size(count)
-            needed = end + _size(body) + body
-        if needed > room:
-            room = max(needed, 2 * room)
-            PyByteArray_Resize(batch, room)
-        at = _put(PyByteArray_AS_STRING(batch) + end, body)
+    for number in range(count):
+        row = values.rows[first + number]
+        at = _put(at, _body(row, number))
         at[0] = at[1] = 0
-        at = _put(at + 2, count)
+        at = _put(at + 2, number)
         at = _put_text(at, key_text(row), row.key_size)
         at = _put_text(at, value_text(row), row.value_size)
         at[0] = 0
-        end = needed
-        count += 1
-    if count:
-        PyByteArray_Resize(batch, end)
-        yield batch, count
+        at += 1
+
+
+def pack(Layer values not None, Py_ssize_t limit):
+    """Yield the records of `values` in batches of fewer than `limit` bytes, or of one record.
+
+    What `values` has must not change meanwhile: it is read without the GIL.
+    """
+    cdef Py_ssize_t first = 0
+    cdef Extent extent
+    cdef bytearray batch
+    cdef char *at
+    while first < values.count:
+        with nogil:
+            extent = _extent(values, first, limit)
+        batch = PyByteArray_FromStringAndSize(NULL, extent.size)
+        at = PyByteArray_AS_STRING(batch) + HEADER
+        with nogil:
+            _write(values, first, extent.count, at)
+        yield batch, extent.count
+        first += extent.count

@@ -18,7 +18,7 @@ class FetchWait(NamedTuple):
 AT_ONCE = FetchWait(100, 1)
 
 #: Of a lot, what comes in the meantime comes with it, and costs less than a fetch of its own.
-GATHERED = FetchWait(15, 1 << 20)
+GATHERED = FetchWait(20, 1 << 20)
 
 #: Records a second that are a lot: fewer do not keep a core busy, and their answers come sooner.
 BUSY_RATE = 20_000

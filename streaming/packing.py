@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBase as Layout
-from aiokafka.record.util import calc_crc32c
+from crc32c import crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ class PackedBatch(BatchBuilder):
             *(producer_id, producer_epoch, base_sequence),
             count,
         )
-        checksum = calc_crc32c(batch[Layout.ATTRIBUTES_OFFSET :])
+        checksum = crc32c(memoryview(batch)[Layout.ATTRIBUTES_OFFSET :])
         struct.pack_into(">I", batch, Layout.CRC_OFFSET, checksum)
 
 

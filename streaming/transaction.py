@@ -13,6 +13,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from .errors import FencedError, TransactionFailedError
 from .packing import pack
+from .produce import send_flat_requests
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+send_flat_requests()
 
 #: Bytes of one record batch. A full one is closed, and the next begun. A request has one of each
 #: partition, and is copied twice on its way: with 512 KiB a commit far behind took 60 MiB for that.

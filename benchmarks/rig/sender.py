@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.structs import TopicPartition
 
 from benchmarks.rig.spool import TICK_S, Spool, stamp
+from streaming.produce import FlatProduceRequest
 
 _TIMEOUT_MS = 10_000
 #: Requests under way at most: behind that the broker is what is too slow, and the sender waits.
@@ -59,11 +59,11 @@ async def _produce(
         stamp(batch, now_ms)
     # One broker leads them all.
     leader = client.cluster.leader_for_partition(TopicPartition(topic, batches[0][0]))
-    request = ProduceRequest(
+    request = FlatProduceRequest(
         transactional_id=None,
         required_acks=-1,
         timeout=_TIMEOUT_MS,
-        topics=[(topic, [(partition, bytes(batch)) for partition, batch in batches])],
+        topics=[(topic, batches)],
     )
     response = await client.send(leader, request)
     for _, partitions in response.topics:

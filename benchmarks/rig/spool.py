@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.util import calc_crc32c
+from crc32c import crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,4 +116,4 @@ def _batches(
 def stamp(batch: bytearray, now_ms: int) -> None:
     """Make ``now_ms`` the timestamp of all records of ``batch``, which were made with 0."""
     struct.pack_into(">qq", batch, _TIMESTAMPS, now_ms, now_ms)
-    struct.pack_into(">I", batch, _CRC, calc_crc32c(bytes(memoryview(batch)[_ATTRIBUTES:])))
+    struct.pack_into(">I", batch, _CRC, crc32c(memoryview(batch)[_ATTRIBUTES:]))
