@@ -1,4 +1,8 @@
-"""Threads of Kafka's that are to wait for a free core."""
+"""Threads of Kafka's that are to wait for a free core.
+
+Where Linux shares cores out by session (autogroup) they wait for the other threads of Kafka only,
+which has a session of its own.
+"""
 
 from __future__ import annotations
 

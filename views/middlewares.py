@@ -107,6 +107,9 @@ def _host_of(authority: str) -> tuple[str, bool]:
     Clients name the same one each time, and to take it apart cost as much as the answer itself.
     Raises ValueError.
     """
+    if authority.count(":") > 1 and "[" not in authority:
+        # An IPv6 address out of the request line, from which aiohttp has taken the brackets.
+        authority = f"[{authority}]"
     host = URL.build(scheme="http", authority=authority).host or ""
     return host, is_loopback(host)
 

@@ -117,6 +117,17 @@ class TestHosts:
         raw = await worker.send_raw(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert raw.startswith(b"HTTP/1.0 200")
 
+    @pytest.mark.parametrize(
+        ("host", "status"), [(b"[::1]:80", b"200"), (b"127.0.0.1", b"200"), (b"[::2]", b"403")]
+    )
+    async def test_a_host_in_the_request_line_counts(
+        self, worker, host: bytes, status: bytes
+    ) -> None:
+        raw = await worker.send_raw(
+            b"GET http://%b/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % host
+        )
+        assert raw.startswith(b"HTTP/1.1 " + status)
+
     async def test_what_is_no_host_is_refused(self, worker) -> None:
         answer = await worker.ask("/users/1", headers={"Host": "localhost:http"})
         assert answer.status == 400
