@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 
 def test_the_data_directory_of_the_command_line_goes_before_the_variable(make_cluster, tmp_path):
     elsewhere = tmp_path / "elsewhere"
@@ -16,4 +20,12 @@ def test_a_token_that_can_be_guessed_is_warned_of(make_cluster):
     worker = make_cluster(REELS_HTTP_TOKEN="s3cret").worker().start()
     assert "REELS_HTTP_TOKEN has 6 characters" in worker.output()
     assert "s3cret" not in worker.output()
+    assert worker.terminate() == 0
+
+
+@pytest.mark.parametrize(("chosen", "is_uvloop"), [({}, True), ({"FAUST_LOOP": "aio"}, False)])
+def test_event_loops_are_uvloops_unless_others_are_chosen(make_cluster, chosen, is_uvloop):
+    worker = make_cluster().worker().start(**chosen)
+    # Mapped once something has imported it, and only the choice of loops does.
+    assert ("uvloop" in Path(f"/proc/{worker.pid}/maps").read_text()) == is_uvloop
     assert worker.terminate() == 0

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streaming.gathering import AT_ONCE, BUSY_RATE, GATHERED, Gathering
+from streaming.gathering import (
+    AT_ONCE,
+    BUSY_RATE,
+    GATHERED_BYTES,
+    LEAST_MS,
+    PERIOD,
+    SPAN,
+    FetchWait,
+    Gathering,
+)
+
+PERIOD_MS = round(1000 * PERIOD)
 
 
 def fetch(gathering, rate, begin, seconds):
@@ -13,14 +26,27 @@ def fetch(gathering, rate, begin, seconds):
         gathering.fetched(rate // 50, begin + (n + 1) / 50)
 
 
+@pytest.fixture
+def busy():
+    """One that a lot comes into, with each answer when it was due, and the time of the last."""
+    gathering, now = Gathering(0.0), 0.0
+    while now < 2 * SPAN:
+        now += gathering.wait.ms / 1000
+        gathering.fetched(BUSY_RATE, now)
+    return gathering, now
+
+
 @pytest.mark.parametrize(
-    ("rate", "wait"),
-    [(0, AT_ONCE), (100, AT_ONCE), (19_000, AT_ONCE), (21_000, GATHERED), (200_000, GATHERED)],
+    ("rate", "is_busy"),
+    [(0, False), (100, False), (19_000, False), (21_000, True), (200_000, True)],
 )
-def test_goes_by_the_rate(rate, wait):
+def test_goes_by_the_rate(rate, is_busy):
     gathering = Gathering(0.0)
     fetch(gathering, rate, 0.0, 2.0)
-    assert gathering.wait == wait
+    if is_busy:
+        assert gathering.wait.min_bytes == GATHERED_BYTES
+    else:
+        assert gathering.wait == AT_ONCE
 
 
 def test_a_burst_after_silence_does_not_count_as_a_rate():
@@ -33,7 +59,45 @@ def test_a_burst_after_silence_does_not_count_as_a_rate():
 def test_when_it_ends_fetches_are_answered_at_once_again():
     gathering = Gathering(0.0)
     fetch(gathering, 50_000, 0.0, 3.0)
-    assert gathering.wait == GATHERED
+    assert gathering.wait != AT_ONCE
     gathering.fetched(0, 3.5)
     gathering.fetched(0, 4.1)
     assert gathering.wait == AT_ONCE
+
+
+def test_an_answer_in_time_leaves_the_next_a_whole_period(busy):
+    gathering, _ = busy
+    assert gathering.wait == FetchWait(PERIOD_MS, GATHERED_BYTES)
+
+
+def test_what_an_answer_took_on_its_way_the_next_does_not_wait_for(busy):
+    gathering, due = busy
+    for late in (0.006, 0.004, 0.0):
+        due += PERIOD
+        gathering.fetched(BUSY_RATE, due + late)
+        assert gathering.wait.ms == PERIOD_MS - round(1000 * late)
+
+
+def test_an_answer_that_came_very_late_is_followed_by_one_soon_and_that_by_a_usual_one(busy):
+    gathering, now = busy
+    gathering.fetched(BUSY_RATE, now + 1.0)
+    assert gathering.wait.ms == LEAST_MS
+    gathering.fetched(BUSY_RATE, now + 1.0 + LEAST_MS / 1000)
+    assert gathering.wait.ms == PERIOD_MS - LEAST_MS
+
+
+def test_answers_that_came_early_far_behind_do_not_put_the_next_off(busy):
+    gathering, now = busy
+    for n in range(100):
+        gathering.fetched(BUSY_RATE, now + n * 0.003)
+    assert gathering.wait.ms == PERIOD_MS
+
+
+@given(st.lists(st.floats(0.0, 0.2), min_size=100, max_size=200))
+def test_no_fetch_waits_longer_than_a_period_whenever_answers_come(distances):
+    gathering, now = Gathering(0.0), SPAN
+    gathering.fetched(100 * BUSY_RATE, now)
+    for distance in distances:
+        now += distance
+        gathering.fetched(BUSY_RATE, now)
+        assert LEAST_MS <= gathering.wait.ms <= PERIOD_MS
