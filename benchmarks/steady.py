@@ -12,6 +12,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import uvloop
+
 from benchmarks.rig.figures import Row, percentile, percentiles
 from benchmarks.rig.filling import FILLED_UNTIL_MS
 from benchmarks.rig.loads import VIDEOS
@@ -91,7 +93,7 @@ class Steady:
                 f"sender-{self._rate}", ["-m", "benchmarks.rig.sender", *arguments]
             )
             self._begun = time.monotonic()
-            return asyncio.run(self._watch(sender, seconds))
+            return uvloop.run(self._watch(sender, seconds))
         finally:
             spool.delete()
 

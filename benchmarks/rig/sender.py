@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import uvloop
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import TopicPartition
 
@@ -73,5 +74,5 @@ async def _produce(
 
 
 if __name__ == "__main__":
-    late = asyncio.run(send(sys.argv[1], sys.argv[2], Spool(Path(sys.argv[3]))))
+    late = uvloop.run(send(sys.argv[1], sys.argv[2], Spool(Path(sys.argv[3]))))
     print(json.dumps({"late_s": late}))
