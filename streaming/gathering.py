@@ -22,7 +22,7 @@ BUSY_RATE = 20_000
 
 #: Of a lot, seconds from one answer to the next: what comes in the meantime comes with it, and
 #: costs less than a fetch of its own.
-PERIOD = 0.025
+PERIOD = 0.02
 
 #: Milliseconds that records gather for when the answer before came late.
 LEAST_MS = 2
