@@ -50,7 +50,7 @@ class Gathering:
         self._due = now
 
     def fetched(self, records: int, now: float) -> None:
-        """Count ``records`` that came in, before the next are fetched; none is worth telling."""
+        """Count ``records`` that came in, before the next are fetched; 0 is worth telling, too."""
         self._records += records
         elapsed = now - self._since
         if elapsed >= SPAN:
@@ -59,7 +59,7 @@ class Gathering:
         if not self._is_busy:
             self.wait, self._due = AT_ONCE, now
         elif records:
-            # Neither is made up for: a long delay by many fetches, nor many fetches by a long one.
+            # Neither is made up for: being late by fetches that hurry, being early by a long wait.
             self._due = min(max(self._due + PERIOD, now), now + PERIOD)
             left_ms = round(1000 * (self._due - now))
             self.wait = FetchWait(max(LEAST_MS, left_ms), GATHERED_BYTES)

@@ -59,7 +59,7 @@ def test_a_burst_after_silence_does_not_count_as_a_rate():
 def test_when_it_ends_fetches_are_answered_at_once_again():
     gathering = Gathering(0.0)
     fetch(gathering, 50_000, 0.0, 3.0)
-    assert gathering.wait != AT_ONCE
+    assert gathering.wait.min_bytes == GATHERED_BYTES
     gathering.fetched(0, 3.5)
     gathering.fetched(0, 4.1)
     assert gathering.wait == AT_ONCE
