@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
-    from .transport import BatchConsumerThread
+    from .consumer_thread import BatchConsumerThread
 
 log = logging.getLogger(__name__)
 

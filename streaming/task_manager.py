@@ -15,13 +15,10 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import cached_property
-from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import KafkaError
 from faust.transport.consumer import TransactionManager
 from faust.types import TP
-from mode import Service
 
 from monitoring import metrics
 from tables.rocks import StoreCorruptError
@@ -35,6 +32,7 @@ from .positions import Positions
 from .restore import restore
 from .transaction import stop_quietly
 from .turns import Turns
+from .watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -49,15 +47,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds before a failed task is opened again; doubled at each failure up to the last.
 FIRST_RETRY, LAST_RETRY = 0.5, 10.0
-
-#: Seconds between two looks at the next expired keys, and at the lag.
-SWEEP_INTERVAL, LAG_INTERVAL = 1.0, 1.0
-
-#: Seconds between two looks at whether there is a topic to read from.
-TOPIC_INTERVAL = 1.0
-
-#: Seconds between two looks at how late the event loop is.
-LOOP_INTERVAL = 0.25
 
 
 class TaskManager(TransactionManager):
@@ -79,12 +68,14 @@ class TaskManager(TransactionManager):
         self.assigned: set[int] = set()
         self._generation: int | None = None
         self._suspended = False
-        self._has_read = False
+        #: Whether any task has been opened here.
+        self.has_read = False
         #: Partitions whose positions the consumer was told since the last rebalance.
         self._told: set[int] = set()
         self._seeking: set[TP] = set()
         self._reopening: set[int] = set()
         self._opening = asyncio.Lock()
+        self._watches = self.add_dependency(Watches(self, loop=self.loop, beacon=self.beacon))
 
     def _connect(self, transactional_id: str) -> TransactionalProducer:
         return self.parts.producer(transactional_id, self.network)
@@ -258,7 +249,7 @@ class TaskManager(TransactionManager):
             raise TransactionFailedError("what was claimed for them has failed meanwhile")
         for partition, task in opening.items():
             self.tasks[partition] = task
-            self._has_read = True
+            self.has_read = True
             self._start(task, {tp: positions[tp] for tp in task.processors})
 
     async def _close_damaged(self) -> None:
@@ -356,59 +347,11 @@ class TaskManager(TransactionManager):
         finally:
             self._seeking.discard(tp)
 
-    # -- what goes on all the time
-
-    @Service.task
-    async def _sweep(self) -> None:
-        async for _ in self.itertimer(SWEEP_INTERVAL, name="sweep"):
-            for task in list(self.tasks.values()):
-                for processor in task.processors.values() if task.accepting else ():
-                    with suppress(StoreCorruptError):
-                        await processor.sweeper.scan(SWEEP_INTERVAL)
-                    # Found just now, or by whoever asked for a value.
-                    if (damage := processor.state.store.damage) is not None:
-                        task.fail(damage)
-
-    @Service.task
-    async def _measure_lag(self) -> None:
-        async for _ in self.itertimer(LAG_INTERVAL, name="lag"):
-            for task in list(self.tasks.values()):
-                tp = TP(self.source_topic, task.partition)
-                end = self.consumer._thread.log_end(tp)
-                if not task.accepting or end is None:
-                    continue
-                if end < task.positions[tp]:
-                    await self._confirm_position(task, tp)
-                self.lag.measure(task, tp, end, time())
-
-    @Service.task
-    async def _watch_topic(self) -> None:
-        topic = self.source_topic
-        async for _ in self.itertimer(TOPIC_INTERVAL, name="topic"):
-            # The group then assigns nothing, and nobody is left to miss anything.
-            if self._has_read and not self.consumer._thread.knows_topic(topic):
-                try:
-                    await self.positions.check_topic(topic)
-                except PositionError as exc:
-                    self.app.give_up(exc)
-
-    @Service.task
-    async def _measure_loop(self) -> None:
-        while not self.should_stop:
-            begun = monotonic()
-            await self.sleep(LOOP_INTERVAL)
-            metrics.loop_delay_seconds.observe(max(0.0, monotonic() - begun - LOOP_INTERVAL))
-
-    async def _confirm_position(self, task: Task, tp: TP) -> None:
-        try:
-            await self.positions.check_ends({tp: task.positions[tp]})
-        except PositionError as exc:
-            task.fail(exc)
-        except KafkaError as exc:
-            log.debug("%s: the end is not known: %r", tp, exc)
+    # -- the end
 
     async def on_stop(self) -> None:
         """Close all tasks."""
+        await self._watches.stop()
         for partition in list(self.tasks):
             with suppress(Exception):
                 await self._close(partition)

@@ -1,182 +1,34 @@
 """The batch transport: Faust's aiokafka transport with all that one fetch brought as the message.
 
 Leans on the insides of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
-``_drain_messages``, ``wait_empty``, ``perform_seek``; ``AIOKafkaConsumerThread.getmany``,
-``_fetch_records``, ``_create_worker_consumer``) and of aiokafka 0.14 (``Fetcher._records``,
-``FetchResult``, ``_client``, ``_coordinator``, ``_fetch_max_wait_ms`` and ``_fetch_min_bytes`` of
-consumer and fetcher);
-``tests/streaming/test_insides.py`` fails when they move.
+``_drain_messages``, ``wait_empty``, ``perform_seek``); ``tests/streaming/test_insides.py`` fails
+when they move.
 """
 
 from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError, KafkaConnectionError
-from aiokafka.structs import TopicPartition
+from aiokafka.errors import ConsumerStoppedError
 from faust.transport.consumer import Fetcher
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode import Service
 
-from .batch import Batch
-from .gathering import Gathering
-from .network import run_in
+from .consumer_thread import BatchConsumerThread
 from .task_manager import TaskManager
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-    from aiokafka import AIOKafkaConsumer
-    from aiokafka.consumer.fetcher import Fetcher as KafkaFetcher
-    from aiokafka.structs import OffsetAndMetadata
+    from faust.types import TP
 
-    from .fetched import Unpack
+    from .batch import Batch
 
 #: Seconds that a fetch waits for records before it looks whether it should go on.
 FETCH_TIMEOUT = 0.5
-
-
-class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """Fetches in a thread of its own: whatever is there of each partition, at once."""
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-        self._gathering = Gathering(monotonic())
-        consumer = super()._create_worker_consumer(transport)
-        # Its fetcher begins with these.
-        consumer._fetch_max_wait_ms, consumer._fetch_min_bytes = self._gathering.wait
-        return consumer
-
-    async def getmany(
-        self, active_partitions: set[TP] | None, timeout: float
-    ) -> Mapping[TP, Batch]:
-        """Fetch, without the layers that other calls of the thread go through.
-
-        They are four tasks for each call, and a fetch comes every twenty milliseconds.
-        """
-        fetching = self._fetch_records(self._ensure_consumer(), active_partitions, timeout)
-        return await run_in(self.thread_loop, fetching)
-
-    async def _fetch_records(
-        self,
-        consumer: AIOKafkaConsumer,
-        active_partitions: set[TP] | None,
-        timeout: float | None = None,
-        max_records: int | None = None,
-    ) -> Mapping[TP, Batch]:
-        if not self.consumer.flow_active:
-            return {}
-        fetcher, unpack = consumer._fetcher, self.consumer.app.task_parts.unpack
-        if consumer._closed or fetcher._closed:
-            raise ConsumerStoppedError
-        deadline = monotonic() + (timeout or 0.0)
-        with fetcher._subscriptions.fetch_context():
-            while True:
-                if fetcher._subscriptions.reassignment_in_progress:
-                    await fetcher._subscriptions.wait_for_assignment()
-                batches = _take_fetched(fetcher, active_partitions, unpack)
-                self._gather(fetcher, batches)
-                left = deadline - monotonic()
-                if batches or left <= 0 or fetcher._closed:
-                    return batches
-                waiter = fetcher._create_fetch_waiter()
-                done, _ = await asyncio.wait([waiter], timeout=left)
-                if not done:
-                    waiter.cancel()
-                    return {}
-                waiter.result()
-
-    def _gather(self, fetcher: KafkaFetcher, batches: Mapping[TP, Batch]) -> None:
-        self._gathering.fetched(sum(len(batch.records) for batch in batches.values()), monotonic())
-        fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = self._gathering.wait
-
-    async def pause(self, partitions: Iterable[TP]) -> None:
-        """Stop fetching from ``partitions`` for good.
-
-        Faust only leaves out what it does not want of what was fetched.
-        """
-
-        async def pause() -> None:
-            consumer = self._ensure_consumer()
-            wanted = set(partitions)
-            consumer.pause(*(tp for tp in consumer.assignment() if tp in wanted))
-
-        await self.call_thread(pause)
-
-    def log_end(self, partition: TP) -> int | None:
-        """Return the end of a partition's log as the last fetch told it, None before that."""
-        tp = TopicPartition(*partition)
-        consumer = self._ensure_consumer()
-        end: int | None = consumer.highwater(tp) if tp in consumer.assignment() else None
-        return end
-
-    async def log_ends(self, partitions: Iterable[TP]) -> dict[TP, int]:
-        """Return the ends of partitions' logs as the brokers tell them now."""
-
-        async def ends() -> dict[TP, int]:
-            consumer = self._ensure_consumer()
-            tps = [TopicPartition(*tp) for tp in partitions]
-            return {TP(*tp): end for tp, end in (await consumer.end_offsets(tps)).items()}
-
-        return cast("dict[TP, int]", await self.call_thread(ends))
-
-    def knows_topic(self, topic: str) -> bool:
-        """Return whether the brokers had ``topic`` when they were last asked."""
-        return bool(self._ensure_consumer()._client.cluster.partitions_for_topic(topic))
-
-    async def has_topic(self, topic: str) -> bool:
-        """Ask the brokers whether they have ``topic``.
-
-        Raises:
-            KafkaConnectionError: none of them answers.
-        """
-
-        async def asked() -> bool:
-            if not await self._ensure_consumer()._client.force_metadata_update():
-                raise KafkaConnectionError
-            return self.knows_topic(topic)
-
-        return cast("bool", await self.call_thread(asked))
-
-    async def committed(self, partitions: Iterable[TP]) -> dict[TP, OffsetAndMetadata]:
-        """Return what the group has committed, for those partitions of which it has anything."""
-
-        async def committed() -> dict[TP, OffsetAndMetadata]:
-            tps = [TopicPartition(*tp) for tp in partitions]
-            found = await self._ensure_consumer()._coordinator.fetch_committed_offsets(tps)
-            return {TP(*tp): offset for tp, offset in found.items()}
-
-        return cast("dict[TP, OffsetAndMetadata]", await self.call_thread(committed))
-
-
-def _take_fetched(
-    fetcher: KafkaFetcher, partitions: set[TP] | None, unpack: Unpack
-) -> dict[TP, Batch]:
-    """Take over all that was fetched of ``partitions``, and make room for the next fetch."""
-    batches: dict[TP, Batch] = {}
-    for tp in list(fetcher._records):
-        if partitions is not None and tp not in partitions:
-            if not fetcher._subscriptions.is_assigned(tp):
-                del fetcher._records[tp]
-            continue
-        fetched = fetcher._records.pop(tp)
-        fetcher._notify(fetcher._wait_consume_future)
-        if not isinstance(fetched, FetchResult):
-            fetched.check_raise()
-            continue
-        if not fetched.check_assignment(tp) or not fetched.has_more():
-            continue
-        content = fetched._partition_records
-        start = content.next_fetch_offset
-        records = unpack(content)
-        fetched._update_position()
-        high_watermark = fetched._assignment.state_value(tp).highwater or 0
-        batches[TP(*tp)] = Batch(start, content.next_fetch_offset, records, high_watermark)
-    return batches
 
 
 class BatchConsumer(driver.Consumer):

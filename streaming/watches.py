@@ -1,0 +1,91 @@
+"""What a worker looks at now and then: expired keys, lag, its topic, how late its event loop is."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.errors import KafkaError
+from faust.types import TP
+from mode import Service
+
+from monitoring import metrics
+from tables.rocks import StoreCorruptError
+
+from .errors import PositionError
+
+if TYPE_CHECKING:
+    from .task import Task
+    from .task_manager import TaskManager
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the next expired keys, and at the lag.
+SWEEP_INTERVAL, LAG_INTERVAL = 1.0, 1.0
+
+#: Seconds between two looks at whether there is a topic to read from.
+TOPIC_INTERVAL = 1.0
+
+#: Seconds between two looks at how late the event loop is.
+LOOP_INTERVAL = 0.25
+
+
+class Watches(Service):
+    """Goes through the tasks of one manager, and has those give up that cannot go on."""
+
+    def __init__(self, manager: TaskManager, **kwargs: Any) -> None:
+        """Watch the tasks of ``manager`` once started."""
+        super().__init__(**kwargs)
+        self._manager = manager
+
+    @Service.task
+    async def _sweep(self) -> None:
+        async for _ in self.itertimer(SWEEP_INTERVAL, name="sweep"):
+            for task in list(self._manager.tasks.values()):
+                for processor in task.processors.values() if task.accepting else ():
+                    with suppress(StoreCorruptError):
+                        await processor.sweeper.scan(SWEEP_INTERVAL)
+                    # Found just now, or by whoever asked for a value.
+                    if (damage := processor.state.store.damage) is not None:
+                        task.fail(damage)
+
+    @Service.task
+    async def _measure_lag(self) -> None:
+        manager = self._manager
+        async for _ in self.itertimer(LAG_INTERVAL, name="lag"):
+            for task in list(manager.tasks.values()):
+                tp = TP(manager.source_topic, task.partition)
+                end = manager.consumer._thread.log_end(tp)
+                if not task.accepting or end is None:
+                    continue
+                if end < task.positions[tp]:
+                    await self._confirm_position(task, tp)
+                manager.lag.measure(task, tp, end, time())
+
+    async def _confirm_position(self, task: Task, tp: TP) -> None:
+        try:
+            await self._manager.positions.check_ends({tp: task.positions[tp]})
+        except PositionError as exc:
+            task.fail(exc)
+        except KafkaError as exc:
+            log.debug("%s: the end is not known: %r", tp, exc)
+
+    @Service.task
+    async def _watch_topic(self) -> None:
+        manager = self._manager
+        async for _ in self.itertimer(TOPIC_INTERVAL, name="topic"):
+            # The group then assigns nothing, and nobody is left to miss anything.
+            if manager.has_read and not manager.consumer._thread.knows_topic(manager.source_topic):
+                try:
+                    await manager.positions.check_topic(manager.source_topic)
+                except PositionError as exc:
+                    manager.app.give_up(exc)
+
+    @Service.task
+    async def _measure_loop(self) -> None:
+        while not self.should_stop:
+            begun = monotonic()
+            await self.sleep(LOOP_INTERVAL)
+            metrics.loop_delay_seconds.observe(max(0.0, monotonic() - begun - LOOP_INTERVAL))
