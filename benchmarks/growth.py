@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.backlog import send, work_off
+from benchmarks.backlog import LOADS, send, work_off
 from benchmarks.rig.figures import Row
 from benchmarks.rig.filling import FILLED_UNTIL_MS
 from benchmarks.rig.loads import make_load
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from benchmarks.rig.bench import Bench
 
 
-#: There are many situations: each gets fewer runs than the other cases.
-SKIPPED_RUNS = 2
+#: Users in the first situation, unless fewer are measured.
+FEW = 100_000
 
 
 class Situation(NamedTuple):
     """What one measurement is of."""
 
     users: int
+    load: str = "uniform"
     panes: int = 1
     partitions: int = 8
     workers: int = 1
@@ -28,10 +29,12 @@ class Situation(NamedTuple):
 
 def situations(users: int) -> list[Situation]:
     """Return all of them, up to ``users`` users; each differs in one thing from the first."""
-    few = max(1000, users // 10)
+    few = min(FEW, max(1000, users // 10))
+    sizes = [few]
+    while sizes[-1] * 10 <= users:
+        sizes.append(sizes[-1] * 10)
     return [
-        Situation(few),
-        Situation(users),
+        *(Situation(size, load) for load in LOADS for size in sizes),
         *(Situation(few, panes=panes) for panes in (24, 96)),
         *(Situation(few, partitions=partitions) for partitions in (32, 64)),
         Situation(few, workers=2),
@@ -39,20 +42,21 @@ def situations(users: int) -> list[Situation]:
 
 
 def run(bench: Bench) -> list[Row]:
-    """Work off a backlog of users drawn uniformly in each situation."""
+    """Work off backlogs in each situation; what they cost is told by that of few users, too."""
     rows = []
     for situation in situations(max(bench.size.users)):
         row = Row(situation._asdict())
         partitions = {"TOPIC_PARTITIONS": str(situation.partitions)}
         names = "ab"[: situation.workers]
         with bench.filled_rig(situation.users, situation.panes, **partitions) as rig:
-            load = make_load("uniform", 3, situation.users, FILLED_UNTIL_MS)
-            for number in range(max(1, bench.size.runs - SKIPPED_RUNS)):
+            load = make_load(situation.load, 3, situation.users, FILLED_UNTIL_MS)
+            for number in range(bench.size.runs):
                 what = f"{situation}, run {number + 1}"
                 send(bench, rig, load, bench.size.events, what)
                 row.add(work_off(bench, rig, what, names))
         rows.append(row)
-    first = rows[0].median("worker us/event")
     for row in rows:
-        row.add({"cost over the first": row.median("worker us/event") / first})
+        first = next(each for each in rows if each.setting["load"] == row.setting["load"])
+        cost = row.median("worker us/event") / first.median("worker us/event")
+        row.add({"cost over the first": cost})
     return rows

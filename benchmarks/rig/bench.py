@@ -34,15 +34,18 @@ class Size:
     """Events a second of the steady load."""
     seconds: float
     """Of each steady load."""
+    warm_up_s: float = 30.0
+    """Of each steady load, before that: a broker that has just started compiles itself for half a
+    minute, and takes half a core for it: not what a load is like that goes on."""
     brief: bool = False
     """Whether situations are left out that take long or differ little from others."""
 
 
 SIZES = {
-    "smoke": Size("smoke", 1, 1_000_000, (10_000,), (2_000,), 4.0, brief=True),
+    "smoke": Size("smoke", 1, 1_000_000, (10_000,), (2_000,), 4.0, 2.0, brief=True),
     "quick": Size("quick", 3, 1_000_000, (1_000_000,), (10_000, 25_000, 50_000, 75_000), 40.0),
     "full": Size(
-        "full", 5, 2_000_000, (1_000_000, 10_000_000), (10_000, 25_000, 50_000, 75_000), 300.0
+        "full", 3, 2_000_000, (1_000_000, 10_000_000), (10_000, 25_000, 50_000, 75_000), 300.0
     ),
 }
 

@@ -1,6 +1,7 @@
 """Sends a spool, each tick when it is due: ``python -m benchmarks.rig.sender SERVER TOPIC SPOOL``.
 
-Ends with a line of JSON: ``late_s``, by how much the latest tick left too late.
+Ends with a line of JSON: ``late_s``, by how much the latest tick left too late; ``seconds`` from
+the first tick until Kafka had the last; ``ended``, when that was, in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class SendFailedError(Exception):
     """Kafka has refused a batch."""
 
 
-async def send(server: str, topic: str, spool: Spool) -> float:
-    """Send all of ``spool``; return by how many seconds the latest tick left too late."""
+async def send(server: str, topic: str, spool: Spool) -> dict[str, float]:
+    """Send all of ``spool``; return what the line of JSON says."""
     client = AIOKafkaClient(bootstrap_servers=server)
     await client.bootstrap()
     try:
@@ -47,9 +48,10 @@ async def send(server: str, topic: str, spool: Spool) -> float:
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         await asyncio.gather(*under_way)
+        sent = {"late_s": late_s, "seconds": time.monotonic() - begun, "ended": time.time()}
     finally:
         await client.close()
-    return late_s
+    return sent
 
 
 async def _produce(
@@ -74,5 +76,4 @@ async def _produce(
 
 
 if __name__ == "__main__":
-    late = uvloop.run(send(sys.argv[1], sys.argv[2], Spool(Path(sys.argv[3]))))
-    print(json.dumps({"late_s": late}))
+    print(json.dumps(uvloop.run(send(sys.argv[1], sys.argv[2], Spool(Path(sys.argv[3]))))))

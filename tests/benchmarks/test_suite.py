@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from benchmarks import spike
 from benchmarks.__main__ import main, parse
+from benchmarks.growth import Situation, situations
 
 
 @pytest.fixture(autouse=True)
@@ -14,12 +16,14 @@ def _own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys):
+def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypatch):
     output = tmp_path / "figures.json"
+    monkeypatch.setattr(spike, "BEFORE_S", 2.0)
+    monkeypatch.setattr(spike, "AFTER_S", 8.0)
 
     main(
         [
-            *("backlog", "steady", "micro", "--size", "smoke"),
+            *("backlog", "steady", "spike", "micro", "--size", "smoke"),
             *("--output", str(output), "--bootstrap", broker.bootstrap),
         ]
     )
@@ -31,6 +35,10 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys):
     (steady,) = cases["steady"]["rows"]
     assert steady["figures"]["user ms samples"]["median"] == 16
     assert steady["figures"]["video ms p99"]["median"] > 0
+    (burst,) = cases["spike"]["rows"]
+    assert burst["figures"]["most behind"]["median"] > 1000
+    assert burst["figures"]["user ms samples"]["median"] == 20
+    assert burst["figures"]["catching up events/s"]["median"] > 0
     stages = [row["setting"]["stage"] for row in cases["micro"]["rows"]]
     assert {
         "decode, check and place (plain)",
@@ -75,6 +83,25 @@ def test_plain_faust_is_measured_beside_this_program(broker, tmp_path):
         times = ours["figures"][f"times plain {row['setting']['guarantee']}"]["median"]
         assert times == rate / row["figures"]["events/s"]["median"] > 0
         assert row["figures"]["worker us/event"]["median"] > 0
+
+
+@pytest.mark.parametrize(
+    ("users", "sizes"),
+    [
+        (10_000_000, [100_000, 1_000_000, 10_000_000]),
+        (1_000_000, [100_000, 1_000_000]),
+        (10_000, [1_000, 10_000]),
+    ],
+)
+def test_growth_is_measured_by_tens_up_to_the_largest_state(users, sizes):
+    found = situations(users)
+
+    for load in ("sessions", "uniform"):
+        plain = [each for each in found if each == Situation(each.users, load)]
+        assert [each.users for each in plain] == sizes
+    assert {each.panes for each in found} == {1, 24, 96}
+    assert {each.partitions for each in found} == {8, 32, 64}
+    assert {each.workers for each in found} == {1, 2}
 
 
 def test_an_unknown_case_is_refused_with_those_there_are(capsys):
