@@ -17,6 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 from mode import Service
 
+from .connections import tell_closed_connections
 from .consumer_thread import BatchConsumerThread
 from .task_manager import TaskManager
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from .batch import Batch
+
+tell_closed_connections()
 
 #: Seconds that a fetch waits for records before it looks whether it should go on.
 FETCH_TIMEOUT = 0.5

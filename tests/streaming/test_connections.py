@@ -1,0 +1,44 @@
+"""Promises about aiokafka's connections that the other side has closed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import uvloop
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
+
+import streaming.transport  # noqa: F401 - has connections tell
+
+METADATA = 3
+
+
+async def write_when_closed(write):
+    """Have ``write`` write to a connection whose other end is gone for a while."""
+    server = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1")
+    host, port = server.sockets[0].getsockname()
+    connection = AIOKafkaConnection(host, port, client_id="a client")
+    _, connection._writer = await asyncio.open_connection(host, port)
+    connection._versions = {METADATA: (0, 5)}
+    connection._writer.transport.abort()
+    await asyncio.sleep(0.05)
+    try:
+        await write(connection)
+    finally:
+        assert not connection.connected()
+        server.close()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda connection: connection.send(MetadataRequest(None)),
+        lambda connection: connection._send_sasl_token(b"token"),
+    ],
+    ids=["a request", "a token"],
+)
+def test_uvloops_closed_connections_are_kafkas_errors(write):
+    with pytest.raises(KafkaConnectionError, match="is closed"):
+        uvloop.run(write_when_closed(write))
