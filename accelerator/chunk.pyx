@@ -12,22 +12,16 @@ from xxhash import xxh3_64_intdigest
 from accelerator.deltas cimport Gathered
 from accelerator.found cimport Found
 from accelerator.history cimport (
-    APPLIED, BLOCK_SIZE, DUPLICATE, NO_MEMORY, NO_PANE, RARE, Blocks, Histories, Outcome
+    APPLIED, BLOCK_SIZE, DUPLICATE, NO_MEMORY, NO_PANE, RARE, Blocks, Histories, Outcome, block_key,
+    index_key
 )
-from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
-from accelerator.layer cimport (
-    Key, Keys, Layer, Row, key_from, make_row, value_of, value_text
-)
+from accelerator.keys cimport MAX_KEY, partition_of
+from accelerator.layer cimport Key, Keys, Layer, Row, hold, make_row, value_of, value_text
 from accelerator.records cimport Place, Records
 from accelerator.scan cimport COMMENT, FOLLOW, LIKE, SAVE, SHARE, VIEW, Event, scan
 from models.chunk import Folded
 from models.event import Rejected, decode, id_hash, timestamp_ms
-from models.seen import block_key
 from models.video import COUNTER_OF
-
-cdef enum:
-    # Digits of a block's number, and the colon before it.
-    BLOCK_MARK = 4
 
 cdef dict KINDS = {"video_view": VIEW, "like": LIKE, "comment": COMMENT, "share": SHARE, "save": SAVE,
                    "follow": FOLLOW}
@@ -35,8 +29,6 @@ cdef dict KINDS = {"video_view": VIEW, "like": LIKE, "comment": COMMENT, "share"
 # models.video counts in the order of the kinds.
 if {KINDS[name]: counter for name, counter in COUNTER_OF.items()} != {0: 0, 1: 1, 2: 2, 3: 3}:
     raise ImportError("models.video counts other kinds")
-if block_key(b"1", 23) != b"1:23":
-    raise ImportError("models.seen has other keys of blocks")
 
 
 cdef struct Own:
@@ -146,10 +138,28 @@ cdef class Chunk:
             )
         return 0
 
+    def indexes(self, Histories windows not None, Found loaded not None, stream_time):
+        """See models.chunk.Chunk."""
+        cdef unsigned char[MAX_KEY] text
+        cdef long long now
+        cdef Py_ssize_t number
+        cdef Keys asked
+        cdef Key key
+        if stream_time is None:
+            return Keys()
+        if loaded.count != self.keys.count:
+            raise ValueError("a chunk has as many keys as rows loaded")
+        now, asked = stream_time, Keys(room=loaded.count)
+        for number in range(loaded.count):
+            if windows.asks_index(loaded.rows[number], now):
+                key = index_key(self.keys.keys + number, text)
+                asked.copy(&key)
+        return asked
+
     def fold(self, Histories windows not None, rows not None, stream_time, Gathered deltas not None,
              long long video_step):
         cdef Found loaded = rows.loaded
-        cdef Layer dirty = rows.dirty
+        cdef Layer dirty = rows.dirty, indexes = rows.indexes
         cdef Progress progress
         cdef Outcome outcome
         cdef Own *own
@@ -159,7 +169,7 @@ cdef class Chunk:
         progress.is_begun = stream_time is not None
         progress.stream_time = stream_time if progress.is_begun else -1
         while True:
-            outcome = self._fold(windows, dirty, loaded, deltas, video_step, &progress)
+            outcome = self._fold(windows, dirty, loaded, indexes, deltas, video_step, &progress)
             if outcome != RARE:
                 break
             own = self._events + progress.next
@@ -187,8 +197,8 @@ cdef class Chunk:
             *(progress.applied, progress.duplicate, late),
         )
 
-    cdef Outcome _fold(self, Histories windows, Layer dirty, Found loaded, Gathered deltas,
-                       long long video_step, Progress *progress) noexcept nogil:
+    cdef Outcome _fold(self, Histories windows, Layer dirty, Found loaded, Layer indexes,
+                       Gathered deltas, long long video_step, Progress *progress) noexcept nogil:
         """Go on to the end of the chunk, or to the next event that is RARE."""
         cdef long long now, step = windows.step
         cdef Outcome outcome
@@ -196,6 +206,7 @@ cdef class Chunk:
         cdef Own *own
         cdef Key *key
         cdef Row *old
+        cdef Row *index
         cdef Row *new
         while progress.next < self.keys.count:
             own = self._events + progress.next
@@ -215,11 +226,14 @@ cdef class Chunk:
             old = dirty.find(key)
             if old == NULL:
                 old = loaded.rows[progress.next]
-            outcome = windows.apply(old, key, own.event.kind, own.event.t_ms, own.event.watched,
+            index = NULL
+            if windows.asks_index(old, now):
+                index = _index(indexes, key)
+            outcome = windows.apply(old, index, key, own.event.kind, own.event.t_ms, own.event.watched,
                                     own.id_hash, now, &new, &changed)
             if outcome == APPLIED:
                 if (
-                    (changed.is_sealed or changed.gone) and _put_blocks(dirty, key, &changed) < 0
+                    changed.index != NULL and _put_blocks(dirty, indexes, key, &changed) < 0
                     or dirty.put(new) < 0
                 ):
                     return NO_MEMORY
@@ -243,30 +257,31 @@ cdef class Chunk:
         return deltas.count(own.event.video_id, own.event.t_ms // video_step, own.event.kind)
 
 
-cdef int _put_blocks(Layer dirty, const Key *user, Blocks *changed) noexcept nogil:
-    """Write the block that is sealed, and delete those that are gone."""
+cdef Row *_index(Layer indexes, const Key *user) noexcept nogil:
+    """The index of a user's blocks."""
+    cdef unsigned char[MAX_KEY] text
+    cdef Key key = index_key(user, text)
+    return indexes.find(&key)
+
+
+cdef int _put_blocks(Layer dirty, Layer indexes, const Key *user,
+                     Blocks *changed) noexcept nogil:
+    """Write the block that is sealed, delete those that are gone, and put their index."""
     cdef int number
     if changed.is_sealed and _put_block(dirty, user, changed.number, changed.sealed) < 0:
         return -1
     for number in range(changed.first, changed.first + changed.gone):
         if _put_block(dirty, user, number & 255, NULL) < 0:
             return -1
-    return 0
+    return min(dirty.put(hold(changed.index)), indexes.put(changed.index))
 
 
 cdef int _put_block(Layer dirty, const Key *user, int number,
                     const unsigned char *block) noexcept nogil:
-    """Write a user's block, or (NULL) delete it; models.seen.block_key gives the same key."""
-    cdef unsigned char[MAX_DIGITS + BLOCK_MARK] text
-    cdef unsigned char[MAX_DIGITS] digits
-    cdef int first = first_digit(number, digits)
-    cdef Key key
-    cdef Row *row
-    memcpy(text, user.text, user.size)
-    text[user.size] = c":"
-    memcpy(text + user.size + 1, digits + first, MAX_DIGITS - first)
-    key = key_from(text, user.size + 1 + MAX_DIGITS - first)
-    row = make_row(&key, BLOCK_SIZE if block != NULL else -1)
+    """Write a user's block, or (NULL) delete it."""
+    cdef unsigned char[MAX_KEY] text
+    cdef Key key = block_key(user, number, text)
+    cdef Row *row = make_row(&key, BLOCK_SIZE if block != NULL else -1)
     if row == NULL:
         return -1
     if block != NULL:

@@ -24,6 +24,8 @@ cdef struct Blocks:
     # How many it deletes, from a number on.
     int gone
     int first
+    # Their index after it, to be let go; NULL: it is as before.
+    Row *index
 
 
 cdef class Histories:
@@ -32,8 +34,13 @@ cdef class Histories:
     cdef long long other_panes
     cdef long long horizon
 
-    cdef Outcome apply(self, Row *old, const Key *key, int kind, long long t_ms, long long watched,
-                       unsigned long long id_hash, long long stream_time, Row **new,
-                       Blocks *changed) noexcept nogil
+    cdef bint asks_index(self, Row *old, long long stream_time) noexcept nogil
+    cdef Outcome apply(self, Row *old, Row *index, const Key *key, int kind, long long t_ms,
+                       long long watched, unsigned long long id_hash, long long stream_time,
+                       Row **new, Blocks *changed) noexcept nogil
     cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms, long long watched,
                          unsigned long long id_hash, long long stream_time) except -1
+
+
+cdef Key index_key(const Key *user, unsigned char *text) noexcept nogil
+cdef Key block_key(const Key *user, int number, unsigned char *text) noexcept nogil

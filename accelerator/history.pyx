@@ -2,7 +2,7 @@
 """What models.user does to a user's value at an event, for the usual events.
 
 An event is usual when it is of the user's newest pane, or of a newer one, and its id is in no
-sealed block by its looks. The layout is told in models.seen and models.user, which do the rest: this
+block by what their index tells. The layout is told in models.seen and models.user, which do the rest: this
 gives the same bytes.
 """
 
@@ -11,7 +11,8 @@ from libc.string cimport memcpy
 
 from models import seen, user
 
-from accelerator.layer cimport make_row, value_text
+from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
+from accelerator.layer cimport key_from, let_go, make_row, value_text
 from accelerator.scan cimport LIKE, VIEW
 
 cdef enum:
@@ -20,19 +21,23 @@ cdef enum:
     TIME = 4
     PRINT = 2
     ROW = 20
-    BLOCK_HEADER = 9
+    SEALED_HEADER = 9
     BLOCK_IDS = 16
+    ENTRY = 36
     MAX_BLOCKS = 255
 
 cdef int VERSION = seen.VERSION
 cdef int BLOCK_VERSION = seen.BLOCK_VERSION
+cdef int INDEX_VERSION = seen.INDEX_VERSION
 cdef tuple KINDS = ("video_view", "like", "", "", "", "")
 
-if (HEADER, ID, ROW, BLOCK_IDS, MAX_BLOCKS, BLOCK_HEADER, BLOCK_SIZE) != (
-    seen.HEADER_SIZE, seen.ID_SIZE, user.ROW_SIZE, seen.BLOCK_IDS, seen.MAX_BLOCKS,
-    seen._BLOCK.size, seen._BLOCK.size + seen.BLOCK_IDS * seen.ID_SIZE
+if (HEADER, ID, TIME, ROW, BLOCK_IDS, ENTRY, MAX_BLOCKS, SEALED_HEADER, BLOCK_SIZE) != (
+    seen.HEADER_SIZE, seen.ID_SIZE, seen.TIME_SIZE, user.ROW_SIZE, seen.BLOCK_IDS, seen.ENTRY_SIZE,
+    seen.MAX_BLOCKS, seen.SEALED_HEADER_SIZE, len(seen.pack_block(0, bytes(ID * BLOCK_IDS)))
 ):
     raise ImportError("models.seen and models.user have another layout")
+if (seen.block_key(b"1", 23), seen.index_key(b"1")) != (b"1:23", b"1:i"):
+    raise ImportError("models.seen has other keys of sealed rows")
 
 
 cdef inline uint16_t _u16(const unsigned char *at) noexcept nogil:
@@ -61,15 +66,75 @@ cdef inline void _write_row(unsigned char *at, uint32_t pane, uint32_t views, ui
     memcpy(at + 12, &watched, 8)
 
 
-cdef void _seal(Blocks *changed, const unsigned char *ids, int number,
-                long long stream_time) noexcept nogil:
-    """Make a block of ids."""
-    cdef uint32_t age = <uint32_t> stream_time - _u32(ids + ID * (BLOCK_IDS - 1) + 8)
+cdef Key index_key(const Key *user, unsigned char *text) noexcept nogil:
+    """models.seen.index_key, written to `text`, MAX_KEY bytes."""
+    return _marked(user, b"i", 1, text)
+
+
+cdef Key block_key(const Key *user, int number, unsigned char *text) noexcept nogil:
+    """models.seen.block_key, written to `text`, MAX_KEY bytes."""
+    cdef unsigned char[MAX_DIGITS] digits
+    cdef int first = first_digit(number, digits)
+    return _marked(user, digits + first, MAX_DIGITS - first, text)
+
+
+cdef inline Key _marked(const Key *user, const unsigned char *mark, int size,
+                        unsigned char *text) noexcept nogil:
+    memcpy(text, user.text, user.size)
+    text[user.size] = c":"
+    memcpy(text + user.size + 1, mark, size)
+    return key_from(text, user.size + 1 + size)
+
+
+cdef inline void _write_header(unsigned char *at, int version, uint64_t newest) noexcept nogil:
+    """The header of a sealed row."""
+    at[0] = version
+    memcpy(at + 1, &newest, 8)
+
+
+cdef bint _seal(Blocks *changed, const Key *key, const unsigned char *ids, int number,
+                const unsigned char *entries, Py_ssize_t size, long long stream_time) noexcept nogil:
+    """Make a block of ids, and the index of it and of the entries before; whether there is memory."""
+    cdef const unsigned char *time = ids + ID * BLOCK_IDS - TIME
+    cdef uint32_t age = <uint32_t> stream_time - _u32(time)
     cdef uint64_t newest = stream_time - age
+    cdef unsigned char[MAX_KEY] text
+    cdef Key named = index_key(key, text)
+    cdef unsigned char *out
+    cdef int i
     changed.is_sealed, changed.number = True, number
-    changed.sealed[0] = BLOCK_VERSION
-    memcpy(changed.sealed + 1, &newest, 8)
-    memcpy(changed.sealed + BLOCK_HEADER, ids, ID * BLOCK_IDS)
+    _write_header(changed.sealed, BLOCK_VERSION, newest)
+    memcpy(changed.sealed + SEALED_HEADER, ids, ID * BLOCK_IDS)
+    changed.index = make_row(&named, SEALED_HEADER + size + ENTRY)
+    if changed.index == NULL:
+        return False
+    out = value_text(changed.index)
+    _write_header(out, INDEX_VERSION, newest)
+    out += SEALED_HEADER
+    if size:
+        memcpy(out, entries, size)
+        out += size
+    for i in range(BLOCK_IDS):
+        memcpy(out + PRINT * i, ids + ID * i, PRINT)
+    memcpy(out + PRINT * BLOCK_IDS, time, TIME)
+    return True
+
+
+cdef bint _drop_index(Blocks *changed, const Key *key) noexcept nogil:
+    """Have the index deleted; whether there is memory."""
+    cdef unsigned char[MAX_KEY] text
+    cdef Key named = index_key(key, text)
+    changed.index = make_row(&named, -1)
+    return changed.index != NULL
+
+
+cdef inline bint _is_in(const unsigned char *entry, uint16_t wanted) noexcept nogil:
+    """Whether an entry of an index has the low bits of a hash."""
+    cdef bint found = False
+    cdef int i
+    for i in range(BLOCK_IDS):
+        found |= _u16(entry + PRINT * i) == wanted
+    return found
 
 
 cdef class Histories:
@@ -81,13 +146,22 @@ cdef class Histories:
         self.other_panes = windows.slices.panes - 1
         self.horizon = windows._seen.horizon
 
-    cdef Outcome apply(self, Row *old, const Key *key, int kind, long long t_ms, long long watched,
-                       unsigned long long id_hash, long long stream_time, Row **new,
-                       Blocks *changed) noexcept nogil:
+    cdef bint asks_index(self, Row *old, long long stream_time) noexcept nogil:
+        """Whether an event of a user with a row reads the index of its blocks."""
+        cdef const unsigned char *data
+        if old == NULL or old.value_size < HEADER + TIME:
+            return False
+        data = value_text(old)
+        return (data[0] == VERSION and data[1]
+                and <uint32_t> (<uint32_t> stream_time - _u32(data + HEADER)) <= self.horizon)
+
+    cdef Outcome apply(self, Row *old, Row *index, const Key *key, int kind, long long t_ms,
+                       long long watched, unsigned long long id_hash, long long stream_time,
+                       Row **new, Blocks *changed) noexcept nogil:
         """What becomes of an event that is not late.
 
         When it is applied, `new` is the user's row after it, to be let go, and `changed` tells of
-        the user's blocks.
+        the user's blocks. `index` is theirs, where it is asked; NULL: it has to be read.
         """
         cdef long long pane = t_ms // self.step, first_pane = stream_time // self.step - self.other_panes
         cdef long long last_pane
@@ -96,21 +170,19 @@ cdef class Histories:
         cdef uint64_t watch = watched if kind == VIEW else 0
         cdef Py_ssize_t size = 0, blocks = 0, gone = 0, opened = 0, first = 0, i, rows_size = 0
         cdef const unsigned char *data = NULL
-        cdef const unsigned char *prints = NULL
+        cdef const unsigned char *entries = NULL
         cdef const unsigned char *ids = NULL
         cdef const unsigned char *rows = NULL
         cdef const unsigned char *last = NULL
         cdef uint16_t wanted = <uint16_t> id_hash
-        cdef bint found = False
-        changed.is_sealed = False
+        changed.is_sealed, changed.index, changed.gone, changed.first = False, NULL, 0, 0
         if old != NULL and old.value_size > 0:
             data, size = value_text(old), old.value_size
         if size > 0:
             if size < HEADER + ROW or data[0] != VERSION:
                 return RARE
-            blocks, opened = data[1], data[3]
-            prints = data + HEADER + TIME * blocks
-            ids = prints + PRINT * BLOCK_IDS * blocks
+            blocks, opened, changed.first = data[1], data[3], data[2]
+            ids = data + HEADER + (TIME if blocks else 0)
             rows = ids + ID * opened
             rows_size = data + size - rows
             last = data + size - ROW
@@ -118,12 +190,21 @@ cdef class Histories:
             if (rows_size < ROW or pane < last_pane
                     or stream_time - (last_pane + self.other_panes + 1) * self.step > self.horizon):
                 return RARE
-            while gone < blocks and <uint32_t> (now - _u32(data + HEADER + TIME * gone)) > self.horizon:
-                gone += 1
-            for i in range(BLOCK_IDS * gone, BLOCK_IDS * blocks):
-                found |= _u16(prints + PRINT * i) == wanted
-            if found:
-                return RARE
+            if blocks and <uint32_t> (now - _u32(data + HEADER)) > self.horizon:
+                gone = blocks
+            elif blocks:
+                if index == NULL or index.value_size != SEALED_HEADER + ENTRY * blocks:
+                    return RARE
+                entries = value_text(index)
+                if entries[0] != INDEX_VERSION:
+                    return RARE
+                entries += SEALED_HEADER
+                while gone < blocks and (
+                        <uint32_t> (now - _u32(entries + ENTRY * (gone + 1) - TIME)) > self.horizon):
+                    gone += 1
+                for i in range(gone, blocks):
+                    if _is_in(entries + ENTRY * i, wanted):
+                        return RARE
             i = opened - 1
             while i >= 0 and _u64(ids + ID * i) != id_hash:
                 i -= 1
@@ -149,36 +230,32 @@ cdef class Histories:
                 rows_size -= ROW
         cdef Py_ssize_t kept = opened - first
         cdef bint seals = kept == BLOCK_IDS
-        cdef Py_ssize_t kept_blocks = blocks - gone + seals
-        changed.gone, changed.first = gone, data[2] if size else 0
-        if seals:
-            _seal(changed, ids + ID * first, (changed.first + blocks) & 255, stream_time)
-            kept = 0
+        cdef Py_ssize_t known = blocks
+        if seals or gone == blocks:
+            changed.gone, known = gone, blocks - gone + seals
         new[0] = make_row(
-            key,
-            HEADER + (TIME + PRINT * BLOCK_IDS) * kept_blocks + ID * (kept + 1) + rows_size + ROW,
+            key, HEADER + (TIME if known else 0) + ID * (0 if seals else kept) + ID + rows_size + ROW
         )
         if new[0] == NULL:
             return NO_MEMORY
+        if seals and not _seal(changed, key, ids + ID * first, (changed.first + blocks) & 255,
+                               entries + ENTRY * gone if gone < blocks else NULL,
+                               ENTRY * (blocks - gone), stream_time):
+            let_go(new[0])
+            return NO_MEMORY
+        if changed.gone and not known and not _drop_index(changed, key):
+            let_go(new[0])
+            return NO_MEMORY
         cdef unsigned char *out = value_text(new[0])
         out[0] = VERSION
-        out[1] = <unsigned char> kept_blocks
-        out[2] = <unsigned char> (changed.first + gone)
-        out[3] = <unsigned char> (kept + 1)
+        out[1] = <unsigned char> known
+        out[2] = <unsigned char> (changed.first + changed.gone)
+        out[3] = <unsigned char> ((0 if seals else kept) + 1)
         out += HEADER
-        if kept_blocks:
-            memcpy(out, data + HEADER + TIME * gone, TIME * (blocks - gone))
-            out += TIME * (blocks - gone)
-            if seals:
-                memcpy(out, ids + ID * (opened - 1) + 8, TIME)
-                out += TIME
-            memcpy(out, prints + PRINT * BLOCK_IDS * gone, PRINT * BLOCK_IDS * (blocks - gone))
-            out += PRINT * BLOCK_IDS * (blocks - gone)
-            if seals:
-                for i in range(BLOCK_IDS):
-                    memcpy(out, ids + ID * (first + i), PRINT)
-                    out += PRINT
-        if kept:
+        if known:
+            memcpy(out, ids + ID * opened - TIME if seals else data + HEADER, TIME)
+            out += TIME
+        if kept and not seals:
             memcpy(out, ids + ID * first, ID * kept)
             out += ID * kept
         memcpy(out, &id_hash, 8)

@@ -69,6 +69,7 @@ cdef class Keys:
     cdef list _texts
 
     cdef Key *add(self, unsigned long long number) noexcept nogil
+    cdef void copy(self, const Key *key) noexcept nogil
 
 
 cdef class Layer:

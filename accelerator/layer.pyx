@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcmp, memcpy
 
-from accelerator.keys cimport MAX_DIGITS, first_digit
+from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
 
 cdef extern from "Python.h":
     void *PyObject_Malloc(size_t size) noexcept nogil
@@ -114,7 +114,7 @@ cdef Row *row_from_bytes(const Key *key, value) except NULL:
 
 
 cdef class Keys:
-    """A sequence of keys: those of a list, or the decimal texts of up to `room` numbers."""
+    """A sequence of keys: those of a list, or up to `room` decimal texts of numbers and copies."""
 
     def __init__(self, list texts=None, Py_ssize_t room=0):
         self._texts = texts
@@ -122,7 +122,7 @@ cdef class Keys:
         if self.keys == NULL:
             raise MemoryError
         if texts is None:
-            self._digits = <unsigned char *> malloc(max(1, room) * MAX_DIGITS)
+            self._digits = <unsigned char *> malloc(max(1, room) * MAX_KEY)
             if self._digits == NULL:
                 raise MemoryError
             return
@@ -136,12 +136,20 @@ cdef class Keys:
 
     cdef Key *add(self, unsigned long long number) noexcept nogil:
         """Append a number's text, and return it; there has to be room for it."""
-        cdef unsigned char *digits = self._digits + self.count * MAX_DIGITS
+        cdef unsigned char *digits = self._digits + self.count * MAX_KEY
         cdef int first = first_digit(number, digits)
         cdef Key *key = self.keys + self.count
         key[0] = key_from(digits + first, MAX_DIGITS - first)
         self.count += 1
         return key
+
+    cdef void copy(self, const Key *key) noexcept nogil:
+        """Append a key of up to MAX_KEY bytes; there has to be room for it."""
+        cdef unsigned char *text = self._digits + self.count * MAX_KEY
+        memcpy(text, key.text, key.size)
+        self.keys[self.count] = key[0]
+        self.keys[self.count].text = text
+        self.count += 1
 
     def __len__(self):
         return self.count

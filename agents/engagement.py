@@ -61,11 +61,14 @@ class EngagementProcessor:
         chunk: Chunk[Record] = self._folding.chunk(
             records, self._partition, settings.partitions, latest
         )
-        loaded = await state.load(chunk.keys)
+        functions = self._folding.functions
+        loaded = await state.load_with(
+            chunk.keys, lambda rows: chunk.indexes(functions, rows, state.stream_time)
+        )
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
         folded = chunk.fold(
-            self._folding.functions,
-            Overlay(state.dirty, loaded, state.get),
+            functions,
+            Overlay(state.dirty, loaded, state.kept, state.get),
             state.stream_time,
             self._deltas,
             settings.video_step,

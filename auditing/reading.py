@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition
 
 from auditing.errors import AuditError
 from auditing.values import id_key
-from models.seen import is_block_key
+from models.seen import is_sealed_key
 from streaming.access import check_access
 from streaming.changelog import changelog_consumer
 from streaming.errors import StartError
@@ -110,6 +110,6 @@ class Topics:
             for record in records:
                 if record.key == LAYOUT_KEY:
                     layout = record.value
-                elif record.key is not None and not is_block_key(record.key):
+                elif record.key is not None and not is_sealed_key(record.key):
                     values.put(id_key(int(record.key)), record.value)
         return layout

@@ -11,6 +11,7 @@ import numpy as np
 
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import murmur2_partitions
+from models.seen import is_index_key
 from models.video import COUNTER_OF
 
 if TYPE_CHECKING:
@@ -66,12 +67,13 @@ class Changes(Protocol):
 class Overlay:
     """Rows of one partition of users, as a chunk reads and changes them."""
 
-    __slots__ = ("_read", "ahead", "dirty", "loaded")
+    __slots__ = ("_read", "ahead", "dirty", "indexes", "loaded")
 
     def __init__(
         self,
         dirty: Changes,
         loaded: Iterable[bytes | None],
+        indexes: Changes,
         read: Callable[[bytes], bytes | None],
     ) -> None:
         """Put them together.
@@ -79,23 +81,29 @@ class Overlay:
         Arguments:
             dirty: takes what is changed, and counts before the others.
             loaded: the rows of the chunk's keys, in their order.
-            read: reads any other; a user's sealed ids are asked for seldom.
+            indexes: those that :meth:`Chunk.indexes` asks for, and others, as they are now; takes
+                what is changed of any.
+            read: reads any other row; a block of a user's sealed ids is asked for seldom.
         """
         self.dirty = dirty
         self.loaded = loaded
+        self.indexes = indexes
         #: Of what is loaded, what :meth:`get` will be asked for.
         self.ahead: dict[bytes, bytes | None] = {}
         self._read = read
 
     def get(self, key: bytes) -> bytes | None:
         """Return a row as it is now."""
-        if key in self.dirty:
-            return self.dirty[key]
-        return self.ahead[key] if key in self.ahead else self._read(key)
+        for rows in (self.dirty, self.indexes, self.ahead):
+            if key in rows:
+                return rows[key]
+        return self._read(key)
 
     def __setitem__(self, key: bytes, row: bytes | None) -> None:
         """Change a row."""
         self.dirty[key] = row
+        if is_index_key(key):
+            self.indexes[key] = row
 
 
 class Chunk(Generic[R]):
@@ -146,6 +154,24 @@ class Chunk(Generic[R]):
             else:
                 self.foreign.append((record, right, key))
 
+    def indexes(
+        self, windows: UserWindows, loaded: Iterable[bytes | None], stream_time: int | None
+    ) -> Sequence[bytes]:
+        """Return the keys of the indexes of ids that a fold asks for, as the loaded rows tell.
+
+        Arguments:
+            windows: what will be done to a user's value.
+            loaded: the rows of this chunk's keys, in their order.
+            stream_time: before, in ms; None when there was no event yet.
+        """
+        if stream_time is None:
+            return []
+        asked = (
+            windows.index_asked(key, value, stream_time)
+            for key, value in zip(self.keys, loaded, strict=True)
+        )
+        return [key for key in asked if key is not None]
+
     def fold(
         self,
         windows: UserWindows,
@@ -158,7 +184,7 @@ class Chunk(Generic[R]):
 
         Arguments:
             windows: what is done to a user's value.
-            rows: the partition's users; the value of each key, or None, is loaded.
+            rows: the partition's users; the row, or None, of each key is loaded.
             stream_time: before, in ms; None when there was no event yet.
             deltas: what the events add to videos; is added to.
             video_step: a pane of the videos, in ms.

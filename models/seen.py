@@ -3,22 +3,31 @@
 A value that held all of them would be written again with each event: at two hundred events an
 hour that is 2.4 KB for an event of 12 bytes. So only the newest lie in the user's value. Every 16
 of them are sealed into a block, a row of its own that is written once, and leave 16 bits each
-behind in the value. By those a block is asked for: when an id is in it, and for one new id of
-65,536 / n, where n are sealed.
+behind in the index, a row that is written again with each block. The index is read for every
+event, and by it a block is: when an id is in it, and for one new id of 65,536 / n, where n are
+sealed.
 
 In the value, little-endian, unpadded:
 
     u8 version, u8 number of blocks, u8 number of the first of them, u8 number of open ids
-    of each block, oldest first: u32 stream time of its newest id
-    of each id in a block, oldest first: u16, the low bits of its hash
+    where there are blocks: u32 stream time of the newest id in them
     open ids, oldest first: u64 hash of the event id, u32 stream time in ms modulo 2**32
+
+The index of those blocks, with the key `<user>:i`:
+
+    u8 version, u64 stream time of its newest id in ms
+    of each block, oldest first:
+        of each id in it, oldest first: u16, the low bits of its hash
+        u32 stream time of its newest id
 
 A block, with the key `<user>:<number>`, numbers going round modulo 256:
 
     u8 version, u64 stream time of its newest id in ms
     ids as above
 
-Version 1 of a value had all ids open, and their number as u16 in place of the last two bytes.
+Blocks past the horizon are dropped when another one is sealed, or when all of them are. Version 2
+of a value had in place of the u32 what the index tells of its blocks, first all times, then all
+bits; version 1 had all ids open, and their number as u16 in place of the last two bytes.
 """
 
 import struct
@@ -27,27 +36,28 @@ from typing import Final, Protocol
 
 from models.errors import CodecError
 
-VERSION: Final = 2
-OLDER: Final = frozenset({1})
+VERSION: Final = 3
+OLDER: Final = frozenset({1, 2})
 """Versions of values that are read, too; one that is written anew is of VERSION."""
 BLOCK_VERSION: Final = 0x82
+INDEX_VERSION: Final = 0x83
 BLOCK_IDS: Final = 16
 MAX_BLOCKS: Final = 255
 MAX_SEEN: Final = BLOCK_IDS * (MAX_BLOCKS + 1)
 """Most ids remembered of a user: of more within the horizon the oldest 16 are forgotten."""
 
 HEADER_SIZE: Final = 4
+TIME_SIZE: Final = 4
 ID_SIZE: Final = 12
 
 _NUMBERS: Final = 256
 _CLOCK: Final = 2**32 - 1
 _ID: Final = struct.Struct("<QI")
-_BLOCK: Final = struct.Struct("<BQ")
-_BLOCK_HEAD_SIZE: Final = _BLOCK.size
-_TIME_SIZE: Final = 4
+_SEALED: Final = struct.Struct("<BQ")
+SEALED_HEADER_SIZE: Final = _SEALED.size
 _PRINT_SIZE: Final = 2
 _PRINTS_SIZE: Final = _PRINT_SIZE * BLOCK_IDS
-_IN_VALUE: Final = _TIME_SIZE + _PRINTS_SIZE
+ENTRY_SIZE: Final = TIME_SIZE + _PRINTS_SIZE
 _FULL: Final = BLOCK_IDS * ID_SIZE
 
 _pack_hash: Final = struct.Struct("<Q").pack
@@ -71,24 +81,45 @@ def block_key(key: bytes, number: int) -> bytes:
     return b"%b:%d" % (key, number)
 
 
+def index_key(key: bytes) -> bytes:
+    """The key of the index of a user's blocks."""
+    return b"%b:i" % key
+
+
+def is_index_key(key: bytes) -> bool:
+    """Whether a key of the users' table is one of an index."""
+    return key.endswith(b":i")
+
+
+def is_sealed_key(key: bytes) -> bool:
+    """Whether a key of the users' table is one of a block or of an index."""
+    return b":" in key
+
+
 def pack_block(newest_ms: int, ids: bytes) -> bytes:
     """A block of packed ids, the newest of which was added at a stream time."""
-    return _BLOCK.pack(BLOCK_VERSION, newest_ms) + ids
+    return _SEALED.pack(BLOCK_VERSION, newest_ms) + ids
 
 
-def is_block_key(key: bytes) -> bool:
-    """Whether a key of the users' table is one of a block."""
-    return b":" in key
+def pack_index(newest_ms: int, entries: bytes) -> bytes:
+    """The index of a user's blocks, the newest id of which was added at a stream time."""
+    return _SEALED.pack(INDEX_VERSION, newest_ms) + entries
+
+
+def index_entry(ids: bytes) -> bytes:
+    """What the index tells of a block with these packed ids."""
+    prints = (ids[at : at + _PRINT_SIZE] for at in range(0, _FULL, ID_SIZE))
+    return b"".join((*prints, ids[-TIME_SIZE:]))
 
 
 def size_of(value: bytes) -> int:
     """How many bytes of a user's value are about ids, its header included."""
-    version = value[0]
-    if version == VERSION:
-        return HEADER_SIZE + _IN_VALUE * value[1] + ID_SIZE * value[3]
-    if version == 1:
-        return HEADER_SIZE + ID_SIZE * (value[2] | value[3] << 8)
-    raise CodecError(f"a user's value has the unknown version {version}")
+    return HEADER_SIZE + _sealed_size(value) + ID_SIZE * _opened(value)
+
+
+def is_sealed(row: bytes) -> bool:
+    """Whether a row is a block or an index, and no user's value."""
+    return row[0] in {BLOCK_VERSION, INDEX_VERSION}
 
 
 class SeenIds:
@@ -112,47 +143,68 @@ class SeenIds:
     ) -> bytes | None:
         """The part about ids of a user's value with one more id; None when it is seen already.
 
-        Blocks are written to and deleted from `rows`, but not when the id is seen.
+        Blocks and their index are written to and deleted from `rows`, but not when the id is seen.
         """
-        first, times, prints, ids = _parts(value)
-        blocks = len(times) // _TIME_SIZE
-        gone = blocks if forget else self._past(times, _TIME_SIZE, now_ms)
-        ids = b"" if forget else ids[ID_SIZE * self._past(ids, ID_SIZE, now_ms) :]
+        ids = b"" if forget else _open_ids(value)
+        ids = ids[ID_SIZE * self._past(ids, ID_SIZE, now_ms) :]
+        first, blocks = (0, 0) if value[0] == 1 else (value[2], value[1])
+        entries = b"" if forget else self._entries(rows, key, value, now_ms)
+        gone = blocks - len(entries) // ENTRY_SIZE
 
         def key_of(block: int) -> bytes:
             return block_key(key, (first + block) % _NUMBERS)
 
         if self._is_in(ids, id_hash, now_ms) or any(
-            self._is_in(_ids_of(rows, key_of(block)), id_hash, now_ms)
-            for block in _candidates(prints, gone, id_hash)
+            self._is_in(_row(rows, key_of(gone + block), BLOCK_VERSION), id_hash, now_ms)
+            for block in _candidates(entries, id_hash)
         ):
             return None
+        is_changed = value[0] != VERSION or not entries
         # More than one only when the value is of version 1.
         while len(ids) >= _FULL:
             sealed, ids = ids[:_FULL], ids[_FULL:]
-            time = sealed[-_TIME_SIZE:]
-            newest_ms = now_ms - ((now_ms - _unpack_time(time)[0]) & _CLOCK)
-            rows[key_of(blocks)] = pack_block(newest_ms, sealed)
-            times += time
-            prints += b"".join(sealed[at : at + _PRINT_SIZE] for at in range(0, _FULL, ID_SIZE))
+            rows[key_of(blocks)] = pack_block(_last_time(sealed, now_ms), sealed)
+            entries += index_entry(sealed)
             blocks += 1
-        gone = max(gone, blocks - MAX_BLOCKS)
-        for block in range(gone):
-            rows[key_of(block)] = None
-        kept = blocks - gone
+            is_changed = True
+        if blocks and is_changed:
+            entries = entries[-MAX_BLOCKS * ENTRY_SIZE :]
+            gone = blocks - len(entries) // ENTRY_SIZE
+            for block in range(gone):
+                rows[key_of(block)] = None
+            rows[index_key(key)] = (
+                pack_index(_last_time(entries, now_ms), entries) if entries else None
+            )
+            first, blocks = (first + gone) % _NUMBERS, blocks - gone
         return b"".join(
             (
-                bytes((VERSION, kept, (first + gone) % _NUMBERS, len(ids) // ID_SIZE + 1)),
-                times[gone * _TIME_SIZE :],
-                prints[gone * _PRINTS_SIZE :],
+                bytes((VERSION, blocks, first, len(ids) // ID_SIZE + 1)),
+                entries[-TIME_SIZE:],
                 ids,
                 _ID.pack(id_hash, now_ms & _CLOCK),
             )
         )
 
+    def asks_index(self, value: bytes, now_ms: int) -> bool:
+        """Whether the index of a user with this value is read for an event at a stream time."""
+        has_index = value[0] == VERSION and value[1] > 0
+        return has_index and not self._is_past(value, HEADER_SIZE, now_ms)
+
+    def _entries(self, rows: Rows, key: bytes, value: bytes, now_ms: int) -> bytes:
+        """What is known of the blocks that have an id within the horizon."""
+        if value[0] in OLDER:
+            entries = _entries_of_older(value)
+        elif self.asks_index(value, now_ms):
+            entries = _row(rows, index_key(key), INDEX_VERSION)
+            if len(entries) != ENTRY_SIZE * value[1]:
+                raise CodecError(f"the index of event ids {key.decode()}:i is of another value")
+        else:
+            return b""
+        return entries[ENTRY_SIZE * self._past(entries, ENTRY_SIZE, now_ms) :]
+
     def _past(self, data: bytes, size: int, now_ms: int) -> int:
         """How many entries of a size, each with its time at its end, are past the horizon."""
-        at = size - _TIME_SIZE
+        at = size - TIME_SIZE
         while at < len(data) and self._is_past(data, at, now_ms):
             at += size
         return at // size
@@ -168,44 +220,72 @@ class SeenIds:
         )
 
     def is_past(self, value: bytes, now_ms: int) -> bool:
-        """Whether none of a value's ids is seen any more."""
-        _, times, _, ids = _parts(value)
-        newest = ids or times
-        return not newest or self._is_past(newest, len(newest) - _TIME_SIZE, now_ms)
+        """Whether none of a value's ids is seen any more: the newest one is open."""
+        ids = _open_ids(value)
+        return not ids or self._is_past(ids, len(ids) - TIME_SIZE, now_ms)
 
-    def is_past_block(self, block: bytes, now_ms: int) -> bool:
-        """Whether none of a block's ids is seen any more."""
-        newest: int = _BLOCK.unpack_from(block)[1]
+    def is_past_sealed(self, row: bytes, now_ms: int) -> bool:
+        """Whether none of the ids of a block, or of an index, is seen any more."""
+        newest: int = _SEALED.unpack_from(row)[1]
         return now_ms - newest > self.horizon
 
 
-def _parts(value: bytes) -> tuple[int, bytes, bytes, bytes]:
-    """The number of the first block, the blocks' times, their fingerprints, and the open ids."""
+def _open_ids(value: bytes) -> bytes:
     end = size_of(value)
+    return value[end - ID_SIZE * _opened(value) : end]
+
+
+def _opened(value: bytes) -> int:
+    """How many ids are open."""
+    return value[2] | value[3] << 8 if value[0] == 1 else value[3]
+
+
+def _sealed_size(value: bytes) -> int:
+    """How many bytes of a value are about sealed ids."""
+    version = value[0]
+    if version == VERSION:
+        return TIME_SIZE if value[1] else 0
+    if version not in OLDER:
+        raise CodecError(f"a user's value has the unknown version {version}")
+    return ENTRY_SIZE * value[1] if version == 2 else 0  # noqa: PLR2004
+
+
+def _entries_of_older(value: bytes) -> bytes:
+    """What an index tells of blocks, from a value that tells it itself."""
     if value[0] == 1:
-        return 0, b"", b"", value[HEADER_SIZE:end]
-    prints_at = HEADER_SIZE + _TIME_SIZE * value[1]
-    ids_at = prints_at + _PRINTS_SIZE * value[1]
-    return value[2], value[HEADER_SIZE:prints_at], value[prints_at:ids_at], value[ids_at:end]
+        return b""
+    prints_at = HEADER_SIZE + TIME_SIZE * value[1]
+    return b"".join(
+        value[prints_at + block * _PRINTS_SIZE :][:_PRINTS_SIZE]
+        + value[HEADER_SIZE + block * TIME_SIZE :][:TIME_SIZE]
+        for block in range(value[1])
+    )
 
 
-def _candidates(prints: bytes, first: int, id_hash: int) -> Iterator[int]:
-    """The blocks, from one on, with a fingerprint as a hash would leave it."""
+def _last_time(data: bytes, now_ms: int) -> int:
+    """The stream time in ms, not modulo any more, that is at the end of ids or entries."""
+    (time,) = _unpack_time(data, len(data) - TIME_SIZE)
+    return int(now_ms - ((now_ms - time) & _CLOCK))
+
+
+def _candidates(entries: bytes, id_hash: int) -> Iterator[int]:
+    """The blocks that know a hash's low bits."""
     wanted = _pack_hash(id_hash)[:_PRINT_SIZE]
-    at = prints.find(wanted, first * _PRINTS_SIZE)
+    at = entries.find(wanted)
     while at >= 0:
-        block = at // _PRINTS_SIZE
-        if at % _PRINT_SIZE:
-            at += 1
-        else:
+        block, place = divmod(at, ENTRY_SIZE)
+        if place < _PRINTS_SIZE and place % _PRINT_SIZE == 0:
             yield block
-            at = (block + 1) * _PRINTS_SIZE
-        at = prints.find(wanted, at)
+            at = (block + 1) * ENTRY_SIZE
+        else:
+            at += 1
+        at = entries.find(wanted, at)
 
 
-def _ids_of(rows: Rows, key: bytes) -> bytes:
-    block = rows.get(key)
-    if block is None or block[0] != BLOCK_VERSION:
-        found = "is missing" if block is None else f"has the unknown version {block[0]}"
-        raise CodecError(f"the block of event ids {key.decode()} {found}")
-    return block[_BLOCK_HEAD_SIZE:]
+def _row(rows: Rows, key: bytes, version: int) -> bytes:
+    """What a block or an index has behind its header."""
+    row = rows.get(key)
+    if row is None or row[0] != version:
+        found = "are missing" if row is None else f"have the unknown version {row[0]}"
+        raise CodecError(f"the sealed event ids {key.decode()} {found}")
+    return row[SEALED_HEADER_SIZE:]

@@ -1,6 +1,6 @@
 """A user's windowed metrics and recent event ids, packed into one value.
 
-Layout 2, little-endian, unpadded:
+Little-endian, unpadded:
 
     ids: see models.seen, whose header begins the value
     pane rows, newest last: u32 pane, u32 views, u32 likes, u64 watched ms
@@ -12,7 +12,17 @@ import struct
 from typing import Any, Final, NamedTuple
 
 from models.panes import PaneRows
-from models.seen import BLOCK_VERSION, EMPTY, MAX_SEEN, OLDER, VERSION, Rows, SeenIds, size_of
+from models.seen import (
+    EMPTY,
+    MAX_SEEN,
+    OLDER,
+    VERSION,
+    Rows,
+    SeenIds,
+    index_key,
+    is_sealed,
+    size_of,
+)
 from models.windows import Slices, to_iso
 
 __all__ = [
@@ -146,6 +156,15 @@ class UserWindows:
         rows[key] = ids + _ROWS.add(panes, t_ms // self._step, views, likes, watch_ms)
         return True
 
+    def index_asked(self, key: bytes, value: bytes | None, stream_time_ms: int) -> bytes | None:
+        """The key of the index of sealed ids that an event of a user with this value reads.
+
+        None: it reads none. At a later stream time it may read none any more.
+        """
+        if value and self._seen.asks_index(value, stream_time_ms):
+            return index_key(key)
+        return None
+
     def _is_long_ago(self, panes: bytes, stream_time_ms: int) -> bool:
         """Whether the last event came so long ago that no id is within the horizon.
 
@@ -180,12 +199,12 @@ class UserWindows:
         ]
 
     def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
-        """Whether nothing of a user's value, or of a block of ids, counts any more.
+        """Whether nothing of a user's value, or of a row of sealed ids, counts any more.
 
         Of a value no pane is open then, and no id is within the horizon.
         """
-        if value[0] == BLOCK_VERSION:
-            return self._seen.is_past_block(value, stream_time_ms)
+        if is_sealed(value):
+            return self._seen.is_past_sealed(value, stream_time_ms)
         panes = _rows(value)
         if not panes:
             return True

@@ -16,7 +16,17 @@ from benchmarks.rig.cluster import TABLES
 from commands.sending import EventSender
 from loadgen.workload import Chunk
 from models.partitioner import murmur2_partitions
-from models.seen import BLOCK_IDS, ID_SIZE, VERSION, block_key, pack_block
+from models.seen import (
+    BLOCK_IDS,
+    ID_SIZE,
+    TIME_SIZE,
+    VERSION,
+    block_key,
+    index_entry,
+    index_key,
+    pack_block,
+    pack_index,
+)
 from tables.layout import LAYOUT_KEY, Layout
 from tables.users import user_layout, user_windows
 
@@ -120,16 +130,18 @@ class Filling:
 
 
 def _sealed(key: bytes, sealed: bytes, opened: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """Return the head of a user's value, and the blocks with their keys."""
-    seen = np.frombuffer(sealed, _SEEN).reshape(-1, BLOCK_IDS)
-    newest = FILLED_UNTIL_MS - (FILLED_UNTIL_MS - seen["time"][:, -1].astype(np.int64)) % 2**32
-    blocks = [
-        (block_key(key, number), pack_block(ms, ids.tobytes()))
-        for number, (ids, ms) in enumerate(zip(seen, newest.tolist(), strict=True))
+    """Return the head of a user's value, and the blocks and their index with their keys."""
+    size = BLOCK_IDS * ID_SIZE
+    blocks = [sealed[at : at + size] for at in range(0, len(sealed), size)]
+    clocks = np.frombuffer(sealed, _SEEN)["time"][BLOCK_IDS - 1 :: BLOCK_IDS].astype(np.int64)
+    newest = (FILLED_UNTIL_MS - (FILLED_UNTIL_MS - clocks) % 2**32).tolist()
+    rows = [
+        (block_key(key, number), pack_block(ms, ids))
+        for number, (ids, ms) in enumerate(zip(blocks, newest, strict=True))
     ]
+    rows.append((index_key(key), pack_index(newest[-1], b"".join(map(index_entry, blocks)))))
     header = bytes((VERSION, len(blocks), 0, len(opened) // ID_SIZE))
-    prints = (seen["hash"] & 0xFFFF).astype("<u2").tobytes()
-    return header + seen["time"][:, -1].tobytes() + prints + opened, blocks
+    return header + sealed[-TIME_SIZE:] + opened, rows
 
 
 async def write_changelog(

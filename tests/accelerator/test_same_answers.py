@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +13,8 @@ from hypothesis import strategies as st
 from accelerator import IS_BUILT, REASON, Folding, memory
 from accelerator.records import Records
 from models.chunk import Overlay
+from models.errors import CodecError
+from models.seen import index_key
 from models.user import MAX_SEEN, UserWindows
 from models.windows import Slices
 from tests.layers import layer_of
@@ -27,6 +28,7 @@ from tests.models.corpus import (
     raw_value,
     value_of,
 )
+from tests.models.older import make_version_1, make_version_2
 from tests.models.strategies import VALUES
 
 MINUTE, HOUR = 60_000, 3_600_000
@@ -73,7 +75,8 @@ class Side:
         self.deltas = self.folding.gathered()
         self.stored, self.stream_time = {}, None
 
-    def fold(self, values, partition=0, partitions=1, latest=FAR):
+    def fold(self, values, partition=0, partitions=1, latest=FAR, *, ahead=True):
+        """Fold a chunk; not ``ahead``: no index was loaded, each is read when it is asked for."""
         chunk = self.folding.chunk(
             self.records([Record(value, T + at) for at, value in enumerate(values)]),
             partition,
@@ -82,9 +85,14 @@ class Side:
         )
         loaded = self.memory.find([layer_of(self.memory, self.stored.items())], chunk.keys)
         loaded.fill([None] * len(loaded.missing))
-        rows = Overlay(self.memory.layer(), loaded, self.stored.get)
+        keys = chunk.indexes(self.folding.functions, loaded, self.stream_time)
+        indexes = self.memory.layer()
+        if ahead:
+            self.memory.find([layer_of(self.memory, self.stored.items())], keys).keep_in(indexes)
+        rows = Overlay(self.memory.layer(), loaded, indexes, self.stored.get)
         folded = chunk.fold(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP)
         self.stored |= dict(rows.dirty.items())
+        assert all(self.stored[key] == row for key, row in indexes.items())
         self.stream_time = folded.stream_time
         sorted_out = [
             [(content(record), *rest) for record, *rest in part]
@@ -93,6 +101,7 @@ class Side:
         return [
             chunk.sent.tolist(),
             list(chunk.keys),
+            list(keys),
             *sorted_out,
             chunk.dropped,
             folded._replace(late=[]),
@@ -152,7 +161,7 @@ class TestWhatIsAnEvent:
         both([value[:size] + tail])
 
     def test_of_an_event_of_the_future(self):
-        _, _, _, future, *_ = both([value_of()], latest=T)
+        _, _, _, _, future, *_ = both([value_of()], latest=T)
         assert len(future) == 1
 
 
@@ -197,7 +206,7 @@ class TestWhatBecomesOfAUser:
         ]
         again = [{"event_id": "0", "user_id": 1, "at": MAX_SEEN + 5}]
         # Of more than can be remembered, the oldest are forgotten together.
-        folded = both(list(values_of(events)), list(values_of(again)))[7]
+        folded = both(list(values_of(events)), list(values_of(again)))[8]
         assert folded.applied == (1 if more else 0)
 
     @given(
@@ -205,10 +214,11 @@ class TestWhatBecomesOfAUser:
             st.tuples(st.integers(0, 90), st.sampled_from([0, 0, 0, MINUTE, HOUR, HOUR + 1])),
             min_size=40,
             max_size=300,
-        )
+        ),
+        st.booleans(),
     )
-    @settings(max_examples=100, deadline=None)
-    def test_of_a_user_with_many_ids(self, steps):
+    @settings(max_examples=150, deadline=None)
+    def test_of_a_user_with_many_ids(self, steps, ahead):
         events, at = [], 0
         for number, pause in steps:
             at += pause
@@ -216,19 +226,32 @@ class TestWhatBecomesOfAUser:
                 break
             events.append({"event_id": str(number), "user_id": 1, "at": at})
         values = list(values_of(events))
-        both(values[:50], values[50:51], values[51:])
+        both(values[:50], values[50:51], values[51:90], values[90:], ahead=ahead)
 
     @pytest.mark.parametrize("count", [1, 16, 17, 40, 300])
-    def test_of_a_value_of_the_version_before(self, count):
+    @pytest.mark.parametrize("make_older", [make_version_1, make_version_2])
+    def test_of_a_value_of_a_version_before(self, make_older, count):
         sides = Side(accelerated=False), Side(accelerated=True)
-        ids = b"".join(struct.pack("<QI", number, T % 2**32) for number in range(count))
-        row = struct.pack("<IIIQ", T // (15 * MINUTE), count, 0, 0)
+        events = [{"event_id": str(n), "user_id": 1, "at": n} for n in range(count + 40)]
+        values = list(values_of(events))
         answers = []
         for side in sides:
-            side.stored[b"1"] = struct.pack("<BxH", 1, count) + ids + row
-            values = values_of([{"event_id": str(n), "user_id": 1, "at": n} for n in range(40)])
-            answers.append(side.fold(list(values)))
+            side.fold(values[:count])
+            make_older(side.stored, b"1")
+            answers.append([side.fold(values[count // 2 : count + 10]), side.fold(values)])
         assert answers[0] == answers[1]
+
+    @pytest.mark.parametrize("row", [None, b"\x07" + bytes(200), b"\x83" + bytes(8)])
+    @pytest.mark.parametrize("ahead", [True, False])
+    def test_with_an_index_that_is_missing_or_not_theirs(self, row, ahead):
+        numbers = [{"event_id": str(n), "user_id": 1, "at": n} for n in range(41)]
+        values = list(values_of(numbers))
+        for accelerated in (False, True):
+            side = Side(accelerated=accelerated)
+            side.fold(values[:40])
+            side.stored[index_key(b"1")] = row
+            with pytest.raises(CodecError, match="event ids 1:i"):
+                side.fold(values[40:], ahead=ahead)
 
     def test_with_counters_that_are_full(self):
         value = list(values_of([{"event_id": "1", "at": 0, "user_id": 1}]))

@@ -12,7 +12,7 @@ from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.spool import Spool, stamp
 from models.event import Event, decode
-from models.seen import block_key, is_block_key
+from models.seen import block_key, is_sealed_key
 from models.user import UserWindows
 from models.windows import Slices
 
@@ -54,7 +54,7 @@ def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives():
 
 def test_every_user_is_filled_once():
     rows, _ = filled(Filling(1000))
-    assert sorted(int(key) for key in rows if not is_block_key(key)) == list(range(1, 1001))
+    assert sorted(int(key) for key in rows if not is_sealed_key(key)) == list(range(1, 1001))
 
 
 def test_filled_panes_are_all_in_the_window():

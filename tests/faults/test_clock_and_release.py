@@ -8,10 +8,12 @@ import time
 
 import pytest
 
+from models.seen import is_sealed_key
 from tables.layout import LAYOUT_KEY
 from tests.faults.aftermath import check_aftermath, check_answers
 from tests.faults.test_crashes import SABOTAGE
 from tests.integration.stream import send_stream, under_load, untidy_stream
+from tests.models.older import make_version_1, make_version_2
 from tests.worker import wait_until
 
 pytestmark = pytest.mark.faults
@@ -37,16 +39,17 @@ def test_a_wall_clock_that_jumps_an_hour_each_way_changes_no_count(cluster, tmp_
     check_aftermath(cluster, worker)
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("disk", ["same disk", "empty disk"])
-def test_users_of_the_release_before_are_taken_over(cluster, disk):
-    """Its values had all event ids in them; duplicates of those are still told."""
+def test_users_of_releases_before_are_taken_over(cluster, disk, version):
+    """Their values had more in them; duplicates of all ids are still told."""
     stream = untidy_stream(6000, seed=62)
     half = len(stream) * 3 // 5
     worker = cluster.worker("a").start()
     send_stream(cluster, stream[:half])
     check_answers(cluster, worker)
     assert worker.terminate() == 0
-    rewritten = write_users_as_the_release_before(cluster)
+    rewritten = write_users_as_of_version(version, cluster)
     assert rewritten > 1
     worker = worker if disk == "same disk" else cluster.worker("b")
     worker.start()
@@ -54,38 +57,27 @@ def test_users_of_the_release_before_are_taken_over(cluster, disk):
     check_aftermath(cluster, worker)
 
 
-def write_users_as_the_release_before(cluster):
-    """Write every user's value anew, in version 1; return how many had more ids than are open."""
+def write_users_as_of_version(version, cluster):
+    """Write every user's rows anew, as a release wrote them; return how many had blocks."""
+    make_older = {1: make_version_1, 2: make_version_2}[version]
     sealed = 0
     for partition in range(cluster.partitions):
-        values = {
+        rows = {
             record.key: record.value
             for record in cluster.read(cluster.user_changelog)
             if record.partition == partition
         }
+        layout = rows.pop(LAYOUT_KEY)
+        older = dict(rows)
+        for key, value in rows.items():
+            if not is_sealed_key(key) and value is not None:
+                make_older(older, key)
+                sealed += bool(value[1])
+        older[LAYOUT_KEY] = json.dumps(json.loads(layout) | {"version": version}).encode()
         with cluster.producer() as producer:
-
-            def write(key, value, partition=partition, producer=producer):
-                producer.produce(cluster.user_changelog, value, key, partition)
-
-            for key, value in values.items():
-                if key == LAYOUT_KEY:
-                    write(key, json.dumps(json.loads(value) | {"version": 1}).encode())
-                elif b":" in key:
-                    write(key, None)
-                elif value is not None:
-                    version, blocks, first, opened = value[:4]
-                    assert version == 2
-                    at = 4 + 36 * blocks
-                    sealed_ids = (
-                        values[b"%b:%d" % (key, (first + number) % 256)] for number in range(blocks)
-                    )
-                    # Blocks of which no id counts any more may be deleted already.
-                    ids = b"".join(block[9:] for block in sealed_ids if block is not None)
-                    ids += value[at : at + 12 * opened]
-                    rows = value[at + 12 * opened :]
-                    write(key, struct.pack("<BxH", 1, len(ids) // 12) + ids + rows)
-                    sealed += bool(blocks)
+            for key, value in older.items():
+                if value != rows.get(key):
+                    producer.produce(cluster.user_changelog, value, key, partition)
     return sealed
 
 

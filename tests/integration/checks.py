@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from rocksdict import AccessType, Options, Rdict
 
-from models.seen import is_block_key
+from models.seen import is_sealed_key
 from models.user import UserWindows
 from models.video import VideoWindows
 from models.windows import Slices, from_iso
@@ -79,7 +79,7 @@ def check_user_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
     """Each user's value says what the oracle says, of the whole window and of its last hour."""
     rules = oracle.rules
     windows = UserWindows(Slices(rules.user_window, rules.user_step), rules.horizon)
-    users = {int(key): value for key, value in values.items() if not is_block_key(key)}
+    users = {int(key): value for key, value in values.items() if not is_sealed_key(key)}
     assert users.keys() <= oracle.of_user.keys()
     for user_id in oracle.of_user:
         as_of = oracle.as_of(user_id)

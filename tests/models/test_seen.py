@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import CodecError
-from models.seen import BLOCK_IDS, MAX_BLOCKS, MAX_SEEN, block_key, is_block_key, size_of
+from models.seen import BLOCK_IDS, MAX_BLOCKS, MAX_SEEN, block_key, index_key, size_of
 from models.user import UserWindows
 from models.windows import Slices
+from tests.models.older import make_version_2
 from tests.models.plain_user import PlainUser
 
 MINUTE, HOUR = 60_000, 3_600_000
@@ -36,9 +37,9 @@ class User:
     def blocks(self):
         """Numbers of the blocks that there are."""
         return {
-            int(key.split(b":")[1])
+            int(number)
             for key, row in self.rows.items()
-            if is_block_key(key) and row is not None
+            if row is not None and (number := key.partition(b":")[2]).isdigit()
         }
 
     def views(self, at=NOON):
@@ -49,7 +50,7 @@ def test_an_event_rewrites_few_of_many_ids():
     user = User()
     for event_id in range(1000):
         user.view(event_id)
-    written = {}
+    written, sizes = {}, []
 
     class Rows:
         get = user.rows.get
@@ -57,9 +58,15 @@ def test_an_event_rewrites_few_of_many_ids():
         def __setitem__(self, key, row):
             written[key] = row
 
-    assert WINDOWS.apply(Rows(), KEY, "like", NOON, 0, 5000, NOON)
-    assert sum(map(len, written.values())) < 3 * 1000
-    assert user.blocks == set(range(999 // BLOCK_IDS))
+    for event_id in range(1000, 1000 + BLOCK_IDS):
+        assert WINDOWS.apply(Rows(), KEY, "like", NOON, 0, event_id, NOON)
+        user.rows |= written
+        sizes.append(sum(map(len, written.values())))
+        written.clear()
+    sizes.sort()
+    assert sizes[-2] <= 8 + 12 * BLOCK_IDS + 20
+    assert sizes[-1] < 3 * 1000
+    assert user.blocks == set(range((999 + BLOCK_IDS) // BLOCK_IDS))
 
 
 def test_every_id_is_a_duplicate_wherever_it_lies():
@@ -82,15 +89,17 @@ def test_ids_that_look_alike_in_a_value_are_told_apart_by_their_block():
     assert user.views() == 80
 
 
-def test_blocks_past_the_horizon_are_deleted_with_the_next_event():
+def test_blocks_past_the_horizon_are_deleted_when_another_is_sealed_or_all_of_them_are():
     user = User()
     for event_id in range(50):
         user.view(event_id, NOON + event_id * MINUTE)
     assert user.rows[block_key(KEY, 0)] is None
     assert user.view(0, NOON + 50 * MINUTE)
     assert not user.view(45, NOON + 50 * MINUTE)
+    assert user.blocks == {1, 2}
     assert user.view(100, NOON + 5 * HOUR)
     assert user.blocks == set()
+    assert user.rows[index_key(KEY)] is None
     assert size_of(user.rows[KEY]) == 4 + 12
 
 
@@ -124,28 +133,57 @@ def test_numbers_of_blocks_go_round():
     assert len(user.blocks) == MAX_BLOCKS
 
 
-def test_a_block_expires_when_its_newest_id_does():
+def test_blocks_and_their_index_expire_when_the_newest_id_in_them_does():
     user = User()
-    for event_id in range(BLOCK_IDS + 1):
+    for event_id in range(2 * BLOCK_IDS + 1):
         user.view(event_id, NOON + event_id)
-    block = user.rows[block_key(KEY, 0)]
-    newest = NOON + BLOCK_IDS - 1
-    assert not WINDOWS.is_expired(block, newest + HORIZON)
-    assert WINDOWS.is_expired(block, newest + HORIZON + 1)
+    for key, ids in (
+        (block_key(KEY, 0), BLOCK_IDS),
+        (block_key(KEY, 1), 2 * BLOCK_IDS),
+        (index_key(KEY), 2 * BLOCK_IDS),
+    ):
+        newest = NOON + ids - 1
+        assert not WINDOWS.is_expired(user.rows[key], newest + HORIZON)
+        assert WINDOWS.is_expired(user.rows[key], newest + HORIZON + 1)
 
 
-@pytest.mark.parametrize("block", [None, b"\x07" + bytes(200)])
-def test_a_block_that_is_missing_or_unknown_is_an_error(block):
+@pytest.mark.parametrize("row", [None, b"\x07" + bytes(200)])
+@pytest.mark.parametrize("key", [block_key(KEY, 0), index_key(KEY)])
+def test_a_sealed_row_that_is_missing_or_unknown_is_an_error(key, row):
     user = User()
     for event_id in range(BLOCK_IDS + 1):
         user.view(event_id)
-    user.rows[block_key(KEY, 0)] = block
-    with pytest.raises(CodecError, match="block of event ids 17:0"):
+    user.rows[key] = row
+    with pytest.raises(CodecError, match=f"event ids {key.decode()}"):
         user.view(3)
 
 
+def test_an_index_of_other_blocks_than_the_value_knows_is_an_error():
+    user = User()
+    for event_id in range(BLOCK_IDS + 1):
+        user.view(event_id)
+    of_one = user.rows[index_key(KEY)]
+    for event_id in range(BLOCK_IDS + 1, 2 * BLOCK_IDS + 1):
+        user.view(event_id)
+    user.rows[index_key(KEY)] = of_one
+    with pytest.raises(CodecError, match="17:i is of another value"):
+        user.view(100)
+
+
+def test_whether_the_index_is_read_is_told_by_the_value():
+    user = User()
+    for event_id in range(BLOCK_IDS + 1):
+        assert WINDOWS.index_asked(KEY, user.rows.get(KEY), NOON) is None
+        user.view(event_id)
+    value = user.rows[KEY]
+    assert WINDOWS.index_asked(KEY, value, NOON + HORIZON) == index_key(KEY)
+    assert WINDOWS.index_asked(KEY, value, NOON + HORIZON + 1) is None
+    del user.rows[index_key(KEY)]
+    assert user.view(100, NOON + HORIZON + 1)
+
+
 class TestVersion1:
-    """Values of the version before, with all ids in them."""
+    """Values with all ids in them."""
 
     @staticmethod
     def value(count, views=None):
@@ -167,7 +205,7 @@ class TestVersion1:
             assert not user.view(event_id, now)
         assert user.rows[KEY][0] == 1
         assert user.view(10_000, now)
-        assert user.rows[KEY][0] == 2
+        assert user.rows[KEY][0] == 3
         assert user.views(now) == count + 1
         for event_id in range(max(0, count - MAX_SEEN + BLOCK_IDS), count):
             assert not user.view(event_id, now)
@@ -176,6 +214,54 @@ class TestVersion1:
         value = self.value(3, views=0)
         assert not WINDOWS.is_expired(value, NOON + HORIZON)
         assert WINDOWS.is_expired(value, NOON + 2 * HOUR)
+
+
+class TestVersion2:
+    """Values that told of blocks what is in their index now."""
+
+    @staticmethod
+    def user(count):
+        user = User()
+        for event_id in range(count):
+            user.view(event_id, NOON + event_id)
+        return user
+
+    @pytest.mark.parametrize("count", [17, 32, 33, 300, 4096, 4097, 5000])
+    def test_is_read_and_turned_into_the_present_one(self, count):
+        user, present = self.user(count), self.user(count)
+        make_version_2(user.rows, KEY)
+        now = NOON + 6000
+        assert user.views() == count
+        assert not WINDOWS.is_expired(user.rows[KEY], now)
+        for event_id in {count // 2, count - 1}:
+            assert user.view(event_id, now) == present.view(event_id, now)
+        assert user.rows[KEY][0] == 2
+        for event_id in range(10_000, 10_000 + BLOCK_IDS):
+            assert user.view(event_id, now)
+            assert present.view(event_id, now)
+            assert user.rows == present.rows
+
+    def test_without_blocks_differs_by_its_number(self):
+        user = self.user(5)
+        make_version_2(user.rows, KEY)
+        assert user.rows[KEY] == b"\x02" + self.user(5).rows[KEY][1:]
+        assert not user.view(3, NOON + 5)
+        assert user.view(5, NOON + 5)
+        assert user.rows == self.user(6).rows
+
+    def test_drops_blocks_that_are_past_the_horizon(self):
+        user = self.user(40)
+        make_version_2(user.rows, KEY)
+        assert user.view(1, NOON + HORIZON + 16)
+        assert user.blocks == {1}
+        assert user.view(2, NOON + 2 * HOUR)
+        assert user.blocks == set()
+
+    def test_is_expired_when_neither_steps_nor_ids_count(self):
+        user = self.user(40)
+        make_version_2(user.rows, KEY)
+        assert not WINDOWS.is_expired(user.rows[KEY], NOON + HORIZON)
+        assert WINDOWS.is_expired(user.rows[KEY], NOON + 2 * HOUR)
 
 
 @st.composite

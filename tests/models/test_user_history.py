@@ -126,7 +126,7 @@ def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizo
         rows = value[size_of(value) :]
         panes = [row[0] for row in struct.iter_unpack("<IIIQ", rows)]
         times = [row[1] for row in struct.iter_unpack("<QI", value[4 : 4 + 12 * seen])]
-        assert (version, blocks) == (2, 0)
+        assert (version, blocks) == (3, 0)
         assert panes == sorted(set(panes))
         assert panes[0] >= SMALL.slices.kept_from(stream_time)
         assert all((stream_time - time) % 2**32 <= 20 * MINUTE for time in times)

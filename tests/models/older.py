@@ -1,0 +1,49 @@
+"""A user's rows as earlier versions of the program wrote them."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from models.seen import block_key, index_key
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    Rows = MutableMapping[bytes, bytes | None]
+
+
+def make_version_1(rows: Rows, key: bytes) -> None:
+    """Give a user's rows the form in which the value had all ids."""
+    value = _value(rows, key)
+    blocks, first = value[1], value[2]
+    opened = value[8 if blocks else 4 :]
+    ids = b""
+    for number in range(blocks):
+        # A block of which no id counts any more may be deleted already.
+        block = rows.get(block_key(key, (first + number) % 256))
+        ids += block[9:] if block else b""
+        rows[block_key(key, (first + number) % 256)] = None
+    if blocks:
+        rows[index_key(key)] = None
+    rows[key] = struct.pack("<BxH", 1, len(ids) // 12 + value[3]) + ids + opened
+
+
+def make_version_2(rows: Rows, key: bytes) -> None:
+    """Give a user's rows the form in which the value told of its blocks, and no index."""
+    value = _value(rows, key)
+    told: list[bytes] = []
+    if value[1]:
+        index = rows[index_key(key)]
+        assert index is not None
+        blocks = [index[at : at + 36] for at in range(9, len(index), 36)]
+        told = [block[32:] for block in blocks] + [block[:32] for block in blocks]
+        rows[index_key(key)] = None
+    rows[key] = b"\x02" + value[1:4] + b"".join(told) + value[8 if value[1] else 4 :]
+
+
+def _value(rows: Rows, key: bytes) -> bytes:
+    value = rows[key]
+    assert value is not None
+    assert value[0] == 3
+    return value
