@@ -7,6 +7,7 @@ form, and nobody can tell but by the clock: tests hold the two equal.
 from __future__ import annotations
 
 import sys
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.chunk import Chunk as PlainChunk
@@ -89,7 +90,9 @@ class Counting(NamedTuple):
 
 def memory(*, accelerated: bool = IS_BUILT) -> Memory:
     """Return what a partition's changes are kept in, compiled or plain."""
-    return Memory(Layer, Found, InOrder, ROW_SIZE) if accelerated else DICTS
+    if not accelerated:
+        return DICTS
+    return Memory(Layer, Found, InOrder, ROW_SIZE, attrgetter("companions"))
 
 
 class Packing(NamedTuple):

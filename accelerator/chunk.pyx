@@ -16,7 +16,7 @@ from accelerator.history cimport (
     index_key
 )
 from accelerator.keys cimport MAX_KEY, partition_of
-from accelerator.layer cimport Key, Keys, Layer, Row, hold, make_row, value_of, value_text
+from accelerator.layer cimport Key, Keys, Layer, Row, make_row, value_of, value_text
 from accelerator.records cimport Place, Records
 from accelerator.scan cimport COMMENT, FOLLOW, LIKE, SAVE, SHARE, VIEW, Event, scan
 from models.chunk import Folded
@@ -37,6 +37,8 @@ cdef struct Own:
     uint64_t id_hash
     # Which of the records it is.
     Py_ssize_t number
+    # Which of the indexes it asks for; -1: none, or it is at hand.
+    Py_ssize_t index
 
 
 cdef struct Late:
@@ -61,6 +63,7 @@ cdef class Chunk:
     cdef readonly list foreign, future, rejected, dropped
     cdef readonly object sent
     cdef object _records
+    cdef Keys _indexes
     cdef Own *_events
     cdef Late *_late
 
@@ -76,7 +79,7 @@ cdef class Chunk:
         free(self._late)
 
     def __init__(self, records, uint32_t partition, uint32_t partitions, long long latest_ms):
-        self.keys = Keys(room=len(records))
+        self.keys, self._indexes = Keys(room=len(records)), Keys()
         self.foreign, self.future = [], []
         self.rejected, self.dropped, self._records = [], [], records
         self.sent = np.empty(len(records), np.int64)
@@ -118,7 +121,7 @@ cdef class Chunk:
             if event.t_ms > latest_ms:
                 self.future.append((records[number], event.t_ms))
                 continue
-            own.number = number
+            own.number, own.index = number, -1
             self._sort(own, is_hashed, partition, partitions)
 
     cdef int _sort(self, Own *own, bint is_hashed, uint32_t partition,
@@ -139,31 +142,33 @@ cdef class Chunk:
         return 0
 
     def indexes(self, Histories windows not None, Found loaded not None, stream_time):
-        """See models.chunk.Chunk."""
+        """See models.chunk.Chunk. What is at hand is not asked for."""
         cdef unsigned char[MAX_KEY] text
         cdef long long now
         cdef Py_ssize_t number
-        cdef Keys asked
         cdef Key key
-        if stream_time is None:
-            return Keys()
+        cdef Row *row
         if loaded.count != self.keys.count:
             raise ValueError("a chunk has as many keys as rows loaded")
-        now, asked = stream_time, Keys(room=loaded.count)
+        if stream_time is None:
+            return self._indexes
+        now, self._indexes = stream_time, Keys(room=loaded.count)
         for number in range(loaded.count):
-            if windows.asks_index(loaded.rows[number], now):
+            row = loaded.rows[number]
+            if windows.asks_index(row, now) and row.companion == NULL:
+                self._events[number].index = self._indexes.count
                 key = index_key(self.keys.keys + number, text)
-                asked.copy(&key)
-        return asked
+                self._indexes.copy(&key)
+        return self._indexes
 
     def fold(self, Histories windows not None, rows not None, stream_time, Gathered deltas not None,
              long long video_step):
-        cdef Found loaded = rows.loaded
-        cdef Layer dirty = rows.dirty, indexes = rows.indexes
+        cdef Found loaded = rows.loaded, indexes = rows.indexes
+        cdef Layer dirty = rows.dirty
         cdef Progress progress
         cdef Outcome outcome
         cdef Own *own
-        if loaded.count != self.keys.count:
+        if (loaded.count, indexes.count) != (self.keys.count, self._indexes.count):
             raise ValueError("a chunk has as many keys as rows loaded")
         progress.next = progress.applied = progress.duplicate = progress.late = 0
         progress.is_begun = stream_time is not None
@@ -175,6 +180,8 @@ cdef class Chunk:
             own = self._events + progress.next
             key = self.keys[progress.next]
             rows.ahead[key] = value_of(loaded.rows[progress.next])
+            if own.index >= 0:
+                rows.ahead[self._indexes[own.index]] = value_of(indexes.rows[own.index])
             now = max(own.event.t_ms, progress.stream_time)
             if windows.apply_rare(rows, key, own.event.kind, own.event.t_ms, own.event.watched,
                                   own.id_hash, now):
@@ -197,7 +204,7 @@ cdef class Chunk:
             *(progress.applied, progress.duplicate, late),
         )
 
-    cdef Outcome _fold(self, Histories windows, Layer dirty, Found loaded, Layer indexes,
+    cdef Outcome _fold(self, Histories windows, Layer dirty, Found loaded, Found indexes,
                        Gathered deltas, long long video_step, Progress *progress) noexcept nogil:
         """Go on to the end of the chunk, or to the next event that is RARE."""
         cdef long long now, step = windows.step
@@ -228,12 +235,15 @@ cdef class Chunk:
                 old = loaded.rows[progress.next]
             index = NULL
             if windows.asks_index(old, now):
-                index = _index(indexes, key)
+                index = old.companion
+                # Not of a row that is newer: its index may be, too.
+                if index == NULL and own.index >= 0 and old == loaded.rows[progress.next]:
+                    index = indexes.rows[own.index]
             outcome = windows.apply(old, index, key, own.event.kind, own.event.t_ms, own.event.watched,
                                     own.id_hash, now, &new, &changed)
             if outcome == APPLIED:
                 if (
-                    changed.index != NULL and _put_blocks(dirty, indexes, key, &changed) < 0
+                    changed.index != NULL and _put_blocks(dirty, key, &changed) < 0
                     or dirty.put(new) < 0
                 ):
                     return NO_MEMORY
@@ -257,15 +267,7 @@ cdef class Chunk:
         return deltas.count(own.event.video_id, own.event.t_ms // video_step, own.event.kind)
 
 
-cdef Row *_index(Layer indexes, const Key *user) noexcept nogil:
-    """The index of a user's blocks."""
-    cdef unsigned char[MAX_KEY] text
-    cdef Key key = index_key(user, text)
-    return indexes.find(&key)
-
-
-cdef int _put_blocks(Layer dirty, Layer indexes, const Key *user,
-                     Blocks *changed) noexcept nogil:
+cdef int _put_blocks(Layer dirty, const Key *user, Blocks *changed) noexcept nogil:
     """Write the block that is sealed, delete those that are gone, and put their index."""
     cdef int number
     if changed.is_sealed and _put_block(dirty, user, changed.number, changed.sealed) < 0:
@@ -273,7 +275,7 @@ cdef int _put_blocks(Layer dirty, Layer indexes, const Key *user,
     for number in range(changed.first, changed.first + changed.gone):
         if _put_block(dirty, user, number & 255, NULL) < 0:
             return -1
-    return min(dirty.put(hold(changed.index)), indexes.put(changed.index))
+    return dirty.put(changed.index)
 
 
 cdef int _put_block(Layer dirty, const Key *user, int number,

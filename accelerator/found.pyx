@@ -111,20 +111,6 @@ cdef class Found:
                 let_go(self.rows[number])
                 self.rows[number] = hold(now.rows[number])
 
-    def keep_in(self, Layer layer not None):
-        """Have a layer hold the values; return the bytes of those that it had none of."""
-        cdef Py_ssize_t number, before, size = 0
-        cdef Row *row
-        for number in range(self.count):
-            row = self.rows[number]
-            if row != NULL and row.value_size >= 0:
-                before = layer.count
-                if layer.put(hold(row)) < 0:
-                    raise MemoryError
-                if layer.count > before:
-                    size += row.key_size + row.value_size
-        return size
-
     def __len__(self):
         return self.count
 

@@ -24,7 +24,7 @@ cdef struct Blocks:
     # How many it deletes, from a number on.
     int gone
     int first
-    # Their index after it, to be let go; NULL: it is as before.
+    # What is to be written of their index, to be let go; NULL: it is as before.
     Row *index
 
 

@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 from models import seen, user
 
 from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
-from accelerator.layer cimport key_from, let_go, make_row, value_text
+from accelerator.layer cimport hold, key_from, let_go, make_row, value_text
 from accelerator.scan cimport LIKE, VIEW
 
 cdef enum:
@@ -161,7 +161,8 @@ cdef class Histories:
         """What becomes of an event that is not late.
 
         When it is applied, `new` is the user's row after it, to be let go, and `changed` tells of
-        the user's blocks. `index` is theirs, where it is asked; NULL: it has to be read.
+        the user's blocks. `index` is theirs, where it is asked; NULL: it has to be read. It stays the
+        companion of the user's row, so that the next event has it at hand.
         """
         cdef long long pane = t_ms // self.step, first_pane = stream_time // self.step - self.other_panes
         cdef long long last_pane
@@ -246,6 +247,8 @@ cdef class Histories:
         if changed.gone and not known and not _drop_index(changed, key):
             let_go(new[0])
             return NO_MEMORY
+        if known:
+            new[0].companion = hold(changed.index if seals else index)
         cdef unsigned char *out = value_text(new[0])
         out[0] = VERSION
         out[1] = <unsigned char> known

@@ -30,6 +30,9 @@ cdef struct Row:
     uint32_t key_size
     # -1: the key is deleted.
     int32_t value_size
+    # Another row, held, that whoever needs this one will need, too; NULL: it is not at hand. Only in
+    # memory: neither a changelog nor a database gets to know of it.
+    Row *companion
 
 
 cdef struct Key:
@@ -76,6 +79,8 @@ cdef class Layer:
     # In the order in which their keys came.
     cdef Row **rows
     cdef Py_ssize_t count
+    # Bytes of the rows' companions.
+    cdef readonly Py_ssize_t companions
     cdef Py_ssize_t _room
     cdef Slot *_slots
 

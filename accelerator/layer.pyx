@@ -56,6 +56,7 @@ cdef Row *make_row(const Key *key, Py_ssize_t value_size) noexcept nogil:
     cdef Row *row = <Row *> PyObject_Malloc(sizeof(Row) + key.size + size)
     if row != NULL:
         row.holders, row.hash, row.key_size, row.value_size = 1, key.hash, key.size, value_size
+        row.companion = NULL
         memcpy(key_text(row), key.text, key.size)
     return row
 
@@ -71,6 +72,7 @@ cdef void let_go(Row *row) noexcept nogil:
     if row != NULL:
         row.holders -= 1
         if row.holders == 0:
+            let_go(row.companion)
             PyObject_Free(row)
 
 
@@ -81,6 +83,10 @@ cdef void let_all_go(Row **rows, Py_ssize_t count) noexcept nogil:
         for number in range(count):
             let_go(rows[number])
     free(rows)
+
+
+cdef inline Py_ssize_t _companion_size(Row *row) noexcept nogil:
+    return 0 if row.companion == NULL else max(0, row.companion.value_size)
 
 
 cdef object value_of(Row *row):
@@ -203,7 +209,9 @@ cdef class Layer:
         """Take a row over from who holds it; -1: there is no memory, and it is let go."""
         cdef Key key = key_of_row(row)
         cdef Slot *slot = self._slot(&key)
+        self.companions += _companion_size(row)
         if slot.number:
+            self.companions -= _companion_size(self.rows[slot.number - 1])
             let_go(self.rows[slot.number - 1])
             self.rows[slot.number - 1] = row
             return 0

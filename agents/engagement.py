@@ -62,13 +62,13 @@ class EngagementProcessor:
             records, self._partition, settings.partitions, latest
         )
         functions = self._folding.functions
-        loaded = await state.load_with(
+        loaded, indexes = await state.load_with(
             chunk.keys, lambda rows: chunk.indexes(functions, rows, state.stream_time)
         )
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
         folded = chunk.fold(
             functions,
-            Overlay(state.dirty, loaded, state.kept, state.get),
+            Overlay(state.dirty, loaded, indexes, state.get),
             state.stream_time,
             self._deltas,
             settings.video_step,

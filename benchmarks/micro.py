@@ -120,7 +120,7 @@ class Stages:
         yield "RocksDB multi-get, random keys", "key", us / len(keys)
 
         changes: dict[bytes, bytes | None] = {}
-        rows = Overlay(changes, found, {}, self._store.get)
+        rows = Overlay(changes, found, (), self._store.get)
         rows.ahead.update(zip(keys, found, strict=True))
         us, _ = _timed(self._merge, rows, keys)
         yield "merge and pack (plain)", "event", us / len(keys)

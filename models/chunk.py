@@ -11,7 +11,6 @@ import numpy as np
 
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import murmur2_partitions
-from models.seen import is_index_key
 from models.video import COUNTER_OF
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class Overlay:
         self,
         dirty: Changes,
         loaded: Iterable[bytes | None],
-        indexes: Changes,
+        indexes: Iterable[bytes | None],
         read: Callable[[bytes], bytes | None],
     ) -> None:
         """Put them together.
@@ -81,35 +80,41 @@ class Overlay:
         Arguments:
             dirty: takes what is changed, and counts before the others.
             loaded: the rows of the chunk's keys, in their order.
-            indexes: those that :meth:`Chunk.indexes` asks for, and others, as they are now; takes
-                what is changed of any.
+            indexes: the rows of what :meth:`Chunk.indexes` asks for, in its order.
             read: reads any other row; a block of a user's sealed ids is asked for seldom.
         """
         self.dirty = dirty
         self.loaded = loaded
         self.indexes = indexes
-        #: Of what is loaded, what :meth:`get` will be asked for.
+        #: Of these, what :meth:`get` will be asked for.
         self.ahead: dict[bytes, bytes | None] = {}
         self._read = read
 
     def get(self, key: bytes) -> bytes | None:
         """Return a row as it is now."""
-        for rows in (self.dirty, self.indexes, self.ahead):
-            if key in rows:
-                return rows[key]
-        return self._read(key)
+        if key in self.dirty:
+            return self.dirty[key]
+        return self.ahead[key] if key in self.ahead else self._read(key)
 
     def __setitem__(self, key: bytes, row: bytes | None) -> None:
         """Change a row."""
         self.dirty[key] = row
-        if is_index_key(key):
-            self.indexes[key] = row
 
 
 class Chunk(Generic[R]):
     """Records, decoded."""
 
-    __slots__ = ("_events", "_records", "dropped", "foreign", "future", "keys", "rejected", "sent")
+    __slots__ = (
+        "_events",
+        "_indexes",
+        "_records",
+        "dropped",
+        "foreign",
+        "future",
+        "keys",
+        "rejected",
+        "sent",
+    )
 
     def __init__(
         self, records: Sequence[R], partition: int, partitions: int, latest_ms: int
@@ -135,6 +140,7 @@ class Chunk(Generic[R]):
         self.dropped: list[str] = []
         self._records: list[R] = []
         self._events: list[tuple[Event, int]] = []
+        self._indexes: list[bytes] = []
         decoded: list[tuple[R, Event, int]] = []
         for record in records:
             event = decode(record.value, self.dropped)
@@ -164,13 +170,13 @@ class Chunk(Generic[R]):
             loaded: the rows of this chunk's keys, in their order.
             stream_time: before, in ms; None when there was no event yet.
         """
-        if stream_time is None:
-            return []
-        asked = (
-            windows.index_asked(key, value, stream_time)
-            for key, value in zip(self.keys, loaded, strict=True)
-        )
-        return [key for key in asked if key is not None]
+        if stream_time is not None:
+            asked = (
+                windows.index_asked(key, value, stream_time)
+                for key, value in zip(self.keys, loaded, strict=True)
+            )
+            self._indexes = [key for key in asked if key is not None]
+        return self._indexes
 
     def fold(
         self,
@@ -184,12 +190,13 @@ class Chunk(Generic[R]):
 
         Arguments:
             windows: what is done to a user's value.
-            rows: the partition's users; the row, or None, of each key is loaded.
+            rows: the partition's users; the row, or None, of each key and index is loaded.
             stream_time: before, in ms; None when there was no event yet.
             deltas: what the events add to videos; is added to.
             video_step: a pane of the videos, in ms.
         """
         apply, is_late = windows.apply, windows.is_late
+        rows.ahead.update(zip(self._indexes, rows.indexes, strict=True))
         rows.ahead.update(zip(self.keys, rows.loaded, strict=True))
         late: list[tuple[R, int]] = []
         applied = duplicate = 0

@@ -86,11 +86,6 @@ def index_key(key: bytes) -> bytes:
     return b"%b:i" % key
 
 
-def is_index_key(key: bytes) -> bool:
-    """Whether a key of the users' table is one of an index."""
-    return key.endswith(b":i")
-
-
 def is_sealed_key(key: bytes) -> bool:
     """Whether a key of the users' table is one of a block or of an index."""
     return b":" in key

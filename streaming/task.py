@@ -181,13 +181,7 @@ class Task:
         self.positions[tp] = batch.end
 
     async def _leave_room(self) -> None:
-        """Have what is folded committed when it is much; wait while a commit is under way.
-
-        Forget what is kept when it is much.
-        """
-        for processor in self.processors.values():
-            if processor.state.kept_bytes > self._turns.kept_share:
-                processor.state.age()
+        """Have what is folded committed when it is much; wait while a commit is under way."""
         dirty = sum(processor.state.dirty_bytes for processor in self.processors.values())
         if dirty + self.outbox.size < self._turns.uncommitted_share:
             await asyncio.sleep(0)

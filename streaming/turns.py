@@ -26,10 +26,6 @@ UNWRITTEN_BYTES = 64 << 20
 #: Part of it that is settled before its time. Behind in a backlog each commit leaves about that.
 MUCH_UNWRITTEN = 0.75
 
-#: Bytes of the rows that all tasks keep because they were asked for lately, and as much again of
-#: those of the time before.
-KEPT_BYTES = 32 << 20
-
 
 class Turns:
     """What the tasks of a worker share: its one thread of Python, and its memory."""
@@ -56,11 +52,6 @@ class Turns:
     def unwritten_share(self) -> float:
         """Bytes of what a task may have committed and not written."""
         return UNWRITTEN_BYTES / max(1, len(self._tasks))
-
-    @property
-    def kept_share(self) -> float:
-        """Bytes of the rows that a task may keep because they were asked for lately."""
-        return KEPT_BYTES / max(1, len(self._tasks))
 
     def take(self, count: int) -> None:
         """Count ``count`` batches that wait no more."""

@@ -66,9 +66,6 @@ class Values(Protocol):
     def renew(self, layers: Sequence[Any], /) -> None:
         """Take what the layers say now of keys that any of them has."""
 
-    def keep_in(self, layer: Any, /) -> int:
-        """Have a layer hold the values; return the bytes of those that it had none of."""
-
 
 #: In place of a value: nothing is known of the key.
 _ABSENT: Final[Any] = object()
@@ -100,14 +97,6 @@ class Found(list[Value]):
         self._replace(
             {key: value for key, value in zip(self._keys, now, strict=True) if value is not _ABSENT}
         )
-
-    def keep_in(self, layer: Changes) -> int:
-        """See :class:`Values`."""
-        pairs = zip(self._keys, self, strict=True)
-        values = {key: value for key, value in pairs if value is not None}
-        size = sum(len(key) + len(values[key]) for key in values.keys() - layer.keys())
-        layer.update(values)
-        return size
 
     def _replace(self, values: Changes) -> None:
         self[:] = [values.get(key, old) for key, old in zip(self._keys, self, strict=True)]
@@ -159,6 +148,8 @@ class Memory(NamedTuple):
     in_order: Callable[[Any], Ordered] = InOrder
     row_size: int = 180
     """Bytes of memory that a row takes besides key and value: a dict's entry, two objects."""
+    companions: Callable[[Any], int] = lambda _: 0
+    """Returns the bytes that a layer has besides, of rows at hand that are not written with it."""
 
 
 DICTS: Final = Memory()

@@ -10,9 +10,6 @@
 
 The last two are what Kafka Streams calls its record cache: a user in a session is not read again
 for each commit, and written once for several. The changelog has what RocksDB has not got yet.
-
-Rows that are read more often than written, the indexes of sealed ids, are kept beside that, as they
-are now, while they are asked for.
 """
 
 from __future__ import annotations
@@ -80,12 +77,6 @@ class PartitionState:
         self._kept_offset = -1
         #: What RocksDB was given last, or is being given.
         self._recent: Layer = memory.layer()
-        #: Rows that :meth:`load_with` was asked for lately, as they are now: whoever changes one
-        #: changes it here, too.
-        self.kept: Layer = memory.layer()
-        #: Those of the time before.
-        self._kept_before: Layer = memory.layer()
-        self._kept_bytes = 0
         self._is_writing = False
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
@@ -110,7 +101,6 @@ class PartitionState:
         """
         new = self._memory.layer
         self.dirty, self._frozen, self._unwritten, self._recent = new(), new(), new(), new()
-        self.kept, self._kept_before = new(), new()
         self._is_writing = False
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
@@ -164,33 +154,16 @@ class PartitionState:
 
     async def load_with(
         self, keys: Sequence[bytes], others: Callable[[Values], Sequence[bytes]]
-    ) -> Values:
-        """Return the values of ``keys`` as :meth:`load`; other rows that these ask for are kept.
-
-        The others are in ``kept`` then, those that exist. They are read more often than written,
-        and stay there as long as they are asked for.
-        """
+    ) -> tuple[Values, Values]:
+        """Return the values of ``keys``, and of others that these ask for, all as :meth:`load`."""
         while True:
             values = await self.load(keys)
-            asked = self._memory.find((self.kept, self._kept_before), others(values))
             settled, frozen = self._settled, self._frozen
-            if asked.missing:
-                asked.fill(list(await self.load(asked.missing)))
+            found = await self.load(others(values))
             if settled == self._settled:
                 if self._frozen is not frozen:
                     values.renew(self._layers())
-                self._kept_bytes += asked.keep_in(self.kept)
-                return values
-
-    @property
-    def kept_bytes(self) -> float:
-        """Memory that what was asked for lately takes; what was before that takes no more."""
-        return self._kept_bytes + len(self.kept) * self._memory.row_size
-
-    def age(self) -> None:
-        """Forget what was kept and not asked for lately."""
-        self.kept, self._kept_before = self._memory.layer(), self.kept
-        self._kept_bytes = 0
+                return values, found
 
     def freeze(self) -> Layer:
         """Take what is dirty, and stream time, for a commit; new writes go to a fresh overlay."""
@@ -222,7 +195,6 @@ class PartitionState:
             raise RuntimeError(msg)
         if not len(self._unwritten):
             return
-        self.age()
         self._recent, self._unwritten = self._unwritten, self._memory.layer()
         self._is_writing = True
         size = await self.in_thread(
@@ -263,12 +235,15 @@ class PartitionState:
     @property
     def dirty_bytes(self) -> float:
         """Memory that ``dirty`` takes: its keys are taken to be as large as those written last."""
-        return len(self.dirty) * self._entry_bytes
+        return self._bytes_of(self.dirty)
 
     @property
     def unwritten_bytes(self) -> float:
         """Memory that what is committed and waits to be written takes, estimated likewise."""
-        return len(self._unwritten) * self._entry_bytes
+        return self._bytes_of(self._unwritten)
+
+    def _bytes_of(self, layer: Layer) -> float:
+        return len(layer) * self._entry_bytes + self._memory.companions(layer)
 
     @property
     def uncommitted_keys(self) -> int:

@@ -100,21 +100,6 @@ def test_the_newest_layer_that_has_a_key_tells_it(layers, keys, values, newer):
     assert found(PLAIN, layers, keys, values, newer) == found(COMPILED, layers, keys, values, newer)
 
 
-@given(CHANGES, CHANGES, st.lists(KEYS, max_size=50))
-def test_a_layer_holds_values_that_were_found(stored, kept, keys):
-    answers = []
-    for form in (PLAIN, COMPILED):
-        values = form.find([layer_of(form, stored)], keys)
-        values.fill([None] * len(values.missing))
-        layer = layer_of(form, kept)
-        size = values.keep_in(layer)
-        answers.append((size, dict(layer.items())))
-    known = {key: value for key in keys if (value := dict(stored).get(key)) is not None}
-    new = known.keys() - dict(kept).keys()
-    expected = sum(len(key) + len(known[key]) for key in new), dict(kept) | known
-    assert answers == [expected, expected]
-
-
 @each_form
 @pytest.mark.parametrize("count", [63, 64, 65, 5000])
 def test_any_number_of_rows_is_found_again(form, count):

@@ -110,19 +110,6 @@ class TestMuchUnwritten:
         assert bench.state.store.get(b"1") == b"3"
 
 
-class TestMuchKept:
-    async def test_is_forgotten_when_it_was_not_asked_for_lately(self, bench, monkeypatch):
-        monkeypatch.setattr("streaming.turns.KEPT_BYTES", 1000)
-        bench.state.kept[b"1:i"] = b"x"
-        bench.submit(batch(0, 1))
-        await bench.folded(1)
-        assert len(bench.state.kept) == 1
-        for number in range(10):
-            bench.state.kept[b"%d:i" % number] = b"x"
-        bench.submit(batch(1, 2))
-        await until(lambda: len(bench.state.kept) == 0)
-
-
 class TestBehind:
     async def test_is_what_waits_in_kafka_and_what_is_fetched_ahead(self, bench):
         assert bench.task.behind == 0

@@ -258,7 +258,7 @@ class TestMemory:
         assert sorted(reads) == keys[:-1]
 
 
-class TestKept:
+class TestOthers:
     """Rows that others ask for: of each key here `<key>:i`."""
 
     @pytest.fixture
@@ -269,53 +269,19 @@ class TestKept:
             state.dirty[b"%d:i" % n] = b"i%d" % n
         await commit(state)
         await forget(state)
-        await forget(state)
         return state
 
     @staticmethod
     def asked(values):
         return [value.replace(b"v", b"") + b":i" for value in values if value]
 
-    async def test_are_read_when_they_are_asked_for(self, state):
+    async def test_are_read_with_those_that_ask_for_them(self, state):
+        state.dirty[b"9:i"] = b"newer"
+        state.dirty[b"8"] = None
         keys = [b"%d" % n for n in range(120)]
-        found = await state.load_with(keys, self.asked)
-        assert found == [b"v%d" % n if n < 100 else None for n in range(120)]
-        assert state.kept == {b"%d:i" % n: b"i%d" % n for n in range(100)}
-
-    async def test_that_do_not_exist_are_not_kept(self, state):
-        await state.load_with([KEY], lambda _: [b"none:i"])
-        assert state.kept == {}
-
-    async def test_are_not_read_again_while_they_are_asked_for(self, state, reads):
-        for offset in range(2, 6):
-            await state.load_with([KEY], self.asked)
-            assert state.kept == {b"17:i": b"i17"}
-            state.dirty[OTHER] = b"v18"
-            await commit(state, offset)
-        assert reads == [KEY, b"17:i", *[KEY] * 3]
-        state.dirty[OTHER] = b"v18"
-        await commit(state, 6)
-        await state.load_with([KEY], self.asked)
-        assert reads[-2:] == [KEY, b"17:i"]
-
-    async def test_take_memory_until_they_are_forgotten(self, state):
-        assert state.kept_bytes == 0
-        await state.load_with([KEY, OTHER, KEY], self.asked)
-        taken = state.kept_bytes
-        assert 2 * 150 < taken < 2 * 300
-        await state.load_with([KEY], self.asked)
-        assert state.kept_bytes == taken
-        state.age()
-        assert state.kept_bytes == 0
-
-    async def test_are_what_they_were_changed_to(self, state):
-        await state.load_with([KEY], self.asked)
-        state.dirty[b"17:i"] = state.kept[b"17:i"] = b"newer"
-        for offset in range(2, 6):
-            await state.load_with([KEY], self.asked)
-            assert state.kept == {b"17:i": b"newer"}
-            await commit(state, offset)
-            state.dirty[OTHER] = b"v18"
+        found, others = await state.load_with(keys, self.asked)
+        assert found == [b"v%d" % n if n < 100 and n != 8 else None for n in range(120)]
+        assert others == [b"newer" if n == 9 else b"i%d" % n for n in range(100) if n != 8]
 
     async def test_what_asks_for_them_may_change_while_they_are_read(self, state, monkeypatch):
         """In a commit under way, and in one that comes to disk meanwhile."""
@@ -330,31 +296,25 @@ class TestKept:
 
         async def freeze():
             state.dirty[b"5"] = None
+            state.dirty[b"6:i"] = b"newer"
             state.freeze()
 
         async def settle():
             state.keep(2)
             for offset in range(3, 6):
                 state.dirty[b"7"] = None
+                state.dirty[b"6:i"] = b"newest"
                 await commit(state, offset)
 
         keys = [b"%d" % n for n in range(100)]
         monkeypatch.setattr(RocksStore, "get_many", get_slowly)
-        for number, change in ((5, freeze), (7, settle)):
-            state.age()
-            state.age()
+        for change, gone, changed in (freeze, {5}, b"newer"), (settle, {5, 7}, b"newest"):
             changes.append(change)
-            found = await state.load_with(keys, self.asked)
+            found, others = await state.load_with(keys, self.asked)
             assert not changes
-            assert found[number] is None
-        assert [n for n in range(100) if found[n] is None] == [5, 7]
-
-    async def test_nothing_is_left_of_them_after_a_crash(self, state):
-        await state.load_with([KEY], self.asked)
-        state.dirty[b"17:i"] = state.kept[b"17:i"] = b"uncommitted"
-        state.restored()
-        await state.load_with([KEY], self.asked)
-        assert state.kept == {b"17:i": b"i17"}
+            assert {n for n in range(100) if found[n] is None} == gone
+            assert changed in others
+            assert b"i6" not in others
 
 
 async def test_a_store_that_fails_to_write_leaves_the_change_readable(make_state, monkeypatch):
