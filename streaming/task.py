@@ -258,10 +258,14 @@ class Task:
 
     async def settle_much(self) -> None:
         """Settle when there is much: beside the commits, until they are faster than the disk."""
-        unwritten = sum(p.state.unwritten_bytes for p in self.processors.values())
-        if unwritten > self._turns.unwritten_share:
+        states = [processor.state for processor in self.processors.values()]
+        much = max(
+            sum(state.unwritten_bytes for state in states) / self._turns.unwritten_share,
+            sum(state.unwritten_companion_bytes for state in states) / self._turns.companion_share,
+        )
+        if much > 1:
             await self.settle()
-        elif unwritten > MUCH_UNWRITTEN * self._turns.unwritten_share:
+        elif much > MUCH_UNWRITTEN:
             self._much.set()
 
     @property

@@ -23,7 +23,12 @@ UNCOMMITTED_BYTES = 192 << 20
 #: A steady 50,000 events/s make less in the interval of settling.
 UNWRITTEN_BYTES = 64 << 20
 
-#: Part of it that is settled before its time. Behind in a backlog each commit leaves about that.
+#: Bytes of the rows that these have at hand, before a commit waits likewise: they are not written,
+#: and let go once their keys have been. Settled before its time, more has to be read again.
+COMPANION_BYTES = 128 << 20
+
+#: Part of either that is settled before its time. Behind in a backlog each commit leaves about as
+#: much.
 MUCH_UNWRITTEN = 0.75
 
 
@@ -52,6 +57,11 @@ class Turns:
     def unwritten_share(self) -> float:
         """Bytes of what a task may have committed and not written."""
         return UNWRITTEN_BYTES / max(1, len(self._tasks))
+
+    @property
+    def companion_share(self) -> float:
+        """Bytes of the rows that what a task has not written may have at hand."""
+        return COMPANION_BYTES / max(1, len(self._tasks))
 
     def take(self, count: int) -> None:
         """Count ``count`` batches that wait no more."""

@@ -235,15 +235,17 @@ class PartitionState:
     @property
     def dirty_bytes(self) -> float:
         """Memory that ``dirty`` takes: its keys are taken to be as large as those written last."""
-        return self._bytes_of(self.dirty)
+        return len(self.dirty) * self._entry_bytes + self._memory.companions(self.dirty)
 
     @property
     def unwritten_bytes(self) -> float:
         """Memory that what is committed and waits to be written takes, estimated likewise."""
-        return self._bytes_of(self._unwritten)
+        return len(self._unwritten) * self._entry_bytes
 
-    def _bytes_of(self, layer: Layer) -> float:
-        return len(layer) * self._entry_bytes + self._memory.companions(layer)
+    @property
+    def unwritten_companion_bytes(self) -> int:
+        """Memory that rows which these have at hand take."""
+        return self._memory.companions(self._unwritten)
 
     @property
     def uncommitted_keys(self) -> int:

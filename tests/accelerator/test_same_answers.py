@@ -76,6 +76,7 @@ class Side:
         self.deltas = self.folding.gathered()
         self.stored, self.stream_time = {}, None
         self.kept = self.memory.layer() if keeps else None
+        self.asked = []
 
     def fold(self, values, partition=0, partitions=1, latest=FAR, *, ahead=True):
         """Fold a chunk; not ``ahead``: no index was loaded, each is read when it is asked for."""
@@ -87,7 +88,8 @@ class Side:
         )
         loaded = self.find(chunk.keys)
         known_time = self.stream_time if ahead else None
-        indexes = self.find(chunk.indexes(self.folding.functions, loaded, known_time))
+        self.asked = list(chunk.indexes(self.folding.functions, loaded, known_time))
+        indexes = self.find(self.asked)
         rows = Overlay(self.memory.layer(), loaded, indexes, self.stored.get)
         folded = chunk.fold(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP)
         self.stored |= dict(rows.dirty.items())
@@ -263,6 +265,23 @@ class TestWhatBecomesOfAUser:
             side.stored[index_key(b"1")] = row
             with pytest.raises(CodecError, match="event ids 1:i"):
                 side.fold(values[40:], ahead=ahead)
+
+    def test_an_index_is_at_hand_with_its_user_s_row_in_memory(self):
+        numbers = [{"event_id": str(n), "user_id": 1, "at": n} for n in range(60)]
+        values = list(values_of(numbers))
+        for keeps, asked in (True, []), (False, [b"1:i", b"1:i"]):
+            side = Side(accelerated=True, keeps=keeps)
+            side.fold(values[:40])
+            side.fold(values[40:42])
+            assert side.asked == asked
+        side = Side(accelerated=True, keeps=True)
+        for chunk, blocks in (values[:17], 1), (values[17:34], 2), (values[34:40], 2):
+            side.fold(chunk)
+            size = len(side.stored[index_key(b"1")])
+            assert size == 9 + 36 * blocks
+            assert side.memory.companions(side.kept) == size
+        side.kept[b"1"] = None
+        assert side.memory.companions(side.kept) == 0
 
     def test_with_counters_that_are_full(self):
         value = list(values_of([{"event_id": "1", "at": 0, "user_id": 1}]))

@@ -102,8 +102,11 @@ class TestMuchUnwritten:
         await until(lambda: bench.state.store.get(b"1") == b"3")
         assert [pace for _, pace in writes] == [AT_ONCE]
 
-    async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch):
-        monkeypatch.setattr("streaming.turns.UNWRITTEN_BYTES", 1)
+    @pytest.mark.parametrize("most", ["UNWRITTEN_BYTES", "COMPANION_BYTES"])
+    async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch, most):
+        monkeypatch.setattr(f"streaming.turns.{most}", 1)
+        beside = bench.state._memory._replace(companions=lambda layer: 2 * len(layer))
+        monkeypatch.setattr(bench.state, "_memory", beside)
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.commit()
