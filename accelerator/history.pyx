@@ -2,8 +2,8 @@
 """What models.user does to a user's value at an event, for the usual events.
 
 An event is usual when it is of the user's newest pane, or of a newer one, and its id is in no
-block by what their index tells. The layout is told in models.seen and models.user, which do the rest: this
-gives the same bytes.
+block by what their index tells. The layout is told in models.seen and models.user, which do the rest:
+this gives the same bytes.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t

@@ -32,17 +32,6 @@ async def forget(state):
     await commit(state, state.offset + 1)
 
 
-@pytest.fixture
-def reads(monkeypatch):
-    """Keys that are read from disk many at a time."""
-    keys = []
-    get_many = RocksStore.get_many
-    monkeypatch.setattr(
-        RocksStore, "get_many", lambda store, wanted: keys.extend(wanted) or get_many(store, wanted)
-    )
-    return keys
-
-
 class TestDirtyBytes:
     async def test_go_by_the_size_of_what_was_written_last(self, make_state):
         state = make_state()
@@ -240,6 +229,17 @@ class TestLayout:
 
 
 class TestMemory:
+    @pytest.fixture
+    def reads(self, monkeypatch):
+        keys = []
+        get_many = RocksStore.get_many
+        monkeypatch.setattr(
+            RocksStore,
+            "get_many",
+            lambda store, wanted: keys.extend(wanted) or get_many(store, wanted),
+        )
+        return keys
+
     async def test_what_was_written_last_is_not_read_again(self, make_state, reads):
         state = make_state()
         state.dirty = {KEY: b"value", OTHER: None}
