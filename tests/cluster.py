@@ -188,12 +188,6 @@ class Cluster:
             asked = [TopicPartition(topic, number) for number in partitions]
             return {tp.partition: max(0, tp.offset) for tp in _committed(consumer, asked)}
 
-    def claimants(self, topic: str) -> dict[int, str]:
-        """Return of each partition what the group's committed offset says besides."""
-        with self._consumer(topic) as (consumer, partitions):
-            asked = [TopicPartition(topic, number) for number in partitions]
-            return {tp.partition: tp.metadata or "" for tp in _committed(consumer, asked)}
-
     def is_unread(self, topic: str) -> bool:
         """Whether there is a committed record that the group has not committed to have read."""
         with self._consumer(topic) as (consumer, partitions):
