@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from benchmarks.rig.figures import Row
 
 #: Each is a module of this package with a function ``run``.
-CASES = ("backlog", "steady", "spike", "memory", "growth", "plain", "recovery", "takeover", "micro")
+CASES = (
+    *("backlog", "steady", "spike", "memory", "growth"),
+    *("plain", "recovery", "takeover", "aging", "micro"),
+)
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -207,6 +207,7 @@ class Task:
         if not self._has_work():
             self.committed_at = monotonic()
             return None
+        self._let_go()
         processors = self.processors.values()
         try:
             # 1. pack
@@ -255,6 +256,15 @@ class Task:
             except Exception as exc:  # noqa: BLE001 - the copy on disk is not what it should be
                 self.fail(exc)
             clock.done("settle")
+
+    def _let_go(self) -> None:
+        """Let go of rows that are on disk as well, to make room for those that are not."""
+        states = [processor.state for processor in self.processors.values()]
+        # As much as is committed now may be folded meanwhile.
+        rest = self._turns.row_share - sum(state.dirty_bytes for state in states)
+        for state in states:
+            state.let_go(rest)
+            rest -= state.row_bytes
 
     async def settle_much(self) -> None:
         """Settle when there is much: beside the commits, until they are faster than the disk."""

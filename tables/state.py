@@ -2,14 +2,15 @@
 
 ::
 
-    read          dirty  ->  frozen  ->  unwritten  ->  recent  ->  RocksDB
+    read          dirty  ->  frozen  ->  unwritten  ->  written  ->  RocksDB
     write         dirty
     commit        freeze: dirty becomes frozen    (then the transaction)
                   keep: frozen is committed, and goes to unwritten
-    now and then  settle: unwritten becomes recent, and RocksDB gets it
+    now and then  settle: RocksDB gets what is unwritten, which stays in memory as written
+    before long   let_go: what is on disk leaves memory
 
-The last two are what Kafka Streams calls its record cache: a user in a session is not read again
-for each commit, and written once for several. The changelog has what RocksDB has not got yet.
+The last two layers are what Kafka Streams calls its record cache: a user in a session is not read
+again for each commit, and written once for several. The changelog has what RocksDB has not got yet.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
-    from .layers import Layer, Memory, Value, Values
+    from .layers import Changes, Layer, Memory, Value, Values
     from .layout import Layout
     from .rocks import RocksStore, WritePace
 
@@ -33,6 +34,13 @@ T = TypeVar("T")
 
 #: Keys to read that make it worth to go to a thread and back.
 THREAD_WORTH = 32
+
+#: Bytes of a key and its value, as long as none were written.
+LIKELY_SIZE = 200
+
+#: How many times' writes stay in memory. Of users in sessions most come back within half a minute;
+#: each further one would be looked through for every user who does not.
+WRITTEN_LAYERS = 2
 
 
 class StoreClosedError(Exception):
@@ -75,13 +83,13 @@ class PartitionState:
         #: Committed since RocksDB was written, and the changelog offset of the last of it.
         self._unwritten: Layer = memory.layer()
         self._kept_offset = -1
-        #: What RocksDB was given last, or is being given.
-        self._recent: Layer = memory.layer()
+        #: What RocksDB was given last, newest first: the first of them may be on its way there.
+        self._written: list[Layer] = []
         self._is_writing = False
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
-        self._entry_bytes = float(memory.row_size)
+        self._entry_bytes = float(memory.row_size + LIKELY_SIZE)
 
     @property
     def is_closed(self) -> bool:
@@ -100,7 +108,7 @@ class PartitionState:
             LayoutError: the stored values are not laid out as the settings say.
         """
         new = self._memory.layer
-        self.dirty, self._frozen, self._unwritten, self._recent = new(), new(), new(), new()
+        self.dirty, self._frozen, self._unwritten, self._written = new(), new(), new(), []
         self._is_writing = False
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
@@ -114,7 +122,7 @@ class PartitionState:
         return self._layout.stored_stream_time(self.table, self.store.get(LAYOUT_KEY))
 
     def _layers(self) -> tuple[Layer, ...]:
-        return self.dirty, self._frozen, self._unwritten, self._recent
+        return self.dirty, self._frozen, self._unwritten, *self._written
 
     def get(self, key: bytes) -> Value:
         """Return the value of ``key`` as it is now, uncommitted changes included."""
@@ -195,12 +203,13 @@ class PartitionState:
             raise RuntimeError(msg)
         if not len(self._unwritten):
             return
-        self._recent, self._unwritten = self._unwritten, self._memory.layer()
+        changes, self._unwritten = self._unwritten, self._memory.layer()
+        self._written = [changes, *self._written[: WRITTEN_LAYERS - 1]]
         self._is_writing = True
         size = await self.in_thread(
-            *(self.store.write, self._recent, self._kept_offset, self._memory.in_order, pace)
+            *(self.store.write, changes, self._kept_offset, self._memory.in_order, pace)
         )
-        self._entry_bytes = self._memory.row_size + size / len(self._recent)
+        self._entry_bytes = self._memory.row_size + size / len(changes)
         self._is_writing = False
         self._settled += 1
 
@@ -223,7 +232,9 @@ class PartitionState:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All keys and values in no order, also those not on disk yet, deleted ones not."""
-        over = {**self._recent, **self._unwritten, **self._frozen, **self.dirty}
+        over: Changes = {}
+        for layer in reversed(self._layers()):
+            over |= layer
         over.pop(LAYOUT_KEY, None)
         yield from ((key, value) for key, value in over.items() if value is not None)
         yield from (item for item in self.store.items() if item[0] not in over)
@@ -235,7 +246,21 @@ class PartitionState:
     @property
     def dirty_bytes(self) -> float:
         """Memory that ``dirty`` takes: its keys are taken to be as large as those written last."""
-        return len(self.dirty) * self._entry_bytes + self._memory.companions(self.dirty)
+        return self._bytes_of(self.dirty)
+
+    def _bytes_of(self, *layers: Layer) -> float:
+        rows = sum(map(len, layers)) * self._entry_bytes
+        return rows + sum(map(self._memory.companions, layers))
+
+    @property
+    def row_bytes(self) -> float:
+        """Memory that all rows in memory take, estimated likewise."""
+        return self._bytes_of(*self._layers())
+
+    def let_go(self, most: float) -> None:
+        """Keep rows of ``most`` bytes in memory, or those that are not on disk, which are more."""
+        while len(self._written) > self._is_writing and self.row_bytes > most:
+            self._written.pop()
 
     @property
     def unwritten_bytes(self) -> float:

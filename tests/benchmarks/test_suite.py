@@ -23,7 +23,7 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
 
     main(
         [
-            *("backlog", "steady", "spike", "micro", "--size", "smoke"),
+            *("backlog", "steady", "spike", "aging", "micro", "--size", "smoke"),
             *("--output", str(output), "--bootstrap", broker.bootstrap),
         ]
     )
@@ -39,6 +39,9 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
     assert burst["figures"]["most behind"]["median"] > 1000
     assert burst["figures"]["user ms samples"]["median"] == 20
     assert burst["figures"]["catching up events/s"]["median"] > 0
+    young, old = (row["figures"] for row in cases["aging"]["rows"])
+    assert young["changelog bytes/event"]["median"] < old["changelog bytes/event"]["median"]
+    assert old["us/event"]["median"] > 0
     stages = [row["setting"]["stage"] for row in cases["micro"]["rows"]]
     assert {
         "decode, check and place (plain)",

@@ -113,6 +113,26 @@ class TestMuchUnwritten:
         assert bench.state.store.get(b"1") == b"3"
 
 
+class TestRowsInMemory:
+    @pytest.mark.parametrize("lacking", [0, 1])
+    async def test_those_on_disk_as_well_are_let_go_for_want_of_room_when_a_commit_begins(
+        self, bench, monkeypatch, lacking
+    ):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        await bench.task.settle()
+        on_disk = bench.state.row_bytes
+        bench.submit(batch(3, 6))
+        await bench.folded(6)
+        dirty = bench.state.dirty_bytes
+        assert min(on_disk, dirty) > 1
+        # What is dirty counts twice: as much may be folded while it is committed.
+        monkeypatch.setattr("streaming.turns.ROW_BYTES", on_disk + 2 * dirty - lacking)
+        await bench.commit()
+        assert bench.state.row_bytes == dirty + (0 if lacking else on_disk)
+
+
 class TestBehind:
     async def test_is_what_waits_in_kafka_and_what_is_fetched_ahead(self, bench):
         assert bench.task.behind == 0

@@ -2,12 +2,13 @@
 
 ::
 
-    read   dirty  ->  frozen  ->  unwritten  ->  recent  ->  RocksDB
+    read   dirty  ->  frozen  ->  unwritten  ->  written  ->  RocksDB
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from models.windows import Slices
 from tables.layout import LAYOUT_KEY, LayoutError
 from tables.rocks import RocksStore
+from tables.state import WRITTEN_LAYERS
 
 HOUR = 3_600_000
 KEY, OTHER = b"17", b"18"
@@ -24,12 +26,6 @@ async def commit(state, offset=0):
     state.freeze()
     state.keep(offset)
     await state.settle()
-
-
-async def forget(state):
-    """Write something else: what was written before is on the disk only."""
-    state.dirty[b"something else"] = b""
-    await commit(state, state.offset + 1)
 
 
 class TestDirtyBytes:
@@ -80,7 +76,7 @@ class TestReading:
         state.dirty[KEY] = b"new"
         await commit(state)
         if on_disk:
-            await forget(state)
+            state.let_go(0)
         assert state.get(KEY) == b"new"
         assert await state.load([KEY, OTHER, KEY]) == [b"new", None, b"new"]
 
@@ -115,7 +111,7 @@ class TestReading:
         state = make_state()
         state.dirty = {b"%d" % n: b"v%d" % n for n in range(1000)}
         await commit(state)
-        await forget(state)
+        state.let_go(0)
         found = await state.load([b"%d" % n for n in range(1100)])
         assert found == [b"v%d" % n if n < 1000 else None for n in range(1100)]
 
@@ -248,14 +244,52 @@ class TestMemory:
         assert await state.load(keys) == [b"value", None, None, b"value", None]
         assert reads == [b"19"]
 
-    async def test_what_was_written_before_that_is(self, make_state, reads):
+    async def test_what_was_written_long_before_that_is(self, make_state, reads):
         state = make_state()
         keys = [b"%d" % n for n in range(10)]
         for offset, key in enumerate(keys):
             state.dirty[key] = b"value"
             await commit(state, offset)
         assert await state.load(keys) == [b"value"] * 10
-        assert sorted(reads) == keys[:-1]
+        assert sorted(reads) == keys[:-WRITTEN_LAYERS]
+
+    async def test_what_is_on_disk_as_well_is_let_go_the_oldest_first(self, make_state, reads):
+        state = make_state()
+        for offset, key in enumerate([KEY, OTHER]):
+            state.dirty[key] = bytes(10_000)
+            await commit(state, offset)
+        state.dirty[b"19"] = bytes(10_000)
+        state.freeze()
+        state.dirty[b"20"] = bytes(10_000)
+        assert 40_000 < state.row_bytes < 42_000
+        for most, on_disk in [(50_000, []), (35_000, [KEY]), (0, [KEY, OTHER])]:
+            reads.clear()
+            state.let_go(most)
+            assert await state.load([KEY, OTHER, b"19", b"20"]) == [bytes(10_000)] * 4
+            assert sorted(reads) == on_disk
+
+    async def test_what_is_on_its_way_to_the_disk_is_not_let_go(self, make_state, monkeypatch):
+        state = make_state()
+        write, go_on = RocksStore.write, threading.Event()
+
+        def write_slowly(*args):
+            assert go_on.wait(5)
+            return write(*args)
+
+        monkeypatch.setattr(RocksStore, "write", write_slowly)
+        state.dirty[KEY] = b"value"
+        state.freeze()
+        state.keep(0)
+        settling = asyncio.create_task(state.settle())
+        await asyncio.sleep(0)
+        state.let_go(0)
+        assert state.get(KEY) == b"value"
+        assert state.store.get(KEY) is None
+        go_on.set()
+        await settling
+        state.let_go(0)
+        assert state.row_bytes == 0
+        assert state.get(KEY) == b"value"
 
 
 class TestOthers:
@@ -268,7 +302,7 @@ class TestOthers:
             state.dirty[b"%d" % n] = b"v%d" % n
             state.dirty[b"%d:i" % n] = b"i%d" % n
         await commit(state)
-        await forget(state)
+        state.let_go(0)
         return state
 
     @staticmethod

@@ -1,0 +1,170 @@
+"""Aging: what an event costs one partition as the ids that it remembers become more.
+
+One of eight partitions under a steady load, without Kafka and without waiting: chunks as a fetch
+brings them are folded, packed for the changelog and written to RocksDB, by event time as often as a
+task does it. Processor time is that of the thread that folds and of the one that reads and writes.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import uvloop
+
+import settings as program_settings
+from accelerator import Folding, Packing, memory
+from agents.engagement import EngagementProcessor
+from benchmarks.rig.figures import Row
+from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
+from benchmarks.rig.loads import NOMINAL_RATE, VIDEOS
+from benchmarks.rig.snapshots import work_folder
+from benchmarks.rig.worker import BenchError
+from loadgen import Workload
+from streaming.clients import REQUEST_TIMEOUT_MS
+from streaming.outbox import Outbox
+from streaming.pacing import SETTLE_INTERVAL
+from streaming.packing import packer
+from streaming.task import Task
+from streaming.transaction import BATCH_BYTES, TransactionalProducer
+from streaming.turns import Turns
+from tables.rocks import RocksMemory, RocksStore
+from tables.state import PartitionState
+from tables.users import user_layout, user_windows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.rig.bench import Bench
+
+PARTITIONS = 8
+
+#: Of event time, from the beginning; each is measured from the one before on.
+MINUTES: dict[str, tuple[float, ...]] = {
+    "smoke": (0.05, 0.1),
+    "quick": (1, 4, 10),
+    "full": (1, 4, 10, 30, 60),
+}
+
+#: Fetches come 20 ms apart, and take some time themselves.
+_FETCH_S = 0.025
+_FETCHES_A_COMMIT = 4
+_BUFFER_BYTES = (64 << 20) // PARTITIONS
+
+
+def run(bench: Bench) -> list[Row]:
+    """Measure each number of users; of the longest sizes an hour."""
+    minutes = MINUTES.get(bench.size.name, MINUTES["quick"])
+    rows = []
+    for users in bench.size.users:
+        with work_folder() as folder, ThreadPoolExecutor(1) as executor:
+            bench.tell(f"filling a RocksDB of {users // PARTITIONS:,} users")
+            aging = Aging(folder, users, executor)
+            begun = 0.0
+            for until in minutes:
+                row = Row({"minutes": until, "users": users})
+                events = round((until - begun) * 60 * NOMINAL_RATE / PARTITIONS)
+                bench.tell(f"{users:,} users, minutes {begun:g} to {until:g}")
+                row.add(uvloop.run(aging.go_on(events)))
+                rows.append(row)
+                begun = until
+            aging.close()
+    return rows
+
+
+def _fail(_: Task, exc: object) -> None:
+    raise BenchError(f"the task has failed: {exc!r}")
+
+
+class Fetched(NamedTuple):
+    """A record of a fetch."""
+
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    headers: tuple[()] = ()
+
+
+class Aging:
+    """A partition of users under a load of its own."""
+
+    def __init__(self, folder: Path, users: int, executor: ThreadPoolExecutor) -> None:
+        """Fill a database in ``folder`` with a partition's part of ``users`` users."""
+        settings = program_settings.load({"TOPIC_PARTITIONS": "1"})
+        windows = user_windows(settings)
+        self._executor = executor
+        self._memory = RocksMemory.create(_BUFFER_BYTES)
+        self._store = RocksStore(folder / "aging.db", self._memory)
+        for _, keys, values in Filling(users // PARTITIONS).rows(windows):
+            self._store.write(dict(zip(keys, values, strict=True)), 1)
+        self._state = PartitionState(
+            *("users", user_layout(windows), self._store, executor), memory()
+        )
+        outbox = Outbox()
+        self._processor = EngagementProcessor(
+            *(0, self._state, outbox, settings, Folding.of(windows), "changelog", 1)
+        )
+        # Never started.
+        lock = TransactionalProducer("aging", "aging", {"request_timeout_ms": REQUEST_TIMEOUT_MS})
+        self._task = Task(
+            *(0, [self._processor], outbox, lock, _fail, _fail, Turns(range(PARTITIONS)))
+        )
+        self._task.restored()
+        self._pack = packer(Packing.of().pack)
+        self._load = Workload(
+            *(1, users // PARTITIONS, VIDEOS),
+            start_ms=FILLED_UNTIL_MS,
+            ms_per_event=1000 * PARTITIONS / NOMINAL_RATE,
+        )
+        self._settled_ms = FILLED_UNTIL_MS
+
+    def close(self) -> None:
+        """Close the database."""
+        self._store.close()
+
+    async def go_on(self, events: int) -> dict[str, float]:
+        """Fold the next ``events`` events, and return what one of them took."""
+        a_fetch = round(NOMINAL_RATE / PARTITIONS * _FETCH_S)
+        used_s, sent, read = 0.0, 0, self._keys_read()
+        done = 0
+        while done < events:
+            chunk = self._load.chunk(a_fetch * _FETCHES_A_COMMIT)
+            records = [
+                Fetched(offset, 0, *record)
+                for offset, record in enumerate(zip(chunk.keys, chunk.values, strict=True))
+            ]
+            before_s = self._cpu_s()
+            for first in range(0, len(records), a_fetch):
+                await self._processor.fold(records[first : first + a_fetch])
+            sent += await self._commit()
+            used_s += self._cpu_s() - before_s
+            done += len(records)
+        return {
+            "us/event": used_s / done * 1e6,
+            "changelog bytes/event": sent / done,
+            "keys read/event": (self._keys_read() - read) / done,
+        }
+
+    async def _commit(self) -> int:
+        """Commit, settle where it is time, and return the bytes for the changelog."""
+        frozen = self._task.freeze()
+        size = 0
+        if frozen is not None:
+            for _, changes in frozen.changes:
+                size += sum(batch.size() for batch in self._pack(changes, BATCH_BYTES))
+            self._task.keep(frozen, [1] * len(frozen.changes))
+        await self._task.settle_much()
+        now_ms = self._state.stream_time or 0
+        if now_ms - self._settled_ms >= SETTLE_INTERVAL * 1000:
+            self._settled_ms = now_ms
+            await self._task.settle()
+        return size
+
+    def _cpu_s(self) -> float:
+        return time.thread_time() + self._executor.submit(time.thread_time).result()
+
+    def _keys_read(self) -> int:
+        told = self._memory.tickers()
+        return told["rocksdb.number.multiget.keys.read"] + told["rocksdb.number.keys.read"]
