@@ -117,6 +117,7 @@ class Aging:
             *(1, users // PARTITIONS, VIDEOS),
             start_ms=FILLED_UNTIL_MS,
             ms_per_event=1000 * PARTITIONS / NOMINAL_RATE,
+            max_events_per_ms=NOMINAL_RATE / PARTITIONS / 1000,
         )
         self._settled_ms = FILLED_UNTIL_MS
 

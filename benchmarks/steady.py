@@ -2,7 +2,8 @@
 
 The load comes from a process of its own, made ready beforehand; probes measure how long an event
 takes from being sent to being in the answer over HTTP. Generator, broker, worker and probes share
-the machine. Answers during the warm-up are figures of their own, ``first``.
+the machine. Users take as long for their sessions as in life, some nine seconds for a view. Answers
+during the warm-up are figures of their own, ``first``.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ def run(bench: Bench) -> list[Row]:
             for rate, row in of_rate.items():
                 name = f"{rate:,} events/s, run {number + 1}"
                 seed = rate + number
-                load = SteadyLoad(f"{rate}-{number}", seed, rate, users, start_ms, length_s)
+                load = SteadyLoad(
+                    *(f"{rate}-{number}", seed, rate, users, start_ms, length_s),
+                    max_events_per_ms=rate / 1000,
+                )
                 row.add(measure(bench, rig, worker, load, name))
                 bench.tell(f"{name}: users p99 {row.runs['user ms p99'][-1]:.0f} ms")
                 start_ms += round(1000 * (length_s + _BETWEEN_S))

@@ -52,9 +52,10 @@ _MEDIAN_WATCHED_MS = 8_000
 _WATCHED_SIGMA = 0.9
 _SHORTEST_MS, _LONGEST_MS = 300, 600_000
 _MEAN_PAUSE_MS = 1_500
-# Events to come of sessions under way are kept in memory. At a higher rate than this, sessions
-# run faster than in life, and no more events are kept than at this rate.
-_MAX_EVENTS_PER_MS = 4.0
+MAX_EVENTS_PER_MS = 4.0
+"""Events to come of sessions under way are kept in memory, some 5 MB for each event a millisecond.
+At a higher rate than this, sessions run faster than in life, and no more events are kept than at
+this rate, unless one says so."""
 # So long before the stream's first event do the first sessions begin: about the length of one.
 _WARM_UP_MS = 90_000
 
@@ -63,12 +64,20 @@ class SessionStream:
     """An endless stream of events; equal arguments give equal streams."""
 
     def __init__(
-        self, rng: np.random.Generator, population: Population, ms_per_event: float
+        self,
+        rng: np.random.Generator,
+        population: Population,
+        ms_per_event: float,
+        max_events_per_ms: float = MAX_EVENTS_PER_MS,
     ) -> None:
-        """Describe the stream. ``ms_per_event``: event time that passes from event to event."""
+        """Describe the stream.
+
+        ``ms_per_event``: event time that passes from event to event. ``max_events_per_ms``: the
+        rate up to which sessions take as long as in life.
+        """
         self._rng = rng
         self._population = population
-        self._events_per_ms = min(1.0 / ms_per_event, _MAX_EVENTS_PER_MS)
+        self._events_per_ms = min(1.0 / ms_per_event, max_events_per_ms)
         self._block = -math.ceil(_WARM_UP_MS * self._events_per_ms / BLOCK)
         self._sessions = 0
         self._later: dict[int, list[npt.NDArray[np.void]]] = {}

@@ -13,7 +13,7 @@ from loadgen.kinds import EVENT_TYPES, Kind
 from loadgen.mixing import RECORD, Fractions, Mixer
 from loadgen.population import Population
 from loadgen.rendering import Renderer
-from loadgen.sessions import SessionStream
+from loadgen.sessions import MAX_EVENTS_PER_MS, SessionStream
 from loadgen.spoiling import spoil
 from models.partitioner import murmur2_partitions
 
@@ -99,17 +99,21 @@ class Workload:
         viral_within: int | None = None,
         start_ms: int = 0,
         ms_per_event: float = 0.5,
+        max_events_per_ms: float = MAX_EVENTS_PER_MS,
     ) -> None:
         """Describe the stream.
 
         ``invalid``, ``duplicates``, ``late``: fractions of all records, from 0 to 1. ``viral``:
         how many of the videos turn viral, and ``viral_within`` how many records at the latest.
         Record i has the timestamp ``start_ms`` (milliseconds since the epoch) + i *
-        ``ms_per_event``, less a disorder of up to 5 s.
+        ``ms_per_event``, less a disorder of up to 5 s. Sessions take as long as in life up to
+        ``max_events_per_ms``, and are shorter at higher rates: so much has to be kept in memory.
         Raises ValueError for what cannot be.
         """
         fractions = Fractions(invalid, duplicates, late)
         _check(users, videos, viral, fractions, ms_per_event)
+        if not max_events_per_ms > 0:
+            raise ValueError(f"sessions cannot be as in life up to {max_events_per_ms} events a ms")
         sessions_seed, campaign_seed, mixer_seed = np.random.SeedSequence(seed).spawn(3)
         self._start_ms = start_ms
         self._ms_per_event = ms_per_event
@@ -123,11 +127,12 @@ class Workload:
         )
         population = Population.of(users, videos, self._campaign.videos)
         self._sessions = SessionStream(
-            np.random.default_rng(sessions_seed), population, ms_per_event
+            *(np.random.default_rng(sessions_seed), population, ms_per_event, max_events_per_ms)
         )
         self._mixer = Mixer(np.random.default_rng(mixer_seed), fractions, ms_per_event)
         described = (seed, users, videos, invalid, duplicates, late, viral, start_ms, ms_per_event)
-        salt = b"%08x" % zlib.crc32(repr((*described, self._campaign.share)).encode())
+        paced = (*described, max_events_per_ms, self._campaign.share)
+        salt = b"%08x" % zlib.crc32(repr(paced).encode())
         self._renderer = Renderer(salt, population)
         self._recent = _Recent(self._mixer.max_distance)
         self._block = np.empty(0, RECORD)

@@ -13,6 +13,7 @@ from benchmarks.rig.loads import VIDEOS
 from benchmarks.rig.spool import Spool
 from benchmarks.rig.worker import BenchError
 from loadgen import Workload
+from loadgen.sessions import MAX_EVENTS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,12 +37,17 @@ class SteadyLoad:
     start_ms: int
     """Since the epoch."""
     seconds: float
+    max_events_per_ms: float = MAX_EVENTS_PER_MS
+    """Up to which rate sessions take as long as in life; see :class:`loadgen.Workload`."""
 
     @contextmanager
     def ready(self, rig: Rig, progress: Callable[[float], None]) -> Iterator[ReadyLoad]:
         """Make it ready, telling ``progress`` the part that is; delete it at the end."""
         stream = Workload(
-            *(self.seed, self.users, VIDEOS), start_ms=self.start_ms, ms_per_event=1000 / self.rate
+            *(self.seed, self.users, VIDEOS),
+            start_ms=self.start_ms,
+            ms_per_event=1000 / self.rate,
+            max_events_per_ms=self.max_events_per_ms,
         )
         spool = Spool(rig.folder / f"load-{self.name}")
         try:

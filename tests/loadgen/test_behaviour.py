@@ -74,6 +74,20 @@ class TestSessions:
         ]
         assert 10 < np.median(spans_s) < 300
 
+    @pytest.mark.parametrize(("most", "seconds"), [(1.0, (6, 12)), (0.1, (0.6, 1.2))])
+    def test_views_come_as_in_life_up_to_a_rate_and_closer_together_beyond(
+        self, most, seconds
+    ) -> None:
+        events = events_of(80_000, ms_per_event=1.0, max_events_per_ms=most)
+        times_ms = defaultdict(list)
+        for event in events:
+            if event["event_type"] != "video_view":
+                continue
+            at = np.datetime64(event["timestamp"][:-1]).astype(int)
+            times_ms[event["session_id"]].append(at)
+        gaps_s = np.concatenate([np.diff(sorted(times)) for times in times_ms.values()]) / 1e3
+        assert seconds[0] < np.median(gaps_s) < seconds[1]
+
     def test_reactions_follow_a_view_of_the_same_video(self, sessions) -> None:
         reactions = followed = 0
         for session in sessions[len(sessions) // 3 :]:

@@ -56,7 +56,14 @@ class TestReproducibility:
         assert [user for chunk in chunks for user in chunk.users] == whole.users.tolist()
 
     @pytest.mark.parametrize(
-        "other", [{"seed": 2}, {"users": 99_999}, {"start_ms": START_MS + 1}, {"late": 0.01}]
+        "other",
+        [
+            {"seed": 2},
+            {"users": 99_999},
+            {"start_ms": START_MS + 1},
+            {"late": 0.01},
+            {"max_events_per_ms": 9.0},
+        ],
     )
     def test_other_arguments_give_other_event_ids(self, other) -> None:
         """Two runs after each other are not taken for duplicates of one another."""
@@ -104,6 +111,8 @@ class TestFractions:
             {"invalid": 0.5, "late": 0.5},
             {"ms_per_event": 0.0},
             {"ms_per_event": float("nan")},
+            {"max_events_per_ms": 0.0},
+            {"max_events_per_ms": float("nan")},
         ],
     )
     def test_what_cannot_be_is_refused(self, wrong) -> None:
