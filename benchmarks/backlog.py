@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.rig.figures import Row
@@ -49,10 +50,7 @@ def run(bench: Bench) -> list[Row]:
 
 def send(bench: Bench, rig: Rig, load: Load, events: int, what: str) -> None:
     """Send ``events`` events; nobody reads them yet."""
-
-    def progress(part: float) -> None:
-        bench.tell(f"{what}: sending", part)
-
+    progress = partial(bench.tell, f"{what}: sending")
     asyncio.run(produce(rig.settings, load, events, progress))
 
 
@@ -62,10 +60,7 @@ def work_off(bench: Bench, rig: Rig, what: str, names: Sequence[str] = ("a",)) -
     Returns:
         events/s; microseconds of processor time an event, of workers and broker; memory.
     """
-
-    def progress(part: float) -> None:
-        bench.tell(f"{what}: working it off", part)
-
+    progress = partial(bench.tell, f"{what}: working it off")
     workers = [rig.worker(name) for name in names]
     try:
         figures = asyncio.run(follow(rig, workers, progress))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -78,10 +79,7 @@ def _burst_ms(size: Size, number: int) -> int:
 
 
 def _ready(bench: Bench, rig: Rig, load: SteadyLoad) -> AbstractContextManager[ReadyLoad]:
-    def progress(part: float) -> None:
-        bench.tell(f"{load.name}: making the load ready", part)
-
-    return load.ready(rig, progress)
+    return load.ready(rig, partial(bench.tell, f"{load.name}: making the load ready"))
 
 
 async def _measure(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -66,11 +67,7 @@ def measure(
     bench: Bench, rig: Rig, worker: Worker, load: SteadyLoad, name: str
 ) -> dict[str, float]:
     """Send ``load``, watch it after its warm-up, and return the figures."""
-
-    def progress(part: float) -> None:
-        bench.tell(f"{name}: making the load ready", part)
-
-    with load.ready(rig, progress) as ready:
+    with load.ready(rig, partial(bench.tell, f"{name}: making the load ready")) as ready:
         bench.tell(f"{name}: for {bench.size.seconds:.0f} s")
         return uvloop.run(_watch(bench, rig, worker, ready.send()))
 

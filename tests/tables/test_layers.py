@@ -34,7 +34,7 @@ steps = st.lists(
     st.one_of(
         change,
         change,
-        st.tuples(st.sampled_from(["commit", "freeze", "keep", "settle", "crash"])),
+        st.tuples(st.sampled_from(["commit", "freeze", "keep", "settle", "let_go", "crash"])),
         st.tuples(st.just("settle_while"), keys, values),
         st.tuples(st.just("load"), keys, values, st.booleans(), st.sampled_from(SETTLING)),
     ),
@@ -89,14 +89,18 @@ class Subject:
         await self.state.settle()
         assert self.state.offset == (len(self.changelog) - 1 if self.changelog else None)
 
+    def let_go(self) -> None:
+        self.state.let_go(0)
+
     def commit(self) -> None:
         self.freeze()
         self.keep()
 
     async def settle_while(self, key: bytes, value: bytes | None) -> None:
-        """A commit ends while what was committed before it is written."""
+        """A commit ends, and rows are let go, while what was committed before it is written."""
         settling = asyncio.create_task(self.state.settle())
         await asyncio.sleep(0)
+        self.let_go()
         self.change(key, value)
         self.commit()
         self.check()
@@ -119,6 +123,7 @@ class Subject:
                     self.keep()
                 if settling == "is written":
                     await self.settle()
+                    self.let_go()
                 elif settling == "is being written":
                     written = asyncio.create_task(self.settle())
                     await asyncio.sleep(0)
