@@ -54,23 +54,28 @@ _BUFFER_BYTES = (64 << 20) // PARTITIONS
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure each number of users; of the longest sizes an hour."""
+    """Measure each number of users, in the full size for an hour."""
     minutes = MINUTES.get(bench.size.name, MINUTES["quick"])
-    rows = []
+    rows: list[Row] = []
     for users in bench.size.users:
-        with work_folder() as folder, ThreadPoolExecutor(1) as executor:
-            bench.tell(f"filling a RocksDB of {users // PARTITIONS:,} users")
-            aging = Aging(folder, users, executor)
-            begun = 0.0
-            for until in minutes:
-                row = Row({"minutes": until, "users": users})
-                events = round((until - begun) * 60 * NOMINAL_RATE / PARTITIONS)
-                bench.tell(f"{users:,} users, minutes {begun:g} to {until:g}")
-                row.add(uvloop.run(aging.go_on(events)))
-                rows.append(row)
-                begun = until
-            aging.close()
+        of_minute = {until: Row({"minutes": until, "users": users}) for until in minutes}
+        for number in range(bench.size.runs):
+            _measure(bench, of_minute, users, f"{users:,} users, run {number + 1}")
+        rows += of_minute.values()
     return rows
+
+
+def _measure(bench: Bench, of_minute: dict[float, Row], users: int, name: str) -> None:
+    with work_folder() as folder, ThreadPoolExecutor(1) as executor:
+        bench.tell(f"{name}: filling a RocksDB")
+        aging = Aging(folder, users, executor)
+        begun = 0.0
+        for until, row in of_minute.items():
+            bench.tell(f"{name}: minutes {begun:g} to {until:g}")
+            events = round((until - begun) * 60 * NOMINAL_RATE / PARTITIONS)
+            row.add(uvloop.run(aging.go_on(events)))
+            begun = until
+        aging.close()
 
 
 def _fail(_: Task, exc: object) -> None:
