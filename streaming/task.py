@@ -261,10 +261,12 @@ class Task:
         """Let go of rows that are on disk as well, to make room for those that are not."""
         states = [processor.state for processor in self.processors.values()]
         # As much as is committed now may be folded meanwhile.
-        rest = self._turns.row_share - sum(state.dirty_bytes for state in states)
+        rows = self._turns.row_share - sum(state.dirty_bytes for state in states)
+        companions = self._turns.companion_share
         for state in states:
-            state.let_go(rest)
-            rest -= state.row_bytes
+            state.let_go(rows, companions)
+            rows -= state.row_bytes
+            companions -= state.companion_bytes
 
     async def settle_much(self) -> None:
         """Settle when there is much: beside the commits, until they are faster than the disk."""

@@ -246,20 +246,28 @@ class PartitionState:
     @property
     def dirty_bytes(self) -> float:
         """Memory that ``dirty`` takes: its keys are taken to be as large as those written last."""
-        return self._bytes_of(self.dirty)
-
-    def _bytes_of(self, *layers: Layer) -> float:
-        rows = sum(map(len, layers)) * self._entry_bytes
-        return rows + sum(map(self._memory.companions, layers))
+        return len(self.dirty) * self._entry_bytes + self._memory.companions(self.dirty)
 
     @property
     def row_bytes(self) -> float:
-        """Memory that all rows in memory take, estimated likewise."""
-        return self._bytes_of(*self._layers())
+        """Memory that all rows in memory take, estimated likewise, without their companions."""
+        return sum(map(len, self._layers())) * self._entry_bytes
 
-    def let_go(self, most: float) -> None:
-        """Keep rows of ``most`` bytes in memory, or those that are not on disk, which are more."""
-        while len(self._written) > self._is_writing and self.row_bytes > most:
+    @property
+    def companion_bytes(self) -> int:
+        """Memory that rows take which those in memory have at hand."""
+        return sum(map(self._memory.companions, self._layers()))
+
+    def let_go(self, rows: float, companions: float) -> None:
+        """Take from memory what is on disk, the oldest first, until the rest is small enough.
+
+        Arguments:
+            rows: the most bytes of :attr:`row_bytes`.
+            companions: the most bytes of :attr:`companion_bytes`.
+        """
+        while len(self._written) > self._is_writing and (
+            self.row_bytes > rows or self.companion_bytes > companions
+        ):
             self._written.pop()
 
     @property

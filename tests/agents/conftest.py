@@ -59,7 +59,7 @@ def pause_load(monkeypatch):
             return result
 
         monkeypatch.setattr("tables.state.THREAD_WORTH", 1)
-        state.let_go(0)
+        state.let_go(0, 0)
         monkeypatch.setattr(state, "in_thread", slow_thread)
         return reached, go_on
 

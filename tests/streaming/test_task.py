@@ -114,23 +114,31 @@ class TestMuchUnwritten:
 
 
 class TestRowsInMemory:
+    @pytest.mark.parametrize("bound", ["ROW_BYTES", "COMPANION_BYTES"])
     @pytest.mark.parametrize("lacking", [0, 1])
     async def test_those_on_disk_as_well_are_let_go_for_want_of_room_when_a_commit_begins(
-        self, bench, monkeypatch, lacking
+        self, bench, monkeypatch, bound, lacking
     ):
+        state = bench.state
+        beside = state._memory._replace(companions=lambda layer: 100 * len(layer))
+        monkeypatch.setattr(state, "_memory", beside)
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.commit()
         await bench.task.settle()
-        on_disk = bench.state.row_bytes
+        on_disk = state.row_bytes
         bench.submit(batch(3, 6))
         await bench.folded(6)
-        dirty = bench.state.dirty_bytes
-        assert min(on_disk, dirty) > 1
+        both = state.row_bytes
+        assert both > on_disk > 0
         # What is dirty counts twice: as much may be folded while it is committed.
-        monkeypatch.setattr("streaming.turns.ROW_BYTES", on_disk + 2 * dirty - lacking)
+        enough = {
+            "ROW_BYTES": both + state.dirty_bytes,
+            "COMPANION_BYTES": state.companion_bytes,
+        }
+        monkeypatch.setattr(f"streaming.turns.{bound}", enough[bound] - lacking)
         await bench.commit()
-        assert bench.state.row_bytes == dirty + (0 if lacking else on_disk)
+        assert state.row_bytes == (both - on_disk if lacking else both)
 
 
 class TestBehind:

@@ -90,7 +90,7 @@ class Subject:
         assert self.state.offset == (len(self.changelog) - 1 if self.changelog else None)
 
     def let_go(self) -> None:
-        self.state.let_go(0)
+        self.state.let_go(0, 0)
 
     def commit(self) -> None:
         self.freeze()

@@ -76,7 +76,7 @@ class TestReading:
         state.dirty[KEY] = b"new"
         await commit(state)
         if on_disk:
-            state.let_go(0)
+            state.let_go(0, 0)
         assert state.get(KEY) == b"new"
         assert await state.load([KEY, OTHER, KEY]) == [b"new", None, b"new"]
 
@@ -111,7 +111,7 @@ class TestReading:
         state = make_state()
         state.dirty = {b"%d" % n: b"v%d" % n for n in range(1000)}
         await commit(state)
-        state.let_go(0)
+        state.let_go(0, 0)
         found = await state.load([b"%d" % n for n in range(1100)])
         assert found == [b"v%d" % n if n < 1000 else None for n in range(1100)]
 
@@ -264,9 +264,23 @@ class TestMemory:
         assert 40_000 < state.row_bytes < 42_000
         for most, on_disk in [(50_000, []), (35_000, [KEY]), (0, [KEY, OTHER])]:
             reads.clear()
-            state.let_go(most)
+            state.let_go(most, 0)
             assert await state.load([KEY, OTHER, b"19", b"20"]) == [bytes(10_000)] * 4
             assert sorted(reads) == on_disk
+
+    async def test_what_has_much_at_hand_is_let_go_likewise(self, make_state, monkeypatch):
+        state = make_state()
+        beside = state._memory._replace(companions=lambda layer: 500 * len(layer))
+        monkeypatch.setattr(state, "_memory", beside)
+        for offset, key in enumerate([KEY, OTHER]):
+            state.dirty[key] = b"value"
+            await commit(state, offset)
+        state.dirty[b"19"] = b"value"
+        rows = state.row_bytes
+        for most, left in [(1500, 3), (1499, 2), (0, 1)]:
+            state.let_go(rows, most)
+            assert state.companion_bytes == 500 * left
+            assert state.row_bytes == rows * left / 3
 
     async def test_what_is_on_its_way_to_the_disk_is_not_let_go(self, make_state, monkeypatch):
         state = make_state()
@@ -282,12 +296,12 @@ class TestMemory:
         state.keep(0)
         settling = asyncio.create_task(state.settle())
         await asyncio.sleep(0)
-        state.let_go(0)
+        state.let_go(0, 0)
         assert state.get(KEY) == b"value"
         assert state.store.get(KEY) is None
         go_on.set()
         await settling
-        state.let_go(0)
+        state.let_go(0, 0)
         assert state.row_bytes == 0
         assert state.get(KEY) == b"value"
 
@@ -302,7 +316,7 @@ class TestOthers:
             state.dirty[b"%d" % n] = b"v%d" % n
             state.dirty[b"%d:i" % n] = b"i%d" % n
         await commit(state)
-        state.let_go(0)
+        state.let_go(0, 0)
         return state
 
     @staticmethod
