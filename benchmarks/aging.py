@@ -7,6 +7,7 @@ task does it. Processor time is that of the thread that folds and of the one tha
 
 from __future__ import annotations
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ import settings as program_settings
 from accelerator import Folding, Packing, memory
 from agents.engagement import EngagementProcessor
 from benchmarks.rig.figures import Row
-from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
+from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling, fill_store
 from benchmarks.rig.loads import NOMINAL_RATE, VIDEOS
 from benchmarks.rig.snapshots import work_folder
 from benchmarks.rig.worker import BenchError
@@ -102,8 +103,7 @@ class Aging:
         self._executor = executor
         self._memory = RocksMemory.create(_BUFFER_BYTES)
         self._store = RocksStore(folder / "aging.db", self._memory)
-        for _, keys, values in Filling(users // PARTITIONS).rows(windows):
-            self._store.write(dict(zip(keys, values, strict=True)), 1)
+        fill_store(self._store, Filling(users // PARTITIONS), windows)
         self._state = PartitionState(
             *("users", user_layout(windows), self._store, executor), memory()
         )
@@ -122,7 +122,7 @@ class Aging:
             *(1, users // PARTITIONS, VIDEOS),
             start_ms=FILLED_UNTIL_MS,
             ms_per_event=1000 * PARTITIONS / NOMINAL_RATE,
-            max_events_per_ms=NOMINAL_RATE / PARTITIONS / 1000,
+            max_events_per_ms=math.inf,
         )
         self._settled_ms = FILLED_UNTIL_MS
 

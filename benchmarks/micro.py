@@ -21,7 +21,7 @@ import settings as program_settings
 from accelerator import IS_BUILT, Counting, Folding, Packing, memory
 from agents.engagement import EngagementProcessor
 from benchmarks.rig.figures import Row
-from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
+from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling, fill_store
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.snapshots import work_folder
 from models.chunk import Overlay
@@ -78,8 +78,7 @@ class Stages:
         self._memory = RocksMemory.create(_BUFFER_BYTES)
         self._store = RocksStore(folder / "micro.db", self._memory)
         self._executor = executor
-        for _, keys, values in Filling(users).rows(self._windows):
-            self._store.write(dict(zip(keys, values, strict=True)), 1)
+        fill_store(self._store, Filling(users), self._windows)
         self._users = users
         self._rng = np.random.default_rng(1)
         self._loads = {

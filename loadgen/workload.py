@@ -107,13 +107,11 @@ class Workload:
         how many of the videos turn viral, and ``viral_within`` how many records at the latest.
         Record i has the timestamp ``start_ms`` (milliseconds since the epoch) + i *
         ``ms_per_event``, less a disorder of up to 5 s. Sessions take as long as in life up to
-        ``max_events_per_ms``, and are shorter at higher rates: so much has to be kept in memory.
+        ``max_events_per_ms``, and go by faster at higher rates, to keep less of them in memory.
         Raises ValueError for what cannot be.
         """
         fractions = Fractions(invalid, duplicates, late)
-        _check(users, videos, viral, fractions, ms_per_event)
-        if not max_events_per_ms > 0:
-            raise ValueError(f"sessions cannot be as in life up to {max_events_per_ms} events a ms")
+        _check(users, videos, viral, fractions, ms_per_event, max_events_per_ms)
         sessions_seed, campaign_seed, mixer_seed = np.random.SeedSequence(seed).spawn(3)
         self._start_ms = start_ms
         self._ms_per_event = ms_per_event
@@ -130,9 +128,11 @@ class Workload:
             *(np.random.default_rng(sessions_seed), population, ms_per_event, max_events_per_ms)
         )
         self._mixer = Mixer(np.random.default_rng(mixer_seed), fractions, ms_per_event)
-        described = (seed, users, videos, invalid, duplicates, late, viral, start_ms, ms_per_event)
-        paced = (*described, max_events_per_ms, self._campaign.share)
-        salt = b"%08x" % zlib.crc32(repr(paced).encode())
+        described = (
+            *(seed, users, videos, invalid, duplicates, late, viral, start_ms, ms_per_event),
+            *(max_events_per_ms, self._campaign.share),
+        )
+        salt = b"%08x" % zlib.crc32(repr(described).encode())
         self._renderer = Renderer(salt, population)
         self._recent = _Recent(self._mixer.max_distance)
         self._block = np.empty(0, RECORD)
@@ -195,7 +195,14 @@ def _joined(pieces: list[Chunk]) -> Chunk:
     )
 
 
-def _check(users: int, videos: int, viral: int, fractions: Fractions, ms_per_event: float) -> None:
+def _check(
+    users: int,
+    videos: int,
+    viral: int,
+    fractions: Fractions,
+    ms_per_event: float,
+    max_events_per_ms: float,
+) -> None:
     if min(users, videos) < 1:
         raise ValueError("there has to be at least one user and one video")
     if not 0 <= viral < videos:
@@ -206,3 +213,5 @@ def _check(users: int, videos: int, viral: int, fractions: Fractions, ms_per_eve
         raise ValueError(f"invalid, duplicates and late may not exceed {MAX_FRACTION} together")
     if not 0 < ms_per_event <= DAY_MS:
         raise ValueError(f"the time between events is not from 0 to a day: {ms_per_event} ms")
+    if not max_events_per_ms > 0:
+        raise ValueError(f"sessions cannot be as in life up to {max_events_per_ms} events a ms")

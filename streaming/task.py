@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tables.layers import Layer
     from tables.rocks import WritePace
+    from tables.state import PartitionState
 
     from .batch import Batch
     from .outbox import Outbox, OutRecord
@@ -109,6 +110,10 @@ class Task:
         self._much = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
+    @property
+    def _states(self) -> list[PartitionState]:
+        return [processor.state for processor in self.processors.values()]
+
     def start(self, positions: Mapping[TP, int]) -> None:
         """Accept batches from ``positions`` on."""
         self.positions = dict(positions)
@@ -182,7 +187,7 @@ class Task:
 
     async def _leave_room(self) -> None:
         """Have what is folded committed when it is much; wait while a commit is under way."""
-        dirty = sum(processor.state.dirty_bytes for processor in self.processors.values())
+        dirty = sum(state.dirty_bytes for state in self._states)
         if dirty + self.outbox.size < self._turns.uncommitted_share:
             await asyncio.sleep(0)
             return
@@ -251,15 +256,15 @@ class Task:
             clock = StepClock()
             try:
                 # One after the other: reads have the other thread.
-                for processor in self.processors.values():
-                    await processor.state.settle(pace)
+                for state in self._states:
+                    await state.settle(pace)
             except Exception as exc:  # noqa: BLE001 - the copy on disk is not what it should be
                 self.fail(exc)
             clock.done("settle")
 
     def _let_go(self) -> None:
         """Let go of rows that are on disk as well, to make room for those that are not."""
-        states = [processor.state for processor in self.processors.values()]
+        states = self._states
         # As much as is committed now may be folded meanwhile.
         rows = self._turns.row_share - sum(state.dirty_bytes for state in states)
         companions = self._turns.companion_share
@@ -270,7 +275,7 @@ class Task:
 
     async def settle_much(self) -> None:
         """Settle when there is much: beside the commits, until they are faster than the disk."""
-        states = [processor.state for processor in self.processors.values()]
+        states = self._states
         much = max(
             sum(state.unwritten_bytes for state in states) / self._turns.unwritten_share,
             sum(state.unwritten_companion_bytes for state in states) / self._turns.companion_share,

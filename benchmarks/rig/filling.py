@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from benchmarks.rig.cluster import Rig
     from models.user import UserWindows
+    from tables.rocks import RocksStore
 
 #: Stream time of a filled state, 2025-01-15T12:00:00Z: loads go on from there.
 FILLED_UNTIL_MS = 1_736_942_400_000
@@ -142,6 +143,12 @@ def _sealed(key: bytes, sealed: bytes, opened: bytes) -> tuple[bytes, list[tuple
     rows.append((index_key(key), pack_index(newest[-1], b"".join(map(index_entry, blocks)))))
     header = bytes((VERSION, len(blocks), 0, len(opened) // ID_SIZE))
     return header + sealed[-TIME_SIZE:] + opened, rows
+
+
+def fill_store(store: RocksStore, filling: Filling, windows: UserWindows) -> None:
+    """Write all rows to a database of one partition."""
+    for _, keys, values in filling.rows(windows):
+        store.write(dict(zip(keys, values, strict=True)), 1)
 
 
 async def write_changelog(
