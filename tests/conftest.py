@@ -17,6 +17,9 @@ from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tests.cluster import Cluster
 
+# What they assert is told like what tests assert. (Modules imported already cannot be.)
+pytest.register_assert_rewrite("tests.faults.aftermath", "tests.integration.checks")
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator
     from pathlib import Path

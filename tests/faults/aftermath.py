@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 QUICK = {"REELS_VIRAL_MIN_VIEWS": 20, "BROKER_SESSION_TIMEOUT": 6}
 
 
-def check_aftermath(cluster: Cluster, *workers: Worker, timeout: float = 120.0) -> Oracle:
+def check_aftermath(
+    cluster: Cluster, *workers: Worker, timeout: float = 120.0, deletions_are_kept: bool = True
+) -> Oracle:
     """Nothing is lost, nothing counted twice, nothing left behind. Ends the ``workers``.
 
     The oracle is fed with the input topic up to the committed offsets, which is all of it: the
@@ -32,7 +34,8 @@ def check_aftermath(cluster: Cluster, *workers: Worker, timeout: float = 120.0) 
     for worker in workers:
         assert worker.terminate() == 0
     checks.check_changelogs(cluster, oracle)
-    checks.check_databases(cluster, [worker.data_dir for worker in cluster.workers])
+    folders = [worker.data_dir for worker in cluster.workers]
+    checks.check_databases(cluster, folders, deletions_are_kept=deletions_are_kept)
     check_no_lock_is_held(cluster)
     return oracle
 

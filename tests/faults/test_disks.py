@@ -15,6 +15,8 @@ from tests.worker import wait_until
 
 pytestmark = pytest.mark.faults
 
+DAY_MS = 24 * 3_600_000
+
 
 @pytest.mark.slow
 def test_a_data_directory_of_another_program_is_not_taken_for_ours(make_cluster):
@@ -71,7 +73,11 @@ def test_an_old_copy_of_a_disk_catches_up(cluster):
 
 
 @pytest.mark.slow
-def test_a_disk_from_before_the_changelog_was_compacted_catches_up(make_cluster):
+@pytest.mark.parametrize("deletions_are_kept", [True, False], ids=["in time", "too late"])
+def test_a_disk_from_before_the_changelog_was_compacted_catches_up(
+    make_cluster, deletions_are_kept
+):
+    """Too late: deletions have left the changelog as well, and nobody can tell it of them."""
     with EmbeddedKafka(properties={"log.cleaner.backoff.ms": "200"}) as kafka:
         cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
         cluster.create_topic(cluster.events)
@@ -81,14 +87,12 @@ def test_a_disk_from_before_the_changelog_was_compacted_catches_up(make_cluster)
                 cleanup_policy="compact",
                 segment_ms="1000",
                 min_cleanable_dirty_ratio="0.01",
-                delete_retention_ms="1",
+                delete_retention_ms=str(DAY_MS if deletions_are_kept else 1),
             )
         stream = untidy_stream(20_000, seed=43)
         first, second = cluster.worker("a").start(), cluster.worker("b")
         send_stream(cluster, stream[:8000])
         cluster.wait_until_applied()
-        # Its disk is complete then. Deletions are forgotten at once here, not after a day: of one
-        # that the disk had not got yet, nobody could tell it any more.
         assert first.terminate() == 0
         second.start()
         before = places(cluster)
@@ -104,7 +108,7 @@ def test_a_disk_from_before_the_changelog_was_compacted_catches_up(make_cluster)
         check_answers(cluster, first)
         # What is on disk is the changelog as it is now, whatever was in between.
         shutil.rmtree(second.data_dir)
-        check_aftermath(cluster, first)
+        check_aftermath(cluster, first, deletions_are_kept=deletions_are_kept)
 
 
 def places(cluster):

@@ -12,8 +12,11 @@ from models.seen import is_sealed_key
 from models.user import UserWindows
 from models.video import VideoWindows
 from models.windows import Slices, from_iso
+from settings import load
 from tables.layout import LAYOUT_KEY
 from tables.rocks import OFFSET_KEY
+from tables.users import user_windows
+from tables.videos import video_windows
 from tests.oracle import DeadLetter, Oracle, Rules, hopping_window
 from tests.oracle_events import partition_of
 
@@ -134,14 +137,18 @@ def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
         check(values, oracle)
 
 
-def check_databases(cluster: Cluster, folders: Sequence[Path]) -> None:
+def check_databases(
+    cluster: Cluster, folders: Sequence[Path], *, deletions_are_kept: bool = True
+) -> None:
     """Each database on disk is its changelog up to the offset that it names, the latest all of it.
 
-    A worker that lost a partition keeps its copy, which then is behind.
+    A worker that lost a partition keeps its copy, which then is behind. Of a changelog that does
+    not keep its deletions, it may have what was deleted meanwhile: rows that count no more.
     """
-    for table, topic in (
-        ("user_metrics", cluster.user_changelog),
-        ("video_metrics", cluster.video_changelog),
+    settings = load(cluster.environment)
+    for table, topic, windows in (
+        ("user_metrics", cluster.user_changelog, user_windows(settings)),
+        ("video_metrics", cluster.video_changelog, video_windows(settings)),
     ):
         records = cluster.read(topic)
         for partition in range(cluster.partitions):
@@ -153,6 +160,10 @@ def check_databases(cluster: Cluster, folders: Sequence[Path]) -> None:
                 offset = int(content.pop(OFFSET_KEY, b"-1"))
                 offsets.append(offset)
                 folded = {r.key: r.value for r in changes if r.offset <= offset}
+                if not deletions_are_kept and LAYOUT_KEY in content:
+                    now = msgspec.json.decode(content[LAYOUT_KEY])["stream_time"]
+                    for key in content.keys() - folded.keys():
+                        assert windows.is_expired(content.pop(key), now)
                 assert content == {key: value for key, value in folded.items() if value is not None}
             if changes:
                 assert max(offsets) == changes[-1].offset
