@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 #: Events a second of the steady load: this, or the highest rate that is measured if that is less.
 RATE = 50_000
 
+#: Events of a burst, or those of a backlog that is measured if they are fewer.
+BURST = 1_000_000
+
 BURST_S = 2.0
 
 #: Seconds that are measured before a burst, and that it has until the next run, at least.
@@ -54,8 +57,9 @@ def run(bench: Bench) -> list[Row]:
     """Measure one burst a run, all upon the same steady load."""
     size = bench.size
     users, rate = min(size.users), min(RATE, max(size.rates))
-    row = Row({"events at once": size.events, "upon events/s": rate, "users": users})
-    burst_rate = round(size.events / BURST_S)
+    events = min(BURST, size.events)
+    row = Row({"events at once": events, "upon events/s": rate, "users": users})
+    burst_rate = round(events / BURST_S)
     loads = [
         SteadyLoad(f"burst-{number}", number, burst_rate, users, _burst_ms(size, number), BURST_S)
         for number in range(size.runs)
