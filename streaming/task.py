@@ -20,16 +20,15 @@ from tables.rocks import AT_ONCE, UNHURRIED
 
 from .inbox import Inbox
 from .pacing import SETTLE_INTERVAL, first_pause
+from .room import MUCH_UNWRITTEN, Room
 from .steps import StepClock
 from .transaction import stop_quietly
-from .turns import MUCH_UNWRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tables.layers import Layer
     from tables.rocks import WritePace
-    from tables.state import PartitionState
 
     from .batch import Batch
     from .outbox import Outbox, OutRecord
@@ -91,6 +90,8 @@ class Task:
         self._on_failure = on_failure
         self._on_gap = on_gap
         self._turns = turns
+        self._states = [processor.state for processor in processors]
+        self._room = Room(self._states, outbox, turns)
         self.positions: dict[TP, int] = {}
         self.committed: dict[TP, int] = {}
         self.failed = False
@@ -109,10 +110,6 @@ class Task:
         self._settling = asyncio.Lock()
         self._much = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
-
-    @property
-    def _states(self) -> list[PartitionState]:
-        return [processor.state for processor in self.processors.values()]
 
     def start(self, positions: Mapping[TP, int]) -> None:
         """Accept batches from ``positions`` on."""
@@ -187,8 +184,7 @@ class Task:
 
     async def _leave_room(self) -> None:
         """Have what is folded committed when it is much; wait while a commit is under way."""
-        dirty = sum(state.dirty_bytes for state in self._states)
-        if dirty + self.outbox.size < self._turns.uncommitted_share:
+        if not self._room.is_full:
             await asyncio.sleep(0)
             return
         self._turns.full.set()
@@ -212,7 +208,7 @@ class Task:
         if not self._has_work():
             self.committed_at = monotonic()
             return None
-        self._let_go()
+        self._room.let_go()
         processors = self.processors.values()
         try:
             # 1. pack
@@ -262,24 +258,9 @@ class Task:
                 self.fail(exc)
             clock.done("settle")
 
-    def _let_go(self) -> None:
-        """Let go of rows that are on disk as well, to make room for those that are not."""
-        states = self._states
-        # As much as is committed now may be folded meanwhile.
-        rows = self._turns.row_share - sum(state.dirty_bytes for state in states)
-        companions = self._turns.companion_share
-        for state in states:
-            state.let_go(rows, companions)
-            rows -= state.row_bytes
-            companions -= state.companion_bytes
-
     async def settle_much(self) -> None:
         """Settle when there is much: beside the commits, until they are faster than the disk."""
-        states = self._states
-        much = max(
-            sum(state.unwritten_bytes for state in states) / self._turns.unwritten_share,
-            sum(state.unwritten_companion_bytes for state in states) / self._turns.companion_share,
-        )
+        much = self._room.unwritten
         if much > 1:
             await self.settle()
         elif much > MUCH_UNWRITTEN:

@@ -170,7 +170,7 @@ class TestSeveralTasks:
 class TestMuchUncommitted:
     @pytest.fixture(autouse=True)
     async def _little_memory(self, bench, monkeypatch):
-        monkeypatch.setattr("streaming.turns.UNCOMMITTED_BYTES", 1)
+        monkeypatch.setattr("streaming.room.UNCOMMITTED_BYTES", 1)
         bench.committer.start(NEVER)
 
     async def test_what_is_much_is_committed_before_its_time(self, bench):

@@ -104,7 +104,7 @@ class TestMuchUnwritten:
 
     @pytest.mark.parametrize("most", ["UNWRITTEN_BYTES", "COMPANION_BYTES"])
     async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch, most):
-        monkeypatch.setattr(f"streaming.turns.{most}", 1)
+        monkeypatch.setattr(f"streaming.room.{most}", 1)
         beside = bench.state._memory._replace(companions=lambda layer: 2 * len(layer))
         monkeypatch.setattr(bench.state, "_memory", beside)
         bench.submit(batch(0, 3))
@@ -136,7 +136,7 @@ class TestRowsInMemory:
             "ROW_BYTES": both + state.dirty_bytes,
             "COMPANION_BYTES": state.companion_bytes,
         }
-        monkeypatch.setattr(f"streaming.turns.{bound}", enough[bound] - lacking)
+        monkeypatch.setattr(f"streaming.room.{bound}", enough[bound] - lacking)
         await bench.commit()
         assert state.row_bytes == (both - on_disk if lacking else both)
 
