@@ -1,4 +1,4 @@
-"""What the tasks of a worker share: its one thread of Python, and its memory."""
+"""What the tasks of a worker take turns at, and equal parts of."""
 
 from __future__ import annotations
 
