@@ -1,14 +1,22 @@
-"""Topics, read from one offset to another, as they are committed."""
+"""Topics, read from one offset to another, as they are committed.
+
+A transaction ends in each of its partitions at a moment of its own, by the marker that the brokers
+write there: the group's offsets may be there before a changelog shows what they stand for, and
+after. So what is told here waits until no transaction that is open can change it.
+"""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
 from auditing.errors import AuditError
+from auditing.stable_offsets import stable_offsets
 from auditing.values import id_key
 from models.seen import is_sealed_key
 from streaming.access import check_access
@@ -19,12 +27,14 @@ from tables.layout import LAYOUT_KEY
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from aiokafka import AIOKafkaConsumer
-
     from auditing.values import Values
     from streaming.batch import Record
 
 POLL_MS = 100
+
+#: Seconds until an open transaction is taken to be one that nobody will end, and between two looks.
+#: The brokers end those of a dead worker after 15 s, and look for them each 10 s.
+PATIENCE, LOOK_DELAY = 30.0, 0.01
 
 
 @asynccontextmanager
@@ -38,22 +48,34 @@ async def open_topics(settings: Mapping[str, Any], group: str) -> AsyncIterator[
         await check_access(settings)
     except StartError as exc:
         raise AuditError(str(exc)) from exc
-    admin = AIOKafkaAdminClient(**settings)
-    await admin.start()
-    try:
-        async with changelog_consumer(settings) as consumer:
-            yield Topics(admin, consumer, group)
-    finally:
-        await admin.close()
+    async with AsyncExitStack() as stack:
+        admin = AIOKafkaAdminClient(**settings)
+        await admin.start()
+        stack.push_async_callback(admin.close)
+        consumer = await stack.enter_async_context(changelog_consumer(settings))
+        ends = AIOKafkaConsumer(**settings, group_id=None, isolation_level="read_uncommitted")
+        stack.push_async_callback(ends.stop)
+        await ends.start()
+        yield Topics(admin, consumer, ends, group)
 
 
 class Topics:
     """What is in topics, and how far the group has read them."""
 
-    def __init__(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str) -> None:
-        """Read through ``consumer``, which belongs to no group itself."""
+    def __init__(
+        self,
+        admin: AIOKafkaAdminClient,
+        consumer: AIOKafkaConsumer,
+        log_ends: AIOKafkaConsumer,
+        group: str,
+    ) -> None:
+        """Read through ``consumer``, which belongs to no group itself.
+
+        ``log_ends`` tells the ends of logs, open transactions included.
+        """
         self._admin = admin
         self._consumer = consumer
+        self._log_ends = log_ends
         self._group = group
         self._partitions: dict[str, list[int]] = {}
 
@@ -73,19 +95,32 @@ class Topics:
         return {tp.partition: offset for tp, offset in offsets.items()}
 
     async def ends(self, topic: str) -> dict[int, int]:
-        """Return the offset after the last committed record of each partition."""
+        """Return the offset after all that is in each partition now, open transactions ended.
+
+        Raises AuditError when one of those does not end.
+        """
         tps = [TopicPartition(topic, number) for number in await self.partitions(topic)]
-        offsets = await self._consumer.end_offsets(tps)
-        return {tp.partition: offset for tp, offset in offsets.items()}
+        written, patience = await self._log_ends.end_offsets(tps), _Patience(topic)
+        while True:
+            ends = await self._consumer.end_offsets(tps)
+            if all(ends[tp] >= written[tp] for tp in tps):
+                return {tp.partition: offset for tp, offset in ends.items()}
+            await patience.rest()
 
     async def committed(self, topic: str) -> dict[int, int]:
-        """Return the group's committed offset of each partition, 0 where there is none."""
-        found = await self._admin.list_consumer_group_offsets(self._group)
-        offsets = dict.fromkeys(await self.partitions(topic), 0)
-        offsets |= {
-            tp.partition: max(0, at.offset) for tp, at in found.items() if tp.topic == topic
-        }
-        return offsets
+        """Return the group's committed offset of each partition, 0 where there is none.
+
+        Raises AuditError when a transaction that is to change one of them does not end.
+        """
+        offsets: dict[int, int] = {}
+        missing = set(await self.partitions(topic))
+        patience = _Patience(f"the offsets of group {self._group}")
+        while True:
+            offsets |= await stable_offsets(self._admin, self._group, topic, missing)
+            missing -= offsets.keys()
+            if not missing:
+                return offsets
+            await patience.rest()
 
     async def read(
         self, topic: str, partition: int, start: int, end: int
@@ -113,3 +148,20 @@ class Topics:
                 elif record.key is not None and not is_sealed_key(record.key):
                     values.put(id_key(int(record.key)), record.value)
         return layout
+
+
+class _Patience:
+    """Waits for transactions to end, but not forever."""
+
+    def __init__(self, what: str) -> None:
+        """Begin to wait; ``what`` is in the way of those."""
+        self._what = what
+        self._deadline = asyncio.get_running_loop().time() + PATIENCE
+
+    async def rest(self) -> None:
+        """Wait until it is time for another look, or raise AuditError."""
+        if asyncio.get_running_loop().time() >= self._deadline:
+            raise AuditError(
+                f"a transaction that has written to {self._what} has not ended for {PATIENCE:.0f} s"
+            )
+        await asyncio.sleep(LOOK_DELAY)

@@ -1,0 +1,89 @@
+"""What an audit reads of topics and of the group's offsets is decided: it waits for that."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from faust.types import TP
+
+from auditing import AuditError, reading
+from auditing.reading import open_topics
+from streaming.outbox import OutRecord
+from tests.streaming.bench import producer_of
+
+RECORD = OutRecord(b"key", b"value")
+
+#: Seconds after which something is taken to wait; what does not is answered within milliseconds.
+A_WHILE = 0.5
+
+
+@pytest.fixture
+def cluster(make_cluster):
+    cluster = make_cluster(TOPIC_PARTITIONS=2)
+    cluster.create_topic(cluster.events)
+    return cluster
+
+
+@pytest.fixture
+async def producer(cluster):
+    producer = producer_of(cluster, uuid4().hex)
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+@pytest.fixture
+async def topics(cluster):
+    settings = {"bootstrap_servers": [cluster.bootstrap], "security_protocol": "PLAINTEXT"}
+    async with open_topics(settings, cluster.app_id) as topics:
+        yield topics
+
+
+async def still_waits(question: asyncio.Task) -> bool:
+    """Whether ``question`` has not been answered after a while; it goes on."""
+    await asyncio.wait([question], timeout=A_WHILE)
+    return not question.done()
+
+
+async def test_an_end_is_told_when_the_transactions_before_it_have_ended(cluster, producer, topics):
+    assert await topics.ends(cluster.events) == {0: 0, 1: 0}
+    async with producer.transaction() as transaction:
+        await transaction.send_records(cluster.events, 1, [RECORD, RECORD])
+        await transaction.delivered()
+        question = asyncio.create_task(topics.ends(cluster.events))
+        assert await still_waits(question)
+    ends = await question
+    assert (ends[0], ends[1] >= 2) == (0, True)
+    read = [
+        record.offset
+        async for records in topics.read(cluster.events, 1, 0, ends[1])
+        for record in records
+    ]
+    assert read == [0, 1]
+
+
+async def test_offsets_are_told_when_the_transactions_that_change_them_have_ended(
+    cluster, producer, topics
+):
+    for offset in (17, 18):
+        async with producer.transaction() as transaction:
+            transaction.send_offsets({TP(cluster.events, 1): offset})
+            await transaction.delivered()
+            question = asyncio.create_task(topics.committed(cluster.events))
+            assert await still_waits(question)
+        assert await question == {0: 0, 1: offset}
+
+
+async def test_a_transaction_that_nobody_ends_is_named(cluster, producer, topics, monkeypatch):
+    monkeypatch.setattr(reading, "PATIENCE", 0.3)
+    async with producer.transaction() as transaction:
+        await transaction.send_records(cluster.events, 0, [RECORD])
+        await transaction.delivered()
+        with pytest.raises(AuditError, match=f"transaction.*{cluster.events}"):
+            await topics.ends(cluster.events)
+        transaction.send_offsets({TP(cluster.events, 0): 1})
+        await transaction.delivered()
+        with pytest.raises(AuditError, match=f"transaction.*{cluster.app_id}"):
+            await topics.committed(cluster.events)
