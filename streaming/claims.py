@@ -8,7 +8,8 @@ its own, and the group's offsets say in their metadata which worker's transactio
 
 1. **lock**: the next owner starts a producer of the partition's id: nobody before can claim it now
 2. **fence**: it reads which worker the offsets name, and starts a producer of that worker's id,
-   too. What that worker had open is aborted, and it will never commit again
+   too. What that worker had open is aborted, and it will never commit again. Of its own it waits
+   for the last transaction's end: the brokers say that it is committed before all partitions know
 3. the changelog and the offsets now are what they will stay: they are read
 4. **claim**: in a transaction of the lock the offsets are written again, naming the new worker
 
@@ -26,7 +27,7 @@ from .errors import TransactionFailedError
 from .transaction import stop_quietly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from faust.types import TP
 
@@ -36,10 +37,22 @@ if TYPE_CHECKING:
 class Claims:
     """The producer of a worker's transactions, and the partitions that it is claimed for."""
 
-    def __init__(self, app_id: str, connect: Callable[[str], TransactionalProducer]) -> None:
-        """Have no producer yet; ``connect`` makes one of a transactional id, not started."""
+    def __init__(
+        self,
+        app_id: str,
+        connect: Callable[[str], TransactionalProducer],
+        committing: asyncio.Lock,
+    ) -> None:
+        """Have no producer yet.
+
+        Arguments:
+            app_id: what transactional ids begin with.
+            connect: makes a producer of a transactional id, not started.
+            committing: held while the worker has a transaction open.
+        """
         self._app_id = app_id
         self._connect = connect
+        self._committing = committing
         self._opening = asyncio.Lock()
         #: What the worker's transactions go through, None while there is nothing to commit for.
         self.producer: TransactionalProducer | None = None
@@ -62,16 +75,24 @@ class Claims:
                 self.producer = producer
             return self.producer
 
-    async def fence(self, claimants: Iterable[str]) -> None:
-        """End the transactions of the workers that offsets name; this worker's own go on.
+    async def fence(self, claimants: Mapping[TP, str]) -> None:
+        """End the transactions of the workers that offsets name.
+
+        This worker's own go on: the last of them is waited for.
 
         Arguments:
             claimants: what the offsets' metadata say, whoever has written it.
         """
-        own = self.producer and self.producer.transactional_id
-        former = {
-            name for name in claimants if name.startswith(self._worker_prefix) and name != own
-        }
+        former = {name for name in claimants.values() if name.startswith(self._worker_prefix)}
+        async with self._committing:
+            own = self.producer
+            if own is not None and own.transactional_id in former:
+                tp = next(tp for tp, name in claimants.items() if name == own.transactional_id)
+                try:
+                    await own.last_ended(tp)
+                    former.remove(own.transactional_id)
+                except TransactionFailedError:
+                    await self.retire()
         await asyncio.gather(*(self._fence(name) for name in former))
 
     async def _fence(self, name: str) -> None:

@@ -64,9 +64,9 @@ class Positions:
             for tp, at in committed.items()
         }
 
-    async def claimants(self, tps: list[TP]) -> set[str]:
+    async def claimants(self, tps: list[TP]) -> dict[TP, str]:
         """Return what the group's offsets say in their metadata: whose transactions they are of."""
-        return {stored.metadata for stored in (await self._thread.committed(tps)).values()}
+        return {tp: stored.metadata for tp, stored in (await self._thread.committed(tps)).items()}
 
     async def first_kept(self, tp: TP, at: int) -> int:
         """Return ``at``, or the first offset that is still there."""

@@ -63,7 +63,7 @@ class TaskManager(TransactionManager):
         self.turns = Turns(self.tasks)
         self.lag = LagMeter()
         self.network = NetworkLoop()
-        self.claims = Claims(self.parts.settings.app_id, self._connect)
+        self.claims = Claims(self.parts.settings.app_id, self._connect, self.turns.committing)
         self.committer = Committer(self.tasks, self.claims, self.turns, self.commit_failed)
         self.assigned: set[int] = set()
         self._generation: int | None = None
@@ -210,7 +210,7 @@ class TaskManager(TransactionManager):
     async def _open(self, partitions: Iterable[int]) -> None:
         """Open tasks: lock, fence, restore, find the positions, claim (``streaming/claims.py``).
 
-        Only when the earlier owners are fenced is every transaction of theirs at its end, and so
+        Only then is every transaction of the earlier owners, ourselves included, at its end, and so
         the changelog complete and the group's offsets what they will stay.
         """
         generation = self._generation

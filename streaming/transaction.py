@@ -105,18 +105,45 @@ class TransactionalProducer:
             FencedError: another producer of this id has started since.
             TransactionFailedError: anything else; the transaction may or may not have committed.
         """
-        producer = self._producer
-        assert producer is not None, "the producer is not started"  # noqa: S101 - a fault of ours
-        transaction = Transaction(producer, self._group_id, self._pack)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await producer.begin_transaction()
+        async with self._begun() as producer:
+            transaction = Transaction(producer, self._group_id, self._pack)
+            try:
                 yield transaction
                 await transaction.delivered()
                 await producer.commit_transaction()
+            except BaseException:
+                transaction.forget()
+                raise
+
+    async def last_ended(self, tp: TP) -> None:
+        """Wait until all partitions of the last transaction have its marker.
+
+        It was committed before: the markers follow. The brokers enrol nothing in another
+        transaction until then (KIP-98), so the group's offset of ``tp`` is changed in one, which is
+        aborted.
+
+        Raises:
+            FencedError, TransactionFailedError: as :meth:`transaction`.
+        """
+        await self.run(self._last_ended(tp))
+
+    async def _last_ended(self, tp: TP) -> None:
+        async with self._begun() as producer:
+            await producer.send_offsets_to_transaction(
+                {TopicPartition(*tp): OffsetAndMetadata(0, "")}, self._group_id
+            )
+            await producer.abort_transaction()
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[AIOKafkaProducer]:
+        producer = self._producer
+        assert producer is not None, "the producer is not started"  # noqa: S101 - a fault of ours
+        try:
+            async with asyncio.timeout(self._timeout):
+                await producer.begin_transaction()
+                yield producer
         # aiokafka's state machine asserts; a producer in a fatal state answers with those.
         except (KafkaError, IllegalOperation, TimeoutError, AssertionError) as exc:
-            transaction.forget()
             if isinstance(exc, ProducerFenced) or _is_fenced(producer):
                 raise FencedError(self.transactional_id) from exc
             raise TransactionFailedError(f"{self.transactional_id}: {exc!r}") from exc

@@ -60,7 +60,7 @@ class Bench:
 
     def __post_init__(self):
         self.turns = Turns(self.tasks)
-        self.claims = Claims("reels", self._connect)
+        self.claims = Claims("reels", self._connect, self.turns.committing)
         self.committer = Committer(self.tasks, self.claims, self.turns, self._commit_failed)
 
     def _connect(self, name):

@@ -136,6 +136,10 @@ class Producer:
         self.metadata = transaction.metadata
         self.transactions += 1
 
+    async def last_ended(self, tp: TP) -> None:
+        """Have nothing under way, if that does not fail."""
+        self.check("last ended")
+
     async def start(self) -> None:
         """Connect, if that does not fail."""
         self.check("start")

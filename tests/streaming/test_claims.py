@@ -20,7 +20,12 @@ from tests.worker import wait_until_equal
 
 
 async def claimants(cluster):
-    """Return of each partition of the events what the group's committed offset says besides.
+    """Return of each partition of the events what the group's committed offset says besides."""
+    return {partition: at.metadata for partition, at in (await offsets(cluster)).items()}
+
+
+async def offsets(cluster):
+    """Return the group's offset of each partition of the events that has one.
 
     By aiokafka: confluent-kafka returns such a text with what lies behind it in memory.
     """
@@ -36,7 +41,7 @@ async def claimants(cluster):
                 await asyncio.sleep(0.1)
     finally:
         await admin.close()
-    return {tp.partition: at.metadata for tp, at in found.items() if tp.topic == cluster.events}
+    return {tp.partition: at for tp, at in found.items() if tp.topic == cluster.events}
 
 
 class Worker:
@@ -45,7 +50,8 @@ class Worker:
     def __init__(self, cluster):
         self._cluster = cluster
         self._locks = {}
-        self.claims = Claims(cluster.app_id, self._connect)
+        self._sent = 0
+        self.claims = Claims(cluster.app_id, self._connect, asyncio.Lock())
 
     def _connect(self, name):
         return producer_of(self._cluster, name)
@@ -58,7 +64,8 @@ class Worker:
 
     async def fence(self, partition):
         found = await claimants(self._cluster)
-        await self.claims.fence([found[partition]] if partition in found else [])
+        tp = TP(self._cluster.events, partition)
+        await self.claims.fence({tp: found[partition]} if partition in found else {})
 
     async def claim(self, partition, offset=0):
         positions = {TP(self._cluster.events, partition): offset}
@@ -71,14 +78,15 @@ class Worker:
             await self.claim(partition)
 
     async def commit(self, *values):
-        """Send each value to the partition of its place."""
+        """Send each value to the partition of its place; the first one's offset counts them all."""
+        self._sent += len(values)
         async with self.claims.producer.transaction() as transaction:
             for partition, value in enumerate(values):
                 await transaction.send_records(
                     self._cluster.events, partition, [OutRecord(b"key", value)]
                 )
             transaction.send_offsets(
-                {TP(self._cluster.events, 0): len(values)},
+                {TP(self._cluster.events, 0): self._sent},
                 self.claims.producer.transactional_id,
             )
 
@@ -181,6 +189,25 @@ async def test_a_worker_that_opens_a_partition_again_does_not_fence_itself(clust
     await values_become(cluster, [b"a", b"b"])
 
 
+def named(*names):
+    """Return what the offsets of partitions say."""
+    return {TP("events", number): name for number, name in enumerate(names)}
+
+
+async def test_its_own_last_transaction_is_in_all_partitions_then(cluster, workers):
+    """The brokers have committed it before: the markers follow a moment later."""
+    worker, _ = workers
+    await worker.take(0, 1)
+    name = worker.claims.producer.transactional_id
+    for count in range(1, 30):
+        await worker.commit(*[b"value"] * 2)
+        await worker.claims.fence({TP(cluster.events, 1): name})
+        assert not await asyncio.to_thread(cluster.is_transaction_open)
+        assert len(await asyncio.to_thread(cluster.read, cluster.events)) == 2 * count
+        assert (await offsets(cluster))[0].offset == 2 * count
+    assert worker.claims.holds(name)
+
+
 class TestWithoutKafka:
     @pytest.fixture
     def made(self):
@@ -192,18 +219,35 @@ class TestWithoutKafka:
             made.append(Producer(name))
             return made[-1]
 
-        return Claims("reels", connect)
+        return Claims("reels", connect, asyncio.Lock())
 
     async def test_what_is_no_workers_name_fences_nobody(self, claims, made):
         """A tool may have set the offsets, or another release committed them."""
-        await claims.fence(["", "set by hand", "reels-0", "other-worker-1"])
+        await claims.fence(named("", "set by hand", "reels-0", "other-worker-1"))
         assert made == []
 
     async def test_a_worker_is_fenced_once_for_all_its_partitions(self, claims, made):
-        await claims.fence(["reels-worker-1", "reels-worker-1", "reels-worker-2"])
+        await claims.fence(named("reels-worker-1", "reels-worker-1", "reels-worker-2"))
         names = sorted(each.transactional_id for each in made)
         assert names == ["reels-worker-1", "reels-worker-2"]
         assert all(each.stopped for each in made)
+
+    async def test_a_last_transaction_that_does_not_end_is_fenced_as_well(self, claims, made):
+        name = await claims.claim(0, Producer("reels-0"), {})
+        made[0].fails_at = "last ended"
+        await claims.fence(named(name))
+        assert made[0].stopped
+        assert not claims.holds(name)
+        assert [each.transactional_id for each in made] == [name, name]
+
+    async def test_nothing_is_waited_for_beside_a_commit(self, claims, made):
+        name = await claims.claim(0, Producer("reels-0"), {})
+        async with claims._committing:
+            fencing = asyncio.create_task(claims.fence(named(name)))
+            await asyncio.sleep(0.01)
+            assert not fencing.done()
+        await fencing
+        assert claims.holds(name)
 
     async def test_a_claim_whose_producer_was_given_up_meanwhile_does_not_hold(self, claims, made):
         lock = Producer("reels-0")
