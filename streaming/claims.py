@@ -14,7 +14,8 @@ its own, and the group's offsets say in their metadata which worker's transactio
 4. **claim**: in a transaction of the lock the offsets are written again, naming the new worker
 
 A worker takes another id whenever it has lost a partition, and claims again what it keeps: whoever
-fences the old one then fences nobody.
+fences the old one then fences nobody. It has fenced that one itself by then: what the old id has
+committed is in all partitions before the new one is named.
 """
 
 from __future__ import annotations

@@ -172,6 +172,8 @@ class TaskManager(TransactionManager):
         async with self._opening:
             generation = self._generation
             resting = [t for t in self.tasks.values() if not t.accepting and not t.failed]
+            # Whoever has one of them next fences only whom they are claimed for then.
+            await self.claims.fence(self._given_up_claims(resting))
             await asyncio.gather(*(self._claim_again(task) for task in resting))
             if self._is_outdated(generation):
                 return
@@ -186,6 +188,14 @@ class TaskManager(TransactionManager):
     def open_tps(self) -> set[TP]:
         """Return the partitions of all topics whose tasks are at work."""
         return {tp for task in self.tasks.values() if task.accepting for tp in task.positions}
+
+    def _given_up_claims(self, tasks: Iterable[Task]) -> dict[TP, str]:
+        return {
+            tp: name
+            for task in tasks
+            if (name := task.claimed_for) is not None and not self.claims.holds(name)
+            for tp in task.positions
+        }
 
     async def _claim_again(self, task: Task) -> None:
         if not self.claims.holds(task.claimed_for):

@@ -208,6 +208,21 @@ async def test_its_own_last_transaction_is_in_all_partitions_then(cluster, worke
     assert worker.claims.holds(name)
 
 
+async def test_what_an_id_has_committed_is_in_all_partitions_before_another_is_named(
+    cluster, workers
+):
+    worker, _ = workers
+    await worker.take(0, 1)
+    for count in range(1, 15):
+        name = worker.claims.producer.transactional_id
+        await worker.commit(*[b"value"] * 2)
+        await worker.claims.retire()
+        await worker.claims.fence({TP(cluster.events, 1): name})
+        assert not await asyncio.to_thread(cluster.is_transaction_open)
+        assert (await offsets(cluster))[0].offset == 2 * count
+        assert await worker.claim(1) != name
+
+
 class TestWithoutKafka:
     @pytest.fixture
     def made(self):
