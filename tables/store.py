@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from faust.stores.base import Store
@@ -94,7 +95,9 @@ class SlicedStore(Store):
     async def close(self, partition: int) -> None:
         """Close a partition's database, if it is open."""
         if partition in self._opening:
-            await self.open(partition)
+            # What cannot be opened is for whoever asked for it: here there is nothing to close.
+            with suppress(Exception):
+                await self.open(partition)
         state = self.partitions.pop(partition, None)
         if state is not None:
             await state.close()

@@ -157,6 +157,18 @@ async def test_an_opening_that_was_interrupted_can_be_repeated(make_table):
         await table.data.close(1)
 
 
+async def test_what_cannot_be_opened_is_told_to_who_asked_and_not_to_who_closes(make_table):
+    """As on a full disk, which ends the worker while its other partitions are being opened."""
+    table, other = make_table(), make_table()
+    await other.data.open(0)
+    opening = asyncio.create_task(table.data.open(0))
+    await asyncio.sleep(0)
+    await table.data.on_stop()
+    with pytest.raises(StoreLockedError):
+        await opening
+    assert table.data.partitions == {}
+
+
 async def test_a_partition_may_be_closed_while_it_is_read_beside_the_event_loop(make_table):
     table = make_table()
     await open_all(table)
