@@ -101,6 +101,13 @@ changelog_records = Counter(
     ["table"],
     registry=registry,
 )
+events_skipped = Counter(
+    "reels_events_skipped",
+    "Offsets of the source topics that were passed over unread: moved (an operator moved the "
+    "group's offsets ahead), deleted (the records were gone before they were read).",
+    ["reason"],
+    registry=registry,
+)
 recovery_records = Counter(
     "reels_recovery_records",
     "Changelog records read to restore partitions.",

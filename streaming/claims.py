@@ -11,7 +11,8 @@ its own, and the group's offsets say in their metadata which worker's transactio
    too. What that worker had open is aborted, and it will never commit again. Of its own it waits
    for the last transaction's end: the brokers say that it is committed before all partitions know
 3. the changelog and the offsets now are what they will stay: they are read
-4. **claim**: in a transaction of the lock the offsets are written again, naming the new worker
+4. **claim**: in a transaction of the lock the offsets are written again, naming the new worker, and
+   with them the tables' positions where those are not the changelogs' own already
 
 A worker takes another id whenever it has lost a partition, and claims again what it keeps: whoever
 fences the old one then fences nobody. It has fenced that one itself by then: what the old id has
@@ -21,10 +22,14 @@ committed is in all partitions before the new one is named.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from tables.layout import LAYOUT_KEY
+
 from .errors import TransactionFailedError
+from .outbox import OutRecord
 from .transaction import stop_quietly
 
 if TYPE_CHECKING:
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from .transaction import TransactionalProducer
+
+NO_LAYOUTS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 class Claims:
@@ -68,10 +75,19 @@ class Claims:
     def _worker_prefix(self) -> str:
         return f"{self._app_id}-worker-"
 
+    @property
+    def _name_prefix(self) -> str:
+        """Part of the names since each claim writes the tables' positions as well."""
+        return f"{self._worker_prefix}2-"
+
+    def writes_positions(self, claimant: str) -> bool:
+        """Whether ``claimant`` wrote positions into the changelogs of the tables it claimed."""
+        return claimant.startswith(self._name_prefix)
+
     async def _open(self) -> TransactionalProducer:
         async with self._opening:
             if self.producer is None:
-                producer = self._connect(f"{self._worker_prefix}{uuid4().hex}")
+                producer = self._connect(f"{self._name_prefix}{uuid4().hex}")
                 await _start(producer)
                 self.producer = producer
             return self.producer
@@ -102,7 +118,11 @@ class Claims:
         await stop_quietly(producer.stop())
 
     async def claim(
-        self, partition: int, lock: TransactionalProducer, positions: Mapping[TP, int]
+        self,
+        partition: int,
+        lock: TransactionalProducer,
+        positions: Mapping[TP, int],
+        layouts: Mapping[str, bytes] = NO_LAYOUTS,
     ) -> str:
         """Have the offsets of ``partition`` name this worker's producer.
 
@@ -110,6 +130,7 @@ class Claims:
             partition: its number.
             lock: its producer, started since anybody else's.
             positions: its committed offsets, by topic.
+            layouts: layout records to write, by changelog topic.
 
         Returns:
             The name: it holds for as long as it is :attr:`producer`'s.
@@ -121,7 +142,7 @@ class Claims:
         producer = await self._open()
         name = producer.transactional_id
         self.partitions.add(partition)
-        await lock.run(_claim(lock, positions, name))
+        await lock.run(_claim(lock, partition, positions, layouts, name))
         if self.producer is not producer:
             raise TransactionFailedError(f"{name} was given up while it was claimed for")
         return name
@@ -146,6 +167,16 @@ async def _start(producer: TransactionalProducer) -> None:
         raise
 
 
-async def _claim(lock: TransactionalProducer, positions: Mapping[TP, int], name: str) -> None:
+async def _claim(
+    lock: TransactionalProducer,
+    partition: int,
+    positions: Mapping[TP, int],
+    layouts: Mapping[str, bytes],
+    name: str,
+) -> None:
     async with lock.transaction() as transaction:
+        for changelog, layout in layouts.items():
+            await transaction.send_records(changelog, partition, [OutRecord(LAYOUT_KEY, layout)])
+        # The broker refuses to verify one partition while it writes another.
+        await transaction.delivered()
         transaction.send_offsets(positions, name)

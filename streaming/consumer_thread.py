@@ -21,6 +21,7 @@ from faust.types import TP
 from .batch import Batch
 from .gathering import Gathering
 from .network import run_in
+from .topic_ids import topic_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -132,6 +133,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             return self.knows_topic(topic)
 
         return cast("bool", await self.call_thread(asked))
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """Return the ids of those of ``topics`` that there are; empty where there is no id."""
+
+        async def asked() -> dict[str, str]:
+            return await topic_ids(self._ensure_consumer()._client, topics)
+
+        return cast("dict[str, str]", await self.call_thread(asked))
 
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, OffsetAndMetadata]:
         """Return what the group has committed, for those partitions of which it has anything."""

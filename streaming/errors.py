@@ -26,4 +26,4 @@ class FencedError(TransactionFailedError):
 
 
 class PositionError(Exception):
-    """The group has read more of a topic than there is: what is to be read next is unknown."""
+    """Nobody can say which records the tables have: the text says why, and what to do."""

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from faust.types import TP
 
 from monitoring import metrics
+from tables.layout import Position
 from tables.rocks import AT_ONCE, UNHURRIED
 
 from .inbox import Inbox
 from .pacing import SETTLE_INTERVAL, first_pause
+from .positions import Table
 from .room import MUCH_UNWRITTEN, Room
 from .steps import StepClock
 from .transaction import stop_quietly
@@ -94,6 +96,8 @@ class Task:
         self._room = Room(self._states, outbox, turns)
         self.positions: dict[TP, int] = {}
         self.committed: dict[TP, int] = {}
+        #: Ids of the source topics, by name: the tables keep them with the positions.
+        self.topic_ids: Mapping[str, str] = {}
         self.failed = False
         self.accepting = False
         #: By topic, in ms: the record timestamps of the last record applied, and of the oldest one
@@ -201,6 +205,36 @@ class Task:
             or any(p.has_pending() for p in self.processors.values())
         )
 
+    def tables(self) -> dict[TP, Table]:
+        """Return what the tables say about the source topics, as of the last commit."""
+        return {
+            tp: Table(processor.changelog_topic, processor.state.positions)
+            for tp, processor in self.processors.items()
+        }
+
+    def stand_at(self, positions: Mapping[TP, int]) -> dict[str, bytes]:
+        """Take ``positions`` for committed.
+
+        Returns:
+            The layout records to commit with them, by changelog topic.
+        """
+        stands = self._by_table(positions)
+        layouts: dict[str, bytes] = {}
+        for processor in self.processors.values():
+            changelog = processor.changelog_topic
+            layout = processor.state.stand_at(stands[changelog])
+            if layout is not None:
+                layouts[changelog] = layout
+        return layouts
+
+    def _by_table(self, positions: Mapping[TP, int]) -> dict[str, dict[str, Position]]:
+        """Return ``positions`` as each table keeps those of its source topics, by changelog."""
+        found: dict[str, dict[str, Position]] = {}
+        for tp, processor in self.processors.items():
+            position = Position(positions[tp], self.topic_ids.get(tp.topic, ""))
+            found.setdefault(processor.changelog_topic, {})[tp.topic] = position
+        return found
+
     def freeze(self) -> Frozen | None:
         """Set apart what is folded so far for a commit, None when that is nothing."""
         if self.failed:
@@ -215,7 +249,12 @@ class Task:
             for processor in processors:
                 processor.pack()
             # 2. freeze
-            changes = [(p, frozen) for p in processors if len(frozen := p.state.freeze())]
+            positions = self._by_table(self.positions)
+            changes = [
+                (processor, frozen)
+                for processor in processors
+                if len(frozen := processor.state.freeze(positions[processor.changelog_topic]))
+            ]
         except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
             self.fail(exc)
             return None

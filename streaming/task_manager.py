@@ -83,7 +83,7 @@ class TaskManager(TransactionManager):
     @cached_property
     def positions(self) -> Positions:
         """Where tasks go on."""
-        return Positions(self.consumer._thread, self.sleep)
+        return Positions(self.consumer._thread, self.sleep, self.claims.writes_positions)
 
     @property
     def source_topic(self) -> str:
@@ -157,7 +157,6 @@ class TaskManager(TransactionManager):
             return
         self._set_readable(task, readable=False)
         await task.close()
-        self.positions.reached(task.committed)
         for table in self.parts.tables:
             await table.data.close(partition)
 
@@ -205,7 +204,9 @@ class TaskManager(TransactionManager):
                 task.fail(exc)
 
     async def _claim(self, task: Task, positions: Mapping[TP, int]) -> None:
-        task.claimed_for = await self.claims.claim(task.partition, task.lock, positions)
+        task.claimed_for = await self.claims.claim(
+            task.partition, task.lock, positions, task.stand_at(positions)
+        )
 
     async def open_assigned(self) -> None:
         """Open what is assigned and not open."""
@@ -229,6 +230,7 @@ class TaskManager(TransactionManager):
             return
         opening = {task.partition: task for task in built}
         tps = [tp for task in built for tp in task.processors]
+        positions: dict[TP, int] = {}
         try:
             await asyncio.gather(*(task.lock.start() for task in built))
             await self.claims.fence(await self.positions.claimants(tps))
@@ -240,10 +242,8 @@ class TaskManager(TransactionManager):
                     for processor in task.processors.values()
                 },
             )
-            positions = await self.positions.stored(tps)
             if not self._is_outdated(generation):
-                for task in built:
-                    task.restored()
+                positions = await self._restored(built)
                 await asyncio.gather(
                     *(self._claim(t, {tp: positions[tp] for tp in t.processors}) for t in built)
                 )
@@ -261,6 +261,16 @@ class TaskManager(TransactionManager):
             self.tasks[partition] = task
             self.has_read = True
             self._start(task, {tp: positions[tp] for tp in task.processors})
+
+    async def _restored(self, built: Iterable[Task]) -> dict[TP, int]:
+        """Have tasks begin with what their tables hold, and return where they go on."""
+        for task in built:
+            task.restored()
+        tables = {tp: table for task in built for tp, table in task.tables().items()}
+        starts = await self.positions.starts(tables)
+        for task in built:
+            task.topic_ids = {tp.topic: starts[tp].topic_id for tp in task.processors}
+        return {tp: start.offset for tp, start in starts.items()}
 
     async def _close_damaged(self) -> None:
         """Let the next opening find an empty database where this one found a damaged one."""

@@ -1,13 +1,14 @@
-"""A table's meta data: how its values are laid out, and the stream time that they stand for.
+"""A table's meta data: how its values are laid out, and what they stand for.
 
-Kept as one more record of each partition, in RocksDB and in the changelog, and written by every
-commit that moves stream time: a restart decides late and duplicate as if it had not happened.
+That is the stream time, by which a restart decides late and duplicate as if it had not happened,
+and the positions in the source topics. It is one more record of each partition, in RocksDB and in
+the changelog, and part of every commit that moves either.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from models.windows import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from models.windows import Slices
 
@@ -32,6 +33,15 @@ class ForeignCopyError(Exception):
     """The changelog belongs to another table than the local copy was made of."""
 
 
+class Position(NamedTuple):
+    """Where a table stands in the partition of a source topic."""
+
+    offset: int
+    """Of the next record to be processed."""
+    topic_id: str
+    """Of the topic, as Kafka's tools show it; empty when the brokers know of no ids."""
+
+
 class _Record(msgspec.Struct, frozen=True):
     """What is stored."""
 
@@ -40,6 +50,8 @@ class _Record(msgspec.Struct, frozen=True):
     step: int
     stream_time: int | None = None
     table_id: str = ""
+    positions: dict[str, Position] = {}
+    """By source topic; earlier releases have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +84,17 @@ class Layout:
         """Return the id in a stored record, None when there is none."""
         return None if stored is None else msgspec.json.decode(stored, type=_Record).table_id
 
-    def encode(self, stream_time: int | None, table_id: str) -> bytes:
-        """Return the record's value, as of ``stream_time``."""
+    @staticmethod
+    def positions_of(stored: bytes | None) -> dict[str, Position] | None:
+        """Return the positions in a stored record by source topic, None when there is no record."""
+        return None if stored is None else msgspec.json.decode(stored, type=_Record).positions
+
+    def encode(
+        self, stream_time: int | None, table_id: str, positions: Mapping[str, Position]
+    ) -> bytes:
+        """Return the record's value, as of ``stream_time`` and ``positions``."""
         return msgspec.json.encode(
-            _Record(self.version, self.size, self.step, stream_time, table_id)
+            _Record(self.version, self.size, self.step, stream_time, table_id, dict(positions))
         )
 
     def stored_stream_time(self, table: str, stored: bytes | None) -> int | None:

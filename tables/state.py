@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from .layers import Changes, Layer, Memory, Value, Values
-    from .layout import Layout
+    from .layout import Layout, Position
     from .rocks import RocksStore, WritePace
 
 T = TypeVar("T")
@@ -75,6 +75,9 @@ class PartitionState:
         self.readable = False
         #: Latest accepted event time in ms, what is not committed included; None before the first.
         self.stream_time: int | None = None
+        #: Where the table stands in its source topics, as of the last commit; None when nothing was
+        #: ever committed, empty when an earlier release was the last to commit.
+        self.positions: Mapping[str, Position] | None = None
         self._layout = layout
         self._executor = executor
         self._frozen: Layer = memory.layer()
@@ -113,6 +116,7 @@ class PartitionState:
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
         self._frozen_time = self.stream_time
+        self.positions = self._layout.positions_of(stored)
         self._table_id = self._layout.id_of(stored) or self._layout.new_id()
 
     def known_time(self) -> int | None:
@@ -173,17 +177,35 @@ class PartitionState:
                     values.renew(self._layers())
                 return values, found
 
-    def freeze(self) -> Layer:
-        """Take what is dirty, and stream time, for a commit; new writes go to a fresh overlay."""
+    def stand_at(self, positions: Mapping[str, Position]) -> bytes | None:
+        """Take ``positions`` for those of the last commit.
+
+        Returns:
+            The layout record to commit with them, None when the table stands there already.
+        """
+        if positions == self.positions:
+            return None
+        self.positions = positions
+        return self._layout.encode(self.stream_time, self._table_id, positions)
+
+    def freeze(self, positions: Mapping[str, Position] | None = None) -> Layer:
+        """Take what is dirty, stream time, and ``positions`` (None: as they were) for a commit.
+
+        New writes go to a fresh overlay.
+        """
         if len(self._frozen):
             msg = "a commit of this partition is still under way"
             raise RuntimeError(msg)
+        positions = self.positions if positions is None else positions
         # With every commit: whatever part of a changelog is read tells whose it is.
-        if self.stream_time is not None and (
-            len(self.dirty) or self.stream_time != self._frozen_time
+        if positions != self.positions or (
+            self.stream_time is not None
+            and (len(self.dirty) or self.stream_time != self._frozen_time)
         ):
-            self._frozen_time = self.stream_time
-            self.dirty[LAYOUT_KEY] = self._layout.encode(self.stream_time, self._table_id)
+            self._frozen_time, self.positions = self.stream_time, positions
+            self.dirty[LAYOUT_KEY] = self._layout.encode(
+                self.stream_time, self._table_id, positions or {}
+            )
         self._frozen, self.dirty = self.dirty, self._memory.layer()
         return self._frozen
 

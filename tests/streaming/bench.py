@@ -98,7 +98,8 @@ class Bench:
         """Let a task begin where it has committed, and at 0 the first time."""
         task = self.tasks[partition]
         positions = {tp: task.committed.get(tp, 0) for tp in task.processors}
-        task.claimed_for = await self.claims.claim(partition, task.lock, positions)
+        layouts = task.stand_at(positions)
+        task.claimed_for = await self.claims.claim(partition, task.lock, positions, layouts)
         task.start(positions)
 
     @property

@@ -13,6 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from streaming.batch import Batch
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.outbox import Outbox, OutRecord
+from tables.layout import LAYOUT_KEY
 from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ class Producer:
         self.fails_at: str | None = None
         self.fault: Exception = TransactionFailedError("as the test wants it")
         self.committed: dict[str, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+        #: Where each topic ends: layout records are in it, too.
+        self.ends: Counts[str] = Counts()
+        #: The layout record that was committed last, by changelog.
+        self.layouts: dict[str, bytes] = {}
         #: By topic, how often something was sent to a partition.
         self.sendings: Counts[str] = Counts()
         self.offsets: dict[TP, int] = {}
@@ -131,7 +136,11 @@ class Producer:
         await self.may_commit.wait()
         self.check("commit")
         for topic, records in transaction.sent.items():
-            self.committed[topic] += records
+            self.ends[topic] += len(records)
+            self.committed[topic] += [each for each in records if each[0] != LAYOUT_KEY]
+            for key, value in records:
+                if key == LAYOUT_KEY and value is not None:
+                    self.layouts[topic] = value
         self.offsets.update(transaction.offsets)
         self.metadata = transaction.metadata
         self.transactions += 1
@@ -162,7 +171,7 @@ class _Transaction:
         self._producer.check("send")
         self.sent[topic] += values.items()
         last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        last.set_result(len(self._producer.committed[topic]) + len(self.sent[topic]) - 1)
+        last.set_result(self._producer.ends[topic] + len(self.sent[topic]) - 1)
         return last
 
     async def send_records(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:

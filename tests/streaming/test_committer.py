@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from faust.types import TP
 
 from streaming.errors import TransactionFailedError
 from streaming.task import FOLD_CHUNK
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
-from tests.streaming.fakes import TOPIC, batch, fenced
+from tests.streaming.fakes import OTHER_TOPIC, TOPIC, batch, fenced
 
 CHANGELOG = "events-changelog"
 OTHER_EVENTS = TP(TOPIC, 1)
@@ -106,6 +107,48 @@ async def fold_in_both(bench):
     bench.submit(batch(0, 2), tp=OTHER_EVENTS)
     await bench.folded(3)
     await bench.folded(2, partition=1)
+
+
+def positions_in(producer, changelog):
+    """Return the positions that the changelog has got last, by topic."""
+    positions = msgspec.json.decode(producer.layouts[changelog])["positions"]
+    return {topic: offset for topic, (offset, _) in positions.items()}
+
+
+class TestTablesPositions:
+    async def test_are_in_the_changelog_with_the_rows_that_they_stand_for(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        assert positions_in(bench.producer, CHANGELOG) == {TOPIC: 3}
+        assert bench.producer.committed[CHANGELOG] == [(b"1", b"3")]
+
+    async def test_are_there_when_no_row_has_changed(self, bench):
+        bench.submit(batch(0, 7, offsets=[]))
+        await bench.idle()
+        await bench.commit()
+        assert positions_in(bench.producer, CHANGELOG) == {TOPIC: 7}
+        assert bench.producer.committed == {CHANGELOG: []}
+
+    async def test_are_there_from_the_claim_on(self, bench):
+        lock = bench.locks[0]
+        assert positions_in(lock, CHANGELOG) == {TOPIC: 0}
+        assert positions_in(lock, "deltas-changelog") == {OTHER_TOPIC: 0}
+
+    async def test_are_not_written_where_only_the_other_table_has_moved(self, bench):
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        assert bench.producer.layouts.keys() == {CHANGELOG}
+
+    async def test_name_the_topics_ids(self, bench):
+        bench.task.topic_ids = {TOPIC: "an-id"}
+        bench.submit(batch(0, 3))
+        await bench.folded(3)
+        await bench.commit()
+        assert msgspec.json.decode(bench.producer.layouts[CHANGELOG])["positions"] == {
+            TOPIC: [3, "an-id"]
+        }
 
 
 class TestSeveralTasks:
@@ -213,7 +256,7 @@ class TestFailing:
 
         assert bench.commit_failures == [fault]
         assert bench.state.store.get(b"1") == b"3"
-        assert bench.state.offset == 0
+        assert bench.state.offset == 1
         assert bench.task.committed[EVENTS] == 3
         bench.task.restored()
         assert bench.state.get(b"1") == b"3", "the overlay is void"

@@ -1,0 +1,172 @@
+"""Where to read on, by what the tables, the group and the topic say.
+
+::
+
+    begin ------ table ------ end      the group may be anywhere, or nowhere
+"""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from aiokafka.structs import OffsetAndMetadata
+from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitoring import metrics
+from streaming.errors import PositionError
+from streaming.positions import LOOKS, Known, Positions, Start, Table
+from tables.layout import Position
+
+EVENTS, MORE = TP("events", 0), TP("events", 1)
+ID, OTHER_ID = "topic-id", "other-id"
+CHANGELOG = "users-changelog"
+
+
+EARLIER = "a release without positions"
+
+
+def known(table=50, group=50, *, begin=10, topic_id=ID, is_claimed=True):
+    """Return what is known; ``table`` is where the table stands, None when there is none."""
+    positions = {None: None, EARLIER: {}}.get(table, {EVENTS.topic: Position(table, ID)})
+    return Known(EVENTS, Table(CHANGELOG, positions), group, is_claimed, begin, 100, topic_id)
+
+
+class TestStart:
+    @given(st.integers(0, 100), st.one_of(st.none(), st.integers(0, 200)))
+    def test_nothing_before_the_tables_position_is_read_again(self, table, group):
+        start = known(table, group, begin=0).start()
+        assert start.offset >= table
+        assert start.offset - table == start.skipped
+        assert (start.note is None) == (group == table)
+
+    @given(st.integers(0, 100), st.integers(0, 200))
+    def test_only_an_operator_who_moves_the_group_ahead_within_the_topic_is_followed(
+        self, table, group
+    ):
+        start = known(table, group, begin=0).start()
+        assert start.offset == (group if table < group <= 100 else table)
+
+    def test_a_topic_with_another_id_is_another_topic(self):
+        with pytest.raises(PositionError, match=f"id {OTHER_ID}.*id {ID}"):
+            known(topic_id=OTHER_ID).start()
+
+    def test_brokers_without_ids_are_taken_at_their_word(self):
+        assert known(topic_id="").start() == Start(50)
+
+    def test_a_table_behind_the_end_of_its_topic_is_refused(self):
+        with pytest.raises(PositionError, match=r"offset 101 .* beyond the end of the topic, 100"):
+            known(101, 50).start()
+
+    def test_a_new_app_begins_with_the_oldest_record(self):
+        assert known(None, None, is_claimed=False).start() == Start(10)
+
+    def test_a_new_app_begins_where_an_operator_has_put_its_group(self):
+        assert known(None, 70, is_claimed=False).start() == Start(70)
+
+    def test_a_claimed_partition_whose_changelog_is_empty_is_refused(self):
+        with pytest.raises(PositionError, match=f"{CHANGELOG} is empty.*restore-changelog"):
+            known(None, 70).start()
+
+    def test_tables_of_a_release_without_positions_go_by_the_group(self):
+        assert known(EARLIER, 70, is_claimed=False).start() == Start(70)
+
+    def test_tables_of_a_release_without_positions_are_refused_without_the_group(self):
+        with pytest.raises(PositionError, match="kept offsets with the group only"):
+            known(EARLIER, None, is_claimed=False).start()
+
+
+class Brokers:
+    """What the consumer's thread tells of a topic with two partitions."""
+
+    def __init__(self, committed=None, ends=(100, 100)):
+        self.stored = committed or {}
+        self.ends = [dict(zip((EVENTS, MORE), ends, strict=True))]
+        self.ids = {EVENTS.topic: ID}
+
+    async def committed(self, tps):
+        return self.stored
+
+    async def earliest_offsets(self, *tps):
+        return dict.fromkeys(tps, 10)
+
+    async def log_ends(self, tps):
+        return self.ends[0] if len(self.ends) == 1 else self.ends.pop(0)
+
+    async def topic_ids(self, topics):
+        return self.ids
+
+
+def positions_by(brokers):
+    """Return what asks ``brokers``, and how often it has rested."""
+    rests = []
+
+    async def rest(seconds):
+        rests.append(seconds)
+
+    return Positions(brokers, rest, lambda name: name == "claimed"), rests
+
+
+def tables(first, second):
+    """Return two partitions of a table that stand at these offsets."""
+    stands = {EVENTS: first, MORE: second}
+    return {tp: Table(CHANGELOG, {tp.topic: Position(at, ID)}) for tp, at in stands.items()}
+
+
+def skipped(reason):
+    return metrics.events_skipped.labels(reason)._value.get()
+
+
+class TestStarts:
+    async def test_each_fault_of_the_group_is_one_line_for_all_partitions(self, caplog):
+        positions, _ = positions_by(Brokers())
+        with caplog.at_level(logging.WARNING):
+            starts = await positions.starts(tables(50, 60))
+        assert starts == {EVENTS: Position(50, ID), MORE: Position(60, ID)}
+        (line,) = caplog.messages
+        assert "the group's offsets are gone" in line
+        assert "events-0: group at None, table at 50" in line
+        assert "events-1: group at None, table at 60" in line
+
+    async def test_nothing_is_said_when_all_agree(self, caplog):
+        stored = {EVENTS: OffsetAndMetadata(50, ""), MORE: OffsetAndMetadata(60, "")}
+        positions, rests = positions_by(Brokers(stored))
+        assert await positions.starts(tables(50, 60))
+        assert caplog.messages == rests == []
+
+    async def test_events_that_an_operator_leaves_out_are_counted(self):
+        before = skipped("moved")
+        stored = {EVENTS: OffsetAndMetadata(50, ""), MORE: OffsetAndMetadata(90, "")}
+        positions, _ = positions_by(Brokers(stored))
+        starts = await positions.starts(tables(50, 60))
+        assert starts[MORE].offset == 90
+        assert skipped("moved") - before == 30
+
+    async def test_events_that_were_deleted_unread_are_counted(self):
+        before = skipped("deleted")
+        stored = {EVENTS: OffsetAndMetadata(4, ""), MORE: OffsetAndMetadata(60, "")}
+        positions, _ = positions_by(Brokers(stored))
+        starts = await positions.starts(tables(4, 60))
+        assert starts[EVENTS].offset == 10
+        assert skipped("deleted") - before == 6
+
+    async def test_a_leader_that_does_not_know_its_end_yet_is_asked_again(self):
+        brokers = Brokers({EVENTS: OffsetAndMetadata(50, ""), MORE: OffsetAndMetadata(60, "")})
+        brokers.ends = [{EVENTS: 40, MORE: 100}, {EVENTS: 100, MORE: 100}]
+        positions, rests = positions_by(brokers)
+        assert (await positions.starts(tables(50, 60)))[EVENTS].offset == 50
+        assert len(rests) == 1
+
+    async def test_what_stays_impossible_is_refused(self):
+        positions, rests = positions_by(Brokers(ends=(100, 59)))
+        with pytest.raises(PositionError, match="offset 60 of events-1 is beyond the end"):
+            await positions.starts(tables(50, 60))
+        assert len(rests) == LOOKS - 1
+
+    async def test_a_topic_under_another_name_is_refused(self):
+        positions, _ = positions_by(Brokers())
+        table = Table(CHANGELOG, {"former": Position(50, ID)})
+        with pytest.raises(PositionError, match="built from topic former, the settings say events"):
+            await positions.starts({EVENTS: table})
