@@ -105,5 +105,8 @@ app.task_parts = TaskParts(
 add_agents(app, settings)
 
 # Importing a command's module is what registers it.
-for _command in ("audit", "generate", "kafka", "replay_dead_letters", "status", "topics", "worker"):
+for _command in (
+    *("audit", "generate", "kafka", "replay_dead_letters", "restore_changelog"),
+    *("status", "topics", "worker"),
+):
     import_module(f"commands.{_command}")

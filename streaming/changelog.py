@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,10 +19,12 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from tables.layout import ForeignCopyError
+from tables.layout import ForeignCopyError, LastCopyError
 from tables.rocks import StoreCorruptError
 
 from .changes import fetch_changes
+from .errors import ChangelogError
+from .topic_ids import topic_ids
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from .changes import Changes, Chunk
 
 log = logging.getLogger(__name__)
+
+#: Looks at a changelog that cannot be, and seconds between them, before it is believed.
+LOOKS, LOOK_DELAY = 4, 0.5
 
 #: Bytes fetched of one partition at once.
 FETCH_BYTES = 2 << 20
@@ -44,6 +50,13 @@ class ChangelogSink(Protocol):
     @property
     def offset(self) -> int | None:
         """Offset of the last record taken, None when there is none."""
+
+    async def attach(self, topic_id: str, end: int) -> None:
+        """Take the changelog with this id (empty: unknown) and end for the one to be read.
+
+        Raises:
+            LastCopyError: it is not the one that was taken from before, and may not be.
+        """
 
     async def apply(self, changes: Changes, offset: int) -> None:
         """Take ``changes``, the last of which stood at ``offset``.
@@ -84,10 +97,13 @@ async def seek_to_sinks(
 
     Returns:
         The end offset of each changelog, as it is now.
+
+    Raises:
+        ChangelogError: a changelog may not be taken for the one that a sink is a copy of.
     """
     tps = [TopicPartition(*tp) for tp in sinks]
     consumer.assign(tps)
-    begins, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
+    begins, ends = await _attach(consumer, sinks)
     for tp, sink in zip(tps, sinks.values(), strict=True):
         start = begins[tp]
         if sink.offset is not None:
@@ -102,6 +118,40 @@ async def seek_to_sinks(
                 await sink.reset()
         consumer.seek(tp, start)
     return {TP(*tp): end for tp, end in ends.items()}
+
+
+async def _attach(
+    consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """Attach ``sinks`` to their changelogs, and return where these begin and end."""
+    tps = [TopicPartition(*tp) for tp in sinks]
+    attempt = 1
+    while True:
+        ids = await topic_ids(consumer._client, {tp.topic for tp in tps})
+        begins = await consumer.beginning_offsets(tps)
+        ends = await consumer.end_offsets(tps)
+        refusals: dict[str, list[str]] = defaultdict(list)
+        for tp, sink in zip(tps, sinks.values(), strict=True):
+            try:
+                await sink.attach(ids.get(tp.topic, ""), ends[tp])
+            except LastCopyError as exc:
+                refusals[tp.topic].append(f"partition {tp.partition} {exc}")
+        if not refusals:
+            return begins, ends
+        # A new leader may need a moment to know how far its log is committed.
+        if attempt == LOOKS:
+            raise ChangelogError(_refusal(refusals))
+        attempt += 1
+        await asyncio.sleep(LOOK_DELAY)
+
+
+def _refusal(refusals: Mapping[str, list[str]]) -> str:
+    topics = "; ".join(f"{topic}: {', '.join(each)}" for topic, each in sorted(refusals.items()))
+    return (
+        f"a changelog was made anew, or has lost records; the disk may have the last copy of the "
+        f"table: {topics}. Write the changelog anew with `faust -A app restore-changelog`, or "
+        "delete the data directory to go by the changelog as it is"
+    )
 
 
 async def poll(consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]) -> int:

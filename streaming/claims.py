@@ -23,13 +23,10 @@ from __future__ import annotations
 
 import asyncio
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
-from tables.layout import LAYOUT_KEY
-
 from .errors import TransactionFailedError
-from .outbox import OutRecord
 from .transaction import stop_quietly
 
 if TYPE_CHECKING:
@@ -37,9 +34,20 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
+    from tables.layers import Layer
+
     from .transaction import TransactionalProducer
 
-NO_LAYOUTS: Final[Mapping[str, bytes]] = MappingProxyType({})
+NO_LAYOUTS: Final[Mapping[str, Layer]] = MappingProxyType({})
+
+
+class Claim(NamedTuple):
+    """What a partition is claimed with."""
+
+    name: str
+    """It holds for as long as it is the name of :attr:`Claims.producer`."""
+    offsets: Mapping[str, int]
+    """Of the layout records that were written, by changelog."""
 
 
 class Claims:
@@ -122,18 +130,15 @@ class Claims:
         partition: int,
         lock: TransactionalProducer,
         positions: Mapping[TP, int],
-        layouts: Mapping[str, bytes] = NO_LAYOUTS,
-    ) -> str:
+        layouts: Mapping[str, Layer] = NO_LAYOUTS,
+    ) -> Claim:
         """Have the offsets of ``partition`` name this worker's producer.
 
         Arguments:
             partition: its number.
             lock: its producer, started since anybody else's.
             positions: its committed offsets, by topic.
-            layouts: layout records to write, by changelog topic.
-
-        Returns:
-            The name: it holds for as long as it is :attr:`producer`'s.
+            layouts: the tables' layout records, where their changelogs lack them.
 
         Raises:
             FencedError: another worker has locked the partition since.
@@ -142,10 +147,10 @@ class Claims:
         producer = await self._open()
         name = producer.transactional_id
         self.partitions.add(partition)
-        await lock.run(_claim(lock, partition, positions, layouts, name))
+        offsets = await lock.run(_claim(lock, partition, positions, layouts, name))
         if self.producer is not producer:
             raise TransactionFailedError(f"{name} was given up while it was claimed for")
-        return name
+        return Claim(name, offsets)
 
     def holds(self, name: str | None) -> bool:
         """Whether a partition that is claimed for ``name`` can be committed."""
@@ -171,12 +176,15 @@ async def _claim(
     lock: TransactionalProducer,
     partition: int,
     positions: Mapping[TP, int],
-    layouts: Mapping[str, bytes],
+    layouts: Mapping[str, Layer],
     name: str,
-) -> None:
+) -> dict[str, int]:
     async with lock.transaction() as transaction:
-        for changelog, layout in layouts.items():
-            await transaction.send_records(changelog, partition, [OutRecord(LAYOUT_KEY, layout)])
+        last_offsets = {
+            changelog: await transaction.send_values(changelog, partition, layout)
+            for changelog, layout in layouts.items()
+        }
         # The broker refuses to verify one partition while it writes another.
         await transaction.delivered()
         transaction.send_offsets(positions, name)
+    return {changelog: await offset for changelog, offset in last_offsets.items()}

@@ -27,3 +27,7 @@ class FencedError(TransactionFailedError):
 
 class PositionError(Exception):
     """Nobody can say which records the tables have: the text says why, and what to do."""
+
+
+class ChangelogError(Exception):
+    """A changelog may not be taken for the table's own: the text says why, and what to do."""

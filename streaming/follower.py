@@ -7,9 +7,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from .changelog import changelog_consumer, poll, remaining, seek_to_sinks
+from .errors import ChangelogError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from faust.types import TP
 
@@ -21,9 +22,15 @@ log = logging.getLogger(__name__)
 class ChangelogFollower:
     """Keeps sinks up to date with changelogs that others write: standbys and global tables."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        """Prepare to read with aiokafka's consumer ``settings``."""
+    def __init__(
+        self, settings: Mapping[str, Any], give_up: Callable[[BaseException], None]
+    ) -> None:
+        """Prepare to read with aiokafka's consumer ``settings``.
+
+        ``give_up`` is called with what no second try would change.
+        """
         self._settings = settings
+        self._give_up = give_up
         self._sinks: dict[TP, ChangelogSink] = {}
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
@@ -64,6 +71,9 @@ class ChangelogFollower:
                         delay = 0.5
                         if not (self.is_caught_up or await remaining(consumer, ends)):
                             self._caught_up.set()
+            except ChangelogError as exc:
+                self._give_up(exc)
+                return
             except Exception as exc:  # noqa: BLE001 - following goes on, come what may
                 log.warning("following changelogs: %r; again in %.1f s", exc, delay)
                 await asyncio.sleep(delay)

@@ -39,8 +39,8 @@ class BatchRecovery(Recovery):
         """Take what Faust gives its recovery service."""
         super().__init__(*args, **kwargs)
         settings = self.app.task_parts.client_settings
-        self.viral_follower = ChangelogFollower(settings)
-        self.standby_follower = ChangelogFollower(settings)
+        self.viral_follower = ChangelogFollower(settings, self.app.give_up)
+        self.standby_follower = ChangelogFollower(settings, self.app.give_up)
 
     async def on_rebalance(
         self,

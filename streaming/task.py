@@ -212,20 +212,20 @@ class Task:
             for tp, processor in self.processors.items()
         }
 
-    def stand_at(self, positions: Mapping[TP, int]) -> dict[str, bytes]:
-        """Take ``positions`` for committed.
-
-        Returns:
-            The layout records to commit with them, by changelog topic.
-        """
+    def layouts(self, positions: Mapping[TP, int]) -> dict[str, Layer]:
+        """Return what tables that stand at ``positions`` lack in their changelogs, by changelog."""
         stands = self._by_table(positions)
-        layouts: dict[str, bytes] = {}
+        frozen = {
+            processor.changelog_topic: processor.state.freeze(stands[processor.changelog_topic])
+            for processor in self.processors.values()
+        }
+        return {changelog: layer for changelog, layer in frozen.items() if len(layer)}
+
+    def keep_layouts(self, offsets: Mapping[str, int]) -> None:
+        """Take :meth:`layouts` for committed, at these offsets of their changelogs."""
         for processor in self.processors.values():
-            changelog = processor.changelog_topic
-            layout = processor.state.stand_at(stands[changelog])
-            if layout is not None:
-                layouts[changelog] = layout
-        return layouts
+            if processor.changelog_topic in offsets:
+                processor.state.keep(offsets[processor.changelog_topic])
 
     def _by_table(self, positions: Mapping[TP, int]) -> dict[str, dict[str, Position]]:
         """Return ``positions`` as each table keeps those of its source topics, by changelog."""

@@ -25,7 +25,7 @@ from tables.rocks import StoreCorruptError
 
 from .claims import Claims
 from .committer import Committer
-from .errors import FencedError, PositionError, TransactionFailedError
+from .errors import ChangelogError, FencedError, PositionError, TransactionFailedError
 from .lag import LagMeter
 from .network import NetworkLoop
 from .positions import Positions
@@ -36,6 +36,8 @@ from .watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+
+    from tables.layers import Layer
 
     from .app import App
     from .batch import Batch
@@ -199,14 +201,20 @@ class TaskManager(TransactionManager):
     async def _claim_again(self, task: Task) -> None:
         if not self.claims.holds(task.claimed_for):
             try:
-                await self._claim(task, task.committed)
+                await self._claim(task, task.committed, {})
             except TransactionFailedError as exc:
                 task.fail(exc)
 
-    async def _claim(self, task: Task, positions: Mapping[TP, int]) -> None:
-        task.claimed_for = await self.claims.claim(
-            task.partition, task.lock, positions, task.stand_at(positions)
-        )
+    async def _claim_first(self, task: Task, positions: Mapping[TP, int]) -> None:
+        mine = {tp: positions[tp] for tp in task.processors}
+        await self._claim(task, mine, task.layouts(mine))
+
+    async def _claim(
+        self, task: Task, positions: Mapping[TP, int], layouts: Mapping[str, Layer]
+    ) -> None:
+        claim = await self.claims.claim(task.partition, task.lock, positions, layouts)
+        task.keep_layouts(claim.offsets)
+        task.claimed_for = claim.name
 
     async def open_assigned(self) -> None:
         """Open what is assigned and not open."""
@@ -244,9 +252,7 @@ class TaskManager(TransactionManager):
             )
             if not self._is_outdated(generation):
                 positions = await self._restored(built)
-                await asyncio.gather(
-                    *(self._claim(t, {tp: positions[tp] for tp in t.processors}) for t in built)
-                )
+                await asyncio.gather(*(self._claim_first(task, positions) for task in built))
         except BaseException:
             await self._unlock(built)
             await self._close_damaged()
@@ -336,7 +342,7 @@ class TaskManager(TransactionManager):
                         for partition in mine:
                             await self._close(partition)
                         await self._open(mine)
-                except PositionError as exc:
+                except (ChangelogError, PositionError) as exc:
                     self.app.give_up(exc)
                     return
                 except Exception as exc:  # noqa: BLE001 - tried again until it is not ours

@@ -33,6 +33,13 @@ class ForeignCopyError(Exception):
     """The changelog belongs to another table than the local copy was made of."""
 
 
+class LastCopyError(Exception):
+    """The changelog is another topic, or shorter, than the local copy says: that may be the last.
+
+    The text says which, to go with the changelog's name.
+    """
+
+
 class Position(NamedTuple):
     """Where a table stands in the partition of a source topic."""
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Faust's own key for the changelog offset that a database stands for.
 OFFSET_KEY = b"__faust\0offset__"
 
+#: The id of the changelog topic that the offset is one of.
+CHANGELOG_ID_KEY = b"__reels\0changelog_id__"
+
 #: Ribbon filters would be smaller, bloom filters are cheaper to ask: most keys asked for exist.
 BLOOM_BITS_PER_KEY = 10
 
@@ -179,6 +182,20 @@ class RocksStore:
     def offset(self) -> int | None:
         """Offset of the last changelog record that is in here, None when there is none."""
         return self._offset
+
+    @property
+    def changelog_id(self) -> str:
+        """Id of the changelog topic that :attr:`offset` is one of, empty when it is not known."""
+        return (self.get(CHANGELOG_ID_KEY) or b"").decode()
+
+    def set_changelog_id(self, topic_id: str, offset: int | None = None) -> None:
+        """Take the topic with this id for the changelog, up to ``offset`` (None: as before)."""
+        batch = WriteBatch(raw_mode=True)
+        batch.put(CHANGELOG_ID_KEY, topic_id.encode())
+        if offset is not None:
+            batch.put(OFFSET_KEY, b"%d" % offset)
+            self._offset = offset
+        self._db.write(batch)
 
     @staticmethod
     def set_aside(path: Path) -> Path:

@@ -19,7 +19,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .layers import DICTS
-from .layout import LAYOUT_KEY, ForeignCopyError
+from .layout import LAYOUT_KEY, ForeignCopyError, LastCopyError
 from .rocks import AT_ONCE
 
 if TYPE_CHECKING:
@@ -177,17 +177,6 @@ class PartitionState:
                     values.renew(self._layers())
                 return values, found
 
-    def stand_at(self, positions: Mapping[str, Position]) -> bytes | None:
-        """Take ``positions`` for those of the last commit.
-
-        Returns:
-            The layout record to commit with them, None when the table stands there already.
-        """
-        if positions == self.positions:
-            return None
-        self.positions = positions
-        return self._layout.encode(self.stream_time, self._table_id, positions)
-
     def freeze(self, positions: Mapping[str, Position] | None = None) -> Layer:
         """Take what is dirty, stream time, and ``positions`` (None: as they were) for a commit.
 
@@ -234,6 +223,21 @@ class PartitionState:
         self._entry_bytes = self._memory.row_size + size / len(changes)
         self._is_writing = False
         self._settled += 1
+
+    async def attach(self, topic_id: str, end: int) -> None:
+        """Take the changelog with this id (empty: unknown) and end for the one of this copy.
+
+        Raises:
+            LastCopyError: it is not, so this may be the last copy of the table.
+        """
+        offset, known = self.store.offset, self.store.changelog_id
+        if offset is not None:
+            if known and topic_id and known != topic_id:
+                raise LastCopyError(f"has the id {topic_id}, the disk is a copy of {known}")
+            if offset >= end:
+                raise LastCopyError(f"ends at offset {end}, the disk stands at {offset}")
+        if topic_id and topic_id != known:
+            await self.in_thread(self.store.set_changelog_id, topic_id)
 
     async def apply(self, changes: Mapping[bytes, Value], offset: int) -> None:
         """Take what the changelog says, the last of it at ``offset`` (recovery, standby).

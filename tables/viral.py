@@ -28,6 +28,9 @@ class ViralPartition:
         """Offset of the last record taken."""
         return self._offset
 
+    async def attach(self, topic_id: str, end: int) -> None:
+        """Take any topic: this is no more than a view of it."""
+
     async def apply(self, changes: Changes, offset: int) -> None:
         """Take flags and tombstones."""
         for key, value in changes.items():

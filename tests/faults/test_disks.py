@@ -31,6 +31,10 @@ def test_a_data_directory_of_another_program_is_not_taken_for_ours(make_cluster)
     (first,), (second,) = other.workers, cluster.workers
     shutil.rmtree(second.data_dir)
     shutil.copytree(first.data_dir, second.data_dir)
+    second.launch()
+    assert second.wait_exit() == 1
+    assert "the disk is a copy of" in one_error(second)
+    shutil.rmtree(second.data_dir)
     second.start()
     check_aftermath(cluster, second)
 

@@ -103,7 +103,7 @@ async def test_a_restore_that_is_cut_off_leaves_the_changelog_up_to_one_offset(c
 
 async def test_a_follower_catches_up_and_takes_what_comes_later(cluster, make_state):
     state = make_state("standby")
-    follower = ChangelogFollower(settings(cluster))
+    follower = ChangelogFollower(settings(cluster), pytest.fail)
     await follower.follow({changelog(cluster, 1): state})
     try:
         async with asyncio.timeout(TIMEOUT):

@@ -98,8 +98,10 @@ class Bench:
         """Let a task begin where it has committed, and at 0 the first time."""
         task = self.tasks[partition]
         positions = {tp: task.committed.get(tp, 0) for tp in task.processors}
-        layouts = task.stand_at(positions)
-        task.claimed_for = await self.claims.claim(partition, task.lock, positions, layouts)
+        claim = await self.claims.claim(partition, task.lock, positions, task.layouts(positions))
+        task.keep_layouts(claim.offsets)
+        task.claimed_for = claim.name
+        await task.settle()
         task.start(positions)
 
     @property

@@ -14,6 +14,7 @@ from faust.types import TP
 from streaming.claims import Claims
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.outbox import OutRecord
+from tables.layout import LAYOUT_KEY
 from tests.streaming.bench import producer_of
 from tests.streaming.fakes import Producer
 from tests.worker import wait_until_equal
@@ -69,7 +70,7 @@ class Worker:
 
     async def claim(self, partition, offset=0):
         positions = {TP(self._cluster.events, partition): offset}
-        return await self.claims.claim(partition, self._locks[partition], positions)
+        return (await self.claims.claim(partition, self._locks[partition], positions)).name
 
     async def take(self, *partitions):
         for partition in partitions:
@@ -248,7 +249,7 @@ class TestWithoutKafka:
         assert all(each.stopped for each in made)
 
     async def test_a_last_transaction_that_does_not_end_is_fenced_as_well(self, claims, made):
-        name = await claims.claim(0, Producer("reels-0"), {})
+        name = (await claims.claim(0, Producer("reels-0"), {})).name
         made[0].fails_at = "last ended"
         await claims.fence(named(name))
         assert made[0].stopped
@@ -256,7 +257,7 @@ class TestWithoutKafka:
         assert [each.transactional_id for each in made] == [name, name]
 
     async def test_nothing_is_waited_for_beside_a_commit(self, claims, made):
-        name = await claims.claim(0, Producer("reels-0"), {})
+        name = (await claims.claim(0, Producer("reels-0"), {})).name
         async with claims._committing:
             fencing = asyncio.create_task(claims.fence(named(name)))
             await asyncio.sleep(0.01)
@@ -276,9 +277,10 @@ class TestWithoutKafka:
         assert not claims.holds(made[0].transactional_id)
 
     async def test_claims_at_the_same_time_share_one_producer(self, claims, made):
-        names = await asyncio.gather(
+        made_claims = await asyncio.gather(
             *(claims.claim(number, Producer(f"reels-{number}"), {}) for number in range(8))
         )
+        names = [claim.name for claim in made_claims]
         assert set(names) == {made[0].transactional_id}
         assert claims.partitions == set(range(8))
         assert claims.holds(names[0])
@@ -295,4 +297,19 @@ class TestWithoutKafka:
         with pytest.raises(TransactionFailedError):
             await claims.claim(0, lock, {})
         assert made[0].stopped
-        assert await claims.claim(0, lock, {}) == made[1].transactional_id
+        assert (await claims.claim(0, lock, {})).name == made[1].transactional_id
+
+
+async def test_a_claim_writes_the_layout_records_that_changelogs_lack(cluster, workers):
+    worker, _ = workers
+    changelog = cluster.user_changelog
+    cluster.create_topic(changelog)
+    await worker.lock(1)
+    layouts = {changelog: {LAYOUT_KEY: b"layout"}}
+    positions = {TP(cluster.events, 1): 0}
+    claim = await worker.claims.claim(1, worker._locks[1], positions, layouts)
+    (record,) = cluster.read(changelog)
+    assert (record.partition, record.key, record.value) == (1, LAYOUT_KEY, b"layout")
+    assert claim.offsets == {changelog: record.offset}
+    assert worker.claims.writes_positions(claim.name)
+    assert not worker.claims.writes_positions(f"{cluster.app_id}-worker-{'0' * 32}")

@@ -1,0 +1,115 @@
+"""``faust -A app restore-changelog``: a lost changelog, written anew from this worker's disk.
+
+Importing this module registers the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+from aiokafka.errors import KafkaError
+from faust.cli.base import AppCommand, option
+from faust.types import TP
+
+from streaming.errors import StartError, TransactionFailedError
+from streaming.rewriting import ChangelogWriter, Copy, Verdict
+from streaming.topics import ensure_topics, topic_specs
+from tables.rocks import RocksStore, StoreCorruptError
+
+from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from streaming.app import App
+
+_REFUSED = {Verdict.FOREIGN, Verdict.BEHIND}
+
+
+class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the command's
+    """Write changelogs that were deleted or have lost records anew, from this worker's disk.
+
+    For each partition whose tables lie in the data directory: a changelog that is another topic
+    than the disk is a copy of, or ends before it, gets all rows of the disk. Stop all workers
+    first, and run this once with the data directory of each. It may be killed and run again.
+    """
+
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        option(
+            "--even-behind",
+            is_flag=True,
+            help="Also write from a copy that the group's offsets do not agree with: what was "
+            "counted since is lost.",
+        ),
+    ]
+
+    def __init__(self, ctx: click.Context, *args: Any, even_behind: bool, **kwargs: Any) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args)
+        self._even_behind = even_behind
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: there is no app to start."""
+        # What it has to say about brokers comes as an exception, and is one line then.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        app = cast("App", self.app)
+        try:
+            verdicts = asyncio.run(self._restore(app))
+        except (StartError, StoreCorruptError) as exc:
+            reason = str(exc)
+        except TransactionFailedError as exc:
+            reason = f"Kafka did not take the records, run it again: {exc}"
+        except (KafkaError, OSError) as exc:
+            reason = f"no broker answers at {app.task_parts.settings.broker_url}: {exc}"
+        else:
+            sys.exit(self._print(verdicts))
+        click.echo(f"error: {reason}", err=True)
+        sys.exit(1)
+
+    async def _restore(self, app: App) -> dict[TP, Verdict]:
+        parts = app.task_parts
+        app._lock_data_directory()
+        specs = topic_specs(parts.settings, (t.changelog_topic_name for t in parts.tables))
+        await ensure_topics(parts.client_settings, specs, parts.settings.replication_factor)
+        copies = _copies(app)
+        if not copies:
+            raise StartError(
+                f"there is no copy of a table in {app.conf.datadir}: choose the data directory of "
+                "a worker with --datadir or APP_DATADIR"
+            )
+        try:
+            with ProgressBar(quiet=self.quiet) as progress:
+                writer = ChangelogWriter(parts.settings.app_id, parts.client_settings, progress)
+                return await writer.run(copies, even_behind=self._even_behind)
+        finally:
+            for copy in copies:
+                copy.store.close()
+
+    def _print(self, verdicts: dict[TP, Verdict]) -> int:
+        partitions: dict[tuple[str, Verdict], list[int]] = defaultdict(list)
+        for tp, verdict in verdicts.items():
+            partitions[tp.topic, verdict].append(tp.partition)
+        for (topic, verdict), numbers in sorted(partitions.items(), key=lambda each: each[0][0]):
+            where = ", ".join(map(str, sorted(numbers)))
+            click.echo(f"{topic}, partitions {where}: {verdict.value}")
+        return int(any(verdict in _REFUSED for verdict in verdicts.values()))
+
+
+def _copies(app: App) -> list[Copy]:
+    """Open the databases of the data directory that hold anything."""
+    parts = app.task_parts
+    copies = []
+    for table in parts.tables:
+        for partition in range(parts.settings.partitions):
+            path = table.data.path(partition)
+            if not path.exists():
+                continue
+            store = RocksStore(path, table.memory)
+            if store.offset is None:
+                store.close()
+            else:
+                copies.append(Copy(TP(table.changelog_topic_name, partition), store))
+    return copies

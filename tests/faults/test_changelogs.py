@@ -1,0 +1,116 @@
+"""Changelogs that were deleted: the last copy of a table is never deleted with them."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.faults.aftermath import check_aftermath
+from tests.faults.test_positions import forget_group, last_line
+from tests.integration.stream import send_stream, untidy_stream
+
+pytestmark = pytest.mark.faults
+
+
+def delete_topics(cluster, *names):
+    for done in cluster.admin.delete_topics(list(names)).values():
+        done.result(30)
+
+
+def restore(cluster, worker, *options):
+    return cluster.command("--datadir", str(worker.data_dir), "restore-changelog", *options)
+
+
+@pytest.fixture
+def stopped(cluster):
+    """A program that has counted something, with its worker stopped."""
+    worker = cluster.worker().start()
+    send_stream(cluster, untidy_stream(3000, seed=80))
+    cluster.wait_until_applied()
+    assert worker.terminate() == 0
+    return worker
+
+
+def test_a_deleted_changelog_is_refused_and_written_anew_from_the_disk(cluster, stopped):
+    """The disk has the last copy: a worker keeps it, and says what to do."""
+    delete_topics(cluster, cluster.user_changelog)
+    stopped.launch()
+    line = last_line(stopped)
+    assert cluster.user_changelog in line
+    assert "restore-changelog" in line
+    done = restore(cluster, stopped)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert f"{cluster.user_changelog}, partitions 0, 1, 2, 3: written anew" in said
+    assert f"{cluster.video_changelog}, partitions 0, 1, 2, 3: in order" in said
+    stopped.start()
+    send_stream(cluster, untidy_stream(1000, seed=81))
+    check_aftermath(cluster, stopped)
+
+
+@pytest.mark.slow
+def test_a_changelog_written_anew_builds_an_empty_disk(cluster, stopped):
+    """Both changelogs were deleted. Written twice: a run that was killed is repeated."""
+    delete_topics(cluster, cluster.user_changelog, cluster.video_changelog)
+    assert restore(cluster, stopped).returncode == 0
+    again = restore(cluster, stopped)
+    assert again.returncode == 0
+    assert again.stdout.count("in order") == 2
+    shutil.rmtree(stopped.data_dir)
+    stopped.start()
+    send_stream(cluster, untidy_stream(1000, seed=82))
+    check_aftermath(cluster, stopped)
+
+
+@pytest.mark.slow
+def test_a_deleted_changelog_is_missed_also_without_a_disk(cluster, stopped):
+    """The group's offsets tell that there was something: a worker does not begin with nothing."""
+    delete_topics(cluster, cluster.user_changelog)
+    shutil.rmtree(stopped.data_dir)
+    stopped.launch()
+    assert f"{cluster.user_changelog} is empty" in last_line(stopped)
+
+
+@pytest.mark.slow
+def test_a_copy_that_is_older_than_the_groups_offsets_is_not_written(cluster, stopped):
+    """The later one may be on another worker's disk. Whoever has no other says so."""
+    old = cluster.folder / "old"
+    shutil.copytree(stopped.data_dir, old)
+    stopped.start()
+    send_stream(cluster, untidy_stream(1000, seed=83))
+    cluster.wait_until_applied()
+    assert stopped.terminate() == 0
+    shutil.rmtree(stopped.data_dir)
+    shutil.copytree(old, stopped.data_dir)
+    delete_topics(cluster, cluster.user_changelog)
+    done = restore(cluster, stopped)
+    assert done.returncode == 1
+    assert "a later one may be on another worker's disk" in done.stdout
+    assert restore(cluster, stopped, "--even-behind").returncode == 0
+    stopped.start()
+
+
+@pytest.mark.slow
+def test_nothing_is_written_over_the_changelog_of_another_table(cluster, stopped):
+    """Everything was deleted, and another worker has begun anew under the same name."""
+    forget_group(cluster)
+    delete_topics(cluster, cluster.user_changelog, cluster.video_changelog)
+    other = cluster.worker("b").start()
+    send_stream(cluster, untidy_stream(1000, seed=84))
+    cluster.wait_until_applied()
+    running = restore(cluster, stopped)
+    assert running.returncode == 1
+    assert "are running" in running.stderr
+    assert other.terminate() == 0
+    before = cluster.read(cluster.user_changelog)
+    done = restore(cluster, stopped, "--even-behind")
+    assert done.returncode == 1
+    assert "holds another table" in done.stdout
+    assert cluster.read(cluster.user_changelog) == before
+
+
+def test_a_data_directory_without_tables_is_named(cluster, tmp_path):
+    done = cluster.command("--datadir", str(tmp_path), "restore-changelog")
+    assert done.returncode == 1
+    assert f"no copy of a table in {tmp_path}" in done.stderr
