@@ -9,6 +9,8 @@ from models.chunk import Overlay
 from models.event import Rejected
 from models.windows import format_duration, to_iso
 from monitoring import metrics
+from streaming.batch import FIRST_TIMESTAMP
+from streaming.bounds import ORIGINAL_HEADER
 from streaming.outbox import OutRecord
 from tables.sweep import Sweeper
 
@@ -85,7 +87,7 @@ class EngagementProcessor:
             self._reject(record, rejection)
         late, foreign = len(folded.late), len(chunk.foreign)
         outcomes = folded.applied, folded.duplicate, late, len(rejected) - late, foreign
-        self._count(chunk, outcomes)
+        self._count(chunk, outcomes, latest)
 
     def _future(self, t_ms: int) -> Rejected:
         skew = format_duration(self._settings.max_future_skew)
@@ -112,22 +114,25 @@ class EngagementProcessor:
             ("source.topic", self.topic.encode()),
             ("source.partition", b"%d" % self._partition),
             ("source.offset", b"%d" % record.offset),
+            *((f"{ORIGINAL_HEADER}{name}", value) for name, value in record.headers),
         )
         self._outbox.add(
             self._settings.dead_letter_topic,
             self._dead_letter_partition,
-            OutRecord(record.key, record.value, headers),
+            OutRecord(record.key, record.value, headers, whole=False),
         )
         metrics.events_rejected.labels(rejection.reason).inc()
 
-    def _count(self, chunk: Chunk[Record], outcomes: Iterable[int]) -> None:
+    def _count(self, chunk: Chunk[Record], outcomes: Iterable[int], latest: int) -> None:
         self._read.inc(len(chunk.sent))
         for counter, count in zip(self._outcomes, outcomes, strict=True):
             if count:
                 counter.inc(count)
         for name in chunk.dropped:
             metrics.optional_values_dropped.labels(name).inc()
-        metrics.ingest_latency.observe(time() - chunk.sent / 1000)
+        sent = chunk.sent
+        known = sent[(sent >= FIRST_TIMESTAMP) & (sent <= latest)]
+        metrics.ingest_latency.observe(time() - known / 1000)
 
     def has_pending(self) -> bool:
         """Whether deltas or expired keys are waiting."""

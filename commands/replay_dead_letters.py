@@ -24,7 +24,9 @@ from faust.types import TP
 from auditing import AuditError
 from auditing.reading import open_topics
 from models.schema import REASONS
-from streaming.errors import FencedError, TransactionFailedError
+from streaming.bounds import CUT, ORIGINAL_HEADER, size_of
+from streaming.errors import ConfigurationError, FencedError, TransactionFailedError
+from streaming.limits import Limits
 from streaming.outbox import OutRecord
 from streaming.transaction import TransactionalProducer
 
@@ -36,22 +38,35 @@ if TYPE_CHECKING:
     from auditing.reading import Topics
     from streaming.app import App
     from streaming.batch import Record
+    from streaming.limits import TopicLimits
 
 
 class Replay:
     """Sends the dead letters of one reason back to where they came from."""
 
     def __init__(
-        self, topics: Topics, dead_letters: str, events: str, reason: str, progress: ProgressBar
+        self,
+        topics: Topics,
+        dead_letters: str,
+        events: str,
+        reason: str,
+        limits: TopicLimits,
+        progress: ProgressBar,
     ) -> None:
-        """Read through ``topics``, whose group holds how far the replay is."""
+        """Read through ``topics``, whose group holds how far the replay is.
+
+        ``limits`` are those of the topic ``events``.
+        """
         self.found: Counter[str] = Counter()
         """Dead letters not replayed so far, by reason."""
         self.sent = 0
+        self.stay = 0
+        """Those of the reason that were cut, or are too large for the input."""
         self._topics = topics
         self._dead_letters = dead_letters
         self._events = events
         self._reason = reason
+        self._limits = limits
         self._progress = progress
 
     async def run(self, producer: TransactionalProducer | None) -> None:
@@ -83,9 +98,13 @@ class Replay:
                 continue
             reason = headers.get("reason", b"").decode(errors="replace")
             self.found[reason] += 1
-            if reason == self._reason:
-                source = int(headers["source.partition"])
-                chosen.append((source, OutRecord(record.key, record.value)))
+            if reason != self._reason:
+                continue
+            original = _original(record)
+            if CUT & headers.keys() or size_of(original) > self._limits.batch_bytes:
+                self.stay += 1
+            else:
+                chosen.append((int(headers["source.partition"]), original))
         return chosen
 
     async def _send(
@@ -108,13 +127,24 @@ class Replay:
         self.sent += len(chosen)
 
 
+def _original(record: Record) -> OutRecord:
+    """Return what was rejected, with the headers that it had."""
+    headers = tuple(
+        (name.removeprefix(ORIGINAL_HEADER), value)
+        for name, value in record.headers
+        if name.startswith(ORIGINAL_HEADER)
+    )
+    return OutRecord(record.key, record.value, headers)
+
+
 class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the command's
     """Send the events that were rejected for a reason back to the input topic, once each.
 
-    Each dead letter goes back with its bytes and its key to the partition that it came from, and
-    is judged anew. How far that is done is kept in Kafka, by reason, in the same transaction as
-    the events: the command can be repeated, and killed at any moment, and sends nothing twice.
-    What is rejected again becomes a new dead letter, which the next run would send again.
+    Each dead letter goes back with its bytes, its key and its headers to the partition that it
+    came from, and is judged anew. One that was cut, or that is too large for the input, stays.
+    How far that is done is kept in Kafka, by reason, in the same transaction as the events: the
+    command can be repeated, and killed at any moment, and sends nothing twice. What is rejected
+    again becomes a new dead letter, which the next run would send again.
     """
 
     name = "replay-dead-letters"
@@ -143,7 +173,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         app = cast("App", self.app)
         try:
             replay = asyncio.run(self._replay(app))
-        except AuditError as exc:
+        except (AuditError, ConfigurationError) as exc:
             reason = str(exc)
         except FencedError:
             reason = f"another run replays the dead letters of reason {self._reason}"
@@ -165,18 +195,21 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
             names = settings.dead_letter_topic, settings.events_topic
             for name in names:
                 await topics.partitions(name)
+            limits = Limits(parts.client_settings, [settings.events_topic])
+            await limits.refresh()
             # Not before there is a broker: only what is started is stopped.
             producer = (
                 None
                 if self._dry_run
-                else TransactionalProducer(group, group, parts.client_settings)
+                else TransactionalProducer(group, group, parts.client_settings, limits=limits)
             )
             try:
                 if producer is not None:
                     # Before the offsets are read: an earlier run's transaction ends by that.
                     await producer.start()
                 with ProgressBar(quiet=self.quiet) as progress:
-                    replay = Replay(topics, *names, self._reason, progress)
+                    taken = limits.of(settings.events_topic)
+                    replay = Replay(topics, *names, self._reason, taken, progress)
                     await replay.run(producer)
             finally:
                 if producer is not None:
@@ -187,7 +220,10 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         count = replay.found[self._reason]
         others = replay.found.total() - count
         if self._dry_run:
+            count -= replay.stay
             click.echo(f"{count:,} dead letters of reason {self._reason} would be sent again")
         else:
             click.echo(f"sent {replay.sent:,} dead letters of reason {self._reason} again")
         click.echo(f"passed over {others:,} of other reasons")
+        if replay.stay:
+            click.echo(f"passed over {replay.stay:,} that were cut, or are too large for the input")

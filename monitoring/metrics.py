@@ -88,6 +88,12 @@ transactions = Counter(
     ["outcome"],
     registry=registry,
 )
+records_altered = Counter(
+    "reels_records_altered",
+    "Parts of records cut, left out or replaced to suit the topic that they were sent to.",
+    ["part"],
+    registry=registry,
+)
 batch_records = Histogram(
     "reels_batch_records",
     "Records of a fetched batch, by topic.",
@@ -186,6 +192,8 @@ for _step in COMMIT_STEPS:
     commit_seconds.labels(_step)
 for _outcome in ("committed", "aborted", "fenced"):
     transactions.labels(_outcome)
+for _part in ("key", "value", "headers", "timestamp"):
+    records_altered.labels(_part)
 
 _PER_PARTITION = (lag_records, lag_seconds, recovery_remaining)
 

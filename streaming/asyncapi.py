@@ -23,7 +23,12 @@ _HEADERS: Json = {
         "reason": {"enum": list(REASONS)},
         **{f"source.{name}": _TEXT for name in ("topic", "partition", "offset")},
         "detail": _TEXT,
+        **{
+            f"original.{name}": _TEXT
+            for name in ("size", "sha256", "key.size", "key.sha256", "headers.omitted")
+        },
     },
+    "patternProperties": {r"^original\.header\.": {"description": "A header that it had."}},
     "required": ["reason", "detail", "source.topic", "source.partition", "source.offset"],
 }
 _BINARY: Json = {"description": "Of the program alone, and of another form in another version."}
@@ -56,7 +61,7 @@ def describe() -> Json:
         ),
         settings.dead_letter_topic: (
             "send",
-            _message("A rejected value, as it came.", {}, "The original key.", _HEADERS),
+            _message("A rejected value, cut if need be.", {}, "The original key.", _HEADERS),
         ),
         settings.viral_topic: (
             "send",

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
     from faust.types import AppT, EventT, Message
 
+#: Records have timestamps since Kafka 0.10 (2016). One from before is none: producers write -1 for
+#: that, or 0, or seconds where milliseconds belong.
+FIRST_TIMESTAMP = 1_451_606_400_000
+
 
 class Record(Protocol):
     """A record as it was fetched; its timestamp is in milliseconds."""

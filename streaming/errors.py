@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiokafka.errors import KafkaConnectionError
+
+if TYPE_CHECKING:
+    from .refusals import Refusal
 
 
 class StartError(Exception):
@@ -19,6 +24,22 @@ class NoBrokerError(KafkaConnectionError):
 
 class TransactionFailedError(Exception):
     """A transaction did not commit, or it is not known whether it did. Open the tasks again."""
+
+
+class RefusedError(TransactionFailedError):
+    """A broker refuses a record for what it is: sent again like that, it is refused again."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        """Say in one line what is refused, and by which topic."""
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+class ConfigurationError(Exception):
+    """The brokers refuse what the program needs, until somebody changes a setting or a right.
+
+    The text is one line that says which.
+    """
 
 
 class FencedError(TransactionFailedError):

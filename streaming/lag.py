@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from monitoring import metrics
 
+from .batch import FIRST_TIMESTAMP
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -37,15 +39,16 @@ class LagMeter:
     def _oldest(self, task: Task, tp: TP) -> float:
         """Return when the oldest event not yet applied was sent, in seconds.
 
-        While it is still in Kafka, its timestamp is not known: it is then about as old as the last
-        one that was applied, or came after all had been applied.
+        While it is still in Kafka, or when it has none, its timestamp is not known: it is then
+        about as old as the last one that was applied, or came after all had been applied.
         """
         pending = task.pending_timestamps.get(tp)
-        if pending is not None:
+        if pending is not None and pending >= FIRST_TIMESTAMP:
             return pending / 1000
         caught_up, applied_then = self._caught_up[tp.partition]
-        applied = task.applied_timestamps.get(tp)
-        return caught_up if applied is None or applied == applied_then else applied / 1000
+        applied = task.applied_timestamps.get(tp, -1)
+        unknown = applied < FIRST_TIMESTAMP or applied == applied_then
+        return caught_up if unknown else applied / 1000
 
     def keep(self, partitions: Collection[int]) -> None:
         """Forget all partitions but these."""

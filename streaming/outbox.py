@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from .bounds import fit, size_of
+from .limits import Limits
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,19 +16,22 @@ class OutRecord(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp: int | None = None
+    whole: bool = True
+    """Whether it is worth nothing without all of its key and its value."""
 
 
-#: What a record takes in memory besides its key and its value, in bytes, headers included.
-RECORD_SIZE = 400
+#: What a record takes in memory besides the bytes that are sent.
+RECORD_SIZE = 300
 
 
 class Outbox:
     """Records by topic and partition, in the order in which they were added."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, limits: Limits | None = None) -> None:
+        """Start empty. ``limits`` are those of the topics that the records go to."""
+        self._limits = limits or Limits()
         #: Bytes of memory that the records take, about.
         self.size = 0
         self._records: dict[tuple[str, int], list[OutRecord]] = {}
@@ -35,9 +41,10 @@ class Outbox:
         return bool(self._records)
 
     def add(self, topic: str, partition: int, record: OutRecord) -> None:
-        """Send ``record`` with the next commit."""
-        self._records.setdefault((topic, partition), []).append(record)
-        self.size += RECORD_SIZE + len(record.key or b"") + len(record.value or b"")
+        """Send ``record`` with the next commit, in a form that ``topic`` takes."""
+        fitting = fit(record, self._limits.of(topic))
+        self._records.setdefault((topic, partition), []).append(fitting)
+        self.size += RECORD_SIZE + size_of(fitting)
 
     def take(self) -> dict[tuple[str, int], list[OutRecord]]:
         """Hand over what has gathered; a fresh outbox begins."""

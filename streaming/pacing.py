@@ -15,6 +15,13 @@ LONGEST_COMMIT_INTERVAL = 1.0
 #: read after a kill -9.
 SETTLE_INTERVAL = 10.0
 
+#: Seconds before what has failed is tried again; doubled at each failure up to the last.
+FIRST_RETRY, LAST_RETRY = 0.5, 10.0
+
+#: Seconds without a failure after which the next one counts as the first again. What can be
+#: committed between two failures of one record is no sign that it is taken now.
+CALM = 30.0
+
 #: Multiples of it, modulo 1, lie as far from each other as can be.
 GOLDEN_RATIO = 0.618034
 
@@ -46,6 +53,22 @@ class Pace:
         # As long as nothing is folded, as at the start, nobody knows how long it will take.
         behind_s = behind / usual_rate if usual_rate > 0 else 0.0
         self.pause_s = pause_after(commit_s, usual_s, self._interval_s, behind_s)
+
+
+class Retries:
+    """The pauses before what fails again and again is tried again."""
+
+    def __init__(self) -> None:
+        """Have nothing failed yet."""
+        self._pause_s = 0.0
+        self._failed_at = -inf
+
+    def next_pause(self, now: float) -> float:
+        """Return how many seconds to wait after a failure at ``now``, by the monotonic clock."""
+        calm = now - self._failed_at > CALM
+        self._pause_s = FIRST_RETRY if calm else min(2 * self._pause_s, LAST_RETRY)
+        self._failed_at = now
+        return self._pause_s
 
 
 def first_pause(partition: int, interval_s: float) -> float:

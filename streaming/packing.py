@@ -17,9 +17,11 @@ from aiokafka.record.default_records import DefaultRecordBase as Layout
 from crc32c import crc32c
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tables.layers import Layer
+
+    from .outbox import OutRecord
 
     #: Packs values into batches of fewer than so many bytes, or of one record.
     Pack = Callable[[Layer, int], Iterator[BatchBuilder]]
@@ -96,6 +98,28 @@ def _fill(
     batch.close()
     batch._relative_offset = count
     return refused
+
+
+def record_batches(
+    records: Iterable[OutRecord], limit: int
+) -> Iterator[tuple[BatchBuilder, list[OutRecord]]]:
+    """Yield batches of at most ``limit`` bytes, or of one record, and the records in each."""
+    batch = BatchBuilder(limit, 0, is_transactional=True)
+    inside: list[OutRecord] = []
+    for record in records:
+        fields = {
+            "timestamp": record.timestamp,
+            "key": record.key,
+            "value": record.value,
+            "headers": list(record.headers),
+        }
+        if batch.append(**fields) is None:
+            yield batch, inside
+            batch, inside = BatchBuilder(limit, 0, is_transactional=True), []
+            batch.append(**fields)
+        inside.append(record)
+    if inside:
+        yield batch, inside
 
 
 def packer(pack_records: PackRecords | None) -> Pack:

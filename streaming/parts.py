@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .fetched import unpack
+from .limits import Limits
 from .outbox import Outbox
 from .packing import pack
 from .task import Task
+from .topics import topic_specs
 from .transaction import TransactionalProducer
 
 if TYPE_CHECKING:
@@ -47,18 +49,27 @@ class TaskParts:
         """The topic that events come from."""
         return self.settings.events_topic
 
-    def producer(self, transactional_id: str, network: NetworkLoop) -> TransactionalProducer:
+    def producer(
+        self, transactional_id: str, network: NetworkLoop, limits: Limits
+    ) -> TransactionalProducer:
         """Return a producer of this id that lives in ``network``; it is not started."""
+        group_id = self.settings.app_id
         return TransactionalProducer(
-            transactional_id, self.settings.app_id, self.client_settings, network, self.pack
+            transactional_id, group_id, self.client_settings, network, self.pack, limits
         )
+
+    def limits(self) -> Limits:
+        """Return what will know the limits of all topics of the program."""
+        changelogs = [table.changelog_topic_name for table in self.tables]
+        topics = [spec.name for spec in topic_specs(self.settings, changelogs)]
+        return Limits(self.client_settings, topics)
 
     async def build(self, partition: int, manager: TaskManager) -> Task:
         """Open a partition's databases and put its task together; nothing is connected yet."""
         states = {table.name: await table.data.open(partition) for table in self.tables}
         for state in states.values():
             await state.idle()
-        outbox = Outbox()
+        outbox = Outbox(manager.limits)
         return Task(
             partition,
             self.make_processors(partition, states, outbox),

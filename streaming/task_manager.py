@@ -15,6 +15,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from faust.transport.consumer import TransactionManager
@@ -25,9 +26,17 @@ from tables.rocks import StoreCorruptError
 
 from .claims import Claims
 from .committer import Committer
-from .errors import ChangelogError, FencedError, PositionError, TransactionFailedError
+from .errors import (
+    ChangelogError,
+    ConfigurationError,
+    FencedError,
+    PositionError,
+    RefusedError,
+    TransactionFailedError,
+)
 from .lag import LagMeter
 from .network import NetworkLoop
+from .pacing import LAST_RETRY, Retries
 from .positions import Positions
 from .restore import restore
 from .transaction import stop_quietly
@@ -47,8 +56,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds before a failed task is opened again; doubled at each failure up to the last.
-FIRST_RETRY, LAST_RETRY = 0.5, 10.0
+#: What opening a task again does not change.
+FOR_GOOD = (ChangelogError, ConfigurationError, PositionError)
 
 
 class TaskManager(TransactionManager):
@@ -65,6 +74,7 @@ class TaskManager(TransactionManager):
         self.turns = Turns(self.tasks)
         self.lag = LagMeter()
         self.network = NetworkLoop()
+        self.limits = self.parts.limits()
         self.claims = Claims(self.parts.settings.app_id, self._connect, self.turns.committing)
         self.committer = Committer(self.tasks, self.claims, self.turns, self.commit_failed)
         self.assigned: set[int] = set()
@@ -76,11 +86,12 @@ class TaskManager(TransactionManager):
         self._told: set[int] = set()
         self._seeking: set[TP] = set()
         self._reopening: set[int] = set()
+        self._retries = Retries()
         self._opening = asyncio.Lock()
         self._watches = self.add_dependency(Watches(self, loop=self.loop, beacon=self.beacon))
 
     def _connect(self, transactional_id: str) -> TransactionalProducer:
-        return self.parts.producer(transactional_id, self.network)
+        return self.parts.producer(transactional_id, self.network, self.limits)
 
     @cached_property
     def positions(self) -> Positions:
@@ -240,7 +251,7 @@ class TaskManager(TransactionManager):
         tps = [tp for task in built for tp in task.processors]
         positions: dict[TP, int] = {}
         try:
-            await asyncio.gather(*(task.lock.start() for task in built))
+            await asyncio.gather(self.limits.refresh(), *(task.lock.start() for task in built))
             await self.claims.fence(await self.positions.claimants(tps))
             await restore(
                 self.parts.client_settings,
@@ -310,6 +321,9 @@ class TaskManager(TransactionManager):
         for task in tasks:
             self._set_readable(task, readable=False)
         name = _name(task.partition for task in tasks)
+        if isinstance(exc, ConfigurationError):
+            self.app.give_up(exc)
+            return
         if not isinstance(exc, TransactionFailedError | StoreCorruptError):
             log.error("%s cannot go on", name, exc_info=exc)
             self.app.give_up(exc)
@@ -323,15 +337,18 @@ class TaskManager(TransactionManager):
         failed = {t.partition: t for t in tasks if t.partition not in self._reopening}
         if failed:
             self._reopening |= failed.keys()
-            self.add_future(self._reopen(failed, fenced=isinstance(exc, FencedError)))
+            self.add_future(self._reopen(failed, exc))
 
-    async def _reopen(self, failed: Mapping[int, Task], *, fenced: bool) -> None:
+    async def _reopen(self, failed: Mapping[int, Task], reason: BaseException) -> None:
         generation = self._generation
         try:
             # Whoever was away for long learns from the group first that all has changed: a
             # partition that now is another's may not be taken back.
             patience = self.app.conf.broker_session_timeout
-            delay = patience if fenced else FIRST_RETRY
+            fenced = isinstance(reason, FencedError)
+            delay = patience if fenced else self._retries.next_pause(monotonic())
+            if isinstance(reason, RefusedError):
+                await self.limits.learn(reason.refusal)
             while not self.should_stop:
                 await self.sleep(delay)
                 mine = {p for p, task in failed.items() if self.tasks.get(p, task) is task}
@@ -342,9 +359,8 @@ class TaskManager(TransactionManager):
                         for partition in mine:
                             await self._close(partition)
                         await self._open(mine)
-                except (ChangelogError, PositionError) as exc:
-                    self.app.give_up(exc)
-                    return
+                except FOR_GOOD:
+                    raise
                 except Exception as exc:  # noqa: BLE001 - tried again until it is not ours
                     is_fenced = isinstance(exc, FencedError)
                     delay = patience if is_fenced else min(2 * delay, LAST_RETRY)
@@ -355,6 +371,8 @@ class TaskManager(TransactionManager):
                         {tp: at for task in reopened for tp, at in task.positions.items()}
                     )
                     return
+        except FOR_GOOD as exc:
+            self.app.give_up(exc)
         finally:
             self._reopening -= failed.keys()
 

@@ -11,13 +11,16 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from .errors import FencedError, TransactionFailedError
-from .packing import pack
+from .errors import ConfigurationError, FencedError, RefusedError, TransactionFailedError
+from .limits import Limits
+from .packing import pack, record_batches
 from .produce import send_flat_requests
+from .refusals import CONFIGURATION, REFUSALS, advice, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping
 
+    from aiokafka.producer.message_accumulator import BatchBuilder
     from faust.types import TP
 
     from tables.layers import Layer
@@ -35,6 +38,10 @@ send_flat_requests()
 #: Bytes of one record batch. A full one is closed, and the next begun. A request has one of each
 #: partition, and is copied twice on its way: with 512 KiB a commit far behind took 60 MiB for that.
 BATCH_BYTES = 256 << 10
+
+#: Batches of one record above that which are under way at the same time: brokers take no request of
+#: 100 MiB, and one may have a batch of each partition.
+LARGE_AT_ONCE = 8
 
 #: The broker aborts a transaction that is open for longer: nobody else waits for a worker that
 #: died in the middle, should its partition find no new owner.
@@ -55,17 +62,19 @@ class TransactionalProducer:
         settings: Mapping[str, Any],
         network: NetworkLoop | None = None,
         pack: Pack = pack,
+        limits: Limits | None = None,
     ) -> None:
         """Describe a producer with aiokafka's ``settings``; :meth:`start` connects it.
 
         It lives in the event loop of ``network``, or (None) in the one that starts it. ``pack``
-        makes batches of values.
+        makes batches of values, none of them larger than ``limits`` allow.
         """
         self.transactional_id = transactional_id
         self._group_id = group_id
         self._settings = settings
         self._network = network
         self._pack = pack
+        self._limits = limits or Limits()
         self._timeout: float = settings["request_timeout_ms"] / 1000
         self._producer: AIOKafkaProducer | None = None
 
@@ -74,8 +83,15 @@ class TransactionalProducer:
         return await (work if self._network is None else self._network.run(work))
 
     async def start(self) -> None:
-        """Connect, fence every other producer of this id, and wait till its last end is settled."""
-        await self.run(self._start())
+        """Connect, fence every other producer of this id, and wait till its last end is settled.
+
+        Raises:
+            ConfigurationError: the brokers do not allow this id, or transactions like these.
+        """
+        try:
+            await self.run(self._start())
+        except CONFIGURATION as exc:
+            raise ConfigurationError(advice(exc)) from exc
 
     async def _start(self) -> None:
         self._producer = AIOKafkaProducer(
@@ -103,10 +119,12 @@ class TransactionalProducer:
 
         Raises:
             FencedError: another producer of this id has started since.
+            RefusedError: a record is not taken as it is; nothing has committed.
+            ConfigurationError: nothing is taken until somebody changes a setting or a right.
             TransactionFailedError: anything else; the transaction may or may not have committed.
         """
         async with self._begun() as producer:
-            transaction = Transaction(producer, self._group_id, self._pack)
+            transaction = Transaction(producer, self._group_id, self._pack, self._limits)
             try:
                 yield transaction
                 await transaction.delivered()
@@ -146,7 +164,16 @@ class TransactionalProducer:
         except (KafkaError, IllegalOperation, TimeoutError, AssertionError) as exc:
             if isinstance(exc, ProducerFenced) or _is_fenced(producer):
                 raise FencedError(self.transactional_id) from exc
+            reason = _reason(producer) or exc
+            if isinstance(reason, CONFIGURATION):
+                raise ConfigurationError(advice(reason)) from exc
             raise TransactionFailedError(f"{self.transactional_id}: {exc!r}") from exc
+
+
+def _reason(producer: AIOKafkaProducer) -> BaseException | None:
+    """Return why a transaction can only be aborted, which other errors may follow from."""
+    waiter = producer._txn_manager.wait_for_transaction_end()
+    return waiter.exception() if waiter is not None and waiter.done() else None
 
 
 def _is_fenced(producer: AIOKafkaProducer) -> bool:
@@ -163,12 +190,30 @@ def _is_fenced(producer: AIOKafkaProducer) -> bool:
 class Transaction:
     """What is sent while a transaction is open."""
 
-    def __init__(self, producer: AIOKafkaProducer, group_id: str, pack: Pack) -> None:
-        """Send through ``producer``, whose transaction is open."""
+    def __init__(
+        self, producer: AIOKafkaProducer, group_id: str, pack: Pack, limits: Limits
+    ) -> None:
+        """Send through ``producer``, whose transaction is open, batches within ``limits``."""
         self._producer = producer
         self._group_id = group_id
         self._pack = pack
+        self._limits = limits
         self._pending: list[asyncio.Future[Any]] = []
+        self._sent: dict[asyncio.Future[Any], tuple[str, int, Layer | list[OutRecord]]] = {}
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    def _batch_bytes(self, topic: str) -> int:
+        return min(BATCH_BYTES, self._limits.of(topic).batch_bytes)
+
+    async def _send(
+        self, batch: BatchBuilder, topic: str, partition: int, records: Layer | list[OutRecord]
+    ) -> asyncio.Future[Any]:
+        """Send ``batch``, which is of ``records``."""
+        future: asyncio.Future[Any]
+        future = await self._producer.send_batch(batch, topic, partition=partition)
+        self._pending.append(future)
+        self._sent[future] = topic, partition, records
+        return future
 
     async def send_values(self, topic: str, partition: int, values: Layer) -> asyncio.Future[Any]:
         """Send one record a key, of which there is one at least.
@@ -176,9 +221,8 @@ class Transaction:
         Returns:
             What will be the offset of the last of them.
         """
-        for batch in self._pack(values, BATCH_BYTES):
-            future = await self._producer.send_batch(batch, topic, partition=partition)
-            self._pending.append(future)
+        for batch in self._pack(values, self._batch_bytes(topic)):
+            future = await self._send(batch, topic, partition, values)
         count = batch.record_count()
         last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -191,20 +235,12 @@ class Transaction:
 
     async def send_records(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:
         """Send ``records`` in their order."""
-        producer = self._producer
-        builder = producer.create_batch()
-        for record in records:
-            fields = {
-                "timestamp": record.timestamp,
-                "key": record.key,
-                "value": record.value,
-                "headers": list(record.headers),
-            }
-            if builder.append(**fields) is None:
-                self._pending.append(await producer.send_batch(builder, topic, partition=partition))
-                builder = producer.create_batch()
-                builder.append(**fields)
-        self._pending.append(await producer.send_batch(builder, topic, partition=partition))
+        for batch, inside in record_batches(records, self._batch_bytes(topic)):
+            if batch.size() <= BATCH_BYTES:
+                await self._send(batch, topic, partition, inside)
+                continue
+            async with self._large:
+                await asyncio.wait([await self._send(batch, topic, partition, inside)])
 
     def send_offsets(self, offsets: Mapping[TP, int], metadata: str = "") -> None:
         """Commit the group's ``offsets`` with this transaction, each with ``metadata``."""
@@ -225,8 +261,14 @@ class Transaction:
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def delivered(self) -> None:
-        """Wait until the broker has all that was sent."""
-        await asyncio.gather(*self._pending)
+        """Wait until the broker has all that was sent. Raises RefusedError."""
+        try:
+            await asyncio.gather(*self._pending)
+        except REFUSALS as exc:
+            ended = {future for future in self._sent if future.done() and not future.cancelled()}
+            for future in (each for each in ended if each.exception() is exc):
+                raise RefusedError(refusal(*self._sent[future], exc)) from exc
+            raise
 
 
 async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:

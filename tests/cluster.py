@@ -17,7 +17,14 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+)
 
 from tests.oracle import Record
 from tests.worker import ROOT, TIMEOUT, Worker, wait_until
@@ -109,6 +116,19 @@ class Cluster:
         topic = NewTopic(name, partitions or self.partitions, 1, config=settings)
         self.admin.create_topics([topic])[name].result(TIMEOUT)
         wait_until(lambda: self._leaders(name), f"topic {name} is there")
+
+    def alter_topic(self, name: str, **config: str | int) -> None:
+        """Change settings of a topic, underscores for dots."""
+        changes = [
+            ConfigEntry(
+                key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET
+            )
+            for key, value in config.items()
+        ]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=changes)
+        self.admin.incremental_alter_configs([resource])[resource].result(TIMEOUT)
+        wanted = {change.name: change.value for change in changes}
+        wait_until(lambda: wanted.items() <= self.topic_config(name).items(), "it is changed")
 
     def topic_config(self, name: str) -> dict[str, str]:
         """Return the settings of a topic."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import time
 
 import pytest
 
@@ -163,3 +164,31 @@ async def test_users_whose_windows_are_over_leave_the_table(make_pipeline, send)
     assert pipeline.parts[0].engagement.has_pending()
     await pipeline.finish()
     assert pipeline.values("users").keys() == {b"60"}
+
+
+async def test_only_times_that_can_be_true_are_part_of_the_latency(make_pipeline):
+    """Producers may give none (-1), seconds for milliseconds, or the time of a wrong clock."""
+    now = int(time() * 1000)
+    pipeline = make_pipeline()
+    counts, total = sum(metrics.ingest_latency.counts), metrics.ingest_latency._sum
+    for number, sent in enumerate((-1, 0, now // 1000, now - 2000, now + 3_600_000)):
+        value = event(1, 7, T, f"sent-{number}")
+        pipeline.send(EVENTS, 0, OutRecord(b"1", value, (), sent))
+    await pipeline.finish()
+    assert sum(metrics.ingest_latency.counts) == counts + 1
+    assert 2 <= metrics.ingest_latency._sum - total < 60
+
+
+async def test_a_dead_letter_has_key_value_and_headers_of_what_was_rejected(make_pipeline):
+    pipeline = make_pipeline()
+    headers = (("trace", b"17"), ("reason", b"mine"), ("none", None))
+    pipeline.send(EVENTS, 0, OutRecord(b"odd", b"no json", headers))
+    await pipeline.finish()
+    (letter,) = pipeline.read(DEAD_LETTERS)
+    assert (letter.key, letter.value) == (b"odd", b"no json")
+    assert letter.headers[0] == ("reason", b"malformed_json")
+    assert letter.headers[5:] == (
+        ("original.header.trace", b"17"),
+        ("original.header.reason", b"mine"),
+        ("original.header.none", None),
+    )

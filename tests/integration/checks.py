@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -57,22 +58,42 @@ def check_dead_letters(cluster: Cluster, oracle: Oracle) -> None:
 
 def check_dead_letter_records(records: Sequence[Record], oracle: Oracle) -> None:
     """Do the same with records that were read already."""
+    whole = {(each.source_partition, each.source_offset): each for each in oracle.dead_letters}
     found: Counter[DeadLetter] = Counter()
     for record in records:
         headers = dict(record.headers)
-        assert [name for name, _ in record.headers] == HEADERS
+        assert [name for name, _ in record.headers][: len(HEADERS)] == HEADERS
         assert headers["detail"].decode()
+        place = int(headers["source.partition"]), int(headers["source.offset"])
+        notes = {name: value for name, value in headers.items() if name not in HEADERS}
         found[
             DeadLetter(
-                *(record.key, record.value, headers["reason"].decode()),
+                _restored(record.key, whole[place].key, "original.key", notes),
+                _restored(record.value, whole[place].value, "original", notes),
+                headers["reason"].decode(),
                 headers["source.topic"].decode(),
-                int(headers["source.partition"]),
-                int(headers["source.offset"]),
+                *place,
             )
         ] += 1
+        assert not notes
     expected = Counter(oracle.dead_letters)
     assert found.total() == expected.total()
     assert found == expected
+
+
+def _restored(
+    part: bytes | None, whole: bytes | None, name: str, notes: dict[str, bytes]
+) -> bytes | None:
+    """Return what a key or a value was before it was cut, if its headers say that it was."""
+    size = notes.pop(f"{name}.size", None)
+    if size is None:
+        return part
+    assert part is not None
+    assert whole is not None
+    assert whole.startswith(part)
+    assert len(part) < len(whole) == int(size)
+    assert notes.pop(f"{name}.sha256") == hashlib.sha256(whole).hexdigest().encode()
+    return whole
 
 
 # -- the tables' values, from wherever they were read

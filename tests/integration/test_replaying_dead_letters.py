@@ -83,6 +83,33 @@ def test_what_is_sent_back_is_judged_anew(cluster):
     assert worker.terminate() == 0
 
 
+def test_what_was_cut_or_is_too_large_stays_and_the_rest_goes_back_with_its_headers(make_cluster):
+    """The input may take less than the dead-letter topic, where what was compressed is larger."""
+    cluster = make_cluster(TOPIC_PARTITIONS=1)
+    cluster.create_topic(cluster.events, max_message_bytes="50000")
+    cluster.create_topic(cluster.dead_letters)
+    source = [
+        *(("reason", b"late"), ("detail", b"x"), ("source.topic", cluster.events.encode())),
+        *(("source.partition", b"0"), ("source.offset", b"0")),
+    ]
+    with cluster.producer() as producer:
+        for value, headers in (
+            (b"whole", [("original.header.trace", b"17"), ("original.headers.omitted", b"1")]),
+            (b"cut", [("original.size", b"900"), ("original.sha256", b"0")]),
+            (b"key", [("original.key.size", b"900"), ("original.key.sha256", b"0")]),
+            (b"x" * 60_000, []),
+        ):
+            producer.produce(cluster.dead_letters, value, b"k", headers=[*source, *headers])
+    dry = replay(cluster, "--reason", "late", "--dry-run")
+    assert "1 dead letters of reason late would be sent again" in dry.stdout
+    done = replay(cluster, "--reason", "late")
+    assert done.returncode == 0, done.stderr
+    assert "sent 1 dead letters" in done.stdout
+    assert "passed over 3 that were cut, or are too large for the input" in done.stdout
+    (sent,) = cluster.read(cluster.events)
+    assert (sent.key, sent.value, sent.headers) == (b"k", b"whole", (("trace", b"17"),))
+
+
 def test_a_run_that_is_killed_and_repeated_sends_each_event_once(make_cluster):
     """The first run is killed between its transactions, or within one."""
     cluster = make_cluster(TOPIC_PARTITIONS=2)

@@ -35,13 +35,13 @@ async def until(is_so):
             await asyncio.sleep(0.001)
 
 
-def producer_of(cluster, name, pack=pack):
+def producer_of(cluster, name, pack=pack, limits=None):
     """Return a real producer with a transactional id, for the group of ``cluster``."""
     settings = {
         "bootstrap_servers": [cluster.bootstrap],
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
     }
-    return TransactionalProducer(name, cluster.app_id, settings, pack=pack)
+    return TransactionalProducer(name, cluster.app_id, settings, pack=pack, limits=limits)
 
 
 @dataclass

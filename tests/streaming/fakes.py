@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 TOPIC, OTHER_TOPIC, CHANGELOG = "events", "deltas", "changelog"
 
+#: Timestamp of the record with offset 0; the others follow a millisecond after each other.
+SENT_MS = 1_736_951_445_000
+
 
 def record(offset: int, key: bytes = b"1", value: bytes = b"x") -> ConsumerRecord[Any, Any]:
     """Make a record as the consumer hands it out."""
@@ -34,7 +37,7 @@ def record(offset: int, key: bytes = b"1", value: bytes = b"x") -> ConsumerRecor
         topic=TOPIC,
         partition=0,
         offset=offset,
-        timestamp=1000 + offset,
+        timestamp=SENT_MS + offset,
         timestamp_type=0,
         key=key,
         value=value,

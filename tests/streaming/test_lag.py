@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from monitoring import metrics
 from streaming.lag import LagMeter
 from tests.streaming.bench import EVENTS, until
-from tests.streaming.fakes import batch
+from tests.streaming.fakes import SENT_MS, batch
 
-#: Timestamps of the records are 1 s and as many ms as their offset.
-SENT = 1.0
+SENT = SENT_MS / 1000
 
 
 @pytest.fixture
@@ -27,41 +28,57 @@ def lag(meter, bench, end, now):
 async def test_with_all_applied_it_is_zero_however_long_ago_that_was(bench, meter):
     bench.submit(batch(0, 3))
     await bench.folded(3)
-    assert lag(meter, bench, 3, now=9000.0) == 0
+    assert lag(meter, bench, 3, now=SENT + 9000.0) == 0
 
 
 async def test_of_a_backlog_it_is_the_age_of_what_is_being_folded(bench, meter):
     bench.counter.may_fold.clear()
     bench.submit(batch(0, 3))
     await until(lambda: bench.task.pending_timestamps)
-    assert lag(meter, bench, 3, now=9000.0) == 9000.0 - SENT
+    assert lag(meter, bench, 3, now=SENT + 9000.0) == 9000.0
     bench.counter.may_fold.set()
 
 
 async def test_of_what_is_not_fetched_yet_it_goes_by_the_last_one_applied(bench, meter):
-    lag(meter, bench, 6, now=8000.0)
+    lag(meter, bench, 6, now=SENT + 8000.0)
     bench.submit(batch(0, 3))
     await bench.folded(3)
     await bench.idle()
-    assert lag(meter, bench, 6, now=9000.0) == pytest.approx(9000.0 - SENT, abs=0.01)
+    assert lag(meter, bench, 6, now=SENT + 9000.0) == pytest.approx(9000.0, abs=0.01)
 
 
 async def test_after_a_quiet_hour_the_next_event_is_not_an_hour_late(bench, meter):
     bench.submit(batch(0, 3))
     await bench.folded(3)
     await bench.idle()
-    lag(meter, bench, 3, now=9000.0)
-    assert lag(meter, bench, 4, now=9001.0) == 1.0
+    lag(meter, bench, 3, now=SENT + 9000.0)
+    assert lag(meter, bench, 4, now=SENT + 9001.0) == 1.0
 
 
 async def test_before_anything_is_fetched_it_counts_from_the_opening(bench, meter):
-    lag(meter, bench, 6, now=9000.0)
-    assert lag(meter, bench, 6, now=9020.0) == 20.0
+    lag(meter, bench, 6, now=SENT + 9000.0)
+    assert lag(meter, bench, 6, now=SENT + 9020.0) == 20.0
 
 
 async def test_of_a_lost_partition_nothing_is_left(bench, meter):
-    lag(meter, bench, 6, now=9000.0)
+    lag(meter, bench, 6, now=SENT + 9000.0)
     meter.keep([1])
     metrics.keep_partitions([1])
     assert meter.seconds == {}
     assert not [s for family in metrics.lag_seconds.collect() for s in family.samples]
+
+
+@pytest.mark.parametrize("timestamp", [-1, 0, SENT_MS // 1000])
+async def test_a_record_without_a_time_is_as_old_as_what_is_known_of_the_others(
+    bench, meter, timestamp
+):
+    lag(meter, bench, 3, now=SENT)
+    bench.counter.may_fold.clear()
+    sent = batch(0, 3)
+    bench.submit(sent._replace(records=[replace(r, timestamp=timestamp) for r in sent.records]))
+    await until(lambda: bench.task.pending_timestamps)
+    assert lag(meter, bench, 3, now=SENT + 20.0) == 20.0
+    bench.counter.may_fold.set()
+    await bench.folded(3)
+    await bench.idle()
+    assert lag(meter, bench, 4, now=SENT + 30.0) == 30.0

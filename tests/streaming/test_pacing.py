@@ -7,7 +7,16 @@ from math import inf
 
 import pytest
 
-from streaming.pacing import LONGEST_COMMIT_INTERVAL, Pace, first_pause, pause_after
+from streaming.pacing import (
+    CALM,
+    FIRST_RETRY,
+    LAST_RETRY,
+    LONGEST_COMMIT_INTERVAL,
+    Pace,
+    Retries,
+    first_pause,
+    pause_after,
+)
 
 
 class TestPauses:
@@ -100,3 +109,17 @@ class TestPace:
         pace = Pace(0.1)
         pace.committed(0.0, 0, 0.1, 1)
         assert pace.pause_s == 0.1
+
+
+class TestRetries:
+    def test_pauses_double_from_failure_to_failure_up_to_the_longest(self):
+        retries = Retries()
+        pauses = [retries.next_pause(now) for now in (1000.0, 1001.0, 1002.0, 1010.0)]
+        assert pauses == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY, 8 * FIRST_RETRY]
+        assert [retries.next_pause(1020.0 + n) for n in range(3)][-1] == LAST_RETRY
+
+    def test_after_a_calm_time_they_begin_anew(self):
+        retries = Retries()
+        for now in (1000.0, 1001.0):
+            retries.next_pause(now)
+        assert retries.next_pause(1002.0 + CALM) == FIRST_RETRY

@@ -1,0 +1,125 @@
+"""What is sent on is bounded by what its topic takes, and says what it was before."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from time import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitoring import metrics
+from streaming.bounds import HEADER_BYTES, MARGIN_MS, ORIGINAL_HEADER, fit, size_of
+from streaming.limits import TopicLimits
+from streaming.outbox import OutRecord
+from streaming.packing import record_batches
+
+SMALL = TopicLimits(batch_bytes=10_000)
+OWN = (("reason", b"too_large"), ("source.offset", b"17"))
+
+
+def altered(part):
+    return metrics.records_altered.labels(part)._value.get()
+
+
+def test_what_fits_is_sent_as_it_is():
+    record = OutRecord(b"7", b"x" * 9000, OWN, int(time() * 1000), whole=False)
+    assert fit(record, SMALL) is record
+
+
+def test_a_value_is_cut_to_what_the_topic_takes_and_can_be_told_by_size_and_hash():
+    before, value = altered("value"), bytes(range(256)) * 100
+    cut = fit(OutRecord(b"7", value, OWN, whole=False), SMALL)
+    assert cut.key == b"7"
+    assert value.startswith(cut.value)
+    assert 9000 < size_of(cut) <= 10_000
+    assert cut.headers == (
+        *OWN,
+        ("original.size", b"25600"),
+        ("original.sha256", sha256(value).hexdigest().encode()),
+    )
+    assert altered("value") == before + 1
+
+
+def test_a_large_key_leaves_room_for_the_value():
+    key, value = b"k" * 50_000, b"v" * 50_000
+    cut = fit(OutRecord(key, value, OWN, whole=False), SMALL)
+    assert key.startswith(cut.key)
+    assert 2000 < len(cut.key) <= 2500
+    assert value.startswith(cut.value)
+    assert len(cut.value) > 6000
+    assert dict(cut.headers)["original.key.size"] == b"50000"
+    assert dict(cut.headers)["original.key.sha256"] == sha256(key).hexdigest().encode()
+
+
+def test_a_key_that_is_all_there_is_too_much_of_is_cut_alone():
+    cut = fit(OutRecord(b"k" * 50_000, None, OWN, whole=False), SMALL)
+    assert cut.value is None
+    assert "original.size" not in dict(cut.headers)
+    assert size_of(cut) <= 10_000
+
+
+def test_headers_are_kept_as_far_as_they_fit_and_the_rest_is_counted():
+    large = ("large", b"x" * HEADER_BYTES)
+    record = OutRecord(b"7", b"{}", (large, ("trace", None), ("", b"17"), large))
+    kept = fit(record, TopicLimits())
+    assert kept.headers == (("trace", None), ("", b"17"), ("original.headers.omitted", b"2"))
+    assert (kept.key, kept.value) == (b"7", b"{}")
+
+
+def test_a_dead_letter_keeps_its_own_headers_whatever_else_has_to_go():
+    headers = (*OWN, (f"{ORIGINAL_HEADER}trace", b"17"), *OWN)
+    kept = fit(OutRecord(None, b"{}", headers, whole=False), TopicLimits(batch_bytes=100))
+    assert kept.headers[:5] == (*OWN, *OWN, ("original.headers.omitted", b"1"))
+
+
+def test_many_small_headers_are_bounded_too():
+    kept = fit(OutRecord(b"7", b"{}", (("", b""),) * 100_000), TopicLimits())
+    assert size_of(kept) < HEADER_BYTES + 1000
+    omitted = int(dict(kept.headers)["original.headers.omitted"])
+    assert omitted == 100_000 - (len(kept.headers) - 1)
+
+
+def test_key_and_value_of_an_event_that_counts_are_never_cut():
+    record = OutRecord(b"7", b"x" * 20_000, (("trace", b"17"),))
+    assert fit(record, SMALL) == record
+
+
+@pytest.mark.parametrize("off_ms", [-100_000_000, 100_000_000])
+def test_a_time_that_the_topic_refuses_becomes_a_header(off_ms):
+    then = int(time() * 1000) + off_ms
+    limits = TopicLimits(before_ms=3_600_000, after_ms=3_600_000)
+    fitting = fit(OutRecord(b"7", b"{}", (("trace", b"17"),), then), limits)
+    assert fitting.timestamp is None
+    assert fitting.headers == (("trace", b"17"), ("original.timestamp", b"%d" % then))
+    assert fit(OutRecord(b"7", b"{}", (), then), TopicLimits()).timestamp == then
+
+
+def test_a_time_close_to_the_limit_is_not_relied_on():
+    limits = TopicLimits(before_ms=3_600_000)
+    then = int(time() * 1000) - 3_600_000 + MARGIN_MS // 2
+    assert fit(OutRecord(b"7", b"{}", (), then), limits).timestamp is None
+
+
+def test_a_record_without_a_time_gets_that_of_its_sending():
+    assert fit(OutRecord(b"7", b"{}", (), -1), TopicLimits()) == OutRecord(b"7", b"{}")
+
+
+_NAMES = st.text(max_size=300).map(lambda name: f"{ORIGINAL_HEADER}{name}")
+_HEADERS = st.lists(st.tuples(_NAMES, st.none() | st.binary(max_size=3000)))
+
+
+@given(
+    key=st.none() | st.binary(max_size=5000),
+    value=st.none() | st.integers(0, 20_000).map(bytes),
+    headers=_HEADERS,
+    limit=st.integers(2_000, 20_000),
+)
+def test_whatever_is_rejected_becomes_a_batch_that_the_topic_takes(key, value, headers, limit):
+    record = OutRecord(key, value, (*OWN, *headers), whole=False)
+    fitting = fit(record, TopicLimits(batch_bytes=limit))
+    ((batch, inside),) = record_batches([fitting], limit)
+    assert inside == [fitting]
+    assert batch.size() <= size_of(fitting) <= limit
+    assert fitting.headers[:2] == OWN
