@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import KafkaConnectionError
 
 if TYPE_CHECKING:
-    from .refusals import Refusal
+    from .refused_records import Refusal
 
 
 class StartError(Exception):

@@ -14,7 +14,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from .refusals import Refusal
+    from .refused_records import Refusal
 
 log = logging.getLogger(__name__)
 

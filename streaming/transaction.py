@@ -15,7 +15,7 @@ from .errors import ConfigurationError, FencedError, RefusedError, TransactionFa
 from .limits import Limits
 from .packing import pack, record_batches
 from .produce import send_flat_requests
-from .refusals import CONFIGURATION, REFUSALS, advice, refusal
+from .refused_records import CONFIGURATION, REFUSALS, advice, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping
