@@ -26,9 +26,9 @@ from loadgen import Workload
 from streaming.clients import REQUEST_TIMEOUT_MS
 from streaming.outbox import Outbox
 from streaming.pacing import SETTLE_INTERVAL
-from streaming.packing import packer
+from streaming.packing import BATCH_BYTES, packer
 from streaming.task import Task
-from streaming.transaction import BATCH_BYTES, TransactionalProducer
+from streaming.transaction import TransactionalProducer
 from streaming.turns import Turns
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState

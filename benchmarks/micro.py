@@ -28,8 +28,7 @@ from models.chunk import Overlay
 from models.viral import ViralRule
 from streaming.fetched import KeptRecords, unpacker
 from streaming.outbox import Outbox
-from streaming.packing import packer
-from streaming.transaction import BATCH_BYTES
+from streaming.packing import BATCH_BYTES, packer
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.users import user_layout, user_windows

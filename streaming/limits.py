@@ -98,8 +98,9 @@ class Limits:
         # The brokers' word does not explain it: by trial, then.
         if refused.is_for_time:
             limits = limits._replace(before_ms=0, after_ms=0)
-        elif refused.is_for_size and refused.size:
-            limits = limits._replace(batch_bytes=min(USUAL_BATCH, refused.size // 2))
+        elif refused.is_for_size:
+            allowed = min(limits.batch_bytes, refused.batch_size) // 2
+            limits = limits._replace(batch_bytes=min(USUAL_BATCH, allowed))
         self._learnt[refused.topic] = limits
 
 

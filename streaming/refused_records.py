@@ -28,6 +28,7 @@ from aiokafka.errors import (
 
 from .bounds import size_of
 from .outbox import OutRecord
+from .packing import BATCH_BYTES
 
 if TYPE_CHECKING:
     from tables.layers import Layer
@@ -73,6 +74,8 @@ class Refusal(NamedTuple):
     """The record that is the likely reason, as a message names it."""
     size: int
     """Bytes of the largest record refused, as a batch of its own."""
+    batch_size: int
+    """Bytes of the batch that was refused, at most."""
     has_no_key: bool
     """Whether a record without a key is among those refused."""
     reason: BaseException
@@ -91,7 +94,10 @@ class Refusal(NamedTuple):
         """Say it in one line."""
         where = f"topic {self.topic}, partition {self.partition}, refuses {self.record}"
         if self.is_for_size:
-            return f"{where} of {self.size:,} bytes: its max.message.bytes allows less"
+            return (
+                f"{where} of {self.size:,} bytes, in a batch of {self.batch_size:,}: its "
+                "max.message.bytes allows less"
+            )
         if self.is_for_time:
             return (
                 f"{where} for its time: look at the topic's message.timestamp settings, and at the "
@@ -106,6 +112,8 @@ def refusal(
     """Return what is known of a refused batch, in which were some of the records ``sent``."""
     records = sent if isinstance(sent, list) else [OutRecord(*each) for each in sent.items()]
     largest = max(records, key=size_of)
+    size = size_of(largest)
+    batch_size = min(sum(map(size_of, records)), max(size, BATCH_BYTES))
     named = largest
     if isinstance(reason, _FOR_TIME):
         now_ms = int(time() * 1000)
@@ -113,7 +121,7 @@ def refusal(
     elif not isinstance(reason, _FOR_SIZE):
         named = next((each for each in records if each.key is None), records[0])
     has_no_key = any(each.key is None for each in records)
-    return Refusal(topic, partition, _name(named), size_of(largest), has_no_key, reason)
+    return Refusal(topic, partition, _name(named), size, batch_size, has_no_key, reason)
 
 
 def _name(record: OutRecord) -> str:

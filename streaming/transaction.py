@@ -13,7 +13,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from .errors import ConfigurationError, FencedError, RefusedError, TransactionFailedError
 from .limits import Limits
-from .packing import pack, record_batches
+from .packing import BATCH_BYTES, pack, record_batches
 from .produce import send_flat_requests
 from .refused_records import CONFIGURATION, REFUSALS, advice, refusal
 
@@ -35,12 +35,8 @@ log = logging.getLogger(__name__)
 
 send_flat_requests()
 
-#: Bytes of one record batch. A full one is closed, and the next begun. A request has one of each
-#: partition, and is copied twice on its way: with 512 KiB a commit far behind took 60 MiB for that.
-BATCH_BYTES = 256 << 10
-
-#: Batches of one record above that which are under way at the same time: brokers take no request of
-#: 100 MiB, and one may have a batch of each partition.
+#: Batches larger than BATCH_BYTES, of one record each, that are under way at the same time: brokers
+#: take no request of 100 MiB, and one has a batch of each partition.
 LARGE_AT_ONCE = 8
 
 #: The broker aborts a transaction that is open for longer: nobody else waits for a worker that

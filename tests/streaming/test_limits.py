@@ -82,6 +82,10 @@ async def test_a_topic_that_refuses_what_it_seems_to_allow_is_sent_less_and_less
     assert limits.of("out").batch_bytes == USUAL_BATCH
     await limits.learn(refused("out", size, OutRecord(b"1", bytes(10_000))))
     assert 5000 <= limits.of("out").batch_bytes < 5100
+    many = [OutRecord(b"1", b"x")] * 10_000
+    for topic, half in (("small", 128 << 10), ("small", 64 << 10), ("small", 32 << 10)):
+        await limits.learn(refused(topic, size, *many))
+        assert limits.of(topic).batch_bytes == half
     await limits.learn(refused("out", InvalidTimestampError()))
     assert limits.of("out").before_ms == limits.of("out").after_ms == 0
     assert limits.of("another") == TopicLimits()
