@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import faust
 
+from .floods import limit_floods
+
 if TYPE_CHECKING:
     import logging
 
@@ -29,7 +31,11 @@ class Worker(faust.Worker):
         app.worker = self
 
     def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
-        """Do without Faust's spinner: it turns with every debug message, so that all are made."""
+        """Limit what floods the log, and do without Faust's spinner.
+
+        It turns with every debug message, which are all made for that.
+        """
+        limit_floods(logger)
         self.spinner = None
 
     def end(self) -> None:

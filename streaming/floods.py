@@ -1,0 +1,155 @@
+"""No condition writes more than a few lines per second: what repeats is counted.
+
+Libraries log each failure of each attempt. While a topic is missing, or a cluster is empty, that
+was more than a thousand lines a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Loggers, with those below them, that say the same again for each attempt.
+LIBRARIES: Final = frozenset({"aiohttp", "aiokafka", "asyncio", "faust", "kafka", "mode"})
+
+#: Lines that one message of a library, and one of ours, may have at once. (The start lists the
+#: settings, a line each.) Then one line per :data:`INTERVAL`.
+LIBRARY_BURST, OUR_BURST = 5, 60
+
+#: Seconds between two lines of a message that has used up its burst.
+INTERVAL: Final = 10.0
+
+#: Lines that all messages together may have at once, and per second after that.
+TOTAL_BURST, TOTAL_RATE = 150, 3.0
+
+#: Messages told apart; the one that has been quiet for longest is forgotten.
+MAX_MESSAGES: Final = 500
+
+_NUMBERS = re.compile(r"\d+")
+
+
+class _Budget:
+    """Lines that may be written: up to ``burst`` at once, and ``rate`` per second."""
+
+    def __init__(self, burst: float, rate: float, now: float) -> None:
+        self._burst, self._rate = burst, rate
+        self._left, self._at = burst, now
+
+    def take(self, now: float) -> bool:
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+@dataclass(slots=True)
+class _Message:
+    """What is known of one message: its budget, and what was left out since it was last written."""
+
+    budget: _Budget
+    left_out: int = 0
+    since: float = 0.0
+    last: logging.LogRecord | None = None
+
+
+class FloodFilter(logging.Filter):
+    """Lets one handler write a few lines per second; ``N more like this`` stands for the rest.
+
+    Messages are told apart by logger, level and text before its arguments are put in, with all
+    numbers taken for the same. Debug messages and critical ones always pass.
+    """
+
+    def __init__(self, handler: logging.Handler, clock: Callable[[], float] = monotonic) -> None:
+        """Limit ``handler``; ``clock`` tells seconds."""
+        super().__init__()
+        self._handler = handler
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._total = _Budget(TOTAL_BURST, TOTAL_RATE, clock())
+        self._messages: OrderedDict[tuple[str, int, str], _Message] = OrderedDict()
+        self._looked_at = clock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether ``record`` is written; counts that are due are written before it."""
+        if record.levelno < logging.INFO or getattr(record, "is_count", False):
+            return True
+        now = self._clock()
+        with self._lock:
+            if record.levelno >= logging.CRITICAL:
+                counts, passes = self._counts(now, everything=True), True
+            else:
+                passes = self._passes(record, now)
+                counts = self._counts(now, everything=False)
+        for count in counts:
+            self._handler.handle(count)
+        return passes
+
+    def _passes(self, record: logging.LogRecord, now: float) -> bool:
+        message = self._message(record, now)
+        if message.budget.take(now) and self._total.take(now):
+            return True
+        if not message.left_out:
+            message.since = now
+        message.left_out += 1
+        message.last = record
+        return False
+
+    def _message(self, record: logging.LogRecord, now: float) -> _Message:
+        key = record.name, record.levelno, _NUMBERS.sub("0", str(record.msg))
+        message = self._messages.get(key)
+        if message is None:
+            is_library = record.name.partition(".")[0] in LIBRARIES
+            burst = LIBRARY_BURST if is_library else OUR_BURST
+            message = self._messages[key] = _Message(_Budget(burst, 1 / INTERVAL, now))
+            while len(self._messages) > MAX_MESSAGES:
+                self._messages.popitem(last=False)
+        self._messages.move_to_end(key)
+        return message
+
+    def _counts(self, now: float, *, everything: bool) -> list[logging.LogRecord]:
+        """Return the counts that are due: a message has been left out for an interval."""
+        if not everything and now - self._looked_at < 1.0:
+            return []
+        self._looked_at = now
+        due = []
+        for message in self._messages.values():
+            if not message.left_out or not (everything or now - message.since >= INTERVAL):
+                continue
+            if not everything and not self._total.take(now):
+                break
+            due.append(_count(message, now))
+            message.left_out = 0
+        return due
+
+
+def _count(message: _Message, now: float) -> logging.LogRecord:
+    last = message.last
+    assert last is not None, "nothing was left out"  # noqa: S101 - a fault of ours
+    text = " ".join(last.getMessage().split())[:300]
+    count = logging.LogRecord(
+        last.name,
+        last.levelno,
+        last.pathname,
+        last.lineno,
+        "%s more like this in %.0f s: %s",
+        (f"{message.left_out:,}", now - message.since, text),
+        None,
+    )
+    count.is_count = True
+    return count
+
+
+def limit_floods(logger: logging.Logger) -> None:
+    """Let each handler of ``logger`` write a few lines per second."""
+    for handler in logger.handlers:
+        handler.addFilter(FloodFilter(handler))
