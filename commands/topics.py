@@ -16,49 +16,92 @@ from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
 from streaming.errors import StartError
-from streaming.topics import ensure_topics, topic_specs
+from streaming.topic_settings import TopicConfigs, Verdict, judge_topics
+from streaming.topics import admin_client, ensure_topics, look_up, topic_specs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streaming.app import App
+    from streaming.topics import TopicSpec
 
 
 class topics(AppCommand):  # noqa: N801 - the class's name is the command's
     """Create the topics with the program's settings, or check those that exist."""
 
     options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
-        option("--wait", type=float, default=0.0, help="Seconds to wait for a broker.")
+        option("--wait", type=float, default=0.0, help="Seconds to wait for a broker."),
+        option(
+            "--check",
+            is_flag=True,
+            help="Make nothing: compare the settings of the topics that exist with the program's.",
+        ),
     ]
 
-    def __init__(self, ctx: click.Context, *args: Any, wait: float, **kwargs: Any) -> None:
+    def __init__(
+        self, ctx: click.Context, *args: Any, wait: float, check: bool, **kwargs: Any
+    ) -> None:
         """Read the options."""
         super().__init__(ctx, *args)
         self._wait = wait
+        self._check = check
+        self._parts = cast("App", self.app).task_parts
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run without Faust's worker around it: there is no app to start."""
         # What it has to say arrives as exceptions, and is one line then.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
-            asyncio.run(self._ensure(self._wait))
+            asyncio.run(self._run())
         except StartError as exc:
             click.echo(f"error: {exc}", err=True)
             sys.exit(1)
         sys.exit(0)
 
-    async def _ensure(self, wait: float) -> None:
-        """Create or check, and list what there is. Raises StartError."""
-        app = cast("App", self.app)
-        parts = app.task_parts
-        specs = topic_specs(parts.settings, (t.changelog_topic_name for t in parts.tables))
-        deadline = asyncio.get_running_loop().time() + wait
+    async def _run(self) -> None:
+        """Do it, again while no broker answers and there is time. Raises StartError."""
+        specs = topic_specs(
+            self._parts.settings, (t.changelog_topic_name for t in self._parts.tables)
+        )
+        deadline = asyncio.get_running_loop().time() + self._wait
         while True:
             try:
-                await ensure_topics(parts.client_settings, specs, parts.settings.replication_factor)
-                break
+                await (self._compare(specs) if self._check else self._ensure(specs))
             except (KafkaError, OSError) as exc:
                 if asyncio.get_running_loop().time() >= deadline:
-                    url = parts.settings.broker_url
+                    url = self._parts.settings.broker_url
                     raise StartError(f"no broker answers at {url} ({exc})") from exc
                 await asyncio.sleep(1.0)
+            else:
+                return
+
+    async def _ensure(self, specs: Sequence[TopicSpec]) -> None:
+        """Create or check, and list what there is."""
+        await ensure_topics(
+            self._parts.client_settings, specs, self._parts.settings.replication_factor
+        )
         for spec in specs:
             self.say(f"{spec.name}: {spec.partitions} partitions")
+
+    async def _compare(self, specs: Sequence[TopicSpec]) -> None:
+        """Print each setting with its verdict. Raises StartError when a worker would not start."""
+        async with admin_client(self._parts.client_settings) as admin:
+            found = await look_up(admin, specs)
+            configs = await TopicConfigs.read(admin, found)
+        settings = self._parts.settings
+        for spec in specs:
+            if spec.name not in found:
+                self.say(f"{spec.name}: missing (a worker makes it)")
+        findings = list(judge_topics(specs, found, configs.values, settings))
+        for each in findings:
+            line = f"{each.topic}: {each.setting}={each.value}: {each.verdict.value}"
+            is_right = each.verdict is Verdict.RIGHT
+            self.say(line if is_right else f"{line}: {each.reason}\n  {each.command(settings)}")
+        if configs.forbidden:
+            names = ", ".join(sorted(configs.forbidden))
+            raise StartError(
+                f"the settings of {names} cannot be seen: grant the right DescribeConfigs on them "
+                "(docs/security.md)"
+            )
+        if wrong := [each for each in findings if each.verdict is Verdict.WRONG]:
+            raise StartError(f"a worker would not start: settings that are wrong: {len(wrong)}")

@@ -19,16 +19,20 @@ from faust.exceptions import AlreadyConfiguredWarning
 from monitoring import metrics
 from settings import describe
 
+from .assignor import FixedAssignor
 from .errors import StartError
 from .flow import FlowControl
 from .membership import end_former_membership
 from .recovery import BatchTableManager
-from .topics import ensure_topics, topic_specs
+from .rights import check_rights
+from .topic_settings import check_settings
+from .topic_watch import TopicWatch
+from .topics import admin_client, make_topics, topic_specs
 from .transport import BatchTransport
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from io import TextIOWrapper
 
     from faust.types import TP
@@ -37,8 +41,10 @@ if TYPE_CHECKING:
     from tables.viral import ViralTable
 
     from .changelog import ChangelogSink
+    from .metadata import FoundTopic
     from .parts import TaskParts
     from .task_manager import TaskManager
+    from .topics import TopicSpec
 
 #: Seconds between two attempts to reach the brokers: the first, and the longest.
 FIRST_DELAY, LONGEST_DELAY = 1.0, 15.0
@@ -68,6 +74,8 @@ class App(faust.App):
     worker: Worker
     #: Partitions of the dead-letter topic, which need not be as many as the others'.
     dead_letter_partitions = 1
+    #: From when the topics are known to exist.
+    topic_watch: TopicWatch | None = None
     #: Why the worker ends, when it does because it cannot go on.
     given_up: str | None = None
     _rebalance_begun: float | None = None
@@ -78,6 +86,7 @@ class App(faust.App):
         super().__init__(
             *args,
             TableManager=BatchTableManager,
+            PartitionAssignor=FixedAssignor,
             Worker=Worker,
             processing_guarantee="exactly_once",
             store="memory://",
@@ -201,9 +210,7 @@ class App(faust.App):
         delay = FIRST_DELAY
         while not self.should_stop:
             try:
-                found = await ensure_topics(
-                    parts.client_settings, specs, parts.settings.replication_factor
-                )
+                found = await self._checked_topics(specs)
             except (KafkaError, OSError) as exc:
                 self.log.warning(
                     "no broker answers at %s (%s); again in %.0f s",
@@ -212,12 +219,24 @@ class App(faust.App):
                 await self.sleep(delay)
                 delay = min(2 * delay, LONGEST_DELAY)
             else:
-                self.dead_letter_partitions = found[parts.settings.dead_letter_topic]
+                self.dead_letter_partitions = found[parts.settings.dead_letter_topic].partitions
+                self.topic_watch = TopicWatch(self, specs, found)
+                self.add_dependency(self.topic_watch)
                 break
         if parts.settings.group_instance_id is None:
             await end_former_membership(
                 parts.client_settings, self.conf.id, self.conf.broker_client_id
             )
+
+    async def _checked_topics(self, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
+        """Return the topics; raises StartError when the program can never work with them."""
+        parts = self.task_parts
+        settings = parts.settings
+        async with admin_client(parts.client_settings) as admin:
+            found = await make_topics(admin, specs, settings.replication_factor)
+            await check_rights(admin, specs, found, settings)
+            await check_settings(admin, specs, found, settings)
+            return found
 
     async def standby_sinks(self) -> Mapping[TP, ChangelogSink]:
         """Return what follows the changelogs of other workers' partitions.

@@ -52,3 +52,7 @@ class PositionError(Exception):
 
 class ChangelogError(Exception):
     """A changelog may not be taken for the table's own: the text says why, and what to do."""
+
+
+class TopicLostError(Exception):
+    """A topic that the program cannot do without is gone; the text says what to do, in one line."""

@@ -121,9 +121,19 @@ class _MetadataRequest(Request[_Metadata]):
         return request_struct_class(
             topics=topics,
             allow_auto_topic_creation=False,
-            include_topic_authorized_operations=False,
+            include_topic_authorized_operations=True,
             tags={},
         )
+
+
+async def ask_for_topics(client: AIOKafkaClient, topics: Iterable[str]) -> Any:
+    """Return what a broker answers about ``topics``, the rights of this program included.
+
+    Raises:
+        NotImplementedError: the brokers are older than Kafka 3.1.
+        KafkaError: none of them answers.
+    """
+    return await client.send(client.get_random_node(), _MetadataRequest(topics))
 
 
 async def topic_ids(client: AIOKafkaClient, topics: Iterable[str]) -> dict[str, str]:
@@ -134,7 +144,7 @@ async def topic_ids(client: AIOKafkaClient, topics: Iterable[str]) -> dict[str, 
     Raises:
         KafkaError: no broker tells.
     """
-    response = await client.send(client.get_random_node(), _MetadataRequest(topics))
+    response = await ask_for_topics(client, topics)
     ids: dict[str, str] = {}
     for code, name, topic_id, *_ in response.topics:
         if code in _UNKNOWN:

@@ -1,4 +1,4 @@
-"""What a worker looks at now and then: expired keys, lag, its topic, how late its event loop is."""
+"""What a worker looks at now and then: expired keys, lag, how late its event loop is."""
 
 from __future__ import annotations
 
@@ -24,9 +24,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the next expired keys, and at the lag.
 SWEEP_INTERVAL, LAG_INTERVAL = 1.0, 1.0
-
-#: Seconds between two looks at whether there is a topic to read from.
-TOPIC_INTERVAL = 1.0
 
 #: Seconds between two looks at how late the event loop is.
 LOOP_INTERVAL = 0.25
@@ -71,17 +68,6 @@ class Watches(Service):
             task.fail(exc)
         except KafkaError as exc:
             log.debug("%s: the end is not known: %r", tp, exc)
-
-    @Service.task
-    async def _watch_topic(self) -> None:
-        manager = self._manager
-        async for _ in self.itertimer(TOPIC_INTERVAL, name="topic"):
-            # The group then assigns nothing, and nobody is left to miss anything.
-            if manager.has_read and not manager.consumer._thread.knows_topic(manager.source_topic):
-                try:
-                    await manager.positions.check_topic(manager.source_topic)
-                except PositionError as exc:
-                    manager.app.give_up(exc)
 
     @Service.task
     async def _measure_loop(self) -> None:

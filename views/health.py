@@ -47,6 +47,11 @@ class Readiness:
             f"{', '.join(map(str, behind))}"
         )
 
+    def topic_obstacle(self) -> str | None:
+        """Return what is said when topics have partitions that no worker reads."""
+        watch = self._app.topic_watch
+        return None if watch is None else watch.obstacle
+
     def obstacle(self) -> str | None:
         """Return why the worker is not ready, None when it is."""
         app = self._app
@@ -61,7 +66,7 @@ class Readiness:
             return "the group is rebalancing"
         if not self.is_viral_list_complete():
             return "the list of viral videos is being read"
-        return self.lag_obstacle()
+        return self.topic_obstacle() or self.lag_obstacle()
 
 
 class HealthViews:

@@ -1,0 +1,98 @@
+"""Settings of topics are compared before anything is counted; the advice that is given works."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+
+from embedded.distribution import prepare
+from tests.integration.test_bad_starts import refusal
+
+
+def alter(cluster, topic, **config):
+    """Change settings of a topic, and wait until they are known."""
+    entries = [
+        ConfigEntry(key.replace("_", "."), text, incremental_operation=AlterConfigOpType.SET)
+        for key, text in config.items()
+    ]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    cluster.admin.incremental_alter_configs([resource])[resource].result(30)
+
+
+def run_kafkas_own(command):
+    """Run a command line of kafka-configs.sh, which is a Java class of Kafka's."""
+    script, *arguments = shlex.split(command)
+    assert script == "kafka-configs.sh"
+    kafka = prepare()
+    done = subprocess.run(
+        [kafka.java, "-cp", kafka.classpath, "kafka.admin.ConfigCommand", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def made_cluster(make_cluster):
+    cluster = make_cluster(TOPIC_PARTITIONS=1)
+    assert cluster.command("topics").returncode == 0
+    return cluster
+
+
+def test_a_check_prints_every_setting_and_the_commands_that_it_prints_mend_them(made_cluster):
+    cluster = made_cluster
+    done = cluster.command("topics", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(line.endswith(": ok") for line in done.stdout.splitlines()), done.stdout
+    for line in (
+        f"{cluster.events}: cleanup.policy=delete: ok",
+        f"{cluster.user_changelog}: cleanup.policy=compact: ok",
+        f"{cluster.viral}: delete.retention.ms=86400000: ok",
+        f"{cluster.deltas}: message.timestamp.after.max.ms=9223372036854775807: ok",
+    ):
+        assert line in done.stdout.splitlines()
+
+    alter(cluster, cluster.video_changelog, cleanup_policy="compact,delete")
+    alter(cluster, cluster.events, retention_ms="3600000")
+    done = cluster.command("topics", "--check")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: a worker would not start: settings that are wrong: 1"
+    ]
+    lines = done.stdout.splitlines()
+    (wrong,) = [line for line in lines if ": wrong: " in line]
+    assert wrong.startswith(f"{cluster.video_changelog}: cleanup.policy=compact,delete: wrong: ")
+    (unwise,) = [line for line in lines if ": unwise: " in line]
+    assert unwise.startswith(f"{cluster.events}: retention.ms=3600000: unwise: ")
+    for line in lines:
+        if line.startswith("  kafka-configs.sh"):
+            run_kafkas_own(line)
+    done = cluster.command("topics", "--check")
+    assert done.returncode == 0, done.stdout
+    assert all(line.endswith(": ok") for line in done.stdout.splitlines())
+
+
+def test_a_check_makes_no_topic(make_cluster):
+    cluster = make_cluster(TOPIC_PARTITIONS=1)
+    done = cluster.command("topics", "--check")
+    assert done.returncode == 0, done.stderr
+    assert f"{cluster.events}: missing (a worker makes it)" in done.stdout
+    assert cluster.events not in cluster.admin.list_topics(timeout=30).topics
+
+
+def test_a_worker_refuses_a_changelog_that_retention_deletes_from(made_cluster):
+    cluster = made_cluster
+    alter(cluster, cluster.user_changelog, cleanup_policy="delete")
+    alter(cluster, cluster.deltas, message_timestamp_before_max_ms="1000")
+    alter(cluster, cluster.events, retention_ms="3600000")
+    worker = cluster.worker().launch()
+    assert worker.wait_exit() == 1
+    line = refusal(worker)
+    assert "(1 more: faust -A app topics --check)" in line
+    assert "kafka-configs.sh" in line
+    assert f"topic {cluster.events} has retention.ms=3600000: " in worker.output()
