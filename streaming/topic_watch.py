@@ -150,7 +150,10 @@ class TopicWatch(Service):
         """Say once, and be not ready for as long, that topics have partitions nobody reads."""
         fixed = [spec for spec in self._specs if spec.fixed and spec.name in found.topics]
         grown = [spec for spec in fixed if found.topics[spec.name].partitions > spec.partitions]
-        obstacle = partitions_advice(self._specs, found.topics) if grown else None
+        obstacle = None
+        if grown:
+            advice = partitions_advice(self._specs, found.topics)
+            obstacle = f"partitions were added that no worker reads: {advice}"
         if obstacle != self.obstacle and obstacle is not None:
-            log.error("partitions were added that no worker reads: %s", obstacle)
+            log.error("%s", obstacle)
         self.obstacle = obstacle

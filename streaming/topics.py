@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -204,7 +205,7 @@ def check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]
     said = f"topic {name} has {_count(partitions)}, TOPIC_PARTITIONS says {fixed[0].partitions}"
     if len(set(counts.values())) == 1:
         raise StartError(f"{said}: set TOPIC_PARTITIONS={partitions}")
-    raise StartError(partitions_advice(specs, found))
+    raise StartError(f"topic {partitions_advice(specs, found)}")
 
 
 def partitions_advice(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]) -> str:
@@ -212,20 +213,20 @@ def partitions_advice(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic
 
     The same whatever TOPIC_PARTITIONS says: no value of it would suit all of them.
     """
-    fixed = [spec for spec in specs if spec.fixed and spec.name in found]
-    by_count: dict[int, list[str]] = {}
-    for spec in fixed:
-        by_count.setdefault(found[spec.name].partitions, []).append(spec.name)
-    listed = "; ".join(
-        f"{_count(count)}: {', '.join(names)}" for count, names in sorted(by_count.items())
-    )
-    source = next((spec.name for spec in fixed if spec.role is Role.INPUT), fixed[0].name)
-    partitions = found[source].partitions
+    counts = {
+        spec.name: found[spec.name].partitions
+        for spec in specs
+        if spec.fixed and spec.name in found
+    }
+    ((usual, _),) = Counter(counts.values()).most_common(1)
+    odd = ", ".join(f"{name} has {_count(n)}" for name, n in counts.items() if n != usual)
+    source = next((spec.name for spec in specs if spec.role is Role.INPUT), "the input")
+    partitions = counts.get(source, usual)
+    said = f"{odd}, the other topics of this app have {usual}" if odd else f"they have {usual} now"
     return (
-        f"topics of one app need the same number of partitions ({listed}), and neither can Kafka "
-        "take partitions away nor can the tables of an app be moved to more of them yet: start "
-        f"anew with TOPIC_PARTITIONS={partitions}, another REELS_APP_ID and another "
-        f"REELS_VIRAL_TOPIC, which counts again all that {source} still has"
+        f"{said}: Kafka cannot take partitions away, and tables cannot be moved to another number "
+        f"of them yet; start anew with TOPIC_PARTITIONS={partitions}, another REELS_APP_ID and "
+        f"another REELS_VIRAL_TOPIC, which counts again all that {source} still has"
     )
 
 

@@ -77,35 +77,44 @@ def standstill(cluster):
     return before
 
 
-@pytest.mark.parametrize("fault", ["missing", pytest.param("refusing", marks=pytest.mark.slow)])
-def test_input_stops_rather_than_loses_while_no_dead_letter_can_be_written(cluster, fault):
+@pytest.mark.slow
+def test_input_stops_rather_than_loses_while_no_dead_letter_can_be_written(cluster):
     cluster.create_topic(cluster.dead_letters)
     worker = cluster.worker().start()
     stream = untidy_stream(12_000, seed=40)
     send_stream(cluster, stream[:6000])
     cluster.wait_until_applied()
-    letters = cluster.read(cluster.dead_letters)
-    if fault == "missing":
-        cluster.admin.delete_topics([cluster.dead_letters])[cluster.dead_letters].result(30)
-    else:
-        # Less than any dead letter; the markers of transactions, 78 bytes each, still have room.
-        set_largest_record(cluster, cluster.dead_letters, 200)
+    # Less than any dead letter; the markers of transactions, 78 bytes each, still have room.
+    set_largest_record(cluster, cluster.dead_letters, 200)
     send_stream(cluster, stream[6000:])
     stopped_at = standstill(cluster)
     assert stopped_at < len(cluster.read(cluster.events))
     wait_until(lambda: "to be folded again" in worker.output(), "it is said aloud")
     assert f"{cluster.dead_letters}" in worker.output()
     assert worker.status("/healthz") == 200
-    if fault == "missing":
-        cluster.create_topic(cluster.dead_letters)
-        with cluster.producer() as producer:
-            for each in letters:
-                headers = list(each.headers)
-                producer.produce(
-                    cluster.dead_letters, each.value, each.key, each.partition, headers=headers
-                )
-    else:
-        set_largest_record(cluster, cluster.dead_letters, 8 << 20)
+    set_largest_record(cluster, cluster.dead_letters, 8 << 20)
+    check_aftermath(cluster, worker)
+
+
+def test_a_dead_letter_topic_that_is_deleted_is_made_again_and_nothing_else_is_lost(cluster):
+    worker = cluster.worker().start()
+    stream = untidy_stream(6000, seed=40)
+    send_stream(cluster, stream[:3000])
+    cluster.wait_until_applied()
+    letters = cluster.read(cluster.dead_letters)
+    assert letters
+    cluster.admin.delete_topics([cluster.dead_letters])[cluster.dead_letters].result(30)
+    send_stream(cluster, stream[3000:])
+    wait_until(lambda: "it is made again" in worker.output(), "it is said aloud")
+    wait_until(
+        lambda: cluster.dead_letters in cluster.admin.list_topics(timeout=30).topics, "it is there"
+    )
+    assert cluster.topic_config(cluster.dead_letters)["retention.ms"] == str(14 * 24 * 3_600_000)
+    with cluster.producer() as producer:
+        for each in letters:
+            headers = list(each.headers)
+            place = cluster.dead_letters, each.value, each.key, each.partition
+            producer.produce(*place, headers=headers)
     check_aftermath(cluster, worker)
 
 

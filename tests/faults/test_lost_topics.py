@@ -1,0 +1,89 @@
+"""Topics that vanish under a running worker: each is made again, or ends it with its reason."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from embedded import EmbeddedKafka
+from embedded.probe import free_ports
+from tests.faults.aftermath import QUICK, check_aftermath
+from tests.integration.stream import send_stream, untidy_stream
+
+pytestmark = pytest.mark.faults
+
+#: Lines that a worker may write from a fault to its end, however long that takes.
+FEW_LINES = 120
+
+
+def last_word(worker):
+    """Return why a worker has ended, after a look at how it said so."""
+    assert worker.wait_exit(30) == 1
+    output = worker.output()
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if "error: " in line]
+    assert line == output.splitlines()[-1]
+    return line
+
+
+def delete(cluster, topic):
+    cluster.admin.delete_topics([topic])[topic].result(30)
+
+
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("events", "start anew with another REELS_APP_ID"),
+        pytest.param("deltas", "counts would lack them", marks=pytest.mark.slow),
+        ("user_changelog", "the only copy of this table"),
+        pytest.param("viral", "start every worker again", marks=pytest.mark.slow),
+    ],
+)
+def test_a_topic_that_is_deleted_ends_the_worker_within_seconds_with_its_reason(
+    cluster, topic, said
+):
+    name = getattr(cluster, topic)
+    worker = cluster.worker().start()
+    send_stream(cluster, untidy_stream(1500, seed=61))
+    cluster.wait_until_applied()
+    before = len(worker.output().splitlines())
+    delete(cluster, name)
+    line = last_word(worker)
+    assert f"the topic {name} was deleted" in line
+    assert said in line
+    assert len(worker.output().splitlines()) - before < FEW_LINES
+
+
+def test_a_viral_topic_that_is_made_again_has_all_that_is_viral_after_a_restart(cluster):
+    worker = cluster.worker().start()
+    send_stream(cluster, untidy_stream(3000, seed=62))
+    cluster.wait_until_applied()
+    delete(cluster, cluster.viral)
+    assert f"the topic {cluster.viral} was deleted" in last_word(worker)
+    worker.start()
+    check_aftermath(cluster, worker)
+
+
+def test_a_cluster_that_comes_back_empty_ends_the_worker_and_leaves_its_tables(make_cluster):
+    (port,) = free_ports(1)
+    cluster = make_cluster(bootstrap=f"127.0.0.1:{port}", **QUICK)
+    with EmbeddedKafka(port):
+        cluster.create_topic(cluster.events)
+        worker = cluster.worker().start()
+        send_stream(cluster, untidy_stream(1500, seed=63))
+        cluster.wait_until_applied()
+    tables = databases(worker)
+    before, begun = len(worker.output().splitlines()), time.monotonic()
+    with EmbeddedKafka(port):
+        line = last_word(worker)
+        seconds = time.monotonic() - begun
+    assert "none of the program's topics" in line
+    assert "BROKER_URL" in line
+    assert len(worker.output().splitlines()) - before < FEW_LINES + 5 * seconds
+    assert databases(worker) == tables
+
+
+def databases(worker):
+    """Return where the worker's databases lie: those that it does not delete."""
+    return {path for path in worker.data_dir.glob("**/*.db") if any(path.glob("CURRENT"))}
