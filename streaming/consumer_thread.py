@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError, KafkaConnectionError
+from aiokafka.errors import ConsumerStoppedError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -115,24 +115,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             return {TP(*tp): end for tp, end in (await consumer.end_offsets(tps)).items()}
 
         return cast("dict[TP, int]", await self.call_thread(ends))
-
-    def knows_topic(self, topic: str) -> bool:
-        """Return whether the brokers had ``topic`` when they were last asked."""
-        return bool(self._ensure_consumer()._client.cluster.partitions_for_topic(topic))
-
-    async def has_topic(self, topic: str) -> bool:
-        """Ask the brokers whether they have ``topic``.
-
-        Raises:
-            KafkaConnectionError: none of them answers.
-        """
-
-        async def asked() -> bool:
-            if not await self._ensure_consumer()._client.force_metadata_update():
-                raise KafkaConnectionError
-            return self.knows_topic(topic)
-
-        return cast("bool", await self.call_thread(asked))
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         """Return the ids of those of ``topics`` that there are; empty where there is no id."""

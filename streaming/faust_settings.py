@@ -41,6 +41,8 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "topic_replication_factor": settings.replication_factor,
         # Nothing here is the leader's alone; the topic for that would have to be made and watched.
         "topic_disable_leader": True,
+        # They exist when Faust starts (streaming/topics.py), and a worker may lack the right to.
+        "topic_allow_declare": False,
         "table_standby_replicas": settings.standby_replicas,
         "web_bind": settings.web_bind,
         "web_port": settings.web_port,

@@ -11,8 +11,6 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from aiokafka.errors import KafkaError
-
 from monitoring import metrics
 from tables.layout import Position
 
@@ -238,23 +236,6 @@ class Positions:
                 return
         for tp, at in beyond.items():
             raise beyond_end(tp, at, ends[tp])
-
-    async def check_topic(self, topic: str) -> None:
-        """Refuse to go on without ``topic``, from which events were read already.
-
-        Raises:
-            PositionError: the brokers answer, and answer again, that there is none.
-        """
-        for attempt in range(LOOKS):
-            # A broker that has just started may not know of all topics yet.
-            await self._sleep(LOOK_DELAY if attempt else 0.0)
-            try:
-                if await self._thread.has_topic(topic):
-                    return
-            except KafkaError as exc:
-                log.debug("whether there is a topic %s is not known: %r", topic, exc)
-                return
-        raise PositionError(f"the topic {topic} was deleted. {ADVICE}")
 
 
 def _check_names(tables: Mapping[TP, Table]) -> None:

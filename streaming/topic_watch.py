@@ -47,8 +47,8 @@ _CONSEQUENCES: Final = {
         "start every worker again, which makes it again with all videos that are viral then"
     ),
     Role.CHANGELOG: (
-        "the data directories of the workers hold the only copy of this table now: keep them "
-        "(docs/recovery.md)"
+        "the data directories hold the only copy of this table now: keep them, and write it anew "
+        "with `faust -A app restore-changelog`"
     ),
 }
 
@@ -118,8 +118,8 @@ class TopicWatch(Service):
         if lost and not found.topics:
             raise TopicLostError(
                 "the brokers have none of the program's topics any more: their data is lost, or "
-                "BROKER_URL leads to another cluster now. Keep the data directories, they hold the "
-                "only copy of the tables (docs/recovery.md)"
+                "BROKER_URL leads to another cluster now. Keep the data directories: they hold the "
+                "only copy of the tables"
             )
         for spec in lost:
             anew = " and made anew" * (spec.name in found.topics)
