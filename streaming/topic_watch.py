@@ -31,8 +31,9 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks, and between those that confirm what one has found.
 INTERVAL, CONFIRM_INTERVAL = 2.0, 0.5
 
-#: Looks in a row before it is believed: a broker that has just started may not know of all yet.
-LOOKS: Final = 4
+#: Looks in a row before it is believed, of a topic and of all of them: a broker that has just
+#: started may not know of any yet.
+LOOKS, LOOKS_AT_ALL = 4, 12
 
 _CONSEQUENCES: Final = {
     Role.INPUT: (
@@ -95,8 +96,9 @@ class TopicWatch(Service):
         found = await find_topics(admin, [spec.name for spec in self._specs])
         lost = self._believed(found)
         self._check_lost([spec for spec in lost if spec.role is not Role.DEAD_LETTERS], found)
-        for spec in lost:
-            await self._restore(admin, spec, found)
+        if found.topics:
+            for spec in lost:
+                await self._restore(admin, spec, found)
         self._check_rights(found)
         self._check_partitions(found)
 
@@ -115,7 +117,9 @@ class TopicWatch(Service):
 
     def _check_lost(self, lost: Sequence[TopicSpec], found: Found) -> None:
         """Refuse to go on without topics. Raises TopicLostError."""
-        if lost and not found.topics:
+        if not found.topics and not found.forbidden:
+            if min(self._looks.values(), default=0) < LOOKS_AT_ALL:
+                return
             raise TopicLostError(
                 "the brokers have none of the program's topics any more: their data is lost, or "
                 "BROKER_URL leads to another cluster now. Keep the data directories: they hold the "
@@ -132,6 +136,10 @@ class TopicWatch(Service):
             await create_topics(admin, [spec], self._app.task_parts.settings.replication_factor)
             topic = (await find_topics(admin, [spec.name])).topics.get(spec.name)
         if topic is not None:
+            if topic.partitions < self._app.dead_letter_partitions:
+                raise TopicLostError(
+                    f"the topic {spec.name} was made anew with fewer partitions: start again"
+                )
             log.error(
                 "the topic %s was deleted, with the rejected events in it: it is made again",
                 spec.name,

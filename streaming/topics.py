@@ -114,7 +114,12 @@ def topic_specs(settings: Settings, changelogs: Iterable[str]) -> list[TopicSpec
                 "max.message.bytes": str(8 * MIB),
             },
         ),
-        TopicSpec(settings.viral_topic, partitions, _compacted(8 * MIB), role=Role.VIRAL),
+        TopicSpec(
+            settings.viral_topic,
+            partitions,
+            {**_compacted(8 * MIB), "max.message.bytes": str(8 * MIB)},
+            role=Role.VIRAL,
+        ),
         *(
             TopicSpec(
                 name,
