@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 #: Records that lie for less than this may be deleted while a worker is restarted.
 SHORTEST_RETENTION_MS: Final = 10 * 60_000
 
+#: A dead letter whose value is cut away still has its headers.
+LEAST_LETTER_BYTES: Final = 10_240
+
 #: What clocks and retries need, and what is comfortable.
 LEAST_TIMESTAMP_LIMIT_MS, TIMESTAMP_LIMIT_MS = 60_000, HOUR_MS
 
@@ -183,16 +186,17 @@ def _retention_bytes(topic: _Topic) -> _Judgement:
 
 def _max_message_bytes(topic: _Topic) -> _Judgement:
     found, role = topic.number("max.message.bytes"), topic.spec.role
-    better = str(max(int(topic.spec.config.get("max.message.bytes", MIB)), topic.input_bytes))
-    if found < MIB:
-        if role is Role.INPUT:
-            return Verdict.UNWISE, "it refuses events that the program would take", better
-        return Verdict.WRONG, "it refuses records that the program has to write", better
+    own = int(topic.spec.config.get("max.message.bytes", MIB))
+    least = {Role.INPUT: 0, Role.DEAD_LETTERS: LEAST_LETTER_BYTES}.get(role, MIB)
+    if found < least:
+        return Verdict.WRONG, "it refuses records that the program has to write", str(own)
+    if role is Role.INPUT and found < MIB:
+        return Verdict.UNWISE, "it refuses events that the program would take", str(own)
     if role is Role.DEAD_LETTERS and found < topic.input_bytes:
-        reason = f"the input takes {topic.input_bytes}, more than can be kept of a rejected event"
-        return Verdict.UNWISE, reason, better
-    if role is Role.INTERNAL and found < int(topic.spec.config.get("max.message.bytes", 0)):
-        return Verdict.UNWISE, "a worker far behind writes larger records", better
+        reason = f"rejected events are cut: the input takes {topic.input_bytes}"
+        return Verdict.UNWISE, reason, str(max(own, topic.input_bytes))
+    if role is Role.INTERNAL and found < own:
+        return Verdict.UNWISE, "a worker far behind writes larger records", str(own)
     return _RIGHT
 
 

@@ -6,20 +6,9 @@ import shlex
 import subprocess
 
 import pytest
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from embedded.distribution import prepare
 from tests.integration.test_bad_starts import refusal
-
-
-def alter(cluster, topic, **config):
-    """Change settings of a topic, and wait until they are known."""
-    entries = [
-        ConfigEntry(key.replace("_", "."), text, incremental_operation=AlterConfigOpType.SET)
-        for key, text in config.items()
-    ]
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
-    cluster.admin.incremental_alter_configs([resource])[resource].result(30)
 
 
 def run_kafkas_own(command):
@@ -57,8 +46,8 @@ def test_a_check_prints_every_setting_and_the_commands_that_it_prints_mend_them(
     ):
         assert line in done.stdout.splitlines()
 
-    alter(cluster, cluster.video_changelog, cleanup_policy="compact,delete")
-    alter(cluster, cluster.events, retention_ms="3600000")
+    cluster.alter_topic(cluster.video_changelog, cleanup_policy="compact,delete")
+    cluster.alter_topic(cluster.events, retention_ms="3600000")
     done = cluster.command("topics", "--check")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
@@ -87,9 +76,9 @@ def test_a_check_makes_no_topic(make_cluster):
 
 def test_a_worker_refuses_a_changelog_that_retention_deletes_from(made_cluster):
     cluster = made_cluster
-    alter(cluster, cluster.user_changelog, cleanup_policy="delete")
-    alter(cluster, cluster.deltas, message_timestamp_before_max_ms="1000")
-    alter(cluster, cluster.events, retention_ms="3600000")
+    cluster.alter_topic(cluster.user_changelog, cleanup_policy="delete")
+    cluster.alter_topic(cluster.deltas, message_timestamp_before_max_ms="1000")
+    cluster.alter_topic(cluster.events, retention_ms="3600000")
     worker = cluster.worker().launch()
     assert worker.wait_exit() == 1
     line = refusal(worker)
