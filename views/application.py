@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from . import middlewares
+from . import access, middlewares
 from .collector import Collector
 from .figures import FiguresReader
 from .health import HealthViews, Readiness
@@ -14,6 +14,8 @@ from .metrics import MetricsViews
 from .openapi import DescriptionViews
 from .overview import OverviewViews
 from .pages import PageViews
+from .peers import Peers
+from .proof import Prover
 from .routing import Routing
 from .users import UserViews
 from .videos import VideoViews
@@ -27,27 +29,41 @@ if TYPE_CHECKING:
 #: What hold no data; every other route asks for the token, once there is one.
 OPEN_ROUTES: Final = frozenset({"/", "/static/{name}", "/healthz", "/readyz", "/openapi.json"})
 
+#: What is answered however many connections there are.
+HEALTH_ROUTES: Final = frozenset({"/healthz", "/readyz"})
+
 COLLECTOR: Final = web.AppKey("COLLECTOR", Collector)
 
 
 def make_application(app: App, settings: Settings, sources: Sources) -> web.Application:
     """Put the routes together. Asking for the tables begins with the first request."""
-    if settings.http_token is None:
-        access = middlewares.require_local_host(app)
+    token = settings.http_token
+    prover = None if token is None else Prover(token)
+    if token is None or prover is None:
+        let_in = access.require_local_host(app)
     else:
-        access = middlewares.require_token(settings.http_token, OPEN_ROUTES)
+        let_in = access.require_token(app, token, prover, OPEN_ROUTES)
     application = web.Application(
-        middlewares=[middlewares.observe, middlewares.limit_body, access],
+        middlewares=[
+            middlewares.observe,
+            middlewares.admit_guests(HEALTH_ROUTES),
+            access.refuse_two_logins,
+            let_in,
+            middlewares.limit_body,
+        ],
         client_max_size=middlewares.MAX_BODY,
     )
     application.on_response_prepare.append(middlewares.add_headers)
+    if prover is not None:
+        application.on_response_prepare.append(access.prove_answers(prover))
 
-    routing, readiness = Routing(app), Readiness(app)
+    peers = Peers(app, token)
+    routing, readiness = Routing(app, peers), Readiness(app)
     users = UserViews(sources, routing)
     videos = VideoViews(sources, routing, readiness)
     health, pages = HealthViews(app, readiness), PageViews()
     figures = FiguresReader(app, sources, routing, readiness)
-    collector = Collector(app, settings, sources, readiness, figures)
+    collector = Collector(peers, sources, readiness, figures)
     overview = OverviewViews(figures, collector)
     application.add_routes(
         [

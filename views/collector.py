@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import msgspec
 import orjson
-from aiohttp import hdrs
+from yarl import URL
 
 from .cluster import Cluster
 from .figures import Figures
+from .peers import PeerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from settings import Settings
-    from streaming.app import App
-
     from .figures import FiguresReader
     from .health import Readiness
+    from .peers import Peers
     from .sources import Sources
 
 log = logging.getLogger(__name__)
@@ -56,19 +55,16 @@ class Collector:
 
     def __init__(
         self,
-        app: App,
-        settings: Settings,
+        peers: Peers,
         sources: Sources,
         readiness: Readiness,
         figures: FiguresReader,
     ) -> None:
-        """Collect for ``app``; nothing happens before the first :meth:`subscription`."""
-        self._app = app
+        """Ask ``peers``; nothing happens before the first :meth:`subscription`."""
+        self._peers = peers
         self._viral = sources.viral
         self._readiness = readiness
         self._figures = figures
-        token = settings.http_token
-        self._headers = {hdrs.AUTHORIZATION: f"Bearer {token}"} if token else {}
         self._cluster = Cluster()
         self._answers: dict[str, Figures | None] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -145,16 +141,10 @@ class Collector:
 
     async def _ask(self, url: str) -> None:
         try:
-            async with self._app.http_client.get(
-                f"{url.rstrip('/')}/overview",
-                headers=self._headers,
-                timeout=ASK_TIMEOUT,
-                allow_redirects=False,
-            ) as answer:
-                body = await answer.read()
-            self._answers[url] = _decode(body)
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            log.debug("%s does not answer: %r", url, exc)
+            answer = await self._peers.get(URL(url), "/overview", timeout=ASK_TIMEOUT)
+            self._answers[url] = _decode(answer.body)
+        except PeerError as exc:
+            log.debug("%s", exc)
             self._answers[url] = None
         except msgspec.MsgspecError as exc:
             log.debug("%s does not answer with figures: %r", url, exc)

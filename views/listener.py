@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import resource
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
 
-from .answers import bad_request, internal_error, of_aiohttp, secure
+from .connection import Connection
+from .places import Places
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
-
-    from aiohttp.web_request import BaseRequest
-
-log = logging.getLogger(__name__)
 
 #: Bytes of a request's first line and of one header, number of headers, seconds for which a
 #: connection may be silent, and for which what is left of a body is read before it is closed.
@@ -45,69 +40,6 @@ def most_connections() -> int:
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
-class Connection(web.RequestHandler):
-    """aiohttp's connection; what goes wrong before a route is reached is answered in JSON, too.
-
-    Leans on ``aiohttp.web_protocol.RequestHandler`` of aiohttp 3.14: ``_request_in_progress``.
-    """
-
-    __slots__ = ("_most", "_open")
-
-    def __init__(
-        self, manager: web.Server, opened: dict[Connection, None], most: int, **kwargs: Any
-    ) -> None:
-        """Count among the ``opened``, of which there are ``most`` at once."""
-        super().__init__(manager, **kwargs)
-        self._open = opened
-        self._most = most
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Make room when there is none: the longest open one that asks for nothing has to go."""
-        super().connection_made(transport)
-        if len(self._open) >= self._most:
-            idle = (each for each in self._open if not each._request_in_progress)
-            leaving = next(idle, self)
-            self._open.pop(leaving, None)
-            leaving.force_close()
-            if leaving is self:
-                return
-        self._open[self] = None
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Leave room for another one."""
-        self._open.pop(self, None)
-        super().connection_lost(exc)
-
-    def handle_error(
-        self,
-        request: BaseRequest,
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer what is no HTTP, or what failed outside of the views, and close."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer is half sent")
-        if status == HTTPStatus.BAD_REQUEST:
-            log.debug("a request from %s is no HTTP: %s", request.remote, message)
-            error = bad_request("bad_request", "the request is not well-formed, or too large")
-        else:
-            log.error("a request from %s failed", request.remote, exc_info=exc)
-            error = internal_error()
-        response = error.response
-        secure(response)
-        response.force_close()
-        return response
-
-    async def finish_response(
-        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer; one of aiohttp's own errors becomes one of ours."""
-        if isinstance(resp, web.HTTPException):
-            resp = of_aiohttp(resp).response
-        return await super().finish_response(request, resp, start_time)
-
-
 class Listener:
     """Listens for an application's requests."""
 
@@ -115,8 +47,7 @@ class Listener:
         """Serve ``application``; :meth:`start` opens the socket."""
         self._runner = web.AppRunner(application, shutdown_timeout=SHUTDOWN_TIMEOUT)
         self._server: asyncio.Server | None = None
-        # In the order in which they were opened.
-        self._connections: dict[Connection, None] = {}
+        self.places = Places(most_connections())
 
     async def start(self, host: str, port: int) -> int:
         """Listen at an address, and return the port (another one than 0).
@@ -141,8 +72,8 @@ class Listener:
         # There is one as soon as it is set up.
         manager = cast("web.Server", self._runner.server)
         loop = asyncio.get_running_loop()
-        opened, most = self._connections, most_connections()
-        return lambda: Connection(manager, opened, most, loop=loop, **LIMITS)
+        places = self.places
+        return lambda: Connection(manager, places, loop=loop, **LIMITS)
 
     async def stop(self) -> None:
         """Listen no more, let requests under way end, and close all connections."""

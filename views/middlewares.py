@@ -1,27 +1,24 @@
-"""What happens to every request: counted, limited, let in by its token; and to every answer."""
+"""What happens to every request, counted and limited, and to every answer."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
-from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import hdrs, web
-from yarl import URL
+from aiohttp import HttpVersion11, hdrs, web
 
 from monitoring import metrics
-from settings import is_loopback
 
-from .answers import HttpError, bad_request, internal_error, of_aiohttp, secure
+from .access import PROOF, route_of, unauthorized
+from .answers import RETRY_AFTER, HttpError, bad_request, internal_error, of_aiohttp, secure
+from .connection import EXPECTATION, Connection
+from .proof import hash_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
-
-    from streaming.app import App
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +30,6 @@ BODY_TIMEOUT: Final = 5.0
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
     """Tell browsers to keep, frame and guess nothing, unless the view said otherwise."""
     secure(response)
-
-
-def route_of(request: web.Request) -> str | None:
-    """Return the template of the route that a request goes to, None when there is none."""
-    resource = request.match_info.route.resource
-    return None if resource is None else resource.canonical
 
 
 @web.middleware
@@ -62,74 +53,49 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
+def admit_guests(open_to_guests: frozenset[str]) -> Middleware:
+    """Return what answers guests, for whom there is no place, on ``open_to_guests`` only."""
+
+    @web.middleware
+    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        is_guest = isinstance(request.protocol, Connection) and request.protocol.is_guest
+        if is_guest and route_of(request) not in open_to_guests:
+            message = "all connections of this worker are in use; try again, or ask another worker"
+            raise HttpError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too_many_connections",
+                message,
+                {hdrs.RETRY_AFTER: RETRY_AFTER},
+            )
+        return await handler(request)
+
+    return admit
+
+
 @web.middleware
 async def limit_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a body above the limit before, and one without a length when it has come so far."""
+    """Refuse a body above the limit before, and one without a length when it has come so far.
+
+    A client that waits for "100 Continue" gets it here: whoever may not ask need not send.
+    """
     if (request.content_length or 0) > MAX_BODY:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY, request.content_length or 0)
+    expectation = request.get(EXPECTATION, "100-continue")
+    if expectation.lower() != "100-continue" and request.version >= HttpVersion11:
+        raise web.HTTPExpectationFailed
+    body = b""
     if request.body_exists:
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
-                await request.read()
+                if EXPECTATION in request and request.version >= HttpVersion11:
+                    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    # It is no part of the answer, of which nothing is sent yet.
+                    request.writer.output_size = 0
+                body = await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
         except (ConnectionError, web.RequestPayloadError) as exc:
             raise bad_request("bad_request", "the body is not well-formed") from exc
+    if PROOF in request and hash_of(body) != request[PROOF].body_hash:
+        raise unauthorized("the proof is for another body")
     return await handler(request)
-
-
-def require_token(token: str, open_routes: frozenset[str]) -> Middleware:
-    """Return what lets only those in who know ``token``; ``open_routes`` are for all."""
-    expected = token.encode()
-
-    @web.middleware
-    async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-        route = route_of(request)
-        if route is not None and route not in open_routes:
-            scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-            known = hmac.compare_digest(given.strip().encode(errors="replace"), expected)
-            if scheme.lower() != "bearer" or not known:
-                raise HttpError(
-                    HTTPStatus.UNAUTHORIZED,
-                    "unauthorized",
-                    "this needs the header Authorization: Bearer and the worker's token",
-                    {hdrs.WWW_AUTHENTICATE: 'Bearer realm="reels"'},
-                )
-        return await handler(request)
-
-    return authorize
-
-
-@lru_cache(maxsize=256)
-def _host_of(authority: str) -> tuple[str, bool]:
-    """Return the host that a request names, and whether that is this machine.
-
-    Clients name the same one each time, and to take it apart cost as much as the answer itself.
-    Raises ValueError.
-    """
-    if authority.count(":") > 1 and "[" not in authority:
-        # An IPv6 address out of the request line, from which aiohttp has taken the brackets.
-        authority = f"[{authority}]"
-    host = URL.build(scheme="http", authority=authority).host or ""
-    return host, is_loopback(host)
-
-
-def require_local_host(app: App) -> Middleware:
-    """Return what refuses host names of others, for as long as no token is asked for.
-
-    A page from elsewhere could have its own name point to 127.0.0.1 (DNS rebinding); to the
-    browser the answers would be that page's to read.
-    """
-
-    @web.middleware
-    async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            host, is_local = _host_of(request.host)
-        except ValueError:
-            raise bad_request("bad_request", "the header Host is wrong") from None
-        if hdrs.HOST in request.headers and not (is_local or host == app.conf.canonical_url.host):
-            message = "as long as REELS_HTTP_TOKEN is not set, ask for localhost or 127.0.0.1"
-            raise HttpError(HTTPStatus.FORBIDDEN, "forbidden_host", message)
-        return await handler(request)
-
-    return check_host

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -20,9 +19,6 @@ log = logging.getLogger(__name__)
 
 #: Streams open at once; each is a connection, and a few kilobytes a second.
 MAX_STREAMS: Final = 64
-
-#: Seconds for which a reader may take nothing before it is dropped.
-WRITE_TIMEOUT: Final = 10.0
 
 
 class OverviewViews:
@@ -65,12 +61,7 @@ class OverviewViews:
             try:
                 await response.prepare(request)
                 async for frame in frames:
-                    async with asyncio.timeout(WRITE_TIMEOUT):
-                        await response.write(frame)
-            except TimeoutError:
-                log.info("a reader of the stream takes nothing any more: dropped")
-                if request.transport is not None:
-                    request.transport.abort()
+                    await response.write(frame)
             except ConnectionError:
                 log.debug("a reader of the stream has gone")
         return response

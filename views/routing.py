@@ -11,10 +11,13 @@ from aiohttp import hdrs, web
 from yarl import URL
 
 from .answers import unavailable
+from .peers import PeerError
 
 if TYPE_CHECKING:
     from streaming.app import App
     from tables.sliced import SlicedTable
+
+    from .peers import Peers
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +41,10 @@ _PASSED_BACK: Final = frozenset(
 class Routing:
     """Knows from the group's assignment who owns which partition, as every worker does."""
 
-    def __init__(self, app: App) -> None:
-        """Ask the assignor of ``app``."""
+    def __init__(self, app: App, peers: Peers) -> None:
+        """Ask the assignor of ``app``, and ``peers`` for what they own."""
         self._app = app
+        self._peers = peers
 
     def workers(self, table: SlicedTable[Any]) -> dict[URL, list[int]]:
         """Return each worker's address and the partitions of ``table`` that it owns."""
@@ -94,22 +98,18 @@ class Routing:
     async def _ask(self, worker: URL, request: web.Request) -> web.Response | None:
         """Return a worker's answer, None when it has none that is one for the client."""
         headers = {FORWARDED: "1"}
-        if hdrs.AUTHORIZATION in request.headers:
-            headers[hdrs.AUTHORIZATION] = request.headers[hdrs.AUTHORIZATION]
-        url = (worker / request.path.lstrip("/")).with_query(request.query)
         try:
-            async with self._app.http_client.get(
-                url, headers=headers, timeout=FORWARD_TIMEOUT, allow_redirects=False
-            ) as answer:
-                body = await answer.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            log.debug("%s does not answer: %r", url, exc)
+            answer = await self._peers.get(
+                worker, request.path, request.query, headers=headers, timeout=FORWARD_TIMEOUT
+            )
+        except PeerError as exc:
+            log.debug("%s", exc)
             return None
         if answer.status not in _PASSED_BACK:
-            log.warning("%s answers with status %s", url, answer.status)
+            log.warning("%s answers with status %s", worker, answer.status)
             return None
         return web.Response(
-            body=body,
+            body=answer.body,
             status=answer.status,
             content_type="application/json",
             headers={k: answer.headers[k] for k in (hdrs.RETRY_AFTER,) if k in answer.headers},

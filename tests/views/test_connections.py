@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
+import socket
 
 import pytest
 
-from views import listener
+from views import connection, listener, pages, places
 from views.listener import MAX_CONNECTIONS, most_connections
+from views.pages import StaticFile
 
+TOKEN = "a-token-of-some-length"
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 STREAM = b"GET /overview/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OK = b'{"status":"ok"}'
@@ -80,6 +84,161 @@ class TestTooMany:
         writer.close()
         await writer.wait_closed()
         assert OK in await ask(*await connect(worker))
+
+
+class Deaf:
+    """A client that asks for a file again and again, and reads nothing."""
+
+    FILE = b"GET /static/dashboard.css HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def __init__(self, worker) -> None:
+        self.sock = socket.socket()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.sock.connect(("127.0.0.1", worker.port))
+        self.sock.setblocking(False)
+
+    async def ask_until(self, is_so) -> None:
+        """Ask until something is so."""
+        async with asyncio.timeout(20):
+            while not is_so():
+                with contextlib.suppress(BlockingIOError):
+                    self.sock.send(self.FILE * 16)
+                await asyncio.sleep(0.01)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the worker has ended the connection: what is sent comes back as an error."""
+        try:
+            self.sock.send(b"G")
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+        return False
+
+
+@pytest.fixture
+def deaf():
+    """Make clients that read nothing, and wait until an answer is left on the worker's side."""
+    made = []
+
+    async def make(worker) -> Deaf:
+        made.append(client := Deaf(worker))
+        before = len(worker.listener.places._untaken)
+        await client.ask_until(lambda: len(worker.listener.places._untaken) > before)
+        return client
+
+    yield make
+    for client in made:
+        client.sock.close()
+
+
+async def until(is_so) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.02)
+
+
+class TestWhoDoesNotTakeItsAnswer:
+    async def test_is_cut_in_time_whatever_is_left_to_send(
+        self, make_worker, deaf, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(connection, "WRITE_TIMEOUT", 0.3)
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        client = await deaf(worker)
+        await until(lambda: client.is_cut)
+        assert not worker.listener.places._untaken
+
+    async def test_is_cut_in_time_also_when_it_has_said_that_it_leaves(
+        self, make_worker, deaf, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(connection, "WRITE_TIMEOUT", 0.5)
+        worker = await make_worker()
+        client = await deaf(worker)
+        client.sock.shutdown(socket.SHUT_WR)
+        await until(lambda: not worker.listener.places._seated)
+
+    async def test_is_the_first_to_go_when_room_is_short(
+        self, make_worker, connect, deaf, few
+    ) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        idle = await connect(worker)
+        assert OK in await ask(*idle)
+        clients = [await deaf(worker) for _ in range(2)]
+        new = await connect(worker)
+        assert OK in await ask(*new)
+        await until(lambda: clients[0].is_cut)
+        assert not clients[1].is_cut
+        assert OK in await ask(*await connect(worker))
+        await until(lambda: clients[1].is_cut)
+        assert OK in await ask(*idle)
+        assert OK in await ask(*new)
+
+    async def test_is_the_first_to_go_when_memory_is_short(
+        self, make_worker, deaf, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(places, "MAX_UNTAKEN", 1)
+        worker = await make_worker()
+        first, second = await deaf(worker), Deaf(worker)
+        await second.ask_until(lambda: first.is_cut)
+        assert not second.is_cut
+        second.sock.close()
+
+    async def test_is_not_who_takes_it_slowly_but_steadily(self, make_worker, monkeypatch) -> None:
+        monkeypatch.setattr(connection, "WRITE_TIMEOUT", 0.3)
+        monkeypatch.setattr(connection, "LEAST_TAKEN", 1)
+        size = 24 << 20
+        file = StaticFile(b"x" * size, "text/css")
+        monkeypatch.setattr(pages, "read_files", lambda: {"dashboard.css": file})
+        worker = await make_worker()
+        reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
+        writer.write(Deaf.FILE)
+        await reader.readuntil(b"\r\n\r\n")
+        taken = 0
+        while taken < size and (some := await reader.read(1 << 18)):
+            taken += len(some)
+            await asyncio.sleep(0.01)
+        assert taken == size
+        writer.close()
+
+
+@pytest.mark.usefixtures("few")
+class TestHealthIsAnswered:
+    async def test_when_all_connections_wait_for_what_does_not_come(
+        self, make_worker, connect
+    ) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        for _ in range(3):
+            _, writer = await connect(worker)
+            writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n"))
+        await until(lambda: all(each._body is not None for each in worker.listener.places._seated))
+        assert OK in await ask(*await connect(worker))
+
+    async def test_when_all_connections_are_being_answered(self, make_worker, connect) -> None:
+        worker = await make_worker()
+        for _ in range(3):
+            reader, writer = await connect(worker)
+            writer.write(STREAM)
+            await reader.readuntil(b"event: history")
+        for _ in range(2 * places.GUESTS):
+            assert OK in await ask(*await connect(worker))
+        reader, writer = await connect(worker)
+        writer.write(REQUEST.replace(b"/healthz", b"/users/1"))
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'"too_many_connections"' in answer
+
+    async def test_when_those_without_a_place_say_nothing(self, make_worker, connect) -> None:
+        worker = await make_worker()
+        for _ in range(3):
+            reader, writer = await connect(worker)
+            writer.write(STREAM)
+            await reader.readuntil(b"event: history")
+        silent = [await connect(worker) for _ in range(2 * places.GUESTS)]
+        assert OK in await ask(*await connect(worker))
+        async with asyncio.timeout(10):
+            assert {await reader.read() for reader, _ in silent} == {b""}
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class TestForwarding:
         answer = await first.ask(f"/users/{key}?at=2020-01-01T00:00:00Z")
         assert (answer.status, answer.code) == (400, "window_not_kept")
 
-    async def test_the_token_goes_along(self, make_worker, key_of) -> None:
+    async def test_it_asks_for_the_token_once(self, make_worker, key_of) -> None:
         first, second = await two_workers(make_worker, REELS_HTTP_TOKEN=TOKEN)
         key = key_of(second, 1)
         second.put_user(key, LIKE)
@@ -72,7 +72,9 @@ class TestForwarding:
         assert (await first.ask(f"/users/{key}", headers=headers)).status == 200
         assert (await first.ask(f"/users/{key}")).status == 401
 
-    async def test_nothing_but_the_token_goes_along(self, worker, key_of, listening) -> None:
+    async def test_nothing_of_the_clients_headers_goes_along(
+        self, worker, key_of, listening
+    ) -> None:
         seen = {}
 
         async def owner(request: web.Request) -> web.Response:
@@ -84,8 +86,7 @@ class TestForwarding:
         await worker.users.data.close(0)
         path = f"/users/{key_of(worker, 0)}"
         await worker.ask(path, headers={"Cookie": "a=b", "X-Other": "1", "Authorization": "x y"})
-        assert {"Cookie", "X-Other"}.isdisjoint(seen)
-        assert seen["Authorization"] == "x y"
+        assert {"Cookie", "X-Other", "Authorization"}.isdisjoint(seen)
         assert seen[routing.FORWARDED] == "1"
 
 

@@ -90,6 +90,15 @@ class TestToken:
         )
         assert error_of(raw) == (401, "unauthorized")
 
+    async def test_two_of_them_are_refused_even_when_both_are_right(self, make_worker) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        for path in ("/users/1", "/healthz"):
+            header = f"Authorization: Bearer {TOKEN}\r\n"
+            raw = await worker.send_raw(
+                f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header * 2}\r\n".encode()
+            )
+            assert error_of(raw) == (400, "bad_request")
+
     async def test_the_schemes_case_does_not_matter(self, make_worker) -> None:
         worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
         answer = await worker.ask("/users/x", headers={"Authorization": f"bearer {TOKEN}"})
@@ -189,6 +198,28 @@ class TestErrors:
         answer = await worker.send_raw(raw)
         assert error_of(answer) == (400, "bad_request")
         assert b"aiohttp" not in answer
+
+    @pytest.mark.parametrize("request_line", ["GET /users/1", "POST /users/1", "POST /nope"])
+    async def test_who_may_not_ask_is_not_told_to_go_on(self, make_worker, request_line) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        raw = await worker.send_raw(
+            request_line.encode() + b" HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"Content-Length: 2000\r\n\r\n"
+        )
+        assert b"100 Continue" not in raw
+        assert raw.startswith((b"HTTP/1.1 401", b"HTTP/1.1 413"))
+
+    async def test_who_may_ask_is_told_to_go_on(self, worker) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
+        writer.write(
+            b"GET /users/x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+            b"Connection: close\r\nContent-Length: 3\r\n\r\n"
+        )
+        async with asyncio.timeout(5):
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"abc")
+            assert error_of(await reader.read()) == (400, "invalid_id")
+        writer.close()
 
     async def test_an_expectation_that_cannot_be_met_is_refused_in_json(self, worker) -> None:
         answer = await worker.ask("/users/1", headers={"Expect": "tea"})

@@ -11,8 +11,9 @@ import pytest
 
 from monitoring import metrics
 from views import collector as collecting
-from views import overview
+from views import connection, overview
 from views.application import COLLECTOR
+from views.peers import Peers
 
 TOKEN = "a-token-of-some-length"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -172,7 +173,13 @@ class TestManyWorkers:
 
     async def test_one_that_answers_nonsense_is_silent(self, make_worker, monkeypatch) -> None:
         first, second = await two_workers(make_worker)
-        monkeypatch.setattr(first.application[COLLECTOR], "_headers", {"Host": "elsewhere.example"})
+
+        get = Peers.get
+
+        async def nonsense(*args, **kwargs):
+            return (await get(*args, **kwargs))._replace(body=b"nonsense")
+
+        monkeypatch.setattr(Peers, "get", nonsense)
         async with reading(first) as reader:
             await reader.figures(lambda data: state_of(data, second) == "silent")
 
@@ -192,7 +199,7 @@ class TestBounds:
             await reader.figures()
 
     async def test_who_reads_nothing_is_dropped_and_others_go_on(self, worker, monkeypatch) -> None:
-        monkeypatch.setattr(overview, "WRITE_TIMEOUT", 0.5)
+        monkeypatch.setattr(connection, "WRITE_TIMEOUT", 0.5)
         collector = worker.application[COLLECTOR]
         stuck, writer = await asyncio.open_connection("127.0.0.1", worker.port, limit=1024)
         writer.write(b"GET /overview/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")

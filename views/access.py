@@ -1,0 +1,148 @@
+"""Who is let in: by the token, by a proof that it is known, or, without one, on this machine."""
+
+from __future__ import annotations
+
+import hmac
+from functools import lru_cache
+from http import HTTPStatus
+from time import time
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import hdrs, web
+from yarl import URL
+
+from settings import is_loopback
+
+from .answers import HttpError, bad_request
+from .peers import address_of
+from .proof import SCHEME, Proof, ProofError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.typedefs import Handler, Middleware
+
+    from streaming.app import App
+
+    from .proof import Prover
+
+#: What a request has proved, if it came with a proof.
+PROOF: Final = web.RequestKey("PROOF", Proof)
+
+
+def route_of(request: web.Request) -> str | None:
+    """Return the template of the route that a request goes to, None when there is none."""
+    resource = request.match_info.route.resource
+    return None if resource is None else resource.canonical
+
+
+@web.middleware
+async def refuse_two_logins(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a second ``Authorization``: what stands between may have looked at the other one."""
+    if len(request.headers.getall(hdrs.AUTHORIZATION, ())) > 1:
+        raise bad_request("bad_request", "a request has one header Authorization at most")
+    return await handler(request)
+
+
+def require_token(app: App, token: str, prover: Prover, open_routes: frozenset[str]) -> Middleware:
+    """Return what lets only those in who know ``token``; ``open_routes`` are for all.
+
+    Clients send it. Workers prove to ``prover`` that they know it, without sending it.
+    """
+    expected = token.encode()
+
+    @web.middleware
+    async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = route_of(request)
+        if route is not None and route not in open_routes:
+            scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+            if scheme.lower() == SCHEME.lower():
+                names = _names_of(app, request)
+                try:
+                    request[PROOF] = prover.check(
+                        time(), given.strip(), request.method, request.raw_path, names
+                    )
+                except ProofError as exc:
+                    raise unauthorized(str(exc)) from exc
+            else:
+                known = hmac.compare_digest(given.strip().encode(errors="replace"), expected)
+                if scheme.lower() != "bearer" or not known:
+                    raise unauthorized(
+                        "this needs the header Authorization: Bearer and the worker's token"
+                    )
+        return await handler(request)
+
+    return authorize
+
+
+def unauthorized(message: str) -> HttpError:
+    """Return the error for a request without the token, or with a proof that is not taken."""
+    return HttpError(
+        HTTPStatus.UNAUTHORIZED,
+        "unauthorized",
+        message,
+        {hdrs.WWW_AUTHENTICATE: 'Bearer realm="reels"'},
+    )
+
+
+def _names_of(app: App, request: web.Request) -> set[str]:
+    """Return the addresses that a proof for this worker may name.
+
+    One is that by which other workers know it. Who asks on this machine may name the socket: no
+    other program can be at the same one.
+    """
+    names = {address_of(URL(app.conf.canonical_url))}
+    socket = None if request.transport is None else request.transport.get_extra_info("sockname")
+    if isinstance(socket, tuple) and is_loopback(socket[0]):
+        names.add(address_of(URL.build(scheme="http", host=socket[0], port=socket[1])))
+    return names
+
+
+def prove_answers(
+    prover: Prover,
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return what adds a proof to the answers of requests that came with one, except streams."""
+
+    async def prove(request: web.Request, response: web.StreamResponse) -> None:
+        if PROOF in request and isinstance(response, web.Response):
+            body = response.body if isinstance(response.body, bytes) else b""
+            response.headers.update(
+                prover.answer_headers(request[PROOF].nonce, response.status, body)
+            )
+
+    return prove
+
+
+@lru_cache(maxsize=256)
+def _host_of(authority: str) -> tuple[str, bool]:
+    """Return the host that a request names, and whether that is this machine.
+
+    Clients name the same one each time, and to take it apart cost as much as the answer itself.
+    Raises ValueError.
+    """
+    if authority.count(":") > 1 and "[" not in authority:
+        # An IPv6 address out of the request line, from which aiohttp has taken the brackets.
+        authority = f"[{authority}]"
+    host = URL.build(scheme="http", authority=authority).host or ""
+    return host, is_loopback(host)
+
+
+def require_local_host(app: App) -> Middleware:
+    """Return what refuses host names of others, for as long as no token is asked for.
+
+    A page from elsewhere could have its own name point to 127.0.0.1 (DNS rebinding); to the
+    browser the answers would be that page's to read.
+    """
+
+    @web.middleware
+    async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            host, is_local = _host_of(request.host)
+        except ValueError:
+            raise bad_request("bad_request", "the header Host is wrong") from None
+        if hdrs.HOST in request.headers and not (is_local or host == app.conf.canonical_url.host):
+            message = "as long as REELS_HTTP_TOKEN is not set, ask for localhost or 127.0.0.1"
+            raise HttpError(HTTPStatus.FORBIDDEN, "forbidden_host", message)
+        return await handler(request)
+
+    return check_host

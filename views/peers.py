@@ -1,0 +1,99 @@
+"""Requests to other workers, at the addresses that the group knows them by.
+
+Whoever may join the group can give any address. The worker that is asked gets a proof that this
+one knows the token, not the token, and its answer counts only with a proof of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from time import monotonic, time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import aiohttp
+
+from .proof import Prover
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yarl import URL
+
+    from streaming.app import App
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two warnings of the same worker.
+QUIET: Final = 10.0
+
+
+class PeerError(Exception):
+    """Another worker does not answer, or not as one that knows the token."""
+
+
+class PeerAnswer(NamedTuple):
+    """What another worker has answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Peers:
+    """The other workers."""
+
+    def __init__(self, app: App, token: str | None) -> None:
+        """Ask with the client of ``app``, and prove ``token`` if there is one."""
+        self._app = app
+        self._prover = None if token is None else Prover(token)
+        self._warned: dict[URL, float] = {}
+
+    async def get(
+        self,
+        worker: URL,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> PeerAnswer:
+        """Return what ``worker`` answers to a GET.
+
+        Raises:
+            PeerError: it does not answer in time, or does not prove that it knows the token.
+        """
+        url = (worker / path.lstrip("/")).with_query(query)
+        proof: dict[str, str] = {}
+        nonce = ""
+        if self._prover is not None:
+            target = url.raw_path_qs.removeprefix(worker.raw_path.rstrip("/"))
+            proof, nonce = self._prover.headers(time(), address_of(worker), "GET", target)
+        try:
+            async with self._app.http_client.get(
+                url, headers={**(headers or {}), **proof}, timeout=timeout, allow_redirects=False
+            ) as response:
+                answer = PeerAnswer(response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise PeerError(f"{worker} does not answer: {exc!r}") from exc
+        if self._prover is not None and not self._prover.is_answer(
+            answer.headers, nonce, answer.status, answer.body
+        ):
+            raise self._unproven(worker, answer)
+        return answer
+
+    def _unproven(self, worker: URL, answer: PeerAnswer) -> PeerError:
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            text = f"{worker} does not take this worker's proof: {answer.body[:300]!r}"
+        else:
+            text = f"{worker} does not prove that it knows the token (status {answer.status})"
+        now = monotonic()
+        if now - self._warned.get(worker, -QUIET) >= QUIET:
+            self._warned[worker] = now
+            log.warning("%s; REELS_HTTP_TOKEN and the clock have to be the same on all", text)
+        return PeerError(text)
+
+
+def address_of(worker: URL) -> str:
+    """Return the form of an address that proofs name a worker by."""
+    return str(worker).rstrip("/")
