@@ -1,5 +1,11 @@
-# The wheel, with the accelerator: this image has a C compiler.
-FROM python:3.12 AS build
+# By digest: a tag may point to another image tomorrow. docs/security.md says how to renew it.
+FROM python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea AS base
+
+# The wheel, with the accelerator, which takes a C compiler.
+FROM base AS build
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock
@@ -7,7 +13,7 @@ COPY . .
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 # A worker (and, with another command, the generator): no Java, no build tools.
-FROM python:3.12-slim
+FROM base
 WORKDIR /srv/reels
 COPY requirements-run.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements-run.lock

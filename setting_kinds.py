@@ -159,6 +159,15 @@ def broker_addresses(url: str) -> list[str]:
     return [address for address, _ in found]
 
 
+def hide_login(url: str) -> str:
+    """``url`` without what may be a login in it: what stands before an ``@``, and any query.
+
+    More than the login may go: of a text that is no address, nobody knows where the login ends.
+    """
+    without = re.sub(r"(?s)^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", r"\1***@", url)
+    return re.sub(r"(?s)[?#].*", "?***", without)
+
+
 def show_duration(duration_ms: int) -> str:
     """Write 86,400,000 ms as ``24h``: the largest unit that fits whole, hours at most."""
     unit = next(name for name, factor in _DURATION_UNITS.items() if duration_ms % factor == 0)

@@ -7,7 +7,6 @@ and documenting all go by that table.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -104,7 +103,10 @@ class Variable:
 
     def redact(self, text: str) -> str:
         """``text`` with what is secret in it replaced by ``***``."""
-        return "***" if self.secret else re.sub(r"//.*@", "//***@", text)
+        if self.secret:
+            return "***"
+        is_address = "//" in text or self.name.endswith("_URL")
+        return kinds.hide_login(text) if is_address else text
 
 
 _NAME = kinds.topic()

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from abc import abstractmethod
+from time import time
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import aiohttp
@@ -19,11 +20,19 @@ from faust.cli.base import AppCommand, option
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from yarl import URL
+
+from setting_kinds import hide_login
+from views.peers import address_of
+from views.proof import Prover
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from streaming.app import App
+
+#: The route that tells of all workers.
+STREAM = "/overview/stream"
 
 #: Looks at the workers that ``status`` waits for: rates come of two of them.
 LOOKS = 3
@@ -38,20 +47,32 @@ class StatusError(Exception):
     """Nobody tells how the workers are; the text is one line for the user."""
 
 
-async def figures_of(url: str, token: str | None) -> AsyncIterator[Figures]:
+async def figures_of(
+    url: str, token: str | None, *, is_token_sent: bool = False
+) -> AsyncIterator[Figures]:
     """Yield what a worker tells of all workers, once a second.
+
+    Arguments:
+        url: the worker's address.
+        token: what it asks for. It is proved, not sent: something else may answer at that address.
+        is_token_sent: send the token all the same, where the worker does not know that address.
 
     Raises:
         StatusError: it does not answer, or not with that.
     """
-    headers = {hdrs.AUTHORIZATION: f"Bearer {token}"} if token else {}
+    worker, url = _address(url), hide_login(url)
+    headers: dict[str, str] = {}
+    if token and is_token_sent:
+        headers = {hdrs.AUTHORIZATION: f"Bearer {token}"}
+    elif token:
+        headers, _ = Prover(token).headers(time(), address_of(worker), "GET", STREAM)
     timeout = aiohttp.ClientTimeout(total=None, connect=SILENCE, sock_read=SILENCE)
     # The history comes as one long line.
     session = aiohttp.ClientSession(headers=headers, timeout=timeout, read_bufsize=1 << 22)
     try:
-        async with session, session.get(f"{url.rstrip('/')}/overview/stream") as answer:
+        async with session, session.get(f"{address_of(worker)}{STREAM}") as answer:
             if answer.status == 401:  # noqa: PLR2004
-                raise StatusError(f"{url} asks for its token: set REELS_HTTP_TOKEN")
+                raise await _refusal(url, token, answer)
             if answer.status != 200:  # noqa: PLR2004
                 raise StatusError(f"{url} answers with status {answer.status}")
             kind = ""
@@ -61,10 +82,32 @@ async def figures_of(url: str, token: str | None) -> AsyncIterator[Figures]:
                     kind = text
                 elif name == "data" and kind == "figures":
                     yield orjson.loads(text)
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as exc:
-        raise StatusError(f"{url!r} is no address: it reads http://host:port") from exc
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
         raise StatusError(f"no worker answers at {url}: {_reason(exc)}") from exc
+
+
+def _address(url: str) -> URL:
+    """Return the worker's address, with a number for this machine: its name may have several."""
+    try:
+        worker = URL(url)
+        if worker.scheme in {"http", "https"} and worker.host and worker.raw_user is None:
+            return worker.with_host("127.0.0.1") if worker.host == "localhost" else worker
+    except ValueError:
+        pass
+    raise StatusError(f"{hide_login(url)!r} is no address: it reads http://host:port")
+
+
+async def _refusal(url: str, token: str | None, answer: aiohttp.ClientResponse) -> StatusError:
+    if token is None:
+        return StatusError(f"{url} asks for its token: set REELS_HTTP_TOKEN")
+    try:
+        said = ascii(orjson.loads(await answer.content.read(4096))["error"]["message"])
+    except (ValueError, TypeError, KeyError):
+        said = "no reason given"
+    return StatusError(
+        f"{url} refuses REELS_HTTP_TOKEN ({said}): give --url as the worker's NODE_CANONICAL_URL "
+        "has it, or, for an address that you trust, --send-token"
+    )
 
 
 def _reason(exc: BaseException) -> str:
@@ -130,15 +173,26 @@ class _Asking(AppCommand):
 
     abstract = True
     options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
-        option("--url", default=None, help="Any worker's address; default: WEB_PORT here.")
+        option("--url", default=None, help="Any worker's address; default: WEB_PORT here."),
+        option(
+            "--send-token",
+            is_flag=True,
+            help="Send the token itself, through a proxy or a port of another number.",
+        ),
     ]
 
-    def __init__(self, ctx: click.Context, *args: Any, url: str | None, **kwargs: Any) -> None:
+    def __init__(
+        self, ctx: click.Context, *args: Any, url: str | None, send_token: bool, **kwargs: Any
+    ) -> None:
         """Read the options."""
         super().__init__(ctx, *args)
         settings = cast("App", self.app).task_parts.settings
         self._url = url or f"http://127.0.0.1:{settings.web_port}"
         self._token = settings.http_token or os.environ.get("REELS_HTTP_TOKEN")
+        self._is_token_sent = send_token
+
+    def _figures(self) -> AsyncIterator[Figures]:
+        return figures_of(self._url, self._token, is_token_sent=self._is_token_sent)
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run without Faust's worker around it: there is no app to start."""
@@ -164,12 +218,12 @@ class status(_Asking):  # noqa: N801 - the class's name is the command's
 
     async def _show(self) -> int:
         looks, last = 0, None
-        async for figures in figures_of(self._url, self._token):
+        async for figures in self._figures():
             looks, last = looks + 1, figures
             if looks >= LOOKS:
                 break
         if last is None:
-            raise StatusError(f"{self._url} is stopping")
+            raise StatusError(f"{hide_login(self._url)} is stopping")
         Console().print(rendered(last))
         return 0 if is_well(last) else 1
 
@@ -179,6 +233,6 @@ class top(_Asking):  # noqa: N801 - the class's name is the command's
 
     async def _show(self) -> int:
         with Live(screen=Console().is_terminal) as live:
-            async for figures in figures_of(self._url, self._token):
+            async for figures in self._figures():
                 live.update(rendered(figures), refresh=True)
         return 0

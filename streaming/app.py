@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import gc
+import os
 import re
 import warnings
 from functools import cached_property
@@ -175,8 +177,15 @@ class App(faust.App):
         path = self.conf.appdir / "lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = path.open("a+")
+            # Not a file elsewhere that a link in its place points to.
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            lock = os.fdopen(os.open(path, flags, 0o666), "a+")
         except OSError as exc:
+            if exc.errno == errno.ELOOP:
+                raise StartError(
+                    f"{path} is a link, which a worker does not follow: delete it, or choose "
+                    "another data directory with --datadir or APP_DATADIR"
+                ) from exc
             raise self._unwritable(exc) from exc
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

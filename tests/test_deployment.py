@@ -12,6 +12,7 @@ import yaml
 
 from settings import VARIABLES, load
 from tests.monitoring.queries import ROOT
+from views.server import KNOWN_TOKENS
 
 SETTINGS = {variable.name for variable in VARIABLES}
 ROUTES = re.findall(r'web\.get\("([^"]+)"', (ROOT / "views" / "application.py").read_text())
@@ -101,6 +102,23 @@ def test_compose_brings_two_workers_and_the_load_and_monitors_them():
     }
     # What makes a plain `docker compose up` bring these, too.
     assert "COMPOSE_PROFILES=monitoring" in (ROOT / ".env").read_text().splitlines()
+
+
+def test_each_token_in_the_files_is_one_that_a_worker_warns_of():
+    files = [ROOT / "docker-compose.yml", *(ROOT / "deploy" / "k8s").glob("*.yaml")]
+    found = set()
+    for path in files:
+        found |= set(re.findall(r"REELS_HTTP_TOKEN: (?:\$\{\w+:-)?([^\s}$]+)", path.read_text()))
+    assert found == KNOWN_TOKENS
+
+
+def test_each_image_of_others_is_pinned_by_its_digest():
+    pinned = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
+    images = [each["image"] for each in COMPOSE["services"].values()]
+    images += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    own = {"reels-analytics", "base"}
+    assert [each for each in images if each not in own and not pinned.fullmatch(each)] == []
+    assert len(set(images) - own) == 4
 
 
 def test_only_workers_are_asked_for_their_health_by_the_image():

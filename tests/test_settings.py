@@ -272,6 +272,21 @@ class TestSecrets:
         assert "***@a:9092" in text
         assert "ter2" not in text
 
+    @pytest.mark.parametrize("name", ["BROKER_URL", "NODE_CANONICAL_URL"])
+    @pytest.mark.parametrize(
+        "address",
+        [
+            *("joe:hunter2@a:9092", "kafka:joe:hunter2@a:9092", "http:/joe:hunter2@a:1"),
+            *("kafka://a:9092,kafka://joe:hunter2@b:9092", "kafka://joe:hunter2@a:1;joe:x@b:2"),
+            *("http://joe:hun\nhunter2@a:1", "http://a:1?password=hunter2", "joe://hunter2@a"),
+            *("joe:x://hunter2@a", "http://joe:hunter2@a:6066/#hunter2"),
+        ],
+    )
+    def test_a_login_in_an_address_is_refused_and_not_shown(self, name, address) -> None:
+        text = refusal(**{name: address})
+        assert "***" in text
+        assert "hunter2" not in text
+
 
 class TestDescription:
     def test_what_is_printed_can_be_read_again(self) -> None:

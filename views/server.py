@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: Characters that make a token safe from guessing.
 SAFE_TOKEN_LENGTH: Final = 16
 
+#: Tokens that stand in the files of this repository, for everyone to read.
+KNOWN_TOKENS: Final = frozenset({"change-me-please-0123456789"})
+
 _ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - asked about, not bound to
 
 
@@ -91,7 +94,12 @@ class Web(driver.Web):
             "listening on %s port %s, known to other workers as %s", host, conf.web_port, url
         )
         token = self._settings.http_token
-        if token is not None and len(token) < SAFE_TOKEN_LENGTH:
+        if token in KNOWN_TOKENS:
+            self.log.warning(
+                "REELS_HTTP_TOKEN is the one of the example files, which everyone knows: set one "
+                "of your own, such as openssl rand -hex 32 makes"
+            )
+        elif token is not None and len(token) < SAFE_TOKEN_LENGTH:
             self.log.warning(
                 "REELS_HTTP_TOKEN has %s characters: one of less than %s can be guessed",
                 len(token),

@@ -100,6 +100,9 @@ class Worker:
         await self.app.tables.recovery.viral_follower.stop()
         if self.app._http_client:
             await self.app._http_client.close()
+        if self.app._consumer is not None:
+            # It never ran, so nothing else closes it.
+            self.app.consumer._thread.thread_loop.close()
         await self.users.data.on_stop()
         await self.videos.data.on_stop()
 

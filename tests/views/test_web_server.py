@@ -108,6 +108,24 @@ class TestListening:
             assert await status_of(URL("http://localhost/healthz"), connector=connector) == 200
             await web.stop_server()
 
+    @pytest.mark.parametrize(
+        ("token", "warning"),
+        [
+            ("change-me-please-0123456789", "which everyone knows: set one of your own"),
+            ("short", "REELS_HTTP_TOKEN has 5 characters: one of less than 16 can be guessed"),
+            (TOKEN, ""),
+        ],
+    )
+    async def test_a_token_that_others_know_or_guess_is_warned_of(
+        self, make_worker, caplog, token: str, warning: str
+    ) -> None:
+        web = made(await make_worker(REELS_HTTP_TOKEN=token))
+        await web.start_server()
+        await web.stop_server()
+        warned = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+        assert [warning in text for text in warned] == [True] * bool(warning)
+        assert token not in str(warned)
+
     async def test_fausts_own_routes_are_not_served(self, worker) -> None:
         web = made(worker)
         web.init_server()

@@ -1,0 +1,36 @@
+"""A worker writes in its own data directory, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from settings import load
+from streaming.app import App
+from streaming.errors import StartError
+from streaming.faust_settings import faust_settings
+
+
+@pytest.fixture
+def app(tmp_path):
+    app = App("directory", **faust_settings(load({"APP_DATADIR": str(tmp_path / "data")})))
+    yield app
+    if app._lock is not None:
+        app._lock.close()
+
+
+class TestLockFile:
+    def test_keeps_the_id_of_the_directory(self, app) -> None:
+        first = app._lock_data_directory()
+        app._lock.close()
+        assert app._lock_data_directory() == first
+
+    @pytest.mark.parametrize("target", ["other", "missing"])
+    def test_follows_no_link(self, app, tmp_path, target: str) -> None:
+        (tmp_path / "other").write_text("kept")
+        app.conf.appdir.mkdir(parents=True)
+        (app.conf.appdir / "lock").symlink_to(tmp_path / target)
+        with pytest.raises(StartError, match="is a link, which a worker does not follow") as caught:
+            app._lock_data_directory()
+        assert "\n" not in str(caught.value)
+        assert (tmp_path / "other").read_text() == "kept"
+        assert not (tmp_path / "missing").exists()
