@@ -129,11 +129,11 @@ _SCHEMAS: Final[Json] = {
 }
 
 _ERRORS: Final = {
-    "400": "A wrong id, window, time or limit; or a window that is kept no more.",
+    "400": "A wrong id, window, time or limit; or a window that is kept no more; or two logins.",
     "401": "No token or a wrong one, where the worker has one.",
     "403": "The header Host names somebody else; only as long as the worker has no token.",
     "404": "Nothing is known of that id.",
-    "503": "The partition is moving or recovering: ask again.",
+    "503": "The partition is moving or recovering, or the worker has no room: ask again.",
 }
 
 
@@ -211,14 +211,14 @@ def _paths() -> Json:
             _responses(_TEXT, "401", "403", "503", media="text/event-stream"),
         ),
         "/metrics": _data(
-            "Metrics for Prometheus.", _responses(_TEXT, "401", "403", media="text/plain")
+            "Metrics for Prometheus.", _responses(_TEXT, "401", "403", "503", media="text/plain")
         ),
         "/healthz": _open("Whether the worker works.", _responses(_ref("Status"), "403", "503")),
         "/readyz": _open(
             "Whether it can answer for its partitions.", _responses(_ref("Status"), "403", "503")
         ),
-        "/openapi.json": _open("This description.", _responses({"type": "object"}, "403")),
-        "/": _open("The dashboard.", _responses(_TEXT, "403", media="text/html")),
+        "/openapi.json": _open("This description.", _responses({"type": "object"}, "403", "503")),
+        "/": _open("The dashboard.", _responses(_TEXT, "403", "503", media="text/html")),
     }
 
 

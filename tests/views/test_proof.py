@@ -203,7 +203,7 @@ async def test_a_worker_whose_clock_is_off_says_so(make_worker, caplog, monkeypa
     monkeypatch.setattr(peers, "time", lambda: time() - 3600)
     answer = await first.ask("/users/1", headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.status == 503
-    assert "the proof is -3600 s from the clock" in caplog.text
+    assert re.search("the proof is -360[01] s from the clock", caplog.text)
 
 
 async def test_a_worker_with_another_token_is_named(make_worker, caplog) -> None:
