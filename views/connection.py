@@ -28,6 +28,12 @@ LEAST_TAKEN: Final = 256 << 10
 #: Seconds within which a guest has to ask, and to take its answer.
 GUEST_TIMEOUT: Final = 1.0
 
+#: Bytes of requests that a client may send before the worker has taken them up, without bodies.
+MAX_PENDING: Final = 32 << 10
+
+#: Bytes that are looked at at once, which bounds by how much that can be exceeded.
+_SLICE: Final = 16 << 10
+
 #: What a request expects before it sends its body; aiohttp would promise it before any check.
 EXPECTATION: Final = web.RequestKey("EXPECTATION", str)
 
@@ -40,10 +46,10 @@ class Connection(web.RequestHandler):
     that seems to be idle.
 
     Leans on ``aiohttp.web_protocol.RequestHandler`` of aiohttp 3.14: ``_handle_request``,
-    ``_waiter``, ``_paused``.
+    ``_messages``, ``_waiter``, ``_paused``.
     """
 
-    __slots__ = ("_body", "_deadline", "_places", "_socket", "is_guest")
+    __slots__ = ("_body", "_deadline", "_pending", "_places", "_socket", "is_guest")
 
     def __init__(self, manager: web.Server, places: Places, **kwargs: Any) -> None:
         """Take one of the ``places`` as soon as the connection is there."""
@@ -52,14 +58,19 @@ class Connection(web.RequestHandler):
         self._socket: asyncio.Transport | None = None
         self._body: StreamReader | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._pending = 0
         self.is_guest = False
 
     @property
     def waits_for_client(self) -> bool:
         """Whether it is for the client to go on: to ask, to send a body, to take its answer."""
         is_idle = self._waiter is not None and not self._waiter.done()
-        is_body_missing = self._body is not None and not self._body.is_eof()
-        return is_idle or is_body_missing or self._paused
+        return is_idle or self._is_body_missing or self._paused
+
+    @property
+    def _is_body_missing(self) -> bool:
+        body = self._messages[-1][1] if self._messages else self._body
+        return body is not None and not body.is_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a place; who comes when none is to be had is a guest."""
@@ -77,6 +88,18 @@ class Connection(web.RequestHandler):
         self._places.leave(self)
         self._stop_clock()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take requests, up to a bound: they are held until their turn comes, or their end."""
+        for start in range(0, len(data) or 1, _SLICE):
+            piece = data[start : start + _SLICE]
+            if not self._is_body_missing:
+                self._pending += len(piece)
+            super().data_received(piece)
+            if self._pending > MAX_PENDING:
+                log.debug("a client sends more requests, or longer ones, than are taken: cut")
+                self.cut()
+                return
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to take what waits for it."""
@@ -127,6 +150,8 @@ class Connection(web.RequestHandler):
         request_handler: Callable[[BaseRequest], Awaitable[web.StreamResponse]],
     ) -> tuple[web.StreamResponse, bool]:
         self._body = request.content
+        if not self._messages:
+            self._pending = 0
         expectation = request.headers.get(hdrs.EXPECT)
         if expectation:
             headers = request.headers.copy()

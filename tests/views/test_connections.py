@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import resource
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -200,6 +201,48 @@ class TestWhoDoesNotTakeItsAnswer:
             await asyncio.sleep(0.01)
         assert taken == size
         writer.close()
+
+
+class TestWhatIsNotTakenUp:
+    HEADER = b"X-%d: " + b"x" * 500 + b"\r\n"
+
+    async def test_is_bounded_when_a_request_does_not_end(self, make_worker, connect) -> None:
+        worker = await make_worker()
+        reader, writer = await connect(worker)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        for number in range(90):
+            writer.write(self.HEADER % number)
+        async with asyncio.timeout(5):
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+
+    async def test_is_bounded_when_requests_do_not_wait_for_their_answers(
+        self, make_worker, connect
+    ) -> None:
+        worker = await make_worker()
+        reader, writer = await connect(worker)
+        writer.write(STREAM)
+        await reader.readuntil(b"event: history")
+        head = b"".join(self.HEADER % number for number in range(10))
+        for _ in range(10):
+            writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\n" + head + b"\r\n"))
+        async with asyncio.timeout(5):
+            with suppress(ConnectionError):
+                await reader.read()
+
+    async def test_is_enough_for_a_long_request_and_for_many_short_ones(
+        self, make_worker, connect
+    ) -> None:
+        worker = await make_worker()
+        reader, writer = await connect(worker)
+        head = b"".join(self.HEADER % number for number in range(40))
+        for _ in range(3):
+            writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\n" + head + b"\r\n"))
+            await reader.readuntil(OK)
+        writer.write(REQUEST * 400)
+        async with asyncio.timeout(10):
+            for _ in range(400):
+                await reader.readuntil(OK)
 
 
 @pytest.mark.usefixtures("few")
