@@ -81,6 +81,16 @@ class Settings:
         return f"{self.app_id}-video-deltas"
 
     @property
+    def repartition_topic(self) -> str:
+        """The topic through which events reach their users' partition that lay in another one."""
+        return f"{self.app_id}-events-repartition"
+
+    @property
+    def order_topic(self) -> str:
+        """The topic that says in which order a partition counted what lay in two topics."""
+        return f"{self.app_id}-events-order"
+
+    @property
     def bootstrap_servers(self) -> list[str]:
         """The brokers as ``host:port``, as Kafka clients other than Faust take them."""
         return kinds.broker_addresses(self.broker_url)
@@ -303,7 +313,8 @@ def _check_windows(settings: Settings) -> None:
 def _check_topics(settings: Settings) -> None:
     """Refuse that two topics are one: records of one kind would be read as another."""
     names = ("events_topic", "dead_letter_topic", "viral_topic")
-    uses = Counter(getattr(settings, name) for name in (*names, "deltas_topic"))
+    own = ("deltas_topic", "repartition_topic", "order_topic")
+    uses = Counter(getattr(settings, name) for name in (*names, *own))
     for name in names:
         if uses[getattr(settings, name)] > 1:
             raise _reject(settings, name, "a name that no other topic of the program has")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING, Final
 
+from faust.types import TP
+
 from models.chunk import Overlay
 from models.event import Rejected
+from models.merge_order import MergeOrder
 from models.windows import format_duration, to_iso
 from monitoring import metrics
 from streaming.batch import FIRST_TIMESTAMP
@@ -15,7 +18,7 @@ from streaming.outbox import OutRecord
 from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from accelerator import Folding
     from models.chunk import Chunk
@@ -29,7 +32,12 @@ OUTCOMES: Final = "applied", "duplicate", "late", "rejected", "rekeyed"
 
 
 class EngagementProcessor:
-    """Folds one partition of the events into the users of that partition."""
+    """Folds one partition of the events into the users of that partition.
+
+    They come from the input, which is only read, and through the repartition topic: what lay in
+    another partition of the input than its user's. Whatever waits there goes first: it was sent
+    before, and may not become late while its partition works off a backlog.
+    """
 
     def __init__(
         self,
@@ -43,7 +51,7 @@ class EngagementProcessor:
     ) -> None:
         """Fold into ``state``, and send everything else through ``outbox``."""
         self._dead_letter_partition = partition % dead_letter_partitions
-        self.topic = settings.events_topic
+        self.topics: Sequence[str] = settings.repartition_topic, settings.events_topic
         self.changelog_topic = changelog_topic
         self.state = state
         self.sweeper = Sweeper(state, folding.windows.is_expired, settings.user_step / 1000)
@@ -51,13 +59,17 @@ class EngagementProcessor:
         self._partition = partition
         self._outbox = outbox
         self._settings = settings
+        self._input = TP(settings.events_topic, partition)
+        self._order = MergeOrder()
         self._deltas = folding.gathered()
         self._ticked = -1
         self._read = metrics.events_read.labels(str(partition))
         self._outcomes = [metrics.events.labels(name) for name in OUTCOMES]
 
-    async def fold(self, records: Sequence[Record]) -> None:
-        """Fold ``records``; each of them gets exactly one outcome."""
+    async def fold(
+        self, records: Sequence[Record], topic: str, positions: Mapping[TP, int]
+    ) -> None:
+        """Fold ``records`` of ``topic``; each of them gets exactly one outcome."""
         settings, state = self._settings, self.state
         latest = int(time() * 1000) + settings.max_future_skew
         chunk: Chunk[Record] = self._folding.chunk(
@@ -84,7 +96,9 @@ class EngagementProcessor:
             *((record, self._late(stream_time)) for record, stream_time in folded.late),
         ]
         for record, rejection in rejected:
-            self._reject(record, rejection)
+            self._reject(record, topic, rejection)
+        if topic != self._input.topic:
+            self._order.note(positions[self._input], records[-1].offset + 1)
         late, foreign = len(folded.late), len(chunk.foreign)
         outcomes = folded.applied, folded.duplicate, late, len(rejected) - late, foreign
         self._count(chunk, outcomes, latest)
@@ -102,16 +116,16 @@ class EngagementProcessor:
 
     def _pass_on(self, record: Record, partition: int, key: bytes) -> None:
         self._outbox.add(
-            self.topic,
+            self._settings.repartition_topic,
             partition,
             OutRecord(key, record.value, tuple(record.headers), record.timestamp),
         )
 
-    def _reject(self, record: Record, rejection: Rejected) -> None:
+    def _reject(self, record: Record, topic: str, rejection: Rejected) -> None:
         headers = (
             ("reason", rejection.reason.encode()),
             ("detail", rejection.detail.encode(errors="replace")),
-            ("source.topic", self.topic.encode()),
+            ("source.topic", topic.encode()),
             ("source.partition", b"%d" % self._partition),
             ("source.offset", b"%d" % record.offset),
             *((f"{ORIGINAL_HEADER}{name}", value) for name, value in record.headers),
@@ -145,6 +159,9 @@ class EngagementProcessor:
         a video leaves its windows as time passes, also when nothing more happens to it.
         """
         self.sweeper.delete_found()
+        if self._order:
+            order = OutRecord(None, self._order.take())
+            self._outbox.add(self._settings.order_topic, self._partition, order)
         stream_time = self.state.stream_time
         if stream_time is None:
             return
@@ -160,6 +177,7 @@ class EngagementProcessor:
     def restored(self) -> None:
         """Begin anew: deltas that were not committed are folded again."""
         self.state.restored()
+        self._order = MergeOrder()
         self._deltas = self._folding.gathered()
         stream_time = self.state.stream_time
         self._ticked = -1 if stream_time is None else stream_time // self._settings.video_step

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_agents(app: App, settings: Settings) -> None:
-    """Subscribe to the events and the video deltas."""
+    """Subscribe to the events, those passed on to their partition, and the video deltas."""
 
     def batches_of(topic: str, *, internal: bool) -> faust.TopicT:
         # The tasks commit their own positions: Faust has nothing to acknowledge.
@@ -29,6 +29,13 @@ def add_agents(app: App, settings: Settings) -> None:
     @app.agent(batches_of(settings.events_topic, internal=False), name="engagement_events")
     async def engagement_events(stream: faust.StreamT) -> None:
         """User metrics, video deltas, dead letters, and events on to their own partition."""
+        async for event in stream.noack().events():
+            app.tasks.submit(event.value)
+            event.ack()
+
+    @app.agent(batches_of(settings.repartition_topic, internal=True), name="passed_on_events")
+    async def passed_on_events(stream: faust.StreamT) -> None:
+        """Do the same with events that lay in another partition than their user's."""
         async for event in stream.noack().events():
             app.tasks.submit(event.value)
             event.ack()

@@ -41,7 +41,7 @@ class VideoProcessor:
         changelog_topic: str,
     ) -> None:
         """Fold into ``state``; flags go to the viral topic through ``outbox``."""
-        self.topic = settings.deltas_topic
+        self.topics: Sequence[str] = (settings.deltas_topic,)
         self.changelog_topic = changelog_topic
         self.state = state
         self.sweeper = Sweeper(state, counting.windows.is_expired, settings.video_step / 1000)
@@ -61,7 +61,7 @@ class VideoProcessor:
         self._pane = -1
         self._advanced_at = monotonic()
 
-    async def fold(self, records: Sequence[Record]) -> None:
+    async def fold(self, records: Sequence[Record], *_: object) -> None:
         """Add up the deltas, and stream time with them."""
         state, counting = self.state, self._counting
         chunk = counting.chunk([record.value for record in records])

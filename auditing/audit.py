@@ -1,19 +1,23 @@
-"""An audit from begin to end, and the report that comes of it."""
+"""An audit from begin to end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from auditing.comparison import Difference, compare_users, compare_videos
+from auditing.comparison import compare_users, compare_videos
 from auditing.errors import AuditError
-from auditing.recount import PartitionRecount, Span, VideoSums
+from auditing.merging import Ahead, Copies, Merge
+from auditing.passed_on import KINDS as PASSED_ON_KINDS
+from auditing.passed_on import Input, PassedOn
+from auditing.recount import PartitionRecount, Refused, Span, Spans, VideoSums
+from auditing.report import Report
 from auditing.values import Values
 from models.windows import to_iso
 from tables.layout import LayoutError
@@ -21,19 +25,20 @@ from tables.users import user_layout, user_windows
 from tables.videos import video_layout, video_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
+    from auditing.merging import Arrival
     from auditing.reading import Topics
     from settings import Settings
     from tables.layout import Layout
 
 __all__ = ["AuditError", "Names", "Report", "audit"]
 
-#: Differences that a report keeps; all are counted.
-KEPT_DIFFERENCES = 1000
-
 #: What is counted or read of a table at the same time.
-KINDS = ("videos", "video-sums", "users", "sure-users", "changed-users")
+KINDS = (
+    *("videos", "video-sums", "users", "sure-users", "changed-users"),
+    *("copies", *PASSED_ON_KINDS),
+)
 
 #: Seconds that workers get to apply the video deltas that are there, and between two looks.
 DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
@@ -43,6 +48,8 @@ class Names(msgspec.Struct, frozen=True):
     """The topics that an audit reads."""
 
     events: str
+    repartition: str
+    order: str
     deltas: str
     dead_letters: str
     user_changelog: str
@@ -57,40 +64,6 @@ class Progress(Protocol):
 
     def advance(self, count: int) -> None:
         """Say how much of it was done since."""
-
-
-@dataclass
-class Report:
-    """What was compared, and what differs."""
-
-    records: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    users: int = 0
-    videos: int = 0
-    differing: Counter[str] = field(default_factory=Counter)
-    """Users and videos with a difference."""
-    differences: list[Difference] = field(default_factory=list)
-    """The first ones, up to KEPT_DIFFERENCES."""
-    total: int = 0
-    """All differences."""
-    notes: list[str] = field(default_factory=list)
-    """What could not be judged, and why."""
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing differs."""
-        return not self.differing
-
-    def take(self, kind: str, compared: Iterable[list[Difference]]) -> int:
-        """Note the differences of users or videos, and return how many of those were compared."""
-        count = 0
-        for differences in compared:
-            count += 1
-            if differences:
-                self.total += len(differences)
-                self.differing[kind] += 1
-                self.differences += differences[: KEPT_DIFFERENCES - len(self.differences)]
-        return count
 
 
 async def audit(
@@ -137,9 +110,11 @@ class _Audit:
         self._user_windows = user_windows(settings)
         self._video_windows = video_windows(settings)
         self._report = Report()
-        self._refused: dict[int, set[int]] = defaultdict(set)
-        """Offsets of the events that were ahead of the clock, by partition of the input."""
+        self._refused: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+        """Offsets of the events that were ahead of the clock, by topic and partition."""
         self._dead_letters_read: dict[int, int] = {}
+        self._input_begins: dict[int, int] = {}
+        self._copies_begin: dict[int, int] = {}
 
     async def run(self) -> Report:
         names, topics = self._names, self._topics
@@ -149,16 +124,21 @@ class _Audit:
                 f"topic {names.events} has {len(partitions)} partitions, TOPIC_PARTITIONS says "
                 f"{self._settings.partitions}"
             )
-        sure = await topics.committed(names.events)
+        sure = await self._committed()
         complete = await self._wait_for_deltas()
         found, times = await self._video_table()
-        most = await topics.committed(names.events)
+        most = await self._committed()
+        passed_on = await self._find_passed_on(most[0])
+        gone = Ahead(passed_on.gone())
 
         sums = VideoSums(self._shelf.values("video-sums"))
         judged_from = []
         for partition in partitions:
-            span = Span(sure[partition], most[partition])
-            judged_from.append(await self._audit_users(partition, span, sums))
+            spans = _spans(partition, sure, most)
+            first = self._first_judged(partition, passed_on)
+            judged_from.append(first)
+            await self._audit_users(partition, spans, sums, first, _of_home(gone, partition))
+        passed_on.close()
         compared = compare_videos(
             *(found, sums, self._video_windows, times, max(judged_from)), complete=complete
         )
@@ -178,8 +158,9 @@ class _Audit:
                 for record in records:
                     headers = dict(record.headers)
                     if headers.get("reason") == b"future_timestamp":
+                        of_topic = self._refused[headers["source.topic"].decode()]
                         source = int(headers["source.partition"])
-                        self._refused[source].add(int(headers["source.offset"]))
+                        of_topic[source].add(int(headers["source.offset"]))
 
     async def _wait_for_deltas(self) -> bool:
         """Wait until the videos have what their users' partitions have sent; or say that not."""
@@ -226,53 +207,124 @@ class _Audit:
         except LayoutError as exc:
             raise AuditError(str(exc)) from exc
 
-    async def _audit_users(self, partition: int, videos: Span, sums: VideoSums) -> int:
-        """Recount a partition and compare its users; return the time from which that is judged."""
+    async def _committed(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Return the group's offsets in the input, and in the repartition topic."""
+        names, committed = self._names, self._topics.committed
+        return await committed(names.events), await committed(names.repartition)
+
+    async def _find_passed_on(self, ends: dict[int, int]) -> PassedOn:
+        """Look which events before ``ends`` lie in the wrong partition without a copy."""
         names, topics, report = self._names, self._topics, self._report
-        sure = (await topics.committed(names.events))[partition]
+        await self._read_dead_letters()
+        self._input_begins = await topics.begins(names.events)
+        self._copies_begin = await topics.begins(names.repartition)
+        source = Input(names.events, self._input_begins, ends, self._refused[names.events])
+        passed_on = PassedOn(topics, source, self._shelf.values)
+        self._progress.begin("events in other partitions than their users'", 1)
+        if missing := await passed_on.find(names.repartition):
+            report.notes.append(
+                f"{missing} events in other partitions than their users' have no copy in "
+                f"{names.repartition} (any more): each is recounted as if it had come to its "
+                "partition when it was sent"
+            )
+        self._progress.advance(1)
+        return passed_on
+
+    async def _copies(self, partition: int, end: int) -> Copies:
+        """Return what was passed on to a partition, up to ``end``, and in which order."""
+        names, topics = self._names, self._topics
+        copies, begin = Copies(self._shelf.values("copies")), self._copies_begin[partition]
+        async for records in topics.read(names.repartition, partition, begin, end):
+            copies.add(records)
+        order: list[bytes | None] = []
+        begin = (await topics.begins(names.order))[partition]
+        end = (await topics.ends(names.order))[partition]
+        async for records in topics.read(names.order, partition, begin, end):
+            order += [record.value for record in records]
+        copies.set_order(order, is_whole=begin == 0)
+        return copies
+
+    async def _audit_users(
+        self,
+        partition: int,
+        videos: Spans,
+        sums: VideoSums,
+        judged_from: int,
+        gone: Iterator[Arrival],
+    ) -> None:
+        """Recount a partition and compare its users."""
+        names, topics, report = self._names, self._topics, self._report
+        sure = await self._committed()
         found, layout = self._shelf.values("users"), user_layout(self._user_windows)
         as_of = await self._fold(names.user_changelog, partition, found, layout)
-        most = (await topics.committed(names.events))[partition]
+        most = await self._committed()
         begin = (await topics.begins(names.events))[partition]
         await self._read_dead_letters()
+        users = _spans(partition, sure, most)
+        copies = await self._copies(partition, users.passed_on.most)
 
         recount = PartitionRecount(
-            *(partition, self._settings, self._user_windows, sums, self._refused[partition]),
+            *(partition, self._settings, self._user_windows, sums),
+            Refused(
+                *(self._refused[each][partition] for each in (names.events, names.repartition))
+            ),
+            (users, videos),
             *(self._shelf.values("sure-users"), self._shelf.values("changed-users")),
         )
-        self._progress.begin(f"events of partition {partition}", most - begin)
-        judged_from: int | None = None
-        async for records in topics.read(names.events, partition, begin, most):
-            recount.fold(records, Span(sure, most), videos)
+        merge = Merge(chain(gone, copies.unnamed()), copies.named())
+        end = users.input.most
+        self._progress.begin(f"events of partition {partition}", end - begin)
+        async for records in topics.read(names.events, partition, begin, end):
+            for record in records:
+                report.records += 1 + recount.fold_passed_on(merge.before(record))
+                recount.fold(record)
             self._progress.advance(len(records))
-            report.records += len(records)
-            if judged_from is None and records:
-                judged_from = self._judged_from(partition, begin, records[0].timestamp)
+        report.records += recount.fold_passed_on(merge.after_all())
         report.outcomes += recount.outcomes
         times = [time for time in (as_of, recount.stream_time) if time is not None]
         if times:
             report.users += report.take(
                 "users",
-                compare_users(found, recount, self._user_windows, max(times), judged_from or 0),
+                compare_users(found, recount, self._user_windows, max(times), judged_from),
             )
-        for values in (found, recount.sure, recount.changed):
+        for values in (found, recount.sure, recount.changed, copies.values):
             values.close()
-        return judged_from or 0
 
-    def _judged_from(self, partition: int, begin: int, oldest: int) -> int:
+    def _first_judged(self, partition: int, passed_on: PassedOn) -> int:
         """Return the first event time that nothing which was deleted can have touched.
 
         What is gone was sent before the oldest record that is left, was not ahead of the clock by
-        more than the skew, and could make later ones duplicates within the horizon.
+        more than the skew, and could make later ones duplicates within the horizon. What is gone
+        of other partitions counts, too, once the copies that came of it may be gone.
         """
-        if begin == 0:
-            return 0
         settings = self._settings
         step = max(settings.user_step, settings.video_step)
+        of = [partition] if self._copies_begin[partition] == 0 else list(self._input_begins)
+        cut = [
+            (passed_on.oldest[n], n) for n in of if self._input_begins[n] and n in passed_on.oldest
+        ]
+        if not cut:
+            return 0
+        oldest, number = max(cut)
         judged_from = oldest + settings.max_future_skew + settings.dedup_horizon
         judged_from = -(-judged_from // step) * step
         self._report.notes.append(
-            f"partition {partition}: the input before offset {begin} was deleted; what happened "
+            f"partition {partition}: the input before offset {self._input_begins[number]} "
+            f"{'' if number == partition else f'of partition {number} '}was deleted; what happened "
             f"before {to_iso(judged_from)} is not judged"
         )
         return judged_from
+
+
+def _spans(
+    partition: int,
+    sure: tuple[dict[int, int], dict[int, int]],
+    most: tuple[dict[int, int], dict[int, int]],
+) -> Spans:
+    return Spans(*(Span(s[partition], m[partition]) for s, m in zip(sure, most, strict=True)))
+
+
+def _of_home(gone: Ahead[tuple[int, Arrival]], home: int) -> Iterator[Arrival]:
+    """Yield the events of ``gone`` that belong to a partition, up to which all were taken."""
+    while (head := gone.head) is not None and head[0] == home:
+        yield gone.pop()[1]

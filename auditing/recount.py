@@ -1,5 +1,7 @@
 """Users and videos counted anew, event by event, from the records of the input topic.
 
+Those that lay in another partition than their user's are counted where their copies were.
+
 What is counted is counted twice: up to the offsets that the tables hold for sure (``sure``), and
 up to those that they may hold (``most``). Both are the same while nothing comes in.
 """
@@ -15,8 +17,9 @@ from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable
 
+    from auditing.merging import Arrival
     from auditing.values import Values
     from models.user import UserWindows
     from settings import Settings
@@ -35,6 +38,13 @@ class Span(NamedTuple):
 
     sure: int
     most: int
+
+
+class Spans(NamedTuple):
+    """Those of one partition in both topics with events."""
+
+    input: Span
+    passed_on: Span
 
 
 class VideoSums:
@@ -61,6 +71,13 @@ class VideoSums:
         )
 
 
+class Refused(NamedTuple):
+    """Offsets of the events of one partition that were ahead of the clock, in both topics."""
+
+    input: Collection[int]
+    passed_on: Collection[int]
+
+
 class _Rows:
     """Users and their sealed ids as they are so far; what changes goes to one of both values."""
 
@@ -73,7 +90,7 @@ class _Rows:
 
 
 class PartitionRecount:
-    """One partition of the input, and its users."""
+    """One partition of the events, and its users."""
 
     def __init__(
         self,
@@ -81,7 +98,8 @@ class PartitionRecount:
         settings: Settings,
         windows: UserWindows,
         videos: VideoSums,
-        refused: Collection[int],
+        refused: Refused,
+        spans: tuple[Spans, Spans],
         sure: Values,
         changed: Values,
     ) -> None:
@@ -92,7 +110,8 @@ class PartitionRecount:
             settings: those that the workers run with.
             windows: the functions on users' values.
             videos: where the counts of videos go.
-            refused: offsets of events that were ahead of the clock when they were read.
+            refused: the events that were ahead of the clock when they were read.
+            spans: what the users' table holds, and what the videos' does.
             sure: where the users go, empty.
             changed: where users go that events beyond what is sure have changed, empty.
         """
@@ -106,20 +125,40 @@ class PartitionRecount:
         self._windows = windows
         self._videos = videos
         self._refused = refused
+        self._users_hold, self._videos_hold = spans
+        #: Whether the table holds all that was counted so far: what is sure is a beginning of that.
+        self._is_sure = True
 
     def most(self, key: bytes) -> bytes | None:
         """Return a user's value, or sealed ids, with all that may be in the table."""
         return self.changed.get(key) or self.sure.get(key)
 
-    def fold(self, records: Sequence[Record], users: Span, videos: Span) -> None:
-        """Count ``records``, the next of the partition."""
-        for record in records:
-            outcome = self._fold(record, users, videos)
-            self.outcomes[outcome] += 1
+    def fold(self, record: Record) -> None:
+        """Count the next record of the input."""
+        is_refused = record.offset in self._refused.input
+        spans = self._users_hold.input, self._videos_hold.input
+        self.outcomes[self._fold(record.value, record.offset, is_refused, *spans)] += 1
 
-    def _fold(self, record: Record, users: Span, videos: Span) -> str:
-        event = decode(record.value)
-        if isinstance(event, Rejected) or record.offset in self._refused:
+    def fold_passed_on(self, arrivals: Iterable[Arrival]) -> int:
+        """Count the next events that came from other partitions; return how many."""
+        spans = self._users_hold.passed_on, self._videos_hold.passed_on
+        count = 0
+        for count, (offset, _, value) in enumerate(arrivals, 1):  # noqa: B007 - it is returned
+            is_refused = offset in self._refused.passed_on
+            self.outcomes[self._fold(value, offset, is_refused, *spans)] += 1
+        return count
+
+    def _fold(
+        self,
+        value: bytes | None,
+        offset: int,
+        is_refused: bool,  # noqa: FBT001
+        users: Span,
+        videos: Span,
+    ) -> str:
+        self._is_sure = self._is_sure and offset < users.sure
+        event = decode(value)
+        if is_refused or isinstance(event, Rejected):
             return "rejected"
         if partition_of(event.user_id, self._partitions) != self._partition:
             return "rekeyed"
@@ -128,7 +167,7 @@ class PartitionRecount:
             return "late"
         now = t_ms if self.stream_time is None else max(t_ms, self.stream_time)
         key = id_key(event.user_id)
-        rows = _Rows(self, self.sure if record.offset < users.sure else self.changed)
+        rows = _Rows(self, self.sure if self._is_sure else self.changed)
         if not self._windows.apply(
             *(rows, key, event.event_type, t_ms),
             *(event.metadata.view_duration_ms, id_hash(event.event_id), now),
@@ -136,7 +175,7 @@ class PartitionRecount:
             return "duplicate"
         self.stream_time = now
         counter = _VIDEO_COUNTER.get(event.event_type)
-        if counter is not None and record.offset < videos.most:
+        if counter is not None and offset < videos.most:
             pane = t_ms // self._video_step
-            self._videos.add(event.video_id, pane, counter, sure=record.offset < videos.sure)
+            self._videos.add(event.video_id, pane, counter, sure=offset < videos.sure)
         return "applied"

@@ -101,6 +101,7 @@ class Aging:
         settings = program_settings.load({"TOPIC_PARTITIONS": "1"})
         windows = user_windows(settings)
         self._executor = executor
+        self._topic = settings.events_topic
         self._memory = RocksMemory.create(_BUFFER_BYTES)
         self._store = RocksStore(folder / "aging.db", self._memory)
         fill_store(self._store, Filling(users // PARTITIONS), windows)
@@ -143,7 +144,8 @@ class Aging:
             ]
             before_s = self._cpu_s()
             for first in range(0, len(records), a_fetch):
-                await self._processor.fold(records[first : first + a_fetch])
+                part = records[first : first + a_fetch]
+                await self._processor.fold(part, self._topic, {})
             sent += await self._commit()
             used_s += self._cpu_s() - before_s
             done += len(records)

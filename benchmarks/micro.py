@@ -185,7 +185,8 @@ class Stages:
 
         async def fold() -> None:
             for first in range(0, len(records), _CHUNK):
-                await processor.fold(records[first : first + _CHUNK])
+                chunk = records[first : first + _CHUNK]
+                await processor.fold(chunk, self._settings.events_topic, {})
 
         before = self._executor.submit(time.thread_time).result()
         us, _ = _timed(asyncio.run, fold())

@@ -16,8 +16,9 @@ from faust.cli.base import AppCommand, option
 
 from auditing import AuditError, Report
 from auditing import audit as make_audit
-from auditing.audit import KEPT_DIFFERENCES, Names
+from auditing.audit import Names
 from auditing.reading import open_topics
+from auditing.report import KEPT_DIFFERENCES
 
 from .progress import ProgressBar
 
@@ -83,8 +84,8 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
         settings = parts.settings
         users, videos = (table.changelog_topic_name for table in parts.tables)
         names = Names(
-            *(settings.events_topic, settings.deltas_topic, settings.dead_letter_topic),
-            *(users, videos),
+            *(settings.events_topic, settings.repartition_topic, settings.order_topic),
+            *(settings.deltas_topic, settings.dead_letter_topic, users, videos),
         )
         async with open_topics(parts.client_settings, settings.app_id) as topics:
             with ProgressBar(quiet=self.quiet) as progress:

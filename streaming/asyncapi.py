@@ -32,6 +32,9 @@ _HEADERS: Json = {
     "required": ["reason", "detail", "source.topic", "source.partition", "source.offset"],
 }
 _BINARY: Json = {"description": "Of the program alone, and of another form in another version."}
+_OFFSET: Json = {"type": "integer"}
+_PAIR: Json = {"type": "array", "items": _OFFSET, "minItems": 2, "maxItems": 2}
+_ORDER: Json = {"type": "array", "items": _PAIR}
 
 
 def _message(summary: str, payload: Json, key: str, headers: Json | None = None) -> Json:
@@ -68,6 +71,18 @@ def describe() -> Json:
             _message("A viral video; a tombstone at its end.", _viral(), "Its decimal id."),
         ),
         settings.deltas_topic: ("send", _message("Internal: sums by video.", _BINARY, "None.")),
+        settings.repartition_topic: (
+            "send",
+            _message(
+                "Internal: an engagement that lay in another partition than its user's.",
+                event,
+                "The decimal user_id.",
+            ),
+        ),
+        settings.order_topic: (
+            "send",
+            _message("Internal: in which order passed-on events were counted.", _ORDER, "None."),
+        ),
         **{
             name: ("send", _message("Internal: a table's changes.", _BINARY, "A decimal id."))
             for name in changelogs

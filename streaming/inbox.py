@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from .batch import Batch
     from .turns import Turns
 
+#: How often in a row a topic that waits is passed over for one that goes before it.
+MOST_PASSED_OVER = 4
+
 
 class Inbox:
-    """A task's batches by topic; those of the topics named first go first."""
+    """A task's batches by topic; those of the topics named first go first, within bounds."""
 
     def __init__(self, topics: Iterable[TP], turns: Turns) -> None:
         """Start empty; what waits here is counted in ``turns``."""
         self._waiting: dict[TP, deque[Batch]] = {tp: deque() for tp in topics}
+        self._passed_over = dict.fromkeys(self._waiting, 0)
         self._high_watermarks: dict[TP, int] = {}
         self._arrived = asyncio.Event()
         self._turns = turns
@@ -38,13 +42,23 @@ class Inbox:
 
     async def next(self) -> tuple[TP, Batch]:
         """Wait for a batch, and take it out."""
-        while True:
-            for tp, waiting in self._waiting.items():
-                if waiting:
-                    self._turns.take(1)
-                    return tp, waiting.popleft()
+        while not self:
             self._arrived.clear()
             await self._arrived.wait()
+        tp = self._choose()
+        self._turns.take(1)
+        return tp, self._waiting[tp].popleft()
+
+    def _choose(self) -> TP:
+        """Return whose turn it is: the first topic's, or one's that has waited for too long."""
+        passed_over = self._passed_over
+        waiting = [tp for tp, batches in self._waiting.items() if batches]
+        starving = (tp for tp in waiting if passed_over[tp] >= MOST_PASSED_OVER)
+        chosen = next(starving, waiting[0])
+        for tp in waiting:
+            passed_over[tp] += 1
+        passed_over[chosen] = 0
+        return chosen
 
     def clear(self) -> None:
         """Drop all that waits: it will be fetched again."""

@@ -9,7 +9,7 @@ from monitoring import metrics
 from .batch import FIRST_TIMESTAMP
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from faust.types import TP
 
@@ -23,18 +23,22 @@ class LagMeter:
         """Nothing is known yet."""
         #: Age in seconds of the oldest event not yet applied, by partition.
         self.seconds: dict[int, float] = {}
-        self._caught_up: dict[int, tuple[float, int | None]] = {}
+        self._caught_up: dict[TP, tuple[float, int | None]] = {}
 
-    def measure(self, task: Task, tp: TP, end: int, now: float) -> None:
-        """Take note of where ``task`` stands at ``now``, with the log ending at ``end``."""
-        behind = max(0, end - task.positions[tp])
-        applied = task.applied_timestamps.get(tp)
-        if not behind or tp.partition not in self._caught_up:
-            self._caught_up[tp.partition] = now, applied
-        age = max(0.0, now - self._oldest(task, tp)) if behind else 0.0
-        self.seconds[tp.partition] = age
-        metrics.lag_records.labels(str(tp.partition)).set(behind)
-        metrics.lag_seconds.labels(str(tp.partition)).set(age)
+    def measure(self, task: Task, ends: Mapping[TP, int], now: float) -> None:
+        """Take note of where ``task`` stands at ``now``, with the logs ending at ``ends``."""
+        behind, age = 0, 0.0
+        for tp, end in ends.items():
+            records = max(0, end - task.positions[tp])
+            applied = task.applied_timestamps.get(tp)
+            if not records or tp not in self._caught_up:
+                self._caught_up[tp] = now, applied
+            if records:
+                behind += records
+                age = max(age, now - self._oldest(task, tp))
+        self.seconds[task.partition] = age
+        metrics.lag_records.labels(str(task.partition)).set(behind)
+        metrics.lag_seconds.labels(str(task.partition)).set(age)
 
     def _oldest(self, task: Task, tp: TP) -> float:
         """Return when the oldest event not yet applied was sent, in seconds.
@@ -45,13 +49,13 @@ class LagMeter:
         pending = task.pending_timestamps.get(tp)
         if pending is not None and pending >= FIRST_TIMESTAMP:
             return pending / 1000
-        caught_up, applied_then = self._caught_up[tp.partition]
+        caught_up, applied_then = self._caught_up[tp]
         applied = task.applied_timestamps.get(tp, -1)
         unknown = applied < FIRST_TIMESTAMP or applied == applied_then
         return caught_up if unknown else applied / 1000
 
     def keep(self, partitions: Collection[int]) -> None:
         """Forget all partitions but these."""
-        for partition in self._caught_up.keys() - set(partitions):
-            del self._caught_up[partition]
-            self.seconds.pop(partition, None)
+        for tp in [tp for tp in self._caught_up if tp.partition not in partitions]:
+            del self._caught_up[tp]
+            self.seconds.pop(tp.partition, None)

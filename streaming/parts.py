@@ -49,6 +49,11 @@ class TaskParts:
         """The topic that events come from."""
         return self.settings.events_topic
 
+    @property
+    def event_topics(self) -> Sequence[str]:
+        """The topics with events: the input, and what was passed on to its partition."""
+        return self.settings.events_topic, self.settings.repartition_topic
+
     def producer(
         self, transactional_id: str, network: NetworkLoop, limits: Limits
     ) -> TransactionalProducer:

@@ -1,11 +1,13 @@
-"""What a task needs of those who fold: one processor a topic, each with one table's partition."""
+"""What a task needs of those who fold: one processor per table, for one topic or several."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from faust.types import TP
 
     from tables.state import PartitionState
     from tables.sweep import Sweeper
@@ -14,17 +16,22 @@ if TYPE_CHECKING:
 
 
 class Processor(Protocol):
-    """Folds the records of one partition of a topic into one partition of a table."""
+    """Folds the records of one partition of its topics into one partition of a table."""
 
-    topic: str
-    """The topic whose records are folded."""
+    topics: Sequence[str]
+    """The topics whose records are folded, the one that goes first when several wait first."""
     changelog_topic: str
     """Where the table's changes are sent."""
     state: PartitionState
     sweeper: Sweeper
 
-    async def fold(self, records: Sequence[Record]) -> None:
-        """Fold ``records``, all of them or (raising) none.
+    async def fold(
+        self, records: Sequence[Record], topic: str, positions: Mapping[TP, int], /
+    ) -> None:
+        """Fold ``records`` of ``topic``, all of them or (raising) none.
+
+        ``positions`` are where the partition's topics are folded up to before this.
+
 
         May wait before it changes anything, not after: a commit may freeze the overlay whenever
         this waits, and must find it in step with the task's position.

@@ -1,8 +1,9 @@
 """A task: all that belongs to one partition number, folded and committed as one.
 
-The co-partitioned topics (events and video deltas) share a task per partition number. What it has
-folded is committed with that of the worker's other tasks (``streaming/committer.py``), if the
-partition is claimed for this worker (``streaming/claims.py``).
+The co-partitioned topics (events, those passed on to their partition, and video deltas) share a
+task per partition number. What it has folded is committed with that of the worker's other tasks
+(``streaming/committer.py``), if the partition is claimed for this worker
+(``streaming/claims.py``).
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Task:
 
         Arguments:
             partition: the partition number of all its topics.
-            processors: one a topic, those whose batches go first at the front; they send through
+            processors: one per table, those whose batches go first at the front; they send through
                 ``outbox``.
             outbox: what the next transaction sends besides changelogs.
             lock: the partition's; it is started by whoever opens the task.
@@ -84,7 +85,9 @@ class Task:
             turns: shared by all tasks of the worker.
         """
         self.partition = partition
-        self.processors = {TP(p.topic, partition): p for p in processors}
+        self.processors = tuple(processors)
+        #: Who folds what, in the order of preference.
+        self.sources = {TP(topic, partition): p for p in processors for topic in p.topics}
         self.outbox = outbox
         self.lock = lock
         #: The worker's producer that the partition is claimed for.
@@ -108,8 +111,8 @@ class Task:
         #: all that was folded was last known to be committed.
         self.busy_since: float | None = None
         self.committed_at = monotonic()
-        self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.processors}
-        self._inbox = Inbox(self.processors, turns)
+        self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.sources}
+        self._inbox = Inbox(self.sources, turns)
         self._folding = asyncio.Lock()
         self._settling = asyncio.Lock()
         self._much = asyncio.Event()
@@ -131,7 +134,7 @@ class Task:
     def restored(self) -> None:
         """Begin anew from what is committed."""
         self.outbox.take()
-        for processor in self.processors.values():
+        for processor in self.processors:
             processor.restored()
 
     def submit(self, tp: TP, batch: Batch) -> None:
@@ -169,7 +172,7 @@ class Task:
             log.debug("%s: skipping a batch at %s, expecting %s", tp, batch.start, position)
             self._on_gap(self, tp)
             return
-        processor = self.processors[tp]
+        processor = self.sources[tp]
         records = batch.records
         if records and records[0].offset < position:
             records = [record for record in records if record.offset >= position]
@@ -178,7 +181,7 @@ class Task:
             chunk = records[first : first + FOLD_CHUNK]
             self.pending_timestamps[tp] = chunk[0].timestamp
             async with self._turns.folding:
-                await processor.fold(chunk)
+                await processor.fold(chunk, tp.topic, self.positions)
             self.positions[tp] = chunk[-1].offset + 1
             self.applied_timestamps[tp] = chunk[-1].timestamp
             await self._leave_room()
@@ -202,14 +205,14 @@ class Task:
         return (
             self.positions != self.committed
             or bool(self.outbox)
-            or any(p.has_pending() for p in self.processors.values())
+            or any(p.has_pending() for p in self.processors)
         )
 
     def tables(self) -> dict[TP, Table]:
         """Return what the tables say about the source topics, as of the last commit."""
         return {
             tp: Table(processor.changelog_topic, processor.state.positions)
-            for tp, processor in self.processors.items()
+            for tp, processor in self.sources.items()
         }
 
     def layouts(self, positions: Mapping[TP, int]) -> dict[str, Layer]:
@@ -217,20 +220,20 @@ class Task:
         stands = self._by_table(positions)
         frozen = {
             processor.changelog_topic: processor.state.freeze(stands[processor.changelog_topic])
-            for processor in self.processors.values()
+            for processor in self.processors
         }
         return {changelog: layer for changelog, layer in frozen.items() if len(layer)}
 
     def keep_layouts(self, offsets: Mapping[str, int]) -> None:
         """Take :meth:`layouts` for committed, at these offsets of their changelogs."""
-        for processor in self.processors.values():
+        for processor in self.processors:
             if processor.changelog_topic in offsets:
                 processor.state.keep(offsets[processor.changelog_topic])
 
     def _by_table(self, positions: Mapping[TP, int]) -> dict[str, dict[str, Position]]:
         """Return ``positions`` as each table keeps those of its source topics, by changelog."""
         found: dict[str, dict[str, Position]] = {}
-        for tp, processor in self.processors.items():
+        for tp, processor in self.sources.items():
             position = Position(positions[tp], self.topic_ids.get(tp.topic, ""))
             found.setdefault(processor.changelog_topic, {})[tp.topic] = position
         return found
@@ -243,16 +246,15 @@ class Task:
             self.committed_at = monotonic()
             return None
         self._room.let_go()
-        processors = self.processors.values()
         try:
             # 1. pack
-            for processor in processors:
+            for processor in self.processors:
                 processor.pack()
             # 2. freeze
             positions = self._by_table(self.positions)
             changes = [
                 (processor, frozen)
-                for processor in processors
+                for processor in self.processors
                 if len(frozen := processor.state.freeze(positions[processor.changelog_topic]))
             ]
         except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here

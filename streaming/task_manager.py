@@ -174,7 +174,7 @@ class TaskManager(TransactionManager):
             await table.data.close(partition)
 
     def _set_readable(self, task: Task, *, readable: bool) -> None:
-        for processor in task.processors.values():
+        for processor in task.processors:
             processor.state.readable = readable
 
     # -- opening
@@ -217,7 +217,7 @@ class TaskManager(TransactionManager):
                 task.fail(exc)
 
     async def _claim_first(self, task: Task, positions: Mapping[TP, int]) -> None:
-        mine = {tp: positions[tp] for tp in task.processors}
+        mine = {tp: positions[tp] for tp in task.sources}
         await self._claim(task, mine, task.layouts(mine))
 
     async def _claim(
@@ -248,7 +248,7 @@ class TaskManager(TransactionManager):
         if not built:
             return
         opening = {task.partition: task for task in built}
-        tps = [tp for task in built for tp in task.processors]
+        tps = [tp for task in built for tp in task.sources]
         positions: dict[TP, int] = {}
         try:
             await asyncio.gather(self.limits.refresh(), *(task.lock.start() for task in built))
@@ -258,7 +258,7 @@ class TaskManager(TransactionManager):
                 {
                     TP(processor.changelog_topic, partition): processor.state
                     for partition, task in opening.items()
-                    for processor in task.processors.values()
+                    for processor in task.processors
                 },
             )
             if not self._is_outdated(generation):
@@ -277,7 +277,7 @@ class TaskManager(TransactionManager):
         for partition, task in opening.items():
             self.tasks[partition] = task
             self.has_read = True
-            self._start(task, {tp: positions[tp] for tp in task.processors})
+            self._start(task, {tp: positions[tp] for tp in task.sources})
 
     async def _restored(self, built: Iterable[Task]) -> dict[TP, int]:
         """Have tasks begin with what their tables hold, and return where they go on."""
@@ -286,7 +286,7 @@ class TaskManager(TransactionManager):
         tables = {tp: table for task in built for tp, table in task.tables().items()}
         starts = await self.positions.starts(tables)
         for task in built:
-            task.topic_ids = {tp.topic: starts[tp].topic_id for tp in task.processors}
+            task.topic_ids = {tp.topic: starts[tp].topic_id for tp in task.sources}
         return {tp: start.offset for tp, start in starts.items()}
 
     async def _close_damaged(self) -> None:

@@ -115,6 +115,23 @@ def topic_specs(settings: Settings, changelogs: Iterable[str]) -> list[TopicSpec
             },
         ),
         TopicSpec(
+            settings.repartition_topic,
+            partitions,
+            # Kept until it is counted, however old the events are by their timestamps, and for as
+            # long as streaming/purge.py says after that.
+            {
+                "retention.ms": "-1",
+                "segment.bytes": str(64 * MIB),
+                "max.message.bytes": str(8 * MIB),
+            },
+        ),
+        TopicSpec(
+            settings.order_topic,
+            partitions,
+            # For the audit alone, which does with less.
+            {"retention.ms": str(24 * HOUR_MS), "segment.bytes": str(64 * MIB)},
+        ),
+        TopicSpec(
             settings.viral_topic,
             partitions,
             {**_compacted(8 * MIB), "max.message.bytes": str(8 * MIB)},

@@ -41,7 +41,7 @@ class Watches(Service):
     async def _sweep(self) -> None:
         async for _ in self.itertimer(SWEEP_INTERVAL, name="sweep"):
             for task in list(self._manager.tasks.values()):
-                for processor in task.processors.values() if task.accepting else ():
+                for processor in task.processors if task.accepting else ():
                     with suppress(StoreCorruptError):
                         await processor.sweeper.scan(SWEEP_INTERVAL)
                     # Found just now, or by whoever asked for a value.
@@ -53,13 +53,15 @@ class Watches(Service):
         manager = self._manager
         async for _ in self.itertimer(LAG_INTERVAL, name="lag"):
             for task in list(manager.tasks.values()):
-                tp = TP(manager.source_topic, task.partition)
-                end = manager.consumer._thread.log_end(tp)
-                if not task.accepting or end is None:
+                tps = [TP(topic, task.partition) for topic in manager.parts.event_topics]
+                ends = {tp: manager.consumer._thread.log_end(tp) for tp in tps}
+                known = {tp: end for tp, end in ends.items() if end is not None}
+                if not task.accepting or len(known) < len(tps):
                     continue
-                if end < task.positions[tp]:
-                    await self._confirm_position(task, tp)
-                manager.lag.measure(task, tp, end, time())
+                for tp, end in known.items():
+                    if end < task.positions[tp]:
+                        await self._confirm_position(task, tp)
+                manager.lag.measure(task, known, time())
 
     async def _confirm_position(self, task: Task, tp: TP) -> None:
         try:

@@ -54,6 +54,8 @@ class Cluster:
         self.dead_letters = f"{app_id}-dead-letters"
         self.viral = f"{app_id}-viral"
         self.deltas = f"{app_id}-video-deltas"
+        self.repartition = f"{app_id}-events-repartition"
+        self.order = f"{app_id}-events-order"
         self.user_changelog = f"{app_id}-user_metrics-changelog"
         self.video_changelog = f"{app_id}-video_metrics-changelog"
         self.partitions = int(settings.get("TOPIC_PARTITIONS", 4))
@@ -229,11 +231,17 @@ class Cluster:
             ends = self._ends(IsolationLevel.READ_UNCOMMITTED)
             return (
                 ends == self._ends(IsolationLevel.READ_COMMITTED)
-                and not any(self.is_unread(topic) for topic in (self.events, self.deltas))
+                and not any(self.is_unread(topic) for topic in self._sources())
                 and ends == self._ends(IsolationLevel.READ_UNCOMMITTED)
             )
 
         wait_until(nothing_is_left, "all is applied", timeout)
+
+    def _sources(self) -> list[str]:
+        """Return the topics that the group reads; a release before had no repartition topic."""
+        topics = self.admin.list_topics(timeout=TIMEOUT).topics
+        sources = self.events, self.repartition, self.deltas
+        return [name for name in sources if name in topics or name != self.repartition]
 
     def is_transaction_open(self) -> bool:
         """Whether one of the program's topics ends later than what is committed of it."""

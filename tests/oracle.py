@@ -18,12 +18,16 @@ What the contract leaves open is decided so:
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import json
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.oracle_events import Event, parse, partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 
@@ -102,6 +106,8 @@ class Oracle:
         self.rules = rules
         self.topic = topic
         self.outcomes: Counter[str] = Counter()
+        self.passed_on: Counter[Record] = Counter()
+        """What the repartition topic has to hold, at offset 0."""
         self.dead_letters: list[DeadLetter] = []
         self.stream_times: dict[int, int] = {}
         self.applied: list[Event] = []
@@ -109,15 +115,15 @@ class Oracle:
         self.of_video: dict[int, list[Event]] = defaultdict(list)
         self._seen: dict[tuple[int, str], int] = {}
 
-    def feed(self, record: Record) -> Outcome:
-        """Judge the next record of its partition."""
+    def feed(self, record: Record, topic: str | None = None) -> Outcome:
+        """Judge the next record of its partition, which lies in ``topic`` or in the input."""
         outcome = self._judge(record)
         self.outcomes[outcome.name] += 1
         if outcome.reason is not None:
             self.dead_letters.append(
                 DeadLetter(
                     *(record.key, record.value, outcome.reason),
-                    *(self.topic, record.partition, record.offset),
+                    *(topic or self.topic, record.partition, record.offset),
                 )
             )
         return outcome
@@ -128,7 +134,10 @@ class Oracle:
             return Outcome("rejected", event)
         if event.t >= self.rules.future:
             return Outcome("rejected", "future_timestamp")
-        if partition_of(event.user_id, self.rules.partitions) != record.partition:
+        home = partition_of(event.user_id, self.rules.partitions)
+        if home != record.partition:
+            moved = {"partition": home, "offset": 0, "key": b"%d" % event.user_id}
+            self.passed_on[record._replace(**moved)] += 1
             return Outcome("rekeyed")
         before = self.stream_times.get(record.partition)
         if self._is_late(event.t, before):
@@ -207,6 +216,37 @@ class Oracle:
         """Return the videos that are viral at a time, with their rolling counts."""
         counts = {video_id: self.rolling(video_id, at) for video_id in self.of_video}
         return {video_id: each for video_id, each in counts.items() if self.is_viral(each)}
+
+
+def in_order(
+    of_input: Iterable[Record], passed_on: Iterable[Record], order: Iterable[Record]
+) -> Iterator[tuple[Record, bool]]:
+    """Yield the records of both topics as they were counted, each with whether it was passed on.
+
+    The order is the worker's choice, and it says which: an order record holds pairs of offsets, up
+    to the first of which the input was counted before what was passed on up to the second. Whatever
+    it chooses, each record comes once, and those of a partition of a topic in their order.
+    """
+    waiting = {
+        name: _by_partition(records) for name, records in (("in", of_input), ("on", passed_on))
+    }
+    for number, records in _by_partition(order).items():
+        for at, end in (pair for each in records for pair in json.loads(each.value or b"")):
+            for name, before in (("in", at), ("on", end)):
+                left = waiting[name][number]
+                while left and left[0].offset < before:
+                    yield left.popleft(), name == "on"
+    for name in ("in", "on"):
+        for left in waiting[name].values():
+            assert name == "in" or not left, "passed on, and said to be counted nowhere"
+            yield from ((record, False) for record in left)
+
+
+def _by_partition(records: Iterable[Record]) -> dict[int, deque[Record]]:
+    found: dict[int, deque[Record]] = defaultdict(deque)
+    for record in records:
+        found[record.partition].append(record)
+    return found
 
 
 def hopping_window(at: int, size: int, step: int) -> tuple[int, int]:

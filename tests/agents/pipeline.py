@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from aiokafka.structs import ConsumerRecord
+from faust.types import TP
 
 import settings as program_settings
 from accelerator import Counting, Folding, is_wanted, memory
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tables.layers import Layer
 
 EVENTS, DELTAS = "events", "reels-video-deltas"
+REPARTITION, ORDER = "reels-events-repartition", "reels-events-order"
+SOURCES = DELTAS, REPARTITION, EVENTS
 DEAD_LETTERS, VIRAL = "dead-letters", "viral"
 NOW = 1_800_000_000_000
 
@@ -78,7 +81,7 @@ class Part:
             number, self.videos, self.outbox, settings, counting, rule, "videos-changelog"
         )
         self.processors = (self.engagement, self.video)
-        self.positions = {EVENTS: 0, DELTAS: 0}
+        self.positions = dict.fromkeys(SOURCES, 0)
         self.committed = dict(self.positions)
         self.commits = 0
         #: By state, what the changelog has and the disk has not: one commit in two is settled.
@@ -153,8 +156,9 @@ class Pipeline:
         at = part.positions[topic]
         records = self.topics[topic, number][at : at + count]
         if records:
-            processor = part.engagement if topic == EVENTS else part.video
-            await processor.fold(records)
+            processor = part.video if topic == DELTAS else part.engagement
+            positions = {TP(name, number): at for name, at in part.positions.items()}
+            await processor.fold(records, topic, positions)
             part.positions[topic] = at + len(records)
 
     async def commit(self, number: int) -> None:
@@ -185,7 +189,7 @@ class Pipeline:
         before = -1
         while before != (before := self._done()):
             for number in range(len(self.parts)):
-                for topic in (EVENTS, DELTAS):
+                for topic in SOURCES:
                     await self.fold(number, topic, 10**9)
                 await self.commit(number)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +21,19 @@ from hypothesis import strategies as st
 
 import agents.video_deltas
 from streaming.outbox import OutRecord
-from tests.agents.pipeline import DEAD_LETTERS, DELTAS, EVENTS, VIRAL, Pipeline, make_settings
+from tests.agents.pipeline import (
+    DEAD_LETTERS,
+    EVENTS,
+    ORDER,
+    REPARTITION,
+    SOURCES,
+    VIRAL,
+    Pipeline,
+    make_settings,
+)
 from tests.integration import checks
 from tests.integration.stream import START, event
-from tests.oracle import SECOND, Oracle, Rules
+from tests.oracle import SECOND, Oracle, Rules, in_order
 
 PARTITIONS = 2
 #: On a step of every window.
@@ -98,7 +108,7 @@ steps = st.one_of(
     sends,
     sends,
     sends,
-    st.builds(Fold, partitions, st.sampled_from([EVENTS, DELTAS]), st.integers(1, 10)),
+    st.builds(Fold, partitions, st.sampled_from(SOURCES), st.integers(1, 10)),
     st.builds(Commit, partitions),
     st.builds(Crash, partitions),
 )
@@ -133,8 +143,10 @@ async def play(pipeline, script):
 
 def judge(pipeline):
     oracle = Oracle(RULES, EVENTS)
-    for record in pipeline.read(EVENTS):
-        oracle.feed(record)
+    passed_on = pipeline.read(REPARTITION)
+    for record, is_passed_on in in_order(pipeline.read(EVENTS), passed_on, pipeline.read(ORDER)):
+        oracle.feed(record, REPARTITION if is_passed_on else None)
+    assert Counter(record._replace(offset=0) for record in passed_on) == oracle.passed_on
     return oracle
 
 

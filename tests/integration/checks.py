@@ -18,7 +18,7 @@ from tables.layout import LAYOUT_KEY
 from tables.rocks import CHANGELOG_ID_KEY, OFFSET_KEY
 from tables.users import user_windows
 from tables.videos import video_windows
-from tests.oracle import DeadLetter, Oracle, Rules, hopping_window
+from tests.oracle import DeadLetter, Oracle, Rules, hopping_window, in_order
 from tests.oracle_events import partition_of
 
 if TYPE_CHECKING:
@@ -33,10 +33,17 @@ HEADERS = ["reason", "detail", "source.topic", "source.partition", "source.offse
 
 
 def ask_oracle(cluster: Cluster, rules: Rules) -> Oracle:
-    """Judge the input topic as it lies there now."""
+    """Judge the input, and what was passed on of it, as they lie there now.
+
+    What was passed on has to be what lies in the wrong partition, record by record.
+    """
     oracle = Oracle(rules, cluster.events)
-    for record in cluster.read(cluster.events):
-        oracle.feed(record)
+    passed_on = cluster.read(cluster.repartition)
+    for record, is_passed_on in in_order(
+        cluster.read(cluster.events), passed_on, cluster.read(cluster.order)
+    ):
+        oracle.feed(record, cluster.repartition if is_passed_on else None)
+    assert Counter(record._replace(offset=0) for record in passed_on) == oracle.passed_on
     return oracle
 
 

@@ -97,7 +97,7 @@ class Bench:
     async def begin(self, partition=0):
         """Let a task begin where it has committed, and at 0 the first time."""
         task = self.tasks[partition]
-        positions = {tp: task.committed.get(tp, 0) for tp in task.processors}
+        positions = {tp: task.committed.get(tp, 0) for tp in task.sources}
         claim = await self.claims.claim(partition, task.lock, positions, task.layouts(positions))
         task.keep_layouts(claim.offsets)
         task.claimed_for = claim.name
@@ -115,7 +115,7 @@ class Bench:
 
     @property
     def counter(self):
-        return self.task.processors[EVENTS]
+        return self.task.sources[EVENTS]
 
     @property
     def state(self):
@@ -131,7 +131,7 @@ class Bench:
 
     async def folded(self, count, partition=0):
         """Wait until so many records are folded."""
-        counter = self.tasks[partition].processors[TP(TOPIC, partition)]
+        counter = self.tasks[partition].sources[TP(TOPIC, partition)]
         await until(lambda: len(counter.folded) >= count)
 
     async def idle(self):

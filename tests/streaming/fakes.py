@@ -60,7 +60,7 @@ class Counter:
 
     def __init__(self, state: PartitionState, outbox: Outbox, topic: str = TOPIC) -> None:
         """Count in ``state``; each record is passed on through ``outbox`` as well."""
-        self.topic = topic
+        self.topics = (topic,)
         self.changelog_topic = f"{topic}-{CHANGELOG}"
         self.state = state
         self.sweeper = Sweeper(state, lambda *_: False, 1.0)
@@ -71,7 +71,7 @@ class Counter:
         self.may_fold.set()
         self.error: Exception | None = None
 
-    async def fold(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
+    async def fold(self, records: Sequence[ConsumerRecord[Any, Any]], *_: object) -> None:
         """Count ``records``, when it may."""
         await self.may_fold.wait()
         if self.error:

@@ -21,7 +21,7 @@ def meter():
 
 
 def lag(meter, bench, end, now):
-    meter.measure(bench.task, EVENTS, end, now)
+    meter.measure(bench.task, {EVENTS: end}, now)
     return meter.seconds[0]
 
 

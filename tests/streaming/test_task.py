@@ -224,7 +224,7 @@ class TestOffsets:
         assert bench.producer.offsets == {EVENTS: 9}
 
     async def test_what_the_first_processor_folds_goes_before_what_waits_longer(self, bench):
-        last = bench.task.processors[DELTAS]
+        last = bench.task.sources[DELTAS]
         last.may_fold.clear()
         bench.counter.may_fold.clear()
         bench.submit(batch(0, 3), tp=DELTAS)

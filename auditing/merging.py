@@ -1,0 +1,130 @@
+"""A partition's events in the order in which a worker counted them: the input, and what came to it.
+
+What came from other partitions lies in the repartition topic, and the order topic says when it was
+counted (:mod:`models.merge_order`). Where either is not kept any more, an event takes its place
+among those of the input by its record timestamp.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+
+from models.merge_order import unpack_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from auditing.values import Values
+    from models.merge_order import Pair
+    from streaming.batch import Record
+
+T = TypeVar("T")
+
+_TIME_SIZE: Final = 8
+
+
+class Arrival(NamedTuple):
+    """An event that lay in another partition than its user's."""
+
+    offset: int
+    """In the repartition topic; -1 when it is not kept there any more."""
+    timestamp: int
+    value: bytes | None
+
+
+class Copies:
+    """What the repartition topic holds of one partition, and when it was counted."""
+
+    def __init__(self, values: Values) -> None:
+        """Begin with nothing, and keep it in ``values``."""
+        self.values = values
+        self.count = 0
+        self._pairs: list[Pair] = []
+        self._named_from = 0
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Take the next records of the repartition topic."""
+        self.count += len(records)
+        for record in records:
+            time = record.timestamp.to_bytes(_TIME_SIZE, signed=True)
+            key = record.offset.to_bytes(8)
+            # A record without a value is no event either way.
+            self.values.put(key, time + (record.value or b""))
+
+    def set_order(self, values: Iterable[bytes | None], *, is_whole: bool) -> None:
+        """Take the order records of the partition; not ``is_whole``: the first ones are gone."""
+        self._pairs = unpack_order(values)
+        if not is_whole and self._pairs:
+            (_, self._named_from), *self._pairs = self._pairs
+
+    def unnamed(self) -> Iterator[Arrival]:
+        """Yield those of which no order record is kept that says when they were counted."""
+        end = self._pairs[-1][1] if self._pairs else 0
+        for arrival in self._arrivals():
+            if arrival.offset < self._named_from or arrival.offset >= end:
+                yield arrival
+
+    def named(self) -> Iterator[tuple[int, Arrival]]:
+        """Yield the others, each with the offset of the input before which it was counted."""
+        pairs = iter(self._pairs)
+        at, end = next(pairs, (0, 0))
+        for arrival in self._arrivals():
+            if arrival.offset < self._named_from:
+                continue
+            while arrival.offset >= end:
+                following = next(pairs, None)
+                if following is None:
+                    return
+                at, end = following
+            yield at, arrival
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        for key in self.values:
+            stored = self.values.get(key) or bytes(_TIME_SIZE)
+            time = int.from_bytes(stored[:_TIME_SIZE], signed=True)
+            yield Arrival(int.from_bytes(key), time, stored[_TIME_SIZE:])
+
+
+class Merge:
+    """Tells, record by record of the input, what came from elsewhere before it."""
+
+    def __init__(self, by_time: Iterable[Arrival], by_place: Iterable[tuple[int, Arrival]]) -> None:
+        """Merge what is placed by its timestamp, all of it first, and what by an offset."""
+        self._by_time = Ahead(by_time)
+        self._by_place = Ahead(by_place)
+
+    def before(self, record: Record) -> Iterator[Arrival]:
+        """Yield what was counted before ``record`` and after the one before it."""
+        placed = self._by_place.head
+        if placed is not None and placed[0] <= record.offset:
+            yield from self._by_time.rest()
+        while (timed := self._by_time.head) is not None and timed.timestamp <= record.timestamp:
+            yield self._by_time.pop()
+        while (placed := self._by_place.head) is not None and placed[0] <= record.offset:
+            yield self._by_place.pop()[1]
+
+    def after_all(self) -> Iterator[Arrival]:
+        """Yield what is left when the input is at its end."""
+        yield from self._by_time.rest()
+        for _, arrival in self._by_place.rest():
+            yield arrival
+
+
+class Ahead(Generic[T]):
+    """An iterator whose next item can be looked at."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        """Look at the first of ``items``."""
+        self._items = iter(items)
+        self.head = next(self._items, None)
+
+    def pop(self) -> T:
+        """Return the next item, of which there has to be one."""
+        head, self.head = self.head, next(self._items, None)
+        assert head is not None, "nothing is left"  # noqa: S101 - a fault of ours
+        return head
+
+    def rest(self) -> Iterator[T]:
+        """Yield all that is left."""
+        while self.head is not None:
+            yield self.pop()

@@ -1,0 +1,49 @@
+"""The report that comes of an audit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from auditing.comparison import Difference
+
+#: Differences that a report keeps; all are counted.
+KEPT_DIFFERENCES = 1000
+
+
+@dataclass
+class Report:
+    """What was compared, and what differs."""
+
+    records: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    users: int = 0
+    videos: int = 0
+    differing: Counter[str] = field(default_factory=Counter)
+    """Users and videos with a difference."""
+    differences: list[Difference] = field(default_factory=list)
+    """The first ones, up to KEPT_DIFFERENCES."""
+    total: int = 0
+    """All differences."""
+    notes: list[str] = field(default_factory=list)
+    """What could not be judged, and why."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differing
+
+    def take(self, kind: str, compared: Iterable[list[Difference]]) -> int:
+        """Note the differences of users or videos, and return how many of those were compared."""
+        count = 0
+        for differences in compared:
+            count += 1
+            if differences:
+                self.total += len(differences)
+                self.differing[kind] += 1
+                self.differences += differences[: KEPT_DIFFERENCES - len(self.differences)]
+        return count
