@@ -7,18 +7,16 @@ from collections import defaultdict
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from auditing.comparison import compare_users, compare_videos
 from auditing.errors import AuditError
 from auditing.merging import Ahead, Copies, Merge
-from auditing.passed_on import KINDS as PASSED_ON_KINDS
+from auditing.parts import Shelf
 from auditing.passed_on import Input, PassedOn
 from auditing.recount import PartitionRecount, Refused, Span, Spans, VideoSums
 from auditing.report import Report
-from auditing.values import Values
+from models.errors import CodecError
 from models.windows import to_iso
 from tables.layout import LayoutError
 from tables.users import user_layout, user_windows
@@ -28,42 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from auditing.merging import Arrival
+    from auditing.parts import Names, Progress
     from auditing.reading import Topics
+    from auditing.values import Values
     from settings import Settings
     from tables.layout import Layout
 
-__all__ = ["AuditError", "Names", "Report", "audit"]
-
-#: What is counted or read of a table at the same time.
-KINDS = (
-    *("videos", "video-sums", "users", "sure-users", "changed-users"),
-    *("copies", *PASSED_ON_KINDS),
-)
+__all__ = ["AuditError", "Report", "audit"]
 
 #: Seconds that workers get to apply the video deltas that are there, and between two looks.
 DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
-
-
-class Names(msgspec.Struct, frozen=True):
-    """The topics that an audit reads."""
-
-    events: str
-    repartition: str
-    order: str
-    deltas: str
-    dead_letters: str
-    user_changelog: str
-    video_changelog: str
-
-
-class Progress(Protocol):
-    """Is told how far the audit is, in records."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Say what is done next."""
-
-    def advance(self, count: int) -> None:
-        """Say how much of it was done since."""
 
 
 async def audit(
@@ -83,19 +55,6 @@ async def audit(
     """
     with TemporaryDirectory(prefix="reels-audit-") as folder:
         return await _Audit(settings, topics, names, progress, Shelf(Path(folder), memory)).run()
-
-
-class Shelf:
-    """Gives each kind of values its share of the memory."""
-
-    def __init__(self, folder: Path, memory: int) -> None:
-        """Share ``memory`` bytes among :data:`KINDS`; the rest goes to ``folder``."""
-        self._folder = folder
-        self._limit = memory // len(KINDS)
-
-    def values(self, kind: str) -> Values:
-        """Return empty values of a kind."""
-        return Values(self._folder / kind, self._limit)
 
 
 class _Audit:
@@ -241,7 +200,10 @@ class _Audit:
         end = (await topics.ends(names.order))[partition]
         async for records in topics.read(names.order, partition, begin, end):
             order += [record.value for record in records]
-        copies.set_order(order, is_whole=begin == 0)
+        try:
+            copies.set_order(order, is_whole=begin == 0)
+        except CodecError as exc:
+            raise AuditError(f"topic {names.order}, partition {partition}: {exc}") from exc
         return copies
 
     async def _audit_users(
@@ -263,6 +225,7 @@ class _Audit:
         users = _spans(partition, sure, most)
         copies = await self._copies(partition, users.passed_on.most)
 
+        merge = Merge(chain(gone, copies.unnamed()), copies.named())
         recount = PartitionRecount(
             *(partition, self._settings, self._user_windows, sums),
             Refused(
@@ -270,8 +233,8 @@ class _Audit:
             ),
             (users, videos),
             *(self._shelf.values("sure-users"), self._shelf.values("changed-users")),
+            None if merge.is_known else self._shelf.values("repeated-users"),
         )
-        merge = Merge(chain(gone, copies.unnamed()), copies.named())
         end = users.input.most
         self._progress.begin(f"events of partition {partition}", end - begin)
         async for records in topics.read(names.events, partition, begin, end):
@@ -287,7 +250,8 @@ class _Audit:
                 "users",
                 compare_users(found, recount, self._user_windows, max(times), judged_from),
             )
-        for values in (found, recount.sure, recount.changed, copies.values):
+        recount.close()
+        for values in (found, copies.values):
             values.close()
 
     def _first_judged(self, partition: int, passed_on: PassedOn) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heapq import merge
 from itertools import groupby
+from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditing.values import id_key, id_of, pane_of, unique
@@ -68,7 +69,11 @@ def compare_users(
     for key in unique(merge(found, recount.sure)):
         if key != id_key(id_of(key)):
             continue  # sealed ids: their keys begin with the user's
-        least, most = panes(recount.sure.get(key)), panes(recount.most(key))
+        least = panes(recount.sure.get(key))
+        most = {
+            start: tuple(map(add, counts, recount.repeated(id_of(key), start)))
+            for start, counts in panes(recount.most(key)).items()
+        }
         rows = panes(found.get(key))
         yield list(_compare(f"user {id_of(key)}", rows, least, most, USER_COUNTERS))
 

@@ -93,6 +93,11 @@ class Merge:
         self._by_time = Ahead(by_time)
         self._by_place = Ahead(by_place)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether all is placed as it was counted; asked before the first record."""
+        return self._by_time.head is None
+
     def before(self, record: Record) -> Iterator[Arrival]:
         """Yield what was counted before ``record`` and after the one before it."""
         placed = self._by_place.head

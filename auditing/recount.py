@@ -1,6 +1,8 @@
 """Users and videos counted anew, event by event, from the records of the input topic.
 
-Those that lay in another partition than their user's are counted where their copies were.
+Those that lay in another partition than their user's are counted where their copies were. When it
+is not known any more where that was, an event whose id came before may have counted or not: that
+hangs on how far stream time had moved on.
 
 What is counted is counted twice: up to the offsets that the tables hold for sure (``sure``), and
 up to those that they may hold (``most``). Both are the same while nothing comes in.
@@ -15,13 +17,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from auditing.values import id_key, pane_key
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import partition_of
+from models.user import UserWindows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from auditing.merging import Arrival
     from auditing.values import Values
-    from models.user import UserWindows
+    from models.event import Event
     from settings import Settings
     from streaming.batch import Record
 
@@ -31,6 +34,11 @@ VideoCounters = tuple[int, int, int, int]
 
 _COUNTS: Final = Struct("<8Q")
 _NOTHING: Final = bytes(_COUNTS.size)
+_REPEATED: Final = Struct("<3Q")
+_NOT_REPEATED: Final = bytes(_REPEATED.size)
+
+#: The longest time for which ids can be remembered, in ms.
+LONGEST_HORIZON: Final = 2**31 - 1
 
 
 class Span(NamedTuple):
@@ -102,6 +110,7 @@ class PartitionRecount:
         spans: tuple[Spans, Spans],
         sure: Values,
         changed: Values,
+        repeated: Values | None,
     ) -> None:
         """Begin with nothing.
 
@@ -114,6 +123,8 @@ class PartitionRecount:
             spans: what the users' table holds, and what the videos' does.
             sure: where the users go, empty.
             changed: where users go that events beyond what is sure have changed, empty.
+            repeated: where events go whose ids came before, empty; None when the order of all
+                events is known, and so which of them counted.
         """
         self.outcomes: Counter[str] = Counter()
         self.sure = sure
@@ -122,7 +133,10 @@ class PartitionRecount:
         self._partition = partition
         self._partitions = settings.partitions
         self._video_step = settings.video_step
-        self._windows = windows
+        self._windows = (
+            windows if repeated is None else UserWindows(windows.slices, LONGEST_HORIZON)
+        )
+        self._repeated = repeated
         self._videos = videos
         self._refused = refused
         self._users_hold, self._videos_hold = spans
@@ -172,10 +186,39 @@ class PartitionRecount:
             *(rows, key, event.event_type, t_ms),
             *(event.metadata.view_duration_ms, id_hash(event.event_id), now),
         ):
+            if self._repeated is not None:
+                self._repeat(event, t_ms)
+                self._count_video(event, t_ms, offset, videos._replace(sure=-1))
             return "duplicate"
         self.stream_time = now
+        self._count_video(event, t_ms, offset, videos)
+        return "applied"
+
+    def _count_video(self, event: Event, t_ms: int, offset: int, videos: Span) -> None:
         counter = _VIDEO_COUNTER.get(event.event_type)
         if counter is not None and offset < videos.most:
             pane = t_ms // self._video_step
             self._videos.add(event.video_id, pane, counter, sure=offset < videos.sure)
-        return "applied"
+
+    def _repeat(self, event: Event, t_ms: int) -> None:
+        assert self._repeated is not None  # noqa: S101 - for the types
+        key = pane_key(event.user_id, t_ms // self._windows.slices.step)
+        counts = list(_REPEATED.unpack(self._repeated.get(key) or _NOT_REPEATED))
+        if event.event_type == "video_view":
+            counts[0] += 1
+            counts[2] += event.metadata.view_duration_ms or 0
+        counts[1] += event.event_type == "like"
+        self._repeated.put(key, _REPEATED.pack(*counts))
+
+    def repeated(self, user_id: int, start_ms: int) -> tuple[int, ...]:
+        """Return what events with repeated ids may add to a user's pane: views, likes, ms."""
+        if self._repeated is None:
+            return 0, 0, 0
+        key = pane_key(user_id, start_ms // self._windows.slices.step)
+        return _REPEATED.unpack(self._repeated.get(key) or _NOT_REPEATED)
+
+    def close(self) -> None:
+        """Forget everything."""
+        for values in (self.sure, self.changed, self._repeated):
+            if values is not None:
+                values.close()

@@ -16,7 +16,7 @@ from faust.cli.base import AppCommand, option
 
 from auditing import AuditError, Report
 from auditing import audit as make_audit
-from auditing.audit import Names
+from auditing.parts import Names
 from auditing.reading import open_topics
 from auditing.report import KEPT_DIFFERENCES
 

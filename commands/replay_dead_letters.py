@@ -1,4 +1,4 @@
-"""``faust -A app replay-dead-letters``: rejected events go back to the input, once each.
+"""``faust -A app replay-dead-letters``: rejected events are counted anew, once each.
 
 Importing this module registers the command.
 
@@ -23,6 +23,8 @@ from faust.types import TP
 
 from auditing import AuditError
 from auditing.reading import open_topics
+from models.event import Rejected, decode
+from models.partitioner import partition_of
 from models.schema import REASONS
 from streaming.bounds import CUT, ORIGINAL_HEADER, size_of
 from streaming.errors import ConfigurationError, FencedError, TransactionFailedError
@@ -36,37 +38,41 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from auditing.reading import Topics
+    from settings import Settings
     from streaming.app import App
     from streaming.batch import Record
-    from streaming.limits import TopicLimits
 
 
 class Replay:
-    """Sends the dead letters of one reason back to where they came from."""
+    """Sends the dead letters of one reason to be judged anew."""
 
     def __init__(
         self,
         topics: Topics,
-        dead_letters: str,
-        events: str,
+        settings: Settings,
         reason: str,
-        limits: TopicLimits,
+        limits: Limits,
         progress: ProgressBar,
+        *,
+        to_input: bool,
     ) -> None:
         """Read through ``topics``, whose group holds how far the replay is.
 
-        ``limits`` are those of the topic ``events``.
+        Events go to the program's own topic, each to its user's partition; or, with ``to_input``,
+        to the partition of the input that they came from. ``limits`` know what those topics take.
         """
         self.found: Counter[str] = Counter()
         """Dead letters not replayed so far, by reason."""
         self.sent = 0
         self.stay = 0
-        """Those of the reason that were cut, or are too large for the input."""
+        """Those of the reason that were cut, or are too large for where they are sent."""
         self._topics = topics
-        self._dead_letters = dead_letters
-        self._events = events
+        self._dead_letters = settings.dead_letter_topic
+        self._sources = {settings.events_topic, settings.repartition_topic}
+        self._target = settings.events_topic if to_input else settings.repartition_topic
+        self._is_to_input = to_input
         self._reason = reason
-        self._limits = limits
+        self._limits = limits.of(self._target)
         self._progress = progress
 
     async def run(self, producer: TransactionalProducer | None) -> None:
@@ -75,7 +81,7 @@ class Replay:
         committed, begins = await topics.committed(topic), await topics.begins(topic)
         # What is rejected again lies behind these ends: that is for another run to replay.
         ends = await topics.ends(topic)
-        targets = len(await topics.partitions(self._events))
+        targets = len(await topics.partitions(self._target))
         for partition, end in ends.items():
             start = max(committed[partition], begins[partition])
             self._progress.begin(f"dead letters of partition {partition}", end - start)
@@ -83,29 +89,38 @@ class Replay:
             async for records in topics.read(topic, partition, start, end):
                 if not records:
                     continue
-                chosen = self._choose(records)
+                chosen = self._choose(records, targets)
                 if producer is not None:
-                    await self._send(producer, partition, records[-1].offset + 1, chosen, targets)
+                    await self._send(producer, partition, records[-1].offset + 1, chosen)
                 self._progress.advance(records[-1].offset + 1 - at)
                 at = records[-1].offset + 1
 
-    def _choose(self, records: Sequence[Record]) -> list[tuple[int, OutRecord]]:
+    def _choose(self, records: Sequence[Record], targets: int) -> list[tuple[int, OutRecord]]:
+        """Return those of the reason, each with the partition to send it to."""
         chosen = []
         for record in records:
             headers = dict(record.headers)
             # The topic may be shared with other programs.
-            if headers.get("source.topic") != self._events.encode():
+            if headers.get("source.topic", b"").decode(errors="replace") not in self._sources:
                 continue
             reason = headers.get("reason", b"").decode(errors="replace")
             self.found[reason] += 1
             if reason != self._reason:
                 continue
-            original = _original(record)
+            source = int(headers["source.partition"]) % targets
+            target, original = self._place(_original(record), source, targets)
             if CUT & headers.keys() or size_of(original) > self._limits.batch_bytes:
                 self.stay += 1
             else:
-                chosen.append((int(headers["source.partition"]), original))
+                chosen.append((target, original))
         return chosen
+
+    def _place(self, record: OutRecord, source: int, targets: int) -> tuple[int, OutRecord]:
+        event = Rejected("", "") if self._is_to_input else decode(record.value)
+        if isinstance(event, Rejected):
+            return source, record
+        home = partition_of(event.user_id, targets)
+        return home, record._replace(key=b"%d" % event.user_id)
 
     async def _send(
         self,
@@ -113,14 +128,13 @@ class Replay:
         partition: int,
         position: int,
         chosen: list[tuple[int, OutRecord]],
-        targets: int,
     ) -> None:
         by_target: dict[int, list[OutRecord]] = defaultdict(list)
-        for source, record in chosen:
-            by_target[source % targets].append(record)
+        for target, record in chosen:
+            by_target[target].append(record)
         async with producer.transaction() as transaction:
             for target, records in by_target.items():
-                await transaction.send_records(self._events, target, records)
+                await transaction.send_records(self._target, target, records)
             await transaction.delivered()
             transaction.send_offsets({TP(self._dead_letters, partition): position})
             await transaction.delivered()
@@ -138,13 +152,14 @@ def _original(record: Record) -> OutRecord:
 
 
 class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Send the events that were rejected for a reason back to the input topic, once each.
+    """Have the events that were rejected for a reason judged anew, once each.
 
-    Each dead letter goes back with its bytes, its key and its headers to the partition that it
-    came from, and is judged anew. One that was cut, or that is too large for the input, stays.
-    How far that is done is kept in Kafka, by reason, in the same transaction as the events: the
-    command can be repeated, and killed at any moment, and sends nothing twice. What is rejected
-    again becomes a new dead letter, which the next run would send again.
+    Each dead letter goes, with its bytes, to its user's partition of the program's own repartition
+    topic: nobody else sees it. With --to-input it goes back to the partition of the input that it
+    came from, with its key, where every program on the input sees it. How far that is done is kept
+    in Kafka, by reason, in the same transaction as the events: the command can be repeated, and
+    killed at any moment, and sends nothing twice. What is rejected again becomes a new dead letter,
+    which the next run would send again.
     """
 
     name = "replay-dead-letters"
@@ -156,15 +171,23 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
             help="Which dead letters: those with this reason.",
         ),
         option("--dry-run", is_flag=True, help="Only count what would be sent."),
+        option("--to-input", is_flag=True, help="Send to the input topic, for all who read it."),
     ]
 
     def __init__(
-        self, ctx: click.Context, *args: Any, reason: str, dry_run: bool, **kwargs: Any
+        self,
+        ctx: click.Context,
+        *args: Any,
+        reason: str,
+        dry_run: bool,
+        to_input: bool,
+        **kwargs: Any,
     ) -> None:
         """Read the options."""
         super().__init__(ctx, *args)
         self._reason = reason
         self._dry_run = dry_run
+        self._to_input = to_input
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run without Faust's worker around it: there is no app to start."""
@@ -192,10 +215,10 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         settings = parts.settings
         group = f"{settings.app_id}-replay-{self._reason}"
         async with open_topics(parts.client_settings, group) as topics:
-            names = settings.dead_letter_topic, settings.events_topic
-            for name in names:
+            target = settings.events_topic if self._to_input else settings.repartition_topic
+            for name in (settings.dead_letter_topic, target):
                 await topics.partitions(name)
-            limits = Limits(parts.client_settings, [settings.events_topic])
+            limits = Limits(parts.client_settings, [target])
             await limits.refresh()
             # Not before there is a broker: only what is started is stopped.
             producer = (
@@ -208,8 +231,9 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
                     # Before the offsets are read: an earlier run's transaction ends by that.
                     await producer.start()
                 with ProgressBar(quiet=self.quiet) as progress:
-                    taken = limits.of(settings.events_topic)
-                    replay = Replay(topics, *names, self._reason, taken, progress)
+                    replay = Replay(
+                        topics, settings, self._reason, limits, progress, to_input=self._to_input
+                    )
                     await replay.run(producer)
             finally:
                 if producer is not None:
@@ -226,4 +250,4 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
             click.echo(f"sent {replay.sent:,} dead letters of reason {self._reason} again")
         click.echo(f"passed over {others:,} of other reasons")
         if replay.stay:
-            click.echo(f"passed over {replay.stay:,} that were cut, or are too large for the input")
+            click.echo(f"passed over {replay.stay:,} that were cut, or are too large for the topic")

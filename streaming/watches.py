@@ -1,4 +1,4 @@
-"""What a worker looks at now and then: expired keys, lag, how late its event loop is."""
+"""What a worker looks at now and then: keys, counted copies, lag, how late its loop is."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from monitoring import metrics
 from tables.rocks import StoreCorruptError
 
 from .errors import PositionError
+from .purge import PURGE_INTERVAL, Purge
 
 if TYPE_CHECKING:
     from .task import Task
@@ -47,6 +48,15 @@ class Watches(Service):
                     # Found just now, or by whoever asked for a value.
                     if (damage := processor.state.store.damage) is not None:
                         task.fail(damage)
+
+    @Service.task
+    async def _purge(self) -> None:
+        parts = self._manager.parts
+        purge, topic = Purge(parts.client_settings), parts.settings.repartition_topic
+        async for _ in self.itertimer(PURGE_INTERVAL, name="purge"):
+            tasks = [task for task in self._manager.tasks.values() if task.accepting]
+            tps = [(task, TP(topic, task.partition)) for task in tasks]
+            await purge.look({tp: task.committed[tp] for task, tp in tps})
 
     @Service.task
     async def _measure_lag(self) -> None:

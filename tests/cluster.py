@@ -71,6 +71,8 @@ class Cluster:
             **{name: str(value) for name, value in settings.items()},
         }
         self.workers: list[Worker] = []
+        #: Whether a release was at work that passed misplaced events on through the input.
+        self.was_taken_over = False
         self._admin: AdminClient | None = None
 
     @property

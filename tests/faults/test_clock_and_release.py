@@ -57,6 +57,28 @@ def test_users_of_releases_before_are_taken_over(cluster, disk, version):
     check_aftermath(cluster, worker)
 
 
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL"])
+def test_a_group_whose_misplaced_events_lie_in_the_input_is_taken_over_in_mid_stream(cluster, end):
+    """Copies that the release before has written count where they lie, and no event twice."""
+    cluster.was_taken_over = True
+    stream = untidy_stream(6000, seed=63)
+    worker = cluster.worker().start(SABOTAGE, FAULT_PASS_ON="input", BROKER_COMMIT_INTERVAL=0.5)
+    sent = len(stream)
+    with under_load(cluster, stream, rate=2000) as load:
+        # Copies lie there, and not all of them are counted.
+        wait_until(lambda: sum(cluster.committed(cluster.events).values()) > sent // 4, "commits")
+        if end == "SIGTERM":
+            assert worker.terminate() == 0
+        else:
+            worker.kill()
+        assert not load.done(), "the end has to fall into the load"
+        worker.start()
+    assert cluster.read(cluster.repartition)
+    oracle = check_aftermath(cluster, worker)
+    copies = len(cluster.read(cluster.events)) - sent
+    assert 0 < copies < oracle.outcomes["rekeyed"]
+
+
 def write_users_as_of_version(version, cluster):
     """Write every user's rows anew, as a release wrote them; return how many had blocks."""
     make_older = {1: make_version_1, 2: make_version_2}[version]

@@ -1,4 +1,4 @@
-"""``faust -A app replay-dead-letters`` sends rejected events back, once each."""
+"""``faust -A app replay-dead-letters`` has rejected events judged anew, once each."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ def replay(cluster, *options):
     return cluster.command("replay-dead-letters", *options)
 
 
-def events_of(cluster):
-    return Counter(
-        (record.partition, record.key, record.value) for record in cluster.read(cluster.events)
-    )
+def records_in(cluster, topic):
+    return Counter((record.partition, record.key, record.value) for record in cluster.read(topic))
 
 
 @pytest.fixture(scope="module")
@@ -49,35 +47,44 @@ def cluster(make_shared_cluster):
 
 
 def test_a_dry_run_counts_and_sends_nothing(cluster):
-    before = events_of(cluster)
     done = replay(cluster, "--reason", "late", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert f"{LATE:,} dead letters of reason late would be sent again" in done.stdout
     assert "5 of other reasons" in done.stdout
-    assert events_of(cluster) == before
+    assert records_in(cluster, cluster.repartition) == Counter()
 
 
-def test_events_of_one_reason_go_back_with_bytes_key_and_partition_once(cluster):
-    before = events_of(cluster)
-    late = Counter(each for each in before if (each[1] or b"").startswith(b"odd-"))
+def test_events_of_one_reason_go_to_their_users_partition_once_and_none_to_the_input(cluster):
+    before = records_in(cluster, cluster.events)
+    home = partition_of(7, cluster.partitions)
+    late = Counter(
+        (home, b"7", value) for _, key, value in before if (key or b"").startswith(b"odd-")
+    )
     assert late.total() == LATE
     first = replay(cluster, "--reason", "late")
     assert first.returncode == 0, first.stderr
     assert f"sent {LATE:,} dead letters of reason late again" in first.stdout
-    assert events_of(cluster) == before + late
+    assert records_in(cluster, cluster.repartition) == late
     again = replay(cluster, "--reason", "late")
     assert again.returncode == 0, again.stderr
     assert "sent 0 dead letters" in again.stdout
-    assert events_of(cluster) == before + late
-    others = replay(cluster, "--reason", "malformed_json")
+    assert records_in(cluster, cluster.repartition) == late
+    assert records_in(cluster, cluster.events) == before
+
+
+def test_events_go_to_the_input_when_that_is_said_with_bytes_key_and_partition(cluster):
+    before = records_in(cluster, cluster.events)
+    no_json = Counter(each for each in before if (each[2] or b"").startswith(b"no json"))
+    others = replay(cluster, "--reason", "malformed_json", "--to-input")
     assert "sent 5 dead letters" in others.stdout
+    assert records_in(cluster, cluster.events) == before + no_json
 
 
 def test_what_is_sent_back_is_judged_anew(cluster):
     """It is late still, and a dead letter again: that one is for another run."""
     worker = cluster.worker("again").start()
     cluster.wait_until_applied(TIMEOUT)
-    oracle = checks.ask_oracle(cluster, Rules(cluster.partitions))
+    oracle = checks.ask_oracle(cluster, Rules(cluster.partitions), replayed=LATE)
     checks.check_dead_letters(cluster, oracle)
     assert oracle.outcomes["late"] == 2 * LATE
     assert worker.terminate() == 0
@@ -115,6 +122,7 @@ def test_a_run_that_is_killed_and_repeated_sends_each_event_once(make_cluster):
     cluster = make_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
     cluster.create_topic(cluster.dead_letters)
+    cluster.create_topic(cluster.repartition)
     count = 40_000
     with cluster.producer() as producer:
         for number in range(count):
@@ -134,12 +142,12 @@ def test_a_run_that_is_killed_and_repeated_sends_each_event_once(make_cluster):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as run:
-        while run.poll() is None and not cluster.read(cluster.events):
+        while run.poll() is None and not cluster.read(cluster.repartition):
             pass
         run.kill()
     done = replay(cluster, "--reason", "late")
     assert done.returncode == 0, done.stderr
-    found = [record.value for record in cluster.read(cluster.events)]
+    found = [record.value for record in cluster.read(cluster.repartition)]
     assert len(found) == len(set(found)) == count
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
+from faust.types import TP
 
-from streaming.inbox import Inbox
+from streaming.inbox import MOST_PASSED_OVER, Inbox
 from streaming.turns import Turns
 from tests.streaming.bench import DELTAS, EVENTS
 from tests.streaming.fakes import batch
+
+PASSED_ON = TP("passed-on", 0)
 
 
 @pytest.fixture
@@ -59,3 +63,14 @@ def test_what_waits_in_kafka_is_known_as_of_the_last_fetch(inbox):
     assert inbox.behind({EVENTS: 25, DELTAS: 0}) == 2
     inbox.clear()
     assert inbox.behind({EVENTS: 9, DELTAS: 1}) == 0
+
+
+async def test_a_topic_that_goes_first_does_not_starve_the_others(turns):
+    """Passed-on events go before the input, and yet the input goes on: they come of it."""
+    inbox = Inbox([DELTAS, PASSED_ON, EVENTS], turns)
+    for tp in (DELTAS, PASSED_ON, EVENTS):
+        for at in range(50):
+            inbox.put(tp, batch(at, at + 1))
+    taken = Counter([(await inbox.next())[0] for _ in range(50)])
+    assert taken[DELTAS] > taken[PASSED_ON] >= taken[EVENTS] >= 50 // (MOST_PASSED_OVER + 3)
+    assert taken.total() == 50

@@ -8,7 +8,7 @@ import pytest
 
 from monitoring import metrics
 from streaming.lag import LagMeter
-from tests.streaming.bench import EVENTS, until
+from tests.streaming.bench import DELTAS, EVENTS, until
 from tests.streaming.fakes import SENT_MS, batch
 
 SENT = SENT_MS / 1000
@@ -58,6 +58,24 @@ async def test_after_a_quiet_hour_the_next_event_is_not_an_hour_late(bench, mete
 async def test_before_anything_is_fetched_it_counts_from_the_opening(bench, meter):
     lag(meter, bench, 6, now=SENT + 9000.0)
     assert lag(meter, bench, 6, now=SENT + 9020.0) == 20.0
+
+
+async def test_it_is_that_of_both_topics_with_events(bench, meter):
+    """What waits to be passed on, or was passed on and waits, is behind as well."""
+    other = DELTAS
+    ends = {EVENTS: 3, other: 2}
+    meter.measure(bench.task, ends, SENT + 9000.0)
+    assert metrics.lag_records.labels("0")._value.get() == 5
+    bench.submit(batch(0, 3))
+    await bench.folded(3)
+    await bench.idle()
+    meter.measure(bench.task, ends, SENT + 9020.0)
+    assert metrics.lag_records.labels("0")._value.get() == 2
+    assert meter.seconds == {0: 20.0}
+    bench.submit(batch(0, 2), tp=other)
+    await bench.idle()
+    meter.measure(bench.task, ends, SENT + 9030.0)
+    assert meter.seconds == {0: 0.0}
 
 
 async def test_of_a_lost_partition_nothing_is_left(bench, meter):

@@ -1,0 +1,54 @@
+"""What an audit works with: the topics' names, room for what it counts, and who is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from auditing.passed_on import KINDS as PASSED_ON_KINDS
+from auditing.values import Values
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: What is counted or read of a table at the same time.
+KINDS = (
+    *("videos", "video-sums", "users", "sure-users", "changed-users", "repeated-users"),
+    *("copies", *PASSED_ON_KINDS),
+)
+
+
+class Names(msgspec.Struct, frozen=True):
+    """The topics that an audit reads."""
+
+    events: str
+    repartition: str
+    order: str
+    deltas: str
+    dead_letters: str
+    user_changelog: str
+    video_changelog: str
+
+
+class Progress(Protocol):
+    """Is told how far the audit is, in records."""
+
+    def begin(self, what: str, total: int) -> None:
+        """Say what is done next."""
+
+    def advance(self, count: int) -> None:
+        """Say how much of it was done since."""
+
+
+class Shelf:
+    """Gives each kind of values its share of the memory."""
+
+    def __init__(self, folder: Path, memory: int) -> None:
+        """Share ``memory`` bytes among :data:`KINDS`; the rest goes to ``folder``."""
+        self._folder = folder
+        self._limit = memory // len(KINDS)
+
+    def values(self, kind: str) -> Values:
+        """Return empty values of a kind."""
+        return Values(self._folder / kind, self._limit)

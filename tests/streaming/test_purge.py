@@ -1,0 +1,67 @@
+"""Passed-on events leave their topic an hour after they were counted, and never before that."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from faust.types import TP
+
+from streaming.outbox import OutRecord
+from streaming.purge import KEPT_LOOKS, Purge
+from tests.streaming.bench import producer_of
+
+RECORDS = 10
+
+
+@pytest.fixture
+async def place(cluster):
+    """A partition with some records, and how to connect to it."""
+    producer = producer_of(cluster, "purge")
+    await producer.start()
+    async with producer.transaction() as transaction:
+        await transaction.send_records(cluster.events, 0, [OutRecord(b"k", b"v")] * RECORDS)
+    await producer.stop()
+    return TP(cluster.events, 0)
+
+
+@pytest.fixture
+def purge(cluster):
+    return Purge({"bootstrap_servers": [cluster.bootstrap], "security_protocol": "PLAINTEXT"})
+
+
+def kept(cluster):
+    return [record.offset for record in cluster.read(cluster.events)]
+
+
+async def test_what_was_counted_is_deleted_some_looks_later_and_nothing_else(cluster, place, purge):
+    for at in range(KEPT_LOOKS):
+        await purge.look({place: 4 + at})
+    assert kept(cluster) == list(range(RECORDS))
+    await purge.look({place: RECORDS})
+    assert kept(cluster) == list(range(4, RECORDS))
+    await purge.look({place: RECORDS})
+    assert kept(cluster) == list(range(5, RECORDS))
+
+
+async def test_nothing_is_deleted_of_a_partition_that_is_here_no_more(cluster, place, purge):
+    for _ in range(KEPT_LOOKS):
+        await purge.look({place: 4})
+    await purge.look({})
+    assert kept(cluster) == list(range(RECORDS))
+
+
+async def test_nothing_is_deleted_beyond_what_is_committed_now(cluster, place, purge):
+    for _ in range(KEPT_LOOKS):
+        await purge.look({place: 8})
+    await purge.look({place: 3})
+    assert kept(cluster) == list(range(RECORDS))
+
+
+async def test_a_refusal_is_told_once_and_nothing_ends(cluster, purge, caplog):
+    beyond = TP(cluster.events, 0)
+    with caplog.at_level(logging.WARNING, "streaming.purge"):
+        for _ in range(KEPT_LOOKS + 2):
+            await purge.look({beyond: 10**9})
+    (line,) = caplog.messages
+    assert "right to DELETE" in line
