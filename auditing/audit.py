@@ -183,8 +183,9 @@ class _Audit:
         if missing := await passed_on.find(names.repartition):
             report.notes.append(
                 f"{missing} events in other partitions than their users' have no copy in "
-                f"{names.repartition} (any more): each is recounted as if it had come to its "
-                "partition when it was sent"
+                f"{names.repartition}, or none any more: each is recounted as if it had come to "
+                "its partition when it was sent; whether an id that came again there did so within "
+                "the horizon is not judged"
             )
         self._progress.advance(1)
         return passed_on

@@ -2,7 +2,7 @@
 
 A copy in the repartition topic is deleted some time after it was counted, and the input may hold
 the original for longer: then that is what is recounted. Releases up to 6e02854 wrote their copies
-into the input, where they count.
+into the input, where they count: an original of theirs is one more event with the same id.
 """
 
 from __future__ import annotations
@@ -23,14 +23,12 @@ if TYPE_CHECKING:
     from auditing.values import Values
     from streaming.batch import Record
 
-#: What is kept of the misplaced events by what they are: how many have no copy, how many of those
-#: were collected, and how many copies of an older release there are; and those events themselves.
-KINDS: Final = ("lacking", "collected", "older", "gone")
+#: What is kept of misplaced events: how many that are equal have no copy, how many of those were
+#: collected, and those events themselves.
+KINDS: Final = ("lacking", "collected", "gone")
 
 _COUNT: Final = Struct("<q")
 _NONE: Final = _COUNT.pack(0)
-_DIGEST_SIZE: Final = 16
-_TIME: Final = Struct("<q")
 #: Home partition, record timestamp in ms, partition and offset in the input.
 _PLACE: Final = Struct(">IqIQ")
 
@@ -54,7 +52,7 @@ class PassedOn:
         """Timestamp in ms of the first record that is left in the input, by partition."""
         self._topics = topics
         self._source = source
-        self._lacking, self._collected, self._older, self._gone = map(shelf, KINDS)
+        self._lacking, self._collected, self._gone = map(shelf, KINDS)
 
     async def find(self, copies: str) -> int:
         """Compare the input with the topic ``copies``; return how many events have none there."""
@@ -68,9 +66,8 @@ class PassedOn:
         async for partition, records in self._read_input():
             if records:
                 self.oldest.setdefault(partition, records[0].timestamp)
-            for home, record in self._decoded(partition, records):
-                if home != partition:
-                    missing += _add(self._lacking, _digest(home, record), 1) > 0
+            for home, record in self._misplaced(partition, records):
+                missing += _add(self._lacking, _digest(home, record), 1) > 0
         if missing:
             await self._collect()
         return missing
@@ -78,16 +75,12 @@ class PassedOn:
     async def _collect(self) -> None:
         """Keep the events without a copy: of equal ones the first, whose copies went first."""
         async for partition, records in self._read_input():
-            for home, record in self._decoded(partition, records):
+            for home, record in self._misplaced(partition, records):
                 digest = _digest(home, record)
                 lacking = _count(self._lacking, digest)
-                if lacking <= 0:
-                    continue
-                if home == partition:
-                    _add(self._older, digest + _TIME.pack(record.timestamp), 1)
-                elif _add(self._collected, digest, 1) <= lacking:
+                if lacking > 0 and _add(self._collected, digest, 1) <= lacking:
                     place = _PLACE.pack(home, record.timestamp, partition, record.offset)
-                    self._gone.put(place, digest + (record.value or b""))
+                    self._gone.put(place, record.value)
 
     def gone(self) -> Iterator[tuple[int, Arrival]]:
         """Yield the events without a copy, each with its user's partition.
@@ -96,12 +89,7 @@ class PassedOn:
         """
         for key in self._gone:
             home, timestamp, *_ = _PLACE.unpack(key)
-            stored = self._gone.get(key) or b""
-            older = stored[:_DIGEST_SIZE] + _TIME.pack(timestamp)
-            if _count(self._older, older) > 0:
-                _add(self._older, older, -1)
-            else:
-                yield home, Arrival(-1, timestamp, stored[_DIGEST_SIZE:])
+            yield home, Arrival(-1, timestamp, self._gone.get(key))
 
     async def _read_input(self) -> AsyncIterator[tuple[int, Sequence[Record]]]:
         source = self._source
@@ -110,17 +98,20 @@ class PassedOn:
             async for records in read:
                 yield partition, records
 
-    def _decoded(self, partition: int, records: Sequence[Record]) -> Iterator[tuple[int, Record]]:
-        """Yield the records that are events, each with its user's partition."""
+    def _misplaced(self, partition: int, records: Sequence[Record]) -> Iterator[tuple[int, Record]]:
+        """Yield the events that lie in another partition than their user's, each with that one."""
         refused, partitions = self._source.refused[partition], len(self._source.ends)
         for record in records:
             event = decode(record.value)
-            if not isinstance(event, Rejected) and record.offset not in refused:
-                yield partition_of(event.user_id, partitions), record
+            if isinstance(event, Rejected) or record.offset in refused:
+                continue
+            home = partition_of(event.user_id, partitions)
+            if home != partition:
+                yield home, record
 
     def close(self) -> None:
         """Forget everything."""
-        for values in (self._lacking, self._collected, self._older, self._gone):
+        for values in (self._lacking, self._collected, self._gone):
             values.close()
 
 

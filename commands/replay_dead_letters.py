@@ -154,7 +154,7 @@ def _original(record: Record) -> OutRecord:
 class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the command's
     """Have the events that were rejected for a reason judged anew, once each.
 
-    Each dead letter goes, with its bytes, to its user's partition of the program's own repartition
+    Each dead letter goes, with its bytes and headers, to its user's partition of the program's own repartition
     topic: nobody else sees it. With --to-input it goes back to the partition of the input that it
     came from, with its key, where every program on the input sees it. How far that is done is kept
     in Kafka, by reason, in the same transaction as the events: the command can be repeated, and

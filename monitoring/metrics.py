@@ -41,7 +41,7 @@ COMMIT_STEPS = ("pack", "send", "offsets", "commit", "settle")
 
 events_read = Counter(
     "reels_events_read",
-    "Records of the input topic handled, committed or not.",
+    "Records handled, committed or not: of the input, and events passed on to their partition.",
     ["partition"],
     registry=registry,
 )
@@ -65,7 +65,7 @@ optional_values_dropped = Counter(
 )
 lag_records = Gauge(
     "reels_consumer_lag_records",
-    "Offsets between the log's end and what is applied.",
+    "Offsets between the end and what is applied, of the input and of passed-on events.",
     ["partition"],
     registry=registry,
 )

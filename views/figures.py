@@ -28,7 +28,10 @@ STEPS_SHOWN: Final = 96
 
 
 class Events(Struct, frozen=True):
-    """Records of the input topic since the worker's start: all, by outcome, rejected by reason."""
+    """Events read since the worker's start: all, by outcome, rejected by reason.
+
+    One that lay in another partition than its user's is read there, and again in its own.
+    """
 
     read: int
     outcomes: dict[str, int]

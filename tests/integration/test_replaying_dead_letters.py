@@ -107,12 +107,12 @@ def test_what_was_cut_or_is_too_large_stays_and_the_rest_goes_back_with_its_head
             (b"x" * 60_000, []),
         ):
             producer.produce(cluster.dead_letters, value, b"k", headers=[*source, *headers])
-    dry = replay(cluster, "--reason", "late", "--dry-run")
+    dry = replay(cluster, "--reason", "late", "--to-input", "--dry-run")
     assert "1 dead letters of reason late would be sent again" in dry.stdout
-    done = replay(cluster, "--reason", "late")
+    done = replay(cluster, "--reason", "late", "--to-input")
     assert done.returncode == 0, done.stderr
     assert "sent 1 dead letters" in done.stdout
-    assert "passed over 3 that were cut, or are too large for the input" in done.stdout
+    assert "passed over 3 that were cut, or are too large for the topic" in done.stdout
     (sent,) = cluster.read(cluster.events)
     assert (sent.key, sent.value, sent.headers) == (b"k", b"whole", (("trace", b"17"),))
 
