@@ -78,6 +78,9 @@ class Known(NamedTuple):
     """Offset behind the newest record."""
     topic_id: str
     """Empty when the brokers have none."""
+    is_new: bool = False
+    """Whether the group has read other sources of the table, and this one never: it is one that
+    the release before did without."""
 
     def start(self) -> Start:
         """Return where to go on.
@@ -90,7 +93,7 @@ class Known(NamedTuple):
             return self._by_table(positions[self.tp.topic])
         if self.group is not None:
             return Start(self._by_group(self.group))
-        if positions is not None and not positions:
+        if positions is not None and not positions and not self.is_new:
             raise PositionError(
                 f"the group's offset for {self._name} is gone, and {self.table.changelog} was "
                 f"written by a release that kept offsets with the group only. {ADVICE}"
@@ -198,6 +201,7 @@ class Positions:
         begins = await thread.earliest_offsets(*tables)
         ends = await thread.log_ends(tables)
         ids = await thread.topic_ids({tp.topic for tp in tables})
+        read = {(table.changelog, tp.partition) for tp, table in tables.items() if tp in stored}
         return {
             tp: Known(
                 tp,
@@ -207,6 +211,7 @@ class Positions:
                 begin=begins[tp],
                 end=ends[tp],
                 topic_id=ids.get(tp.topic, ""),
+                is_new=tp not in stored and (table.changelog, tp.partition) in read,
             )
             for tp, table in tables.items()
         }

@@ -77,6 +77,10 @@ class TestStart:
         with pytest.raises(PositionError, match="kept offsets with the group only"):
             known(EARLIER, None, is_claimed=False).start()
 
+    def test_a_source_that_the_release_before_did_without_is_read_from_its_first_record(self):
+        new = known(EARLIER, None, is_claimed=False)._replace(is_new=True)
+        assert new.start() == Start(10)
+
 
 class Brokers:
     """What the consumer's thread tells of a topic with two partitions."""
