@@ -13,7 +13,7 @@ from auditing.comparison import compare_users, compare_videos
 from auditing.errors import AuditError
 from auditing.merging import Ahead, Copies, Merge
 from auditing.parts import Shelf
-from auditing.passed_on import Input, PassedOn
+from auditing.passed_on import Input, PassedOn, Replayed
 from auditing.recount import PartitionRecount, Refused, Span, Spans, VideoSums
 from auditing.report import Report
 from models.errors import CodecError
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from tables.layout import Layout
 
 __all__ = ["AuditError", "Report", "audit"]
+
+#: Reasons for which an event is rejected that may count when it is replayed.
+REPLAYED = ("late", "future_timestamp")
 
 #: Seconds that workers get to apply the video deltas that are there, and between two looks.
 DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
@@ -178,14 +181,19 @@ class _Audit:
         self._input_begins = await topics.begins(names.events)
         self._copies_begin = await topics.begins(names.repartition)
         source = Input(names.events, self._input_begins, ends, self._refused[names.events])
-        passed_on = PassedOn(topics, source, self._shelf.values)
+        replayed = Replayed(
+            names.dead_letters,
+            {each.encode(): await topics.replayed(names.dead_letters, each) for each in REPLAYED},
+            (names.events.encode(), names.repartition.encode()),
+        )
+        passed_on = PassedOn(topics, source, replayed, self._shelf.values)
         self._progress.begin("events in other partitions than their users'", 1)
         if missing := await passed_on.find(names.repartition):
             report.notes.append(
-                f"{missing} events in other partitions than their users' have no copy in "
-                f"{names.repartition}, or none any more: each is recounted as if it had come to "
-                "its partition when it was sent; whether an id that came again there did so within "
-                "the horizon is not judged"
+                f"{missing} events that lay in other partitions than their users', or were "
+                f"replayed, have no copy in {names.repartition}, or none any more: each is "
+                "recounted as if it had come to its partition when it was sent; whether an id that "
+                "came again there did so within the horizon is not judged"
             )
         self._progress.advance(1)
         return passed_on

@@ -112,11 +112,18 @@ class Topics:
 
         Raises AuditError when a transaction that is to change one of them does not end.
         """
+        return await self._committed_by(self._group, topic)
+
+    async def replayed(self, topic: str, reason: str) -> dict[int, int]:
+        """Return up to where the dead letters of a reason were replayed, as :meth:`committed`."""
+        return await self._committed_by(f"{self._group}-replay-{reason}", topic)
+
+    async def _committed_by(self, group: str, topic: str) -> dict[int, int]:
         offsets: dict[int, int] = {}
         missing = set(await self.partitions(topic))
-        patience = _Patience(f"the offsets of group {self._group}")
+        patience = _Patience(f"the offsets of group {group}")
         while True:
-            offsets |= await stable_offsets(self._admin, self._group, topic, missing)
+            offsets |= await stable_offsets(self._admin, group, topic, missing)
             missing -= offsets.keys()
             if not missing:
                 return offsets
