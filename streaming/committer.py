@@ -4,7 +4,7 @@ The steps that docs/fault-tolerance.md and the tests go by:
 
 1. **pack**: what has gathered becomes changes and records (deltas, viral flags, table meta data)
 2. **freeze**: each task's overlay, outbox and the positions that they stand for are set apart
-3. **send**: changelog records, deltas, re-keyed events, dead letters, viral changes
+3. **send**: changelog records, deltas, passed-on events, dead letters, viral changes
 4. **offsets**: the positions, as the group's offsets, in the same transaction
 5. **commit**: the transaction ends
 

@@ -78,8 +78,11 @@ class TestDefaults:
         assert sorted(each.attribute for each in VARIABLES) == sorted(fields)
         assert len({each.name for each in VARIABLES}) == len(VARIABLES)
 
-    def test_the_deltas_topic_follows_the_app_id(self) -> None:
-        assert load({"REELS_APP_ID": "clips"}).deltas_topic == "clips-video-deltas"
+    def test_the_programs_own_topics_follow_the_app_id(self) -> None:
+        settings = load({"REELS_APP_ID": "clips"})
+        assert settings.deltas_topic == "clips-video-deltas"
+        assert settings.repartition_topic == "clips-events-repartition"
+        assert settings.order_topic == "clips-events-order"
 
 
 class TestReading:
@@ -161,6 +164,8 @@ class TestRefusals:
             ("REELS_EVENTS_TOPIC", "x" * 250),
             ("REELS_EVENTS_TOPIC", "engagement-events-dead-letter"),
             ("REELS_VIRAL_TOPIC", "reels-video-deltas"),
+            ("REELS_VIRAL_TOPIC", "reels-events-repartition"),
+            ("REELS_EVENTS_TOPIC", "reels-events-order"),
             ("REELS_USER_WINDOW", "a day"),
             ("REELS_USER_WINDOW", "20m"),
             ("REELS_USER_STEP", "48h"),
