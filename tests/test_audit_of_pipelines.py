@@ -1,0 +1,179 @@
+"""An audit of the program's processors without Kafka: whatever they did, it finds what is so.
+
+Windows and the horizon are short, as in ``tests/agents/test_against_the_oracle.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from auditing import audit
+from auditing.parts import Names
+from auditing.values import id_key
+from models.seen import is_sealed_key
+from streaming.outbox import OutRecord
+from tables.layout import LAYOUT_KEY
+from tests.agents.pipeline import (
+    DEAD_LETTERS,
+    DELTAS,
+    EVENTS,
+    ORDER,
+    REPARTITION,
+    SOURCES,
+    Pipeline,
+)
+from tests.agents.test_against_the_oracle import PARTITIONS, SETTINGS, T
+from tests.integration.stream import event
+from tests.oracle import SECOND
+
+NAMES = Names(EVENTS, REPARTITION, ORDER, DELTAS, DEAD_LETTERS, "users", "videos")
+PLENTY = 64 << 20
+KINDS = ("video_view", "video_view", "share", "comment", "like", "save")
+
+
+class Topics:
+    """What the audit asks of topics, told by a pipeline; ``begins`` are where they begin now."""
+
+    def __init__(self, pipeline, **begins):
+        self.pipeline = pipeline
+        self.first = begins
+
+    async def partitions(self, _):
+        return list(range(PARTITIONS))
+
+    async def begins(self, topic):
+        return {
+            n: min(self.first.get(topic, 0), end) for n, end in (await self.ends(topic)).items()
+        }
+
+    async def ends(self, topic):
+        return {n: len(self.pipeline.topics[topic, n]) for n in range(PARTITIONS)}
+
+    async def committed(self, topic):
+        return {n: part.committed[topic] for n, part in enumerate(self.pipeline.parts)}
+
+    async def replayed(self, *_):
+        return dict.fromkeys(range(PARTITIONS), 0)
+
+    async def read(self, topic, partition, start, end):
+        yield self.pipeline.topics[topic, partition][start:end]
+
+    async def fold(self, topic, partition, values):
+        state = getattr(self.pipeline.parts[partition], topic)
+        for key, value in state.items():
+            if not is_sealed_key(key):
+                values.put(id_key(int(key)), value)
+        return state.get(LAYOUT_KEY)
+
+
+class Silence:
+    """Hears how far the audit is."""
+
+    def begin(self, *_):
+        """Do nothing."""
+
+    def advance(self, *_):
+        """Do nothing."""
+
+
+def report_of(topics):
+    return asyncio.run(audit(SETTINGS, topics, NAMES, Silence(), PLENTY))
+
+
+def send(pipeline, partition, user, number):
+    """Send an event: all of it but its place follows from its user and number."""
+    value = event(
+        *(user, number % 3, T + number * 7 * SECOND, number),
+        event_type=KINDS[number % len(KINDS)],
+        metadata={"view_duration_ms": number},
+    )
+    pipeline.send(EVENTS, partition, OutRecord(b"k", value))
+
+
+async def play(pipeline, script):
+    for step in script:
+        match step:
+            case (partition, user, number):
+                send(pipeline, partition, user, number)
+            case ("fold", partition, topic, count):
+                await pipeline.fold(partition, topic, count)
+            case ("commit", partition):
+                await pipeline.commit(partition)
+            case ("crash", partition):
+                await pipeline.crash(partition)
+    await pipeline.finish()
+
+
+numbers = st.integers(0, PARTITIONS - 1)
+sends = st.tuples(numbers, st.integers(1, 4), st.integers(0, 18))
+steps = st.one_of(
+    sends,
+    sends,
+    sends,
+    st.tuples(st.just("fold"), numbers, st.sampled_from(SOURCES), st.integers(1, 10)),
+    st.tuples(st.just("commit"), numbers),
+    st.tuples(st.just("crash"), numbers),
+)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(script=st.lists(steps, min_size=20, max_size=60))
+@pytest.mark.parametrize("copies", ["are there", "are gone", "have lost their order"])
+def test_tables_that_are_right_pass_whatever_the_order_was(copies, script):
+    """Events come in any order, in any partition and again beyond the horizon."""
+    with tempfile.TemporaryDirectory() as folder, Pipeline(Path(folder), SETTINGS) as pipeline:
+        asyncio.run(play(pipeline, script))
+        gone = {"are gone": REPARTITION, "have lost their order": ORDER}.get(copies)
+        report = report_of(Topics(pipeline, **({gone: 10**9} if gone else {})))
+        assert report.is_clean, [str(each) for each in report.differences]
+        sent = len(pipeline.read(EVENTS)) + len(pipeline.read(REPARTITION))
+        assert report.records == report.outcomes.total() == sent
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    """Users 1 to 8, each with three events of its own in the first partition."""
+    with Pipeline(tmp_path, SETTINGS) as pipeline:
+        for user in range(1, 9):
+            for number in (0, 1, 6):
+                send(pipeline, 0, user, number)
+        yield pipeline
+
+
+def test_an_event_that_was_passed_on_and_lost_is_a_difference(pipeline):
+    asyncio.run(pipeline.fold(0, EVENTS, 100))
+    asyncio.run(pipeline.commit(0))
+    lost = pipeline.topics[REPARTITION, 1].pop()
+    asyncio.run(pipeline.finish())
+    report = report_of(Topics(pipeline))
+    assert report.differing["users"] == 1
+    assert report.differences[0].what == f"user {lost.key.decode()}"
+    (note,) = report.notes
+    assert note.startswith("1 events that lay in other partitions")
+
+
+@pytest.mark.parametrize("begin", [0, 10**9], ids=["with copies", "without copies"])
+def test_an_event_that_was_counted_twice_is_a_difference(pipeline, begin):
+    """What a second program on the input once did to the first."""
+    asyncio.run(pipeline.finish())
+    (twice, *_) = pipeline.topics[REPARTITION, 1]
+    for number in (17, 18):
+        send(pipeline, 1, int(twice.key), number)
+    asyncio.run(pipeline.finish())
+    copy = OutRecord(twice.key, twice.value, (), twice.timestamp)
+    pipeline.send(REPARTITION, 1, copy)
+    asyncio.run(pipeline.finish())
+    topics = Topics(pipeline, **{REPARTITION: begin})
+    if not begin:
+        assert report_of(topics).is_clean, "a copy is a replay, as far as anybody knows"
+    else:
+        report = report_of(topics)
+        assert report.differences[0].what == f"user {twice.key.decode()}"
