@@ -154,12 +154,13 @@ def _original(record: Record) -> OutRecord:
 class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the command's
     """Have the events that were rejected for a reason judged anew, once each.
 
-    Each dead letter goes, with its bytes and headers, to its user's partition of the program's own repartition
-    topic: nobody else sees it. With --to-input it goes back to the partition of the input that it
-    came from, with its key, where every program on the input sees it. How far that is done is kept
-    in Kafka, by reason, in the same transaction as the events: the command can be repeated, and
-    killed at any moment, and sends nothing twice. What is rejected again becomes a new dead letter,
-    which the next run would send again.
+    Each dead letter goes, with its bytes and headers, to its user's partition of the program's own
+    repartition topic: nobody else sees it. With --to-input it goes back to the partition of the
+    input that it came from, with its key, where every program on the input sees it. One that was
+    cut, or that is too large for the topic, stays. How far that is done is kept in Kafka, by
+    reason, in the same transaction as the events: the command can be repeated, and killed at any
+    moment, and sends nothing twice. What is rejected again becomes a new dead letter, which the
+    next run would send again.
     """
 
     name = "replay-dead-letters"

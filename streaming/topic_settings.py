@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 #: Records that lie for less than this may be deleted while a worker is restarted.
 SHORTEST_RETENTION_MS: Final = 10 * 60_000
 
+#: As a retention: for ever.
+NEVER_MS: Final = (1 << 63) - 1
+
 #: A dead letter whose value is cut away still has its headers.
 LEAST_LETTER_BYTES: Final = 10_240
 
@@ -168,7 +171,7 @@ def _retention_ms(topic: _Topic) -> _Judgement:
     elif role is Role.DEAD_LETTERS:
         least, reason = 24 * HOUR_MS, "rejected events are deleted within a day"
     else:
-        least = better
+        least = better if better >= 0 else NEVER_MS
         reason = "what was not read is deleted after that: counts lack what a worker left unread"
     if found < 0 or found >= least:
         return _RIGHT
