@@ -95,9 +95,9 @@ def tell_claims_apart() -> ContextVar[bool]:
     claiming = ContextVar("claiming", default=False)
     original = claims._claim
 
-    async def claim(*args: Any) -> None:
+    async def claim(*args: Any) -> Any:
         claiming.set(True)
-        await original(*args)
+        return await original(*args)
 
     claims._claim = claim
     return claiming
