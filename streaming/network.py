@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from asyncio import Future
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiokafka.errors import KafkaError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -68,5 +71,10 @@ async def _cancel_others() -> None:
 
 
 def _report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say in one line what nobody waited for: aiokafka leaves such futures of a fenced producer."""
-    log.warning("%s: %r", context["message"], context.get("exception"))
+    """Say in one line what nobody waited for.
+
+    Of a producer that has ended aiokafka leaves many futures behind: whoever used it has said why.
+    """
+    exc = context.get("exception")
+    is_left_behind = isinstance(exc, KafkaError) and isinstance(context.get("future"), Future)
+    log.log(logging.DEBUG if is_left_behind else logging.WARNING, "%s: %r", context["message"], exc)

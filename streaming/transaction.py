@@ -8,7 +8,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidProducerIdMapping,
+    KafkaError,
+    ProducerFenced,
+)
+from aiokafka.producer import sender
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from .errors import ConfigurationError, FencedError, RefusedError, TransactionFailedError
@@ -34,6 +40,10 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 send_flat_requests()
+
+# What aiokafka's sender says as an error, with a traceback at its end, it raises as well: whoever
+# waits for the transaction says it.
+logging.getLogger(sender.__name__).addFilter(lambda record: record.levelno < logging.ERROR)
 
 #: Batches larger than BATCH_BYTES, of one record each, that are under way at the same time: brokers
 #: take no request of 100 MiB, and one has a batch of each partition.
@@ -163,13 +173,30 @@ class TransactionalProducer:
             reason = _reason(producer) or exc
             if isinstance(reason, CONFIGURATION):
                 raise ConfigurationError(advice(reason)) from exc
-            raise TransactionFailedError(f"{self.transactional_id}: {exc!r}") from exc
+            raise TransactionFailedError(f"{self.transactional_id}: {_described(reason)}") from exc
 
 
 def _reason(producer: AIOKafkaProducer) -> BaseException | None:
     """Return why a transaction can only be aborted, which other errors may follow from."""
+    task = producer._sender.sender_task
+    ended: BaseException | None = None
+    if task is not None and task.done() and not task.cancelled():
+        ended = task.exception()
+    if ended is not None:
+        # aiokafka raises that its sender has ended, and keeps why to the sender.
+        return ended.__cause__ or ended
     waiter = producer._txn_manager.wait_for_transaction_end()
     return waiter.exception() if waiter is not None and waiter.done() else None
+
+
+def _described(reason: BaseException) -> str:
+    """Return a reason in one line."""
+    if isinstance(reason, InvalidProducerIdMapping):
+        return (
+            "the brokers have forgotten this id, which was not used for longer than their "
+            "transactional.id.expiration.ms"
+        )
+    return repr(reason)
 
 
 def _is_fenced(producer: AIOKafkaProducer) -> bool:

@@ -7,6 +7,7 @@ import gc
 import threading
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from streaming.network import NetworkLoop
 
@@ -91,3 +92,17 @@ async def test_stopping_ends_the_thread_and_what_runs_in_it():
 
 async def test_what_never_ran_anything_has_nothing_to_stop():
     await NetworkLoop().stop()
+
+
+@pytest.mark.parametrize(
+    ("exc", "told"), [(KafkaError("gone"), 0), (ZeroDivisionError(), 1)], ids=["Kafka's", "any"]
+)
+async def test_futures_that_a_broken_client_leaves_behind_are_not_told(network, caplog, exc, told):
+    """Whoever used the client has said why; any other error that nobody waits for is told."""
+
+    async def leave_behind():
+        asyncio.get_running_loop().create_future().set_exception(exc)
+        gc.collect()
+
+    await network.run(leave_behind())
+    assert len([each for each in caplog.records if "never retrieved" in each.message]) == told

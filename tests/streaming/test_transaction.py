@@ -7,6 +7,7 @@ import gc
 from uuid import uuid4
 
 import pytest
+from aiokafka.errors import InvalidProducerIdMapping
 from faust.types import TP
 
 from streaming.errors import FencedError, TransactionFailedError
@@ -140,3 +141,19 @@ async def test_the_offsets_of_a_fenced_producer_do_not_count(cluster, make_produ
     with pytest.raises(FencedError):
         await commit()
     assert cluster.committed(cluster.events) == {0: 0, 1: 0}
+
+
+async def test_an_id_that_the_brokers_have_forgotten_is_named_as_the_reason(make_producer):
+    """aiokafka raises that its sender has ended, and keeps why to the sender."""
+    producer = await make_producer()
+
+    async def forgotten(_):
+        raise InvalidProducerIdMapping
+
+    async def commit():
+        async with producer.transaction() as transaction:
+            transaction.send_offsets({TP("any", 0): 1})
+
+    producer._producer._sender._do_add_offsets_to_txn = forgotten
+    with pytest.raises(TransactionFailedError, match=r"the brokers have forgotten this id"):
+        await commit()
