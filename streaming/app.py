@@ -9,6 +9,7 @@ import gc
 import os
 import re
 import warnings
+from dataclasses import replace
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,9 @@ from faust.exceptions import AlreadyConfiguredWarning
 from monitoring import metrics
 from settings import describe
 
-from .assignor import FixedAssignor
 from .errors import StartError
 from .flow import FlowControl
+from .member_ids import Assignor
 from .membership import end_former_membership
 from .recovery import BatchTableManager
 from .rights import check_rights
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from faust.types import TP
     from faust.types.web import Web
 
+    from settings import Settings
     from tables.viral import ViralTable
 
     from .changelog import ChangelogSink
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two attempts to reach the brokers: the first, and the longest.
 FIRST_DELAY, LONGEST_DELAY = 1.0, 15.0
+
+#: Characters of a data directory's id that tell its worker from the others of the group.
+WORKER_ID_LENGTH = 8
 
 #: How RocksDB says that the disk, or our share of it, is full.
 NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
@@ -80,6 +85,8 @@ class App(faust.App):
     topic_watch: TopicWatch | None = None
     #: Why the worker ends, when it does because it cannot go on.
     given_up: str | None = None
+    #: Tells this worker from others, whatever their addresses; the same over restarts.
+    worker_id = ""
     _rebalance_begun: float | None = None
     _lock: TextIOWrapper | None = None
 
@@ -87,8 +94,8 @@ class App(faust.App):
         """Take what :class:`faust.App` takes."""
         super().__init__(
             *args,
+            PartitionAssignor=Assignor,
             TableManager=BatchTableManager,
-            PartitionAssignor=FixedAssignor,
             Worker=Worker,
             processing_guarantee="exactly_once",
             store="memory://",
@@ -135,6 +142,7 @@ class App(faust.App):
         try:
             # Before Faust makes folders in it, which would fail with a traceback.
             directory_id = self._lock_data_directory()
+            self.worker_id = directory_id[:WORKER_ID_LENGTH]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", AlreadyConfiguredWarning)
                 # Names the member of the group, so that whoever has the directory next can tell it.
@@ -165,12 +173,22 @@ class App(faust.App):
         )
 
     async def _prepare(self) -> None:
-        for name, value in describe(self.task_parts.settings):
+        for name, value in describe(self._settings_in_use()):
             self.log.info("%s = %s", name, value)
         if self.conf.web_enabled:
             # Before the brokers answer: whoever asks how the worker is gets told.
             await self.web.maybe_start()
         await self._prepare_topics()
+
+    def _settings_in_use(self) -> Settings:
+        """Return the settings with what the command line has changed: it goes before variables."""
+        settings, conf = self.task_parts.settings, self.conf
+        return replace(
+            settings,
+            data_dir=str(conf.datadir),
+            web_port=conf.web_port,
+            web_bind=conf.web_bind or settings.web_bind,
+        )
 
     def _lock_data_directory(self) -> str:
         """Keep other workers out, and return the directory's id, drawn when it was first used."""

@@ -19,8 +19,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from .batch import Batch
+from .coordinator import use_own_coordinator
 from .gathering import Gathering
 from .network import run_in
+from .refusals import Refusals
 from .topic_ids import topic_ids
 
 if TYPE_CHECKING:
@@ -30,11 +32,32 @@ if TYPE_CHECKING:
     from aiokafka.consumer.fetcher import Fetcher as KafkaFetcher
     from aiokafka.structs import OffsetAndMetadata
 
+    from .coordinator import Coordinator
     from .fetched import Unpack
+
+use_own_coordinator()
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """Fetches in a thread of its own: whatever is there of each partition, at once."""
+
+    #: Why the worker is not in its group, None as long as nothing is refused.
+    refusals: Refusals
+
+    def __post_init__(self) -> None:
+        """Finish what Faust has begun."""
+        super().__post_init__()
+        self.refusals = Refusals(self.consumer.app.task_parts.settings, self._give_up)
+
+    def _give_up(self, exc: BaseException) -> None:
+        """End the worker, whose app lives in another thread."""
+        self.parent_loop.call_soon_threadsafe(self.consumer.app.give_up, exc)
+
+    async def on_start(self) -> None:
+        """Connect, and hear of what becomes of the membership. Before this, nobody has joined."""
+        await super().on_start()
+        coordinator: Coordinator = self._ensure_consumer()._coordinator
+        coordinator.hears(self.refusals, self._give_up)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         self._gathering = Gathering(monotonic())

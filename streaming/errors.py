@@ -56,3 +56,7 @@ class ChangelogError(Exception):
 
 class TopicLostError(Exception):
     """A topic that the program cannot do without is gone; the text says what to do, in one line."""
+
+
+class StaleAssignmentError(Exception):
+    """What the brokers give a named member that comes back was assigned at another address."""

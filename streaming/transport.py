@@ -41,6 +41,12 @@ class BatchConsumer(driver.Consumer):
     #: When the turn of fetching and handing over that is under way began, by the monotonic clock.
     fetching_since = 0.0
 
+    @property
+    def group_refusal(self) -> str | None:
+        """Why the worker is not in its group, None as long as nothing is refused."""
+        reason: str | None = self._thread.refusals.reason
+        return reason
+
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

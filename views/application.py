@@ -58,12 +58,13 @@ def make_application(app: App, settings: Settings, sources: Sources) -> web.Appl
         application.on_response_prepare.append(access.prove_answers(prover))
 
     peers = Peers(app, token)
-    routing, readiness = Routing(app, peers), Readiness(app)
+    routing = Routing(app, peers)
+    readiness = Readiness(app, routing.addresses)
     users = UserViews(sources, routing)
     videos = VideoViews(sources, routing, readiness)
     health, pages = HealthViews(app, readiness), PageViews()
     figures = FiguresReader(app, sources, routing, readiness)
-    collector = Collector(peers, sources, readiness, figures)
+    collector = Collector(peers, sources, readiness, figures, routing.addresses)
     overview = OverviewViews(figures, collector)
     application.add_routes(
         [

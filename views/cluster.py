@@ -106,6 +106,7 @@ class Cluster:
         answers: Mapping[str, Figures | None],
         viral: ViralTable | None,
         now: float | None = None,
+        misled: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Take what was answered, and return what there is to show.
 
@@ -114,7 +115,9 @@ class Cluster:
             answers: the others' latest, None of who does not answer.
             viral: the videos that are viral, None while they are being read.
             now: seconds since the epoch.
+            misled: the addresses at which another worker answers, and what is said of each.
         """
+        misled = misled or {}
         now = time() if now is None else now
         owners = own.partitions.by_worker
         for url, figures in {**answers, own.worker: own}.items():
@@ -143,7 +146,11 @@ class Cluster:
                 "outcomes": _add(figures.events.outcomes for figures in alive),
                 "rejected": _add(figures.events.rejected for figures in alive),
             },
-            "workers": [self._describe(url, owners, now) for url in self.workers],
+            "workers": [
+                self._describe(url, owners, now)
+                | ({"obstacle": misled[url]} if url in misled else {})
+                for url in self.workers
+            ],
             "partitions": self._partitions(own),
             "viral": self._describe_viral(own, alive, viral, now),
         }
@@ -212,6 +219,9 @@ class Cluster:
         figures = worker.figures if worker and worker.gone_since is None else None
         if figures is None:
             return {**described, "state": "unowned" if url is None else "silent"}
+        if number not in figures.partitions.owned and url in figures.partitions.shared_addresses:
+            # Another worker has it, at the same address: nobody can ask that one.
+            return {**described, "state": "silent"}
         lag = figures.lag_by_partition.get(str(number))
         if number in figures.partitions.owned and number not in figures.partitions.recovering:
             self._peaks.pop(number, None)

@@ -20,6 +20,7 @@ from .peers import PeerError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from .addresses import Addresses
     from .figures import FiguresReader
     from .health import Readiness
     from .peers import Peers
@@ -59,12 +60,15 @@ class Collector:
         sources: Sources,
         readiness: Readiness,
         figures: FiguresReader,
+        addresses: Addresses,
     ) -> None:
         """Ask ``peers``; nothing happens before the first :meth:`subscription`."""
         self._peers = peers
         self._viral = sources.viral
         self._readiness = readiness
         self._figures = figures
+        self._addresses = addresses
+        self._misled: dict[str, str] = {}
         self._cluster = Cluster()
         self._answers: dict[str, Figures | None] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -126,6 +130,7 @@ class Collector:
                 failing = True
             await asyncio.sleep(max(0.1, INTERVAL - (monotonic() - began)))
         self._cluster, self._answers, self._latest = Cluster(), {}, b""
+        self._misled.clear()
 
     async def _collect(self) -> dict[str, Any]:
         own = self._figures.read()
@@ -137,12 +142,12 @@ class Collector:
             await asyncio.wait([*self._asking.values()], timeout=PATIENCE)
         answers = {url: self._answers.get(url) for url in others}
         viral = self._viral if self._readiness.is_viral_list_complete() else None
-        return self._cluster.update(own, answers, viral)
+        return self._cluster.update(own, answers, viral, misled=self._misled)
 
     async def _ask(self, url: str) -> None:
         try:
             answer = await self._peers.get(URL(url), "/overview", timeout=ASK_TIMEOUT)
-            self._answers[url] = _decode(answer.body)
+            self._answers[url] = self._from_whom_was_asked(url, _decode(answer.body))
         except PeerError as exc:
             log.debug("%s", exc)
             self._answers[url] = None
@@ -151,3 +156,15 @@ class Collector:
             self._answers[url] = None
         finally:
             del self._asking[url]
+
+    def _from_whom_was_asked(self, url: str, figures: Figures) -> Figures | None:
+        """Return ``figures`` unless they are another worker's than the one that gives ``url``."""
+        wanted, found = self._addresses.ids_at(URL(url)), figures.worker_id
+        misled = None
+        if found and wanted and found not in wanted:
+            misled = self._addresses.led_elsewhere(min(wanted), found)
+        if misled is None:
+            self._misled.pop(url, None)
+            return figures
+        self._misled[url] = misled
+        return None

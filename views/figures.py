@@ -59,6 +59,8 @@ class Partitions(Struct, frozen=True):
     owned: list[int]
     recovering: list[int]
     by_worker: dict[str, list[int]]
+    shared_addresses: list[str] = []
+    """Addresses of ``by_worker`` that several workers give: only one of them is found there."""
 
 
 class Steps(Struct, frozen=True):
@@ -105,6 +107,8 @@ class Figures(Struct, frozen=True):
     recovery: dict[str, int]
     """Changelog records still to be read, by partition that recovers."""
     viral: ViralList
+    worker_id: str = ""
+    """Tells the worker from others, whatever their addresses; the same over restarts."""
 
 
 class FiguresReader:
@@ -115,6 +119,7 @@ class FiguresReader:
         self._app = app
         self._sources = sources
         self._routing = routing
+        self._addresses = routing.addresses
         self._readiness = readiness
         self._started = monotonic()
 
@@ -155,6 +160,7 @@ class FiguresReader:
                 count=len(self._sources.viral),
                 videos=[self._viral(video) for video in self._sources.viral.top(VIRAL_SHOWN)],
             ),
+            worker_id=self._app.worker_id,
         )
 
     def _partitions(self) -> Partitions:
@@ -164,6 +170,7 @@ class FiguresReader:
             owned=sorted(self._app.tasks.assigned),
             recovering=self._readiness.recovering(),
             by_worker={str(url): owned for url, owned in workers.items()},
+            shared_addresses=[str(url) for url in workers if self._addresses.shared(url)],
         )
 
     def _viral(self, video: ViralVideo) -> Viral:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from streaming.app import App
 
+    from .addresses import Addresses
+
 #: Seconds after which a fold, or a turn of fetching, counts as one that will not end.
 STUCK_AFTER: Final = 60.0
 
@@ -21,9 +23,10 @@ STUCK_AFTER: Final = 60.0
 class Readiness:
     """Tells whether this worker can answer for its partitions; may be asked at any time."""
 
-    def __init__(self, app: App) -> None:
-        """Look at the tasks of ``app``."""
+    def __init__(self, app: App, addresses: Addresses) -> None:
+        """Look at the tasks of ``app``, and at its place among the ``addresses``."""
         self._app = app
+        self._addresses = addresses
 
     def recovering(self) -> list[int]:
         """Return the partitions that are assigned to this worker but not open yet."""
@@ -52,18 +55,26 @@ class Readiness:
         watch = self._app.topic_watch
         return None if watch is None else watch.obstacle
 
-    def obstacle(self) -> str | None:
-        """Return why the worker is not ready, None when it is."""
+    def _group_obstacle(self) -> str | None:
+        """Return what keeps the worker from having its partitions, None when it has them."""
         app = self._app
-        if app.should_stop:
-            return "the worker is stopping"
+        if (refused := app.consumer.group_refusal) is not None:
+            return str(refused)
         if not app.tables.recovery.completed.is_set():
             return "the worker has not joined its group yet"
         recovering = self.recovering()
         if recovering:
             return f"recovering partitions: {', '.join(map(str, recovering))}"
-        if app.rebalancing:
-            return "the group is rebalancing"
+        return "the group is rebalancing" if app.rebalancing else None
+
+    def obstacle(self) -> str | None:
+        """Return why the worker is not ready, None when it is."""
+        app = self._app
+        if app.should_stop:
+            return app.given_up or "the worker is stopping"
+        obstacle = self._group_obstacle() or self._addresses.shared(self._addresses.own)
+        if obstacle is not None:
+            return obstacle
         if not self.is_viral_list_complete():
             return "the list of viral videos is being read"
         return self.topic_obstacle() or self.lag_obstacle()
@@ -80,13 +91,14 @@ class HealthViews:
     async def get_health(self, _: web.Request) -> web.Response:
         """Answer: the event loop turns, and what runs on it does, too.
 
-        An event loop that hangs answers nobody. Waiting for a broker is no reason to be restarted,
-        and neither is being behind.
+        An event loop that hangs answers nobody. Waiting for a broker, or for the group to let the
+        worker in, is no reason to be restarted, and neither is being behind.
         """
         stuck = self.stuck()
         if stuck is not None:
             raise unavailable(stuck)
-        return json_response({"status": "ok"})
+        refused = self._app.consumer.group_refusal
+        return json_response({"status": "ok", **({"obstacle": refused} if refused else {})})
 
     def stuck(self) -> str | None:
         """Return what does not go on and will not by itself, None when all does."""

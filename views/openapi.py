@@ -78,6 +78,13 @@ def _id_parameter(name: str) -> Json:
     return {"name": name, "in": "path", "required": True, "schema": _ID}
 
 
+def _status() -> Json:
+    """Describe what a health route answers with 200."""
+    status = _record(status={"enum": ["ok", "ready"]})
+    status["properties"]["obstacle"] = {"type": "string"}
+    return status
+
+
 _COUNTS: Final[Json] = dict.fromkeys(("views", "likes", "comments", "shares"), _COUNT)
 _VIRAL: Final = _record(
     video_id=_ID,
@@ -94,7 +101,7 @@ _USER_WINDOW: Final = _record(**_BOUNDS, size_s=_SECONDS, step_s=_SECONDS)
 
 _SCHEMAS: Final[Json] = {
     "Error": _record(error=_record(code={"type": "string"}, message={"type": "string"})),
-    "Status": _record(status={"enum": ["ok", "ready"]}),
+    "Status": _status(),
     "User": _answer(
         user_id=_ID,
         as_of=_TIME,

@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp import hdrs, web
-from yarl import URL
 
+from .addresses import Addresses
 from .answers import unavailable
 from .peers import PeerError
 
 if TYPE_CHECKING:
+    from yarl import URL
+
     from streaming.app import App
     from tables.sliced import SlicedTable
 
+    from .addresses import Member
     from .peers import Peers
 
 log = logging.getLogger(__name__)
 
 #: Marks a request that another worker has passed on: it is not passed on again.
 FORWARDED: Final = "X-Reels-Forwarded"
+
+#: The id of the worker that a request is passed on to: its address may lead to another.
+OWNER: Final = "X-Reels-Owner"
 
 #: Seconds for the owner's answer, and of those for the connection to it.
 FORWARD_TIMEOUT: Final = aiohttp.ClientTimeout(total=3.0, connect=1.0)
@@ -45,19 +51,19 @@ class Routing:
         """Ask the assignor of ``app``, and ``peers`` for what they own."""
         self._app = app
         self._peers = peers
+        self.addresses = Addresses(app)
 
     def workers(self, table: SlicedTable[Any]) -> dict[URL, list[int]]:
         """Return each worker's address and the partitions of ``table`` that it owns."""
-        hosts = self._app.router.table_metadata(table.name)
-        return {
-            URL(url): sorted({number for numbers in topics.values() for number in numbers})
-            for url, topics in hosts.items()
-        }
+        workers: dict[URL, list[int]] = {}
+        for member in self.addresses.members(table):
+            workers[member.url] = sorted({*workers.get(member.url, ()), *member.partitions})
+        return workers
 
-    def owner(self, table: SlicedTable[Any], partition: int) -> URL | None:
-        """Return the address of the worker that owns a partition; None when nobody does."""
-        workers = self.workers(table)
-        return next((url for url, owned in workers.items() if partition in owned), None)
+    def owner(self, table: SlicedTable[Any], partition: int) -> Member | None:
+        """Return the worker that owns a partition; None when nobody does."""
+        members = self.addresses.members(table)
+        return next((each for each in members if partition in each.partitions), None)
 
     async def forward(
         self, request: web.Request, table: SlicedTable[Any], key: int
@@ -71,13 +77,17 @@ class Routing:
         if self._app.should_stop:
             raise unavailable("the worker is stopping")
         if FORWARDED in request.headers:
-            raise unavailable(f"partition {partition} is moving to another worker")
+            wanted = request.headers.get(OWNER, "")
+            misled = self.addresses.led_elsewhere(wanted, self._app.worker_id)
+            raise unavailable(misled or f"partition {partition} is moving to another worker")
         owner = self.owner(table, partition)
         if owner is None:
             raise unavailable(f"partition {partition} has no owner yet")
-        if owner == self._app.conf.canonical_url:
+        if (shared := self.addresses.shared(owner.url)) is not None:
+            raise unavailable(shared)
+        if owner.url == self.addresses.own:
             raise unavailable(f"partition {partition} is moving or recovering")
-        answer = await self._ask(owner, request)
+        answer = await self._ask(owner.url, request, owner.id)
         if answer is None:
             raise unavailable(f"the owner of partition {partition} does not answer")
         return answer
@@ -89,15 +99,17 @@ class Routing:
         if FORWARDED in request.headers:
             return None
         for url in self.workers(table):
-            if url != self._app.conf.canonical_url:
+            if url != self.addresses.own:
                 answer = await self._ask(url, request)
                 if answer is not None and answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
                     return answer
         return None
 
-    async def _ask(self, worker: URL, request: web.Request) -> web.Response | None:
+    async def _ask(
+        self, worker: URL, request: web.Request, owner_id: str = ""
+    ) -> web.Response | None:
         """Return a worker's answer, None when it has none that is one for the client."""
-        headers = {FORWARDED: "1"}
+        headers = {FORWARDED: "1", **({OWNER: owner_id} if owner_id else {})}
         try:
             answer = await self._peers.get(
                 worker, request.path, request.query, headers=headers, timeout=FORWARD_TIMEOUT

@@ -70,3 +70,34 @@ def test_a_named_worker_that_restarts_within_its_session_moves_nothing(cluster, 
     cluster.wait_until_applied()
     assert {status for status, _ in first.get_all([f"/users/{u}" for u in range(20)])} == {200}
     assert joins(first) == before
+
+
+def test_two_workers_with_one_address_say_so_instead_of_being_ready(cluster):
+    """Requests for one of them reach the other, which can never answer them."""
+    first, second = cluster.worker("a"), cluster.worker("b")
+    address = f"http://127.0.0.1:{first.port}"
+    for worker in (first, second):
+        worker.launch(NODE_CANONICAL_URL=address)
+
+    def reason(worker, path):
+        status, answer = worker.get_all([path])[0]
+        return answer["error"]["message"] if status == 503 else ""
+
+    said = f"give the same address, {address}"
+    for worker in (first, second):
+        wait_until(lambda worker=worker: worker.status("/healthz") == 200, "it answers")
+        wait_until(lambda worker=worker: said in reason(worker, "/readyz"), "it says so")
+        assert "NODE_CANONICAL_URL" in reason(worker, "/readyz")
+    for user_id in range(20):
+        send_one(cluster, user_id, user_id)
+    cluster.wait_until_applied()
+    answers = [worker.get_all([f"/users/{u}" for u in range(20)]) for worker in (first, second)]
+    for here, there in zip(*answers, strict=True):
+        assert sorted((here[0], there[0])) == [200, 503]
+        assert "NODE_CANONICAL_URL" in str((here, there))
+    done = cluster.command("status", "--url", address, COLUMNS="400")
+    assert done.returncode == 1
+    assert said in done.stdout
+    for worker in (first, second):
+        assert worker.output().count(said) == 1
+        assert worker.terminate() == 0

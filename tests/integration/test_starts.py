@@ -16,6 +16,17 @@ def test_the_data_directory_of_the_command_line_goes_before_the_variable(make_cl
     assert worker.terminate() == 0
 
 
+def test_the_settings_listed_at_the_start_are_those_in_use(make_cluster, tmp_path):
+    """What the command line says goes before the variables, in the list as well."""
+    cluster = make_cluster(APP_DATADIR=str(tmp_path / "elsewhere"), WEB_PORT=6066)
+    worker = cluster.worker().start()
+    listed = [line.partition("] ")[2] for line in worker.output().splitlines()]
+    text = "\n".join(listed)
+    assert f"WEB_PORT = {worker.port} " in text
+    assert f"APP_DATADIR = {worker.data_dir} " in text
+    assert worker.terminate() == 0
+
+
 def test_a_token_that_can_be_guessed_is_warned_of(make_cluster):
     worker = make_cluster(REELS_HTTP_TOKEN="s3cret").worker().start()
     assert "REELS_HTTP_TOKEN has 6 characters" in worker.output()

@@ -6,6 +6,8 @@ An upgrade that moves one of them fails here, by name, instead of somewhere in a
 from __future__ import annotations
 
 import inspect
+import logging
+import re
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -13,9 +15,11 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
+from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.app import App
+from faust.assignor import PartitionAssignor
 from faust.stores.base import Store
 from faust.tables.base import Collection
 from faust.tables.manager import TableManager
@@ -27,6 +31,7 @@ from faust.web.drivers.aiohttp import Web
 from mode import Worker
 from mode.services import ServiceTask
 
+from streaming.coordinator import Coordinator
 from streaming.fetched import KeptRecords
 from streaming.packing import PackedBatch
 from streaming.recovery import BatchRecovery
@@ -69,6 +74,22 @@ def _names(cls):
         (AIOKafkaProducer, "commit_transaction", []),
         (AIOKafkaProducer, "send_offsets_to_transaction", ["offsets", "group_id"]),
         (GroupCoordinator, "fetch_committed_offsets", ["partitions"]),
+        # aiokafka: what the group refuses
+        (GroupCoordinator, "_send_req", ["request"]),
+        (GroupCoordinator, "ensure_active_group", ["subscription", "prev_assignment"]),
+        (
+            GroupCoordinator,
+            "_on_join_complete",
+            ["generation", "member_id", "protocol", "member_assignment_bytes"],
+        ),
+        (GroupCoordinator, "_push_error_to_user", ["exc"]),
+        (GroupCoordinator, "_maybe_leave_group", []),
+        (GroupCoordinator, "reset_generation", []),
+        (GroupCoordinator, "request_rejoin", []),
+        (SubscriptionState, "begin_reassignment", []),
+        # Faust: who is at which address
+        (PartitionAssignor, "on_assignment", ["assignment"]),
+        (PartitionAssignor, "_decompress", ["compressed"]),
         (BatchBuilder, "append", ["timestamp", "key", "value", "headers"]),
         (BatchBuilder, "record_count", []),
         (BatchBuilder, "close", []),
@@ -136,6 +157,8 @@ def test_a_method_that_is_called_or_replaced_has_its_name_and_arguments(owner, n
             },
         ),
         (AIOKafkaConsumer, {"_fetcher", "_closed", "_coordinator"}),
+        (GroupCoordinator, {"_coordination_task", "_closing", "_group_instance_id"}),
+        (PartitionAssignor, {"_assignment"}),
         (BatchBuilder, {"_builder", "_buffer", "_relative_offset", "_closed"}),
         (driver.Consumer, {"_buffered_partitions", "_read_offset", "callback", "transport"}),
     ],
@@ -154,6 +177,7 @@ def test_an_attribute_that_is_read_is_set_at_the_start(owner, names):
         (TableManager, "recovery"),
         (App, "consumer_generation_id"),
         (App, "rebalancing"),
+        (PartitionAssignor, "_url"),
         (Web, "default_blueprints"),
         (Web, "production_blueprints"),
     ],
@@ -235,6 +259,10 @@ def test_a_fetch_is_kept_in_what_stands_in_for_aiokafkas_records():
     assert of_theirs <= set(dir(KeptRecords))
 
 
+def test_a_consumer_that_is_a_member_of_a_group_has_our_coordinator():
+    assert AIOKafkaConsumer.start.__globals__["GroupCoordinator"] is Coordinator
+
+
 @pytest.mark.parametrize("name", ["fetch_max_wait_ms", "fetch_min_bytes"])
 async def test_a_fetch_waits_as_the_consumer_and_then_its_fetcher_say(name):
     """Faust's choice is replaced between a consumer's making and its start, and later on."""
@@ -253,3 +281,13 @@ async def test_a_consumers_client_knows_which_topics_the_brokers_have():
     assert not asked.done()
     asked.cancel()
     await consumer.stop()
+
+
+def test_what_aiokafkas_sender_says_as_an_error_it_raises_as_well():
+    """It is not said a second time by its logger."""
+    said = re.split(r"log\.(?:error|exception)\(", inspect.getsource(sender))[1:]
+    assert len(said) == len([each for each in said if "raise " in "".join(each.split("\n")[:7])])
+    assert said
+    assert not logging.getLogger(sender.__name__).filter(
+        logging.LogRecord("any", logging.ERROR, "", 0, "any", None, None)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from views.cluster import FORGET_AFTER, HISTORY, Cluster
 from views.figures import (
@@ -151,6 +152,21 @@ class TestWorkersThatGo:
         assert worker(shown, B)["since"] == "2025-01-15T14:30:46Z"
         assert worker(shown, B)["partitions"] == []
         assert worker(shown, A)["partitions"] == [0, 1]
+
+    def test_one_at_whose_address_another_answers_is_silent_and_says_why(self) -> None:
+        owners = {A: [0], B: [1]}
+        shown = Cluster().update(
+            figures(A, owners=owners), {B: None}, None, NOW, misled={B: "leads elsewhere"}
+        )
+        assert worker(shown, B)["state"] == "silent"
+        assert worker(shown, B)["obstacle"] == "leads elsewhere"
+        assert worker(shown, A)["obstacle"] is None
+
+    def test_a_partition_of_whoever_shares_an_address_is_silent(self) -> None:
+        own = figures(A, owners={A: [0, 1]})
+        own = replace(own, partitions=replace(own.partitions, owned=[0], shared_addresses=[A]))
+        shown = Cluster().update(own, {}, None, NOW)
+        assert [each["state"] for each in shown["partitions"]] == ["ready", "silent"]
 
     def test_one_whose_answers_are_old_is_silent(self) -> None:
         cluster, both = Cluster(), {A: [0], B: [1]}

@@ -136,6 +136,93 @@ class TestNobodyCanAnswer:
         assert unavailable(await first.ask(f"/users/{key_of(second, 1)}"))
 
 
+class TestAddressesThatAreNotAlone:
+    """Two workers at one address, or an address that leads to another worker."""
+
+    def message(self, answer) -> str:
+        assert unavailable(answer)
+        message: str = answer.json["error"]["message"]
+        assert "NODE_CANONICAL_URL" in message
+        assert "\n" not in message
+        return message
+
+    def warnings(self, caplog) -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.name == "views.addresses"]
+
+    async def test_a_key_of_whoever_shares_an_address_is_refused_with_the_reason(
+        self, make_worker, key_of, caplog
+    ) -> None:
+        """Partition 1 is another worker's that gives this one's address; the third knows, too."""
+        worker, third = await make_worker(), await make_worker()
+        await worker.open(0)
+        for each in (worker, third):
+            each.owns(
+                {
+                    f"{worker.url}#aaaa": [0],
+                    f"{worker.url}#bbbb": [1],
+                    f"{third.url}#cccc": [],
+                }
+            )
+            for _ in range(3):
+                message = self.message(await each.ask(f"/users/{key_of(worker, 1)}"))
+                assert f"aaaa and bbbb give the same address, {worker.url}" in message
+        assert self.warnings(caplog) == [message] * 2
+
+    async def test_workers_that_share_an_address_are_not_ready_and_others_are(
+        self, make_worker
+    ) -> None:
+        worker, third = await make_worker(), await make_worker()
+        for each in (worker, third):
+            await each.become_ready()
+            each.owns(
+                {
+                    f"{worker.url}#aaaa": [0],
+                    f"{worker.url}#bbbb": [1],
+                    f"{third.url}#cccc": [],
+                }
+            )
+        self.message(await worker.ask("/readyz"))
+        assert (await third.ask("/readyz")).status == 200
+        partitions = (await worker.ask("/overview")).json["partitions"]
+        assert partitions["by_worker"][str(worker.url)] == [0, 1]
+        assert partitions["shared_addresses"] == [str(worker.url)]
+
+    async def test_an_address_that_leads_to_another_worker_is_found_at_the_first_request(
+        self, make_worker, key_of, caplog
+    ) -> None:
+        first, second = await make_worker(), await make_worker()
+        second.app.worker_id = "bbbb"
+        for each in (first, second):
+            each.owns({f"{second.url}#cccc": [1]})
+        for _ in range(3):
+            message = self.message(await first.ask(f"/users/{key_of(first, 1)}"))
+            assert f"{second.url}, which worker cccc gives" in message
+            assert "leads to worker bbbb" in message
+        assert self.warnings(caplog) == [message]
+
+    async def test_a_worker_that_has_just_lost_the_partition_says_that_it_moves(
+        self, make_worker, key_of
+    ) -> None:
+        """The one that asks has an assignment of before, with who was there then."""
+        first, second = await make_worker(), await make_worker()
+        second.app.worker_id = "bbbb"
+        first.owns({f"{second.url}#cccc": [1]})
+        second.owns({f"{second.url}#bbbb": [], f"{first.url}#aaaa": [1]})
+        answer = await first.ask(f"/users/{key_of(first, 1)}")
+        assert unavailable(answer)
+        assert "is moving" in answer.json["error"]["message"]
+
+    async def test_ids_change_nothing_while_each_address_is_its_workers_own(
+        self, make_worker, key_of
+    ) -> None:
+        first, second = await two_workers(make_worker)
+        second.app.worker_id = "bbbb"
+        first.owns({f"{first.url}#aaaa": [0], f"{second.url}#bbbb": [1]})
+        key = key_of(second, 1)
+        second.put_user(key, LIKE)
+        assert (await first.ask(f"/users/{key}")).status == 200
+
+
 @pytest_asyncio.fixture
 async def listening():
     """Serve a handler at an address of its own until the test ends."""

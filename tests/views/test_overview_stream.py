@@ -123,6 +123,18 @@ class TestReading:
         assert steps["views"] == [0] * 17 + [5] + [0] * 5 + [9]
         assert [c["change"] for c in shown["viral"]["changes"]] == ["entered"]
 
+    async def test_a_worker_whose_address_leads_to_another_is_shown_with_the_reason(
+        self, make_worker
+    ) -> None:
+        first, second = await two_workers(make_worker)
+        second.app.worker_id = "bbbb"
+        first.owns({f"{first.url}#aaaa": [0], f"{second.url}#cccc": [1]})
+        async with reading(first) as reader:
+            shown = await reader.figures(lambda data: state_of(data, second) == "silent")
+        (obstacle,) = (text for each in shown["workers"] if (text := each.get("obstacle")))
+        assert "leads to worker bbbb" in obstacle
+        assert "NODE_CANONICAL_URL" in obstacle
+
     async def test_a_head_request_is_answered_and_opens_no_stream(self, worker) -> None:
         raw = await worker.send_raw(b"HEAD /overview/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         head, _, body = raw.partition(b"\r\n\r\n")

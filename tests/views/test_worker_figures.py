@@ -170,6 +170,7 @@ class TestOverview:
             "owned": [0, 1],
             "recovering": [],
             "by_worker": {str(worker.url): [0, 1]},
+            "shared_addresses": [],
         }
         assert answer["viral"]["count"] == 1
         assert answer["viral"]["videos"][0]["video_id"] == 7

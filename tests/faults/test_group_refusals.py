@@ -1,0 +1,200 @@
+"""What the group's coordinator refuses: waited for when it can pass, or the end in one line."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+from confluent_kafka import Consumer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from embedded import EmbeddedKafka
+from tests.integration.stream import START, event
+from tests.integration.test_bad_starts import refusal
+from tests.worker import wait_until
+
+pytestmark = pytest.mark.faults
+
+
+@contextmanager
+def stranger(cluster, **config):
+    """Another kind of program in the worker's group, with partitions of its own."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": cluster.bootstrap,
+            "group.id": cluster.app_id,
+            "enable.auto.commit": False,
+            "log_level": 3,
+            **{key.replace("_", "."): value for key, value in config.items()},
+        }
+    )
+    consumer.subscribe([cluster.events])
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def has_partitions(consumer):
+    consumer.poll(0.1)
+    return consumer.assignment()
+
+
+def health(worker, path):
+    """Return the status of a health route and all that it says."""
+    try:
+        with urllib.request.urlopen(worker.url(path), timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def attempts(worker):
+    return [line for line in worker.output().splitlines() if "; again in" in line]
+
+
+@pytest.fixture(scope="module")
+def strict_broker():
+    """Allows sessions of 6 to 15 s, and knows of rights: all is allowed that is not denied."""
+    properties = {
+        "group.min.session.timeout.ms": "6000",
+        "group.max.session.timeout.ms": "15000",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+    }
+    with EmbeddedKafka(properties=properties) as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def strict_cluster(strict_broker, make_cluster):
+    cluster = make_cluster(bootstrap=strict_broker.bootstrap, BROKER_SESSION_TIMEOUT=6)
+    cluster.create_topic(cluster.events)
+    return cluster
+
+
+@contextmanager
+def group_denied(cluster):
+    """Nobody may read the worker's group."""
+    to_group = ResourceType.GROUP, cluster.app_id, ResourcePatternType.LITERAL
+    everybody = "User:*", "*"
+    # With a rule for a resource, only what is allowed by one is allowed.
+    rules = [
+        AclBinding(*to_group, *everybody, AclOperation.READ, AclPermissionType.DENY),
+        AclBinding(*to_group, *everybody, AclOperation.ALL, AclPermissionType.ALLOW),
+    ]
+    for done in cluster.admin.create_acls(rules).values():
+        done.result(20)
+    try:
+        yield
+    finally:
+        (deleted,) = cluster.admin.delete_acls(
+            [AclBindingFilter(*to_group, None, None, AclOperation.ANY, AclPermissionType.ANY)]
+        ).values()
+        assert len(deleted.result(20)) == len(rules)
+
+
+@pytest.fixture
+def cluster(make_cluster):
+    cluster = make_cluster(BROKER_SESSION_TIMEOUT=6)
+    cluster.create_topic(cluster.events)
+    return cluster
+
+
+def count_one(cluster, worker):
+    with cluster.producer() as producer:
+        producer.produce(cluster.events, event(5, 1, START, 1), b"5")
+    cluster.wait_until_applied()
+    assert worker.get("/users/5")["total_videos_watched"] == 1
+
+
+@pytest.mark.parametrize("protocol", ["classic", pytest.param("consumer", marks=pytest.mark.slow)])
+def test_a_stranger_in_the_group_is_waited_for_and_named_meanwhile(cluster, protocol):
+    """It may leave; until then the worker asks again, with growing pauses and a line each.
+
+    The brokers' answer is another where the stranger speaks the protocol of Kafka 4.
+    """
+    with stranger(cluster, group_protocol=protocol) as consumer:
+        wait_until(lambda: has_partitions(consumer), "the stranger is in the group")
+        worker = cluster.worker().launch()
+        wait_until(lambda: len(attempts(worker)) >= 2, "it tries again")
+        for path in ("/readyz", "/healthz"):
+            assert "REELS_APP_ID" in str(health(worker, path))
+        assert worker.status("/readyz") == 503
+        assert worker.status("/healthz") == 200
+    worker.wait_ready()
+    count_one(cluster, worker)
+    assert health(worker, "/healthz") == (200, {"status": "ok"})
+    first, second = attempts(worker)[:2]
+    assert cluster.app_id in first
+    assert "again in 1 s" in first
+    assert "again in 2 s" in second
+    assert worker.terminate() == 0
+    assert "Traceback" not in worker.output()
+
+
+def test_a_second_worker_with_the_same_instance_id_ends_the_first(cluster):
+    """As Kafka has it: a worker whose disk was lost takes its own place again."""
+    first, second = (cluster.worker(n, CONSUMER_GROUP_INSTANCE_ID="same") for n in "ab")
+    first.start()
+    second.launch()
+    assert first.wait_exit() == 1
+    line = refusal(first)
+    assert "CONSUMER_GROUP_INSTANCE_ID = same" in line
+    second.wait_ready()
+    count_one(cluster, second)
+    assert second.terminate() == 0
+
+
+@pytest.mark.slow
+def test_two_workers_with_one_instance_id_that_start_at_once_come_to_one(cluster):
+    first, second = (cluster.worker(n, CONSUMER_GROUP_INSTANCE_ID="same").launch() for n in "ab")
+    wait_until(lambda: not (first.running and second.running), "one has ended")
+    ended, other = (second, first) if first.running else (first, second)
+    assert ended.exit_code == 1
+    assert "CONSUMER_GROUP_INSTANCE_ID = same" in refusal(ended)
+    other.wait_ready()
+    count_one(cluster, other)
+    assert other.terminate() == 0
+
+
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_session_timeout_that_brokers_do_not_allow_ends_the_worker(strict_cluster, seconds):
+    worker = strict_cluster.worker(BROKER_SESSION_TIMEOUT=seconds).launch()
+    assert worker.wait_exit() == 1
+    line = refusal(worker)
+    assert f"BROKER_SESSION_TIMEOUT = {seconds}" in line
+    assert "6 to 15" in line
+
+
+def test_a_group_that_may_not_be_read_ends_a_worker_that_starts(strict_cluster):
+    with group_denied(strict_cluster):
+        worker = strict_cluster.worker().launch()
+        assert worker.wait_exit() == 1
+    line = refusal(worker)
+    assert f"group {strict_cluster.app_id}" in line
+
+
+@pytest.mark.slow
+def test_a_right_that_is_withdrawn_under_a_running_worker_is_waited_for(strict_cluster):
+    worker = strict_cluster.worker().start()
+    with group_denied(strict_cluster):
+        wait_until(lambda: len(attempts(worker)) >= 2, "it tries again")
+        assert worker.status("/readyz") == 503
+        assert "grant READ" in str(health(worker, "/readyz"))
+        assert worker.status("/healthz") == 200
+    worker.wait_ready()
+    count_one(strict_cluster, worker)
+    assert worker.terminate() == 0
+    assert "Traceback" not in worker.output()

@@ -1,0 +1,92 @@
+"""Where the group's workers say that they are, and whether each is found there alone.
+
+The assignment gives each worker's address with its id (``streaming/member_ids.py``). Two ids at one
+address are two workers with the same ``NODE_CANONICAL_URL``: requests for one reach the other.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from yarl import URL
+
+if TYPE_CHECKING:
+    from streaming.app import App
+    from tables.sliced import SlicedTable
+
+log = logging.getLogger(__name__)
+
+_ADVICE = "give each worker its own NODE_CANONICAL_URL, which leads to it"
+
+
+class Member(NamedTuple):
+    """A worker of the group; one of a release before has no id."""
+
+    url: URL
+    id: str
+    partitions: list[int]
+    """Those of a table that it owns."""
+
+
+class Addresses:
+    """Knows all members from the group's assignment, as every worker does."""
+
+    def __init__(self, app: App) -> None:
+        """Ask the assignor of ``app``."""
+        self._app = app
+        self._warned: set[str] = set()
+
+    @property
+    def own(self) -> URL:
+        """This worker's address."""
+        url: URL = self._app.conf.canonical_url
+        return url
+
+    def members(self, table: SlicedTable[Any]) -> list[Member]:
+        """Return all workers, with the partitions of ``table`` that each owns."""
+        hosts = self._app.router.table_metadata(table.name)
+        return [
+            Member(*_split(url), sorted({n for numbers in topics.values() for n in numbers}))
+            for url, topics in hosts.items()
+        ]
+
+    def _addresses(self) -> list[tuple[URL, str]]:
+        return [_split(url) for url in self._app.assignor.changelog_distribution]
+
+    def ids_at(self, url: URL) -> set[str]:
+        """Return the ids of the workers that give ``url`` for their address."""
+        return {worker_id for each, worker_id in self._addresses() if each == url}
+
+    def shared(self, url: URL) -> str | None:
+        """Return what is said of an address that several workers give, None when one does."""
+        ids = self.ids_at(url)
+        if len(ids) < 2:  # noqa: PLR2004 - two of them share it
+            return None
+        names = " and ".join(each or "(of a release before)" for each in sorted(ids))
+        return self._warn_once(f"the workers {names} give the same address, {url}: {_ADVICE}")
+
+    def led_elsewhere(self, wanted: str, found: str) -> str | None:
+        """Return what is said when a request for worker ``wanted`` has reached worker ``found``.
+
+        None when nothing is wrong with it: ``wanted`` may have left the group since.
+        """
+        url = next((url for url, worker_id in self._addresses() if worker_id == wanted), None)
+        if not wanted or url is None or wanted == found:
+            return None
+        return self._warn_once(
+            f"{url}, which worker {wanted} gives for its address, leads to worker {found}: "
+            f"{_ADVICE}"
+        )
+
+    def _warn_once(self, reason: str) -> str:
+        if reason not in self._warned:
+            self._warned.add(reason)
+            log.warning("%s", reason)
+        return reason
+
+
+def _split(url: str) -> tuple[URL, str]:
+    """Return a worker's address and its id, out of what the assignment has."""
+    address, _, worker_id = url.partition("#")
+    return URL(address), worker_id
