@@ -69,20 +69,23 @@ def check_dead_letters(cluster: Cluster, oracle: Oracle) -> None:
 
 def check_dead_letter_records(records: Sequence[Record], oracle: Oracle) -> None:
     """Do the same with records that were read already."""
-    whole = {(each.source_partition, each.source_offset): each for each in oracle.dead_letters}
+    whole = {each[3:]: each for each in oracle.dead_letters}
     found: Counter[DeadLetter] = Counter()
     for record in records:
         headers = dict(record.headers)
         assert [name for name, _ in record.headers][: len(HEADERS)] == HEADERS
+        assert len(record.headers) == len(headers)
         assert headers["detail"].decode()
-        place = int(headers["source.partition"]), int(headers["source.offset"])
+        place = (
+            headers["source.topic"].decode(),
+            *(int(headers["source.partition"]), int(headers["source.offset"])),
+        )
         notes = {name: value for name, value in headers.items() if name not in HEADERS}
         found[
             DeadLetter(
                 _restored(record.key, whole[place].key, "original.key", notes),
                 _restored(record.value, whole[place].value, "original", notes),
                 headers["reason"].decode(),
-                headers["source.topic"].decode(),
                 *place,
             )
         ] += 1
