@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 
 from .errors import ConfigurationError
 
@@ -74,10 +74,19 @@ class Limits:
         except (KafkaError, OSError) as exc:
             log.warning("the limits of topics are not known anew: %r", exc)
             return
+        if unknown := [topic for topic in self._topics if topic not in found]:
+            log.warning(
+                "the brokers do not describe the topics %s: what these take is found out when they "
+                "refuse a record (the right DescribeConfigs would do)",
+                ", ".join(unknown),
+            )
         for topic, limits in found.items():
-            if self._described.get(topic) != limits:
+            former = self._described.get(topic)
+            if former != limits:
                 self._described[topic] = limits
                 self._learnt.pop(topic, None)
+            if former not in (limits, None):
+                _announce(topic, limits)
 
     async def learn(self, refused: Refusal) -> None:
         """Find out why a topic has refused a record, so that the next attempt is taken.
@@ -98,10 +107,21 @@ class Limits:
         # The brokers' word does not explain it: by trial, then.
         if refused.is_for_time:
             limits = limits._replace(before_ms=0, after_ms=0)
-        elif refused.is_for_size:
+        elif refused.is_for_size and refused.size <= limits.batch_bytes:
             allowed = min(limits.batch_bytes, refused.batch_size) // 2
             limits = limits._replace(batch_bytes=min(USUAL_BATCH, allowed))
-        self._learnt[refused.topic] = limits
+        if limits != before:
+            self._learnt[refused.topic] = limits
+            _announce(refused.topic, limits)
+
+
+def _announce(topic: str, limits: TopicLimits) -> None:
+    log.warning(
+        "what is sent to topic %s is fitted to its limits from now on: batches of %s bytes, times "
+        "from %s ms before to %s ms after now",
+        topic,
+        *(f"{number:,}" for number in limits[:3]),
+    )
 
 
 async def _describe(
@@ -124,10 +144,7 @@ async def _describe(
 def _limits(answers: Iterable[Any]) -> Iterator[tuple[str, TopicLimits]]:
     for answer in answers:
         for code, _, _, topic, entries in answer.resources:
-            if code:
-                # No right to describe it, or no such topic.
-                log.warning("the limits of topic %s are not known: %s", topic, for_code(code))
-            else:
+            if not code:
                 yield topic, _limits_of({name: value for name, value, *_ in entries})
 
 

@@ -68,7 +68,7 @@ async def test_of_a_topic_that_sets_the_time_itself_no_time_is_refused(cluster):
 async def test_without_an_answer_they_stay_as_they_are(cluster, caplog):
     limits = limits_of(cluster, cluster.events, f"{cluster.events}-none")
     await limits.refresh()
-    assert f"the limits of topic {cluster.events}-none are not known" in caplog.text
+    assert f"the brokers do not describe the topics {cluster.events}-none" in caplog.text
     nobody = Limits({"bootstrap_servers": ["127.0.0.1:1"]}, [cluster.events])
     with caplog.at_level(logging.CRITICAL, "aiokafka"):
         await nobody.refresh()
@@ -86,12 +86,15 @@ async def test_a_topic_that_refuses_what_it_seems_to_allow_is_sent_less_and_less
     for topic, half in (("small", 128 << 10), ("small", 64 << 10), ("small", 32 << 10)):
         await limits.learn(refused(topic, size, *many))
         assert limits.of(topic).batch_bytes == half
+    # What could not be cut to what is known says nothing new.
+    await limits.learn(refused("small", size, OutRecord(b"1", bytes(100_000))))
+    assert limits.of("small").batch_bytes == 32 << 10
     await limits.learn(refused("out", InvalidTimestampError()))
     assert limits.of("out").before_ms == limits.of("out").after_ms == 0
     assert limits.of("another") == TopicLimits()
 
 
-async def test_what_was_learnt_is_forgotten_when_the_topics_settings_change(cluster):
+async def test_what_was_learnt_is_forgotten_when_the_topics_settings_change(cluster, caplog):
     limits = limits_of(cluster, cluster.events)
     await limits.refresh()
     await limits.learn(refused(cluster.events, MessageSizeTooLargeError()))
@@ -101,6 +104,8 @@ async def test_what_was_learnt_is_forgotten_when_the_topics_settings_change(clus
     cluster.alter_topic(cluster.events, max_message_bytes=6000)
     await limits.refresh()
     assert limits.of(cluster.events).batch_bytes == 6000
+    (*_, line) = [record.getMessage() for record in caplog.records if "fitted" in record.message]
+    assert f"topic {cluster.events} is fitted to its limits from now on: batches of 6,000" in line
 
 
 async def test_what_a_topic_refuses_is_said_in_one_line_with_topic_record_and_setting(cluster):
