@@ -58,7 +58,7 @@ class Prover:
         """Know ``token``."""
         self._key = token.encode()
         # Nonces by the period of MAX_SKEW in which their proofs were made.
-        self._used: dict[int, set[str]] = {}
+        self._used: dict[int, set[bytes]] = {}
 
     def headers(
         self, now: float, to: str, method: str, target: str, body: bytes = b""
@@ -108,10 +108,10 @@ class Prover:
                 f"the proof is {apart:+.0f} s from the clock of this worker, and clocks may differ "
                 f"by {MAX_SKEW} s"
             )
-        self._use(now, int(time), nonce)
+        self._use(now, int(time), bytes.fromhex(nonce))
         return Proof(nonce, body_hash)
 
-    def _use(self, now: float, time: int, nonce: str) -> None:
+    def _use(self, now: float, time: int, nonce: bytes) -> None:
         """Remember a nonce until its time is over. Only who knows the token can fill this."""
         for period in [each for each in self._used if (each + 2) * MAX_SKEW <= now]:
             del self._used[period]
