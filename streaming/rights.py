@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds that brokers may take until they can keep groups and transactions.
-PATIENCE: Final = 30.0
+#: Seconds that brokers may take until they can keep groups and transactions: until it is said,
+#: and until it is believed that they never will. New ones on a busy machine take half a minute.
+QUIET, PATIENCE = 10.0, 120.0
 
 GROUP, TRANSACTION = 0, 1
 
@@ -200,7 +201,7 @@ async def _ask(
     Raises:
         StartError: none answers within :data:`PATIENCE`.
     """
-    deadline = monotonic() + PATIENCE
+    begun, is_said = monotonic(), False
     while True:
         try:
             found = await admin._send_request(FindCoordinatorRequest(key, kind))
@@ -213,6 +214,10 @@ async def _ask(
                 return int(code)
         except (KafkaError, TimeoutError) as exc:
             reason = type(exc)
-        if monotonic() > deadline:
-            raise StartError(f"the brokers have no coordinator {what} ({reason.__name__})")
+        text = f"the brokers have no coordinator {what} ({reason.__name__})"
+        if monotonic() - begun > PATIENCE:
+            raise StartError(text)
+        if monotonic() - begun > QUIET and not is_said:
+            is_said = True
+            log.warning("%s; waiting for up to %.0f s", text, PATIENCE)
         await asyncio.sleep(0.1)
