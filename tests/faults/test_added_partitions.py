@@ -31,7 +31,7 @@ def test_added_partitions_are_told_within_seconds_while_the_old_ones_go_on(clust
     cluster.wait_until_applied()
     add_partitions(cluster, name, old + 2)
     for worker in workers:
-        wait_until(lambda w=worker: w.status("/readyz") == 503, "it is not ready", 15)
+        wait_until(lambda w=worker: w.status("/readyz") == 503, "it is not ready")
         assert worker.status("/healthz") == 200
         (line,) = said(worker)
         assert name in line
@@ -49,7 +49,7 @@ def test_added_partitions_are_told_within_seconds_while_the_old_ones_go_on(clust
         ends = {each.partition: each.offset + 1 for each in cluster.read(cluster.events)}
         return all(committed[number] >= end for number, end in ends.items())
 
-    wait_until(is_applied, "the old partitions go on", 60)
+    wait_until(is_applied, "the old partitions go on")
     (worker,) = workers
     assert len(said(worker)) == 1
     oracle = checks.ask_oracle(cluster, rules_of(cluster))

@@ -19,7 +19,7 @@ FEW_LINES = 120
 
 def last_word(worker):
     """Return why a worker has ended, after a look at how it said so."""
-    assert worker.wait_exit(30) == 1
+    assert worker.wait_exit() == 1
     output = worker.output()
     assert "Traceback" not in output
     (line,) = [line for line in output.splitlines() if "error: " in line]
