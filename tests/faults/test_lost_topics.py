@@ -70,9 +70,11 @@ def test_a_cluster_that_comes_back_empty_ends_the_worker_and_leaves_its_tables(m
     cluster = make_cluster(bootstrap=f"127.0.0.1:{port}", **QUICK)
     with EmbeddedKafka(port):
         cluster.create_topic(cluster.events)
-        worker = cluster.worker().start()
+        worker = cluster.worker().launch()
+        # A Kafka that has just started has its own topics to make.
+        worker.wait_ready(180)
         send_stream(cluster, untidy_stream(1500, seed=63))
-        cluster.wait_until_applied()
+        cluster.wait_until_applied(180)
     tables = databases(worker)
     before, begun = len(worker.output().splitlines()), time.monotonic()
     with EmbeddedKafka(port):
