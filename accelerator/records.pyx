@@ -9,6 +9,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport int32_t, int64_t
 
+from models.cut import CUT_BYTES, CutValue
+
 cdef enum:
     # Of the header: its size, and where in it are (base offset 0) attributes, both ends of the
     # time, and the number of records.
@@ -22,6 +24,11 @@ cdef enum:
     # Of a record: its length, attributes, four numbers and the number of headers, a byte each.
     SHORTEST = 7
     ROOM = 64
+    # As the size of a value: there is none. Below that it is the size of a value that was cut, negated.
+    NO_VALUE = -1
+
+#: Bytes that are kept of such a value.
+cdef Py_ssize_t CUT = CUT_BYTES
 
 
 cdef inline int64_t _big_endian(const unsigned char *at, int size) noexcept nogil:
@@ -86,7 +93,8 @@ cdef class Record:
     """See streaming.batch.Record."""
 
     cdef readonly long long offset, timestamp
-    cdef readonly bytes key, value
+    cdef readonly bytes key
+    cdef readonly object value
     cdef readonly list headers
 
 
@@ -100,11 +108,11 @@ cdef class Records:
         if self._whole is None:
             PyMem_Free(self.places)
 
-    def add(self, bytes data not None, Py_ssize_t start, Py_ssize_t end, bytes content,
-            long long first):
+    def add(self, bytes data not None, Py_ssize_t start, Py_ssize_t end, long long first,
+            long long cut):
         """Append the records of the batch between `start` and `end`, from the offset `first` on.
 
-        `content` is what follows its header, unpacked; None: it is not compressed.
+        It is not compressed. Not 0, `cut` is the size of its only record's value, which begins there.
 
         Raises ValueError when the records do not fit the batch.
         """
@@ -113,14 +121,11 @@ cdef class Records:
         cdef const unsigned char *header = <const unsigned char *> PyBytes_AS_STRING(data) + start
         cdef const unsigned char *at = header + HEADER
         cdef const unsigned char *stop = header + (end - start)
-        if content is not None:
-            at = <const unsigned char *> PyBytes_AS_STRING(content)
-            stop = at + PyBytes_GET_SIZE(content)
         cdef int64_t count = _big_endian(header + COUNT, 4)
         if count < 0 or count > (stop - at) // SHORTEST:
             raise ValueError("a record batch has fewer records than it says")
         self._reserve(count)
-        self._contents.append(data if content is None else content)
+        self._contents.append(data)
         cdef int64_t base_offset = _big_endian(header, 8)
         cdef int64_t base_timestamp = _big_endian(header + FIRST_TIMESTAMP, 8)
         cdef bint is_appended = header[ATTRIBUTES] & LOG_APPEND_TIME
@@ -134,6 +139,10 @@ cdef class Records:
                 raise ValueError("a record does not fit its batch")
             place.offset += base_offset
             place.timestamp = appended if is_appended else place.timestamp + base_timestamp
+            if cut:
+                if count != 1 or place.value_size != CUT:
+                    raise ValueError("a value that was cut is of another size")
+                place.value_size = -cut
             if place.offset >= first:
                 self.count += 1
 
@@ -175,10 +184,14 @@ cdef class Records:
         for number in range(self.count):
             yield self.record(number)
 
-    cdef bytes value(self, Py_ssize_t number):
+    cdef object value(self, Py_ssize_t number):
         cdef Place *place = self.places + number
-        if place.value_size < 0:
+        if place.value_size == NO_VALUE:
             return None
+        if place.value_size < 0:
+            return CutValue.of(
+                PyBytes_FromStringAndSize(<const char *> place.value, CUT), -place.value_size
+            )
         return PyBytes_FromStringAndSize(<const char *> place.value, place.value_size)
 
     cdef object record(self, Py_ssize_t number):

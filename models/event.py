@@ -10,6 +10,7 @@ from msgspec import MsgspecError, ValidationError
 from msgspec.json import Decoder
 from xxhash import xxh3_64_intdigest
 
+from models.cut import full_size
 from models.lenient import decode_with_nulls, examine, is_nested_too_deep
 from models.schema import (
     EVENT_TYPES,
@@ -54,7 +55,7 @@ def decode(value: bytes | None, dropped: list[str] | None = None) -> Event | Rej
             # rpartition finds nothing a third faster than `in` does.
             if (
                 len(text) <= _SHORT and "\\" not in text and not text.rpartition("999")[1]
-            ) or _is_plain(text, len(value)):
+            ) or _is_plain(text, full_size(value)):
                 return _decode(text)
         except ValidationError:
             if b"null" in value:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import DecodeError, MsgspecError, Raw, Struct, ValidationError
 from msgspec.json import Decoder
 
+from models.cut import full_size
 from models.schema import (
     EVENT_TYPES,
     MAX_DEPTH,
@@ -166,8 +167,9 @@ def is_nested_too_deep(text: str) -> bool:
 
 
 def _cut(value: bytes) -> _RawEvent | Rejected:
-    if len(value) > MAX_VALUE_BYTES:
-        return Rejected("too_large", f"{len(value)} bytes, allowed are {MAX_VALUE_BYTES}")
+    size = full_size(value)
+    if size > MAX_VALUE_BYTES:
+        return Rejected("too_large", f"{size} bytes, allowed are {MAX_VALUE_BYTES}")
     try:
         if is_nested_too_deep(value.decode()):
             return Rejected("malformed_json", f"nested deeper than {MAX_DEPTH} levels")

@@ -53,6 +53,8 @@ class Batch(NamedTuple):
     records: Sequence[Record]
     high_watermark: int = 0
     """Where the partition's log ended when this was fetched; 0 when that is not known."""
+    size: int = 0
+    """Bytes of memory that the records take, about."""
 
 
 class BatchSchema(faust.Schema):

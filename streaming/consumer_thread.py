@@ -20,6 +20,7 @@ from faust.types import TP
 
 from .batch import Batch
 from .coordinator import use_own_coordinator
+from .fetched import put_back
 from .gathering import Gathering
 from .network import run_in
 from .refusals import Refusals
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from .fetched import Unpack
 
 use_own_coordinator()
+
+
+#: Bytes of memory that what is unpacked of all partitions at once takes, about.
+UNPACKED_BYTES = 32 << 20
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -93,11 +98,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             while True:
                 if fetcher._subscriptions.reassignment_in_progress:
                     await fetcher._subscriptions.wait_for_assignment()
-                batches = _take_fetched(fetcher, active_partitions, unpack)
+                batches, has_more = _take_fetched(fetcher, active_partitions, unpack)
                 self._gather(fetcher, batches)
                 left = deadline - monotonic()
                 if batches or left <= 0 or fetcher._closed:
                     return batches
+                if has_more:
+                    # Nothing came yet of what is being unpacked.
+                    await asyncio.sleep(0)
+                    continue
                 waiter = fetcher._create_fetch_waiter()
                 done, _ = await asyncio.wait([waiter], timeout=left)
                 if not done:
@@ -160,25 +169,41 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
 def _take_fetched(
     fetcher: KafkaFetcher, partitions: set[TP] | None, unpack: Unpack
-) -> dict[TP, Batch]:
-    """Take over all that was fetched of ``partitions``, and make room for the next fetch."""
+) -> tuple[dict[TP, Batch], bool]:
+    """Take over what was fetched of ``partitions``, and make room for the next fetch.
+
+    What has no room at once is left for the next time, when others come first. Returns whether
+    there is any such.
+    """
     batches: dict[TP, Batch] = {}
+    taken, has_more = 0, False
     for tp in list(fetcher._records):
         if partitions is not None and tp not in partitions:
             if not fetcher._subscriptions.is_assigned(tp):
                 del fetcher._records[tp]
             continue
+        if taken >= UNPACKED_BYTES:
+            return batches, True
         fetched = fetcher._records.pop(tp)
-        fetcher._notify(fetcher._wait_consume_future)
         if not isinstance(fetched, FetchResult):
+            fetcher._notify(fetcher._wait_consume_future)
             fetched.check_raise()
             continue
         if not fetched.check_assignment(tp) or not fetched.has_more():
+            fetcher._notify(fetcher._wait_consume_future)
             continue
         content = fetched._partition_records
         start = content.next_fetch_offset
         records = unpack(content)
         fetched._update_position()
-        high_watermark = fetched._assignment.state_value(tp).highwater or 0
-        batches[TP(*tp)] = Batch(start, content.next_fetch_offset, records, high_watermark)
-    return batches
+        if put_back(fetched, fetcher._records):
+            has_more = True
+        else:
+            fetcher._notify(fetcher._wait_consume_future)
+        size = content._records.taken
+        taken += size
+        end = content.next_fetch_offset
+        if records or end > start:
+            high_watermark = fetched._assignment.state_value(tp).highwater or 0
+            batches[TP(*tp)] = Batch(start, end, records, high_watermark, size)
+    return batches, has_more

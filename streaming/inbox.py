@@ -28,6 +28,8 @@ class Inbox:
         self._high_watermarks: dict[TP, int] = {}
         self._arrived = asyncio.Event()
         self._turns = turns
+        #: Bytes of the batch that was taken out last, and is being folded.
+        self._folding_bytes = 0
 
     def __bool__(self) -> bool:
         """Whether a batch waits."""
@@ -36,18 +38,22 @@ class Inbox:
     def put(self, tp: TP, batch: Batch) -> None:
         """Add a batch."""
         self._turns.waiting += 1
+        self._turns.waiting_bytes += batch.size
         self._waiting[tp].append(batch)
         self._high_watermarks[tp] = batch.high_watermark
         self._arrived.set()
 
     async def next(self) -> tuple[TP, Batch]:
-        """Wait for a batch, and take it out."""
+        """Wait for a batch, and take it out: the one before is folded."""
+        self._release_folded()
         while not self:
             self._arrived.clear()
             await self._arrived.wait()
         tp = self._choose()
         self._turns.take(1)
-        return tp, self._waiting[tp].popleft()
+        batch = self._waiting[tp].popleft()
+        self._folding_bytes = batch.size
+        return tp, batch
 
     def _choose(self) -> TP:
         """Return whose turn it is: the first topic's, or one's that has waited for too long."""
@@ -60,10 +66,20 @@ class Inbox:
         passed_over[chosen] = 0
         return chosen
 
+    def _release_folded(self) -> None:
+        self._turns.release(self._folding_bytes)
+        self._folding_bytes = 0
+
+    def close(self) -> None:
+        """Drop all that waits, and what was taken out last: nobody folds any more."""
+        self.clear()
+        self._release_folded()
+
     def clear(self) -> None:
         """Drop all that waits: it will be fetched again."""
         for waiting in self._waiting.values():
             self._turns.take(len(waiting))
+            self._turns.release(sum(batch.size for batch in waiting))
             waiting.clear()
         self._high_watermarks.clear()
 

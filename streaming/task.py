@@ -358,4 +358,5 @@ class Task:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops = []
+        self._inbox.close()
         await stop_quietly(self.lock.stop())

@@ -14,6 +14,9 @@ FOLDING_AT_ONCE = 3
 #: Batches, for each task, that are fetched ahead of what is being folded.
 BATCHES_AHEAD = 2
 
+#: Bytes of all batches that are fetched and not folded yet, about: with more, none are fetched.
+WAITING_BYTES = 64 << 20
+
 
 class Turns:
     """What the tasks of a worker share: its one thread of Python, and its memory."""
@@ -29,6 +32,8 @@ class Turns:
         self.full = asyncio.Event()
         #: Batches in the inboxes of all tasks.
         self.waiting = 0
+        #: Bytes of memory that these take, and those that are being folded.
+        self.waiting_bytes = 0
         self._taken = asyncio.Event()
 
     def share(self, total: float) -> float:
@@ -40,8 +45,20 @@ class Turns:
         self.waiting -= count
         self._taken.set()
 
+    def release(self, size: int) -> None:
+        """Count ``size`` bytes of batches that are folded, or dropped."""
+        self.waiting_bytes -= size
+        self._taken.set()
+
+    @property
+    def _is_enough(self) -> bool:
+        return (
+            self.waiting >= BATCHES_AHEAD * max(1, len(self._tasks))
+            or self.waiting_bytes >= WAITING_BYTES
+        )
+
     async def wait_for_room(self) -> None:
         """Wait while there is enough to fold for every task: what is behind that stays in Kafka."""
-        while self.waiting >= BATCHES_AHEAD * max(1, len(self._tasks)):
+        while self._is_enough:
             self._taken.clear()
             await self._taken.wait()

@@ -228,7 +228,7 @@ class TestPackedRecords:
         data = bytes(data[: max(HEADER, len(data) - cut)])
         records = Records()
         with suppress(ValueError):
-            records.add(data, 0, len(data), None, 0)
+            records.add(data, 0, len(data), 0, 0)
         for record in records:
             inside = [record.key or b"", record.value or b""]
             inside += [text or b"" for _, text in record.headers]
@@ -240,7 +240,7 @@ class TestPackedRecords:
         data[COUNT : COUNT + 4] = struct.pack(">i", count)
         records = Records()
         with suppress(ValueError):
-            records.add(bytes(data), 0, HEADER, content, 0)
+            records.add(bytes(data) + content, 0, HEADER + len(content), 0, 0)
         for record in records:
             assert (record.key or b"") in content
             assert (record.value or b"") in content

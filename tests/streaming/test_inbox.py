@@ -9,7 +9,7 @@ import pytest
 from faust.types import TP
 
 from streaming.inbox import MOST_PASSED_OVER, Inbox
-from streaming.turns import Turns
+from streaming.turns import WAITING_BYTES, Turns
 from tests.streaming.bench import DELTAS, EVENTS
 from tests.streaming.fakes import batch
 
@@ -74,3 +74,26 @@ async def test_a_topic_that_goes_first_does_not_starve_the_others(turns):
     taken = Counter([(await inbox.next())[0] for _ in range(50)])
     assert taken[DELTAS] > taken[PASSED_ON] >= taken[EVENTS] >= 50 // (MOST_PASSED_OVER + 3)
     assert taken.total() == 50
+
+
+async def test_what_batches_take_counts_until_they_are_folded_or_dropped(inbox, turns):
+    for number in range(3):
+        inbox.put(EVENTS, batch(number, number + 1)._replace(size=10))
+    await inbox.next()
+    assert turns.waiting_bytes == 30
+    await inbox.next()
+    assert turns.waiting_bytes == 20
+    inbox.clear()
+    assert turns.waiting_bytes == 10
+    inbox.close()
+    assert turns.waiting_bytes == 0
+
+
+async def test_nothing_is_fetched_while_what_waits_takes_too_much(inbox, turns):
+    inbox.put(EVENTS, batch(0, 1)._replace(size=WAITING_BYTES))
+    room = asyncio.create_task(turns.wait_for_room())
+    await inbox.next()
+    await asyncio.sleep(0.01)
+    assert not room.done()
+    inbox.close()
+    await room
