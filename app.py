@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from accelerator import AcceleratorError, Counting, Folding, Packing, is_wanted, memory
+from accelerator import AcceleratorError, Counting, Folding, Packing, is_wanted, memory, row_checks
 from agents.engagement import EngagementProcessor
 from agents.subscriptions import add_agents
 from agents.video_deltas import VideoProcessor
@@ -61,6 +61,7 @@ _parts = StoreParts(
     RocksMemory.create(settings.write_buffers),
     ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
     changes=memory(accelerated=_is_accelerated),
+    rows=row_checks(accelerated=_is_accelerated),
 )
 
 user_metrics = app.tables.add(user_table(app, settings, _users, _parts))

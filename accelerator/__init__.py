@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from models.chunk import Chunk as PlainChunk
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
+from tables.foreign import PLAIN_CHECKS, RowChecks
 from tables.layers import DICTS, Memory
 
 try:
@@ -25,6 +26,7 @@ try:
     from accelerator.layer import ROW_SIZE, InOrder, Layer
     from accelerator.packing import pack
     from accelerator.records import Records
+    from accelerator.rows import foreign_users, foreign_videos
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
     IS_BUILT = False
@@ -47,6 +49,7 @@ __all__ = [
     "Packing",
     "is_wanted",
     "memory",
+    "row_checks",
 ]
 
 
@@ -93,6 +96,11 @@ def memory(*, accelerated: bool = IS_BUILT) -> Memory:
     if not accelerated:
         return DICTS
     return Memory(Layer, Found, InOrder, ROW_SIZE, attrgetter("companions"))
+
+
+def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:
+    """Return what finds rows of others in changelogs, compiled or plain."""
+    return RowChecks(foreign_users, foreign_videos) if accelerated else PLAIN_CHECKS
 
 
 class Packing(NamedTuple):

@@ -34,6 +34,7 @@ cdef enum:
 cdef long long END_OF_PANES = 1LL << 32
 
 cdef int DELTA_VERSION = deltas.VERSION
+cdef int64_t MAX_TIME = deltas.MAX_TIME_MS
 cdef Py_ssize_t AT_ONCE = deltas.ROWS_AT_ONCE
 cdef int VERSION = video.VERSION
 cdef bytes EMPTY = video.EMPTY
@@ -45,7 +46,7 @@ cdef double ALMOST = 1 - 1e-9
 
 if (DELTA_HEADER, DELTA_ROW) != (deltas._HEADER.size, deltas._ROW.size):
     raise ImportError("models.deltas has another layout")
-if (HEADER, ROW) != (len(EMPTY), video._ROW_SIZE):
+if (HEADER, ROW) != (len(EMPTY), video.ROW_SIZE):
     raise ImportError("models.video has another layout")
 
 
@@ -172,7 +173,8 @@ cdef class DeltaChunk:
             size = PyBytes_GET_SIZE(value)
             memcpy(&count, data + 4, 4)
             memcpy(&stream_time, data + 8, 8)
-            if data[0] != DELTA_VERSION or size != DELTA_HEADER + <Py_ssize_t> count * DELTA_ROW:
+            if (data[0] != DELTA_VERSION or not 0 <= stream_time <= MAX_TIME
+                    or size != DELTA_HEADER + <Py_ssize_t> count * DELTA_ROW):
                 unpack_deltas(value)
             self.latest = max(self.latest, stream_time)
             room += count

@@ -5,8 +5,13 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from faust.types import TP
+
+from models.deltas import unpack_deltas
+from models.errors import CodecError
 from models.video import Verdict
 from models.windows import to_iso
+from streaming.foreign import FOREIGN
 from streaming.outbox import OutRecord
 from tables.records import ViralVideo
 from tables.sweep import Sweeper
@@ -64,12 +69,25 @@ class VideoProcessor:
     async def fold(self, records: Sequence[Record], *_: object) -> None:
         """Add up the deltas, and stream time with them."""
         state, counting = self.state, self._counting
-        chunk = counting.chunk([record.value for record in records])
+        try:
+            chunk = counting.chunk([record.value for record in records])
+        except CodecError:
+            chunk = counting.chunk([record.value for record in records if self._is_delta(record)])
+        if chunk.latest < 0:
+            return
         loaded = await state.load(chunk.keys)
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
         self._advance(chunk.latest)
         now, enough = state.stream_time or 0, self._settings.viral_min_views
         self._unjudged |= chunk.fold(counting.functions, loaded, state.dirty, now, enough)
+
+    def _is_delta(self, record: Record) -> bool:
+        try:
+            unpack_deltas(record.value or b"")
+        except CodecError as exc:
+            FOREIGN.skip(TP(self.topic, self._partition), record.offset, str(exc))
+            return False
+        return True
 
     def _advance(self, stream_time: int) -> None:
         state = self.state

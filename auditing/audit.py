@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from auditing.comparison import compare_users, compare_videos
+from auditing.dead_letters import number_of
 from auditing.errors import AuditError
 from auditing.merging import Ahead, Copies, Merge
 from auditing.parts import Shelf
@@ -120,9 +121,16 @@ class _Audit:
                 for record in records:
                     headers = dict(record.headers)
                     if headers.get("reason") == b"future_timestamp":
-                        of_topic = self._refused[headers["source.topic"].decode()]
-                        source = int(headers["source.partition"])
-                        of_topic[source].add(int(headers["source.offset"]))
+                        source = number_of(headers, "source.partition")
+                        offset = number_of(headers, "source.offset")
+                        if source is None or offset is None:
+                            self._report.notes.append(
+                                f"{topic}-{partition} at offset {record.offset} is no dead letter "
+                                "of a worker: it is passed over"
+                            )
+                        else:
+                            name = headers.get("source.topic", b"").decode(errors="replace")
+                            self._refused[name][source].add(offset)
 
     async def _wait_for_deltas(self) -> bool:
         """Wait until the videos have what their users' partitions have sent; or say that not."""
@@ -163,7 +171,9 @@ class _Audit:
 
     async def _fold(self, topic: str, partition: int, values: Values, layout: Layout) -> int | None:
         """Put a table's partition into ``values``, and return its stream time."""
-        stored = await self._topics.fold(topic, partition, values)
+        find_foreign = layout.find_foreign
+        assert find_foreign is not None, "a table of any rows"  # noqa: S101 - a fault of ours
+        stored = await self._topics.fold(topic, partition, values, find_foreign)
         try:
             return layout.stored_stream_time(topic, stored)
         except LayoutError as exc:

@@ -22,15 +22,20 @@ from models.seen import is_sealed_key
 from streaming.access import check_access
 from streaming.changelog import changelog_consumer
 from streaming.errors import StartError
+from tables.foreign import ForeignRowError, check_rows
 from tables.layout import LAYOUT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from auditing.values import Values
+    from models.rows import FindForeign
     from streaming.batch import Record
 
 POLL_MS = 100
+
+#: Records read at once: what a fetch has may be many times as large once it is decompressed.
+AT_ONCE = 4000
 
 #: Seconds until an open transaction is taken to be one that nobody will end, and between two looks.
 #: The brokers end those of a dead worker after 15 s, and look for them each 10 s.
@@ -137,19 +142,37 @@ class Topics:
         self._consumer.assign([tp])
         self._consumer.seek(tp, start)
         while await self._consumer.position(tp) < end:
-            for records in (await self._consumer.getmany(tp, timeout_ms=POLL_MS)).values():
+            for records in (await self._poll(tp)).values():
                 yield [record for record in records if record.offset < end]
 
-    async def fold(self, topic: str, partition: int, values: Values) -> bytes | None:
+    async def _poll(self, tp: TopicPartition) -> Mapping[TopicPartition, Sequence[Record]]:
+        found: Mapping[TopicPartition, Sequence[Record]] = await self._consumer.getmany(
+            tp, timeout_ms=POLL_MS, max_records=AT_ONCE
+        )
+        return found
+
+    async def fold(
+        self, topic: str, partition: int, values: Values, find_foreign: FindForeign
+    ) -> bytes | None:
         """Put the last value of each user or video of one partition into ``values``.
 
         Returns:
             The partition's layout record, None when there is none.
+
+        Raises:
+            AuditError: the changelog has rows that no worker has written, by ``find_foreign``.
         """
         layout = None
         begins, ends = await self.begins(topic), await self.ends(topic)
         async for records in self.read(topic, partition, begins[partition], ends[partition]):
             for record in records:
+                try:
+                    check_rows({record.key: record.value}, find_foreign)
+                except ForeignRowError as exc:
+                    raise AuditError(
+                        f"{topic}-{partition} at offset {record.offset} has a row that no worker "
+                        f"has written: {exc}"
+                    ) from exc
                 if record.key == LAYOUT_KEY:
                     layout = record.value
                 elif record.key is not None and not is_sealed_key(record.key):

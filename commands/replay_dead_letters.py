@@ -22,6 +22,7 @@ from faust.cli.base import AppCommand, option
 from faust.types import TP
 
 from auditing import AuditError
+from auditing.dead_letters import number_of
 from auditing.reading import open_topics
 from models.event import Rejected, decode
 from models.partitioner import partition_of
@@ -66,6 +67,9 @@ class Replay:
         self.sent = 0
         self.stay = 0
         """Those of the reason that were cut, or are too large for where they are sent."""
+        self.foreign = 0
+        """Dead letters that do not say which partition they come from: no worker writes such."""
+        self.first_foreign = ""
         self._topics = topics
         self._dead_letters = settings.dead_letter_topic
         self._sources = {settings.events_topic, settings.repartition_topic}
@@ -89,13 +93,20 @@ class Replay:
             async for records in topics.read(topic, partition, start, end):
                 if not records:
                     continue
-                chosen = self._choose(records, targets)
+                chosen = self._choose(partition, records, targets)
                 if producer is not None:
                     await self._send(producer, partition, records[-1].offset + 1, chosen)
                 self._progress.advance(records[-1].offset + 1 - at)
                 at = records[-1].offset + 1
 
-    def _choose(self, records: Sequence[Record], targets: int) -> list[tuple[int, OutRecord]]:
+    def _pass_over(self, partition: int, record: Record) -> None:
+        if not self.foreign:
+            self.first_foreign = f"{self._dead_letters}-{partition} at offset {record.offset}"
+        self.foreign += 1
+
+    def _choose(
+        self, partition: int, records: Sequence[Record], targets: int
+    ) -> list[tuple[int, OutRecord]]:
         """Return those of the reason, each with the partition to send it to."""
         chosen = []
         for record in records:
@@ -107,8 +118,11 @@ class Replay:
             self.found[reason] += 1
             if reason != self._reason:
                 continue
-            source = int(headers["source.partition"]) % targets
-            target, original = self._place(_original(record), source, targets)
+            source = number_of(headers, "source.partition")
+            if source is None:
+                self._pass_over(partition, record)
+                continue
+            target, original = self._place(_original(record), source % targets, targets)
             if CUT & headers.keys() or size_of(original) > self._limits.batch_bytes:
                 self.stay += 1
             else:
@@ -242,8 +256,8 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         return replay
 
     def _print(self, replay: Replay) -> None:
-        count = replay.found[self._reason]
-        others = replay.found.total() - count
+        count = replay.found[self._reason] - replay.foreign
+        others = replay.found.total() - replay.found[self._reason]
         if self._dry_run:
             count -= replay.stay
             click.echo(f"{count:,} dead letters of reason {self._reason} would be sent again")
@@ -252,3 +266,9 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         click.echo(f"passed over {others:,} of other reasons")
         if replay.stay:
             click.echo(f"passed over {replay.stay:,} that were cut, or are too large for the topic")
+        if replay.foreign:
+            click.echo(
+                f"passed over {replay.foreign:,} that no worker has written: their header "
+                f"source.partition is no number, the first in {replay.first_foreign}",
+                err=True,
+            )

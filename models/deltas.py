@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import starmap
 from typing import Final
 
+from models.cut import CutValue
 from models.errors import CodecError
 from models.partitioner import murmur2_partitions
 
@@ -23,6 +24,9 @@ DeltaRow = tuple[int, int, int, int, int, int]
 
 ROWS_AT_ONCE: Final = 8000
 """Rows of one record at most, 28 bytes each."""
+
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""The end of the year 9999: no event is later."""
 
 _HEADER: Final = struct.Struct("<BxHIq")
 _ROW: Final = struct.Struct("<QIIIII")
@@ -86,6 +90,8 @@ class Gathered:
 
 def unpack_deltas(value: bytes) -> tuple[int, int, Iterator[DeltaRow]]:
     """(source partition, stream time in ms, rows); CodecError when the value is no delta record."""
+    if isinstance(value, CutValue):
+        raise CodecError(f"a delta record of {value.full_size} bytes is too large")
     if len(value) < _HEADER.size:
         raise CodecError(f"a delta record of {len(value)} bytes is too short for its header")
     version, source_partition, count, stream_time_ms = _HEADER.unpack_from(value)
@@ -93,5 +99,7 @@ def unpack_deltas(value: bytes) -> tuple[int, int, Iterator[DeltaRow]]:
         raise CodecError(f"a delta record has the unknown version {version}")
     if len(value) != _HEADER.size + count * _ROW.size:
         raise CodecError(f"a delta record of {len(value)} bytes cannot have {count} rows")
+    if not 0 <= stream_time_ms <= MAX_TIME_MS:
+        raise CodecError(f"a delta record has the impossible time {stream_time_ms}")
     rows: Iterator[DeltaRow] = _ROW.iter_unpack(value[_HEADER.size :])
     return source_partition, stream_time_ms, rows

@@ -26,7 +26,7 @@ COUNTER_OF: Final = {"video_view": 0, "like": 1, "comment": 2, "share": 3}
 _HEADER: Final = struct.Struct("<BxxxQ")
 _HEADER_SIZE: Final = _HEADER.size
 _ROWS: Final = PaneRows("IIII")
-_ROW_SIZE: Final = _ROWS.size
+ROW_SIZE: Final = _ROWS.size
 _pack_row: Final = _ROWS.pack
 _unpack_row: Final = _ROWS.unpack_from
 _unpack_pane: Final = struct.Struct("<I").unpack_from
@@ -103,7 +103,7 @@ class VideoWindows:
             value = value[:_HEADER_SIZE] + _ROWS.drop_before(value[_HEADER_SIZE:], first_pane)
         if pane < first_pane:
             return value
-        last_at = len(value) - _ROW_SIZE
+        last_at = len(value) - ROW_SIZE
         if last_at > 0:
             last_pane, old_views, old_likes, old_comments, old_shares = _unpack_row(value, last_at)
             if pane == last_pane:

@@ -63,6 +63,12 @@ optional_values_dropped = Counter(
     ["field"],
     registry=registry,
 )
+foreign_records = Counter(
+    "reels_foreign_records",
+    "Records passed over that this program has not written, by topic: where only it writes.",
+    ["topic"],
+    registry=registry,
+)
 lag_records = Gauge(
     "reels_consumer_lag_records",
     "Offsets between the end and what is applied, of the input and of passed-on events.",

@@ -19,15 +19,17 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
+from tables.foreign import ForeignRowError
 from tables.layout import ForeignCopyError, LastCopyError
 from tables.rocks import StoreCorruptError
 
 from .changes import fetch_changes
-from .errors import ChangelogError
+from .errors import ChangelogError, ForeignChangelogError
+from .foreign import FOREIGN
 from .topic_ids import topic_ids
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from .changes import Changes, Chunk
 
@@ -58,11 +60,15 @@ class ChangelogSink(Protocol):
             LastCopyError: it is not the one that was taken from before, and may not be.
         """
 
-    async def apply(self, changes: Changes, offset: int) -> None:
+    async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
         """Take ``changes``, the last of which stood at ``offset``.
+
+        Returns:
+            Keys of what was passed over because this program does not write it, and why.
 
         Raises:
             ForeignCopyError: what was taken before is of another changelog.
+            ForeignRowError: not all of it is this program's, and so none of it was taken.
             StoreCorruptError: what was taken before is damaged.
         """
 
@@ -163,11 +169,19 @@ async def poll(consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]) ->
 
 async def _apply(consumer: AIOKafkaConsumer, tp: TP, sink: ChangelogSink, chunk: Chunk) -> None:
     try:
-        await sink.apply(chunk.changes, chunk.offset)
+        foreign = await sink.apply(chunk.changes, chunk.offset)
+    except ForeignRowError as exc:
+        offsets = chunk.offsets()
+        key = min(exc.keys, key=offsets.__getitem__)
+        raise ForeignChangelogError(tp.topic, tp.partition, offsets[key], key) from exc
     except (ForeignCopyError, StoreCorruptError) as exc:
         log.warning("%s-%s: %s: building it anew", tp.topic, tp.partition, exc)
         await sink.reset()
         await consumer.seek_to_beginning(TopicPartition(*tp))
+    else:
+        offsets = chunk.offsets() if foreign else {}
+        for key, reason in foreign:
+            FOREIGN.skip(tp, offsets[key], reason)
 
 
 async def remaining(consumer: AIOKafkaConsumer, ends: Mapping[TP, int]) -> dict[TP, int]:

@@ -60,3 +60,16 @@ class TopicLostError(Exception):
 
 class StaleAssignmentError(Exception):
     """What the brokers give a named member that comes back was assigned at another address."""
+
+
+class ForeignChangelogError(ChangelogError):
+    """A changelog has rows that this program has not written; the text is one line with a place."""
+
+    def __init__(self, topic: str, partition: int, offset: int, key: bytes | None) -> None:
+        """Name the row by its key and its place."""
+        super().__init__(
+            f"{topic}-{partition} has a row at offset {offset} that this program does not write "
+            f"(key {key!r:.80}): see who else writes to that topic, and start anew with another "
+            "REELS_APP_ID"
+        )
+        self.topic, self.partition = topic, partition

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from faust.types import TP
+
 from .changelog import changelog_consumer, poll, remaining, seek_to_sinks
-from .errors import ChangelogError
+from .errors import ChangelogError, ForeignChangelogError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from faust.types import TP
 
     from .changelog import ChangelogSink
 
@@ -32,6 +32,8 @@ class ChangelogFollower:
         self._settings = settings
         self._give_up = give_up
         self._sinks: dict[TP, ChangelogSink] = {}
+        #: Those of them that are not followed any more: their changelogs have rows of others.
+        self._left_out: set[TP] = set()
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
 
@@ -41,6 +43,7 @@ class ChangelogFollower:
             return
         await self.stop()
         self._sinks = dict(sinks)
+        self._left_out.clear()
         self._caught_up.clear()
         self._task = asyncio.create_task(self._run(), name="changelog-follower")
 
@@ -62,15 +65,19 @@ class ChangelogFollower:
 
     async def _run(self) -> None:
         delay = 0.5
-        while self._sinks:
+        while sinks := {tp: s for tp, s in self._sinks.items() if tp not in self._left_out}:
             try:
                 async with changelog_consumer(self._settings) as consumer:
-                    ends = await seek_to_sinks(consumer, self._sinks)
+                    ends = await seek_to_sinks(consumer, sinks)
                     while True:
-                        await poll(consumer, self._sinks)
+                        await poll(consumer, sinks)
                         delay = 0.5
                         if not (self.is_caught_up or await remaining(consumer, ends)):
                             self._caught_up.set()
+            except ForeignChangelogError as exc:
+                # Whoever restores the partition ends with the same line; until then others own it.
+                log.error("not following a changelog any more: %s", exc)
+                self._left_out.add(TP(exc.topic, exc.partition))
             except ChangelogError as exc:
                 self._give_up(exc)
                 return

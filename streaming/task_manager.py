@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from faust.transport.consumer import TransactionManager
 from faust.types import TP
 
+from models.errors import CodecError
 from monitoring import metrics
 from tables.rocks import StoreCorruptError
 
@@ -325,7 +326,10 @@ class TaskManager(TransactionManager):
             self.app.give_up(exc)
             return
         if not isinstance(exc, TransactionFailedError | StoreCorruptError):
-            log.error("%s cannot go on", name, exc_info=exc)
+            # A value that cannot be decoded is no fault of the code that says it.
+            log.error(
+                "%s cannot go on", name, exc_info=None if isinstance(exc, CodecError) else exc
+            )
             self.app.give_up(exc)
             return
         if isinstance(exc, FencedError):

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from mode import Service
 
+from models.errors import CodecError
 from monitoring import metrics
 from tables.rocks import StoreCorruptError
 
@@ -43,8 +44,11 @@ class Watches(Service):
         async for _ in self.itertimer(SWEEP_INTERVAL, name="sweep"):
             for task in list(self._manager.tasks.values()):
                 for processor in task.processors if task.accepting else ():
-                    with suppress(StoreCorruptError):
-                        await processor.sweeper.scan(SWEEP_INTERVAL)
+                    try:
+                        with suppress(StoreCorruptError):
+                            await processor.sweeper.scan(SWEEP_INTERVAL)
+                    except CodecError as exc:
+                        task.fail(exc)
                     # Found just now, or by whoever asked for a value.
                     if (damage := processor.state.store.damage) is not None:
                         task.fail(damage)

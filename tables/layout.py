@@ -18,6 +18,7 @@ from models.windows import format_duration
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from models.rows import FindForeign
     from models.windows import Slices
 
 #: Internal keys begin so; the tables' own begin with decimal numbers.
@@ -75,11 +76,19 @@ class Layout:
     step: int
     older: Collection[int] = ()
     """Versions that the codec reads besides, and turns into its own where it writes."""
+    find_foreign: FindForeign | None = None
+    """Finds rows that no table of this layout has."""
 
     @classmethod
-    def of(cls, version: int, slices: Slices, older: Collection[int] = ()) -> Layout:
+    def of(
+        cls,
+        version: int,
+        slices: Slices,
+        older: Collection[int] = (),
+        find_foreign: FindForeign | None = None,
+    ) -> Layout:
         """The layout that these settings ask for."""
-        return cls(version, slices.size, slices.step, older)
+        return cls(version, slices.size, slices.step, older, find_foreign)
 
     @staticmethod
     def new_id() -> str:

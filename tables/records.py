@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import faust
+import msgspec
 import orjson
+from msgspec import Meta
+
+from models.errors import CodecError
+from models.timestamps import parse_rfc3339
+
+Count = Annotated[int, Meta(ge=0)]
+VideoId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Coefficient = Annotated[float, Meta(ge=0, le=2**64)]
 
 
 class UserMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-arg]
@@ -31,6 +42,20 @@ class VideoMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-
     viral_coefficient: float | None
 
 
+class _StoredViral(msgspec.Struct):
+    video_id: VideoId
+    viral_coefficient: Coefficient
+    views: Count
+    shares: Count
+    comments: Count
+    detected_at: str
+    window_start: str
+    window_end: str
+
+
+_decode_viral = msgspec.json.Decoder(_StoredViral).decode
+
+
 class ViralVideo(faust.Record, serializer="json"):  # type: ignore[call-arg]
     """A video that is viral, as the output topic tells it; times are RFC 3339."""
 
@@ -49,6 +74,15 @@ class ViralVideo(faust.Record, serializer="json"):  # type: ignore[call-arg]
 
     @classmethod
     def decode(cls, value: bytes) -> ViralVideo:
-        """Read a record's value; unknown fields are ignored."""
-        record: ViralVideo = cls.from_data(orjson.loads(value))
-        return record
+        """Read a record's value; unknown fields are ignored.
+
+        Raises:
+            CodecError: it is not one that this program writes.
+        """
+        try:
+            found = _decode_viral(value)
+            for text in (found.detected_at, found.window_start, found.window_end):
+                parse_rfc3339(text)
+        except (msgspec.MsgspecError, ValueError) as exc:
+            raise CodecError(f"no viral video: {exc}") from exc
+        return cls(**msgspec.structs.asdict(found))

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .foreign import check_rows
 from .layers import DICTS
 from .layout import LAYOUT_KEY, ForeignCopyError, LastCopyError
 from .rocks import AT_ONCE
@@ -25,6 +26,8 @@ from .rocks import AT_ONCE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
+
+    from models.rows import Rows
 
     from .layers import Changes, Layer, Memory, Value, Values
     from .layout import Layout, Position
@@ -239,18 +242,22 @@ class PartitionState:
         if topic_id and topic_id != known:
             await self.in_thread(self.store.set_changelog_id, topic_id)
 
-    async def apply(self, changes: Mapping[bytes, Value], offset: int) -> None:
+    async def apply(self, changes: Rows, offset: int) -> tuple[()]:
         """Take what the changelog says, the last of it at ``offset`` (recovery, standby).
 
         Raises:
             ForeignCopyError: it is not the changelog that this copy was made of.
+            ForeignRowError: it has rows that this program has not written.
         """
+        if self._layout.find_foreign is not None:
+            check_rows(changes, self._layout.find_foreign)
         told = self._layout.id_of(changes.get(LAYOUT_KEY))
         if told is not None:
             known = self._layout.id_of(self.store.get(LAYOUT_KEY))
             if known not in {None, told}:
                 raise ForeignCopyError("what is on disk is a copy of another table")
         await self.in_thread(self.store.write, changes, offset)
+        return ()
 
     async def reset(self) -> None:
         """Delete everything: the changelog is another one than this copy was made of."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from faust.stores.base import Store
 
+from .foreign import PLAIN_CHECKS
 from .layers import DICTS
 from .rocks import RocksStore, StoreCorruptError
 from .state import PartitionState
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
+    from .foreign import RowChecks
     from .layers import Memory
     from .layout import Layout
     from .rocks import RocksMemory
@@ -36,6 +38,8 @@ class StoreParts(NamedTuple):
     """Runs what waits for the disk."""
     changes: Memory = DICTS
     """What changes are kept in."""
+    rows: RowChecks = PLAIN_CHECKS
+    """What finds rows that others have written into a changelog."""
 
 
 class SlicedStore(Store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.rows import foreign_users
 from models.user import OLDER, VERSION, UserWindows
 from models.windows import Slices, to_iso
 
@@ -14,6 +15,7 @@ from .sliced import SlicedTable
 if TYPE_CHECKING:
     import faust
 
+    from models.rows import FindForeign
     from settings import Settings
 
     from .store import StoreParts
@@ -26,9 +28,9 @@ def user_windows(settings: Settings) -> UserWindows:
     return UserWindows(Slices(settings.user_window, settings.user_step), settings.dedup_horizon)
 
 
-def user_layout(windows: UserWindows) -> Layout:
+def user_layout(windows: UserWindows, find_foreign: FindForeign = foreign_users) -> Layout:
     """Return how users' values are laid out."""
-    return Layout.of(VERSION, windows.slices, OLDER)
+    return Layout.of(VERSION, windows.slices, OLDER, find_foreign)
 
 
 def user_table(
@@ -51,7 +53,7 @@ def user_table(
     return SlicedTable(
         app,
         name=NAME,
-        layout=user_layout(windows),
+        layout=user_layout(windows, parts.rows.users),
         view=view,
         parts=parts,
         partitions=settings.partitions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.rows import foreign_videos
 from models.video import VERSION, VideoWindows
 from models.windows import Slices, to_iso
 
@@ -14,6 +15,7 @@ from .sliced import SlicedTable
 if TYPE_CHECKING:
     import faust
 
+    from models.rows import FindForeign
     from settings import Settings
 
     from .store import StoreParts
@@ -26,9 +28,9 @@ def video_windows(settings: Settings) -> VideoWindows:
     return VideoWindows(Slices(settings.video_window, settings.video_step))
 
 
-def video_layout(windows: VideoWindows) -> Layout:
+def video_layout(windows: VideoWindows, find_foreign: FindForeign = foreign_videos) -> Layout:
     """Return how videos' values are laid out."""
-    return Layout.of(VERSION, windows.slices)
+    return Layout.of(VERSION, windows.slices, find_foreign=find_foreign)
 
 
 def video_table(
@@ -52,7 +54,7 @@ def video_table(
     return SlicedTable(
         app,
         name=NAME,
-        layout=video_layout(windows),
+        layout=video_layout(windows, parts.rows.videos),
         view=view,
         parts=parts,
         partitions=settings.partitions,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import faust
 from faust.types import TP
+
+from models.errors import CodecError
 
 from .records import ViralVideo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Changes = dict[bytes, "bytes | None"]
+Changes = dict["bytes | None", "bytes | None"]
+
+_VIDEO_KEY = re.compile(rb"0|[1-9][0-9]{0,18}")
 
 
 class ViralPartition:
@@ -21,6 +26,8 @@ class ViralPartition:
     def __init__(self) -> None:
         """Start empty."""
         self.videos: dict[int, ViralVideo] = {}
+        #: Videos whose last record is not the program's: nobody knows whether they are viral.
+        self.unknown: set[int] = set()
         self._offset: int | None = None
 
     @property
@@ -31,18 +38,39 @@ class ViralPartition:
     async def attach(self, topic_id: str, end: int) -> None:
         """Take any topic: this is no more than a view of it."""
 
-    async def apply(self, changes: Changes, offset: int) -> None:
-        """Take flags and tombstones."""
+    async def apply(self, changes: Changes, offset: int) -> list[tuple[bytes | None, str]]:
+        """Take flags and tombstones, and return the keys of what is neither, and why."""
+        foreign: list[tuple[bytes | None, str]] = []
         for key, value in changes.items():
-            if value is None:
-                self.videos.pop(int(key), None)
+            if key is None or _VIDEO_KEY.fullmatch(key) is None:
+                foreign.append((key, f"the key {key!r:.80} is no video's"))
+                continue
+            video_id = int(key)
+            try:
+                video = None if value is None else _decode(video_id, value)
+            except CodecError as exc:
+                foreign.append((key, str(exc)))
+                self.videos.pop(video_id, None)
+                self.unknown.add(video_id)
+                continue
+            self.unknown.discard(video_id)
+            if video is None:
+                self.videos.pop(video_id, None)
             else:
-                self.videos[int(key)] = ViralVideo.decode(value)
+                self.videos[video_id] = video
         self._offset = offset
+        return foreign
 
     async def reset(self) -> None:
         """Forget everything."""
-        self.videos, self._offset = {}, None
+        self.videos, self.unknown, self._offset = {}, set(), None
+
+
+def _decode(video_id: int, value: bytes) -> ViralVideo:
+    video = ViralVideo.decode(value)
+    if video.video_id != video_id:
+        raise CodecError(f"the key is video {video_id}'s, the value video {video.video_id}'s")
+    return video
 
 
 class ViralTable(faust.GlobalTable):
@@ -70,6 +98,11 @@ class ViralTable(faust.GlobalTable):
     def sinks(self) -> Mapping[TP, ViralPartition]:
         """Return what takes the records of each partition."""
         return {TP(self._topic_name, partition): feed for partition, feed in self.feeds.items()}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is known of every video whether it is viral."""
+        return not any(feed.unknown for feed in self.feeds.values())
 
     def top(self, limit: int) -> list[ViralVideo]:
         """Return at most ``limit`` videos, the highest coefficient first, then the lowest id."""

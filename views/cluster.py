@@ -241,7 +241,7 @@ class Cluster:
         steps = {v.video_id: v for figures in alive for v in figures.viral.videos if v.steps}
         videos: list[Viral] = [steps.get(v.video_id, v) for v in own.viral.videos]
         return {
-            "complete": viral is not None,
+            "complete": viral is not None and own.viral.complete,
             "count": own.viral.count,
             "videos": [
                 {**msgspec.to_builtins(mine), "steps": msgspec.to_builtins(best.steps)}

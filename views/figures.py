@@ -88,6 +88,8 @@ class ViralList(Struct, frozen=True):
 
     count: int
     videos: list[Viral]
+    complete: bool = True
+    """Whether it is known of every video whether it is viral."""
 
 
 class Figures(Struct, frozen=True):
@@ -159,6 +161,7 @@ class FiguresReader:
             viral=ViralList(
                 count=len(self._sources.viral),
                 videos=[self._viral(video) for video in self._sources.viral.top(VIRAL_SHOWN)],
+                complete=self._sources.viral.is_complete,
             ),
             worker_id=self._app.worker_id,
         )

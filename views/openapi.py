@@ -94,6 +94,11 @@ _VIRAL: Final = _record(
     comments=_COUNT,
     detected_at=_TIME,
 )
+_VIRAL_VIDEOS: Final = _record(videos=_list(_VIRAL))
+_VIRAL_VIDEOS["properties"]["complete"] = {
+    "const": False,
+    "description": "Only there when it is not known of every video whether it is viral.",
+}
 _VIDEO_WINDOW: Final = _record(
     **_BOUNDS, **_COUNTS, viral_coefficient={"type": ["number", "null"], "minimum": 0}
 )
@@ -132,7 +137,7 @@ _SCHEMAS: Final[Json] = {
         tumbling=_record(**_BOUNDS),
         panes=_list(_record(start=_TIME, **_COUNTS)),
     ),
-    "ViralVideos": _record(videos=_list(_VIRAL)),
+    "ViralVideos": _VIRAL_VIDEOS,
 }
 
 _ERRORS: Final = {

@@ -101,7 +101,9 @@ class VideoViews:
         limit = parse_limit(request.query.get("limit"))
         if not self._readiness.is_viral_list_complete():
             raise unavailable("the list of viral videos is being read")
-        return json_response({"videos": [describe_viral(v) for v in self._viral.top(limit)]})
+        found = {"videos": [describe_viral(v) for v in self._viral.top(limit)]}
+        # Left out where the list is all there is, as nearly always.
+        return json_response(found if self._viral.is_complete else {**found, "complete": False})
 
 
 def _bounds(panes: tuple[int, int], step: int) -> dict[str, str]:

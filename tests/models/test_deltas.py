@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.deltas import pack_deltas, unpack_deltas
+from models.cut import CUT_BYTES, CutValue
+from models.deltas import MAX_TIME_MS, pack_deltas, unpack_deltas
 from models.errors import CodecError
 
 U32 = st.integers(0, 2**32 - 1)
@@ -20,9 +21,21 @@ def unpacked(value):
     return source, stream_time, list(rows)
 
 
-@given(st.integers(0, 65_535), st.integers(-(2**63), 2**63 - 1), ROWS)
+@given(st.integers(0, 65_535), st.integers(0, MAX_TIME_MS), ROWS)
 def test_what_is_packed_is_unpacked_as_it_was(source, stream_time, rows):
     assert unpacked(pack_deltas(source, stream_time, rows)) == (source, stream_time, rows)
+
+
+@pytest.mark.parametrize("stream_time", [-(2**63), -1, MAX_TIME_MS + 1, 2**63 - 1])
+def test_a_time_that_no_event_has_is_refused(stream_time):
+    with pytest.raises(CodecError, match="time"):
+        unpacked(pack_deltas(3, stream_time, []))
+
+
+def test_what_was_cut_is_no_delta_record_whatever_it_begins_with():
+    rows = [(1, 2, 3, 4, 5, 6)] * ((CUT_BYTES - 16) // 28)
+    with pytest.raises(CodecError, match="too large"):
+        unpacked(CutValue.of(pack_deltas(0, 0, rows), 1 << 30))
 
 
 def test_a_record_without_rows_is_a_tick():

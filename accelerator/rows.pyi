@@ -1,0 +1,4 @@
+from models.rows import FindForeign
+
+foreign_users: FindForeign
+foreign_videos: FindForeign

@@ -1,0 +1,107 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""models.rows, compiled."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+
+from accelerator.keys cimport MAX_DIGITS
+from models import rows, seen, user, video
+
+cdef enum Kind:
+    # What a key is one of.
+    FOREIGN
+    NUMBER
+    BLOCK
+    INDEX
+
+cdef Py_ssize_t SEALED_HEADER = seen.SEALED_HEADER_SIZE, ENTRY = seen.ENTRY_SIZE
+cdef Py_ssize_t MAX_BLOCKS = seen.MAX_BLOCKS, BLOCK_SIZE = rows._BLOCK_SIZE
+cdef Py_ssize_t HEADER = seen.HEADER_SIZE, TIME = seen.TIME_SIZE, ID = seen.ID_SIZE
+cdef Py_ssize_t USER_ROW = user.ROW_SIZE, VIDEO_ROW = video.ROW_SIZE, VIDEO_HEADER = len(video.EMPTY)
+cdef int VERSION = seen.VERSION, BLOCK_VERSION = seen.BLOCK_VERSION
+cdef int INDEX_VERSION = seen.INDEX_VERSION, VIDEO_VERSION = video.VERSION
+
+if seen.OLDER != {1, 2} or VERSION != 3:
+    raise ImportError("models.seen has other versions")
+
+
+cdef Py_ssize_t _digits(const unsigned char *text, Py_ssize_t size, Py_ssize_t most) noexcept nogil:
+    """How many bytes are a decimal number as it is written, 0 when there is none."""
+    cdef Py_ssize_t at = 0
+    while at < size and at < most and c"0" <= text[at] <= c"9":
+        at += 1
+    return 0 if at > 1 and text[0] == c"0" else at
+
+
+cdef Kind _kind(const unsigned char *key, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t at = _digits(key, size, MAX_DIGITS), rest
+    cdef int block = 0
+    if at == 0:
+        return FOREIGN
+    if at == size:
+        return NUMBER
+    rest = size - at - 1
+    if key[at] != c":" or rest == 0:
+        return FOREIGN
+    key += at + 1
+    if rest == 1 and key[0] == c"i":
+        return INDEX
+    if _digits(key, rest, 3) != rest:
+        return FOREIGN
+    for at in range(rest):
+        block = 10 * block + key[at] - c"0"
+    return BLOCK if block < 256 else FOREIGN
+
+
+cdef bint _is_user_row(Kind kind, const unsigned char *row, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t panes = size - HEADER
+    if kind == FOREIGN or size == 0:
+        return False
+    if kind == INDEX:
+        size -= SEALED_HEADER
+        return row[0] == INDEX_VERSION and size % ENTRY == 0 and ENTRY <= size <= MAX_BLOCKS * ENTRY
+    if kind == BLOCK:
+        return row[0] == BLOCK_VERSION and size == BLOCK_SIZE
+    if panes < 0:
+        return False
+    if row[0] == VERSION:
+        panes -= (TIME if row[1] else 0) + ID * row[3]
+    elif row[0] == 2:
+        panes -= ENTRY * row[1] + ID * row[3]
+    elif row[0] == 1:
+        panes -= ID * (row[2] | row[3] << 8)
+    else:
+        return False
+    return panes >= 0 and panes % USER_ROW == 0
+
+
+cdef bint _is_video_row(Kind kind, const unsigned char *row, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t panes = size - VIDEO_HEADER
+    return kind == NUMBER and panes >= 0 and panes % VIDEO_ROW == 0 and row[0] == VIDEO_VERSION
+
+
+cdef list _foreign(dict changes, bytes internal, bint are_users):
+    cdef list found = []
+    cdef const unsigned char *data
+    cdef Py_ssize_t size
+    cdef Kind kind
+    for key, row in changes.items():
+        if row is None and key is not None:
+            continue
+        if PyBytes_CheckExact(key) and PyBytes_CheckExact(row):
+            kind = _kind(<const unsigned char *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+            data, size = <const unsigned char *> PyBytes_AS_STRING(row), PyBytes_GET_SIZE(row)
+            if _is_user_row(kind, data, size) if are_users else _is_video_row(kind, data, size):
+                continue
+        if key != internal:
+            found.append(key)
+    return found
+
+
+def foreign_users(dict changes not None, bytes internal not None):
+    """See models.rows."""
+    return _foreign(changes, internal, True)
+
+
+def foreign_videos(dict changes not None, bytes internal not None):
+    """See models.rows."""
+    return _foreign(changes, internal, False)

@@ -1,0 +1,92 @@
+"""Which rows a table may have: what it is restored from may be written by others, too.
+
+This is the plain form. The package `accelerator` has one that does the same, compiled.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from models.errors import CodecError
+from models.seen import (
+    BLOCK_IDS,
+    BLOCK_VERSION,
+    ENTRY_SIZE,
+    ID_SIZE,
+    INDEX_VERSION,
+    MAX_BLOCKS,
+    SEALED_HEADER_SIZE,
+    size_of,
+)
+from models.user import ROW_SIZE as USER_ROW_SIZE
+from models.video import EMPTY as EMPTY_VIDEO
+from models.video import ROW_SIZE as VIDEO_ROW_SIZE
+from models.video import VERSION as VIDEO_VERSION
+
+Rows = dict[bytes | None, bytes | None]
+"""By key, as they came; None: the row is deleted."""
+
+FindForeign = Callable[[Rows, bytes], list[bytes | None]]
+"""The keys of rows that no table has. The row of the second argument, a key, is for others."""
+
+_SEALED_KEY: Final = re.compile(rb"(?:0|[1-9][0-9]{0,19}):(?:i|(0|[1-9][0-9]{0,2}))")
+_MAX_DIGITS: Final = 20
+_ZERO: Final = ord("0")
+_BLOCK_SIZE: Final = SEALED_HEADER_SIZE + BLOCK_IDS * ID_SIZE
+_LAST_BLOCK: Final = 255
+
+
+def foreign_users(rows: Rows, internal: bytes) -> list[bytes | None]:
+    """The keys of rows that are neither a user's value nor a block of ids nor an index of those.
+
+    Whatever is deleted is right, as long as it has a key.
+    """
+    return _foreign(rows, internal, _is_user_row)
+
+
+def foreign_videos(rows: Rows, internal: bytes) -> list[bytes | None]:
+    """The keys of rows that are no video's value; see foreign_users."""
+    return _foreign(rows, internal, _is_video_row)
+
+
+def _foreign(
+    rows: Rows, internal: bytes, is_row: Callable[[bytes, bytes], bool]
+) -> list[bytes | None]:
+    return [
+        key
+        for key, row in rows.items()
+        if key is None
+        or (row is not None and key != internal and not (type(row) is bytes and is_row(key, row)))
+    ]
+
+
+def _is_number(key: bytes) -> bool:
+    # Quicker than the pattern, and nearly all keys are one.
+    return key.isdigit() and len(key) <= _MAX_DIGITS and (key[0] != _ZERO or len(key) == 1)
+
+
+def _is_user_row(key: bytes, row: bytes) -> bool:
+    if not row:
+        return False
+    if _is_number(key):
+        try:
+            panes = len(row) - size_of(row)
+        except (CodecError, IndexError):
+            return False
+        return panes >= 0 and panes % USER_ROW_SIZE == 0
+    match = _SEALED_KEY.fullmatch(key)
+    if match is None:
+        return False
+    block = match[1]
+    if block is None:
+        entries, rest = divmod(len(row) - SEALED_HEADER_SIZE, ENTRY_SIZE)
+        return row[0] == INDEX_VERSION and rest == 0 and 1 <= entries <= MAX_BLOCKS
+    is_block = row[0] == BLOCK_VERSION and len(row) == _BLOCK_SIZE
+    return is_block and int(block) <= _LAST_BLOCK
+
+
+def _is_video_row(key: bytes, row: bytes) -> bool:
+    panes = len(row) - len(EMPTY_VIDEO)
+    return (
+        _is_number(key) and panes >= 0 and panes % VIDEO_ROW_SIZE == 0 and row[0] == VIDEO_VERSION
+    )

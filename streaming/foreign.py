@@ -1,0 +1,47 @@
+"""Records that this program has not written, where only it writes: passed over, counted, named."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from monitoring import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from faust.types import TP
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two lines about the same topic; all records are counted.
+NAMING_INTERVAL: Final = 10.0
+
+
+class ForeignRecords:
+    """Counts what is passed over, and names one record of a topic now and then."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        """Go by ``clock``, in seconds."""
+        self._clock = clock
+        self._named_at: dict[str, float] = {}
+        self._unnamed: dict[str, int] = {}
+
+    def skip(self, tp: TP, offset: int, reason: str) -> None:
+        """Count the record of ``tp`` at ``offset``, which is passed over for ``reason``."""
+        metrics.foreign_records.labels(tp.topic).inc()
+        now, unnamed = self._clock(), self._unnamed.get(tp.topic, 0)
+        if now - self._named_at.get(tp.topic, -NAMING_INTERVAL) < NAMING_INTERVAL:
+            self._unnamed[tp.topic] = unnamed + 1
+            return
+        self._named_at[tp.topic], self._unnamed[tp.topic] = now, 0
+        log.warning(
+            "%s-%s: passed over the record at offset %s, which is not this program's: %s%s",
+            *(tp.topic, tp.partition, offset, reason),
+            f" ({unnamed:,} others since the last line)" if unnamed else "",
+        )
+
+
+#: Those of this process.
+FOREIGN: Final = ForeignRecords()

@@ -1,0 +1,55 @@
+"""What a changelog has that no worker of this program has written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from models.rows import foreign_users, foreign_videos
+
+from .layout import LAYOUT_KEY, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.rows import FindForeign, Rows
+
+
+class RowChecks(NamedTuple):
+    """What finds foreign rows, by table."""
+
+    users: FindForeign
+    videos: FindForeign
+
+
+PLAIN_CHECKS = RowChecks(foreign_users, foreign_videos)
+
+
+class ForeignRowError(Exception):
+    """A changelog has rows that this program has not written: a table may not be made of them."""
+
+    def __init__(self, keys: Sequence[bytes | None]) -> None:
+        """Name the rows by their ``keys``; None is that of a record without a key."""
+        super().__init__(f"rows of others: {keys!r:.200}")
+        self.keys = keys
+
+
+def check_rows(changes: Rows, find_foreign: FindForeign) -> None:
+    """Check what a changelog says before it becomes part of a table.
+
+    Raises:
+        ForeignRowError: not all of it is this program's.
+    """
+    foreign = find_foreign(changes, LAYOUT_KEY)
+    if LAYOUT_KEY in changes and not _is_layout(changes[LAYOUT_KEY]):
+        foreign.append(LAYOUT_KEY)
+    if foreign:
+        raise ForeignRowError(foreign)
+
+
+def _is_layout(stored: bytes | None) -> bool:
+    try:
+        return bool(Layout.id_of(stored))
+    except (msgspec.MsgspecError, ValueError):
+        return False
