@@ -6,8 +6,10 @@ import math
 import re
 import ssl
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from models.windows import parse_duration
 
@@ -120,6 +122,19 @@ def web_address() -> Kind:
     )
 
 
+def token_url() -> Kind:
+    """Take the address of an OAuth token endpoint; a login in it would end up in logs."""
+
+    def parse(text: str) -> str:
+        # A port above 65535 is a ValueError, too.
+        if not re.fullmatch(r"https?://[^\s@#\\]+", text) or not urlsplit(text).hostname:
+            raise ValueError(text)
+        _ = urlsplit(text).port
+        return text
+
+    return Kind(parse, "an address such as https://login.example.com/oauth2/token")
+
+
 def folder() -> Kind:
     """Take a path that is a folder or does not exist yet."""
 
@@ -129,6 +144,19 @@ def folder() -> Kind:
         return text
 
     return Kind(parse, "the path of a folder")
+
+
+def file() -> Kind:
+    """Take the path of a file that can be read."""
+
+    def parse(text: str) -> str:
+        try:
+            with Path(text).open("rb"):
+                return text
+        except OSError as exc:
+            raise ValueError(text) from exc
+
+    return Kind(parse, "the path of a file that can be read")
 
 
 def certificates() -> Kind:
@@ -166,6 +194,14 @@ def hide_login(url: str) -> str:
     """
     without = re.sub(r"(?s)^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", r"\1***@", url)
     return re.sub(r"(?s)[?#].*", "?***", without)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs on this machine can reach a server bound to ``host``."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def show_duration(duration_ms: int) -> str:

@@ -21,7 +21,7 @@ from auditing.values import id_key
 from models.seen import is_sealed_key
 from streaming.access import check_access
 from streaming.changelog import changelog_consumer
-from streaming.errors import StartError
+from streaming.errors import NoTokenError, StartError
 from tables.foreign import ForeignRowError, check_rows
 from tables.layout import LAYOUT_KEY
 
@@ -51,7 +51,7 @@ async def open_topics(settings: Mapping[str, Any], group: str) -> AsyncIterator[
     """
     try:
         await check_access(settings)
-    except StartError as exc:
+    except (StartError, NoTokenError) as exc:
         raise AuditError(str(exc)) from exc
     async with AsyncExitStack() as stack:
         admin = AIOKafkaAdminClient(**settings)

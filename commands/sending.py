@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 
 from streaming.clients import client_settings
-from streaming.errors import StartError
+from streaming.errors import NoTokenError, StartError
 from streaming.topics import ensure_topics, topic_specs
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class EventSender:
         where = ", ".join(self._settings.bootstrap_servers)
         try:
             await self._connect()
-        except StartError as error:
+        except (StartError, NoTokenError) as error:
             raise SendError(str(error)) from error
         except KafkaConnectionError as error:
             text = f"no broker answers at {where} ({_text_of(error)}); BROKER_URL says where it is"

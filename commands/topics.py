@@ -15,6 +15,7 @@ import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
+from streaming.access import unreachable
 from streaming.errors import StartError
 from streaming.topic_settings import TopicConfigs, Verdict, judge_topics
 from streaming.topics import admin_client, ensure_topics, look_up, topic_specs
@@ -69,8 +70,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
                 await (self._compare(specs) if self._check else self._ensure(specs))
             except (KafkaError, OSError) as exc:
                 if asyncio.get_running_loop().time() >= deadline:
-                    url = self._parts.settings.broker_url
-                    raise StartError(f"no broker answers at {url} ({exc})") from exc
+                    raise StartError(unreachable(self._parts.settings.broker_url, exc)) from exc
                 await asyncio.sleep(1.0)
             else:
                 return

@@ -22,6 +22,7 @@ from faust.exceptions import AlreadyConfiguredWarning
 from monitoring import metrics
 from settings import describe
 
+from .access import unreachable
 from .errors import StartError
 from .flow import FlowControl
 from .member_ids import Assignor
@@ -240,8 +241,7 @@ class App(faust.App):
                 found = await self._checked_topics(specs)
             except (KafkaError, OSError) as exc:
                 self.log.warning(
-                    "no broker answers at %s (%s); again in %.0f s",
-                    *(parts.settings.broker_url, exc, delay),
+                    "%s; again in %.0f s", unreachable(parts.settings.broker_url, exc), delay
                 )
                 await self.sleep(delay)
                 delay = min(2 * delay, LONGEST_DELAY)

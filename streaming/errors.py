@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 if TYPE_CHECKING:
     from .refused_records import Refusal
@@ -20,6 +20,18 @@ class NoBrokerError(KafkaConnectionError):
     def __str__(self) -> str:
         """Return the text alone."""
         return str(self.args[0])
+
+
+class NoTokenError(KafkaError):
+    """Nobody issues a token to log in with, maybe not yet; the text is why, in one line."""
+
+    def __str__(self) -> str:
+        """Return the text alone."""
+        return str(self.args[0])
+
+
+class TokenRefusedError(NoTokenError):
+    """A token is refused as the settings are; the text is one line that says what to do."""
 
 
 class TransactionFailedError(Exception):

@@ -19,6 +19,7 @@ from mode import Service
 
 from .connections import tell_closed_connections
 from .consumer_thread import BatchConsumerThread
+from .logins import mind_logins
 from .task_manager import TaskManager
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .batch import Batch
 
 tell_closed_connections()
+mind_logins()
 
 #: Seconds that a fetch waits for records before it looks whether it should go on.
 FETCH_TIMEOUT = 0.5

@@ -8,7 +8,7 @@ import pytest
 
 from embedded.probe import HOST
 from tests.integration.stream import event
-from tests.secured import PASSWORD, secured_broker
+from tests.secured import MUTUAL, PASSWORD, TOKENS, secured_broker
 
 TOKEN = "a-token-of-its-own-91b7"
 #: None of the generator's users.
@@ -20,6 +20,8 @@ WAYS = [
     ("SASL_SSL", "PLAIN"),
     ("SASL_SSL", "SCRAM-SHA-256"),
     ("SASL_SSL", "SCRAM-SHA-512"),
+    (MUTUAL, None),
+    (TOKENS, None),
 ]
 
 

@@ -1,0 +1,140 @@
+"""The rules between settings, which no variable can be checked for alone."""
+
+from __future__ import annotations
+
+import ssl
+from collections import Counter
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+import setting_kinds as kinds
+from setting_variables import (
+    MSK_IAM,
+    OAUTH,
+    SASL_PROTOCOLS,
+    TLS_PROTOCOLS,
+    VARIABLES,
+    SettingsError,
+    Variable,
+)
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+MAX_PANES: Final = 1440
+
+_PASSWORD_LOGIN = ("sasl_username", "sasl_password")
+#: Which settings a mechanism cannot do without.
+_NEEDED: Final = {
+    OAUTH: ("sasl_oauth_token_url", "sasl_oauth_client_id", "sasl_oauth_client_secret"),
+    MSK_IAM: ("aws_region",),
+}
+#: Settings that would have no effect, or send a secret in the clear, with other protocols.
+_PROTOCOLS_OF: Final = {
+    "sasl_mechanism": SASL_PROTOCOLS,
+    "ssl_cafile": TLS_PROTOCOLS,
+    "ssl_certfile": TLS_PROTOCOLS,
+}
+
+
+def check_windows(settings: Settings) -> None:
+    """Refuse a window that is no multiple of its step, or has too many steps."""
+    for name in ("user", "video"):
+        size, step = getattr(settings, f"{name}_window"), getattr(settings, f"{name}_step")
+        if size % step or size // step > MAX_PANES:
+            prefix = f"REELS_{name.upper()}"
+            raise _reject(
+                settings,
+                f"{name}_window",
+                f"1 to {MAX_PANES} times {prefix}_STEP, which is {kinds.show_duration(step)}",
+            )
+
+
+def check_topics(settings: Settings) -> None:
+    """Refuse that two topics are one: records of one kind would be read as another."""
+    names = ("events_topic", "dead_letter_topic", "viral_topic")
+    own = ("deltas_topic", "repartition_topic", "order_topic")
+    uses = Counter(getattr(settings, name) for name in (*names, *own))
+    for name in names:
+        if uses[getattr(settings, name)] > 1:
+            raise _reject(settings, name, "a name that no other topic of the program has")
+
+
+def check_login(settings: Settings) -> None:
+    """Refuse a login that is not complete, or that the protocol does not use."""
+    protocol, mechanism = settings.security_protocol, settings.sasl_mechanism
+    if protocol in SASL_PROTOCOLS:
+        _require(settings, "sasl_mechanism", f"REELS_SECURITY_PROTOCOL is {protocol}")
+        for name in _NEEDED.get(mechanism or "", ()):
+            _require(settings, name, f"REELS_SASL_MECHANISM is {mechanism}")
+        if mechanism not in _NEEDED:
+            for name in _PASSWORD_LOGIN:
+                _require(settings, name, f"REELS_SECURITY_PROTOCOL is {protocol}")
+    for name, protocols in _PROTOCOLS_OF.items():
+        if getattr(settings, name) is not None and protocol not in protocols:
+            allowed = f"{' or '.join(protocols)}, because {_variable(name).name} is set"
+            raise _reject(settings, "security_protocol", allowed)
+    if mechanism == MSK_IAM:
+        if protocol != "SASL_SSL":
+            allowed = f"SASL_SSL, because REELS_SASL_MECHANISM is {MSK_IAM}"
+            raise _reject(settings, "security_protocol", allowed)
+        if find_spec("aws_msk_iam_sasl_signer") is None:
+            allowed = (
+                "another mechanism, or to install what signs the tokens: "
+                "pip install aws-msk-iam-sasl-signer-python (the extra `msk`)"
+            )
+            raise _reject(settings, "sasl_mechanism", allowed)
+
+
+def check_certificate(settings: Settings) -> None:
+    """Refuse a client certificate without its private key, and a key that cannot be opened."""
+    if settings.ssl_certfile is None:
+        for name in ("ssl_keyfile", "ssl_key_password"):
+            if getattr(settings, name) is not None:
+                _require(settings, "ssl_certfile", f"{_variable(name).name} is set")
+        return
+    asked_for_password = False
+
+    def password() -> str:
+        nonlocal asked_for_password
+        asked_for_password = True
+        return settings.ssl_key_password or ""
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
+            settings.ssl_certfile, settings.ssl_keyfile, password
+        )
+    # A password that is too long is a ValueError.
+    except (OSError, ValueError):
+        variable = "ssl_keyfile" if settings.ssl_keyfile else "ssl_certfile"
+        allowed = (
+            "a file with the private key, in PEM format, of the certificate in REELS_SSL_CERTFILE"
+            if settings.ssl_keyfile
+            else "a file with the private key, too, or set REELS_SSL_KEYFILE"
+        )
+        if asked_for_password:
+            allowed = f"the password of the private key in {_variable(variable).name}"
+            variable = "ssl_key_password"
+        raise _reject(settings, variable, allowed) from None
+
+
+def check_web(settings: Settings) -> None:
+    """Refuse to be reached from other machines without a token."""
+    if not kinds.is_loopback(settings.web_bind) and settings.http_token is None:
+        allowed = "127.0.0.0/8, ::1 or localhost as long as REELS_HTTP_TOKEN is not set"
+        raise _reject(settings, "web_bind", allowed)
+
+
+def _require(settings: Settings, attribute: str, reason: str) -> None:
+    if getattr(settings, attribute) is None:
+        raise _reject(settings, attribute, f"a value, because {reason}")
+
+
+def _variable(attribute: str) -> Variable:
+    return next(each for each in VARIABLES if each.attribute == attribute)
+
+
+def _reject(settings: Settings, attribute: str, allowed: str) -> SettingsError:
+    variable = _variable(attribute)
+    value = getattr(settings, attribute)
+    return SettingsError(variable, None if value is None else variable.kind.show(value), allowed)

@@ -1,0 +1,238 @@
+"""The environment variables: their names, defaults, allowed values and meanings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import setting_kinds as kinds
+
+SASL_PROTOCOLS = ("SASL_PLAINTEXT", "SASL_SSL")
+TLS_PROTOCOLS = ("SSL", "SASL_SSL")
+OAUTH, MSK_IAM = "OAUTHBEARER", "AWS_MSK_IAM"
+
+
+class SettingsError(ValueError):
+    """A setting is wrong. The message is one line: which variable, its value, what is allowed."""
+
+    def __init__(self, variable: Variable, value: str | None, allowed: str) -> None:
+        """Say that ``variable``, which reads ``value`` (None: unset), has to be ``allowed``."""
+        shown = "is not set" if value is None else f"= {variable.redact(value)!r} is wrong"
+        super().__init__(f"{variable.name} {shown}: allowed is {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable."""
+
+    name: str
+    attribute: str
+    kind: kinds.Kind
+    default: str | None
+    help: str
+    secret: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """The variable that names a file with the value; secrets alone have one."""
+        return f"{self.name}_FILE"
+
+    @property
+    def file_variable(self) -> Variable:
+        """That variable itself, whose value is a path and no secret."""
+        return replace(self, name=self.file_name, secret=False)
+
+    def redact(self, text: str) -> str:
+        """``text`` with what is secret in it replaced by ``***``."""
+        if self.secret:
+            return "***"
+        is_address = "//" in text or self.name.endswith("_URL")
+        return kinds.hide_login(text) if is_address else text
+
+
+_NAME = kinds.topic()
+_BROKER = kinds.broker_url()
+_CERTIFICATES = kinds.certificates()
+_TEXT = kinds.matching("(?s).+", "any text")
+_TOKEN = kinds.matching("[!-~]+", "printable ASCII characters without spaces")
+# The answers over HTTP give sizes and steps in whole seconds.
+_WINDOW = kinds.duration("8760h", "1s", whole="1s")
+_COMMIT = kinds.number(10.0, "seconds, above 0 and up to 10")
+_SESSION = kinds.number(1800.0, "seconds, above 0 and up to 1800")
+_MECHANISM = kinds.one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTH, MSK_IAM)
+_TOKEN_URL = kinds.token_url()
+_SCOPE = kinds.matching(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*", "scopes separated by single spaces")
+_REGION = kinds.matching("[a-z0-9-]{1,40}", "the name of an AWS region such as eu-central-1")
+_KEY = kinds.file()
+_HOST = kinds.matching("[A-Za-z0-9.:_-]+", "a host name or an IP address")
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("BROKER_URL", "broker_url", _BROKER, "kafka://127.0.0.1:9092", "The brokers."),
+    Variable("REELS_APP_ID", "app_id", kinds.topic(200), "reels", "Consumer group, name prefix."),
+    Variable("REELS_EVENTS_TOPIC", "events_topic", _NAME, "engagement-events", "Input topic."),
+    Variable(
+        "REELS_DEAD_LETTER_TOPIC",
+        "dead_letter_topic",
+        _NAME,
+        "engagement-events-dead-letter",
+        "Topic of the rejected events.",
+    ),
+    Variable("REELS_VIRAL_TOPIC", "viral_topic", _NAME, "viral-videos", "Output topic."),
+    Variable("TOPIC_PARTITIONS", "partitions", kinds.integer(1, 1024), "8", "Partitions a topic."),
+    Variable(
+        "TOPIC_REPLICATION_FACTOR",
+        "replication_factor",
+        kinds.integer(1, 100),
+        "1",
+        "Copies of a topic.",
+    ),
+    Variable(
+        "TABLE_STANDBY_REPLICAS",
+        "standby_replicas",
+        kinds.integer(0, 100),
+        "0",
+        "Other workers that keep a copy of each partition's tables.",
+    ),
+    Variable("BROKER_COMMIT_INTERVAL", "commit_interval", _COMMIT, "0.1", "Time between commits."),
+    Variable(
+        "BROKER_SESSION_TIMEOUT",
+        "session_timeout",
+        _SESSION,
+        "10",
+        "After this long without a sign of life, a worker's partitions go to another.",
+    ),
+    Variable(
+        "CONSUMER_GROUP_INSTANCE_ID",
+        "group_instance_id",
+        _NAME,
+        None,
+        "A name of this worker that lasts over restarts: its partitions wait for it.",
+    ),
+    Variable("APP_DATADIR", "data_dir", kinds.folder(), None, "Where a worker keeps its tables."),
+    Variable("WEB_BIND", "web_bind", _HOST, "127.0.0.1", "Address of the web server."),
+    Variable("WEB_PORT", "web_port", kinds.integer(1, 65535), "6066", "Port of the web server."),
+    Variable(
+        "NODE_CANONICAL_URL",
+        "canonical_url",
+        kinds.web_address(),
+        None,
+        "Where other workers find this one; unset: WEB_BIND and WEB_PORT.",
+    ),
+    Variable("REELS_USER_WINDOW", "user_window", _WINDOW, "24h", "Size of a user's window."),
+    Variable("REELS_USER_STEP", "user_step", _WINDOW, "15m", "By what a user's window hops."),
+    Variable("REELS_VIDEO_WINDOW", "video_window", _WINDOW, "2h", "Size of a video's windows."),
+    Variable("REELS_VIDEO_STEP", "video_step", _WINDOW, "5m", "By what the rolling window moves."),
+    Variable(
+        "REELS_DEDUP_HORIZON",
+        "dedup_horizon",
+        kinds.duration("24h"),
+        "1h",
+        "How far back, in event time, an event is known again.",
+    ),
+    Variable(
+        "REELS_MAX_FUTURE_SKEW",
+        "max_future_skew",
+        kinds.duration("24h"),
+        "5m",
+        "How far ahead of the clock an event's timestamp may be.",
+    ),
+    Variable(
+        "REELS_VIRAL_COEFFICIENT",
+        "viral_coefficient",
+        kinds.number(1e9, "a number above 0"),
+        "1.5",
+        "A viral video has more shares and comments per view than this.",
+    ),
+    Variable(
+        "REELS_VIRAL_MIN_VIEWS",
+        "viral_min_views",
+        kinds.integer(1, 10**12),
+        "1000",
+        "A viral video has at least so many views.",
+    ),
+    Variable(
+        "REELS_SECURITY_PROTOCOL",
+        "security_protocol",
+        kinds.one_of("PLAINTEXT", "SSL", *SASL_PROTOCOLS),
+        None,
+        "How to talk to the brokers; unset is PLAINTEXT.",
+    ),
+    Variable("REELS_SASL_MECHANISM", "sasl_mechanism", _MECHANISM, None, "How to log in."),
+    Variable("REELS_SASL_USERNAME", "sasl_username", _TEXT, None, "The name to log in with."),
+    Variable("REELS_SASL_PASSWORD", "sasl_password", _TEXT, None, "Its password.", secret=True),
+    Variable(
+        "REELS_SASL_OAUTH_TOKEN_URL",
+        "sasl_oauth_token_url",
+        _TOKEN_URL,
+        None,
+        "Where OAUTHBEARER gets its tokens, by the client credentials grant.",
+    ),
+    Variable(
+        "REELS_SASL_OAUTH_CLIENT_ID",
+        "sasl_oauth_client_id",
+        _TEXT,
+        None,
+        "The client that asks for tokens.",
+    ),
+    Variable(
+        "REELS_SASL_OAUTH_CLIENT_SECRET",
+        "sasl_oauth_client_secret",
+        _TEXT,
+        None,
+        "Its secret.",
+        secret=True,
+    ),
+    Variable(
+        "REELS_SASL_OAUTH_SCOPE", "sasl_oauth_scope", _SCOPE, None, "The scope to ask for, if any."
+    ),
+    Variable(
+        "REELS_AWS_REGION", "aws_region", _REGION, None, "The cluster's region, for AWS_MSK_IAM."
+    ),
+    Variable("REELS_SSL_CAFILE", "ssl_cafile", _CERTIFICATES, None, "Certificates to trust."),
+    Variable(
+        "REELS_SSL_CERTFILE",
+        "ssl_certfile",
+        _CERTIFICATES,
+        None,
+        "The client's certificate and its chain, for brokers that ask for one.",
+    ),
+    Variable(
+        "REELS_SSL_KEYFILE",
+        "ssl_keyfile",
+        _KEY,
+        None,
+        "Its private key in PEM format; unset: in the same file.",
+    ),
+    Variable(
+        "REELS_SSL_KEY_PASSWORD",
+        "ssl_key_password",
+        _TEXT,
+        None,
+        "The password of an encrypted private key.",
+        secret=True,
+    ),
+    Variable("REELS_HTTP_TOKEN", "http_token", _TOKEN, None, "Bearer token of reads.", secret=True),
+    Variable(
+        "REELS_READY_LAG",
+        "ready_lag",
+        kinds.duration("8760h"),
+        "10m",
+        "A worker that is further behind than this is not ready.",
+    ),
+    Variable(
+        "REELS_WRITE_BUFFERS",
+        "write_buffers",
+        kinds.size("1MiB", "1024GiB"),
+        "128MiB",
+        "Memory for writing the tables, shared by a worker's partitions.",
+    ),
+    Variable(
+        "REELS_LOG_FORMAT", "log_format", kinds.one_of("text", "json"), "text", "The log's look."
+    ),
+    Variable(
+        "REELS_ACCELERATOR",
+        "accelerator",
+        kinds.one_of("auto", "on", "off"),
+        "auto",
+        "The compiled form of the hot path: where it was built, always, or never.",
+    ),
+)
