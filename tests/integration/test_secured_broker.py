@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 
 import pytest
+import trustme
+from aiohttp import web
 
 from embedded.probe import HOST
 from tests.integration.stream import event
 from tests.secured import MUTUAL, PASSWORD, TOKENS, secured_broker
+from tests.token_endpoint import AUDIENCE, CLIENT_SECRET
+from tests.worker import wait_until
 
 TOKEN = "a-token-of-its-own-91b7"
 #: None of the generator's users.
@@ -99,6 +103,164 @@ class TestEverything:
         assert "REELS_HTTP_TOKEN = ***" in everything
         for secret in (PASSWORD, PASSWORD[-6:], TOKEN):
             assert secret not in everything
+
+
+@pytest.fixture
+def short_lived_tokens(secured):
+    """Tokens live for four seconds, on a broker that ends each login after three."""
+    secured.tokens.lifetime = 4
+    yield
+    secured.tokens.lifetime = 3600
+
+
+class TestTokens:
+    """A listener that asks for tokens."""
+
+    def test_renewed_tokens_and_logins_go_unnoticed(
+        self, make_secured_cluster, secured, short_lived_tokens
+    ):
+        """What is sent in between is counted, the audit agrees, and no request has failed."""
+        cluster = make_secured_cluster(TOKENS)
+        worker = cluster.worker().start()
+        done = cluster.command("generate", "--count", "2000", "--rate", "0", "--seed", "1")
+        assert "sent 2,000 events" in done.stdout, done.stderr
+        renewed = len(secured.tokens.asked) + 2
+        sent = 0
+        with cluster.producer() as producer:
+            while len(secured.tokens.asked) < renewed:
+                sent += 1
+                now = time.time_ns() // 1_000_000
+                producer.produce(cluster.events, event(USER_ID, sent, now, sent), b"%d" % USER_ID)
+                producer.flush()
+                time.sleep(0.1)
+        cluster.wait_until_applied()
+        assert worker.get(f"/users/{USER_ID}")["total_videos_watched"] == sent
+        audit = cluster.command("audit")
+        assert audit.returncode == 0, audit
+        assert f"recounted {2000 + sent:,} records" in audit.stdout
+        replay = cluster.command("replay-dead-letters", "--reason", "late")
+        assert "sent 0 dead letters" in replay.stdout, replay.stderr
+        assert worker.terminate() == 0
+        lines = worker.output().splitlines()
+        assert [line for line in lines if "aiokafka" in line and "ERROR" in line] == []
+        assert not any(secret in line for line in lines for secret in (CLIENT_SECRET, "eyJ"))
+
+    def test_a_login_in_the_body_is_tried_where_the_header_is_refused(
+        self, make_secured_cluster, secured
+    ):
+        secured.tokens.in_body = True
+        try:
+            done = make_secured_cluster(TOKENS).command("topics")
+        finally:
+            secured.tokens.in_body = False
+        assert done.returncode == 0, done.stderr
+
+
+REFUSED_TOKENS = [
+    ("wrong secret", {"REELS_SASL_OAUTH_CLIENT_SECRET": "another-8d2e"}, "OAUTH_CLIENT_SECRET"),
+    ("wrong client", {"REELS_SASL_OAUTH_CLIENT_ID": "somebody"}, "OAUTH_CLIENT_ID"),
+    ("wrong scope", {"REELS_SASL_OAUTH_SCOPE": "write"}, "OAUTH_SCOPE"),
+    (
+        "nobody there",
+        {"REELS_SASL_OAUTH_TOKEN_URL": "http://127.0.0.1:1/token"},
+        "OAUTH_TOKEN_URL",
+    ),
+]
+
+
+class TestRefusedTokens:
+    @pytest.mark.parametrize(
+        ("changes", "variable"),
+        [each[1:] for each in REFUSED_TOKENS],
+        ids=[each[0] for each in REFUSED_TOKENS],
+    )
+    def test_who_gets_no_token_is_told_in_one_line(self, make_secured_cluster, changes, variable):
+        done = make_secured_cluster(TOKENS, **changes).command("generate")
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.lower().startswith("error: the token endpoint ")
+        assert f"REELS_SASL_{variable}" in line
+        assert "another-8d2e" not in line
+
+    def test_another_address_of_the_endpoint_is_named(self, make_secured_cluster, secured):
+        changes = {"REELS_SASL_OAUTH_TOKEN_URL": f"{secured.tokens.url}/of/another"}
+        done = make_secured_cluster(TOKENS, **changes).command("topics")
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert "status 404" in line
+        assert line.endswith("check REELS_SASL_OAUTH_TOKEN_URL")
+
+    @pytest.mark.parametrize("command", ["topics", "worker"])
+    def test_a_token_that_the_broker_refuses_ends_the_program(
+        self, make_secured_cluster, secured, command
+    ):
+        """aiokafka takes such a login for accepted."""
+        cluster = make_secured_cluster(TOKENS)
+        secured.tokens.audience = "another cluster"
+        try:
+            if command == "worker":
+                worker = cluster.worker().launch()
+                assert worker.wait_exit() == 1
+                output = worker.output()
+            else:
+                output = cluster.command(command).stderr
+        finally:
+            secured.tokens.audience = AUDIENCE
+        assert "Traceback" not in output
+        (line,) = [line for line in output.splitlines() if "error: " in line]
+        assert "refuses the login" in line
+        assert "invalid_token" in line
+        assert "REELS_SASL_OAUTH_TOKEN_URL" in line
+
+    def test_a_worker_waits_for_a_token_endpoint_that_is_away(self, make_secured_cluster, secured):
+        worker = make_secured_cluster(TOKENS).worker()
+        secured.tokens.failure = web.Response(status=503, text="later")
+        try:
+            worker.launch()
+            wait_until(lambda: "does not issue tokens" in worker.output(), "it says so")
+        finally:
+            secured.tokens.failure = None
+        worker.wait_ready()
+        assert worker.terminate() == 0
+        assert "Traceback" not in worker.output()
+
+
+class TestCertificates:
+    """A listener that asks for a client's certificate."""
+
+    def test_a_worker_counts_and_the_audit_agrees(self, make_secured_cluster):
+        cluster = make_secured_cluster(MUTUAL)
+        worker = cluster.worker().start()
+        done = cluster.command("generate", "--count", "1000", "--rate", "0", "--seed", "1")
+        assert "sent 1,000 events" in done.stdout, done.stderr
+        cluster.wait_until_applied()
+        audit = cluster.command("audit")
+        assert audit.returncode == 0, audit
+        assert "recounted 1,000 records" in audit.stdout
+        assert worker.terminate() == 0
+        assert PASSWORD not in worker.output()
+
+    @pytest.mark.parametrize(
+        ("command", "which"), [("topics", "none"), ("worker", "somebody else's")]
+    )
+    def test_a_certificate_that_is_not_accepted_is_told_in_one_line(
+        self, make_secured_cluster, tmp_path, which, command
+    ):
+        files = {"REELS_SSL_CERTFILE": "", "REELS_SSL_KEYFILE": "", "REELS_SSL_KEY_PASSWORD": ""}
+        if which != "none":
+            both = tmp_path / "both.pem"
+            trustme.CA().issue_cert("x.example").private_key_and_cert_chain_pem.write_to_path(both)
+            files["REELS_SSL_CERTFILE"] = str(both)
+        cluster = make_secured_cluster(MUTUAL, **files)
+        if command == "worker":
+            worker = cluster.worker().launch()
+            assert worker.wait_exit() == 1
+            output = worker.output()
+        else:
+            output = cluster.command(command).stderr
+        (line,) = [line for line in output.splitlines() if "error: " in line]
+        assert "REELS_SSL_CERTFILE" in line
+        assert "does not accept this client's certificate" in line
 
 
 REFUSALS = [
