@@ -20,6 +20,10 @@ Everything is set by environment variables, all of them optional. They are read 
 printed at the start with secrets hidden. A wrong value stops the program with one line that names
 the variable, the value and what is allowed.
 
+Each secret may lie in a file instead, as containers get them mounted: `REELS_SASL_PASSWORD_FILE`
+names the file that holds `REELS_SASL_PASSWORD`, and so on for each variable that is marked in the
+table. A newline at its end is no part of the secret. To set both is refused.
+
 Durations read `100ms`, `90s`, `15m`, `2h`, sizes `64MiB`. What Faust's own command line sets
 (`--datadir`, `--web-port`) goes before the variable of the same meaning. Beside these, `make demo`
 reads `DEMO_SECONDS` (after which it ends) and `DEMO_DIR` (where data and logs are kept; without it
@@ -36,9 +40,10 @@ def page() -> str:
     rows = []
     for variable in VARIABLES:
         default = f"`{variable.default}`" if variable.default else "unset"
-        rows.append(
-            f"| `{variable.name}` | {default} | {variable.kind.allowed} | {variable.help} |"
-        )
+        meaning = variable.help
+        if variable.secret:
+            meaning += f" Or in a file: `{variable.file_name}`."
+        rows.append(f"| `{variable.name}` | {default} | {variable.kind.allowed} | {meaning} |")
     return HEAD + "\n".join(rows) + "\n"
 
 

@@ -38,7 +38,7 @@ PROTOCOLS = ("SSL", "SASL_PLAINTEXT", "SASL_SSL")
 #: that one are ended after SESSION_MS, unless their client logs in again before.
 MUTUAL, TOKENS = "MUTUAL", "TOKENS"
 LISTENERS = {name: name for name in PROTOCOLS} | {MUTUAL: "SSL", TOKENS: "SASL_PLAINTEXT"}
-SESSION_MS = 3000
+SESSION_MS = 5000
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from settings import VARIABLES, Settings, SettingsError, describe, is_loopback, load
 
@@ -16,6 +23,19 @@ SASL = {
     "REELS_SASL_USERNAME": "reels",
     "REELS_SASL_PASSWORD": "hunter2 and more",
 }
+OAUTH = {
+    "REELS_SECURITY_PROTOCOL": "SASL_SSL",
+    "REELS_SASL_MECHANISM": "OAUTHBEARER",
+    "REELS_SASL_OAUTH_TOKEN_URL": "https://login.example.com/oauth2/token",
+    "REELS_SASL_OAUTH_CLIENT_ID": "reels",
+    "REELS_SASL_OAUTH_CLIENT_SECRET": "hunter2 and more",
+}
+MSK = {
+    "REELS_SECURITY_PROTOCOL": "SASL_SSL",
+    "REELS_SASL_MECHANISM": "AWS_MSK_IAM",
+    "REELS_AWS_REGION": "eu-central-1",
+}
+SECRETS = [each.name for each in VARIABLES if each.secret]
 
 
 def refusal(**environ: str) -> str:
@@ -188,6 +208,15 @@ class TestRefusals:
             ("REELS_VIRAL_MIN_VIEWS", "0"),
             ("REELS_SECURITY_PROTOCOL", "TLS"),
             ("REELS_SASL_MECHANISM", "GSSAPI"),
+            ("REELS_SASL_OAUTH_TOKEN_URL", "login.example.com/token"),
+            ("REELS_SASL_OAUTH_TOKEN_URL", "file:///etc/passwd"),
+            ("REELS_SASL_OAUTH_TOKEN_URL", "https:///token"),
+            ("REELS_SASL_OAUTH_TOKEN_URL", "https://a:70000/token"),
+            ("REELS_SASL_OAUTH_TOKEN_URL", "https://joe:secret@a/token"),
+            ("REELS_SASL_OAUTH_SCOPE", "two  spaces"),
+            ("REELS_AWS_REGION", "Frankfurt am Main"),
+            ("REELS_SSL_CERTFILE", "/no/such/file"),
+            ("REELS_SSL_KEYFILE", "/no/such/file"),
             ("REELS_SSL_CAFILE", "/no/such/file"),
             ("REELS_HTTP_TOKEN", "letters and a space"),
             ("REELS_HTTP_TOKEN", "lettérs"),
@@ -266,6 +295,175 @@ class TestReach:
     def test_a_server_on_this_machine_needs_none(self, host) -> None:
         assert is_loopback(host)
         assert load({"WEB_BIND": host}).http_token is None
+
+
+class TestTokenLogins:
+    @pytest.mark.parametrize("login", [OAUTH, MSK], ids=["OAUTHBEARER", "AWS_MSK_IAM"])
+    def test_they_need_no_name_and_no_password(self, login) -> None:
+        settings = load(login)
+        assert settings.sasl_mechanism == login["REELS_SASL_MECHANISM"]
+        assert settings.sasl_username is None
+
+    @pytest.mark.parametrize(
+        ("login", "missing"),
+        [
+            (OAUTH, f"REELS_SASL_OAUTH_{name}")
+            for name in ("TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET")
+        ]
+        + [(MSK, "REELS_AWS_REGION")],
+    )
+    def test_they_have_to_be_complete(self, login, missing) -> None:
+        environ = {key: value for key, value in login.items() if key != missing}
+        mechanism = login["REELS_SASL_MECHANISM"]
+        assert refusal(**environ) == (
+            f"{missing} is not set: allowed is a value, because REELS_SASL_MECHANISM is {mechanism}"
+        )
+
+    def test_a_scope_is_optional(self) -> None:
+        assert load(OAUTH).sasl_oauth_scope is None
+        scope = "api://kafka/.default offline"
+        assert load({**OAUTH, "REELS_SASL_OAUTH_SCOPE": scope}).sasl_oauth_scope == scope
+
+    def test_amazons_tokens_are_sent_over_tls_alone(self) -> None:
+        assert refusal(**MSK | {"REELS_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}) == (
+            "REELS_SECURITY_PROTOCOL = 'SASL_PLAINTEXT' is wrong: "
+            "allowed is SASL_SSL, because REELS_SASL_MECHANISM is AWS_MSK_IAM"
+        )
+
+    def test_what_to_install_for_amazons_tokens_is_said(self, monkeypatch) -> None:
+        # What is None there cannot be found.
+        monkeypatch.setitem(sys.modules, "aws_msk_iam_sasl_signer", None)
+        text = refusal(**MSK)
+        assert text.startswith("REELS_SASL_MECHANISM = 'AWS_MSK_IAM' is wrong")
+        assert "pip install aws-msk-iam-sasl-signer-python" in text
+
+
+@pytest.fixture
+def client_files(tmp_path):
+    """A certificate, its key, the same key encrypted, another's key, and both in one file."""
+    authority = trustme.CA()
+    own, other = authority.issue_cert("worker.example"), authority.issue_cert("other.example")
+    (own_pem,) = own.cert_chain_pems
+    key = load_pem_private_key(own.private_key_pem.bytes(), None)
+    encryption = BestAvailableEncryption(b"open sesame")
+    contents = {
+        "certificate": own_pem.bytes(),
+        "key": own.private_key_pem.bytes(),
+        "encrypted": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
+        "other": other.private_key_pem.bytes(),
+        "both": own.private_key_and_cert_chain_pem.bytes(),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    return {name: str(tmp_path / name) for name in contents}
+
+
+class TestClientCertificates:
+    """REELS_SSL_CERTFILE, REELS_SSL_KEYFILE and REELS_SSL_KEY_PASSWORD."""
+
+    @staticmethod
+    def environ(certificate: str, key: str = "", password: str = "") -> dict[str, str]:
+        return {
+            "REELS_SECURITY_PROTOCOL": "SSL",
+            "REELS_SSL_CERTFILE": certificate,
+            "REELS_SSL_KEYFILE": key,
+            "REELS_SSL_KEY_PASSWORD": password,
+        }
+
+    def test_a_key_may_lie_in_the_same_file_or_another_and_be_encrypted(self, client_files) -> None:
+        files = client_files
+        load(self.environ(files["both"]))
+        load(self.environ(files["certificate"], files["key"]))
+        settings = load(self.environ(files["certificate"], files["encrypted"], "open sesame"))
+        assert settings.ssl_keyfile == files["encrypted"]
+        assert "open sesame" not in repr(settings)
+
+    @pytest.mark.parametrize(
+        ("key", "password", "variable"),
+        [
+            ("", "", "REELS_SSL_CERTFILE"),
+            ("other", "", "REELS_SSL_KEYFILE"),
+            ("certificate", "", "REELS_SSL_KEYFILE"),
+            ("encrypted", "", "REELS_SSL_KEY_PASSWORD"),
+            ("encrypted", "wrong one", "REELS_SSL_KEY_PASSWORD"),
+            ("encrypted", "x" * 2000, "REELS_SSL_KEY_PASSWORD"),
+        ],
+    )
+    def test_a_key_that_does_not_fit_is_refused(
+        self, client_files, key, password, variable
+    ) -> None:
+        key_file = client_files[key] if key else ""
+        text = refusal(**self.environ(client_files["certificate"], key_file, password))
+        assert text.startswith(f"{variable} ")
+        assert "wrong one" not in text
+        assert "\n" not in text
+
+    @pytest.mark.parametrize("name", ["REELS_SSL_KEYFILE", "REELS_SSL_KEY_PASSWORD"])
+    def test_a_key_needs_a_certificate(self, client_files, name) -> None:
+        assert refusal(**{"REELS_SECURITY_PROTOCOL": "SSL", name: client_files["key"]}) == (
+            f"REELS_SSL_CERTFILE is not set: allowed is a value, because {name} is set"
+        )
+
+    def test_a_certificate_without_tls_is_a_mistake(self, client_files) -> None:
+        assert refusal(REELS_SSL_CERTFILE=client_files["both"]).endswith(
+            "allowed is SSL or SASL_SSL, because REELS_SSL_CERTFILE is set"
+        )
+
+
+class TestSecretsInFiles:
+    def test_each_secret_can_be_in_a_file(self) -> None:
+        assert set(SECRETS) >= {
+            *("REELS_SASL_PASSWORD", "REELS_HTTP_TOKEN", "REELS_SSL_KEY_PASSWORD"),
+            "REELS_SASL_OAUTH_CLIENT_SECRET",
+        }
+
+    @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+    def test_a_newline_at_the_end_is_no_part_of_it(self, tmp_path, end) -> None:
+        path = tmp_path / "token"
+        path.write_bytes(f"{TOKEN}{end}".encode())
+        settings = load({"REELS_HTTP_TOKEN_FILE": str(path)})
+        assert settings.http_token == TOKEN
+        assert ("REELS_HTTP_TOKEN", "***") in describe(settings)
+
+    def test_spaces_and_letters_of_all_kinds_are_part_of_it(self, tmp_path) -> None:
+        path = tmp_path / "password"
+        path.write_text(" pass wörd \n\n", encoding="utf-8")
+        environ = {**SASL, "REELS_SASL_PASSWORD": "", "REELS_SASL_PASSWORD_FILE": str(path)}
+        assert load(environ).sasl_password == " pass wörd \n"
+
+    @pytest.mark.parametrize("name", SECRETS)
+    def test_a_secret_that_is_set_twice_is_refused(self, tmp_path, name) -> None:
+        path = tmp_path / "secret"
+        path.write_text("from-the-file")
+        text = refusal(**{name: "from-the-variable", f"{name}_FILE": str(path)})
+        assert text == (
+            f"{name}_FILE = '{path}' is wrong: allowed is no value as long as {name} is set"
+        )
+
+    @pytest.mark.parametrize("name", SECRETS)
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [(None, "(No such file or directory)"), (b"", "a file that holds"), (b"\xff", "UTF-8")],
+        ids=["no file", "empty", "not UTF-8"],
+    )
+    def test_a_file_that_holds_no_secret_is_refused_in_one_line(
+        self, tmp_path, name, content, words
+    ) -> None:
+        path = tmp_path / "secret"
+        if content is not None:
+            path.write_bytes(content)
+        text = refusal(**{f"{name}_FILE": str(path)})
+        assert text.startswith(f"{name}_FILE = '{path}' is wrong: allowed is ")
+        assert words in text
+        assert "\n" not in text
+
+    def test_what_is_wrong_in_a_file_is_not_shown(self, tmp_path) -> None:
+        path = tmp_path / "token"
+        path.write_text("tiny one")
+        assert "tiny" not in refusal(REELS_HTTP_TOKEN_FILE=str(path))
+
+    def test_a_huge_file_is_not_read_whole(self) -> None:
+        assert "up to 64 KiB" in refusal(REELS_HTTP_TOKEN_FILE="/dev/zero")
 
 
 class TestSecrets:
