@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 from faust.types import TP
 
-from streaming.errors import StartError, TransactionFailedError
+from streaming.errors import NoTokenError, StartError, TransactionFailedError
 from streaming.rewriting import ChangelogWriter, Copy, Verdict
 from streaming.topics import ensure_topics, topic_specs
 from tables.rocks import RocksStore, StoreCorruptError
@@ -58,7 +58,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
         app = cast("App", self.app)
         try:
             verdicts = asyncio.run(self._restore(app))
-        except (StartError, StoreCorruptError) as exc:
+        except (StartError, NoTokenError, StoreCorruptError) as exc:
             reason = str(exc)
         except TransactionFailedError as exc:
             reason = f"Kafka did not take the records, run it again: {exc}"
