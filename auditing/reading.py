@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 
 from auditing.errors import AuditError
@@ -22,6 +23,7 @@ from models.seen import is_sealed_key
 from streaming.access import check_access
 from streaming.changelog import changelog_consumer
 from streaming.errors import NoTokenError, StartError
+from streaming.rights import needed, require_rights
 from tables.foreign import ForeignRowError, check_rows
 from tables.layout import LAYOUT_KEY
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from auditing.values import Values
     from models.rows import FindForeign
     from streaming.batch import Record
+    from streaming.metadata import Right
 
 POLL_MS = 100
 
@@ -84,6 +87,13 @@ class Topics:
         self._group = group
         self._partitions: dict[str, list[int]] = {}
 
+    async def require(self, topics: Mapping[str, Right], writer: str | None = None) -> None:
+        """Raise AuditError without a right on each of ``topics``, or to write as ``writer``."""
+        try:
+            await require_rights(self._admin, topics, writer=writer)
+        except StartError as exc:
+            raise AuditError(str(exc)) from exc
+
     async def partitions(self, topic: str) -> list[int]:
         """Return the numbers of a topic's partitions. Raises AuditError when there is none."""
         if topic not in self._partitions:
@@ -128,7 +138,10 @@ class Topics:
         missing = set(await self.partitions(topic))
         patience = _Patience(f"the offsets of group {group}")
         while True:
-            offsets |= await stable_offsets(self._admin, group, topic, missing)
+            try:
+                offsets |= await stable_offsets(self._admin, group, topic, missing)
+            except GroupAuthorizationFailedError as exc:
+                raise AuditError(needed([f"Describe on group {group}"])) from exc
             missing -= offsets.keys()
             if not missing:
                 return offsets

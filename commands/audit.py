@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
+from msgspec.structs import astuple
 
 from auditing import AuditError, Report
 from auditing import audit as make_audit
 from auditing.parts import Names
 from auditing.reading import open_topics
 from auditing.report import KEPT_DIFFERENCES
+from streaming.metadata import Right
 
 from .progress import ProgressBar
 
@@ -88,6 +90,7 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             *(settings.deltas_topic, settings.dead_letter_topic, users, videos),
         )
         async with open_topics(parts.client_settings, settings.app_id) as topics:
+            await topics.require(dict.fromkeys(astuple(names), Right.READ))
             with ProgressBar(quiet=self.quiet) as progress:
                 return await make_audit(settings, topics, names, progress, self._memory)
 

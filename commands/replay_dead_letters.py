@@ -30,6 +30,7 @@ from models.schema import REASONS
 from streaming.bounds import CUT, ORIGINAL_HEADER, size_of
 from streaming.errors import ConfigurationError, FencedError, TransactionFailedError
 from streaming.limits import Limits
+from streaming.metadata import Right
 from streaming.outbox import OutRecord
 from streaming.transaction import TransactionalProducer
 
@@ -231,7 +232,10 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         group = f"{settings.app_id}-replay-{self._reason}"
         async with open_topics(parts.client_settings, group) as topics:
             target = settings.events_topic if self._to_input else settings.repartition_topic
-            for name in (settings.dead_letter_topic, target):
+            names = settings.dead_letter_topic, target
+            rights = dict(zip(names, (Right.READ, Right.WRITE), strict=True))
+            await topics.require(rights, writer=None if self._dry_run else group)
+            for name in names:
                 await topics.partitions(name)
             limits = Limits(parts.client_settings, [target])
             await limits.refresh()

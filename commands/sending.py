@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
 from streaming.clients import client_settings
 from streaming.errors import NoTokenError, StartError
@@ -186,4 +192,6 @@ class EventSender:
 
 def _text_of(error: BaseException) -> str:
     """One line that says what happened."""
+    if isinstance(error, (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)):
+        return "the right Write on the topic is missing: see docs/security.md"
     return " ".join(str(error).split()) or type(error).__name__

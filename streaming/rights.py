@@ -31,7 +31,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from .errors import StartError
-from .metadata import Right
+from .metadata import Right, find_topics
 from .topics import Role
 from .transaction import TRANSACTION_TIMEOUT_MS
 
@@ -94,10 +94,15 @@ def refuse_without(rights: Sequence[str]) -> None:
         StartError: there are any.
     """
     if rights:
-        raise StartError(
-            f"the brokers do not let the program do what it has to: it needs the right "
-            f"{', '.join(rights)} (kafka-acls.sh --add; all rights: docs/security.md)"
-        )
+        raise StartError(needed(rights))
+
+
+def needed(rights: Sequence[str]) -> str:
+    """Say in one line that ``rights`` are missing, and where to read of them."""
+    return (
+        f"the brokers do not let the program do what it has to: it needs the right "
+        f"{', '.join(rights)} (kafka-acls.sh --add; all rights: docs/security.md)"
+    )
 
 
 async def check_rights(
@@ -119,6 +124,32 @@ async def check_rights(
         missing.append(f"Read on group {settings.app_id}")
     if not await _may_commit(admin, f"{settings.app_id}-start", brokers):
         missing.append(f"Write on transactional id {settings.app_id}-* (a prefix)")
+    refuse_without(missing)
+
+
+async def require_rights(
+    admin: AIOKafkaAdminClient, topics: Mapping[str, Right], *, writer: str | None = None
+) -> None:
+    """Refuse to go on without a right on each of those ``topics`` that exist.
+
+    ``writer``: what is to be a consumer group and a transactional id as well.
+
+    Raises:
+        StartError: a right is missing.
+        KafkaError: the brokers do not answer.
+    """
+    answer = await find_topics(admin, topics)
+    rights = {name: topic.rights for name, topic in answer.topics.items()}
+    missing = [
+        f"{right.name.capitalize()} on topic {name}"
+        for name, right in topics.items()
+        if name in answer.forbidden or right not in (rights.get(name) or {right})
+    ]
+    if writer is not None:
+        if not await _may_join(admin, writer, {}):
+            missing.append(f"Read on group {writer}")
+        if not await _may_commit(admin, writer, {}):
+            missing.append(f"Write on transactional id {writer}")
     refuse_without(missing)
 
 

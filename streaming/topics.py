@@ -205,8 +205,8 @@ async def look_up(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dic
     if answer.forbidden:
         names = ", ".join(sorted(answer.forbidden))
         raise StartError(
-            f"the brokers do not let the program see the topics {names}: grant it Describe on "
-            "them, and Create if they are to be made (rights: docs/security.md)"
+            f"the brokers do not let the program see the topics {names}: grant it Read or Write as "
+            "docs/security.md lists them, or Describe on topics that are to be made, and Create"
         )
     check_partitions(specs, answer.topics)
     return answer.topics
