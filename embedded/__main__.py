@@ -29,9 +29,10 @@ def prepare() -> None:
 
 
 @main.command()
-def pin() -> None:
-    """Write the manifest of the Kafka version named in the code; for an upgrade."""
-    foreground.say(f"{write_manifest(distribution.MANIFEST)} jars in {distribution.MANIFEST}")
+@click.argument("version", default=distribution.KAFKA_VERSION)
+def pin(version: str) -> None:
+    """Write the manifest of a Kafka VERSION, by default the one named in the code."""
+    foreground.say(f"{write_manifest(version)} jars in {distribution.manifest_of(version)}")
 
 
 @main.command()

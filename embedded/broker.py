@@ -45,6 +45,8 @@ class EmbeddedKafka:
         port: int = 0,
         data_dir: Path | str | None = None,
         *,
+        version: str = distribution.KAFKA_VERSION,
+        cluster: str | None = None,
         heap: str = "512m",
         properties: Mapping[str, str] | None = None,
         jvm_flags: Sequence[str] = (),
@@ -53,12 +55,16 @@ class EmbeddedKafka:
         """Describe the node; nothing happens before ``start``.
 
         ``port``: where clients connect on 127.0.0.1; 0 picks a free one. ``data_dir``: kept
-        between starts; without one, a temporary folder that ``stop`` deletes. ``heap``: as Java's
+        between starts; without one, a temporary folder that ``stop`` deletes. ``version``: of the
+        Kafkas whose jars are pinned; another may be set for the next start. ``cluster``: the id
+        that the nodes of one cluster share; without one, a new cluster. ``heap``: as Java's
         ``-Xmx`` takes it. ``properties``: added to ``server.properties``, and winning over it.
         ``jvm_flags``: added to Java's. ``progress`` receives short lines of text while Kafka is
         downloaded.
         """
         self.port = port
+        self.version = version
+        self._cluster = cluster
         self._any_port = port == 0
         self._folder = DataFolder(Path(data_dir).expanduser().absolute() if data_dir else None)
         self._heap = heap
@@ -104,7 +110,8 @@ class EmbeddedKafka:
         if self.running:
             msg = f"this Kafka runs already, on {self.bootstrap}"
             raise EmbeddedKafkaError(msg)
-        kafka = distribution.prepare(progress=self._progress)
+        manifest = distribution.manifest_of(self.version)
+        kafka = distribution.prepare(manifest=manifest, progress=self._progress)
         try:
             for attempts_left in reversed(range(_PORT_ATTEMPTS)):
                 try:
@@ -188,7 +195,7 @@ class EmbeddedKafka:
                 ),
                 encoding="ascii",
             )
-            cluster = cluster_id(self._folder) or format_storage(kafka, self._folder)
+            cluster = cluster_id(self._folder) or format_storage(kafka, self._folder, self._cluster)
             self._process = java_process(
                 kafka,
                 self._folder,

@@ -60,7 +60,8 @@ def server_properties(
     settings = {
         **_SETTINGS,
         "listeners": f"BROKER://{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"BROKER://{broker},CONTROLLER://{controller}",
+        # Of the broker alone: releases before Kafka 3.9 refuse a controller's here.
+        "advertised.listeners": f"BROKER://{broker}",
         "controller.quorum.voters": f"1@{controller}",
         "log.dirs": str(log_dir),
         **extra,

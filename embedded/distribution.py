@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from jgo.maven import MavenContext
 
 KAFKA_VERSION = "4.3.1"
-MANIFEST = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.sha256")
+
+
+def manifest_of(version: str) -> Path:
+    """Return the file that pins the jars of one version of Kafka; it exists for a few."""
+    return Path(__file__).with_name(f"kafka-{version}.sha256")
+
+
+MANIFEST = manifest_of(KAFKA_VERSION)
 
 #: Paths of all jars and their sizes in bytes, written after the verification. A later start
 #: compares sizes only: hashing 45 MB at each start costs more than the rest of the preparation.
@@ -83,8 +90,15 @@ def cache_folder() -> Path:
 
 
 def read_manifest(manifest: Path = MANIFEST) -> tuple[Jar, ...]:
-    """Return the pinned jars in the manifest's order."""
-    lines = manifest.read_text(encoding="ascii").splitlines()
+    """Return the pinned jars in the manifest's order.
+
+    Raises EmbeddedKafkaError when there is no such manifest.
+    """
+    try:
+        lines = manifest.read_text(encoding="ascii").splitlines()
+    except FileNotFoundError as error:
+        msg = f"no jars are pinned for {manifest.stem}: run python -m embedded pin VERSION first"
+        raise EmbeddedKafkaError(msg) from error
     return tuple(
         Jar(PurePosixPath(path), sha256)
         for sha256, path in (line.split(maxsplit=1) for line in lines if line)
@@ -128,6 +142,7 @@ def prepare(
             home.parent.mkdir(parents=True, exist_ok=True)
             with _exclusive(home.with_name(f"{home.name}.lock"), report):
                 if not is_whole():
+                    report(f"downloading {manifest.stem}, {len(jars)} jars, to {home}")
                     _fill(home, jars, report)
     except OSError as error:
         raise _explain(error, home.parent) from error
@@ -171,7 +186,6 @@ def _fill(home: Path, jars: tuple[Jar, ...], report: Callable[[str], None]) -> N
         for archive in partial.glob("*.jsa"):
             archive.unlink()
     partial.mkdir(exist_ok=True)
-    report(f"downloading Kafka {KAFKA_VERSION}, {len(jars)} jars, to {home}")
     next_report = time.monotonic() + _REPORT_EVERY_S
     sizes: dict[PurePosixPath, int] = {}
     with ThreadPoolExecutor(_PARALLEL_DOWNLOADS, "kafka-download") as pool:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from embedded.distribution import Distribution
     from embedded.folder import DataFolder
 
-_LOG4J = Path(__file__).resolve().with_name("log4j2.properties")
+_LOG4J2 = Path(__file__).resolve().with_name("log4j2.properties")
+#: Kafka 3 logs with log4j 1.
+_LOG4J = Path(__file__).resolve().with_name("log4j.properties")
 
 # On a heap of this size and two cores, G1 started 0.7 s later and took 40 MB more.
 _COLLECTOR = "-XX:+UseSerialGC"
@@ -56,7 +58,8 @@ def java_process(
         f"-Djava.io.tmpdir={folder.path / 'tmp'}",
         f"-XX:ErrorFile={folder.logs / 'java-crash.log'}",
         f"-Dembedded.log={folder.logs / log}",
-        f"-Dlog4j2.configurationFile={_LOG4J}",
+        f"-Dlog4j2.configurationFile={_LOG4J2}",
+        f"-Dlog4j.configuration={_LOG4J.as_uri()}",
         *flags,
         *("-cp", kafka.classpath),
         *program,

@@ -7,28 +7,33 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedded.distribution import KAFKA_VERSION, maven_context, sha256_of
+from embedded.distribution import manifest_of, maven_context, sha256_of
 
 if TYPE_CHECKING:
     from jgo.maven import Artifact
 
-#: The broker, and what joins its logging (slf4j 1.7) to log4j; of the version that Kafka has.
-ROOTS = (
-    f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
-    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
-)
+#: What joins the broker's logging (slf4j 1.7) to log4j, from Kafka 4 on to log4j 2.
+_LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
+_OLD_LOGGING = "org.slf4j:slf4j-reload4j:1.7.36"
 
 
-def write_manifest(path: Path) -> int:
-    """Resolve ROOTS with all that they need, and write ``path``; return the number of jars.
+def roots(version: str) -> tuple[str, ...]:
+    """Return the Maven coordinates that a broker of ``version`` starts from."""
+    logging = _OLD_LOGGING if version.startswith("3.") else _LOGGING
+    return f"org.apache.kafka:kafka_2.13:{version}", logging
+
+
+def write_manifest(version: str) -> int:
+    """Resolve a Kafka with all that it needs, and write its manifest; return the number of jars.
 
     Trusts what Maven gives today: compare the new manifest with the old before committing it.
     """
+    path = manifest_of(version)
     with tempfile.TemporaryDirectory() as scratch:
         context = maven_context(Path(scratch))
         # One root at a time, so that each keeps the versions that its own POM asks for.
         artifacts: set[Artifact] = set()
-        for root in ROOTS:
+        for root in roots(version):
             inputs, needed = context.resolver.resolve([context.create_dependency(root)])
             wanted = [each for each in needed if each.scope in {"compile", "runtime"}]
             artifacts.update(each.artifact for each in [*inputs, *wanted])

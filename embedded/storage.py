@@ -26,12 +26,13 @@ def cluster_id(folder: DataFolder) -> str | None:
     return entries.get("cluster.id")
 
 
-def format_storage(kafka: Distribution, folder: DataFolder) -> str:
-    """Give empty storage a new cluster's id, as Kafka demands before its first start; return it.
+def format_storage(kafka: Distribution, folder: DataFolder, cluster: str | None = None) -> str:
+    """Give empty storage a cluster's id, as Kafka demands before its first start; return it.
 
+    ``cluster``: the id that nodes of one cluster share; without it, a new one.
     Raises EmbeddedKafkaError when Kafka's own tool refuses, OSError when Java does not start.
     """
-    cluster = new_cluster_id()
+    cluster = cluster or new_cluster_id()
     program = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(folder.settings)]
     # It runs for a second: compiling its code well is not worth the while.
     process = java_process(kafka, folder, "format", program, ["-XX:TieredStopAtLevel=1"])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from embedded import EmbeddedKafkaError, distribution
+from embedded import EmbeddedKafka, EmbeddedKafkaError, distribution
 from embedded.distribution import STAMP, prepare, read_manifest
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+OLDER = ("3.6.2", "3.9.1", "4.0.2")
 FILES = {f"org/example/{name}/1.0/{name}-1.0.jar": name.encode() * 1000 for name in "abc"}
 
 
@@ -94,12 +95,18 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_real_manifest_pins_every_jar_by_version_and_hash() -> None:
-    jars = read_manifest()
+@pytest.mark.parametrize("version", [distribution.KAFKA_VERSION, *OLDER])
+def test_the_real_manifests_pin_every_jar_by_version_and_hash(version: str) -> None:
+    jars = read_manifest(distribution.manifest_of(version))
     coordinates = {jar.coordinate for jar in jars}
-    assert f"org.apache.kafka:kafka_2.13:{distribution.KAFKA_VERSION}" in coordinates
+    assert f"org.apache.kafka:kafka_2.13:{version}" in coordinates
     assert len(coordinates) == len(jars)
     assert all(len(bytes.fromhex(jar.sha256)) == 32 for jar in jars)
+
+
+def test_a_version_without_a_manifest_is_told_as_such() -> None:
+    with pytest.raises(EmbeddedKafkaError, match=r"no jars are pinned for kafka-1\.0\.0: run "):
+        EmbeddedKafka(version="1.0.0").start()
 
 
 def test_jars_are_downloaded_once_and_lie_in_the_manifests_order(
