@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-faults test-fast bench check format lock docs clean audit-dependencies
+.PHONY: help setup demo test test-faults test-versions test-fast bench check format lock docs clean audit-dependencies
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-19s %s\n", $$1, $$2}'
@@ -28,6 +28,15 @@ test: setup ## The whole test suite but its slow tests, on a real Kafka
 
 test-faults: setup ## Every fault that production knows, the slow ones too: up to half an hour
 	$(BIN)/python -m pytest -m faults --durations=0 tests/faults
+
+# Each that has a list of pinned jars.
+KAFKAS = $(sort $(patsubst embedded/kafka-%.sha256,%,$(wildcard embedded/kafka-*.sha256)))
+
+test-versions: setup ## The exactly-once test on the Kafkas from the oldest to the newest
+	@for kafka in $(KAFKAS); do \
+	  echo "Kafka $$kafka" && \
+	  $(BIN)/python -m pytest --kafka $$kafka tests/integration/test_exactly_once.py || exit 1; \
+	done
 
 test-fast: setup ## The tests that need no Kafka
 	$(BIN)/python -m pytest tests/models tests/accelerator tests/loadgen tests/tables tests/agents tests/test_settings.py tests/test_reels.py

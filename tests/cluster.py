@@ -59,6 +59,7 @@ class Cluster:
         self.user_changelog = f"{app_id}-user_metrics-changelog"
         self.video_changelog = f"{app_id}-video_metrics-changelog"
         self.partitions = int(settings.get("TOPIC_PARTITIONS", 4))
+        self.replicas = int(settings.get("TOPIC_REPLICATION_FACTOR", 1))
         self.environment = {
             **without_settings(),
             "PYTHONPATH": str(ROOT),
@@ -117,7 +118,7 @@ class Cluster:
         settings = {"max.message.bytes": str(4 * MIB), "retention.ms": "-1"} | {
             key.replace("_", "."): value for key, value in config.items()
         }
-        topic = NewTopic(name, partitions or self.partitions, 1, config=settings)
+        topic = NewTopic(name, partitions or self.partitions, self.replicas, config=settings)
         self.admin.create_topics([topic])[name].result(TIMEOUT)
         wait_until(lambda: self._leaders(name), f"topic {name} is there")
 

@@ -11,6 +11,7 @@ import pytest
 from rocksdict import DbClosedError
 
 from embedded import EmbeddedKafka
+from embedded.distribution import KAFKA_VERSION
 from models.windows import Slices
 from tables.layout import Layout
 from tables.rocks import RocksMemory, RocksStore
@@ -30,10 +31,15 @@ DAY_BY_HOURS = Slices(24 * 3_600_000, 3_600_000)
 _open_clusters: list[Cluster] = []
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests run on another Kafka: ``--kafka 3.6.2``, one whose jars are pinned."""
+    parser.addoption("--kafka", default=KAFKA_VERSION, help="version of the Kafka that tests share")
+
+
 @pytest.fixture(scope="session")
-def broker() -> Iterator[EmbeddedKafka]:
+def broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedKafka]:
     """Run one Kafka for all tests; none of them may stop it."""
-    with EmbeddedKafka() as kafka:
+    with EmbeddedKafka(version=request.config.getoption("--kafka")) as kafka:
         yield kafka
 
 

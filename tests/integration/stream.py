@@ -20,7 +20,7 @@ from tests.oracle import HOUR, MINUTE
 from tests.oracle_events import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
     from tests.cluster import Cluster
@@ -206,7 +206,7 @@ def nasty_values(t: int) -> Events:
 
 @contextmanager
 def under_load(
-    cluster: Cluster, sendings: Sequence[Sending], rate: float
+    cluster: Cluster, sendings: Iterable[Sending], rate: float
 ) -> Iterator[Future[None]]:
     """Send ``rate`` records a second beside the block; all have arrived at the end of it."""
     with ThreadPoolExecutor(1, "load") as pool:

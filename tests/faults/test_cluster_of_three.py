@@ -1,0 +1,257 @@
+"""Three brokers, three copies, two of them enough: a broker less costs some time and no more."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from itertools import takewhile
+
+import pytest
+from confluent_kafka import KafkaError, Producer
+
+from embedded.distribution import KAFKA_VERSION
+from tests.faults.aftermath import QUICK, check_aftermath
+from tests.faults.small_disk import MIB, small_disk
+from tests.faults.three_brokers import ThreeBrokers
+from tests.integration.stream import under_load, untidy_stream
+from tests.worker import wait_until
+
+pytestmark = pytest.mark.faults
+
+#: What Kafka 4.3 has for a cluster, as `kafka-storage version-mapping` lists it.
+FEATURES_OF_4_3 = {
+    "metadata.version": 30,
+    "kraft.version": 1,
+    "transaction.version": 2,
+    "group.version": 1,
+    "eligible.leader.replicas.version": 1,
+    "share.version": 1,
+    "streams.version": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def three():
+    with ThreeBrokers() as brokers:
+        yield brokers
+
+
+@pytest.fixture
+def make_program(make_cluster):
+    """Return a factory of programs whose topics have three copies."""
+
+    def make(three):
+        cluster = make_cluster(bootstrap=three.bootstrap, **QUICK, TOPIC_REPLICATION_FACTOR=3)
+        cluster.create_topic(cluster.events)
+        return cluster
+
+    return make
+
+
+@pytest.fixture
+def cluster(make_program, three):
+    cluster = make_program(three)
+    yield cluster
+    cluster.close()
+    three.heal()
+
+
+def committed(cluster):
+    return sum(cluster.committed(cluster.events).values())
+
+
+def wait_for_commits(cluster, timeout=60.0):
+    """Wait until commits go on."""
+    before = committed(cluster)
+    wait_until(lambda: committed(cluster) > before, "commits go on", timeout)
+
+
+@contextmanager
+def under_lasting_load(cluster, seed):
+    """Send 300 untidy events a second for as long as the block takes, 5 minutes at most."""
+    enough = threading.Event()
+    stream = takewhile(lambda _: not enough.is_set(), untidy_stream(90_000, seed))
+    with under_load(cluster, stream, rate=300) as load:
+        try:
+            yield
+            assert not load.done(), "all of the block has to fall into the load"
+        finally:
+            enough.set()
+
+
+def test_a_broker_of_three_killed_under_load_changes_nothing(cluster, three):
+    worker = cluster.worker().start()
+    with under_lasting_load(cluster, seed=50):
+        wait_for_commits(cluster)
+        lost = three.leaders(cluster.events)[0]
+        three.kill(lost)
+        wait_for_commits(cluster)
+    three.start([lost])
+    check_aftermath(cluster, worker)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["kill", "terminate"])
+def test_each_broker_of_three_ended_in_turn_under_load_changes_nothing(cluster, three, end):
+    """Commits go on without it; the next one ends once it has caught up."""
+    worker = cluster.worker().start()
+    with under_lasting_load(cluster, seed=51):
+        for number in three.brokers:
+            wait_for_commits(cluster)
+            getattr(three, end)(number)
+            wait_for_commits(cluster)
+            three.heal()
+    check_aftermath(cluster, worker)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["killed", "asleep"])
+def test_a_lost_controller_of_three_is_replaced_under_load(cluster, three, way):
+    """Asleep beyond its session, it wakes as one that believes to be the controller still."""
+    first, second = cluster.worker("a").start(), cluster.worker("b")
+    with under_lasting_load(cluster, seed=52):
+        wait_for_commits(cluster)
+        lost = three.controller()
+        if way == "killed":
+            three.kill(lost)
+            replace_controller(cluster, three, lost, second)
+            three.start([lost])
+        else:
+            with three.asleep(lost):
+                replace_controller(cluster, three, lost, second)
+        wait_for_commits(cluster)
+    check_aftermath(cluster, first, second)
+
+
+def replace_controller(cluster, three, lost, joining):
+    """Wait for another controller, under which commits go on and a worker may join."""
+    wait_until(lambda: three.controller() not in {lost, -1}, "another controller")
+    wait_for_commits(cluster)
+    joining.start()
+
+
+@pytest.mark.slow
+def test_leaders_that_move_again_and_again_under_load_change_nothing(cluster, three):
+    """Those of the program's topics, of the group's offsets and of transactions, all at once."""
+    worker = cluster.worker().start()
+    with under_lasting_load(cluster, seed=53):
+        for _ in range(6):
+            wait_for_commits(cluster)
+            three.move_leaders()
+        wait_for_commits(cluster)
+    check_aftermath(cluster, worker)
+
+
+@pytest.mark.slow
+def test_a_broker_of_three_that_is_slow_slows_the_stream_and_no_more(cluster, three):
+    """It gets a tenth of its time, and stays one of the copies that each write waits for."""
+    worker = cluster.worker().start()
+    with under_lasting_load(cluster, seed=54):
+        slow = three.leaders(cluster.events)[0]
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with three.asleep(slow):
+                time.sleep(0.9)
+            time.sleep(0.1)
+        wait_for_commits(cluster)
+    check_aftermath(cluster, worker)
+
+
+@pytest.mark.slow
+def test_a_broker_of_three_that_slept_through_its_session_changes_nothing(cluster, three):
+    """It wakes as one that believes to lead its partitions still."""
+    worker = cluster.worker().start()
+    with under_lasting_load(cluster, seed=55):
+        wait_for_commits(cluster)
+        sleeper = three.leaders(cluster.events)[0]
+        with three.asleep(sleeper):
+            wait_until_led_by_others(three, cluster, sleeper)
+            wait_for_commits(cluster)
+        wait_for_commits(cluster)
+    check_aftermath(cluster, worker)
+
+
+def wait_until_led_by_others(three, cluster, lost):
+    """Wait until what a broker has led is led by another."""
+    wait_until(
+        lambda: not {lost, -1} & set(three.leaders(cluster.events).values()), "other leaders"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["kill", "terminate"])
+def test_input_stops_while_two_brokers_of_three_are_away_and_goes_on(cluster, three, end):
+    """What is left takes nothing that it alone would have."""
+    worker = cluster.worker().start()
+    with under_lasting_load(cluster, seed=56):
+        wait_for_commits(cluster)
+        left, *away = three.brokers
+        for number in away:
+            getattr(three, end)(number)
+        assert refusals(three.brokers[left].bootstrap, cluster.events) <= {
+            KafkaError.NOT_ENOUGH_REPLICAS,
+            KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+            KafkaError.REQUEST_TIMED_OUT,
+            KafkaError._MSG_TIMED_OUT,
+        }
+        assert worker.status("/healthz") == 200
+        three.heal()
+        wait_for_commits(cluster)
+    check_aftermath(cluster, worker)
+
+
+def refusals(bootstrap, topic):
+    """Return the errors with which a record for each partition is refused, each of them."""
+    errors = []
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "message.timeout.ms": 5000,
+            "request.timeout.ms": 3000,
+            "retries": 0,
+            "on_delivery": lambda error, _: errors.append(error and error.code()),
+        }
+    )
+    for partition in range(4):
+        producer.produce(topic, b"refused", partition=partition)
+    assert producer.flush(30) == 0
+    return set(errors)
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_one_broker_of_three_changes_nothing(make_program, tmp_path):
+    """Kafka ends when it cannot write; the others go on, and it comes back."""
+    with (
+        small_disk(tmp_path / "kafka", 700 * MIB) as disk,
+        ThreeBrokers(data_dirs={1: disk.path / "data"}) as three,
+    ):
+        cluster = make_program(three)
+        worker = cluster.worker().start()
+        with under_lasting_load(cluster, seed=57):
+            wait_for_commits(cluster)
+            disk.fill()
+            assert three.brokers[1].wait(60), "the broker ends"
+            wait_for_commits(cluster)
+            disk.free()
+            three.heal()
+        check_aftermath(cluster, worker)
+        cluster.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_rolling_upgrade_of_three_brokers_under_load_changes_nothing(make_program):
+    """From Kafka 3.9.1 to the newest, and at the end to the features that it brings."""
+    with ThreeBrokers("3.9.1") as three:
+        cluster = make_program(three)
+        first, second = cluster.worker("a").start(), cluster.worker("b").start()
+        with under_lasting_load(cluster, seed=58):
+            for number in three.brokers:
+                wait_for_commits(cluster)
+                three.upgrade(number, KAFKA_VERSION)
+            wait_for_commits(cluster)
+            three.finalize(FEATURES_OF_4_3)
+            wait_for_commits(cluster)
+        check_aftermath(cluster, first, second)
+        cluster.close()

@@ -1,0 +1,185 @@
+"""A cluster of three brokers, each of them a controller as well, that may end one by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from confluent_kafka import ElectionType
+from confluent_kafka.admin import AdminClient
+
+from embedded import EmbeddedKafka
+from embedded.distribution import KAFKA_VERSION
+from embedded.probe import HOST, free_ports
+from embedded.storage import new_cluster_id
+from tests.faults.admin_requests import FeatureUpgrade, Reassignment, ask
+from tests.worker import TIMEOUT, is_stopped, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+SETTINGS = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    # Brokers of a busy machine are not to take each other for dead. The interval is a heartbeat's
+    # own time-out, too.
+    "broker.session.timeout.ms": "6000",
+    "broker.heartbeat.interval.ms": "2000",
+    "controller.quorum.fetch.timeout.ms": "4000",
+    "controller.quorum.election.timeout.ms": "2000",
+}
+
+
+class ThreeBrokers:
+    """Brokers 1, 2 and 3. Any two of them are a majority of controllers and enough to write."""
+
+    def __init__(
+        self, version: str = KAFKA_VERSION, data_dirs: Mapping[int, Path] | None = None
+    ) -> None:
+        """Choose the ports; ``data_dirs``: where single brokers keep their data."""
+        chosen = free_ports(6)
+        ports = dict(zip((1, 2, 3), chosen[:3], strict=True))
+        controllers = dict(zip((1, 2, 3), chosen[3:], strict=True))
+        voters = ",".join(f"{number}@{HOST}:{port}" for number, port in controllers.items())
+        cluster = new_cluster_id()
+        self.bootstrap = ",".join(f"{HOST}:{port}" for port in ports.values())
+        self.brokers = {
+            number: EmbeddedKafka(
+                port,
+                (data_dirs or {}).get(number),
+                version=version,
+                cluster=cluster,
+                heap="256m",
+                properties={
+                    **SETTINGS,
+                    "node.id": str(number),
+                    "listeners": f"BROKER://{HOST}:{port},CONTROLLER://{HOST}:{controllers[number]}",
+                    "controller.quorum.voters": voters,
+                },
+            )
+            for number, port in ports.items()
+        }
+
+    def __enter__(self) -> Self:
+        """Start them together: none answers without a second one."""
+        try:
+            self.start(self.brokers)
+        except BaseException:
+            self.__exit__()
+            raise
+        self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop them all, in order where a majority is left."""
+        for broker in self.brokers.values():
+            broker.kill()
+            broker.stop()
+
+    # -- what may happen to a broker
+
+    def start(self, numbers: Iterable[int]) -> None:
+        """Start some brokers, with the data that they have, and wait until each answers."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda number: self.brokers[number].restart(), numbers))
+
+    def kill(self, *numbers: int) -> None:
+        """End brokers at once."""
+        for number in numbers:
+            self.brokers[number].kill()
+
+    def terminate(self, number: int) -> None:
+        """Let a broker hand over what it leads, and end."""
+        pid = self.pid(number)
+        os.kill(pid, signal.SIGTERM)
+        assert self.brokers[number].wait(TIMEOUT), f"broker {number} has not ended"
+
+    @contextmanager
+    def asleep(self, number: int) -> Iterator[None]:
+        """Let a broker do nothing within the block, its connections kept open."""
+        pid = self.pid(number)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: is_stopped(pid), f"broker {number} sleeps")
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def move_leaders(self) -> None:
+        """Let every partition be led by the next of its brokers, those of coordinators too."""
+        order = {
+            name: {
+                number: [*each.replicas[1:], each.replicas[0]]
+                for number, each in topic.partitions.items()
+            }
+            for name, topic in self._admin.list_topics(timeout=TIMEOUT).topics.items()
+        }
+        ask(self.bootstrap, Reassignment(order))
+        self._admin.elect_leaders(ElectionType.PREFERRED, request_timeout=TIMEOUT).result(TIMEOUT)
+
+        def all_are_led() -> bool:
+            leaders = {name: self.leaders(name) for name in order}
+            return all(
+                leaders[name][number] == replicas[0]
+                for name, partitions in order.items()
+                for number, replicas in partitions.items()
+            )
+
+        wait_until(all_are_led, "every partition has another leader")
+
+    def upgrade(self, number: int, version: str) -> None:
+        """Stop a broker, and start it as another release with the data that it has."""
+        self.terminate(number)
+        self.brokers[number].version = version
+        self.heal()
+
+    def finalize(self, levels: Mapping[str, int]) -> None:
+        """Let the cluster use what its new release has, by features and their levels."""
+        ask(self.bootstrap, FeatureUpgrade(levels))
+
+    def heal(self) -> None:
+        """Start what has ended, and wait until all copies are in step."""
+        self.start([number for number, each in self.brokers.items() if not each.running])
+        self.wait_until_in_sync()
+
+    # -- what there is to see
+
+    def pid(self, number: int) -> int:
+        """The process id of a broker that runs."""
+        pid = self.brokers[number].pid
+        assert pid is not None, f"broker {number} does not run"
+        return pid
+
+    def leaders(self, topic: str) -> dict[int, int]:
+        """Return the broker that leads each partition; -1 where there is none."""
+        found = self._admin.list_topics(topic, TIMEOUT).topics[topic]
+        return {number: each.leader for number, each in found.partitions.items()}
+
+    def controller(self) -> int:
+        """Return the broker that is the active controller, as the others know."""
+        states = [self._quorum_state(n) for n, each in self.brokers.items() if each.running]
+        latest = max(states, key=lambda state: int(state["leaderEpoch"]))
+        return int(latest["leaderId"])
+
+    def _quorum_state(self, number: int) -> dict[str, int]:
+        path = self.brokers[number].data_dir / "kafka" / "__cluster_metadata-0" / "quorum-state"
+        state: dict[str, int] = json.loads(path.read_text())
+        return state
+
+    def wait_until_in_sync(self) -> None:
+        """Wait until each partition has a leader, and three copies in step."""
+
+        def all_are() -> bool:
+            topics = self._admin.list_topics(timeout=TIMEOUT).topics.values()
+            partitions = [each for topic in topics for each in topic.partitions.values()]
+            return all(each.leader > 0 and len(each.isrs) == 3 for each in partitions)
+
+        wait_until(all_are, "all copies are in step")

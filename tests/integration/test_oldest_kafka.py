@@ -1,0 +1,36 @@
+"""The oldest Kafka that the program runs on; `make test-versions` tries those between, too."""
+
+from __future__ import annotations
+
+import pytest
+
+from embedded import EmbeddedKafka
+from tests.faults.aftermath import QUICK, check_aftermath
+from tests.integration.stream import send_stream, under_load, untidy_stream
+from tests.worker import wait_until
+
+OLDEST = "3.6.2"
+
+
+@pytest.fixture
+def cluster(make_cluster):
+    with EmbeddedKafka(version=OLDEST) as kafka:
+        cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
+        cluster.create_topic(cluster.events)
+        yield cluster
+        cluster.close()
+
+
+def test_on_the_oldest_kafka_a_killed_worker_loses_and_doubles_nothing(cluster):
+    """Another takes over what it had, and hands a part of it back."""
+    first, second = cluster.worker("a").start(), cluster.worker("b")
+    stream = untidy_stream(12_000, seed=60)
+    send_stream(cluster, stream[:6000])
+    with under_load(cluster, stream[6000:], rate=1000) as load:
+        second.start()
+        before = cluster.committed(cluster.events)
+        wait_until(lambda: cluster.committed(cluster.events) != before, "a commit in the middle")
+        first.kill()
+        assert not load.done(), "the kill has to fall into the load"
+    first.start()
+    check_aftermath(cluster, first, second)
