@@ -85,7 +85,7 @@ class VideoProcessor:
         try:
             unpack_deltas(record.value or b"")
         except CodecError as exc:
-            FOREIGN.skip(TP(self.topic, self._partition), record.offset, str(exc))
+            FOREIGN.skip(TP(self.topics[0], self._partition), record.offset, str(exc))
             return False
         return True
 
