@@ -181,7 +181,7 @@ async def make_audit(parts):
 
 
 async def replay(parts):
-    command = SimpleNamespace(quiet=True, _reason="late", _dry_run=False, _to_input=True)
+    command = SimpleNamespace(quiet=True, _reason="late", _dry_run=False, _to_input=False)
     await replay_dead_letters._replay(command, SimpleNamespace(task_parts=parts))
 
 
