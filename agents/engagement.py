@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from faust.types import TP
 
 from models.chunk import Overlay
-from models.cut import CutValue
 from models.event import Rejected
 from models.merge_order import MergeOrder
 from models.windows import format_duration, to_iso
@@ -123,16 +122,14 @@ class EngagementProcessor:
         )
 
     def _reject(self, record: Record, topic: str, rejection: Rejected) -> None:
-        headers = [
+        headers = (
             ("reason", rejection.reason.encode()),
             ("detail", rejection.detail.encode(errors="replace")),
             ("source.topic", topic.encode()),
             ("source.partition", b"%d" % self._partition),
             ("source.offset", b"%d" % record.offset),
             *((f"{ORIGINAL_HEADER}{name}", value) for name, value in record.headers),
-        ]
-        if isinstance(record.value, CutValue):
-            headers.append(("original.size", b"%d" % record.value.full_size))
+        )
         self._outbox.add(
             self._settings.dead_letter_topic,
             self._dead_letter_partition,

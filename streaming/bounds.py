@@ -16,6 +16,7 @@ from hashlib import sha256
 from time import time
 from typing import TYPE_CHECKING
 
+from models.cut import CutValue
 from monitoring import metrics
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def fit(record: OutRecord, limits: TopicLimits) -> OutRecord:
     Only of a record that is not ``whole`` key and value are cut.
     """
     notes: list[Header] = []
+    if isinstance(record.value, CutValue):
+        notes.append(_note("value", "original.size", record.value.full_size))
     if record.timestamp is not None and not _is_taken(record.timestamp, limits):
         if record.timestamp >= 0:  # else it had none
             notes.append(_note("timestamp", "original.timestamp", record.timestamp))
@@ -117,7 +120,9 @@ def _cut(record: OutRecord, room: int, notes: list[Header]) -> OutRecord:
         record = record._replace(key=key[: max(0, room // 4)])
     value, excess = record.value or b"", size_of(record) - room
     if excess > 0 and value:
-        notes.append(_note("value", "original.size", len(value)))
-        notes.append(("original.sha256", sha256(value).hexdigest().encode()))
+        # Of a value that was cut as it was read, the size is noted already.
+        if not isinstance(value, CutValue):
+            notes.append(_note("value", "original.size", len(value)))
+            notes.append(("original.sha256", sha256(value).hexdigest().encode()))
         record = record._replace(value=value[: max(0, len(value) - excess)])
     return record

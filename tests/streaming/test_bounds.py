@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.cut import CutValue
 from monitoring import metrics
 from streaming.bounds import HEADER_BYTES, MARGIN_MS, ORIGINAL_HEADER, fit, size_of
 from streaming.limits import TopicLimits
@@ -40,6 +41,13 @@ def test_a_value_is_cut_to_what_the_topic_takes_and_can_be_told_by_size_and_hash
         ("original.sha256", sha256(value).hexdigest().encode()),
     )
     assert altered("value") == before + 1
+
+
+@pytest.mark.parametrize("kept", [5000, 50_000])
+def test_a_value_that_was_cut_as_it_was_read_has_its_first_size(kept):
+    cut = fit(OutRecord(b"7", CutValue.of(b"v" * kept, 3_000_000), OWN, whole=False), SMALL)
+    assert cut.headers == (*OWN, ("original.size", b"3000000"))
+    assert size_of(cut) <= 10_000
 
 
 def test_a_large_key_leaves_room_for_the_value():
