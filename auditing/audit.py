@@ -162,7 +162,7 @@ class _Audit:
         found = self._shelf.values("videos")
         times: dict[int, int] = {}
         self._progress.begin("table of videos", self._settings.partitions)
-        layout = video_layout(self._video_windows)
+        layout = video_layout(self._video_windows, partitions=self._settings.partitions)
         for partition in range(self._settings.partitions):
             time = await self._fold(self._names.video_changelog, partition, found, layout)
             times[partition] = -1 if time is None else time
@@ -236,7 +236,10 @@ class _Audit:
         """Recount a partition and compare its users."""
         names, topics, report = self._names, self._topics, self._report
         sure = await self._committed()
-        found, layout = self._shelf.values("users"), user_layout(self._user_windows)
+        found, layout = (
+            self._shelf.values("users"),
+            user_layout(self._user_windows, partitions=self._settings.partitions),
+        )
         as_of = await self._fold(names.user_changelog, partition, found, layout)
         most = await self._committed()
         begin = (await topics.begins(names.events))[partition]

@@ -58,6 +58,8 @@ class _Record(msgspec.Struct, frozen=True):
     step: int
     stream_time: int | None = None
     table_id: str = ""
+    partitions: int = 0
+    """Of the table; 0 in earlier releases."""
     positions: dict[str, Position] = {}
     """By source topic; earlier releases have none."""
 
@@ -78,6 +80,8 @@ class Layout:
     """Versions that the codec reads besides, and turns into its own where it writes."""
     find_foreign: FindForeign | None = None
     """Finds rows that no table of this layout has."""
+    partitions: int = 0
+    """Of the table: with another number, keys lie in other partitions. 0: any number."""
 
     @classmethod
     def of(
@@ -86,9 +90,10 @@ class Layout:
         slices: Slices,
         older: Collection[int] = (),
         find_foreign: FindForeign | None = None,
+        partitions: int = 0,
     ) -> Layout:
         """The layout that these settings ask for."""
-        return cls(version, slices.size, slices.step, older, find_foreign)
+        return cls(version, slices.size, slices.step, older, find_foreign, partitions)
 
     @staticmethod
     def new_id() -> str:
@@ -110,14 +115,22 @@ class Layout:
     ) -> bytes:
         """Return the record's value, as of ``stream_time`` and ``positions``."""
         return msgspec.json.encode(
-            _Record(self.version, self.size, self.step, stream_time, table_id, dict(positions))
+            _Record(
+                self.version,
+                self.size,
+                self.step,
+                stream_time,
+                table_id,
+                self.partitions,
+                dict(positions),
+            )
         )
 
     def stored_stream_time(self, table: str, stored: bytes | None) -> int | None:
         """Return the stream time that ``stored`` holds, None when nothing is stored.
 
         Raises:
-            LayoutError: it was written with another version or other slices.
+            LayoutError: it was written with another version, other slices or other partitions.
         """
         if stored is None:
             return None
@@ -134,5 +147,11 @@ class Layout:
                 f"{format_duration(found.step)}, the settings say {format_duration(self.size)} by "
                 f"{format_duration(self.step)}: set them back, or start anew with another "
                 "REELS_APP_ID"
+            )
+        if found.partitions != self.partitions and found.partitions and self.partitions:
+            raise LayoutError(
+                f"table {table} was built with {found.partitions} partitions, TOPIC_PARTITIONS is "
+                f"{self.partitions}: keys would be looked for in other partitions. Set it back, "
+                "or start anew with another REELS_APP_ID"
             )
         return found.stream_time

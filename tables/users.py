@@ -28,9 +28,11 @@ def user_windows(settings: Settings) -> UserWindows:
     return UserWindows(Slices(settings.user_window, settings.user_step), settings.dedup_horizon)
 
 
-def user_layout(windows: UserWindows, find_foreign: FindForeign = foreign_users) -> Layout:
-    """Return how users' values are laid out."""
-    return Layout.of(VERSION, windows.slices, OLDER, find_foreign)
+def user_layout(
+    windows: UserWindows, find_foreign: FindForeign = foreign_users, partitions: int = 0
+) -> Layout:
+    """Return how users' values are laid out, in a table of so many partitions (0: any number)."""
+    return Layout.of(VERSION, windows.slices, OLDER, find_foreign, partitions)
 
 
 def user_table(
@@ -53,7 +55,7 @@ def user_table(
     return SlicedTable(
         app,
         name=NAME,
-        layout=user_layout(windows, parts.rows.users),
+        layout=user_layout(windows, parts.rows.users, settings.partitions),
         view=view,
         parts=parts,
         partitions=settings.partitions,

@@ -28,9 +28,11 @@ def video_windows(settings: Settings) -> VideoWindows:
     return VideoWindows(Slices(settings.video_window, settings.video_step))
 
 
-def video_layout(windows: VideoWindows, find_foreign: FindForeign = foreign_videos) -> Layout:
-    """Return how videos' values are laid out."""
-    return Layout.of(VERSION, windows.slices, find_foreign=find_foreign)
+def video_layout(
+    windows: VideoWindows, find_foreign: FindForeign = foreign_videos, partitions: int = 0
+) -> Layout:
+    """Return how videos' values are laid out, in a table of so many partitions (0: any number)."""
+    return Layout.of(VERSION, windows.slices, find_foreign=find_foreign, partitions=partitions)
 
 
 def video_table(
@@ -54,7 +56,7 @@ def video_table(
     return SlicedTable(
         app,
         name=NAME,
-        layout=video_layout(windows, parts.rows.videos),
+        layout=video_layout(windows, parts.rows.videos, settings.partitions),
         view=view,
         parts=parts,
         partitions=settings.partitions,

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from models.windows import Slices
-from tables.layout import LAYOUT_KEY, LayoutError
+from tables.layout import LAYOUT_KEY, Layout, LayoutError
 from tables.rocks import RocksStore
 from tables.state import WRITTEN_LAYERS
 
@@ -222,6 +222,20 @@ class TestLayout:
         state.stream_time = 2 * HOUR
         await commit(state)
         assert msgspec.json.decode(state.store.get(LAYOUT_KEY))["version"] == 2
+
+    def test_another_number_of_partitions_is_refused(self):
+        """Keys would be looked for where they are not. Releases before this did not note it."""
+        slices = Slices(24 * HOUR, HOUR)
+
+        def layout(partitions):
+            return Layout.of(1, slices, partitions=partitions)
+
+        stored = layout(8).encode(5, "id", {})
+        assert layout(8).stored_stream_time("users", stored) == 5
+        with pytest.raises(LayoutError, match="built with 8 partitions, TOPIC_PARTITIONS is 12"):
+            layout(12).stored_stream_time("users", stored)
+        earlier = layout(0).encode(5, "id", {})
+        assert layout(12).stored_stream_time("users", earlier) == 5
 
 
 class TestMemory:
