@@ -4,6 +4,7 @@
 # The behaviour: the brokers acknowledge the commit before its markers are written to the partitions
 # that took part, the group's offsets among them. For some milliseconds OffsetFetch answers with the
 # offsets of the transaction before.
+scratch=$(mktemp -d)
 source "$(dirname "$0")/kafka.bash"
 start_kafka 4.3.1 aiokafka==0.14.0
 

@@ -1,12 +1,14 @@
 # Sourced by findings that need a broker: one Kafka of a given version (KRaft, one node) on free
-# ports of 127.0.0.1, with all it needs in a temporary folder. Both end with the script.
+# ports of 127.0.0.1, with all it needs in the temporary folder $scratch. Both end with the script.
+# Sets $python and $bootstrap; Kafka's logs are in $scratch/data.
 #
+#   scratch=$(mktemp -d)
 #   source "$(dirname "$0")/kafka.bash"
 #   start_kafka 4.3.1 aiokafka==0.14.0    # and other Python packages
 #   "$python" - "$bootstrap" <<'EOF' ...
 set -euo pipefail
 
-scratch=$(mktemp -d)
+: "${scratch:?}"
 python=$scratch/venv/bin/python
 bootstrap=
 kafka_pid=
