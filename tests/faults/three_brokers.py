@@ -9,14 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from confluent_kafka import ElectionType
 from confluent_kafka.admin import AdminClient
 
 from embedded import EmbeddedKafka
 from embedded.distribution import KAFKA_VERSION
 from embedded.probe import HOST, free_ports
 from embedded.storage import new_cluster_id
-from tests.faults.admin_requests import FeatureUpgrade, Reassignment, ask
+from tests.faults.admin_requests import FeatureUpgrade, PreferredElection, Reassignment, ask
 from tests.worker import TIMEOUT, is_stopped, wait_until
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ class ThreeBrokers:
             for name, topic in self._admin.list_topics(timeout=TIMEOUT).topics.items()
         }
         ask(self.bootstrap, Reassignment(order))
-        self._admin.elect_leaders(ElectionType.PREFERRED, request_timeout=TIMEOUT).result(TIMEOUT)
+        ask(self.bootstrap, PreferredElection(order))
 
         def all_are_led() -> bool:
             leaders = {name: self.leaders(name) for name in order}
