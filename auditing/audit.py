@@ -24,14 +24,14 @@ from tables.users import user_layout, user_windows
 from tables.videos import video_layout, video_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from auditing.merging import Arrival
     from auditing.parts import Names, Progress
     from auditing.reading import Topics
     from auditing.values import Values
     from settings import Settings
-    from tables.layout import Layout
+    from tables.layout import Layout, Position
 
 __all__ = ["AuditError", "Report", "audit"]
 
@@ -164,18 +164,20 @@ class _Audit:
         self._progress.begin("table of videos", self._settings.partitions)
         layout = video_layout(self._video_windows, partitions=self._settings.partitions)
         for partition in range(self._settings.partitions):
-            time = await self._fold(self._names.video_changelog, partition, found, layout)
+            time, _ = await self._fold(self._names.video_changelog, partition, found, layout)
             times[partition] = -1 if time is None else time
             self._progress.advance(1)
         return found, times
 
-    async def _fold(self, topic: str, partition: int, values: Values, layout: Layout) -> int | None:
-        """Put a table's partition into ``values``, and return its stream time."""
+    async def _fold(
+        self, topic: str, partition: int, values: Values, layout: Layout
+    ) -> tuple[int | None, Mapping[str, Position]]:
+        """Put a table's partition into ``values``, and return its stream time and positions."""
         find_foreign = layout.find_foreign
         assert find_foreign is not None, "a table of any rows"  # noqa: S101 - a fault of ours
         stored = await self._topics.fold(topic, partition, values, find_foreign)
         try:
-            return layout.stored_stream_time(topic, stored)
+            return layout.stored_stream_time(topic, stored), layout.positions_of(stored) or {}
         except LayoutError as exc:
             raise AuditError(str(exc)) from exc
 
@@ -240,11 +242,12 @@ class _Audit:
             self._shelf.values("users"),
             user_layout(self._user_windows, partitions=self._settings.partitions),
         )
-        as_of = await self._fold(names.user_changelog, partition, found, layout)
+        as_of, positions = await self._fold(names.user_changelog, partition, found, layout)
         most = await self._committed()
         begin = (await topics.begins(names.events))[partition]
         await self._read_dead_letters()
         users = _spans(partition, sure, most)
+        _check_group(f"{names.events}-{partition}", positions.get(names.events), users.input)
         copies = await self._copies(partition, users.passed_on.most)
 
         merge = Merge(chain(gone, copies.unnamed()), copies.named())
@@ -300,6 +303,15 @@ class _Audit:
             f"before {to_iso(judged_from)} is not judged"
         )
         return judged_from
+
+
+def _check_group(name: str, table: Position | None, group: Span) -> None:
+    """Refuse group offsets that are not where the table stands: the recount ends with them."""
+    if table is not None and not group.sure <= table.offset <= group.most:
+        raise AuditError(
+            f"the group's offset for {name} is {group.most}, the table stands at {table.offset}: "
+            "the offset is gone, or was moved. Start a worker once, which sets it"
+        )
 
 
 def _spans(

@@ -80,12 +80,16 @@ def test_offsets_that_are_gone_or_wrong_count_nothing_twice(cluster, stopped, fa
 
 @pytest.mark.slow
 def test_offsets_that_are_gone_with_the_disk_count_nothing_twice(cluster, stopped):
-    """Positions are restored with the tables, from the changelogs."""
+    """Positions are restored with the tables, from the changelogs. An audit waits for that."""
     forget_group(cluster)
+    audit = cluster.command("audit")
+    assert audit.returncode == 2
+    assert "Start a worker once" in audit.stderr
     shutil.rmtree(stopped.data_dir)
     stopped.start()
     send_stream(cluster, untidy_stream(1000, seed=71))
     check_aftermath(cluster, stopped)
+    assert cluster.command("audit").returncode == 0
 
 
 def test_events_that_an_operator_skips_are_left_out_and_counted(cluster):
