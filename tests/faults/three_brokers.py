@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from confluent_kafka.admin import TopicMetadata
+
 SETTINGS = {
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
@@ -74,7 +76,6 @@ class ThreeBrokers:
         except BaseException:
             self.__exit__()
             raise
-        self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,15 +120,15 @@ class ThreeBrokers:
                 number: [*each.replicas[1:], each.replicas[0]]
                 for number, each in topic.partitions.items()
             }
-            for name, topic in self._admin.list_topics(timeout=TIMEOUT).topics.items()
+            for name, topic in self._topics().items()
         }
         ask(self.bootstrap, Reassignment(order))
         ask(self.bootstrap, PreferredElection(order))
 
         def all_are_led() -> bool:
-            leaders = {name: self.leaders(name) for name in order}
+            topics = self._topics()
             return all(
-                leaders[name][number] == replicas[0]
+                topics[name].partitions[number].leader == replicas[0]
                 for name, partitions in order.items()
                 for number, replicas in partitions.items()
             )
@@ -157,10 +158,16 @@ class ThreeBrokers:
         assert pid is not None, f"broker {number} does not run"
         return pid
 
+    def _topics(self) -> dict[str, TopicMetadata]:
+        # A client that has connections already may go on asking a broker that sleeps.
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        found: dict[str, TopicMetadata] = admin.list_topics(timeout=TIMEOUT).topics
+        return found
+
     def leaders(self, topic: str) -> dict[int, int]:
         """Return the broker that leads each partition; -1 where there is none."""
-        found = self._admin.list_topics(topic, TIMEOUT).topics[topic]
-        return {number: each.leader for number, each in found.partitions.items()}
+        partitions = self._topics()[topic].partitions
+        return {number: each.leader for number, each in partitions.items()}
 
     def controller(self) -> int:
         """Return the broker that is the active controller, as the others know."""
@@ -177,7 +184,7 @@ class ThreeBrokers:
         """Wait until each partition has a leader, and three copies in step."""
 
         def all_are() -> bool:
-            topics = self._admin.list_topics(timeout=TIMEOUT).topics.values()
+            topics = self._topics().values()
             partitions = [each for topic in topics for each in topic.partitions.values()]
             return all(each.leader > 0 and len(each.isrs) == 3 for each in partitions)
 
