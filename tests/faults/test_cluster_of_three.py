@@ -19,6 +19,10 @@ from tests.worker import wait_until
 
 pytestmark = pytest.mark.faults
 
+#: Seconds until commits go on though a broker is silent: what the group's consumer asks it fails
+#: after 90 s (`broker_request_timeout`, which has to outlast a rebalance), all else after 10 s.
+SILENCE = 180.0
+
 #: What Kafka 4.3 has for a cluster, as `kafka-storage version-mapping` lists it.
 FEATURES_OF_4_3 = {
     "metadata.version": 30,
@@ -106,6 +110,7 @@ def test_each_broker_of_three_ended_in_turn_under_load_changes_nothing(cluster, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("way", ["killed", "asleep"])
 def test_a_lost_controller_of_three_is_replaced_under_load(cluster, three, way):
     """Asleep beyond its session, it wakes as one that believes to be the controller still."""
@@ -127,8 +132,9 @@ def test_a_lost_controller_of_three_is_replaced_under_load(cluster, three, way):
 def replace_controller(cluster, three, lost, joining):
     """Wait for another controller, under which commits go on and a worker may join."""
     wait_until(lambda: three.controller() not in {lost, -1}, "another controller")
-    wait_for_commits(cluster)
-    joining.start()
+    wait_for_commits(cluster, SILENCE)
+    joining.launch()
+    joining.wait_ready(SILENCE)
 
 
 @pytest.mark.slow
@@ -159,6 +165,7 @@ def test_a_broker_of_three_that_is_slow_slows_the_stream_and_no_more(cluster, th
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_broker_of_three_that_slept_through_its_session_changes_nothing(cluster, three):
     """It wakes as one that believes to lead its partitions still."""
     worker = cluster.worker().start()
@@ -167,7 +174,7 @@ def test_a_broker_of_three_that_slept_through_its_session_changes_nothing(cluste
         sleeper = three.leaders(cluster.events)[0]
         with three.asleep(sleeper):
             wait_until_led_by_others(three, cluster, sleeper)
-            wait_for_commits(cluster)
+            wait_for_commits(cluster, SILENCE)
         wait_for_commits(cluster)
     check_aftermath(cluster, worker)
 
