@@ -9,7 +9,7 @@ import weakref
 from contextlib import suppress
 
 import pytest
-from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.control_record import ABORT_MARKER, COMMIT_MARKER
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -20,7 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelerator.records import Records
-from streaming.fetched import KeptRecords, unpack, unpacker
+from streaming.fetched import BoundedRecords, KeptRecords, unpack, unpacker
+
+#: aiokafka's own, for which its fetcher has another by now.
+(PartitionRecords,) = BoundedRecords.__bases__
 
 TP = TopicPartition("events", 0)
 HEADER, ATTRIBUTES, COUNT = 61, 22, 57
