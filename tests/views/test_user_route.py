@@ -127,7 +127,7 @@ class TestErrors:
         assert (await worker.ask("/users/1")).status == 404
 
     async def test_a_deleted_user_is_not_known(self, worker) -> None:
-        await worker.users.state(1).apply({b"1": b"what was stored"}, 0)
+        worker.users.state(1).store.write({b"1": b"what was stored"}, 0)
         worker.users.state(1).dirty[b"1"] = None
         assert (await worker.ask("/users/1")).status == 404
 
