@@ -118,6 +118,8 @@ class Aging:
             *(0, [self._processor], outbox, lock, _fail, _fail, Turns(range(PARTITIONS)))
         )
         self._task.restored()
+        self._task.positions = dict.fromkeys(self._task.sources, 0)
+        self._task.committed = dict(self._task.positions)
         self._pack = packer(Packing.of().pack)
         self._load = Workload(
             *(1, users // PARTITIONS, VIDEOS),
