@@ -11,6 +11,7 @@ from models.deltas import unpack_deltas
 from models.errors import CodecError
 from models.video import Verdict
 from models.windows import to_iso
+from monitoring import metrics
 from streaming.foreign import FOREIGN
 from streaming.outbox import OutRecord
 from tables.records import ViralVideo
@@ -62,6 +63,8 @@ class VideoProcessor:
         self._candidates: set[int] = set()
         #: Videos that are viral, with the counts as last told.
         self._flagged: dict[int, VideoCounts | None] = {}
+        # An alert finds its series before the first of them.
+        metrics.foreign_records.labels(settings.deltas_topic)
         self._judged_at = 0.0
         self._pane = -1
         self._advanced_at = monotonic()

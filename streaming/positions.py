@@ -160,6 +160,9 @@ class Positions:
         self._thread = thread
         self._sleep = sleep
         self._writes_positions = writes_positions
+        # An alert finds its series before the first of them.
+        for reason in ("moved", "deleted"):
+            metrics.events_skipped.labels(reason)
 
     async def starts(self, tables: Mapping[TP, Table]) -> dict[TP, Position]:
         """Return where to go on in each source topic, as the table that it feeds says.

@@ -18,6 +18,7 @@ from auditing.parts import Names
 from auditing.values import id_key
 from models.seen import is_sealed_key
 from streaming.outbox import OutRecord
+from tables.foreign import check_rows
 from tables.layout import LAYOUT_KEY
 from tests.agents.pipeline import (
     DEAD_LETTERS,
@@ -64,8 +65,9 @@ class Topics:
     async def read(self, topic, partition, start, end):
         yield self.pipeline.topics[topic, partition][start:end]
 
-    async def fold(self, topic, partition, values):
+    async def fold(self, topic, partition, values, find_foreign):
         state = getattr(self.pipeline.parts[partition], topic)
+        check_rows(dict(state.items()), find_foreign)
         for key, value in state.items():
             if not is_sealed_key(key):
                 values.put(id_key(int(key)), value)
