@@ -116,11 +116,12 @@ class Limits:
 
 
 def _announce(topic: str, limits: TopicLimits) -> None:
+    sides = {"before": limits.before_ms, "after": limits.after_ms}
+    bounded = [f"{ms:,} ms {side} now" for side, ms in sides.items() if ms < _NEVER_MS]
     log.warning(
-        "what is sent to topic %s is fitted to its limits from now on: batches of %s bytes, times "
-        "from %s ms before to %s ms after now",
-        topic,
-        *(f"{number:,}" for number in limits[:3]),
+        "records for topic %s are fitted to its limits from now on: batches of %s bytes%s",
+        *(topic, f"{limits.batch_bytes:,}"),
+        f", times up to {' and '.join(bounded)}" if bounded else "",
     )
 
 
