@@ -207,10 +207,11 @@ class _Pieces:
             size = stream.varint()
             if size > end - stream.at:
                 raise ValueError(UNFIT)
+            # A null has the size -1, and no bytes.
             kept = CUT_BYTES if size > MAX_VALUE_BYTES else max(size, 0)
             record += encode(min(size, kept))
             record += stream.read(kept)
-            for _ in stream.skip(size - kept):
+            for _ in stream.skip(max(size, 0) - kept):
                 yield self._piece()
             if is_value and kept < size:
                 cut = size

@@ -142,6 +142,17 @@ class TestRecordsThatAreTooLarge:
         assert full_size(cut.value) == size
 
     @each_form
+    @pytest.mark.parametrize("value", [b"value", b"", None])
+    @pytest.mark.parametrize("key", [None, b"", b"key"])
+    def test_a_null_is_no_byte_of_what_comes_behind_it(self, form, key, value):
+        large = [("large", bytes(5 << 20))]
+        data = batch_of([(b"a", b"1", []), (key, value, large), (b"c", b"3", [("h", b"y")])])
+        found, _ = all_of(form, fetched(data))
+        assert [(each.key, each.value) for each in found] == [
+            *((b"a", b"1"), (key, value), (b"c", b"3")),
+        ]
+
+    @each_form
     def test_a_value_of_the_largest_size_is_whole_whatever_key_and_headers_are(self, form):
         value = b"v" * MAX_VALUE_BYTES
         large = b"l" * (2 * PIECE_BYTES)
