@@ -92,7 +92,8 @@ def _filter(kind: str, name: str, operation: str) -> AclBindingFilter:
 def rights_of_a_worker(cluster: Cluster) -> list[Grant]:
     """Return all that a worker needs whose topics exist."""
     both: Iterable[str] = (
-        *(cluster.deltas, cluster.viral, cluster.user_changelog, cluster.video_changelog),
+        *(cluster.deltas, cluster.repartition, cluster.order, cluster.viral),
+        *(cluster.user_changelog, cluster.video_changelog),
     )
     return [
         ("TOPIC", cluster.events, "READ"),

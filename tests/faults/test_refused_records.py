@@ -127,7 +127,7 @@ def test_an_event_is_passed_on_with_the_time_of_now_where_its_own_is_refused(clu
 
 def test_headers_and_keys_that_are_large_once_they_are_unpacked_stop_nothing(cluster):
     worker = cluster.worker().start()
-    large, key = b"\0" * (5 * MIB), b"\0" * (5 * MIB)
+    large, key = b"\0" * MIB, b"\0" * (MIB // 2)
     headers = [("trace", b"17"), ("large", large), ("none", None)]
     user = 50
     misplaced(cluster, user, "large-headers", headers)

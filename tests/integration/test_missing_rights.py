@@ -143,7 +143,8 @@ async def test_brokers_too_few_for_groups_or_transactions_name_the_setting(
     make_cluster, monkeypatch
 ):
     monkeypatch.setattr(rights, "PATIENCE", 1.0)
-    three = {"offsets.topic.replication.factor": "3", "transaction.state.log.min.isr": "2"}
+    topics = "offsets.topic", "transaction.state.log"
+    three = {f"{name}.replication.factor": "3" for name in topics}
     with EmbeddedKafka(properties=three) as kafka:
         cluster = make_cluster(bootstrap=kafka.bootstrap, TOPIC_PARTITIONS=1)
         settings = load(cluster.environment)
