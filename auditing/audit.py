@@ -306,11 +306,14 @@ class _Audit:
 
 
 def _check_group(name: str, table: Position | None, group: Span) -> None:
-    """Refuse group offsets that are not where the table stands: the recount ends with them."""
-    if table is not None and not group.sure <= table.offset <= group.most:
+    """Refuse group offsets behind the table: the recount ends with them.
+
+    What lies between the table and offsets ahead of it is lacking in the table: a difference.
+    """
+    if table is not None and group.most < table.offset:
         raise AuditError(
             f"the group's offset for {name} is {group.most}, the table stands at {table.offset}: "
-            "the offset is gone, or was moved. Start a worker once, which sets it"
+            "the offset is gone, or was moved back. Start a worker once, which sets it"
         )
 
 
