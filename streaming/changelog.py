@@ -26,6 +26,7 @@ from tables.rocks import StoreCorruptError
 from .changes import fetch_changes
 from .errors import ChangelogError, ForeignChangelogError
 from .foreign import FOREIGN
+from .positions import LOOK_DELAY, LOOKS
 from .topic_ids import topic_ids
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from .changes import Changes, Chunk
 
 log = logging.getLogger(__name__)
-
-#: Looks at a changelog that cannot be, and seconds between them, before it is believed.
-LOOKS, LOOK_DELAY = 4, 0.5
 
 #: Bytes fetched of one partition at once.
 FETCH_BYTES = 2 << 20
