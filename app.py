@@ -17,12 +17,13 @@ from agents.subscriptions import add_agents
 from agents.video_deltas import VideoProcessor
 from models.viral import ViralRule
 from settings import SettingsError, load
-from streaming.app import App
-from streaming.clients import client_settings
-from streaming.faust_settings import faust_settings
-from streaming.fetched import unpacker
-from streaming.packing import packer
-from streaming.parts import TaskParts
+from streaming.kafka.batch_reader import unpacker
+from streaming.kafka.batch_writer import packer
+from streaming.kafka.clients import client_settings
+from streaming.kafka.patches import install
+from streaming.runtime.app import App
+from streaming.runtime.faust_settings import faust_settings
+from streaming.runtime.task_factory import TaskParts
 from tables.rocks import RocksMemory
 from tables.store import StoreParts
 from tables.users import user_table, user_windows
@@ -34,8 +35,8 @@ from views.sources import Sources
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streaming.outbox import Outbox
-    from streaming.processor import Processor
+    from streaming.tasks.outbox import Outbox
+    from streaming.tasks.processor import Processor
     from tables.state import PartitionState
 
 # Faust reads its own variables itself, and takes an empty one for a value.
@@ -50,6 +51,7 @@ try:
 except (SettingsError, AcceleratorError) as exc:
     sys.exit(f"error: {exc}")
 
+install()
 app = App(settings.app_id, **faust_settings(settings))
 
 _users, _videos = user_windows(settings), video_windows(settings)

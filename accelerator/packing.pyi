@@ -1,3 +1,3 @@
-from streaming.packing import PackRecords
+from streaming.kafka.batch_writer import PackRecords
 
 pack: PackRecords

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Values packed into record batches: what streaming.packing has aiokafka do, compiled."""
+"""Values packed into record batches: what streaming.kafka.batch_writer has aiokafka do, compiled."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from libc.stdint cimport uint64_t

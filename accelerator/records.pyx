@@ -90,7 +90,7 @@ cdef const unsigned char *_read(const unsigned char *at, const unsigned char *en
 
 
 cdef class Record:
-    """See streaming.batch.Record."""
+    """See streaming.fetch.batch_schema.Record."""
 
     cdef readonly long long offset, timestamp
     cdef readonly bytes key

@@ -12,9 +12,8 @@ from models.event import Rejected
 from models.merge_order import MergeOrder
 from models.windows import format_duration, to_iso
 from monitoring import metrics
-from streaming.batch import FIRST_TIMESTAMP
-from streaming.bounds import ORIGINAL_HEADER
-from streaming.outbox import OutRecord
+from streaming.kafka.record_bounds import ORIGINAL_HEADER
+from streaming.kafka.records import FIRST_TIMESTAMP, OutRecord
 from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from accelerator import Folding
     from models.chunk import Chunk
     from settings import Settings
-    from streaming.batch import Record
-    from streaming.outbox import Outbox
+    from streaming.kafka.records import Record
+    from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
 
 #: What becomes of an event, as the metrics call it.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streaming.batch import BatchSchema
+from streaming.fetch.batch_schema import BatchSchema
 
 if TYPE_CHECKING:
     import faust
 
     from settings import Settings
-    from streaming.app import App
+    from streaming.runtime.app import App
 
 
 def add_agents(app: App, settings: Settings) -> None:

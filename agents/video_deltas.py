@@ -12,8 +12,8 @@ from models.errors import CodecError
 from models.video import Verdict
 from models.windows import to_iso
 from monitoring import metrics
-from streaming.foreign import FOREIGN
-from streaming.outbox import OutRecord
+from streaming.kafka.records import OutRecord
+from streaming.restore.foreign import FOREIGN
 from tables.records import ViralVideo
 from tables.sweep import Sweeper
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from models.video import VideoCounts
     from models.viral import ViralRule
     from settings import Settings
-    from streaming.batch import Record
-    from streaming.outbox import Outbox
+    from streaming.kafka.records import Record
+    from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
 
 #: Seconds between two looks at which of the changed videos are viral, and at most how many then.

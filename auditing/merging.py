@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from auditing.values import Values
     from models.merge_order import Pair
-    from streaming.batch import Record
+    from streaming.kafka.records import Record
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from auditing.reading import Topics
     from auditing.values import Values
-    from streaming.batch import Record
+    from streaming.kafka.records import Record
 
 #: What is kept of misplaced events: how many that are equal have no copy, how many of those were
 #: collected, and those events themselves.

@@ -20,10 +20,10 @@ from auditing.errors import AuditError
 from auditing.stable_offsets import stable_offsets
 from auditing.values import id_key
 from models.seen import is_sealed_key
-from streaming.access import check_access
-from streaming.changelog import changelog_consumer
 from streaming.errors import NoTokenError, StartError
-from streaming.rights import needed, require_rights
+from streaming.kafka.broker_check import check_access
+from streaming.kafka.rights import needed, require_rights
+from streaming.restore.changelog import changelog_consumer
 from tables.foreign import ForeignRowError, check_rows
 from tables.layout import LAYOUT_KEY
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from auditing.values import Values
     from models.rows import FindForeign
-    from streaming.batch import Record
-    from streaming.metadata import Right
+    from streaming.kafka.metadata import Right
+    from streaming.kafka.records import Record
 
 POLL_MS = 100
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from auditing.values import Values
     from models.event import Event
     from settings import Settings
-    from streaming.batch import Record
+    from streaming.kafka.records import Record
 
 _VIDEO_COUNTER: Final = {"video_view": 0, "like": 1, "comment": 2, "share": 3}
 

@@ -23,13 +23,12 @@ from benchmarks.rig.loads import NOMINAL_RATE, VIDEOS
 from benchmarks.rig.snapshots import work_folder
 from benchmarks.rig.worker import BenchError
 from loadgen import Workload
-from streaming.clients import REQUEST_TIMEOUT_MS
-from streaming.outbox import Outbox
-from streaming.pacing import SETTLE_INTERVAL
-from streaming.packing import BATCH_BYTES, packer
-from streaming.task import Task
-from streaming.transaction import TransactionalProducer
-from streaming.turns import Turns
+from streaming.kafka.batch_writer import BATCH_BYTES, packer
+from streaming.kafka.clients import REQUEST_TIMEOUT_MS
+from streaming.kafka.producer import TransactionalProducer
+from streaming.tasks.outbox import Outbox
+from streaming.tasks.shared_limits import Turns
+from streaming.tasks.task import SETTLE_INTERVAL, Task
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.users import user_layout, user_windows

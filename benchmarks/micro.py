@@ -26,9 +26,9 @@ from benchmarks.rig.loads import make_load
 from benchmarks.rig.snapshots import work_folder
 from models.chunk import Overlay
 from models.viral import ViralRule
-from streaming.fetched import KeptRecords, unpacker
-from streaming.outbox import Outbox
-from streaming.packing import BATCH_BYTES, packer
+from streaming.kafka.batch_reader import KeptRecords, unpacker
+from streaming.kafka.batch_writer import BATCH_BYTES, packer
+from streaming.tasks.outbox import Outbox
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.users import user_layout, user_windows
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.rig.bench import Bench
-    from streaming.batch import Record
+    from streaming.kafka.records import Record
 
 T = TypeVar("T")
 

@@ -30,9 +30,9 @@ from benchmarks.rig.loads import make_load, produce
 from benchmarks.rig.offsets import offsets_of
 from benchmarks.rig.worker import BenchError
 from loadgen.kinds import Kind
-from streaming.changelog import changelog_consumer, remaining
-from streaming.clients import client_settings
-from streaming.topics import TopicSpec, ensure_topics
+from streaming.kafka.clients import client_settings
+from streaming.kafka.topics import TopicSpec, ensure_topics
+from streaming.restore.changelog import changelog_consumer, remaining
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -20,12 +20,11 @@ from auditing import audit as make_audit
 from auditing.parts import Names
 from auditing.reading import open_topics
 from auditing.report import KEPT_DIFFERENCES
-from streaming.metadata import Right
-
-from .progress import ProgressBar
+from commands.progress import ProgressBar
+from streaming.kafka.metadata import Right
 
 if TYPE_CHECKING:
-    from streaming.app import App
+    from streaming.runtime.app import App
 
 OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
 

@@ -24,25 +24,24 @@ from faust.types import TP
 from auditing import AuditError
 from auditing.dead_letters import number_of
 from auditing.reading import open_topics
+from commands.progress import ProgressBar
 from models.event import Rejected, decode
 from models.partitioner import partition_of
 from models.schema import REASONS
-from streaming.bounds import CUT, ORIGINAL_HEADER, size_of
 from streaming.errors import ConfigurationError, FencedError, TransactionFailedError
-from streaming.limits import Limits
-from streaming.metadata import Right
-from streaming.outbox import OutRecord
-from streaming.transaction import TransactionalProducer
-
-from .progress import ProgressBar
+from streaming.kafka.metadata import Right
+from streaming.kafka.producer import TransactionalProducer
+from streaming.kafka.record_bounds import CUT, ORIGINAL_HEADER, size_of
+from streaming.kafka.records import OutRecord
+from streaming.kafka.topic_limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from auditing.reading import Topics
     from settings import Settings
-    from streaming.app import App
-    from streaming.batch import Record
+    from streaming.kafka.records import Record
+    from streaming.runtime.app import App
 
 
 class Replay:

@@ -16,15 +16,14 @@ from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 from faust.types import TP
 
+from commands.progress import ProgressBar
 from streaming.errors import NoTokenError, StartError, TransactionFailedError
-from streaming.rewriting import ChangelogWriter, Copy, Verdict
-from streaming.topics import ensure_topics, topic_specs
+from streaming.kafka.topics import ensure_topics, topic_specs
+from streaming.restore.rewriting import ChangelogWriter, Copy, Verdict
 from tables.rocks import RocksStore, StoreCorruptError
 
-from .progress import ProgressBar
-
 if TYPE_CHECKING:
-    from streaming.app import App
+    from streaming.runtime.app import App
 
 _REFUSED = {Verdict.FOREIGN, Verdict.BEHIND}
 

@@ -18,9 +18,9 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from streaming.clients import client_settings
 from streaming.errors import NoTokenError, StartError
-from streaming.topics import ensure_topics, topic_specs
+from streaming.kafka.clients import client_settings
+from streaming.kafka.topics import ensure_topics, topic_specs
 
 if TYPE_CHECKING:
     from types import TracebackType

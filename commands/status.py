@@ -29,7 +29,7 @@ from views.proof import Prover
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from streaming.app import App
+    from streaming.runtime.app import App
 
 #: The route that tells of all workers.
 STREAM = "/overview/stream"

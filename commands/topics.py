@@ -15,16 +15,16 @@ import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
-from streaming.access import unreachable
 from streaming.errors import StartError
-from streaming.topic_settings import TopicConfigs, Verdict, judge_topics
-from streaming.topics import admin_client, ensure_topics, look_up, topic_specs
+from streaming.kafka.broker_check import unreachable
+from streaming.kafka.topic_settings import TopicConfigs, Verdict, judge_topics
+from streaming.kafka.topics import admin_client, ensure_topics, look_up, topic_specs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streaming.app import App
-    from streaming.topics import TopicSpec
+    from streaming.kafka.topics import TopicSpec
+    from streaming.runtime.app import App
 
 
 class topics(AppCommand):  # noqa: N801 - the class's name is the command's

@@ -15,7 +15,7 @@ from mode import loop
 if TYPE_CHECKING:
     from mode import Worker
 
-    from streaming.app import App
+    from streaming.runtime.app import App
 
 
 class worker(original.worker):  # noqa: N801 - the class's name is the command's

@@ -7,8 +7,7 @@ from pathlib import Path
 import orjson
 
 from settings import VARIABLES
-from streaming import asyncapi
-from views import openapi
+from views import asyncapi, openapi
 
 PAGE = Path(__file__).with_name("configuration.md")
 DESCRIPTIONS = {"openapi.json": openapi.describe, "asyncapi.json": asyncapi.describe}

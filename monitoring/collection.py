@@ -15,7 +15,7 @@ from rocksdict import DbClosedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from streaming.app import App
+    from streaming.runtime.app import App
     from tables.sliced import SlicedTable
     from tables.state import PartitionState
 

@@ -1,1 +1,1 @@
-"""Faust extended: batches as messages, one transaction a task, recovery by batches."""
+"""The stream engine: batches from Kafka to tasks, one transaction per worker per commit."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
-if TYPE_CHECKING:
-    from .refused_records import Refusal
+#: How a topic refuses a record for its size, and for its timestamp.
+FOR_SIZE = (MessageSizeTooLargeError, RecordListTooLargeError)
+FOR_TIME = (InvalidTimestampError,)
 
 
 class StartError(Exception):
@@ -36,6 +43,47 @@ class TokenRefusedError(NoTokenError):
 
 class TransactionFailedError(Exception):
     """A transaction did not commit, or it is not known whether it did. Open the tasks again."""
+
+
+class Refusal(NamedTuple):
+    """What a topic has refused."""
+
+    topic: str
+    partition: int
+    record: str
+    """The record that is the likely reason, as a message names it."""
+    size: int
+    """Bytes of the largest record refused, as a batch of its own."""
+    batch_size: int
+    """Bytes of the batch that was refused, at most."""
+    has_no_key: bool
+    """Whether a record without a key is among those refused."""
+    reason: BaseException
+
+    @property
+    def is_for_size(self) -> bool:
+        """Whether it is too large."""
+        return isinstance(self.reason, FOR_SIZE)
+
+    @property
+    def is_for_time(self) -> bool:
+        """Whether its time is too far from the broker's."""
+        return isinstance(self.reason, FOR_TIME)
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        where = f"topic {self.topic}, partition {self.partition}, refuses {self.record}"
+        if self.is_for_size:
+            return (
+                f"{where} of {self.size:,} bytes, in a batch of {self.batch_size:,}: its "
+                "max.message.bytes allows less"
+            )
+        if self.is_for_time:
+            return (
+                f"{where} for its time: look at the topic's message.timestamp settings, and at the "
+                "clocks of this machine and of the brokers"
+            )
+        return f"{where}: {type(self.reason).__name__}"
 
 
 class RefusedError(TransactionFailedError):

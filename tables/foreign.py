@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from models.rows import foreign_users, foreign_videos
-
-from .layout import LAYOUT_KEY, Layout
+from tables.layout import LAYOUT_KEY, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -50,6 +50,14 @@ class Position(NamedTuple):
     """Of the topic, as Kafka's tools show it; empty when the brokers know of no ids."""
 
 
+class TablePositions(NamedTuple):
+    """Where a partition of a table stands in its source topics."""
+
+    changelog: str
+    positions: Mapping[str, Position] | None
+    """By topic. None: there is no such table yet. Empty: an earlier release committed last."""
+
+
 class _Record(msgspec.Struct, frozen=True):
     """What is stored."""
 

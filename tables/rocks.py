@@ -17,14 +17,14 @@ from rocksdict import (
     WriteBufferManager,
 )
 
-from .layers import InOrder
-from .layout import INTERNAL_PREFIX
+from tables.layers import InOrder
+from tables.layout import INTERNAL_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from .layers import Ordered
+    from tables.layers import Ordered
 
 #: Faust's own key for the changelog offset that a database stands for.
 OFFSET_KEY = b"__faust\0offset__"

@@ -15,19 +15,18 @@ import faust
 from rocksdict import DbClosedError
 
 from models.partitioner import partition_of
-
-from .rocks import StoreCorruptError
-from .store import READ_ONLY, SlicedStore
+from tables.rocks import StoreCorruptError
+from tables.store import READ_ONLY, SlicedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from faust.types import EventT
 
-    from .layout import Layout
-    from .rocks import RocksMemory
-    from .state import PartitionState
-    from .store import StoreParts
+    from tables.layout import Layout
+    from tables.rocks import RocksMemory
+    from tables.state import PartitionState
+    from tables.store import StoreParts
 
 View = TypeVar("View")
 

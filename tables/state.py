@@ -18,20 +18,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .foreign import check_rows
-from .layers import DICTS
-from .layout import LAYOUT_KEY, ForeignCopyError, LastCopyError
-from .rocks import AT_ONCE
+from tables.foreign import check_rows
+from tables.layers import DICTS
+from tables.layout import LAYOUT_KEY, ForeignCopyError, LastCopyError
+from tables.rocks import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
     from models.rows import Rows
-
-    from .layers import Changes, Layer, Memory, Value, Values
-    from .layout import Layout, Position
-    from .rocks import RocksStore, WritePace
+    from tables.layers import Changes, Layer, Memory, Value, Values
+    from tables.layout import Layout, Position
+    from tables.rocks import RocksStore, WritePace
 
 T = TypeVar("T")
 

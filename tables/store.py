@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from faust.stores.base import Store
 
-from .foreign import PLAIN_CHECKS
-from .layers import DICTS
-from .rocks import RocksStore, StoreCorruptError
-from .state import PartitionState
+from tables.foreign import PLAIN_CHECKS
+from tables.layers import DICTS
+from tables.rocks import RocksStore, StoreCorruptError
+from tables.state import PartitionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
-    from .foreign import RowChecks
-    from .layers import Memory
-    from .layout import Layout
-    from .rocks import RocksMemory
+    from tables.foreign import RowChecks
+    from tables.layers import Memory
+    from tables.layout import Layout
+    from tables.rocks import RocksMemory
 
 NO_BACKUPS = "a sliced table has no backups besides its changelog topic"
 READ_ONLY = "a sliced table is written by its agent's commits only"
@@ -117,7 +117,7 @@ class SlicedStore(Store):
         return None if state is None else state.offset
 
     def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> NoReturn:
-        """Refuse: changelogs are read by :mod:`streaming.changelog`."""
+        """Refuse: changelogs are read by :mod:`streaming.restore.changelog`."""
         raise TypeError(READ_ONLY)
 
     async def backup_partition(self, tp: TP | int, **_: Any) -> NoReturn:

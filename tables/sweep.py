@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .state import PartitionState
+    from tables.state import PartitionState
 
 #: Keys deleted by one commit at most, and found ahead.
 MOST_AT_ONCE = 500

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 from models.rows import foreign_users
 from models.user import OLDER, VERSION, UserWindows
 from models.windows import Slices, to_iso
-
-from .layout import Layout
-from .records import UserMetricsRecord
-from .sliced import SlicedTable
+from tables.layout import Layout
+from tables.records import UserMetricsRecord
+from tables.sliced import SlicedTable
 
 if TYPE_CHECKING:
     import faust
 
     from models.rows import FindForeign
     from settings import Settings
-
-    from .store import StoreParts
+    from tables.store import StoreParts
 
 NAME = "user_metrics"
 

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 from models.rows import foreign_videos
 from models.video import VERSION, VideoWindows
 from models.windows import Slices, to_iso
-
-from .layout import Layout
-from .records import VideoMetricsRecord
-from .sliced import SlicedTable
+from tables.layout import Layout
+from tables.records import VideoMetricsRecord
+from tables.sliced import SlicedTable
 
 if TYPE_CHECKING:
     import faust
 
     from models.rows import FindForeign
     from settings import Settings
-
-    from .store import StoreParts
+    from tables.store import StoreParts
 
 NAME = "video_metrics"
 

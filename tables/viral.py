@@ -9,8 +9,7 @@ import faust
 from faust.types import TP
 
 from models.errors import CodecError
-
-from .records import ViralVideo
+from tables.records import ViralVideo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,6 +13,7 @@ from rocksdict import DbClosedError
 from embedded import EmbeddedKafka
 from embedded.distribution import KAFKA_VERSION
 from models.windows import Slices
+from streaming.kafka.patches import install
 from tables.layout import Layout
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
@@ -29,6 +30,10 @@ LOG_LINES = 60
 DAY_BY_HOURS = Slices(24 * 3_600_000, 3_600_000)
 
 _open_clusters: list[Cluster] = []
+
+
+# Tests use parts of the engine without the app, which installs them.
+install()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

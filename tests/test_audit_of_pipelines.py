@@ -17,7 +17,7 @@ from auditing import audit
 from auditing.parts import Names
 from auditing.values import id_key
 from models.seen import is_sealed_key
-from streaming.outbox import OutRecord
+from streaming.kafka.records import OutRecord
 from tables.foreign import check_rows
 from tables.layout import LAYOUT_KEY
 from tests.agents.pipeline import (

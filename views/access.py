@@ -12,19 +12,17 @@ from aiohttp import hdrs, web
 from yarl import URL
 
 from settings import is_loopback
-
-from .answers import HttpError, bad_request
-from .peers import address_of
-from .proof import SCHEME, Proof, ProofError
+from views.answers import HttpError, bad_request
+from views.peers import address_of
+from views.proof import SCHEME, Proof, ProofError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from streaming.app import App
-
-    from .proof import Prover
+    from streaming.runtime.app import App
+    from views.proof import Prover
 
 #: What a request has proved, if it came with a proof.
 PROOF: Final = web.RequestKey("PROOF", Proof)

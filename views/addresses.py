@@ -1,7 +1,8 @@
 """Where the group's workers say that they are, and whether each is found there alone.
 
-The assignment gives each worker's address with its id (``streaming/member_ids.py``). Two ids at one
-address are two workers with the same ``NODE_CANONICAL_URL``: requests for one reach the other.
+The assignment gives each worker's address with its id (``streaming/runtime/member_ids.py``). Two
+ids at one address are two workers with the same ``NODE_CANONICAL_URL``: requests for one reach the
+other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from yarl import URL
 
 if TYPE_CHECKING:
-    from streaming.app import App
+    from streaming.runtime.app import App
     from tables.sliced import SlicedTable
 
 log = logging.getLogger(__name__)

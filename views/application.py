@@ -6,25 +6,24 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from . import access, middlewares
-from .collector import Collector
-from .figures import FiguresReader
-from .health import HealthViews, Readiness
-from .metrics import MetricsViews
-from .openapi import DescriptionViews
-from .overview import OverviewViews
-from .pages import PageViews
-from .peers import Peers
-from .proof import Prover
-from .routing import Routing
-from .users import UserViews
-from .videos import VideoViews
+from views import access, middlewares
+from views.collector import Collector
+from views.figures import FiguresReader
+from views.health import HealthViews, Readiness
+from views.metrics import MetricsViews
+from views.openapi import DescriptionViews
+from views.overview import OverviewViews
+from views.pages import PageViews
+from views.peers import Peers
+from views.proof import Prover
+from views.routing import Routing
+from views.users import UserViews
+from views.videos import VideoViews
 
 if TYPE_CHECKING:
     from settings import Settings
-    from streaming.app import App
-
-    from .sources import Sources
+    from streaming.runtime.app import App
+    from views.sources import Sources
 
 #: What hold no data; every other route asks for the token, once there is one.
 OPEN_ROUTES: Final = frozenset({"/", "/static/{name}", "/healthz", "/readyz", "/openapi.json"})

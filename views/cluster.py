@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from models.windows import to_iso
-
-from .latency import quantile, sum_of
+from views.latency import quantile, sum_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tables.viral import ViralTable
-
-    from .figures import Figures, LatencyBuckets, Viral
+    from views.figures import Figures, LatencyBuckets, Viral
 
 #: Seconds over which events/s and latencies are measured.
 RATE_WINDOW: Final = 5.0

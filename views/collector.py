@@ -13,18 +13,18 @@ import msgspec
 import orjson
 from yarl import URL
 
-from .cluster import Cluster
-from .figures import Figures
-from .peers import PeerError
+from views.cluster import Cluster
+from views.figures import Figures
+from views.peers import PeerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from .addresses import Addresses
-    from .figures import FiguresReader
-    from .health import Readiness
-    from .peers import Peers
-    from .sources import Sources
+    from views.addresses import Addresses
+    from views.figures import FiguresReader
+    from views.health import Readiness
+    from views.peers import Peers
+    from views.sources import Sources
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import hdrs, web
 
-from .answers import bad_request, internal_error, of_aiohttp, secure
+from views.answers import bad_request, internal_error, of_aiohttp, secure
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
     from aiohttp.web_request import BaseRequest
 
-    from .places import Places
+    from views.places import Places
 
 log = logging.getLogger(__name__)
 

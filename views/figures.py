@@ -15,12 +15,11 @@ from tables.sliced import NotHereError
 if TYPE_CHECKING:
     from prometheus_client.metrics import MetricWrapperBase
 
-    from streaming.app import App
+    from streaming.runtime.app import App
     from tables.records import ViralVideo
-
-    from .health import Readiness
-    from .routing import Routing
-    from .sources import Sources
+    from views.health import Readiness
+    from views.routing import Routing
+    from views.sources import Sources
 
 #: How many of the viral videos are shown, and of how many steps their views.
 VIRAL_SHOWN: Final = 20

@@ -6,15 +6,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from models.windows import format_duration
-
-from .answers import json_response, unavailable
+from views.answers import json_response, unavailable
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from streaming.app import App
-
-    from .addresses import Addresses
+    from streaming.runtime.app import App
+    from views.addresses import Addresses
 
 #: Seconds after which a fold, or a turn of fetching, counts as one that will not end.
 STUCK_AFTER: Final = 60.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
 
-from .connection import Connection
-from .places import Places
+from views.connection import Connection
+from views.places import Places
 
 if TYPE_CHECKING:
     import os

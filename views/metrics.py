@@ -12,10 +12,9 @@ from monitoring import metrics
 from monitoring.collection import WorkerCollector
 
 if TYPE_CHECKING:
-    from streaming.app import App
-
-    from .health import Readiness
-    from .sources import Sources
+    from streaming.runtime.app import App
+    from views.health import Readiness
+    from views.sources import Sources
 
 
 class MetricsViews:

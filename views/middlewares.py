@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import HttpVersion11, hdrs, web
 
 from monitoring import metrics
-
-from .access import PROOF, route_of, unauthorized
-from .answers import RETRY_AFTER, HttpError, bad_request, internal_error, of_aiohttp, secure
-from .connection import EXPECTATION, Connection
-from .proof import hash_of
+from views.access import PROOF, route_of, unauthorized
+from views.answers import RETRY_AFTER, HttpError, bad_request, internal_error, of_aiohttp, secure
+from views.connection import EXPECTATION, Connection
+from views.proof import hash_of
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.json import schema_components
 
-from .answers import json_response
-from .figures import Figures
-from .parameters import DEFAULT_LIMIT, MAX_ID, MAX_LIMIT
+from views.answers import json_response
+from views.figures import Figures
+from views.parameters import DEFAULT_LIMIT, MAX_ID, MAX_LIMIT
 
 if TYPE_CHECKING:
     from aiohttp import web

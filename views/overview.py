@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from aiohttp import hdrs, web
 
-from .answers import HttpError, json_response
+from views.answers import HttpError, json_response
 
 if TYPE_CHECKING:
-    from .collector import Collector
-    from .figures import FiguresReader
+    from views.collector import Collector
+    from views.figures import FiguresReader
 
 log = logging.getLogger(__name__)
 

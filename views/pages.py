@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiohttp import hdrs, web
 
-from .answers import not_found
+from views.answers import not_found
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

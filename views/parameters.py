@@ -6,8 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from models.windows import format_duration, from_iso, parse_duration
-
-from .answers import bad_request
+from views.answers import bad_request
 
 if TYPE_CHECKING:
     from models.windows import Slices

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
 
-from .proof import Prover
+from views.proof import Prover
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from yarl import URL
 
-    from streaming.app import App
+    from streaming.runtime.app import App
 
 log = logging.getLogger(__name__)
 

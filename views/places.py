@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    from views.connection import Connection
 
 #: Connections beyond the places, which are answered how the worker is and nothing else.
 GUESTS: Final = 16

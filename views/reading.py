@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.windows import to_iso
 from tables.sliced import NotHereError
-
-from .answers import HttpError, bad_request, json_response, not_found, unavailable
-from .parameters import parse_stale
+from views.answers import HttpError, bad_request, json_response, not_found, unavailable
+from views.parameters import parse_stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 
     from models.windows import Slices
     from tables.sliced import Reading, SlicedTable
-
-    from .routing import Routing
+    from views.routing import Routing
 
 
 class Known(NamedTuple):

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 from aiohttp import hdrs, web
 
-from .addresses import Addresses
-from .answers import unavailable
-from .peers import PeerError
+from views.addresses import Addresses
+from views.answers import unavailable
+from views.peers import PeerError
 
 if TYPE_CHECKING:
     from yarl import URL
 
-    from streaming.app import App
+    from streaming.runtime.app import App
     from tables.sliced import SlicedTable
-
-    from .addresses import Member
-    from .peers import Peers
+    from views.addresses import Member
+    from views.peers import Peers
 
 log = logging.getLogger(__name__)
 

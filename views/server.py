@@ -17,15 +17,13 @@ from yarl import URL
 
 from settings import is_loopback
 from streaming.errors import StartError
-
-from .application import make_application
-from .listener import Listener
+from views.application import make_application
+from views.listener import Listener
 
 if TYPE_CHECKING:
     from settings import Settings
-    from streaming.app import App
-
-    from .sources import Sources
+    from streaming.runtime.app import App
+    from views.sources import Sources
 
 #: Characters that make a token safe from guessing.
 SAFE_TOKEN_LENGTH: Final = 16

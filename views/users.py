@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from models.user import describe, describe_window
 from models.windows import to_iso
-
-from .parameters import parse_at, parse_id, parse_window
-from .reading import Asked, answer, check_kept
+from views.parameters import parse_at, parse_id, parse_window
+from views.reading import Asked, answer, check_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp import web
 
-    from .reading import Known
-    from .routing import Routing
-    from .sources import Sources
+    from views.reading import Known
+    from views.routing import Routing
+    from views.sources import Sources
 
     #: Makes the answer of a user's id, packed value, time in ms and window in ms.
     Description = Callable[[int, bytes, int, int | None], dict[str, Any]]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.windows import to_iso
-
-from .answers import json_response, unavailable
-from .parameters import parse_at, parse_id, parse_limit
-from .reading import Asked, answer, check_kept
+from views.answers import json_response, unavailable
+from views.parameters import parse_at, parse_id, parse_limit
+from views.reading import Asked, answer, check_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,11 +16,10 @@ if TYPE_CHECKING:
 
     from models.video import VideoCounts
     from tables.records import ViralVideo
-
-    from .health import Readiness
-    from .reading import Known
-    from .routing import Routing
-    from .sources import Sources
+    from views.health import Readiness
+    from views.reading import Known
+    from views.routing import Routing
+    from views.sources import Sources
 
     #: Makes the answer of a video's packed value and a time in ms.
     Description = Callable[[bytes, int], dict[str, Any]]

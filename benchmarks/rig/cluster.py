@@ -11,8 +11,8 @@ from benchmarks.rig.machine import ROOT
 from benchmarks.rig.worker import Child, Worker
 from embedded import EmbeddedKafka
 from embedded.probe import free_ports
-from streaming.clients import client_settings
-from streaming.topics import ensure_topics, topic_specs
+from streaming.kafka.clients import client_settings
+from streaming.kafka.topics import ensure_topics, topic_specs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,7 +17,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import TopicPartition
 
 from benchmarks.rig.spool import TICK_S, Spool, stamp
-from streaming.produce import FlatProduceRequest
+from streaming.kafka.patches.produce_requests import FlatProduceRequest
 
 _TIMEOUT_MS = 10_000
 #: Requests under way at most: behind that the broker is what is too slow, and the sender waits.

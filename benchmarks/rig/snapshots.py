@@ -38,8 +38,8 @@ _SOURCES = (
     "models/user.py",
     "models/seen.py",
     "models/panes.py",
-    "streaming/changelog.py",
-    "streaming/topics.py",
+    "streaming/restore/changelog.py",
+    "streaming/kafka/topics.py",
     "benchmarks/rig/filling.py",
     "embedded/kafka-*.sha256",
 )

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from streaming.outbox import OutRecord
+from streaming.kafka.records import OutRecord
 from tests.agents.pipeline import EVENTS, Pipeline, make_settings
 from tests.integration.stream import event
 from tests.oracle_events import partition_of

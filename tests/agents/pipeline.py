@@ -19,7 +19,7 @@ from agents.video_deltas import VideoProcessor
 from models.user import VERSION as USER_VERSION
 from models.video import VERSION as VIDEO_VERSION
 from models.viral import ViralRule
-from streaming.outbox import Outbox
+from streaming.tasks.outbox import Outbox
 from tables.layout import Layout
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from streaming.outbox import OutRecord
+    from streaming.kafka.records import OutRecord
     from tables.layers import Layer
 
 EVENTS, DELTAS = "events", "reels-video-deltas"

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import agents.video_deltas
-from streaming.outbox import OutRecord
+from streaming.kafka.records import OutRecord
 from tests.agents.pipeline import (
     DEAD_LETTERS,
     EVENTS,

@@ -9,7 +9,7 @@ import pytest
 
 from models.deltas import unpack_deltas
 from monitoring import metrics
-from streaming.outbox import OutRecord
+from streaming.kafka.records import OutRecord
 from tests.agents.pipeline import DEAD_LETTERS, DELTAS, EVENTS, Pipeline, make_settings
 from tests.integration.stream import START, event, nasty_values
 from tests.oracle import HOUR, MINUTE, Oracle, Rules

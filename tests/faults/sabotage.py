@@ -58,7 +58,7 @@ def write_layout(version: int) -> None:
 def pass_on_through_the_input() -> None:
     """Let an event's copy for its own partition lie in the input."""
     from agents.engagement import EngagementProcessor
-    from streaming.outbox import OutRecord
+    from streaming.kafka.records import OutRecord
 
     def pass_on(self: EngagementProcessor, record: Any, partition: int, key: bytes) -> None:
         copy = OutRecord(key, record.value, tuple(record.headers), record.timestamp)
@@ -72,8 +72,8 @@ def steps() -> dict[str, tuple[type, str]]:
     from aiokafka import AIOKafkaProducer
 
     from agents.engagement import EngagementProcessor
-    from streaming.claims import Claims
-    from streaming.transaction import Transaction
+    from streaming.commit.fencing import Claims
+    from streaming.kafka.producer import Transaction
     from tables.state import PartitionState
 
     return {
@@ -90,7 +90,7 @@ def steps() -> dict[str, tuple[type, str]]:
 
 def tell_claims_apart() -> ContextVar[bool]:
     """Return what is true within the transaction of a claim: that is none of the commit's."""
-    from streaming import claims
+    from streaming.commit import fencing as claims
 
     claiming = ContextVar("claiming", default=False)
     original = claims._claim

@@ -18,10 +18,10 @@ from commands.sending import EventSender, SendError
 from commands.topics import topics
 from embedded.probe import free_ports
 from settings import load
-from streaming.clients import client_settings
 from streaming.errors import StartError
-from streaming.rights import check_rights
-from streaming.topics import admin_client, make_topics, topic_specs
+from streaming.kafka.clients import client_settings
+from streaming.kafka.rights import check_rights
+from streaming.kafka.topics import admin_client, make_topics, topic_specs
 from tests.authorized import authorized_broker
 from tests.integration.stream import START, event
 from tests.worker import ROOT

@@ -6,12 +6,12 @@ import pytest
 
 from embedded import EmbeddedKafka
 from settings import load
-from streaming import rights
-from streaming.clients import client_settings
 from streaming.errors import StartError
-from streaming.rights import check_rights
-from streaming.topic_settings import check_settings
-from streaming.topics import admin_client, make_topics, topic_specs
+from streaming.kafka import rights
+from streaming.kafka.clients import client_settings
+from streaming.kafka.rights import check_rights
+from streaming.kafka.topic_settings import check_settings
+from streaming.kafka.topics import admin_client, make_topics, topic_specs
 from tests.authorized import authorized_broker, rights_of_a_worker
 from tests.integration.stream import START, event
 from tests.integration.test_bad_starts import refusal as last_line

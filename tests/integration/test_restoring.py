@@ -11,8 +11,8 @@ from confluent_kafka import Producer
 from faust.types import TP
 
 from monitoring import metrics
-from streaming.follower import ChangelogFollower
-from streaming.restore import restore
+from streaming.restore.restore import restore
+from streaming.restore.standby import ChangelogFollower
 from tests.worker import TIMEOUT, wait_until
 
 RECORDS = 30_000

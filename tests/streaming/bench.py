@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from faust.types import TP
 
-from streaming.claims import Claims
-from streaming.clients import REQUEST_TIMEOUT_MS
-from streaming.committer import Committer
-from streaming.outbox import Outbox
-from streaming.packing import pack
-from streaming.task import Task
-from streaming.transaction import TransactionalProducer
-from streaming.turns import Turns
+from streaming.commit.committer import Committer
+from streaming.commit.fencing import Claims
+from streaming.kafka.batch_writer import pack
+from streaming.kafka.clients import REQUEST_TIMEOUT_MS
+from streaming.kafka.producer import TransactionalProducer
+from streaming.tasks.outbox import Outbox
+from streaming.tasks.shared_limits import Turns
+from streaming.tasks.task import Task
 from tests.streaming.fakes import OTHER_TOPIC, TOPIC, Counter, Producer
 
 if TYPE_CHECKING:

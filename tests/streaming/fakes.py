@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiokafka.structs import ConsumerRecord
 
-from streaming.batch import Batch
 from streaming.errors import FencedError, TransactionFailedError
-from streaming.outbox import Outbox, OutRecord
+from streaming.kafka.records import Batch, OutRecord
 from tables.layout import LAYOUT_KEY
 from tables.sweep import Sweeper
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
+    from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
 
 T = TypeVar("T")

@@ -11,10 +11,10 @@ from jsonschema import Draft202012Validator
 from models.schema import MAX_VALUE_BYTES
 from reels import parse_event
 from settings import load
-from streaming.asyncapi import describe
-from streaming.topics import topic_specs
+from streaming.kafka.topics import topic_specs
 from tests.models.corpus import EXAMPLE, example
 from tests.models.strategies import nearly_events
+from views.asyncapi import describe
 
 DESCRIPTION = describe()
 COMPONENTS = DESCRIPTION["components"]

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from auditing import AuditError, reading
 from auditing.reading import open_topics
-from streaming.outbox import OutRecord
+from streaming.kafka.records import OutRecord
 from tests.streaming.bench import producer_of
 
 RECORD = OutRecord(b"key", b"value")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from models.cut import CutValue
 from monitoring import metrics
-from streaming.bounds import HEADER_BYTES, MARGIN_MS, ORIGINAL_HEADER, fit, size_of
-from streaming.limits import TopicLimits
-from streaming.outbox import OutRecord
-from streaming.packing import record_batches
+from streaming.kafka.batch_writer import record_batches
+from streaming.kafka.record_bounds import HEADER_BYTES, MARGIN_MS, ORIGINAL_HEADER, fit, size_of
+from streaming.kafka.records import OutRecord
+from streaming.kafka.topic_limits import TopicLimits
 
 SMALL = TopicLimits(batch_bytes=10_000)
 OWN = (("reason", b"too_large"), ("source.offset", b"17"))

@@ -11,9 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from faust.types import TP
 
-from streaming.claims import Claims
+from streaming.commit.fencing import Claims
 from streaming.errors import FencedError, TransactionFailedError
-from streaming.outbox import OutRecord
+from streaming.kafka.records import OutRecord
 from tables.layout import LAYOUT_KEY
 from tests.streaming.bench import producer_of
 from tests.streaming.fakes import Producer

@@ -12,7 +12,7 @@ import pytest
 from faust.types import TP
 
 from streaming.errors import TransactionFailedError
-from streaming.task import FOLD_CHUNK
+from streaming.tasks.task import FOLD_CHUNK
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import OTHER_TOPIC, TOPIC, batch, fenced
 
@@ -213,7 +213,7 @@ class TestSeveralTasks:
 class TestMuchUncommitted:
     @pytest.fixture(autouse=True)
     async def _little_memory(self, bench, monkeypatch):
-        monkeypatch.setattr("streaming.room.UNCOMMITTED_BYTES", 1)
+        monkeypatch.setattr("streaming.tasks.memory_budget.UNCOMMITTED_BYTES", 1)
         bench.committer.start(NEVER)
 
     async def test_what_is_much_is_committed_before_its_time(self, bench):

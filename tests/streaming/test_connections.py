@@ -10,8 +10,6 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-import streaming.transport  # noqa: F401 - has connections tell
-
 METADATA = 3
 
 

@@ -14,10 +14,10 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 
 from settings import load
-from streaming import coordinator as module
-from streaming.coordinator import Coordinator
 from streaming.errors import StaleAssignmentError
-from streaming.refusals import (
+from streaming.kafka import group_coordinator as module
+from streaming.kafka.group_coordinator import Coordinator
+from streaming.kafka.group_refusals import (
     FENCED_INSTANCE,
     INCONSISTENT_PROTOCOL,
     INVALID_GROUP_ID,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from settings import load
-from streaming.app import App
 from streaming.errors import StartError
-from streaming.faust_settings import faust_settings
+from streaming.runtime.app import App
+from streaming.runtime.faust_settings import faust_settings
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelerator.records import Records
-from streaming.fetched import BoundedRecords, KeptRecords, unpack, unpacker
+from streaming.kafka.batch_reader import BoundedRecords, KeptRecords, unpack, unpacker
 
 #: aiokafka's own, for which its fetcher has another by now.
 (PartitionRecords,) = BoundedRecords.__bases__

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from streaming.floods import INTERVAL, TOTAL_RATE, FloodFilter, limit_floods
+from streaming.runtime.floods import INTERVAL, TOTAL_RATE, FloodFilter, limit_floods
 
 
 class Clock:
@@ -91,7 +91,9 @@ def test_what_is_said_now_and_then_is_written_each_time(clock, log):
 
 def test_the_settings_at_the_start_are_all_written(log):
     for number in range(50):
-        log.say("%s = %s", f"NAME_{number}", number, level=logging.INFO, name="streaming.app")
+        log.say(
+            "%s = %s", f"NAME_{number}", number, level=logging.INFO, name="streaming.runtime.app"
+        )
     assert len(log.lines) == 50
 
 
@@ -106,7 +108,7 @@ def test_a_count_is_written_though_the_message_has_ceased(clock, log):
     for _ in range(100):
         log.say("gone")
     clock.now += INTERVAL
-    log.say("something else", name="streaming.app")
+    log.say("something else", name="streaming.runtime.app")
     assert "95 more like this in 10 s: gone" in log.lines
 
 

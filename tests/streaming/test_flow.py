@@ -5,7 +5,7 @@ from __future__ import annotations
 from mode.utils.queues import FlowControlQueue
 
 import app as program
-from streaming.flow import FlowControl
+from streaming.fetch.flow_control import FlowControl
 
 
 def test_what_came_since_the_flow_went_on_is_kept_when_it_is_resumed_once_more():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.gathering import (
+from streaming.fetch.fetch_tuning import (
     AT_ONCE,
     BUSY_RATE,
     GATHERED_BYTES,

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 from faust.types import TP
 
-from streaming.inbox import MOST_PASSED_OVER, Inbox
-from streaming.turns import WAITING_BYTES, Turns
+from streaming.tasks.inbox import MOST_PASSED_OVER, Inbox
+from streaming.tasks.shared_limits import WAITING_BYTES, Turns
 from tests.streaming.bench import DELTAS, EVENTS
 from tests.streaming.fakes import batch
 

@@ -31,11 +31,11 @@ from faust.web.drivers.aiohttp import Web
 from mode import Worker
 from mode.services import ServiceTask
 
-from streaming.coordinator import Coordinator
-from streaming.fetched import KeptRecords
-from streaming.packing import PackedBatch
-from streaming.recovery import BatchRecovery
-from streaming.transport import BatchConsumer
+from streaming.fetch.transport import BatchConsumer
+from streaming.kafka.batch_reader import KeptRecords
+from streaming.kafka.batch_writer import PackedBatch
+from streaming.kafka.group_coordinator import Coordinator
+from streaming.runtime.recovery import BatchRecovery
 
 
 def parameters(function):

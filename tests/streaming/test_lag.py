@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitoring import metrics
-from streaming.lag import LagMeter
+from streaming.tasks.lag import LagMeter
 from tests.streaming.bench import DELTAS, EVENTS, until
 from tests.streaming.fakes import SENT_MS, batch
 

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from accelerator.records import Records
 from models.cut import CUT_BYTES, CutValue, full_size
 from models.event import MAX_VALUE_BYTES, Rejected, decode
-from streaming import fetched as fetched_module
-from streaming import pieces as pieces_module
-from streaming.decompression import Decoders, open_content
-from streaming.fetched import BoundedRecords, KeptRecords, unpack, unpacker
-from streaming.pieces import PIECE_BYTES, PIECE_RECORDS
+from streaming.kafka import batch_reader as fetched_module
+from streaming.kafka import pieces as pieces_module
+from streaming.kafka.batch_reader import BoundedRecords, KeptRecords, unpack, unpacker
+from streaming.kafka.decompression import Decoders, open_content
+from streaming.kafka.pieces import PIECE_BYTES, PIECE_RECORDS
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 ENCODERS = {

@@ -14,11 +14,11 @@ from aiokafka.errors import (
     UnknownError,
 )
 
-from streaming.clients import REQUEST_TIMEOUT_MS
 from streaming.errors import ConfigurationError, RefusedError
-from streaming.limits import LARGEST_BATCH, USUAL_BATCH, Limits, TopicLimits
-from streaming.outbox import OutRecord
-from streaming.refused_records import advice, refusal
+from streaming.kafka.clients import REQUEST_TIMEOUT_MS
+from streaming.kafka.records import OutRecord
+from streaming.kafka.refused_records import advice, refusal
+from streaming.kafka.topic_limits import LARGEST_BATCH, USUAL_BATCH, Limits, TopicLimits
 from tests.streaming.bench import producer_of
 from tests.worker import wait_until_equal
 

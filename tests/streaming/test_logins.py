@@ -11,8 +11,7 @@ from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator
 from aiokafka.errors import SaslAuthenticationFailed
 from aiokafka.protocol.admin import SaslAuthenticateRequest
 
-import streaming.transport  # noqa: F401 - has logins minded
-from streaming import logins
+from streaming.kafka.patches import logins
 
 SASL_AUTHENTICATE = 36
 #: Of the response, behind its correlation id: no error, no message, no bytes, a session of 10 s.

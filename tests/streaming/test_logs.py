@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from streaming.logs import JsonFormatter
+from streaming.runtime.logs import JsonFormatter
 
 
 def line_of(message: object, *args: object, exc_info: object = None) -> str:

@@ -15,7 +15,7 @@ from faust.types import TP
 
 from embedded import EmbeddedKafka
 from streaming.errors import ConfigurationError
-from streaming.outbox import OutRecord
+from streaming.kafka.records import OutRecord
 from tests.streaming.bench import producer_of
 from tests.worker import TIMEOUT, wait_until
 

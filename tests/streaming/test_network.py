@@ -9,7 +9,7 @@ import threading
 import pytest
 from aiokafka.errors import KafkaError
 
-from streaming.network import NetworkLoop
+from streaming.kafka.io_loop import NetworkLoop
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_what_fails_and_is_waited_for_by_nobody_is_a_line_without_a_traceb
         gc.collect()
 
     await network.run(leave_behind())
-    (record,) = [each for each in caplog.records if each.name == "streaming.network"]
+    (record,) = [each for each in caplog.records if each.name == "streaming.kafka.io_loop"]
     assert "unseen" in record.getMessage()
     assert record.exc_info is None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from streaming.outbox import Outbox, OutRecord
+from streaming.kafka.records import OutRecord
+from streaming.tasks.outbox import Outbox
 
 
 def test_it_hands_over_what_has_gathered_in_order_and_begins_anew():

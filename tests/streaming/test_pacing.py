@@ -1,20 +1,18 @@
-"""When a worker commits, and its tasks settle."""
+"""When a worker commits."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import inf
 
 import pytest
 
-from streaming.pacing import (
+from streaming.commit.pacing import (
     CALM,
     FIRST_RETRY,
     LAST_RETRY,
     LONGEST_COMMIT_INTERVAL,
     Pace,
     Retries,
-    first_pause,
     pause_after,
 )
 
@@ -47,12 +45,6 @@ class TestPauses:
 
     def test_are_never_shorter_than_asked_for(self):
         assert pause_after(0.03, 0.03, 5.0, inf) == pytest.approx(4.97)
-
-
-def test_tasks_that_begin_together_do_not_settle_together():
-    pauses = sorted(first_pause(partition, 3.0) for partition in range(8))
-    assert all(0.0 <= pause < 3.0 for pause in pauses)
-    assert min(b - a for a, b in pairwise(pauses)) > 0.12
 
 
 class TestPace:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelerator import Packing, memory
-from streaming.packing import pack, packer
+from streaming.kafka.batch_writer import pack, packer
 from tests.layers import layer_of
 
 NOW_S = 1_736_951_445.123
@@ -29,7 +29,7 @@ each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def sent(form, values, limit):
     """Return the batches as aiokafka sends them, the first of them with a certain sequence."""
     found, sequence = [], 7
-    with patch("streaming.packing.time", lambda: NOW_S):
+    with patch("streaming.kafka.batch_writer.time", lambda: NOW_S):
         for batch in form(values, limit):
             assert batch.closed()
             assert batch.append(timestamp=None, key=b"k", value=b"v") is None

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from monitoring import metrics
 from streaming.errors import PositionError
-from streaming.positions import LOOKS, Known, Positions, Start, Table
-from tables.layout import Position
+from streaming.restore.positions import LOOKS, Known, Positions, Start
+from tables.layout import Position, TablePositions
 
 EVENTS, MORE = TP("events", 0), TP("events", 1)
 ID, OTHER_ID = "topic-id", "other-id"
@@ -31,7 +31,9 @@ EARLIER = "a release without positions"
 def known(table=50, group=50, *, begin=10, topic_id=ID, is_claimed=True):
     """Return what is known; ``table`` is where the table stands, None when there is none."""
     positions = {None: None, EARLIER: {}}.get(table, {EVENTS.topic: Position(table, ID)})
-    return Known(EVENTS, Table(CHANGELOG, positions), group, is_claimed, begin, 100, topic_id)
+    return Known(
+        EVENTS, TablePositions(CHANGELOG, positions), group, is_claimed, begin, 100, topic_id
+    )
 
 
 class TestStart:
@@ -116,7 +118,9 @@ def positions_by(brokers):
 def tables(first, second):
     """Return two partitions of a table that stand at these offsets."""
     stands = {EVENTS: first, MORE: second}
-    return {tp: Table(CHANGELOG, {tp.topic: Position(at, ID)}) for tp, at in stands.items()}
+    return {
+        tp: TablePositions(CHANGELOG, {tp.topic: Position(at, ID)}) for tp, at in stands.items()
+    }
 
 
 def skipped(reason):
@@ -171,6 +175,6 @@ class TestStarts:
 
     async def test_a_topic_under_another_name_is_refused(self):
         positions, _ = positions_by(Brokers())
-        table = Table(CHANGELOG, {"former": Position(50, ID)})
+        table = TablePositions(CHANGELOG, {"former": Position(50, ID)})
         with pytest.raises(PositionError, match="built from topic former, the settings say events"):
             await positions.starts({EVENTS: table})

@@ -12,8 +12,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import streaming.transaction  # noqa: F401 - has producers send them
-from streaming.produce import FlatProduceRequest, FlatRequest
+from streaming.kafka.patches.produce_requests import FlatProduceRequest, FlatRequest
 
 PRODUCE = 0
 

@@ -7,8 +7,8 @@ import logging
 import pytest
 from faust.types import TP
 
-from streaming.outbox import OutRecord
-from streaming.purge import KEPT_LOOKS, Purge
+from streaming.commit.purge import KEPT_LOOKS, Purge
+from streaming.kafka.records import OutRecord
 from tests.streaming.bench import producer_of
 
 RECORDS = 10
@@ -60,7 +60,7 @@ async def test_nothing_is_deleted_beyond_what_is_committed_now(cluster, place, p
 
 async def test_a_refusal_is_told_once_and_nothing_ends(cluster, purge, caplog):
     beyond = TP(cluster.events, 0)
-    with caplog.at_level(logging.WARNING, "streaming.purge"):
+    with caplog.at_level(logging.WARNING, "streaming.commit.purge"):
         for _ in range(KEPT_LOOKS + 2):
             await purge.look({beyond: 10**9})
     (line,) = caplog.messages

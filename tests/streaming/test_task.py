@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
-from streaming.task import FOLD_CHUNK
+from streaming.tasks.task import FOLD_CHUNK, first_pause
 from tables.rocks import AT_ONCE, UNHURRIED, RocksStore
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import batch
@@ -44,7 +45,7 @@ class TestSettling:
     async def test_the_disk_is_written_now_and_then_by_itself_and_keeps_nobody_waiting(
         self, bench, writes, monkeypatch
     ):
-        monkeypatch.setattr("streaming.task.SETTLE_INTERVAL", 0.01)
+        monkeypatch.setattr("streaming.tasks.task.SETTLE_INTERVAL", 0.01)
         await bench.task.close()
         await bench.begin()
         bench.submit(batch(0, 3))
@@ -90,8 +91,8 @@ class TestMuchUnwritten:
     async def test_the_disk_is_written_before_its_time_and_nothing_waits_for_it(
         self, bench, writes, monkeypatch
     ):
-        monkeypatch.setattr("streaming.task.MUCH_UNWRITTEN", 0.0)
-        monkeypatch.setattr("streaming.task.SETTLE_INTERVAL", NEVER)
+        monkeypatch.setattr("streaming.tasks.task.MUCH_UNWRITTEN", 0.0)
+        monkeypatch.setattr("streaming.tasks.task.SETTLE_INTERVAL", NEVER)
         await bench.task.close()
         await bench.begin()
         # Its loop has settled once, and waits.
@@ -105,7 +106,7 @@ class TestMuchUnwritten:
 
     @pytest.mark.parametrize("most", ["UNWRITTEN_BYTES", "COMPANION_BYTES"])
     async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch, most):
-        monkeypatch.setattr(f"streaming.room.{most}", 1)
+        monkeypatch.setattr(f"streaming.tasks.memory_budget.{most}", 1)
         beside = bench.state._memory._replace(companions=lambda layer: 2 * len(layer))
         monkeypatch.setattr(bench.state, "_memory", beside)
         bench.submit(batch(0, 3))
@@ -139,7 +140,7 @@ class TestRowsInMemory:
             "ROW_BYTES": both + state.dirty_bytes,
             "COMPANION_BYTES": state.companion_bytes,
         }
-        monkeypatch.setattr(f"streaming.room.{bound}", enough[bound] - lacking)
+        monkeypatch.setattr(f"streaming.tasks.memory_budget.{bound}", enough[bound] - lacking)
         await bench.commit()
         # Each commit leaves a row and the layout record.
         assert state.row_bytes == (on_disk if lacking else 2 * on_disk)
@@ -288,3 +289,9 @@ class TestEnding:
         assert bench.producer.transactions == 0
         assert bench.locks[0].stopped
         assert bench.state.store.get(b"1") is None
+
+
+def test_tasks_that_begin_together_do_not_settle_together():
+    pauses = sorted(first_pause(partition, 3.0) for partition in range(8))
+    assert all(0.0 <= pause < 3.0 for pause in pauses)
+    assert min(b - a for a, b in pairwise(pauses)) > 0.12

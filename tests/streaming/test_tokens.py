@@ -13,11 +13,11 @@ import pytest
 from aiohttp import web
 
 from settings import load
-from streaming import tokens as tokens_module
-from streaming.clients import client_settings, faust_credentials, token_provider
 from streaming.errors import NoTokenError, TokenRefusedError
-from streaming.token_sources import AwsIam, ClientCredentials
-from streaming.tokens import Token, TokenProvider
+from streaming.kafka import tokens as tokens_module
+from streaming.kafka.clients import client_settings, faust_credentials, token_provider
+from streaming.kafka.token_sources import AwsIam, ClientCredentials
+from streaming.kafka.tokens import Token, TokenProvider
 from tests.token_endpoint import CLIENT_ID, CLIENT_SECRET, SCOPE, token_endpoint
 
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"

@@ -6,7 +6,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from confluent_kafka import TopicCollection
 
-from streaming.topic_ids import topic_ids
+from streaming.kafka.topic_ids import topic_ids
 
 
 @pytest.fixture

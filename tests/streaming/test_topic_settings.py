@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from settings import load
-from streaming.metadata import FoundTopic
-from streaming.topic_settings import Verdict, judge_topics
-from streaming.topics import topic_specs
+from streaming.kafka.metadata import FoundTopic
+from streaming.kafka.topic_settings import Verdict, judge_topics
+from streaming.kafka.topics import topic_specs
 
 RIGHT, UNWISE, WRONG = Verdict.RIGHT, Verdict.UNWISE, Verdict.WRONG
 HOUR = 3_600_000

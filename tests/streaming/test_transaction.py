@@ -11,7 +11,7 @@ from aiokafka.errors import InvalidProducerIdMapping
 from faust.types import TP
 
 from streaming.errors import FencedError, TransactionFailedError
-from streaming.outbox import OutRecord
+from streaming.kafka.records import OutRecord
 from tests.streaming.bench import producer_of
 from tests.streaming.test_packing import FORMS
 from tests.worker import wait_until_equal

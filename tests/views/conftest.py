@@ -18,10 +18,10 @@ from yarl import URL
 from models.viral import ViralRule
 from models.windows import from_iso
 from settings import load
-from streaming.app import App
-from streaming.clients import client_settings
-from streaming.faust_settings import faust_settings
-from streaming.parts import TaskParts
+from streaming.kafka.clients import client_settings
+from streaming.runtime.app import App
+from streaming.runtime.faust_settings import faust_settings
+from streaming.runtime.task_factory import TaskParts
 from tables.records import ViralVideo
 from tables.rocks import RocksMemory
 from tables.store import StoreParts

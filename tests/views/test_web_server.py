@@ -14,7 +14,7 @@ from yarl import URL
 
 from settings import load
 from streaming.errors import StartError
-from streaming.faust_settings import faust_settings
+from streaming.runtime.faust_settings import faust_settings
 from views.server import Web, advertised_url
 
 TOKEN = "a-token-of-some-length"

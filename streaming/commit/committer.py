@@ -1,0 +1,183 @@
+"""The commit: what all tasks of a worker have folded, in one transaction.
+
+The steps that docs/fault-tolerance.md and the tests go by:
+
+1. **pack**: what has gathered becomes changes and records (deltas, viral flags, table meta data)
+2. **freeze**: each task's overlay, outbox and the positions that they stand for are set apart
+3. **send**: changelog records, deltas, passed-on events, dead letters, viral changes
+4. **offsets**: the positions, as the group's offsets, in the same transaction
+5. **commit**: the transaction ends
+
+Every few seconds each task, for all commits since:
+
+6. **settle**: RocksDB is written, with the changelog offset that it stands for
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from monitoring import metrics
+from streaming.commit.pacing import Pace
+from streaming.errors import FencedError, TransactionFailedError
+from streaming.timing import StepClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from streaming.commit.fencing import Claims
+    from streaming.kafka.producer import Transaction
+    from streaming.kafka.records import OutRecord
+    from streaming.tasks.shared_limits import Turns
+    from streaming.tasks.task import Frozen, Task
+
+
+class Committer:
+    """Commits the tasks of a worker together, at even distances."""
+
+    def __init__(
+        self,
+        tasks: Mapping[int, Task],
+        claims: Claims,
+        turns: Turns,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Commit nothing before :meth:`start`.
+
+        Arguments:
+            tasks: those of the worker, as they come and go.
+            claims: what the transactions go through.
+            turns: shared by all tasks.
+            on_failure: told once when a transaction has failed: what no task has committed is void.
+        """
+        self._tasks = tasks
+        self._claims = claims
+        self._turns = turns
+        self._on_failure = on_failure
+        self._loop: asyncio.Task[None] | None = None
+
+    def start(self, interval: float) -> None:
+        """Commit every ``interval`` seconds from now on, unless that is under way."""
+        if self._loop is None:
+            self._loop = asyncio.create_task(self._commit_loop(interval), name="commit")
+
+    async def stop(self) -> None:
+        """Let the commit under way end, and begin no more."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            async with self._turns.committing:
+                loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is committed any more, by a fault of the program."""
+        return self._loop is not None and self._loop.done()
+
+    async def _commit_loop(self, interval: float) -> None:
+        pace, full = Pace(interval), self._turns.full
+        last_begun = perf_counter()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pace.pause_s):
+                    await full.wait()
+            full.clear()
+            tasks = [task for task in self._tasks.values() if task.accepting]
+            begun, behind = perf_counter(), sum(task.behind for task in tasks)
+            folded = await self.commit(tasks)
+            pace.committed(perf_counter() - begun, folded, begun - last_begun, behind)
+            last_begun = begun
+
+    async def commit(self, tasks: Iterable[Task]) -> int:
+        """Commit what ``tasks`` have folded so far; a failure goes to ``on_failure``.
+
+        Returns:
+            The number of records that this committed.
+        """
+        async with self._turns.committing:
+            clock = StepClock()
+            # 1. pack, 2. freeze
+            frozen = [part for task in tasks if (part := self._freeze(task)) is not None]
+            if not frozen:
+                return 0
+            clock.done("pack")
+            try:
+                # 3. send, 4. offsets, 5. commit
+                await self._commit(frozen, clock)
+            except Exception as exc:  # noqa: BLE001 - any failure makes the overlays void
+                outcome = "fenced" if isinstance(exc, FencedError) else "aborted"
+                metrics.transactions.labels(outcome).inc()
+                self._on_failure(exc)
+                await self._claims.retire()
+                return 0
+            metrics.transactions.labels("committed").inc()
+            # Commits wait for the disk when it cannot keep up.
+            await asyncio.gather(*(part.task.settle_much() for part in frozen))
+            return sum(part.records_folded for part in frozen)
+
+    async def suspend(self) -> None:
+        """Have all tasks accept nothing more, and commit and settle what they have folded."""
+        tasks = list(self._tasks.values())
+        # What is suspended already commits no more: at the end its databases may be closed.
+        going = [task for task in tasks if task.accepting]
+        await asyncio.gather(*(task.suspend() for task in tasks))
+        await self.commit(going)
+        await asyncio.gather(*(task.settle() for task in going))
+
+    def _freeze(self, task: Task) -> Frozen | None:
+        if not self._claims.holds(task.claimed_for):
+            task.fail(TransactionFailedError("it is not claimed for this worker any more"))
+        return task.freeze()
+
+    async def _commit(self, frozen: Sequence[Frozen], clock: StepClock) -> None:
+        producer = self._claims.producer
+        assert producer is not None, "claimed for nobody"  # noqa: S101 - a fault of ours
+        offsets = {tp: at for part in frozen for tp, at in part.offsets.items()}
+
+        async def transact() -> list[int]:
+            """Run beside the folding: of what folding changes, this reads nothing."""
+            async with producer.transaction() as transaction:
+                # 3. send
+                last_offsets = await _send(transaction, frozen)
+                await transaction.delivered()
+                clock.done("send")
+
+                # 4. offsets: not beside 3, the broker refuses to verify one while it writes the
+                # other
+                if offsets:
+                    transaction.send_offsets(offsets, producer.transactional_id)
+                    await transaction.delivered()
+                clock.done("offsets")
+            # 5. commit: at the end of the block
+            clock.done("commit")
+            return [await each for each in last_offsets]
+
+        last_offsets = iter(await producer.run(transact()))
+        for part in frozen:
+            part.task.keep(part, [next(last_offsets) for _ in part.changes])
+
+
+async def _send(transaction: Transaction, frozen: Sequence[Frozen]) -> list[asyncio.Future[int]]:
+    """Send what is frozen, and return what will be the changelogs' last offsets, in their order.
+
+    All partitions at once: of each the broker takes one batch at a time, and all those in one
+    request. What several tasks send to a partition goes there as one.
+    """
+    records: dict[tuple[str, int], list[OutRecord]] = {}
+    for part in frozen:
+        for to, sent in part.records.items():
+            records.setdefault(to, []).extend(sent)
+    last_offsets, _ = await asyncio.gather(
+        asyncio.gather(
+            *(
+                transaction.send_values(each.changelog_topic, part.task.partition, changes)
+                for part in frozen
+                for each, changes in part.changes
+            )
+        ),
+        asyncio.gather(*(transaction.send_records(*to, sent) for to, sent in records.items())),
+    )
+    return list(last_offsets)

@@ -1,0 +1,82 @@
+"""When a worker commits, at even distances, less often under load or far behind."""
+
+from __future__ import annotations
+
+from math import inf
+
+#: How many times as long as commits usually take, the pause after one is at least: what committing
+#: takes of the worker stays bounded, however slow it gets under load.
+COMMIT_REST = 0.5
+
+#: Seconds to which that, or a backlog, stretches the commit interval at most.
+LONGEST_COMMIT_INTERVAL = 1.0
+
+#: Seconds before what has failed is tried again; doubled at each failure up to the last.
+FIRST_RETRY, LAST_RETRY = 0.5, 10.0
+
+#: Seconds without a failure after which the next one counts as the first again. What can be
+#: committed between two failures of one record is no sign that it is taken now.
+CALM = 30.0
+
+
+class Pace:
+    """The pace of a worker's commits."""
+
+    def __init__(self, interval_s: float) -> None:
+        """Begin. ``interval_s``: seconds from one commit's beginning to the next's, at least."""
+        #: Seconds to wait for the next commit to begin.
+        self.pause_s = interval_s
+        self._interval_s = interval_s
+        self._commit_s = 0.0
+        self._rate = 0.0
+
+    def committed(self, commit_s: float, folded: int, folding_s: float, behind: int) -> None:
+        """Set the next pause by how a commit went.
+
+        Arguments:
+            commit_s: how long it took, in seconds.
+            folded: records folded between the one before and this one.
+            folding_s: seconds between the two.
+            behind: records that waited in Kafka when it began.
+        """
+        rate = folded / folding_s
+        # Neither by a single slow one: what a passing hiccup kept has waited already.
+        usual_s, self._commit_s = min(commit_s, self._commit_s), commit_s
+        usual_rate, self._rate = max(rate, self._rate), rate
+        # As long as nothing is folded, as at the start, nobody knows how long it will take.
+        behind_s = behind / usual_rate if usual_rate > 0 else 0.0
+        self.pause_s = pause_after(commit_s, usual_s, self._interval_s, behind_s)
+
+
+class Retries:
+    """The pauses before what fails again and again is tried again."""
+
+    def __init__(self) -> None:
+        """Have nothing failed yet."""
+        self._pause_s = 0.0
+        self._failed_at = -inf
+
+    def next_pause(self, now: float) -> float:
+        """Return how many seconds to wait after a failure at ``now``, by the monotonic clock."""
+        calm = now - self._failed_at > CALM
+        self._pause_s = FIRST_RETRY if calm else min(2 * self._pause_s, LAST_RETRY)
+        self._failed_at = now
+        return self._pause_s
+
+
+def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: float) -> float:
+    """Return how many seconds to wait after a commit for the next one to begin.
+
+    Commits begin at even distances. When they usually take two thirds of one, the pause gets
+    longer, so that more events share a commit. Whoever is further behind than the longest pause
+    takes that: the answers are older anyway, and the more events of a key share a commit, the less
+    each of them costs.
+
+    Arguments:
+        commit_s: how long the commit took, in seconds.
+        usual_s: how long they usually take.
+        interval_s: from the beginning of one commit to that of the next, at least.
+        behind_s: how long folding what waits in Kafka will take.
+    """
+    rest_s = COMMIT_REST * usual_s if behind_s <= LONGEST_COMMIT_INTERVAL else inf
+    return max(interval_s - commit_s, min(rest_s, LONGEST_COMMIT_INTERVAL))

@@ -1,0 +1,205 @@
+"""The thread that talks to Kafka as a consumer: fetches batches, and asks for offsets and topics.
+
+Leans on the insides of faust-streaming 0.15 (``AIOKafkaConsumerThread.getmany``,
+``_fetch_records``, ``_create_worker_consumer``) and of aiokafka 0.14 (``Fetcher._records``,
+``FetchResult``, ``_client``, ``_coordinator``, ``_fetch_max_wait_ms`` and ``_fetch_min_bytes`` of
+consumer and fetcher); ``tests/streaming/test_insides.py`` fails when they move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import ConsumerStoppedError
+from aiokafka.structs import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streaming.fetch.fetch_tuning import Gathering
+from streaming.kafka.batch_reader import put_back
+from streaming.kafka.group_refusals import Refusals
+from streaming.kafka.io_loop import run_in
+from streaming.kafka.records import Batch
+from streaming.kafka.topic_ids import topic_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.consumer.fetcher import Fetcher as KafkaFetcher
+    from aiokafka.structs import OffsetAndMetadata
+
+    from streaming.kafka.batch_reader import Unpack
+    from streaming.kafka.group_coordinator import Coordinator
+
+#: Bytes of memory that what is unpacked of all partitions at once takes, about.
+UNPACKED_BYTES = 32 << 20
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """Fetches in a thread of its own: whatever is there of each partition, at once."""
+
+    #: Why the worker is not in its group, None as long as nothing is refused.
+    refusals: Refusals
+
+    def __post_init__(self) -> None:
+        """Finish what Faust has begun."""
+        super().__post_init__()
+        self.refusals = Refusals(self.consumer.app.task_parts.settings, self._give_up)
+
+    def _give_up(self, exc: BaseException) -> None:
+        """End the worker, whose app lives in another thread."""
+        self.parent_loop.call_soon_threadsafe(self.consumer.app.give_up, exc)
+
+    async def on_start(self) -> None:
+        """Connect, and hear of what becomes of the membership. Before this, nobody has joined."""
+        await super().on_start()
+        coordinator: Coordinator = self._ensure_consumer()._coordinator
+        coordinator.hears(self.refusals, self._give_up)
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        self._gathering = Gathering(monotonic())
+        consumer = super()._create_worker_consumer(transport)
+        # Its fetcher begins with these.
+        consumer._fetch_max_wait_ms, consumer._fetch_min_bytes = self._gathering.wait
+        return consumer
+
+    async def getmany(
+        self, active_partitions: set[TP] | None, timeout: float
+    ) -> Mapping[TP, Batch]:
+        """Fetch, without the layers that other calls of the thread go through.
+
+        They are four tasks for each call, and a fetch comes every twenty milliseconds.
+        """
+        fetching = self._fetch_records(self._ensure_consumer(), active_partitions, timeout)
+        return await run_in(self.thread_loop, fetching)
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP] | None,
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Mapping[TP, Batch]:
+        if not self.consumer.flow_active:
+            return {}
+        fetcher, unpack = consumer._fetcher, self.consumer.app.task_parts.unpack
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        deadline = monotonic() + (timeout or 0.0)
+        with fetcher._subscriptions.fetch_context():
+            while True:
+                if fetcher._subscriptions.reassignment_in_progress:
+                    await fetcher._subscriptions.wait_for_assignment()
+                batches, has_more = _take_fetched(fetcher, active_partitions, unpack)
+                self._gather(fetcher, batches)
+                left = deadline - monotonic()
+                if batches or left <= 0 or fetcher._closed:
+                    return batches
+                if has_more:
+                    # Nothing came yet of what is being unpacked.
+                    await asyncio.sleep(0)
+                    continue
+                waiter = fetcher._create_fetch_waiter()
+                done, _ = await asyncio.wait([waiter], timeout=left)
+                if not done:
+                    waiter.cancel()
+                    return {}
+                waiter.result()
+
+    def _gather(self, fetcher: KafkaFetcher, batches: Mapping[TP, Batch]) -> None:
+        self._gathering.fetched(sum(len(batch.records) for batch in batches.values()), monotonic())
+        fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = self._gathering.wait
+
+    async def pause(self, partitions: Iterable[TP]) -> None:
+        """Stop fetching from ``partitions`` for good.
+
+        Faust only leaves out what it does not want of what was fetched.
+        """
+
+        async def pause() -> None:
+            consumer = self._ensure_consumer()
+            wanted = set(partitions)
+            consumer.pause(*(tp for tp in consumer.assignment() if tp in wanted))
+
+        await self.call_thread(pause)
+
+    def log_end(self, partition: TP) -> int | None:
+        """Return the end of a partition's log as the last fetch told it, None before that."""
+        tp = TopicPartition(*partition)
+        consumer = self._ensure_consumer()
+        end: int | None = consumer.highwater(tp) if tp in consumer.assignment() else None
+        return end
+
+    async def log_ends(self, partitions: Iterable[TP]) -> dict[TP, int]:
+        """Return the ends of partitions' logs as the brokers tell them now."""
+
+        async def ends() -> dict[TP, int]:
+            consumer = self._ensure_consumer()
+            tps = [TopicPartition(*tp) for tp in partitions]
+            return {TP(*tp): end for tp, end in (await consumer.end_offsets(tps)).items()}
+
+        return cast("dict[TP, int]", await self.call_thread(ends))
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """Return the ids of those of ``topics`` that there are; empty where there is no id."""
+
+        async def asked() -> dict[str, str]:
+            return await topic_ids(self._ensure_consumer()._client, topics)
+
+        return cast("dict[str, str]", await self.call_thread(asked))
+
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, OffsetAndMetadata]:
+        """Return what the group has committed, for those partitions of which it has anything."""
+
+        async def committed() -> dict[TP, OffsetAndMetadata]:
+            tps = [TopicPartition(*tp) for tp in partitions]
+            found = await self._ensure_consumer()._coordinator.fetch_committed_offsets(tps)
+            return {TP(*tp): offset for tp, offset in found.items()}
+
+        return cast("dict[TP, OffsetAndMetadata]", await self.call_thread(committed))
+
+
+def _take_fetched(
+    fetcher: KafkaFetcher, partitions: set[TP] | None, unpack: Unpack
+) -> tuple[dict[TP, Batch], bool]:
+    """Take over what was fetched of ``partitions``, and make room for the next fetch.
+
+    What has no room at once is left for the next time, when others come first. Returns whether
+    there is any such.
+    """
+    batches: dict[TP, Batch] = {}
+    taken, has_more = 0, False
+    for tp in list(fetcher._records):
+        if partitions is not None and tp not in partitions:
+            if not fetcher._subscriptions.is_assigned(tp):
+                del fetcher._records[tp]
+            continue
+        if taken >= UNPACKED_BYTES:
+            return batches, True
+        fetched = fetcher._records.pop(tp)
+        if not isinstance(fetched, FetchResult):
+            fetcher._notify(fetcher._wait_consume_future)
+            fetched.check_raise()
+            continue
+        if not fetched.check_assignment(tp) or not fetched.has_more():
+            fetcher._notify(fetcher._wait_consume_future)
+            continue
+        content = fetched._partition_records
+        start = content.next_fetch_offset
+        records = unpack(content)
+        fetched._update_position()
+        if put_back(fetched, fetcher._records):
+            has_more = True
+        else:
+            fetcher._notify(fetcher._wait_consume_future)
+        size = content._records.taken
+        taken += size
+        end = content.next_fetch_offset
+        if records or end > start:
+            high_watermark = fetched._assignment.state_value(tp).highwater or 0
+            batches[TP(*tp)] = Batch(start, end, records, high_watermark, size)
+    return batches, has_more

@@ -1,0 +1,159 @@
+"""The batch transport: Faust's aiokafka transport with all that one fetch brought as the message.
+
+Leans on the insides of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
+``_drain_messages``, ``wait_empty``, ``perform_seek``); ``tests/streaming/test_insides.py`` fails
+when they move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.errors import ConsumerStoppedError
+from faust.transport.consumer import Fetcher
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import ConsumerMessage
+from mode import Service
+
+from streaming.fetch.consumer_thread import BatchConsumerThread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from faust.types import TP
+
+    from streaming.kafka.records import Batch
+    from streaming.ports import BatchSink
+
+#: Seconds that a fetch waits for records before it looks whether it should go on.
+FETCH_TIMEOUT = 0.5
+
+
+class BatchConsumer(driver.Consumer):
+    """Hands batches to the agents. Committing is the tasks' business, not the consumer's."""
+
+    transactions: BatchSink
+    #: When the turn of fetching and handing over that is under way began, by the monotonic clock.
+    fetching_since = 0.0
+
+    @property
+    def group_refusal(self) -> str | None:
+        """Why the worker is not in its group, None as long as nothing is refused."""
+        reason: str | None = self._thread.refusals.reason
+        return reason
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: Service) -> None:
+        """Fetch and hand over, in as few turns of a busy event loop as possible.
+
+        Faust's own waits four turns for each message, besides looking for gaps in what is
+        acknowledged.
+        """
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                self.fetching_since = monotonic()
+                await self.transactions.wait_for_room()
+                async for _, message in self.getmany(FETCH_TIMEOUT):
+                    await self.callback(message)
+                await asyncio.sleep(0)
+        except ConsumerStoppedError:
+            if not self.transport.app.should_stop:
+                raise
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Yield what is fetched, internal topics first: a backlog of events starves nobody."""
+        fetched, active = await self._wait_next_records(min(timeout, FETCH_TIMEOUT))
+        if not fetched or self.should_stop:
+            return
+        by_topic: dict[str, dict[TP, Batch]] = {}
+        for tp, batch in fetched.items():
+            if active is None or tp in active or tp in self._buffered_partitions:
+                by_topic.setdefault(tp.topic, {})[tp] = batch
+        events_topic = self.transactions.source_topic
+        for topic in sorted(by_topic, key=lambda topic: topic == events_topic):
+            if not self.flow_active:
+                # Nothing is lost: the flow goes on from the tasks' positions.
+                return
+            tp = next(iter(by_topic[topic]))
+            yield tp, self._to_message(tp, by_topic[topic])
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        """Return a topic's batches as one message: Faust takes as long for it as for a record.
+
+        Its partition and offset are those of one of the batches.
+        """
+        batches: Mapping[TP, Batch] = record
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            batches[tp].end - 1,
+            None,
+            0,
+            (),
+            None,
+            batches,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def perform_seek(self) -> None:
+        """Go on where each task stands: its own position, not what the group has stored."""
+        await self.seek_positions(self.transactions.pending_seeks())
+
+    async def seek_positions(self, positions: Mapping[TP, int]) -> None:
+        """Fetch from ``positions`` on."""
+        assigned = self.assignment()
+        here = {tp: offset for tp, offset in positions.items() if tp in assigned}
+        if here:
+            await self._thread.seek_wait(here)
+        # Faust drops what lies before the offset that it saw last; the tasks know better.
+        self._read_offset.clear()
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002
+        """Do nothing: the worker commits all of its tasks, by their positions."""
+        return False
+
+    async def wait_empty(self) -> None:
+        """Wait until what was started is folded and committed; nothing new is begun."""
+        await self.transactions.suspend()
+
+    async def on_stop(self) -> None:
+        """Commit what is folded, and give the partitions up."""
+        await self.transactions.suspend()
+        self.transport._topic_waiters.clear()
+
+    @Service.task
+    async def _commit_handler(self) -> None:
+        """Replace Faust's timer."""
+
+    @Service.task
+    async def _commit_livelock_detector(self) -> None:
+        """Replace Faust's: lag and age of commits are metrics here."""
+
+
+class BatchFetcher(Fetcher):
+    """Runs the consumer's loop; to be cancelled in a rebalance is no fault.
+
+    Faust's own crashes then, to be restarted by a supervisor that it does not have at the end.
+    """
+
+    @Service.task
+    async def _fetcher(self) -> None:
+        try:
+            await self.app.consumer._drain_messages(self)
+        finally:
+            self.set_shutdown()
+
+
+class BatchTransport(driver.Transport):
+    """Faust's aiokafka transport, in batches; its transaction manager is a :class:`BatchSink`."""
+
+    Consumer = BatchConsumer
+    Fetcher = BatchFetcher

@@ -1,0 +1,300 @@
+"""What a fetch brought, unpacked: whole record batches at a time, and at most so much at once.
+
+Leans on the insides of aiokafka 0.14 (``PartitionRecords``, ``DefaultRecordBase``), whose own
+generator copies every record field by field and decompresses batches whole, and puts kinds of
+``MemoryRecords`` and ``PartitionRecords`` in the place of its fetcher's own, which keep the bytes
+and hand out large batches in pieces; ``tests/streaming/test_insides.py`` and ``test_fetched.py``
+fail when they move.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+from aiokafka.record.default_records import DefaultRecordBase as Layout
+from aiokafka.record.memory_records import MemoryRecords
+
+from streaming.kafka.decompression import UnknownCompressionError
+from streaming.kafka.pieces import (
+    COUNT,
+    COUNT_OFFSET,
+    PIECE_BYTES,
+    PIECE_RECORDS,
+    pieces,
+    whole_piece,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from aiokafka.consumer.fetcher import FetchResult
+    from aiokafka.record.default_records import DefaultRecordBatch
+    from aiokafka.structs import ConsumerRecord, TopicPartition
+
+    from streaming.kafka.pieces import Piece
+    from streaming.kafka.records import Record
+
+    #: Takes the records out of what was fetched, as a reader may see them.
+    Unpack = Callable[[PartitionRecords], Sequence[Record]]
+
+#: How a batch of any version begins: its offset, its length behind that, its leader's epoch (or a
+#: checksum), its version.
+_BEGINNING = struct.Struct(">8xi4xb")
+_VERSION = 2
+
+_ATTRIBUTES = struct.Struct(">H")
+
+#: Bytes of memory after which no more of a fetch is unpacked at once, about.
+STEP_BYTES = 8 << 20
+
+#: Bytes of memory that a record takes besides what it holds, as aiokafka makes it, and packed.
+RECORD_BYTES, PACKED_RECORD_BYTES = 400, 64
+
+
+class KeptRecords:
+    """aiokafka's ``MemoryRecords``, which keeps its bytes to itself, and the bytes.
+
+    A batch that is compressed, or of very many records, comes in pieces that are not compressed:
+    the same batch for each of them.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """Begin before the first batch of ``data``."""
+        #: What the batch or piece that was read last lies in, and where.
+        self.data = self._fetched = data
+        self.start = self.end = 0
+        #: Bytes of its only value before that was cut; 0: its values are whole.
+        self.cut = 0
+        #: Where a reader goes on behind it.
+        self.next_offset = 0
+        #: Bytes of memory that was needed since somebody set it to 0.
+        self.taken = 0
+        self._next = 0
+        self._batches = MemoryRecords(data)
+        self._batch: DefaultRecordBatch = None
+        self._piece: Piece | None = None
+        self._pieces: Iterator[Piece] | None = None
+
+    def size_in_bytes(self) -> int:
+        """Return the size of all batches."""
+        size: int = self._batches.size_in_bytes()
+        return size
+
+    def has_next(self) -> bool:
+        """Whether another batch is there as a whole, or another piece."""
+        return self.is_within_batch or bool(self._batches.has_next())
+
+    @property
+    def is_within_batch(self) -> bool:
+        """Whether another piece follows of the batch that was read last."""
+        return self._pieces is not None
+
+    def next_batch(self) -> DefaultRecordBatch | None:
+        """Return the next one.
+
+        Raises:
+            CorruptRecordException: its records do not fit it.
+            UnsupportedCodecError: it is compressed in an unknown way.
+        """
+        if self._pieces is not None:
+            return self._next_piece(self._pieces)
+        self._batch = self._batches.next_batch()
+        if self._batch is None:
+            return None
+        start, self._next = self._next, self._end(self._next)
+        self.data, self.start, self.end = self._fetched, start, self._next
+        self.cut, self._piece = 0, None
+        self.next_offset = self._batch.next_offset
+        if not self._needs_pieces():
+            self.taken += self.end - self.start
+            return self._batch
+        bounded = memoryview(self._fetched)[start : self._next]
+        with _kafka_errors():
+            whole = whole_piece(self._batch, bounded, self.count)
+        if whole is not None:
+            return self._take(whole)
+        self._pieces = pieces(self._batch, bounded)
+        return self._next_piece(self._pieces)
+
+    def _next_piece(self, following: Iterator[Piece]) -> DefaultRecordBatch:
+        with _kafka_errors():
+            piece = next(following)
+        if piece.is_last:
+            self._pieces = None
+        return self._take(piece)
+
+    def _take(self, piece: Piece) -> DefaultRecordBatch:
+        self._piece = piece
+        self.data, self.start, self.end = piece.data, 0, len(piece.data)
+        self.cut, self.next_offset = piece.cut, piece.next_offset
+        self.taken += self.end if self.count else PIECE_BYTES
+        return self._batch
+
+    def records(self) -> Iterator[Any]:
+        """Iterate over the records of the batch or piece that was read last."""
+        return iter(self._batch) if self._piece is None else self._piece.records()
+
+    def _end(self, start: int) -> int:
+        length: int = _BEGINNING.unpack_from(self._fetched, start)[0]
+        return start + int(Layout.AFTER_LEN_OFFSET) + length
+
+    def _needs_pieces(self) -> bool:
+        if _BEGINNING.unpack_from(self.data, self.start)[1] != _VERSION:
+            return False
+        (attributes,) = _ATTRIBUTES.unpack_from(self.data, self.start + Layout.ATTRIBUTES_OFFSET)
+        return bool(attributes & Layout.CODEC_MASK) or self.count > PIECE_RECORDS
+
+    @property
+    def count(self) -> int:
+        """How many records the batch of version 2 or the piece has that was read last."""
+        count: int = COUNT.unpack_from(self.data, self.start + COUNT_OFFSET)[0]
+        return count
+
+    def is_current(self) -> bool:
+        """Whether all batches are of version 2, as they are since Kafka 0.11."""
+        start, last = 0, len(self._fetched) - _BEGINNING.size
+        while start <= last:
+            if _BEGINNING.unpack_from(self._fetched, start)[1] != _VERSION:
+                return False
+            start = self._end(start)
+        return True
+
+
+class _kafka_errors:  # noqa: N801 - as contextlib's own
+    """Names what is wrong with a batch as aiokafka does."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
+        """Raise aiokafka's error for ours."""
+        if isinstance(exc, UnknownCompressionError):
+            raise UnsupportedCodecError(str(exc)) from exc
+        if isinstance(exc, ValueError | IndexError):
+            raise CorruptRecordException(str(exc)) from exc
+
+
+def _visible(fetched: PartitionRecords) -> Iterator[KeptRecords]:
+    """Go from batch to batch that a reader may see, until they take enough memory.
+
+    Control batches are none of those. Afterwards ``fetched.next_fetch_offset`` is behind all of
+    them, and behind what was left out.
+
+    Raises:
+        CorruptRecordException: a batch is not what its checksum says, or is damaged.
+        UnsupportedCodecError: a batch is compressed in an unknown way.
+    """
+    batches, reads_committed = fetched._records, fetched._isolation_level == READ_COMMITTED
+    batches.taken = 0
+    while batches.has_next() and batches.taken < STEP_BYTES:
+        batch = batches.next_batch()
+        if fetched._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"Invalid CRC - {fetched._tp}")
+        if reads_committed and batch.producer_id is not None:
+            fetched._consume_aborted_up_to(batch.base_offset)
+        if batch.is_control_batch:
+            if reads_committed and fetched._contains_abort_marker(batch):
+                fetched._aborted_producers.discard(batch.producer_id)
+        elif not (
+            reads_committed
+            and batch.is_transactional
+            and batch.producer_id in fetched._aborted_producers
+        ):
+            yield batches
+        # The fetch may have begun in the middle of a batch, behind its first pieces.
+        if not batches.is_within_batch or batches.next_offset > fetched.next_fetch_offset:
+            fetched.next_fetch_offset = batches.next_offset
+
+
+class BoundedRecords(PartitionRecords):
+    """aiokafka's ``PartitionRecords`` that unpacks as its reader goes on."""
+
+    next_fetch_offset: int
+
+    def _unpack_records(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
+        while self._records.has_next():
+            for batch in _visible(self):
+                for record in batch.records():
+                    if record.offset >= self.next_fetch_offset:
+                        self.next_fetch_offset = record.offset + 1
+                        yield self._consumer_record(self._tp, record)
+        # See :func:`unpack`.
+        self._records_iterator = None
+
+
+def install() -> None:
+    """Have the consumers of this process fetch such records."""
+    fetcher.MemoryRecords = KeptRecords
+    fetcher.PartitionRecords = BoundedRecords
+
+
+def unpack(fetched: PartitionRecords) -> list[Record]:
+    """Return records that a reader may see, as aiokafka parses them.
+
+    They are all that were fetched, or the next of them: as many as have room at once.
+
+    Raises:
+        CorruptRecordException: a batch is not what its checksum says, or is damaged.
+        UnsupportedCodecError: a batch is compressed in an unknown way.
+    """
+    # A generator that refers to what it is kept in: with it, all that was fetched would stay until
+    # the garbage collector comes by, which is seldom. A restore of 1 GB took 1 GB of memory so.
+    fetched._records_iterator = None
+    found: list[Record] = []
+    for batch in _visible(fetched):
+        records: list[Record] = list(batch.records())
+        batch.taken += RECORD_BYTES * len(records)
+        # A fetch from the middle of a batch brings all of it.
+        if records and records[0].offset < fetched.next_fetch_offset:
+            records = [each for each in records if each.offset >= fetched.next_fetch_offset]
+        found += records
+    return found
+
+
+def put_back(fetched: FetchResult, results: dict[TopicPartition, FetchResult]) -> bool:
+    """Whether more is to be unpacked of ``fetched``: then it is the last in ``results`` again."""
+    has_more: bool = fetched._partition_records._records.has_next()
+    if has_more:
+        results[fetched._topic_partition] = fetched
+    return has_more
+
+
+class Packed(Protocol):
+    """A sequence of records that stay in their bytes; see ``accelerator.records``."""
+
+    def add(self, data: bytes, start: int, end: int, first: int, cut: int) -> None:
+        """Append the records of a batch that is not compressed.
+
+        Arguments:
+            data: what the batch lies in.
+            start: where in it the batch begins.
+            end: and where it ends.
+            first: offset of the first record to append.
+            cut: bytes of the value of its only record, of which the first ones are there; 0: its
+                values are whole.
+
+        Raises:
+            ValueError: the records do not fit the batch.
+        """
+
+
+def unpacker(packed: Callable[[], Packed] | None) -> Unpack:
+    """Return what takes records out of a fetch: into ``packed`` ones, or (None) one by one."""
+    if packed is None:
+        return unpack
+    return lambda fetched: _keep(fetched, packed())
+
+
+def _keep(fetched: PartitionRecords, records: Packed) -> Sequence[Record]:
+    if not fetched._records.is_current():
+        return unpack(fetched)
+    fetched._records_iterator = None
+    for batch in _visible(fetched):
+        with _kafka_errors():
+            records.add(batch.data, batch.start, batch.end, fetched.next_fetch_offset, batch.cut)
+        batch.taken += PACKED_RECORD_BYTES * batch.count
+    return cast("Sequence[Record]", records)

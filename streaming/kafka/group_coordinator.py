@@ -1,0 +1,170 @@
+"""The worker's membership in the group: what the brokers refuse is known, and tried again or final.
+
+aiokafka's coordinator stops at the first refusal, until somebody asks its consumer for records,
+which this program does in its own way. And it knows a part of the errors only: not that another
+member has taken this one's ``CONSUMER_GROUP_INSTANCE_ID``.
+
+Leans on the insides of aiokafka 0.14 (``GroupCoordinator``: ``_send_req``, ``ensure_active_group``,
+``_on_join_complete``, ``_push_error_to_user``, ``_coordination_task``, and the name by which the
+consumer knows it); ``tests/streaming/test_insides.py`` fails when they move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.consumer import consumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import BrokerResponseError, KafkaError
+from aiokafka.protocol.admin import DescribeGroupsRequest
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
+
+from streaming.errors import StaleAssignmentError
+from streaming.kafka.group_refusals import (
+    FENCED_INSTANCE,
+    UNKNOWN,
+    UNREADABLE_ASSIGNMENT,
+    GroupRefusedError,
+    is_refusal,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiokafka.consumer.subscription_state import Assignment, Subscription
+
+    from streaming.kafka.group_refusals import Refusals
+
+log = logging.getLogger(__name__)
+
+#: Seconds before the group is asked again: the first time, and the longest.
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 30.0
+
+
+class Coordinator(GroupCoordinator):
+    """aiokafka's coordinator; a refusal is neither a traceback nor its silent end."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what aiokafka gives its coordinator."""
+        self._refusals: Refusals | None = None
+        self._on_end: Callable[[BaseException], object] = log.error
+        self._refused_times = 0
+        self._has_joined = False
+        #: Whether the last assignment was made for a worker at another address.
+        self._was_stale = False
+        #: The id of a membership that was lost, until somebody has looked why.
+        self._former_id: str | None = None
+        super().__init__(*args, **kwargs)
+        self._coordination_task.add_done_callback(self._ended)
+
+    def hears(self, refusals: Refusals, on_end: Callable[[BaseException], object]) -> None:
+        """Have ``refusals`` told of each, and ``on_end`` called when all coordination has failed.
+
+        To be called before anything is subscribed to: nothing can be refused until then.
+        """
+        self._refusals = refusals
+        self._on_end = on_end
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._on_end(exc)
+
+    async def _send_req(self, request: Any) -> Any:
+        """Send a request; raise what of the answer to a member's request is a refusal."""
+        response = await super()._send_req(request)
+        if isinstance(request, JoinGroupRequest | SyncGroupRequest | HeartbeatRequest) and (
+            is_refusal(response.error_code)
+        ):
+            raise GroupRefusedError(response.error_code)
+        return response
+
+    async def ensure_active_group(
+        self, subscription: Subscription, prev_assignment: Assignment | None
+    ) -> Assignment | None:
+        """Join the group if need be; None when that is to be tried again."""
+        try:
+            await self._check_instance()
+            assignment = await super().ensure_active_group(subscription, prev_assignment)
+        except GroupRefusedError as exc:
+            is_stale = isinstance(exc.__cause__, StaleAssignmentError)
+            if is_stale and not self._was_stale:
+                # A named member that comes back is given what it had, unless it joins once more.
+                self._was_stale = True
+                self.request_rejoin()
+                return None
+            if exc.code == UNREADABLE_ASSIGNMENT and not is_stale:
+                # The others may have all of it meanwhile.
+                await self._maybe_leave_group()
+            await self._push_error_to_user(exc)
+            return None
+        if assignment is not None:
+            self._refused_times, self._has_joined, self._was_stale = 0, True, False
+            if self._refusals is not None:
+                self._refusals.joined()
+        return assignment
+
+    def reset_generation(self) -> None:
+        """Be a member no more."""
+        if self._has_joined and self.member_id:
+            self._former_id = self.member_id
+        super().reset_generation()
+
+    async def _check_instance(self) -> None:
+        """Refuse to take back the place that another worker has taken by the same name.
+
+        A member that is unknown all at once was replaced, or was away for longer than its session.
+        aiokafka joins again in either case, and the other one then, and so on for ever.
+        """
+        name, former_id = self._group_instance_id, self._former_id
+        # Asked once: the next one of that name may be this worker, whose answer was lost.
+        self._former_id = None
+        if name is None or not former_id:
+            return
+        try:
+            response = await super()._send_req(DescribeGroupsRequest([self.group_id]))
+        except KafkaError as exc:
+            log.debug("the members of group %s are not known: %r", self.group_id, exc)
+            return
+        # Kafka makes the id of such a member of its name and a UUID.
+        # The client's id and host that the brokers give stay those of the first of them.
+        its_id = re.compile(rf"{re.escape(name)}-[0-9A-Za-z_-]{{22,36}}")
+        for _error, _group, _state, _type, _protocol, members, *_rest in response.groups:
+            found = {member_id for member_id, *_ in members if its_id.fullmatch(member_id)}
+            if found - {former_id}:
+                raise GroupRefusedError(FENCED_INSTANCE)
+
+    async def _on_join_complete(
+        self, generation: int, member_id: str, protocol: str, member_assignment_bytes: bytes
+    ) -> None:
+        """Take the assignment over; one that another kind of program has made is a refusal."""
+        try:
+            await super()._on_join_complete(
+                generation, member_id, protocol, member_assignment_bytes
+            )
+        except Exception as exc:
+            # Nothing of it may be fetched.
+            self._subscription.begin_reassignment()
+            raise GroupRefusedError(UNREADABLE_ASSIGNMENT, repr(exc)) from exc
+
+    async def _push_error_to_user(self, exc: BaseException) -> None:
+        """Pause, for longer each time, and have the group joined again; called for every error."""
+        if not isinstance(exc, GroupRefusedError):
+            code = exc.errno if isinstance(exc, BrokerResponseError) else UNKNOWN
+            exc = GroupRefusedError(code, str(exc))
+        pause = min(FIRST_PAUSE * 2**self._refused_times, LONGEST_PAUSE)
+        self._refused_times += 1
+        if self._refusals is not None and not self._refusals.refused(
+            exc, pause, has_joined=self._has_joined
+        ):
+            await self._closing
+        await asyncio.wait([self._closing], timeout=pause)
+        self.request_rejoin()
+
+
+def install() -> None:
+    """Have the consumers of this process that are members of a group use it."""
+    consumer.GroupCoordinator = Coordinator

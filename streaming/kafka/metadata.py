@@ -1,0 +1,103 @@
+"""What brokers know of topics: ids, partitions, replicas, and the rights of this program.
+
+Leans on the insides of aiokafka 0.14 (``AIOKafkaAdminClient._client``), as
+:mod:`streaming.kafka.topic_ids` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.errors import (
+    LeaderNotAvailableError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from streaming.errors import StartError
+from streaming.kafka.topic_ids import ask_for_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiokafka.admin import AIOKafkaAdminClient
+
+#: What brokers answer that do not tell rights (KIP-430).
+_NOT_TOLD: Final = -(1 << 31)
+
+
+class Right(IntEnum):
+    """Operations on a topic, by the bits that brokers tell them with."""
+
+    READ = 3
+    WRITE = 4
+    CREATE = 5
+    DESCRIBE = 8
+    DESCRIBE_CONFIGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTopic:
+    """A topic as the brokers have it."""
+
+    name: str
+    id: str
+    partitions: int
+    replicas: int
+    """Those of the partition that has the fewest."""
+    rights: frozenset[Right] | None
+    """What this program may do with it; None when the brokers do not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the brokers answered."""
+
+    topics: dict[str, FoundTopic]
+    forbidden: frozenset[str]
+    """Topics of which this program may not even know whether they exist."""
+
+
+async def find_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> Found:
+    """Ask one broker for the topics ``names``; none is made by that.
+
+    Raises:
+        StartError: the brokers are older than Kafka 3.1.
+        KafkaError: it does not answer, or cannot tell of a topic.
+    """
+    try:
+        response = await ask_for_topics(admin._client, names)
+    except NotImplementedError as exc:
+        raise StartError("the brokers are too old: the program needs Kafka 3.1 or later") from exc
+    answer: dict[str, Any] = response.to_object()
+    topics: dict[str, FoundTopic] = {}
+    forbidden: set[str] = set()
+    for topic in answer["topics"]:
+        error, name = for_code(topic["error_code"]), topic["name"]
+        if error is TopicAuthorizationFailedError:
+            forbidden.add(name)
+        elif topic["partitions"]:
+            topics[name] = _found(topic)
+        elif error not in {UnknownTopicOrPartitionError, LeaderNotAvailableError}:
+            raise error(f"topic {name}")
+    return Found(topics, frozenset(forbidden))
+
+
+def _found(topic: dict[str, Any]) -> FoundTopic:
+    return FoundTopic(
+        topic["name"],
+        topic["topic_id"],
+        len(topic["partitions"]),
+        min(len(partition["replicas"]) for partition in topic["partitions"]),
+        rights_of(topic["authorized_operations"]),
+    )
+
+
+def rights_of(bits: int) -> frozenset[Right] | None:
+    """Return the rights that ``bits`` stand for, None when the broker does not tell them."""
+    if bits == _NOT_TOLD:
+        return None
+    return frozenset(right for right in Right if bits & 1 << right)

@@ -1,0 +1,41 @@
+"""Changes to the insides of aiokafka 0.14, all of them, made once by :func:`install`.
+
+| where | change | reason |
+| --- | --- | --- |
+| :mod:`~streaming.kafka.patches.closed_connections` | writing to a closed connection raises \
+``KafkaConnectionError`` | uvloop raises ``RuntimeError``, which ends aiokafka's metadata task |
+| :mod:`~streaming.kafka.patches.logins` | refused tokens are errors; a connection is replaced \
+before its session ends | aiokafka takes a refusal for a login, and knows no sessions (KIP-368) |
+| :mod:`~streaming.kafka.patches.produce_requests` | records are copied once | aiokafka copies \
+them eight times |
+| :mod:`~streaming.kafka.patches.quiet_sender` | the sender logs no errors | whoever waits for \
+the transaction gets and logs the same error |
+| :mod:`~streaming.kafka.batch_reader` | fetched batches keep their bytes, and large ones are read \
+in pieces | aiokafka decompresses a batch whole, and copies each record field by field |
+| :mod:`~streaming.kafka.group_coordinator` | refusals of the group are known, retried or final | \
+aiokafka's coordinator stops at the first refusal |
+
+The tests of each of them, and ``tests/streaming/test_insides.py``, fail when a release moves what
+they lean on.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from streaming.kafka import batch_reader, group_coordinator
+from streaming.kafka.patches import closed_connections, logins, produce_requests, quiet_sender
+
+
+@cache
+def install() -> None:
+    """Change aiokafka in this process; later calls do nothing."""
+    for module in (
+        batch_reader,
+        closed_connections,
+        group_coordinator,
+        logins,
+        produce_requests,
+        quiet_sender,
+    ):
+        module.install()

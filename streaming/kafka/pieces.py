@@ -1,0 +1,288 @@
+"""Record batches in pieces: what is large once it is decompressed is never in memory as a whole.
+
+A piece is an uncompressed batch of some of the records, with the header of the batch that they are
+from. A record larger than a piece is read past: of its value, when that is above what an event may
+have, the beginning is kept and the size.
+
+Leans on the layout of record batches of version 2 (KIP-98).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aiokafka.record.default_records import DefaultRecordBase as Layout
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.util import decode_varint, encode_varint
+
+from models.cut import CUT_BYTES, CutValue
+from models.schema import MAX_VALUE_BYTES
+from streaming.kafka.decompression import DECODERS, open_content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streaming.kafka.decompression import Content
+
+#: Bytes of records in a piece, and how many records: small ones take more memory than bytes.
+PIECE_BYTES: Final = 4 << 20
+PIECE_RECORDS: Final = 20_000
+
+#: Bytes of a record that is taken whole: an event of the largest size, and as much besides.
+WHOLE_RECORD_BYTES: Final = 2 * MAX_VALUE_BYTES
+
+_HEADER: Final = Layout.HEADER_STRUCT
+_LENGTH, _ATTRIBUTES, _LAST_OFFSET, _COUNT = 1, 5, 6, 12
+_MOST_VARINT: Final = 10
+
+#: The number of a batch's records, and where it is.
+COUNT: Final = struct.Struct(">i")
+COUNT_OFFSET: Final = _HEADER.size - COUNT.size
+
+FEWER: Final = "a record batch has fewer records than it says"
+UNFIT: Final = "a record does not fit its batch"
+
+
+class CutRecord(NamedTuple):
+    """A record of which only the beginning was kept, as aiokafka's own are."""
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    checksum: None = None
+
+
+class Piece(NamedTuple):
+    """Some records of a batch, or none: then its reader is still on the way to the next."""
+
+    data: bytes
+    """The batch's header, with the number of these, and they, whatever it says not compressed."""
+    next_offset: int
+    """Behind these records and those before them."""
+    is_last: bool
+    """Whether none follows of the same batch."""
+    cut: int = 0
+    """Bytes of the value of its only record, of which the first are here; 0: values are whole."""
+
+    def records(self) -> Iterator[Any]:
+        """Yield the records as aiokafka parses them."""
+        header = list(_HEADER.unpack_from(self.data))
+        header[_ATTRIBUTES] &= ~Layout.CODEC_MASK
+        plain = b"".join((_HEADER.pack(*header), memoryview(self.data)[_HEADER.size :]))
+        for record in DefaultRecordBatch(plain):
+            if not self.cut:
+                yield record
+                continue
+            yield CutRecord(
+                record.offset,
+                record.timestamp,
+                record.timestamp_type,
+                record.key,
+                CutValue.of(record.value, self.cut),
+                record.headers,
+            )
+
+
+def whole_piece(batch: DefaultRecordBatch, data: memoryview, count: int) -> Piece | None:
+    """Return a batch of ``count`` records as its only piece; None when that is too large.
+
+    Raises:
+        ValueError: it is damaged.
+        UnknownCompressionError: nobody knows how it is compressed.
+    """
+    if count > PIECE_RECORDS:
+        return None
+    records = _open(batch, data).read(PIECE_BYTES)
+    if len(records) == PIECE_BYTES:
+        return None
+    return Piece(b"".join((data[: _HEADER.size], records)), batch.next_offset, is_last=True)
+
+
+def pieces(batch: DefaultRecordBatch, data: memoryview) -> Iterator[Piece]:
+    """Return the pieces of a batch one by one.
+
+    Between two of them there is little to do, however much is decompressed for one record.
+
+    Raises:
+        ValueError: the records do not fit the batch.
+        UnknownCompressionError: nobody knows how it is compressed.
+    """
+    return _Pieces(batch, data).all()
+
+
+def _open(batch: DefaultRecordBatch, data: memoryview) -> Content:
+    return open_content(batch.compression_type, data[_HEADER.size :])
+
+
+class _Pieces:
+    """Cuts one batch that is too large to be in one piece."""
+
+    def __init__(self, batch: DefaultRecordBatch, data: memoryview) -> None:
+        self._batch = batch
+        self._data = data
+        self._header = _HEADER.unpack_from(data)
+        self._left: int = self._header[_COUNT]
+        self._last_offset = -1
+        self._rest = b""
+        """What is decompressed and in no piece yet."""
+
+    def all(self) -> Iterator[Piece]:
+        content = _open(self._batch, self._data)
+        held = content.held
+        while not DECODERS.enter(held):
+            yield self._piece()
+        try:
+            yield from self._cut(content)
+        finally:
+            DECODERS.leave(held)
+
+    def _piece(
+        self, records: bytes = b"", count: int = 0, *, cut: int = 0, is_last: bool = False
+    ) -> Piece:
+        header = list(self._header)
+        header[_LENGTH] = _HEADER.size - Layout.AFTER_LEN_OFFSET + len(records)
+        header[_COUNT] = count
+        last_offset = self._header[_LAST_OFFSET] if is_last else self._last_offset
+        data = b"".join((_HEADER.pack(*header), records))
+        return Piece(data, self._batch.base_offset + last_offset + 1, is_last, cut)
+
+    def _cut(self, content: Content) -> Iterator[Piece]:
+        if not self._left:
+            yield self._piece(is_last=True)
+        while self._left:
+            end, count = self._whole_records()
+            if count:
+                self._left -= count
+                records, self._rest = self._rest[:end], self._rest[end:]
+                yield self._piece(records, count, is_last=not self._left)
+            elif self._is_next_too_large():
+                self._left -= 1
+                yield from self._long_record(_Stream(content, self._rest))
+            else:
+                more = content.read(PIECE_BYTES - len(self._rest))
+                if not more:
+                    raise ValueError(FEWER)
+                self._rest += more
+
+    def _whole_records(self) -> tuple[int, int]:
+        """Return where the last record ends that is here, and how many there are up to there."""
+        rest, at, count, last = self._rest, 0, 0, -1
+        size, most = len(rest), min(self._left, PIECE_RECORDS)
+        while count < most and at < size:
+            try:
+                length, begin = decode_varint(rest, at)
+            except IndexError:
+                break
+            if length < 1:
+                raise ValueError(UNFIT)
+            if begin + length > size:
+                break
+            last, at, count = begin, begin + length, count + 1
+        if count:
+            _, place = decode_varint(rest, last + 1)  # behind the attributes: its time
+            self._last_offset, _ = decode_varint(rest, place)
+        return at, count
+
+    def _is_next_too_large(self) -> bool:
+        try:
+            length, _ = decode_varint(self._rest, 0)
+        except IndexError:
+            return False
+        return bool(length > WHOLE_RECORD_BYTES)
+
+    def _long_record(self, stream: _Stream) -> Iterator[Piece]:
+        """Read past a record, and yield what is kept of it."""
+        end = stream.varint() + stream.at
+        record = bytearray(stream.read(1))
+        record += encode(stream.varint())
+        offset = stream.varint()
+        record += encode(offset)
+        cut = 0
+        for is_value in (False, True):
+            size = stream.varint()
+            if size > end - stream.at:
+                raise ValueError(UNFIT)
+            # A null has the size -1, and no bytes.
+            kept = CUT_BYTES if size > MAX_VALUE_BYTES else max(size, 0)
+            record += encode(min(size, kept))
+            record += stream.read(kept)
+            for _ in stream.skip(max(size, 0) - kept):
+                yield self._piece()
+            if is_value and kept < size:
+                cut = size
+        headers = end - stream.at
+        if headers < 1:
+            raise ValueError(UNFIT)
+        if headers <= MAX_VALUE_BYTES:
+            record += stream.read(headers)
+        else:
+            record += encode(0)
+            for _ in stream.skip(headers):
+                yield self._piece()
+        self._rest, self._last_offset = stream.rest, offset
+        yield self._piece(encode(len(record)) + record, 1, cut=cut, is_last=not self._left)
+
+
+def encode(number: int) -> bytes:
+    """Return a number as Kafka writes those of records."""
+    varint = bytearray()
+    encode_varint(number, varint.append)
+    return bytes(varint)
+
+
+class _Stream:
+    """Content, read field by field."""
+
+    def __init__(self, content: Content, ahead: bytes) -> None:
+        self.at = 0
+        """Bytes read."""
+        self._content = content
+        self._ahead = ahead
+        self._place = 0
+        """In what is decompressed ahead."""
+
+    @property
+    def rest(self) -> bytes:
+        """What is decompressed and not read."""
+        return self._ahead[self._place :]
+
+    def _need(self, size: int) -> None:
+        missing = size - (len(self._ahead) - self._place)
+        if missing > 0:
+            self._ahead, self._place = self.rest + self._content.read(missing), 0
+
+    def _pass(self, size: int) -> None:
+        self._place += size
+        self.at += size
+
+    def read(self, size: int) -> bytes:
+        """Return exactly ``size`` bytes."""
+        self._need(size)
+        part = self._ahead[self._place : self._place + size]
+        if len(part) < size:
+            raise ValueError(FEWER)
+        self._pass(size)
+        return part
+
+    def varint(self) -> int:
+        """Return a number."""
+        self._need(_MOST_VARINT)
+        number, end = decode_varint(self._ahead, self._place)
+        self._pass(end - self._place)
+        return int(number)
+
+    def skip(self, size: int) -> Iterator[None]:
+        """Read past ``size`` bytes, and stop for others now and then."""
+        ahead = min(size, len(self._ahead) - self._place)
+        self._pass(ahead)
+        size -= ahead
+        while size:
+            part = min(size, PIECE_BYTES)
+            if len(self._content.read(part)) < part:
+                raise ValueError(FEWER)
+            size, self.at = size - part, self.at + part
+            yield None

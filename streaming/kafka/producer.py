@@ -1,0 +1,294 @@
+"""Producers with a transactional id, each of which fences the ones before it (KIP-98)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidProducerIdMapping,
+    KafkaError,
+    ProducerFenced,
+)
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from streaming.errors import ConfigurationError, FencedError, RefusedError, TransactionFailedError
+from streaming.kafka.batch_writer import BATCH_BYTES, pack, record_batches
+from streaming.kafka.refused_records import CONFIGURATION, REFUSALS, advice, refusal
+from streaming.kafka.topic_limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping
+
+    from aiokafka.producer.message_accumulator import BatchBuilder
+    from faust.types import TP
+
+    from streaming.kafka.batch_writer import Pack
+    from streaming.kafka.io_loop import NetworkLoop
+    from streaming.kafka.records import OutRecord
+    from tables.layers import Layer
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+#: Batches larger than BATCH_BYTES, of one record each, that are under way at the same time: brokers
+#: take no request of 100 MiB, and one has a batch of each partition.
+LARGE_AT_ONCE = 8
+
+#: The broker aborts a transaction that is open for longer: nobody else waits for a worker that
+#: died in the middle, should its partition find no new owner.
+TRANSACTION_TIMEOUT_MS = 15_000
+
+#: The broker refuses what begins while the last transaction's markers are still being written
+#: (KIP-890); they take a few milliseconds, not aiokafka's 100.
+RETRY_BACKOFF_MS = 20
+
+
+class TransactionalProducer:
+    """A producer with one transactional id, and the transactions sent through it."""
+
+    def __init__(
+        self,
+        transactional_id: str,
+        group_id: str,
+        settings: Mapping[str, Any],
+        network: NetworkLoop | None = None,
+        pack: Pack = pack,
+        limits: Limits | None = None,
+    ) -> None:
+        """Describe a producer with aiokafka's ``settings``; :meth:`start` connects it.
+
+        It lives in the event loop of ``network``, or (None) in the one that starts it. ``pack``
+        makes batches of values, none of them larger than ``limits`` allow.
+        """
+        self.transactional_id = transactional_id
+        self._group_id = group_id
+        self._settings = settings
+        self._network = network
+        self._pack = pack
+        self._limits = limits or Limits()
+        self._timeout: float = settings["request_timeout_ms"] / 1000
+        self._producer: AIOKafkaProducer | None = None
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what ``work`` returns or raises; it may open transactions where it runs."""
+        return await (work if self._network is None else self._network.run(work))
+
+    async def start(self) -> None:
+        """Connect, fence every other producer of this id, and wait till its last end is settled.
+
+        Raises:
+            ConfigurationError: the brokers do not allow this id, or transactions like these.
+        """
+        try:
+            await self.run(self._start())
+        except CONFIGURATION as exc:
+            raise ConfigurationError(advice(exc)) from exc
+
+    async def _start(self) -> None:
+        self._producer = AIOKafkaProducer(
+            **{
+                **self._settings,
+                "transactional_id": self.transactional_id,
+                "enable_idempotence": True,
+                "acks": "all",
+                "linger_ms": 0,
+                "max_batch_size": BATCH_BYTES,
+                "transaction_timeout_ms": TRANSACTION_TIMEOUT_MS,
+                "retry_backoff_ms": RETRY_BACKOFF_MS,
+            },
+        )
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Disconnect. What is open is aborted by the next producer of this id, or by time."""
+        if self._producer is not None:
+            await self.run(self._producer.stop())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction that commits at the end of the block, or else is aborted.
+
+        Raises:
+            FencedError: another producer of this id has started since.
+            RefusedError: a record is not taken as it is; nothing has committed.
+            ConfigurationError: nothing is taken until somebody changes a setting or a right.
+            TransactionFailedError: anything else; the transaction may or may not have committed.
+        """
+        async with self._begun() as producer:
+            transaction = Transaction(producer, self._group_id, self._pack, self._limits)
+            try:
+                yield transaction
+                await transaction.delivered()
+                await producer.commit_transaction()
+            except BaseException:
+                transaction.forget()
+                raise
+
+    async def last_ended(self, tp: TP) -> None:
+        """Wait until all partitions of the last transaction have its marker.
+
+        It was committed before: the markers follow. The brokers enrol nothing in another
+        transaction until then (KIP-98), so the group's offset of ``tp`` is changed in one, which is
+        aborted.
+
+        Raises:
+            FencedError, TransactionFailedError: as :meth:`transaction`.
+        """
+        await self.run(self._last_ended(tp))
+
+    async def _last_ended(self, tp: TP) -> None:
+        async with self._begun() as producer:
+            await producer.send_offsets_to_transaction(
+                {TopicPartition(*tp): OffsetAndMetadata(0, "")}, self._group_id
+            )
+            await producer.abort_transaction()
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[AIOKafkaProducer]:
+        producer = self._producer
+        assert producer is not None, "the producer is not started"  # noqa: S101 - a fault of ours
+        try:
+            async with asyncio.timeout(self._timeout):
+                await producer.begin_transaction()
+                yield producer
+        # aiokafka's state machine asserts; a producer in a fatal state answers with those.
+        except (KafkaError, IllegalOperation, TimeoutError, AssertionError) as exc:
+            if isinstance(exc, ProducerFenced) or _is_fenced(producer):
+                raise FencedError(self.transactional_id) from exc
+            reason = _reason(producer) or exc
+            if isinstance(reason, CONFIGURATION):
+                raise ConfigurationError(advice(reason)) from exc
+            raise TransactionFailedError(f"{self.transactional_id}: {_described(reason)}") from exc
+
+
+def _reason(producer: AIOKafkaProducer) -> BaseException | None:
+    """Return why a transaction can only be aborted, which other errors may follow from."""
+    task = producer._sender.sender_task
+    ended: BaseException | None = None
+    if task is not None and task.done() and not task.cancelled():
+        ended = task.exception()
+    if ended is not None:
+        # aiokafka raises that its sender has ended, and keeps why to the sender.
+        return ended.__cause__ or ended
+    waiter = producer._txn_manager.wait_for_transaction_end()
+    return waiter.exception() if waiter is not None and waiter.done() else None
+
+
+def _described(reason: BaseException) -> str:
+    """Return a reason in one line."""
+    if isinstance(reason, InvalidProducerIdMapping):
+        return (
+            "the brokers have forgotten this id, which was not used for longer than their "
+            "transactional.id.expiration.ms"
+        )
+    return repr(reason)
+
+
+def _is_fenced(producer: AIOKafkaProducer) -> bool:
+    """Whether a producer has learnt of its end beside what it was asked for."""
+    task = producer._sender.sender_task
+    return (
+        task is not None
+        and task.done()
+        and not task.cancelled()
+        and isinstance(task.exception(), ProducerFenced)
+    )
+
+
+class Transaction:
+    """What is sent while a transaction is open."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, group_id: str, pack: Pack, limits: Limits
+    ) -> None:
+        """Send through ``producer``, whose transaction is open, batches within ``limits``."""
+        self._producer = producer
+        self._group_id = group_id
+        self._pack = pack
+        self._limits = limits
+        self._pending: list[asyncio.Future[Any]] = []
+        self._sent: dict[asyncio.Future[Any], tuple[str, int, Layer | list[OutRecord]]] = {}
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    def _batch_bytes(self, topic: str) -> int:
+        return min(BATCH_BYTES, self._limits.of(topic).batch_bytes)
+
+    async def _send(
+        self, batch: BatchBuilder, topic: str, partition: int, records: Layer | list[OutRecord]
+    ) -> asyncio.Future[Any]:
+        """Send ``batch``, which is of ``records``."""
+        future: asyncio.Future[Any]
+        future = await self._producer.send_batch(batch, topic, partition=partition)
+        self._pending.append(future)
+        self._sent[future] = topic, partition, records
+        return future
+
+    async def send_values(self, topic: str, partition: int, values: Layer) -> asyncio.Future[Any]:
+        """Send one record a key, of which there is one at least.
+
+        Returns:
+            What will be the offset of the last of them.
+        """
+        for batch in self._pack(values, self._batch_bytes(topic)):
+            future = await self._send(batch, topic, partition, values)
+        count = batch.record_count()
+        last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def settle(done: asyncio.Future[Any]) -> None:
+            if not done.cancelled() and done.exception() is None and not last.done():
+                last.set_result(done.result().offset + count - 1)
+
+        future.add_done_callback(settle)
+        return last
+
+    async def send_records(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:
+        """Send ``records`` in their order."""
+        for batch, inside in record_batches(records, self._batch_bytes(topic)):
+            if batch.size() <= BATCH_BYTES:
+                await self._send(batch, topic, partition, inside)
+                continue
+            async with self._large:
+                await asyncio.wait([await self._send(batch, topic, partition, inside)])
+
+    def send_offsets(self, offsets: Mapping[TP, int], metadata: str = "") -> None:
+        """Commit the group's ``offsets`` with this transaction, each with ``metadata``."""
+        stored = {
+            TopicPartition(*tp): OffsetAndMetadata(offset, metadata)
+            for tp, offset in offsets.items()
+        }
+        self._pending.append(
+            asyncio.ensure_future(
+                self._producer.send_offsets_to_transaction(stored, self._group_id)
+            )
+        )
+
+    def forget(self) -> None:
+        """Take no more interest in what becomes of what was sent."""
+        for future in self._pending:
+            # To be asked for is what keeps it from being reported as never retrieved.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def delivered(self) -> None:
+        """Wait until the broker has all that was sent. Raises RefusedError."""
+        try:
+            await asyncio.gather(*self._pending)
+        except REFUSALS as exc:
+            ended = {future for future in self._sent if future.done() and not future.cancelled()}
+            for future in (each for each in ended if each.exception() is exc):
+                raise RefusedError(refusal(*self._sent[future], exc)) from exc
+            raise
+
+
+async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:
+    """Wait for the end of a client that may be broken; how it ends does not matter any more."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping
+    except Exception as exc:  # noqa: BLE001
+        log.debug("a client did not stop cleanly: %r", exc)

@@ -1,0 +1,253 @@
+"""What the program may do, and whether the brokers can do what it needs: asked at the start.
+
+Topics: the brokers tell the rights on each (KIP-430). The group: a heartbeat of no member needs the
+right that joining needs, and changes nothing. Transactions: an id of the program's own is opened,
+which nobody writes with. That also finds brokers that do not allow our time-out, and those that
+cannot keep transactions at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    ConcurrentTransactions,
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    InvalidTransactionTimeout,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.protocol.transaction import InitProducerIdRequest
+
+from streaming.errors import StartError
+from streaming.kafka.metadata import Right, find_topics
+from streaming.kafka.producer import TRANSACTION_TIMEOUT_MS
+from streaming.kafka.topics import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aiokafka.admin import AIOKafkaAdminClient
+    from aiokafka.protocol.api import Request
+
+    from settings import Settings
+    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.topics import TopicSpec
+
+log = logging.getLogger(__name__)
+
+#: Seconds that brokers may take until they can keep groups and transactions: until it is said,
+#: and until it is believed that they never will. New ones on a busy machine take half a minute.
+QUIET, PATIENCE = 10.0, 120.0
+
+GROUP, TRANSACTION = 0, 1
+
+_NEEDED: Final = {
+    Role.INPUT: {Right.READ},
+    Role.DEAD_LETTERS: {Right.WRITE},
+    Role.INTERNAL: {Right.READ, Right.WRITE},
+    Role.VIRAL: {Right.READ, Right.WRITE},
+    Role.CHANGELOG: {Right.READ, Right.WRITE},
+}
+
+_NOT_ALLOWED = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+
+#: A coordinator that is being elected, or reads its log: a moment later it answers.
+_PASSING = (
+    ConcurrentTransactions,
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
+
+
+def missing_rights(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) -> list[str]:
+    """Return the rights on topics that a worker needs and lacks, each as ``Read on topic x``."""
+    return [
+        f"{right.name.capitalize()} on topic {spec.name}"
+        for spec in specs
+        if (topic := found.get(spec.name)) is not None and topic.rights is not None
+        for right in sorted(_NEEDED[spec.role] - topic.rights)
+    ]
+
+
+def refuse_without(rights: Sequence[str]) -> None:
+    """Refuse to go on without ``rights``.
+
+    Raises:
+        StartError: there are any.
+    """
+    if rights:
+        raise StartError(needed(rights))
+
+
+def needed(rights: Sequence[str]) -> str:
+    """Say in one line that ``rights`` are missing, and where to read of them."""
+    return (
+        f"the brokers do not let the program do what it has to: it needs the right "
+        f"{', '.join(rights)} (kafka-acls.sh --add; all rights: docs/security.md)"
+    )
+
+
+async def check_rights(
+    admin: AIOKafkaAdminClient,
+    specs: Sequence[TopicSpec],
+    found: Mapping[str, FoundTopic],
+    settings: Settings,
+) -> None:
+    """Refuse to start without a right, or with brokers whose settings can never suit ours.
+
+    Raises:
+        StartError: a right is missing, or a setting of the brokers rules ours out.
+        KafkaError: the brokers do not answer.
+    """
+    missing = missing_rights(specs, found)
+    brokers = await _broker_settings(admin)
+    _check_session(brokers, settings)
+    if not await _may_join(admin, settings.app_id, brokers):
+        missing.append(f"Read on group {settings.app_id}")
+    if not await _may_commit(admin, f"{settings.app_id}-start", brokers):
+        missing.append(f"Write on transactional id {settings.app_id}-* (a prefix)")
+    refuse_without(missing)
+
+
+async def require_rights(
+    admin: AIOKafkaAdminClient, topics: Mapping[str, Right], *, writer: str | None = None
+) -> None:
+    """Refuse to go on without a right on each of those ``topics`` that exist.
+
+    ``writer``: what is to be a consumer group and a transactional id as well.
+
+    Raises:
+        StartError: a right is missing.
+        KafkaError: the brokers do not answer.
+    """
+    answer = await find_topics(admin, topics)
+    rights = {name: topic.rights for name, topic in answer.topics.items()}
+    missing = [
+        f"{right.name.capitalize()} on topic {name}"
+        for name, right in topics.items()
+        if name in answer.forbidden or right not in (rights.get(name) or {right})
+    ]
+    if writer is not None:
+        if not await _may_join(admin, writer, {}):
+            missing.append(f"Read on group {writer}")
+        if not await _may_commit(admin, writer, {}):
+            missing.append(f"Write on transactional id {writer}")
+    refuse_without(missing)
+
+
+async def _broker_settings(admin: AIOKafkaAdminClient) -> dict[str, str]:
+    """Return the settings of a broker, none when the program may not look at them."""
+    node = admin._client.get_random_node()
+    resource = ConfigResource(ConfigResourceType.BROKER, str(node))
+    (response,) = await admin.describe_configs([resource])
+    settings: dict[str, str] = {}
+    for code, _, _, _, entries, *_ in response.resources:
+        if code:
+            log.debug("settings of broker %s are not known: %s", node, for_code(code).__name__)
+        settings |= {entry[0]: entry[1] for entry in entries if entry[1] is not None}
+    return settings
+
+
+def _check_session(brokers: Mapping[str, str], settings: Settings) -> None:
+    ours = round(settings.session_timeout * 1000)
+    least = int(brokers.get("group.min.session.timeout.ms", ours))
+    most = int(brokers.get("group.max.session.timeout.ms", ours))
+    if not least <= ours <= most:
+        raise StartError(
+            f"BROKER_SESSION_TIMEOUT = {settings.session_timeout:g} s, but the brokers allow "
+            f"{least / 1000:g} to {most / 1000:g} s: choose one of those, or change "
+            "group.min.session.timeout.ms or group.max.session.timeout.ms on the brokers"
+        )
+
+
+async def _may_join(admin: AIOKafkaAdminClient, group: str, brokers: Mapping[str, str]) -> bool:
+    """Whether the program may be a member of its group."""
+    advice = _too_few(admin, "offsets.topic.replication.factor", "min.insync.replicas", brokers)
+    code = await _ask(
+        admin, GROUP, group, HeartbeatRequest(group, 0, ""), f"of the group {group}: {advice}"
+    )
+    return for_code(code) not in _NOT_ALLOWED
+
+
+async def _may_commit(
+    admin: AIOKafkaAdminClient, transactional_id: str, brokers: Mapping[str, str]
+) -> bool:
+    """Whether the program may commit transactions."""
+    kept = "transaction.state.log"
+    advice = _too_few(admin, f"{kept}.replication.factor", f"{kept}.min.isr", brokers)
+    code = await _ask(
+        admin,
+        TRANSACTION,
+        transactional_id,
+        InitProducerIdRequest(transactional_id, TRANSACTION_TIMEOUT_MS),
+        f"of transactions: {advice}",
+    )
+    error = for_code(code)
+    if error is InvalidTransactionTimeout:
+        found = brokers.get("transaction.max.timeout.ms")
+        shown = f"={found}" if found else ""
+        raise StartError(
+            f"the brokers' transaction.max.timeout.ms{shown} is shorter than a transaction of the "
+            f"program may take: set it to {TRANSACTION_TIMEOUT_MS} or more on the brokers"
+        )
+    if code and error not in _NOT_ALLOWED:
+        raise error(f"transactional id {transactional_id}")
+    return error not in _NOT_ALLOWED
+
+
+def _too_few(
+    admin: AIOKafkaAdminClient, factor: str, in_sync: str, brokers: Mapping[str, str]
+) -> str:
+    """Return what to check when brokers can never keep what they should."""
+    shown = ", ".join(
+        f"{name}={brokers[name]}" if name in brokers else name for name in (factor, in_sync)
+    )
+    count = len(admin._client.cluster.brokers())
+    return f"check {shown} of the brokers against their number, {count}"
+
+
+async def _ask(
+    admin: AIOKafkaAdminClient, kind: int, key: str, request: Request[Any], what: str
+) -> int:
+    """Return the error code with which the coordinator of ``key`` answers.
+
+    Raises:
+        StartError: none answers within :data:`PATIENCE`.
+    """
+    begun, is_said = monotonic(), False
+    while True:
+        try:
+            found = await admin._send_request(FindCoordinatorRequest(key, kind))
+            code = found.error_code
+            if not code:
+                answer = await admin._send_request_to_node(found.coordinator_id, request)
+                code = answer.error_code
+            reason = for_code(code)
+            if reason not in _PASSING:
+                return int(code)
+        except (KafkaError, TimeoutError) as exc:
+            reason = type(exc)
+        text = f"the brokers have no coordinator {what} ({reason.__name__})"
+        if monotonic() - begun > PATIENCE:
+            raise StartError(text)
+        if monotonic() - begun > QUIET and not is_said:
+            is_said = True
+            log.warning("%s; waiting for up to %.0f s", text, PATIENCE)
+        await asyncio.sleep(0.1)

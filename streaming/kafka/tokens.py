@@ -1,0 +1,85 @@
+"""Tokens to log in with at brokers: shared by all clients of a process, renewed in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.abc import AbstractTokenProvider
+
+from streaming.errors import NoTokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+#: A token is renewed when this part of its life is over, as Kafka's own clients do it.
+RENEW_AT: Final = 0.8
+#: Seconds until the issuer is asked again after it has failed; doubled with each failure.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+
+
+@dataclass(frozen=True)
+class Token:
+    """A bearer token."""
+
+    text: str = field(repr=False)
+    lifetime: float
+    """Seconds, from the moment in which it was asked for."""
+
+
+class TokenProvider(AbstractTokenProvider):
+    """What aiokafka asks for a token at each connection.
+
+    Its clients live in several event loops, each in a thread of its own.
+    """
+
+    def __init__(self, fetch: Callable[[], Token], settings: str) -> None:
+        """Ask ``fetch`` for tokens; it blocks, and raises NoTokenError.
+
+        ``settings``: what to check, in words, when a broker refuses them.
+        """
+        self.settings = settings
+        self._fetch = fetch
+        self._lock = Lock()
+        self._token: Token | None = None
+        self._renew_at = self._expires_at = self._retry_at = float("-inf")
+        self._pause = FIRST_PAUSE
+        self._failure = NoTokenError("no token was asked for")
+
+    async def token(self) -> str:
+        """Return a token that is valid now. Raises NoTokenError."""
+        token = self._token
+        if token is None or time.monotonic() >= self._renew_at:
+            token = await asyncio.to_thread(self._renewed)
+        return token.text
+
+    def _renewed(self) -> Token:
+        with self._lock:
+            asked_at = time.monotonic()
+            if asked_at >= max(self._renew_at, self._retry_at):
+                self._ask(asked_at)
+            if self._token is None or time.monotonic() >= self._expires_at:
+                # A new one each time: each waiting client adds its own traceback.
+                raise type(self._failure)(*self._failure.args)
+            return self._token
+
+    def _ask(self, asked_at: float) -> None:
+        try:
+            token = self._fetch()
+        except NoTokenError as exc:
+            self._failure = exc
+            self._retry_at = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            if self._token is not None:
+                log.warning("the token for Kafka is not renewed: %s", exc)
+        else:
+            self._token = token
+            self._renew_at = asked_at + RENEW_AT * token.lifetime
+            self._expires_at = asked_at + token.lifetime
+            self._pause = FIRST_PAUSE

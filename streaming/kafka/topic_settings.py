@@ -1,0 +1,308 @@
+"""The settings of topics that correctness leans on, held against those that they should have.
+
+A setting that makes counts wrong, or stops the program for good, refuses the start. One that is
+merely unwise is warned of.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAuthorizationFailedError, for_code
+
+from models.windows import format_duration
+from streaming.errors import StartError
+from streaming.kafka.topics import ANY_TIMESTAMP, HOUR_MS, MIB, SAFE_REPLICAS, Role, TopicSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    from settings import Settings
+    from streaming.kafka.metadata import FoundTopic
+
+log = logging.getLogger(__name__)
+
+#: Records that lie for less than this may be deleted while a worker is restarted.
+SHORTEST_RETENTION_MS: Final = 10 * 60_000
+
+#: As a retention: for ever.
+NEVER_MS: Final = (1 << 63) - 1
+
+#: A dead letter whose value is cut away still has its headers.
+LEAST_LETTER_BYTES: Final = 10_240
+
+#: What clocks and retries need, and what is comfortable.
+LEAST_TIMESTAMP_LIMIT_MS, TIMESTAMP_LIMIT_MS = 60_000, HOUR_MS
+
+
+class Verdict(Enum):
+    """What a setting is."""
+
+    RIGHT = "ok"
+    UNWISE = "unwise"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One setting of one topic, judged."""
+
+    topic: str
+    setting: str
+    value: str
+    verdict: Verdict
+    #: Why it is not right, and the value that would be.
+    reason: str = ""
+    better: str = ""
+
+    def command(self, settings: Settings) -> str:
+        """Return the command that mends it, for a shell at Kafka's own tools."""
+        secured = settings.security_protocol not in {None, "PLAINTEXT"}
+        login = " --command-config client.properties" if secured else ""
+        return (
+            f"kafka-configs.sh --bootstrap-server {settings.bootstrap_servers[0]}{login} --alter "
+            f"--entity-type topics --entity-name {self.topic} "
+            f"--add-config {self.setting}={self.better}"
+        )
+
+    def advice(self, settings: Settings) -> str:
+        """Return in one line what is wrong, and the command that mends it."""
+        return (
+            f"topic {self.topic} has {self.setting}={self.value}: {self.reason}. To mend it: "
+            f"{self.command(settings)}"
+        )
+
+
+class TopicConfigs:
+    """The settings of topics as the brokers have them, their own defaults included."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.values: dict[str, dict[str, str]] = {}
+        #: Topics whose settings may not be looked at.
+        self.forbidden: list[str] = []
+
+    @classmethod
+    async def read(cls, admin: AIOKafkaAdminClient, names: Iterable[str]) -> TopicConfigs:
+        """Ask the brokers for the settings of topics.
+
+        Raises:
+            KafkaError: they do not answer, or there is no such topic.
+        """
+        configs = cls()
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        for response in await admin.describe_configs(resources):
+            for code, _, _, name, entries, *_ in response.resources:
+                if code == TopicAuthorizationFailedError.errno:
+                    configs.forbidden.append(name)
+                elif code:
+                    raise for_code(code)(name)
+                else:
+                    configs.values[name] = {entry[0]: entry[1] or "" for entry in entries}
+        return configs
+
+
+@dataclass(frozen=True, slots=True)
+class _Topic:
+    """A topic to be judged."""
+
+    spec: TopicSpec
+    replicas: int
+    config: Mapping[str, str]
+    settings: Settings
+    #: The largest batch that the input takes, 0 if that is not known.
+    input_bytes: int
+
+    def number(self, setting: str) -> int:
+        return int(self.config[setting])
+
+    @property
+    def is_compacted(self) -> bool:
+        return self.spec.role in {Role.VIRAL, Role.CHANGELOG}
+
+    @property
+    def is_written(self) -> bool:
+        """Whether this program writes to it."""
+        return self.spec.role is not Role.INPUT
+
+
+#: A verdict, why, and the value that would be right. None: of no importance for this topic.
+_Judgement: TypeAlias = tuple[Verdict, str, str] | None
+
+_RIGHT = (Verdict.RIGHT, "", "")
+
+
+def _cleanup_policy(topic: _Topic) -> _Judgement:
+    found = {name for each in topic.config["cleanup.policy"].split(",") if (name := each.strip())}
+    if not topic.is_compacted:
+        reason = "compaction deletes records that have not been read yet"
+        return (Verdict.WRONG, reason, "delete") if "compact" in found else _RIGHT
+    if found == {"compact"}:
+        return _RIGHT
+    if "delete" not in found:
+        return Verdict.UNWISE, "nothing is ever deleted, so each start takes longer", "compact"
+    if topic.spec.role is Role.CHANGELOG:
+        return Verdict.WRONG, "retention deletes rows that a restore needs", "compact"
+    reason = "retention deletes the flags of videos that are still viral"
+    return Verdict.UNWISE if "compact" in found else Verdict.WRONG, reason, "compact"
+
+
+def _retention_ms(topic: _Topic) -> _Judgement:
+    if topic.is_compacted:
+        return None
+    found, role = topic.number("retention.ms"), topic.spec.role
+    better = int(topic.spec.config.get("retention.ms", 48 * HOUR_MS))
+    if role is Role.INPUT:
+        least = topic.settings.user_window
+        better = max(better, 2 * least)
+        reason = (
+            f"events are deleted before they are as old as the window of users, "
+            f"{format_duration(least)}: what a worker that was away had not read, and what audit "
+            "needs, is lost"
+        )
+    elif role is Role.DEAD_LETTERS:
+        least, reason = 24 * HOUR_MS, "rejected events are deleted within a day"
+    else:
+        least = better if better >= 0 else NEVER_MS
+        reason = "what was not read is deleted after that: counts lack what a worker left unread"
+    if found < 0 or found >= least:
+        return _RIGHT
+    wrong = role is Role.INTERNAL and found < SHORTEST_RETENTION_MS
+    return Verdict.WRONG if wrong else Verdict.UNWISE, reason, str(better)
+
+
+def _retention_bytes(topic: _Topic) -> _Judgement:
+    if topic.is_compacted:
+        return None
+    if topic.number("retention.bytes") < 0:
+        return _RIGHT
+    return Verdict.UNWISE, "records are deleted by size, whether they were read or not", "-1"
+
+
+def _max_message_bytes(topic: _Topic) -> _Judgement:
+    found, role = topic.number("max.message.bytes"), topic.spec.role
+    own = int(topic.spec.config.get("max.message.bytes", MIB))
+    least = {Role.INPUT: 0, Role.DEAD_LETTERS: LEAST_LETTER_BYTES}.get(role, MIB)
+    if found < least:
+        return Verdict.WRONG, "it refuses records that the program has to write", str(own)
+    if role is Role.INPUT and found < MIB:
+        return Verdict.UNWISE, "it refuses events that the program would take", str(own)
+    if role is Role.DEAD_LETTERS and found < topic.input_bytes:
+        reason = f"rejected events are cut: the input takes {topic.input_bytes}"
+        return Verdict.UNWISE, reason, str(max(own, topic.input_bytes))
+    if role is Role.INTERNAL and found < own:
+        return Verdict.UNWISE, "a worker far behind writes larger records", str(own)
+    return _RIGHT
+
+
+def _min_insync_replicas(topic: _Topic) -> _Judgement:
+    found, replicas = topic.number("min.insync.replicas"), topic.replicas
+    better = str(2 if replicas >= SAFE_REPLICAS else 1)
+    if found > replicas:
+        reason = f"it has {replicas} replica{'s' * (replicas != 1)}, thus nobody can write to it"
+        return Verdict.WRONG if topic.is_written else Verdict.UNWISE, reason, better
+    if found == replicas > 1:
+        reason = f"with {replicas} replicas, one broker away stops all writing"
+        return Verdict.UNWISE, reason, better
+    if replicas >= SAFE_REPLICAS and found < int(better):
+        return Verdict.UNWISE, "one broker that is lost may take written records with it", better
+    return _RIGHT
+
+
+def _timestamp_limit(setting: str) -> Callable[[_Topic], _Judgement]:
+    def judge(topic: _Topic) -> _Judgement:
+        if not topic.is_written or setting not in topic.config:
+            return None
+        found, better = topic.number(setting), ANY_TIMESTAMP[setting]
+        if found >= TIMESTAMP_LIMIT_MS:
+            return _RIGHT
+        wrong = found < LEAST_TIMESTAMP_LIMIT_MS
+        reason = "records are refused when a commit takes long or clocks differ"
+        return Verdict.WRONG if wrong else Verdict.UNWISE, reason, better
+
+    return judge
+
+
+def _delete_retention_ms(topic: _Topic) -> _Judgement:
+    if not topic.is_compacted:
+        return None
+    better = topic.spec.config["delete.retention.ms"]
+    if topic.number("delete.retention.ms") >= int(better):
+        return _RIGHT
+    reason = "a data directory that was away for longer keeps rows that were deleted meanwhile"
+    return Verdict.UNWISE, reason, better
+
+
+def _unclean_election(topic: _Topic) -> _Judgement:
+    if topic.config["unclean.leader.election.enable"] != "true" or topic.replicas == 1:
+        return _RIGHT
+    return Verdict.UNWISE, "a replica that lacks written records may become the leader", "false"
+
+
+_RULES: Final[Mapping[str, Callable[[_Topic], _Judgement]]] = {
+    "cleanup.policy": _cleanup_policy,
+    "retention.ms": _retention_ms,
+    "retention.bytes": _retention_bytes,
+    "max.message.bytes": _max_message_bytes,
+    "min.insync.replicas": _min_insync_replicas,
+    **{setting: _timestamp_limit(setting) for setting in ANY_TIMESTAMP},
+    "delete.retention.ms": _delete_retention_ms,
+    "unclean.leader.election.enable": _unclean_election,
+}
+
+
+def judge_topics(
+    specs: Sequence[TopicSpec],
+    found: Mapping[str, FoundTopic],
+    configs: Mapping[str, Mapping[str, str]],
+    settings: Settings,
+) -> Iterator[Finding]:
+    """Judge the settings of all topics that exist, as far as their ``configs`` are known."""
+    sizes = [configs[s.name] for s in specs if s.role is Role.INPUT and s.name in configs]
+    input_bytes = max((int(config["max.message.bytes"]) for config in sizes), default=0)
+    for spec in specs:
+        if spec.name not in found or spec.name not in configs:
+            continue
+        topic = _Topic(spec, found[spec.name].replicas, configs[spec.name], settings, input_bytes)
+        for setting, judge in _RULES.items():
+            # Not every broker that speaks Kafka's protocol has all of them.
+            known = setting in topic.config
+            if known and (judgement := judge(topic)) is not None:
+                yield Finding(spec.name, setting, topic.config[setting], *judgement)
+
+
+async def check_settings(
+    admin: AIOKafkaAdminClient,
+    specs: Sequence[TopicSpec],
+    found: Mapping[str, FoundTopic],
+    settings: Settings,
+) -> None:
+    """Warn of settings that are unwise.
+
+    Raises:
+        StartError: one is wrong.
+        KafkaError: the brokers do not answer.
+    """
+    configs = await TopicConfigs.read(admin, found)
+    if configs.forbidden:
+        log.warning(
+            "settings of topics are not checked: the brokers do not let the program see those of "
+            "%s (right DescribeConfigs: docs/security.md)",
+            ", ".join(sorted(configs.forbidden)),
+        )
+    wrong = []
+    for finding in judge_topics(specs, found, configs.values, settings):
+        if finding.verdict is Verdict.WRONG:
+            wrong.append(finding)
+        elif finding.verdict is Verdict.UNWISE:
+            log.warning("%s", finding.advice(settings))
+    if wrong:
+        others = len(wrong) - 1
+        more = f" ({others} more: faust -A app topics --check)" if others else ""
+        raise StartError(f"{wrong[0].advice(settings)}{more}")

@@ -1,0 +1,334 @@
+"""The topics that the program needs: made with settings chosen on purpose, or checked.
+
+Their settings are checked by :mod:`streaming.kafka.topic_settings`, what the program may do with
+them by :mod:`streaming.kafka.rights`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidConfigurationError,
+    InvalidReplicationFactorError,
+    PolicyViolationError,
+    RequestTimedOutError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
+
+from streaming.errors import StartError
+from streaming.kafka.broker_check import check_access
+from streaming.kafka.metadata import FoundTopic, find_topics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: How often to ask for topics just made, ten times a second.
+ATTEMPTS = 100
+
+HOUR_MS = 3_600_000
+MIB = 1 << 20
+
+#: Records keep whatever time they have: a broker's own limits do not reach these topics.
+ANY_TIMESTAMP = {
+    "message.timestamp.before.max.ms": str((1 << 63) - 1),
+    "message.timestamp.after.max.ms": str((1 << 63) - 1),
+}
+
+#: From so many replicas on, two of them have to have a record before it counts as written.
+SAFE_REPLICAS = 3
+
+
+class Role(Enum):
+    """What a topic is for, and so which settings it must have."""
+
+    INPUT = "input"
+    DEAD_LETTERS = "dead letters"
+    INTERNAL = "records on their way between tasks"
+    VIRAL = "viral videos"
+    CHANGELOG = "changelog"
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as the program makes it when there is none."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    #: Whether another number of partitions than set is refused.
+    fixed: bool = True
+    role: Role = Role.INTERNAL
+
+
+def _compacted(segment_bytes: int) -> dict[str, str]:
+    return {
+        "cleanup.policy": "compact",
+        # The active segment is never compacted: small ones keep what recovery reads short.
+        "segment.bytes": str(segment_bytes),
+        "segment.ms": str(HOUR_MS),
+        # As long as a standby or an old disk may be away and still learn of a deletion.
+        "delete.retention.ms": str(24 * HOUR_MS),
+    }
+
+
+def topic_specs(settings: Settings, changelogs: Iterable[str]) -> list[TopicSpec]:
+    """Return all topics of the program."""
+    partitions = settings.partitions
+    return [
+        TopicSpec(
+            settings.events_topic,
+            partitions,
+            # Above 1 MiB, so that what is too large arrives and is dead-lettered, not refused.
+            {"retention.ms": str(48 * HOUR_MS), "max.message.bytes": str(4 * MIB)},
+            role=Role.INPUT,
+        ),
+        TopicSpec(
+            settings.dead_letter_topic,
+            partitions,
+            {"retention.ms": str(14 * 24 * HOUR_MS), "max.message.bytes": str(8 * MIB)},
+            fixed=False,
+            role=Role.DEAD_LETTERS,
+        ),
+        TopicSpec(
+            settings.deltas_topic,
+            partitions,
+            # Read within seconds; kept for as long as a worker may be down.
+            {
+                "retention.ms": str(6 * HOUR_MS),
+                "segment.bytes": str(64 * MIB),
+                "max.message.bytes": str(8 * MIB),
+            },
+        ),
+        TopicSpec(
+            settings.repartition_topic,
+            partitions,
+            # Kept until it is counted, however old the events are by their timestamps, and for as
+            # long as streaming/commit/purge.py says after that.
+            {
+                "retention.ms": "-1",
+                "segment.bytes": str(64 * MIB),
+                "max.message.bytes": str(8 * MIB),
+            },
+        ),
+        TopicSpec(
+            settings.order_topic,
+            partitions,
+            # For the audit alone, which does with less.
+            {"retention.ms": str(24 * HOUR_MS), "segment.bytes": str(64 * MIB)},
+        ),
+        TopicSpec(
+            settings.viral_topic,
+            partitions,
+            {**_compacted(8 * MIB), "max.message.bytes": str(8 * MIB)},
+            role=Role.VIRAL,
+        ),
+        *(
+            TopicSpec(
+                name,
+                partitions,
+                {**_compacted(64 * MIB), "max.message.bytes": str(8 * MIB)},
+                role=Role.CHANGELOG,
+            )
+            for name in changelogs
+        ),
+    ]
+
+
+@asynccontextmanager
+async def admin_client(client_settings: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Connect a client that sees to topics.
+
+    Raises:
+        StartError: the brokers do not let us in.
+        NoBrokerError: no broker answers.
+    """
+    await check_access(client_settings)
+    admin = AIOKafkaAdminClient(**client_settings)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def ensure_topics(
+    client_settings: Mapping[str, Any], specs: Iterable[TopicSpec], replication_factor: int
+) -> dict[str, FoundTopic]:
+    """Create the topics that are missing, and check the partitions of those that are there.
+
+    Returns:
+        All of them, as they are now.
+
+    Raises:
+        StartError: the brokers do not let us in, a topic has another number of partitions than
+            set, or one cannot be created.
+        NoBrokerError: no broker answers.
+    """
+    async with admin_client(client_settings) as admin:
+        return await make_topics(admin, list(specs), replication_factor)
+
+
+async def make_topics(
+    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int
+) -> dict[str, FoundTopic]:
+    """Do the work of :func:`ensure_topics` through a client that is connected."""
+    found = await look_up(admin, specs)
+    missing = [spec for spec in specs if spec.name not in found]
+    if missing:
+        await create_topics(admin, missing, replication_factor)
+        found = await _known(admin, specs)
+    return found
+
+
+async def look_up(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
+    """Return those topics that exist, after a look at their partitions.
+
+    Raises:
+        StartError: one has another number of partitions than set, or may not be looked at.
+    """
+    answer = await find_topics(admin, [spec.name for spec in specs])
+    if answer.forbidden:
+        names = ", ".join(sorted(answer.forbidden))
+        raise StartError(
+            f"the brokers do not let the program see the topics {names}: grant it Read or Write as "
+            "docs/security.md lists them, or Describe on topics that are to be made, and Create"
+        )
+    check_partitions(specs, answer.topics)
+    return answer.topics
+
+
+def check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]) -> None:
+    """Refuse topics with another number of partitions than set.
+
+    Raises:
+        StartError: with the one thing to do that does not end in the next refusal.
+    """
+    fixed = [spec for spec in specs if spec.fixed and spec.name in found]
+    counts = {spec.name: found[spec.name].partitions for spec in fixed}
+    wrong = {spec.name: counts[spec.name] for spec in fixed if counts[spec.name] != spec.partitions}
+    if not wrong:
+        return
+    name, partitions = next(iter(wrong.items()))
+    said = f"topic {name} has {_count(partitions)}, TOPIC_PARTITIONS says {fixed[0].partitions}"
+    if len(set(counts.values())) == 1:
+        raise StartError(f"{said}: set TOPIC_PARTITIONS={partitions}")
+    raise StartError(f"topic {partitions_advice(specs, found)}")
+
+
+def partitions_advice(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]) -> str:
+    """Return what is wrong when topics have different numbers of partitions, and what to do.
+
+    The same whatever TOPIC_PARTITIONS says: no value of it would suit all of them.
+    """
+    counts = {
+        spec.name: found[spec.name].partitions
+        for spec in specs
+        if spec.fixed and spec.name in found
+    }
+    ((usual, _),) = Counter(counts.values()).most_common(1)
+    odd = ", ".join(f"{name} has {_count(n)}" for name, n in counts.items() if n != usual)
+    source = next((spec.name for spec in specs if spec.role is Role.INPUT), "the input")
+    partitions = counts.get(source, usual)
+    said = f"{odd}, the other topics of this app have {usual}" if odd else f"they have {usual} now"
+    return (
+        f"{said}: Kafka cannot take partitions away, and tables cannot be moved to another number "
+        f"of them yet; start anew with TOPIC_PARTITIONS={partitions}, another REELS_APP_ID and "
+        f"another REELS_VIRAL_TOPIC, which counts again all that {source} still has"
+    )
+
+
+def _count(partitions: int) -> str:
+    return f"{partitions} partition{'s' * (partitions != 1)}"
+
+
+async def _known(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
+    """Return all topics; those just made take a moment to be known everywhere."""
+    found: dict[str, FoundTopic] = {}
+    for _ in range(ATTEMPTS):
+        found = await look_up(admin, specs)
+        if len(found) == len(specs):
+            return found
+        await asyncio.sleep(0.1)
+    unknown = sorted(spec.name for spec in specs if spec.name not in found)
+    raise StartError(f"the brokers do not know of the topics {', '.join(unknown)}")
+
+
+async def create_topics(
+    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int
+) -> None:
+    """Make topics; those that somebody else makes meanwhile are left as they are.
+
+    Raises:
+        StartError: the brokers refuse to.
+    """
+    if unlimited := await _create(admin, specs, replication_factor, ANY_TIMESTAMP):
+        # Brokers before Kafka 3.6 know nothing of such limits.
+        await _create(admin, unlimited, replication_factor, {})
+
+
+async def _create(
+    admin: AIOKafkaAdminClient,
+    specs: Sequence[TopicSpec],
+    replication_factor: int,
+    limits: Mapping[str, str],
+) -> list[TopicSpec]:
+    """Return the topics that were not made because the brokers do not know of ``limits``."""
+    safe = {"min.insync.replicas": "2"} if replication_factor >= SAFE_REPLICAS else {}
+    response = await admin.create_topics(
+        [
+            NewTopic(
+                name=spec.name,
+                num_partitions=spec.partitions,
+                replication_factor=replication_factor,
+                topic_configs={
+                    **safe,
+                    **(limits if spec.role is not Role.INPUT else {}),
+                    **spec.config,
+                },
+            )
+            for spec in specs
+        ]
+    )
+    left = []
+    for name, code, *reason in response.topic_errors:
+        error = for_code(code)
+        text = " ".join(str(each) for each in reason if each) or error.__name__
+        if not code:
+            log.info("created topic %s", name)
+        elif error is InvalidConfigurationError and limits and "message.timestamp" in text:
+            left.append(next(spec for spec in specs if spec.name == name))
+        elif error is not TopicAlreadyExistsError:
+            raise StartError(f"topic {name} cannot be created: {_refusal(error, text)}")
+    return left
+
+
+def _refusal(error: type[BaseException], text: str) -> str:
+    """Return why a topic cannot be created, and what to do."""
+    if error in {TopicAuthorizationFailedError, ClusterAuthorizationFailedError}:
+        return (
+            "the brokers do not let the program create it: grant it Create on this topic (rights: "
+            "docs/security.md), or have somebody who may run `faust -A app topics`"
+        )
+    text = " ".join(text.split()).rstrip(".")
+    if error is InvalidReplicationFactorError:
+        return f"{text}: check TOPIC_REPLICATION_FACTOR against the number of brokers"
+    if error is PolicyViolationError:
+        return f"{text}: the cluster's own rules for topics refuse it; make it beforehand"
+    if error is RequestTimedOutError:
+        return f"{text}: the controller did not answer in time; try again"
+    return f"{text} ({error.__name__})"

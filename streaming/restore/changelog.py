@@ -1,0 +1,187 @@
+"""Changelog topics, read: to restore a partition, and to follow one that others write.
+
+:mod:`streaming.restore.restore` and :mod:`streaming.restore.standby` do the one and the other.
+
+Both go by a consumer of their own, as Kafka Streams' restore consumer does, and by the consumer's
+position: the control record at a changelog's end never arrives as a message, but the position
+passes it, so a restore ends when it is done and not by a time-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from streaming.errors import ChangelogError, ForeignChangelogError
+from streaming.kafka.topic_ids import topic_ids
+from streaming.restore.changelog_fetch import fetch_changes
+from streaming.restore.foreign import FOREIGN
+from streaming.restore.positions import LOOK_DELAY, LOOKS
+from tables.foreign import ForeignRowError
+from tables.layout import ForeignCopyError, LastCopyError
+from tables.rocks import StoreCorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from streaming.restore.changelog_fetch import Changes, Chunk
+
+log = logging.getLogger(__name__)
+
+#: Bytes fetched of one partition at once.
+FETCH_BYTES = 2 << 20
+
+#: Milliseconds that a poll waits. Short: at the log's end there may be only a control record,
+#: which wakes nobody.
+POLL_MS = 50
+
+
+class ChangelogSink(Protocol):
+    """Takes what a changelog says."""
+
+    @property
+    def offset(self) -> int | None:
+        """Offset of the last record taken, None when there is none."""
+
+    async def attach(self, topic_id: str, end: int) -> None:
+        """Take the changelog with this id (empty: unknown) and end for the one to be read.
+
+        Raises:
+            LastCopyError: it is not the one that was taken from before, and may not be.
+        """
+
+    async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
+        """Take ``changes``, the last of which stood at ``offset``.
+
+        Returns:
+            Keys of what was passed over because this program does not write it, and why.
+
+        Raises:
+            ForeignCopyError: what was taken before is of another changelog.
+            ForeignRowError: not all of it is this program's, and so none of it was taken.
+            StoreCorruptError: what was taken before is damaged.
+        """
+
+    async def reset(self) -> None:
+        """Forget everything: what was taken is not of this changelog."""
+
+
+@asynccontextmanager
+async def changelog_consumer(settings: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConsumer]:
+    """Connect a consumer that belongs to no group and reads what is committed."""
+    consumer = AIOKafkaConsumer(
+        **settings,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=POLL_MS,
+        check_crcs=False,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def seek_to_sinks(
+    consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]
+) -> dict[TP, int]:
+    """Assign the changelogs of ``sinks`` and go to where each of those stands.
+
+    Returns:
+        The end offset of each changelog, as it is now.
+
+    Raises:
+        ChangelogError: a changelog may not be taken for the one that a sink is a copy of.
+    """
+    tps = [TopicPartition(*tp) for tp in sinks]
+    consumer.assign(tps)
+    begins, ends = await _attach(consumer, sinks)
+    for tp, sink in zip(tps, sinks.values(), strict=True):
+        start = begins[tp]
+        if sink.offset is not None:
+            if begins[tp] <= sink.offset + 1 <= ends[tp]:
+                start = sink.offset + 1
+            else:
+                log.warning(
+                    "%s-%s: what is on disk stands at offset %s, the changelog spans %s to %s: "
+                    "building it anew",
+                    *(tp.topic, tp.partition, sink.offset, begins[tp], ends[tp]),
+                )
+                await sink.reset()
+        consumer.seek(tp, start)
+    return {TP(*tp): end for tp, end in ends.items()}
+
+
+async def _attach(
+    consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """Attach ``sinks`` to their changelogs, and return where these begin and end."""
+    tps = [TopicPartition(*tp) for tp in sinks]
+    attempt = 1
+    while True:
+        ids = await topic_ids(consumer._client, {tp.topic for tp in tps})
+        begins = await consumer.beginning_offsets(tps)
+        ends = await consumer.end_offsets(tps)
+        refusals: dict[str, list[str]] = defaultdict(list)
+        for tp, sink in zip(tps, sinks.values(), strict=True):
+            try:
+                await sink.attach(ids.get(tp.topic, ""), ends[tp])
+            except LastCopyError as exc:
+                refusals[tp.topic].append(f"partition {tp.partition} {exc}")
+        if not refusals:
+            return begins, ends
+        # A new leader may need a moment to know how far its log is committed.
+        if attempt == LOOKS:
+            raise ChangelogError(_refusal(refusals))
+        attempt += 1
+        await asyncio.sleep(LOOK_DELAY)
+
+
+def _refusal(refusals: Mapping[str, list[str]]) -> str:
+    topics = "; ".join(f"{topic}: {', '.join(each)}" for topic, each in sorted(refusals.items()))
+    return (
+        f"a changelog was made anew, or has lost records; the disk may have the last copy of the "
+        f"table: {topics}. Write the changelog anew with `faust -A app restore-changelog`, or "
+        "delete the data directory to go by the changelog as it is"
+    )
+
+
+async def poll(consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]) -> int:
+    """Hand what there is to the sinks, side by side, and return the number of records."""
+    chunks = await fetch_changes(consumer, POLL_MS / 1000)
+    await asyncio.gather(*(_apply(consumer, tp, sinks[tp], each) for tp, each in chunks.items()))
+    return sum(chunk.records for chunk in chunks.values())
+
+
+async def _apply(consumer: AIOKafkaConsumer, tp: TP, sink: ChangelogSink, chunk: Chunk) -> None:
+    try:
+        foreign = await sink.apply(chunk.changes, chunk.offset)
+    except ForeignRowError as exc:
+        offsets = chunk.offsets()
+        key = min(exc.keys, key=offsets.__getitem__)
+        raise ForeignChangelogError(tp.topic, tp.partition, offsets[key], key) from exc
+    except (ForeignCopyError, StoreCorruptError) as exc:
+        log.warning("%s-%s: %s: building it anew", tp.topic, tp.partition, exc)
+        await sink.reset()
+        await consumer.seek_to_beginning(TopicPartition(*tp))
+    else:
+        offsets = chunk.offsets() if foreign else {}
+        for key, reason in foreign:
+            FOREIGN.skip(tp, offsets[key], reason)
+
+
+async def remaining(consumer: AIOKafkaConsumer, ends: Mapping[TP, int]) -> dict[TP, int]:
+    """Return how many offsets are left to read before ``ends``, of partitions with any."""
+    left = {tp: end - await consumer.position(TopicPartition(*tp)) for tp, end in ends.items()}
+    return {tp: number for tp, number in left.items() if number > 0}

@@ -1,0 +1,85 @@
+"""Restoring partitions from their changelogs, and how far that is: in the log and as metrics."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from monitoring import metrics
+from streaming.restore.changelog import changelog_consumer, poll, remaining, seek_to_sinks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faust.types import TP
+
+    from streaming.restore.changelog import ChangelogSink
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two lines about a long restore.
+PROGRESS_INTERVAL = 5.0
+
+
+async def restore(settings: Mapping[str, Any], sinks: Mapping[TP, ChangelogSink]) -> int:
+    """Bring ``sinks`` to the end of their changelogs, as those are now.
+
+    Arguments:
+        settings: aiokafka's, to connect.
+        sinks: what takes the changes, by changelog partition.
+
+    Returns:
+        The number of records read.
+    """
+    if not sinks:
+        return 0
+    progress = _Progress({tp.partition for tp in sinks})
+    async with changelog_consumer(settings) as consumer:
+        ends = await seek_to_sinks(consumer, sinks)
+        while left := await remaining(consumer, ends):
+            progress.show(left)
+            progress.add(await poll(consumer, sinks))
+        progress.show({})
+    progress.end()
+    return progress.records
+
+
+class _Progress:
+    """Tells how far a restore is."""
+
+    def __init__(self, partitions: set[int]) -> None:
+        """Begin with nothing read."""
+        self.records = 0
+        self._partitions = partitions
+        self._begun = self._told = monotonic()
+
+    def add(self, records: int) -> None:
+        self.records += records
+        metrics.recovery_records.inc(records)
+
+    def show(self, left: Mapping[TP, int]) -> None:
+        """Show what is ``left`` of each changelog, in offsets; a line now and then."""
+        by_partition = dict.fromkeys(self._partitions, 0)
+        for tp, number in left.items():
+            by_partition[tp.partition] += number
+        for partition, number in by_partition.items():
+            metrics.recovery_remaining.labels(str(partition)).set(number)
+        rate = self.records / max(monotonic() - self._begun, 1e-9)
+        seconds = sum(left.values()) / rate if rate else 0.0
+        metrics.recovery_rate.set(rate if left else 0.0)
+        metrics.recovery_seconds_remaining.set(seconds)
+        if monotonic() - self._told >= PROGRESS_INTERVAL:
+            self._told = monotonic()
+            log.info(
+                "recovering: %s records read, %s/s, %s left, about %.0f s",
+                *(f"{self.records:,}", f"{rate:,.0f}", f"{sum(left.values()):,}", seconds),
+            )
+
+    def end(self) -> None:
+        if self.records:
+            seconds = monotonic() - self._begun
+            log.info(
+                "recovered %s records in %.2f s, %s/s",
+                *(f"{self.records:,}", seconds, f"{self.records / max(seconds, 1e-9):,.0f}"),
+            )

@@ -1,0 +1,182 @@
+"""A changelog that was deleted or has lost records, written anew from the copy on a disk.
+
+The layout record goes last, so rows without one are what an earlier run has not finished: they are
+written over. Each partition is locked as by a worker that opens it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from streaming.errors import StartError
+from streaming.kafka.producer import TransactionalProducer
+from streaming.kafka.records import OutRecord
+from streaming.kafka.topic_ids import topic_ids
+from streaming.restore.changelog import POLL_MS, changelog_consumer
+from streaming.restore.changelog_fetch import fetch_changes
+from tables.layout import LAYOUT_KEY, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer
+
+    from tables.rocks import RocksStore
+
+#: Rows of one transaction.
+ROWS_PER_TRANSACTION: Final = 5000
+
+
+class Copy(NamedTuple):
+    """One partition of a table on this disk."""
+
+    changelog: TP
+    store: RocksStore
+
+
+class Verdict(Enum):
+    """How a changelog stands to the copy."""
+
+    IN_ORDER = "in order"
+    WRITTEN = "written anew"
+    ADOPTED = "written by an earlier run"
+    FOREIGN = "holds another table: nothing is written over it"
+    BEHIND = (
+        "the copy does not stand where the group's offsets do: a later one may be on another "
+        "worker's disk"
+    )
+
+
+class Progress(Protocol):
+    """Is told how far the writing is, in rows."""
+
+    def begin(self, what: str, total: int) -> None:
+        """Say what is done next."""
+
+    def advance(self, count: int) -> None:
+        """Say how much of it was done since."""
+
+
+class ChangelogWriter:
+    """Writes the changelogs of an app from copies on a disk that no worker uses meanwhile."""
+
+    def __init__(self, app_id: str, client_settings: Mapping[str, Any], progress: Progress) -> None:
+        """Connect with aiokafka's ``client_settings`` once :meth:`run` is called."""
+        self._app_id = app_id
+        self._settings = client_settings
+        self._progress = progress
+
+    async def run(self, copies: Sequence[Copy], *, even_behind: bool) -> dict[TP, Verdict]:
+        """Write what is lost, and return how each changelog stands.
+
+        Arguments:
+            copies: of the partitions on this disk.
+            even_behind: write from a copy also when the group's offsets do not agree with it.
+
+        Raises:
+            StartError: workers of the app are running.
+            TransactionFailedError: the brokers did not take the records; run it again.
+        """
+        offsets = await self._group_offsets()
+        verdicts: dict[TP, Verdict] = {}
+        async with changelog_consumer(self._settings) as consumer:
+            for copy in copies:
+                verdict = await self._judge(consumer, copy)
+                if verdict is Verdict.WRITTEN:
+                    if even_behind or _stands_at(copy, offsets):
+                        await self._write(consumer, copy)
+                    else:
+                        verdict = Verdict.BEHIND
+                verdicts[copy.changelog] = verdict
+        return verdicts
+
+    async def _group_offsets(self) -> dict[TP, int]:
+        admin = AIOKafkaAdminClient(**self._settings)
+        await admin.start()
+        try:
+            (response,) = await admin.describe_consumer_groups([self._app_id])
+            for _error, _group, state, *_ in response.groups:
+                if state not in {"Empty", "Dead"}:
+                    raise StartError(
+                        f"workers of group {self._app_id} are running ({state}): stop them first"
+                    )
+            found = await admin.list_consumer_group_offsets(self._app_id)
+        finally:
+            await admin.close()
+        return {TP(*tp): stored.offset for tp, stored in found.items()}
+
+    async def _judge(self, consumer: AIOKafkaConsumer, copy: Copy) -> Verdict:
+        tp, store = TopicPartition(*copy.changelog), copy.store
+        topic_id = (await topic_ids(consumer._client, [tp.topic])).get(tp.topic, "")
+        end = (await consumer.end_offsets([tp]))[tp]
+        is_other = bool(topic_id and store.changelog_id and topic_id != store.changelog_id)
+        assert store.offset is not None  # noqa: S101 - there is no copy without one
+        if not is_other and store.offset < end:
+            return Verdict.IN_ORDER
+        found = Layout.id_of(await _layout_in(consumer, tp, end))
+        if found is None:
+            return Verdict.WRITTEN
+        if found != Layout.id_of(store.get(LAYOUT_KEY)):
+            return Verdict.FOREIGN
+        if not is_other:
+            return Verdict.WRITTEN
+        # A worker is to read it from its begin.
+        begin = (await consumer.beginning_offsets([tp]))[tp]
+        store.set_changelog_id(topic_id, begin - 1)
+        return Verdict.ADOPTED
+
+    async def _write(self, consumer: AIOKafkaConsumer, copy: Copy) -> None:
+        (topic, partition), store = copy.changelog, copy.store
+        name = f"{self._app_id}-{partition}"
+        producer = TransactionalProducer(name, self._app_id, self._settings)
+        self._progress.begin(f"{topic}, partition {partition}", store.estimated_keys)
+        await producer.start()
+        try:
+            after: bytes | None = None
+            while rows := list(store.items(after, ROWS_PER_TRANSACTION)):
+                await _send(producer, copy.changelog, rows)
+                after = rows[-1][0]
+                self._progress.advance(len(rows))
+            layout = store.get(LAYOUT_KEY)
+            await _send(producer, copy.changelog, [(LAYOUT_KEY, layout)])
+        finally:
+            await producer.stop()
+        tp = TopicPartition(*copy.changelog)
+        topic_id = (await topic_ids(consumer._client, [topic])).get(topic, "")
+        store.set_changelog_id(topic_id, (await consumer.end_offsets([tp]))[tp] - 1)
+
+
+async def _send(
+    producer: TransactionalProducer, to: TP, rows: Sequence[tuple[bytes, bytes | None]]
+) -> None:
+    async with producer.transaction() as transaction:
+        await transaction.send_records(
+            to.topic, to.partition, [OutRecord(key, value) for key, value in rows]
+        )
+        await transaction.delivered()
+
+
+async def _layout_in(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> bytes | None:
+    """Return the layout record of a changelog, None when it has none."""
+    consumer.assign([tp])
+    await consumer.seek_to_beginning(tp)
+    layout: bytes | None = None
+    while await consumer.position(tp) < end:
+        for chunk in (await fetch_changes(consumer, POLL_MS / 1000)).values():
+            layout = chunk.changes.get(LAYOUT_KEY, layout)
+    return layout
+
+
+def _stands_at(copy: Copy, offsets: Mapping[TP, int]) -> bool:
+    """Whether the group's offsets are where the copy stands."""
+    positions = Layout.positions_of(copy.store.get(LAYOUT_KEY)) or {}
+    partition = copy.changelog.partition
+    return bool(positions) and all(
+        offsets.get(TP(topic, partition)) == position.offset
+        for topic, position in positions.items()
+    )

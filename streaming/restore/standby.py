@@ -1,0 +1,88 @@
+"""Following changelogs that others write: what standbys and the list of viral videos live on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from faust.types import TP
+
+from streaming.errors import ChangelogError, ForeignChangelogError
+from streaming.restore.changelog import changelog_consumer, poll, remaining, seek_to_sinks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from streaming.restore.changelog import ChangelogSink
+
+log = logging.getLogger(__name__)
+
+
+class ChangelogFollower:
+    """Keeps sinks up to date with changelogs that others write: standbys and global tables."""
+
+    def __init__(
+        self, settings: Mapping[str, Any], give_up: Callable[[BaseException], None]
+    ) -> None:
+        """Prepare to read with aiokafka's consumer ``settings``.
+
+        ``give_up`` is called with what no second try would change.
+        """
+        self._settings = settings
+        self._give_up = give_up
+        self._sinks: dict[TP, ChangelogSink] = {}
+        #: Those of them that are not followed any more: their changelogs have rows of others.
+        self._left_out: set[TP] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._caught_up = asyncio.Event()
+
+    async def follow(self, sinks: Mapping[TP, ChangelogSink]) -> None:
+        """Follow exactly ``sinks`` from now on."""
+        if self._task is not None and dict(sinks) == self._sinks and not self._task.done():
+            return
+        await self.stop()
+        self._sinks = dict(sinks)
+        self._left_out.clear()
+        self._caught_up.clear()
+        self._task = asyncio.create_task(self._run(), name="changelog-follower")
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether every sink has been at the end once since :meth:`follow`."""
+        return self._caught_up.is_set()
+
+    async def wait_caught_up(self) -> None:
+        """Wait until every sink has been at the end once since :meth:`follow`."""
+        await self._caught_up.wait()
+
+    async def stop(self) -> None:
+        """Stop following."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        delay = 0.5
+        while sinks := {tp: s for tp, s in self._sinks.items() if tp not in self._left_out}:
+            try:
+                async with changelog_consumer(self._settings) as consumer:
+                    ends = await seek_to_sinks(consumer, sinks)
+                    while True:
+                        await poll(consumer, sinks)
+                        delay = 0.5
+                        if not (self.is_caught_up or await remaining(consumer, ends)):
+                            self._caught_up.set()
+            except ForeignChangelogError as exc:
+                # Whoever restores the partition ends with the same line; until then others own it.
+                log.error("not following a changelog any more: %s", exc)
+                self._left_out.add(TP(exc.topic, exc.partition))
+            except ChangelogError as exc:
+                self._give_up(exc)
+                return
+            except Exception as exc:  # noqa: BLE001 - following goes on, come what may
+                log.warning("following changelogs: %r; again in %.1f s", exc, delay)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, 10.0)
+        self._caught_up.set()

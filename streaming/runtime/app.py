@@ -1,0 +1,285 @@
+"""The Faust app with batches, tasks and recovery put in, and what is checked at the start."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import gc
+import os
+import re
+import warnings
+from dataclasses import replace
+from functools import cached_property
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.exceptions import AlreadyConfiguredWarning
+
+from monitoring import metrics
+from settings import describe
+from streaming.errors import StartError
+from streaming.fetch.flow_control import FlowControl
+from streaming.fetch.transport import BatchTransport
+from streaming.kafka.broker_check import unreachable
+from streaming.kafka.rights import check_rights
+from streaming.kafka.topic_settings import check_settings
+from streaming.kafka.topics import admin_client, make_topics, topic_specs
+from streaming.runtime.member_ids import Assignor
+from streaming.runtime.membership import end_former_membership
+from streaming.runtime.recovery import BatchTableManager
+from streaming.runtime.task_manager import TaskManager
+from streaming.runtime.topic_watch import TopicWatch
+from streaming.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from io import TextIOWrapper
+
+    from faust.types import TP
+    from faust.types.web import Web
+
+    from settings import Settings
+    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.topics import TopicSpec
+    from streaming.restore.changelog import ChangelogSink
+    from streaming.runtime.task_factory import TaskParts
+    from tables.viral import ViralTable
+
+#: Seconds between two attempts to reach the brokers: the first, and the longest.
+FIRST_DELAY, LONGEST_DELAY = 1.0, 15.0
+
+#: Characters of a data directory's id that tell its worker from the others of the group.
+WORKER_ID_LENGTH = 8
+
+#: How RocksDB says that the disk, or our share of it, is full.
+NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
+
+
+#: Allocations between two looks of the garbage collector, and how many of those make the next
+#: generation's turn. A batch is thousands of records that are no garbage: by default they are
+#: looked through again and again, which took a fifth of the worker's time.
+COLLECTOR_THRESHOLDS = (100_000, 50, 100)
+
+
+def _spare_the_collector() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+
+
+class _Transport(BatchTransport):
+    TransactionManager = TaskManager
+
+
+class App(faust.App):
+    """A Faust app whose agents get batches and whose tables are written by tasks."""
+
+    task_parts: TaskParts
+    viral_table: ViralTable
+    make_web: Callable[[], Web]
+    worker: Worker
+    #: Partitions of the dead-letter topic, which need not be as many as the others'.
+    dead_letter_partitions = 1
+    #: From when the topics are known to exist.
+    topic_watch: TopicWatch | None = None
+    #: Why the worker ends, when it does because it cannot go on.
+    given_up: str | None = None
+    #: Tells this worker from others, whatever their addresses; the same over restarts.
+    worker_id = ""
+    _rebalance_begun: float | None = None
+    _lock: TextIOWrapper | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what :class:`faust.App` takes."""
+        super().__init__(
+            *args,
+            PartitionAssignor=Assignor,
+            TableManager=BatchTableManager,
+            Worker=Worker,
+            processing_guarantee="exactly_once",
+            store="memory://",
+            stream_wait_empty=True,
+            stream_recovery_delay=0.0,
+            # Never full: the consumer waits for room before it fetches.
+            stream_buffer_maxsize=4096,
+            **kwargs,
+        )
+
+    @cached_property
+    def flow_control(self) -> FlowControl:
+        """What holds the agents' queues back in a rebalance."""
+        return FlowControl(loop=self.loop)
+
+    def _new_transport(self) -> BatchTransport:
+        return _Transport(self.conf.broker_consumer, self)
+
+    def _new_web(self) -> Web:
+        return self.make_web()
+
+    def on_rebalance_start(self) -> None:
+        """Take the time. Called by the consumer's thread."""
+        super().on_rebalance_start()
+        metrics.rebalances.inc()
+        if self._rebalance_begun is None:
+            self._rebalance_begun = monotonic()
+
+    def on_rebalance_end(self) -> None:
+        """Tell how long it took until all went on."""
+        super().on_rebalance_end()
+        if self._rebalance_begun is not None:
+            metrics.rebalance_seconds.observe(monotonic() - self._rebalance_begun)
+            self._rebalance_begun = None
+
+    @property
+    def tasks(self) -> TaskManager:
+        """The tasks of this worker."""
+        manager: TaskManager = self.consumer.transactions
+        return manager
+
+    async def on_first_start(self) -> None:
+        """Take the data directory, reach the brokers, and see to the topics."""
+        try:
+            # Before Faust makes folders in it, which would fail with a traceback.
+            directory_id = self._lock_data_directory()
+            self.worker_id = directory_id[:WORKER_ID_LENGTH]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", AlreadyConfiguredWarning)
+                # Names the member of the group, so that whoever has the directory next can tell it.
+                self.conf.broker_client_id = f"{self.conf.id}-{directory_id}"
+            await super().on_first_start()
+            _spare_the_collector()
+            await self._prepare()
+        except StartError as exc:
+            self.give_up(exc)
+            # Whoever waits for this start is cancelled by the end of the worker.
+            await asyncio.Event().wait()
+
+    def give_up(self, exc: BaseException) -> None:
+        """End the worker in order, with exit code 1 and ``exc`` as the one-line reason."""
+        if self.given_up is None:
+            self.given_up = self._reason(exc)
+            # The worker says it again as its last word, which is where one looks first.
+            self.log.error("cannot go on: %s", self.given_up)
+            self.worker.end()
+
+    def _reason(self, exc: BaseException) -> str:
+        text = str(exc) or repr(exc)
+        if (full := NO_SPACE.search(text)) is None:
+            return text
+        return (
+            f"the disk of {self.conf.datadir} is full ({full[0]}): free some space, or choose "
+            "another with --datadir or APP_DATADIR"
+        )
+
+    async def _prepare(self) -> None:
+        for name, value in describe(self._settings_in_use()):
+            self.log.info("%s = %s", name, value)
+        if self.conf.web_enabled:
+            # Before the brokers answer: whoever asks how the worker is gets told.
+            await self.web.maybe_start()
+        await self._prepare_topics()
+
+    def _settings_in_use(self) -> Settings:
+        """Return the settings with what the command line has changed: it goes before variables."""
+        settings, conf = self.task_parts.settings, self.conf
+        return replace(
+            settings,
+            data_dir=str(conf.datadir),
+            web_port=conf.web_port,
+            web_bind=conf.web_bind or settings.web_bind,
+        )
+
+    def _lock_data_directory(self) -> str:
+        """Keep other workers out, and return the directory's id, drawn when it was first used."""
+        path = self.conf.appdir / "lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Not a file elsewhere that a link in its place points to.
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            lock = os.fdopen(os.open(path, flags, 0o666), "a+")
+        except OSError as exc:
+            if exc.errno == errno.ELOOP:
+                raise StartError(
+                    f"{path} is a link, which a worker does not follow: delete it, or choose "
+                    "another data directory with --datadir or APP_DATADIR"
+                ) from exc
+            raise self._unwritable(exc) from exc
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            lock.close()
+            raise StartError(
+                f"the data directory {self.conf.datadir} is in use by another worker: give each "
+                "its own, with --datadir or APP_DATADIR"
+            ) from exc
+        self._lock = lock
+        lock.seek(0)
+        directory_id: str = lock.read()
+        if not directory_id:
+            directory_id = uuid4().hex
+            try:
+                lock.write(directory_id)
+                lock.flush()
+            except OSError as exc:
+                raise self._unwritable(exc) from exc
+        return directory_id
+
+    def _unwritable(self, exc: OSError) -> StartError:
+        return StartError(
+            f"the data directory {self.conf.datadir} cannot be written to ({exc.strerror}): "
+            "choose another with --datadir or APP_DATADIR"
+        )
+
+    async def _prepare_topics(self) -> None:
+        parts = self.task_parts
+        specs = topic_specs(parts.settings, (t.changelog_topic_name for t in parts.tables))
+        delay = FIRST_DELAY
+        while not self.should_stop:
+            try:
+                found = await self._checked_topics(specs)
+            except (KafkaError, OSError) as exc:
+                self.log.warning(
+                    "%s; again in %.0f s", unreachable(parts.settings.broker_url, exc), delay
+                )
+                await self.sleep(delay)
+                delay = min(2 * delay, LONGEST_DELAY)
+            else:
+                self.dead_letter_partitions = found[parts.settings.dead_letter_topic].partitions
+                self.topic_watch = TopicWatch(self, specs, found)
+                self.add_dependency(self.topic_watch)
+                break
+        if parts.settings.group_instance_id is None:
+            await end_former_membership(
+                parts.client_settings, self.conf.id, self.conf.broker_client_id
+            )
+
+    async def _checked_topics(self, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
+        """Return the topics; raises StartError when the program can never work with them."""
+        parts = self.task_parts
+        settings = parts.settings
+        async with admin_client(parts.client_settings) as admin:
+            found = await make_topics(admin, specs, settings.replication_factor)
+            await check_rights(admin, specs, found, settings)
+            await check_settings(admin, specs, found, settings)
+            return found
+
+    async def standby_sinks(self) -> Mapping[TP, ChangelogSink]:
+        """Return what follows the changelogs of other workers' partitions.
+
+        Standby partitions that are here no more are closed.
+        """
+        standbys = self.assignor.assigned_standbys()
+        sinks: dict[TP, ChangelogSink] = {}
+        for table in self.task_parts.tables:
+            name = table.changelog_topic_name
+            here = {tp for tp in standbys if tp.topic == name}
+            numbers = {tp.partition for tp in here}
+            for partition in set(table.data.partitions) - numbers - self.tasks.assigned:
+                await table.data.close(partition)
+            for tp in here:
+                sinks[tp] = await table.data.open(tp.partition)
+        return sinks

@@ -1,0 +1,53 @@
+"""What Faust is told, as the program's settings say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streaming.kafka.clients import REQUEST_TIMEOUT_MS, faust_credentials
+from streaming.runtime.logs import json_logging
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+#: Bytes of one partition that a fetch brings: a batch, and so what a burst takes of memory.
+FETCH_BYTES = 1 << 20
+
+
+def _host_in_urls(bind: str) -> str | None:
+    """Return how others reach a server bound so; None leaves it to the host's name."""
+    if bind in {"0.0.0.0", "::"}:  # noqa: S104 - asked about, not bound to
+        return None
+    return f"[{bind}]" if ":" in bind else bind
+
+
+def faust_settings(settings: Settings) -> dict[str, Any]:
+    """Return the arguments of :class:`faust.App`."""
+    optional = {"datadir": settings.data_dir} if settings.data_dir else {}
+    return {
+        "broker": [f"kafka://{server}" for server in settings.bootstrap_servers],
+        "broker_credentials": faust_credentials(settings),
+        "broker_commit_interval": settings.commit_interval,
+        "broker_session_timeout": settings.session_timeout,
+        # A member learns of a rebalance by its next heartbeat, and all others wait for it.
+        "broker_heartbeat_interval": settings.session_timeout / 20,
+        "broker_request_timeout": max(90.0, settings.session_timeout),
+        "broker_check_crcs": False,
+        "consumer_group_instance_id": settings.group_instance_id,
+        "consumer_max_fetch_size": FETCH_BYTES,
+        "consumer_auto_offset_reset": "earliest",
+        "producer_request_timeout": REQUEST_TIMEOUT_MS / 1000,
+        "topic_partitions": settings.partitions,
+        "topic_replication_factor": settings.replication_factor,
+        # Nothing here is the leader's alone; the topic for that would have to be made and watched.
+        "topic_disable_leader": True,
+        # They exist when Faust starts (streaming/kafka/topics.py), and a worker may lack the right
+        # to make them.
+        "topic_allow_declare": False,
+        "table_standby_replicas": settings.standby_replicas,
+        "web_bind": settings.web_bind,
+        "web_port": settings.web_port,
+        "web_host": _host_in_urls(settings.web_bind),
+        "logging_config": json_logging() if settings.log_format == "json" else None,
+        **optional,
+    }

@@ -1,0 +1,85 @@
+"""What tasks are made of: put together once, by app.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streaming.kafka.batch_reader import unpack
+from streaming.kafka.batch_writer import pack
+from streaming.kafka.producer import TransactionalProducer
+from streaming.kafka.topic_limits import Limits
+from streaming.kafka.topics import topic_specs
+from streaming.tasks.outbox import Outbox
+from streaming.tasks.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from settings import Settings
+    from streaming.kafka.batch_reader import Unpack
+    from streaming.kafka.batch_writer import Pack
+    from streaming.kafka.io_loop import NetworkLoop
+    from streaming.runtime.task_manager import TaskManager
+    from streaming.tasks.processor import Processor
+    from tables.sliced import SlicedTable
+    from tables.state import PartitionState
+
+#: Makes a partition's processors, of its number, its tables' states by name, and its outbox.
+ProcessorFactory = "Callable[[int, Mapping[str, PartitionState], Outbox], Sequence[Processor]]"
+
+
+@dataclass(frozen=True)
+class TaskParts:
+    """The parts that all tasks of a worker share."""
+
+    settings: Settings
+    client_settings: Mapping[str, Any]
+    """aiokafka's settings to connect, for any kind of client."""
+    tables: Sequence[SlicedTable[Any]]
+    make_processors: Callable[[int, Mapping[str, PartitionState], Outbox], Sequence[Processor]]
+    unpack: Unpack = unpack
+    """Takes the records out of a fetch."""
+    pack: Pack = pack
+    """Makes batches of values."""
+
+    @property
+    def source_topic(self) -> str:
+        """The topic that events come from."""
+        return self.settings.events_topic
+
+    @property
+    def event_topics(self) -> Sequence[str]:
+        """The topics with events: the input, and what was passed on to its partition."""
+        return self.settings.events_topic, self.settings.repartition_topic
+
+    def producer(
+        self, transactional_id: str, network: NetworkLoop, limits: Limits
+    ) -> TransactionalProducer:
+        """Return a producer of this id that lives in ``network``; it is not started."""
+        group_id = self.settings.app_id
+        return TransactionalProducer(
+            transactional_id, group_id, self.client_settings, network, self.pack, limits
+        )
+
+    def limits(self) -> Limits:
+        """Return what will know the limits of all topics of the program."""
+        changelogs = [table.changelog_topic_name for table in self.tables]
+        topics = [spec.name for spec in topic_specs(self.settings, changelogs)]
+        return Limits(self.client_settings, topics)
+
+    async def build(self, partition: int, manager: TaskManager) -> Task:
+        """Open a partition's databases and put its task together; nothing is connected yet."""
+        states = {table.name: await table.data.open(partition) for table in self.tables}
+        for state in states.values():
+            await state.idle()
+        outbox = Outbox(manager.limits)
+        return Task(
+            partition,
+            self.make_processors(partition, states, outbox),
+            outbox,
+            manager.claims.lock_of(partition),
+            on_failure=manager.task_failed,
+            on_gap=manager.position_missed,
+            turns=manager.turns,
+        )

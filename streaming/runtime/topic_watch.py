@@ -1,0 +1,167 @@
+"""What becomes of topics while workers run: deleted, made anew, given more partitions.
+
+Every few seconds the brokers are asked for all of them at once. docs/fault-tolerance.md has a table
+of what follows for each.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from streaming.errors import StartError, TopicLostError
+from streaming.kafka.metadata import find_topics
+from streaming.kafka.rights import missing_rights, refuse_without
+from streaming.kafka.topics import Role, create_topics, partitions_advice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streaming.kafka.metadata import Found, FoundTopic
+    from streaming.kafka.topics import TopicSpec
+    from streaming.runtime.app import App
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks, and between those that confirm what one has found.
+INTERVAL, CONFIRM_INTERVAL = 2.0, 0.5
+
+#: Looks in a row before it is believed, of a topic and of all of them: a broker that has just
+#: started may not know of any yet.
+LOOKS, LOOKS_AT_ALL = 4, 12
+
+_CONSEQUENCES: Final = {
+    Role.INPUT: (
+        "events in it that were not counted yet are lost, and one made anew is another topic: "
+        "start anew with another REELS_APP_ID"
+    ),
+    Role.INTERNAL: (
+        "records on their way between tasks are lost with it, so that counts would lack them: "
+        "start anew with another REELS_APP_ID, which counts again all that {source} still has"
+    ),
+    Role.VIRAL: (
+        "start every worker again, which makes it again with all videos that are viral then"
+    ),
+    Role.CHANGELOG: (
+        "the data directories hold the only copy of this table now: keep them, and write it anew "
+        "with `faust -A app restore-changelog`"
+    ),
+}
+
+
+class TopicWatch(Service):
+    """Ends the worker when a topic that it cannot do without is gone; makes the others again."""
+
+    def __init__(
+        self, app: App, specs: Sequence[TopicSpec], found: dict[str, FoundTopic], **kwargs: Any
+    ) -> None:
+        """Watch ``specs``, which were ``found`` so at the start."""
+        super().__init__(**kwargs)
+        self._app = app
+        self._specs = specs
+        self._known = {name: topic.id for name, topic in found.items()}
+        self._source = next(spec.name for spec in specs if spec.role is Role.INPUT)
+        #: Looks in a row that did not find a topic, or found another, by its name.
+        self._looks: Counter[str] = Counter()
+        #: Looks in a row that found a right missing.
+        self._refusals = 0
+        #: Why the worker is not ready, None when no topic is a reason.
+        self.obstacle: str | None = None
+
+    @Service.task
+    async def _watch(self) -> None:
+        while not self.should_stop:
+            admin = AIOKafkaAdminClient(**self._app.task_parts.client_settings)
+            try:
+                await admin.start()
+                while not self.should_stop:
+                    await self._look(admin)
+                    is_doubtful = self._looks or self._refusals
+                    await self.sleep(CONFIRM_INTERVAL if is_doubtful else INTERVAL)
+            except (KafkaError, OSError, TimeoutError) as exc:
+                log.debug("topics cannot be looked at: %r", exc)
+                await self.sleep(INTERVAL)
+            except (StartError, TopicLostError) as exc:
+                self._app.give_up(exc)
+                return
+            finally:
+                await admin.close()
+
+    async def _look(self, admin: AIOKafkaAdminClient) -> None:
+        found = await find_topics(admin, [spec.name for spec in self._specs])
+        lost = self._believed(found)
+        self._check_lost([spec for spec in lost if spec.role is not Role.DEAD_LETTERS], found)
+        if found.topics:
+            for spec in lost:
+                await self._restore(admin, spec, found)
+        self._check_rights(found)
+        self._check_partitions(found)
+
+    def _believed(self, found: Found) -> list[TopicSpec]:
+        """Return the topics that have been gone, or another, for several looks."""
+        gone = [
+            spec
+            for spec in self._specs
+            if spec.name not in found.forbidden
+            and self._known[spec.name]
+            != (topic.id if (topic := found.topics.get(spec.name)) is not None else None)
+        ]
+        names = {spec.name for spec in gone}
+        self._looks = Counter({name: self._looks[name] + 1 for name in names})
+        return [spec for spec in gone if self._looks[spec.name] >= LOOKS]
+
+    def _check_lost(self, lost: Sequence[TopicSpec], found: Found) -> None:
+        """Refuse to go on without topics. Raises TopicLostError."""
+        if not found.topics and not found.forbidden:
+            if min(self._looks.values(), default=0) < LOOKS_AT_ALL:
+                return
+            raise TopicLostError(
+                "the brokers have none of the program's topics any more: their data is lost, or "
+                "BROKER_URL leads to another cluster now. Keep the data directories: they hold the "
+                "only copy of the tables"
+            )
+        for spec in lost:
+            anew = " and made anew" * (spec.name in found.topics)
+            consequence = _CONSEQUENCES[spec.role].format(source=self._source)
+            raise TopicLostError(f"the topic {spec.name} was deleted{anew}: {consequence}")
+
+    async def _restore(self, admin: AIOKafkaAdminClient, spec: TopicSpec, found: Found) -> None:
+        topic = found.topics.get(spec.name)
+        if topic is None:
+            await create_topics(admin, [spec], self._app.task_parts.settings.replication_factor)
+            topic = (await find_topics(admin, [spec.name])).topics.get(spec.name)
+        if topic is not None:
+            if topic.partitions < self._app.dead_letter_partitions:
+                raise TopicLostError(
+                    f"the topic {spec.name} was made anew with fewer partitions: start again"
+                )
+            log.error(
+                "the topic %s was deleted, with the rejected events in it: it is made again",
+                spec.name,
+            )
+            self._known[spec.name] = topic.id
+
+    def _check_rights(self, found: Found) -> None:
+        """Refuse to go on without a right that the program had. Raises StartError."""
+        missing = [f"Describe on topic {name}" for name in sorted(found.forbidden)]
+        missing += missing_rights(self._specs, found.topics)
+        self._refusals = self._refusals + 1 if missing else 0
+        if self._refusals >= LOOKS:
+            refuse_without(missing)
+
+    def _check_partitions(self, found: Found) -> None:
+        """Say once, and be not ready for as long, that topics have partitions nobody reads."""
+        fixed = [spec for spec in self._specs if spec.fixed and spec.name in found.topics]
+        grown = [spec for spec in fixed if found.topics[spec.name].partitions > spec.partitions]
+        obstacle = None
+        if grown:
+            advice = partitions_advice(self._specs, found.topics)
+            obstacle = f"partitions were added that no worker reads: {advice}"
+        if obstacle != self.obstacle and obstacle is not None:
+            log.error("%s", obstacle)
+        self.obstacle = obstacle

@@ -1,0 +1,59 @@
+"""The worker process: Faust's, but one that ends for a known reason says it in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import faust
+
+from streaming.runtime.floods import limit_floods
+
+if TYPE_CHECKING:
+    import logging
+
+    from streaming.runtime.app import App
+
+
+class Worker(faust.Worker):
+    """Exits with code 1 when the app has given up.
+
+    Leans on ``mode.Worker`` of mode-streaming 0.7: ``_schedule_shutdown``, ``_sentinel_task``, and
+    that ``execute_from_commandline`` ends with ``SystemExit``.
+    """
+
+    app: App
+
+    def __init__(self, app: App, *args: Any, **kwargs: Any) -> None:
+        """Take what :class:`faust.Worker` takes."""
+        super().__init__(app, *args, **kwargs)
+        app.worker = self
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """Limit what floods the log, and do without Faust's spinner.
+
+        It turns with every debug message, which are all made for that.
+        """
+        limit_floods(logger)
+        self.spinner = None
+
+    def end(self) -> None:
+        """Stop in order, as at SIGTERM."""
+        self._schedule_shutdown(signal.SIGTERM)
+
+    async def _sentinel_task(self) -> None:
+        """Let what was cancelled last end. mode's own sleeps for a second here, for nothing."""
+        await asyncio.sleep(0)
+
+    def execute_from_commandline(self) -> NoReturn:
+        """Run until the end, and exit."""
+        code: Any = 0
+        try:
+            super().execute_from_commandline()
+        except SystemExit as exc:
+            code = exc.code
+        if self.app.given_up is not None:
+            self.log.critical("error: %s", self.app.given_up)
+            code = 1
+        raise SystemExit(code)

@@ -1,0 +1,1 @@
+"""One partition at work: its queue, its processors, its share of memory, its outbox."""

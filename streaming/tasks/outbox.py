@@ -1,0 +1,41 @@
+"""The records that a task's next transaction sends, besides its changelogs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streaming.kafka.record_bounds import fit, size_of
+from streaming.kafka.topic_limits import Limits
+
+if TYPE_CHECKING:
+    from streaming.kafka.records import OutRecord
+
+
+#: What a record takes in memory besides the bytes that are sent.
+RECORD_SIZE = 300
+
+
+class Outbox:
+    """Records by topic and partition, in the order in which they were added."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        """Start empty. ``limits`` are those of the topics that the records go to."""
+        self._limits = limits or Limits()
+        #: Bytes of memory that the records take, about.
+        self.size = 0
+        self._records: dict[tuple[str, int], list[OutRecord]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to send."""
+        return bool(self._records)
+
+    def add(self, topic: str, partition: int, record: OutRecord) -> None:
+        """Send ``record`` with the next commit, in a form that ``topic`` takes."""
+        fitting = fit(record, self._limits.of(topic))
+        self._records.setdefault((topic, partition), []).append(fitting)
+        self.size += RECORD_SIZE + size_of(fitting)
+
+    def take(self) -> dict[tuple[str, int], list[OutRecord]]:
+        """Hand over what has gathered; a fresh outbox begins."""
+        taken, self._records, self.size = self._records, {}, 0
+        return taken

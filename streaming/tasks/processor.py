@@ -1,0 +1,46 @@
+"""What a task needs of those who fold: one processor per table, for one topic or several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from faust.types import TP
+
+    from streaming.kafka.records import Record
+    from tables.state import PartitionState
+    from tables.sweep import Sweeper
+
+
+class Processor(Protocol):
+    """Folds the records of one partition of its topics into one partition of a table."""
+
+    topics: Sequence[str]
+    """The topics whose records are folded, the one that goes first when several wait first."""
+    changelog_topic: str
+    """Where the table's changes are sent."""
+    state: PartitionState
+    sweeper: Sweeper
+
+    async def fold(
+        self, records: Sequence[Record], topic: str, positions: Mapping[TP, int], /
+    ) -> None:
+        """Fold ``records`` of ``topic``, all of them or (raising) none.
+
+        ``positions`` are where the partition's topics are folded up to before this.
+
+
+        May wait before it changes anything, not after: a commit may freeze the overlay whenever
+        this waits, and must find it in step with the task's position.
+        """
+
+    def has_pending(self) -> bool:
+        """Whether :meth:`pack` would have something to do, by what was folded or by time alone."""
+
+    def pack(self) -> None:
+        """Turn what has gathered into changes of the state and records of the outbox."""
+
+    def restored(self) -> None:
+        """Begin anew from the committed state: what was folded since is void."""

@@ -1,0 +1,119 @@
+"""The topics, described for programs in AsyncAPI 3: made from the code that reads and writes them.
+
+Defaults of the settings; what others than the program may read or write, and what is its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_type_hints
+
+from msgspec.json import schema_components
+
+from models.schema import REASONS, Event
+from settings import load
+from streaming.kafka.topics import topic_specs
+from tables.records import ViralVideo
+
+Json = dict[str, Any]
+
+_TEXT: Json = {"type": "string"}
+_HEADERS: Json = {
+    "type": "object",
+    "properties": {
+        "reason": {"enum": list(REASONS)},
+        **{f"source.{name}": _TEXT for name in ("topic", "partition", "offset")},
+        "detail": _TEXT,
+        **{
+            f"original.{name}": _TEXT
+            for name in ("size", "sha256", "key.size", "key.sha256", "headers.omitted")
+        },
+    },
+    "patternProperties": {r"^original\.header\.": {"description": "A header that it had."}},
+    "required": ["reason", "detail", "source.topic", "source.partition", "source.offset"],
+}
+_BINARY: Json = {"description": "Of the program alone, and of another form in another version."}
+_OFFSET: Json = {"type": "integer"}
+_PAIR: Json = {"type": "array", "items": _OFFSET, "minItems": 2, "maxItems": 2}
+_ORDER: Json = {"type": "array", "items": _PAIR}
+
+
+def _message(summary: str, payload: Json, key: str, headers: Json | None = None) -> Json:
+    key_of = {"kafka": {"key": {"type": "string", "description": key}}}
+    message: Json = {"summary": summary, "payload": payload, "bindings": key_of}
+    return {**message, "headers": headers} if headers else message
+
+
+def _viral() -> Json:
+    kinds = {int: "integer", float: "number", str: "string"}
+    fields = get_type_hints(ViralVideo)
+    own = {name: {"type": kinds[kind]} for name, kind in fields.items() if kind in kinds}
+    return {"type": ["object", "null"], "properties": own, "required": list(own)}
+
+
+def describe() -> Json:
+    """Return the whole description."""
+    settings = load({})
+    changelogs = [
+        f"{settings.app_id}-{table}-changelog" for table in ("user_metrics", "video_metrics")
+    ]
+    (event,), schemas = schema_components([Event], ref_template="#/components/schemas/{name}")
+    described = {
+        settings.events_topic: (
+            "receive",
+            _message("An engagement.", event, "The decimal user_id; another one is corrected."),
+        ),
+        settings.dead_letter_topic: (
+            "send",
+            _message("A rejected value, cut if need be.", {}, "The original key.", _HEADERS),
+        ),
+        settings.viral_topic: (
+            "send",
+            _message("A viral video; a tombstone at its end.", _viral(), "Its decimal id."),
+        ),
+        settings.deltas_topic: ("send", _message("Internal: sums by video.", _BINARY, "None.")),
+        settings.repartition_topic: (
+            "send",
+            _message(
+                "Internal: an engagement that lay in another partition than its user's.",
+                event,
+                "The decimal user_id.",
+            ),
+        ),
+        settings.order_topic: (
+            "send",
+            _message("Internal: in which order passed-on events were counted.", _ORDER, "None."),
+        ),
+        **{
+            name: ("send", _message("Internal: a table's changes.", _BINARY, "A decimal id."))
+            for name in changelogs
+        },
+    }
+    specs = {spec.name: spec for spec in topic_specs(settings, changelogs)}
+    channels = {
+        name: {
+            "address": name,
+            "messages": {"record": message},
+            "bindings": {
+                "kafka": {
+                    "partitions": specs[name].partitions,
+                    "topicConfiguration": {
+                        key: text.split(",") if key == "cleanup.policy" else int(text)
+                        for key, text in specs[name].config.items()
+                        if key in {"cleanup.policy", "retention.ms", "max.message.bytes"}
+                    },
+                }
+            },
+        }
+        for name, (_, message) in described.items()
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Reels Analytics", "version": "1"},
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": {
+            f"{action} {name}": {"action": action, "channel": {"$ref": f"#/channels/{name}"}}
+            for name, (action, _) in described.items()
+        },
+        "components": {"schemas": schemas},
+    }
