@@ -23,9 +23,9 @@ from streaming.kafka.clients import client_settings
 from streaming.kafka.patches import install
 from streaming.runtime.app import App
 from streaming.runtime.faust_settings import faust_settings
-from streaming.runtime.task_factory import TaskParts
+from streaming.runtime.task_factory import TaskContext
 from tables.rocks import RocksMemory
-from tables.store import StoreParts
+from tables.store import StoreContext
 from tables.users import user_table, user_windows
 from tables.videos import video_table, video_windows
 from tables.viral import ViralTable
@@ -59,7 +59,7 @@ _rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
 _folding = Folding.of(_users, accelerated=_is_accelerated)
 _counting = Counting.of(_videos, accelerated=_is_accelerated)
 _packing = Packing.of(accelerated=_is_accelerated)
-_parts = StoreParts(
+_parts = StoreContext(
     RocksMemory.create(settings.write_buffers),
     ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
     changes=memory(accelerated=_is_accelerated),
@@ -97,7 +97,7 @@ def _processors(
 _sources = Sources(user_metrics, _users, video_metrics, _videos, _rule, viral_videos)
 app.make_web = lambda: Web(app, settings, _sources)
 app.viral_table = viral_videos
-app.task_parts = TaskParts(
+app.task_context = TaskContext(
     settings,
     client_settings(settings),
     [user_metrics, video_metrics],

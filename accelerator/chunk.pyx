@@ -161,7 +161,7 @@ cdef class Chunk:
                 self._indexes.copy(&key)
         return self._indexes
 
-    def fold(self, Histories windows not None, rows not None, stream_time, Gathered deltas not None,
+    def apply(self, Histories windows not None, rows not None, stream_time, Gathered deltas not None,
              long long video_step):
         cdef Found loaded = rows.loaded, indexes = rows.indexes
         cdef Layer dirty = rows.dirty

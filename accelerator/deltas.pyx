@@ -19,7 +19,7 @@ from accelerator.found cimport Found
 from accelerator.history cimport APPLIED, NO_MEMORY, NO_PANE, Outcome
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
 from accelerator.layer cimport (
-    Key, Keys, Layer, Row, let_go, make_row, row_from_bytes, value_of, value_text
+    Key, Keys, Layer, Row, evict, make_row, row_from_bytes, value_of, value_text
 )
 
 cdef enum:
@@ -189,7 +189,7 @@ cdef class DeltaChunk:
                 self.keys.add(video_id)
                 at += DELTA_ROW
 
-    def fold(self, Counters windows not None, Found loaded not None, Layer dirty not None,
+    def apply(self, Counters windows not None, Found loaded not None, Layer dirty not None,
              long long now, long long enough):
         cdef set reached = set()
         cdef const unsigned char *data
@@ -218,7 +218,7 @@ cdef class DeltaChunk:
                 if <long long> _total(new, first_pane, END_OF_PANES).views >= enough:
                     reached.add(delta.video_id)
                 if not changes and new.value_size <= HEADER:
-                    let_go(new)
+                    evict(new)
                 elif dirty.put(new) < 0:
                     raise MemoryError
         return reached

@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from accelerator.layer cimport (
-    AT_ONCE, Key, Keys, Layer, Row, hold, let_all_go, let_go, reels_fetch, row_from_bytes, value_of
+    AT_ONCE, Key, Keys, Layer, Row, hold, let_all_go, evict, reels_fetch, row_from_bytes, value_of
 )
 
 
@@ -108,7 +108,7 @@ cdef class Found:
         cdef Py_ssize_t number
         for number in range(self.count):
             if now.rows[number] != NULL:
-                let_go(self.rows[number])
+                evict(self.rows[number])
                 self.rows[number] = hold(now.rows[number])
 
     def __len__(self):

@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 from models import seen, user
 
 from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
-from accelerator.layer cimport hold, key_from, let_go, make_row, value_text
+from accelerator.layer cimport hold, key_from, evict, make_row, value_text
 from accelerator.scan cimport LIKE, VIEW
 
 cdef enum:
@@ -242,10 +242,10 @@ cdef class Histories:
         if seals and not _seal(changed, key, ids + ID * first, (changed.first + blocks) & 255,
                                entries + ENTRY * gone if gone < blocks else NULL,
                                ENTRY * (blocks - gone), stream_time):
-            let_go(new[0])
+            evict(new[0])
             return NO_MEMORY
         if changed.gone and not known and not _drop_index(changed, key):
-            let_go(new[0])
+            evict(new[0])
             return NO_MEMORY
         if known:
             new[0].companion = hold(changed.index if seals else index)

@@ -67,12 +67,12 @@ cdef Row *hold(Row *row) noexcept nogil:
     return row
 
 
-cdef void let_go(Row *row) noexcept nogil:
+cdef void evict(Row *row) noexcept nogil:
     """Hold a row no more."""
     if row != NULL:
         row.holders -= 1
         if row.holders == 0:
-            let_go(row.companion)
+            evict(row.companion)
             PyObject_Free(row)
 
 
@@ -81,7 +81,7 @@ cdef void let_all_go(Row **rows, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t number
     if rows != NULL:
         for number in range(count):
-            let_go(rows[number])
+            evict(rows[number])
     free(rows)
 
 
@@ -212,12 +212,12 @@ cdef class Layer:
         self.companions += _companion_size(row)
         if slot.number:
             self.companions -= _companion_size(self.rows[slot.number - 1])
-            let_go(self.rows[slot.number - 1])
+            evict(self.rows[slot.number - 1])
             self.rows[slot.number - 1] = row
             return 0
         if self.count == self._room:
             if self._grow() < 0:
-                let_go(row)
+                evict(row)
                 return -1
             slot = self._slot(&key)
         self.rows[self.count] = row

@@ -65,7 +65,7 @@ class EngagementProcessor:
         self._read = metrics.events_read.labels(str(partition))
         self._outcomes = [metrics.events.labels(name) for name in OUTCOMES]
 
-    async def fold(
+    async def process(
         self, records: Sequence[Record], topic: str, positions: Mapping[TP, int]
     ) -> None:
         """Fold ``records`` of ``topic``; each of them gets exactly one outcome."""
@@ -79,7 +79,7 @@ class EngagementProcessor:
             chunk.keys, lambda rows: chunk.indexes(functions, rows, state.stream_time)
         )
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
-        folded = chunk.fold(
+        folded = chunk.apply(
             functions,
             Overlay(state.dirty, loaded, indexes, state.get),
             state.stream_time,
@@ -151,7 +151,7 @@ class EngagementProcessor:
         """Whether deltas or expired keys are waiting."""
         return bool(self._deltas) or bool(self.sweeper)
 
-    def pack(self) -> None:
+    def prepare(self) -> None:
         """Make delta records of what has gathered, one for each partition of videos it touches.
 
         When stream time enters another step of the videos, every partition of them is told:
@@ -173,9 +173,9 @@ class EngagementProcessor:
         for target, value in records:
             self._outbox.add(self._settings.deltas_topic, target, OutRecord(None, value))
 
-    def restored(self) -> None:
+    def reset_to_committed(self) -> None:
         """Begin anew: deltas that were not committed are folded again."""
-        self.state.restored()
+        self.state.reset_to_committed()
         self._order = MergeOrder()
         self._deltas = self._folding.gathered()
         stream_time = self.state.stream_time

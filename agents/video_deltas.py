@@ -69,7 +69,7 @@ class VideoProcessor:
         self._pane = -1
         self._advanced_at = monotonic()
 
-    async def fold(self, records: Sequence[Record], *_: object) -> None:
+    async def process(self, records: Sequence[Record], *_: object) -> None:
         """Add up the deltas, and stream time with them."""
         state, counting = self.state, self._counting
         try:
@@ -82,7 +82,7 @@ class VideoProcessor:
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
         self._advance(chunk.latest)
         now, enough = state.stream_time or 0, self._settings.viral_min_views
-        self._unjudged |= chunk.fold(counting.functions, loaded, state.dirty, now, enough)
+        self._unjudged |= chunk.apply(counting.functions, loaded, state.dirty, now, enough)
 
     def _is_delta(self, record: Record) -> bool:
         try:
@@ -115,7 +115,7 @@ class VideoProcessor:
             or bool(self.sweeper)
         )
 
-    def pack(self) -> None:
+    def prepare(self) -> None:
         """Judge the videos that may have turned viral, or may be so no longer."""
         self.sweeper.delete_found()
         now = monotonic()
@@ -174,9 +174,9 @@ class VideoProcessor:
     def _send(self, key: bytes, value: bytes | None) -> None:
         self._outbox.add(self._settings.viral_topic, self._partition, OutRecord(key, value))
 
-    def restored(self) -> None:
+    def reset_to_committed(self) -> None:
         """Begin anew from the committed state: who is viral, and who might become so."""
-        self.state.restored()
+        self.state.reset_to_committed()
         self._unjudged, self._candidates, self._flagged = set(), set(), {}
         self._advanced_at = monotonic()
         stream_time = self.state.stream_time

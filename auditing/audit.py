@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from auditing.reading import Topics
     from auditing.values import Values
     from settings import Settings
-    from tables.layout import Layout, Position
+    from tables.layout import Position, StoreFormat
 
 __all__ = ["AuditError", "Report", "audit"]
 
@@ -170,12 +170,12 @@ class _Audit:
         return found, times
 
     async def _fold(
-        self, topic: str, partition: int, values: Values, layout: Layout
+        self, topic: str, partition: int, values: Values, layout: StoreFormat
     ) -> tuple[int | None, Mapping[str, Position]]:
         """Put a table's partition into ``values``, and return its stream time and positions."""
         find_foreign = layout.find_foreign
         assert find_foreign is not None, "a table of any rows"  # noqa: S101 - a fault of ours
-        stored = await self._topics.fold(topic, partition, values, find_foreign)
+        stored = await self._topics.replay(topic, partition, values, find_foreign)
         try:
             return layout.stored_stream_time(topic, stored), layout.positions_of(stored) or {}
         except LayoutError as exc:
@@ -265,7 +265,7 @@ class _Audit:
         async for records in topics.read(names.events, partition, begin, end):
             for record in records:
                 report.records += 1 + recount.fold_passed_on(merge.before(record))
-                recount.fold(record)
+                recount.add(record)
             self._progress.advance(len(records))
         report.records += recount.fold_passed_on(merge.after_all())
         report.outcomes += recount.outcomes

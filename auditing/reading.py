@@ -164,7 +164,7 @@ class Topics:
         )
         return found
 
-    async def fold(
+    async def replay(
         self, topic: str, partition: int, values: Values, find_foreign: FindForeign
     ) -> bytes | None:
         """Put the last value of each user or video of one partition into ``values``.

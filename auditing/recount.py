@@ -147,7 +147,7 @@ class PartitionRecount:
         """Return a user's value, or sealed ids, with all that may be in the table."""
         return self.changed.get(key) or self.sure.get(key)
 
-    def fold(self, record: Record) -> None:
+    def add(self, record: Record) -> None:
         """Count the next record of the input."""
         is_refused = record.offset in self._refused.input
         spans = self._users_hold.input, self._videos_hold.input

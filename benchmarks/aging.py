@@ -27,8 +27,8 @@ from streaming.kafka.batch_writer import BATCH_BYTES, packer
 from streaming.kafka.clients import REQUEST_TIMEOUT_MS
 from streaming.kafka.producer import TransactionalProducer
 from streaming.tasks.outbox import Outbox
-from streaming.tasks.shared_limits import Turns
-from streaming.tasks.task import SETTLE_INTERVAL, Task
+from streaming.tasks.shared_limits import SharedLimits
+from streaming.tasks.task import FLUSH_INTERVAL_S, Task
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.users import user_layout, user_windows
@@ -114,9 +114,9 @@ class Aging:
         # Never started.
         lock = TransactionalProducer("aging", "aging", {"request_timeout_ms": REQUEST_TIMEOUT_MS})
         self._task = Task(
-            *(0, [self._processor], outbox, lock, _fail, _fail, Turns(range(PARTITIONS)))
+            *(0, [self._processor], outbox, lock, _fail, _fail, SharedLimits(range(PARTITIONS)))
         )
-        self._task.restored()
+        self._task.reset_to_committed()
         self._task.positions = dict.fromkeys(self._task.sources, 0)
         self._task.committed = dict(self._task.positions)
         self._pack = packer(Packing.of().pack)
@@ -126,7 +126,7 @@ class Aging:
             ms_per_event=1000 * PARTITIONS / NOMINAL_RATE,
             max_events_per_ms=math.inf,
         )
-        self._settled_ms = FILLED_UNTIL_MS
+        self._flushed_ms = FILLED_UNTIL_MS
 
     def close(self) -> None:
         """Close the database."""
@@ -146,7 +146,7 @@ class Aging:
             before_s = self._cpu_s()
             for first in range(0, len(records), a_fetch):
                 part = records[first : first + a_fetch]
-                await self._processor.fold(part, self._topic, {})
+                await self._processor.process(part, self._topic, {})
             sent += await self._commit()
             used_s += self._cpu_s() - before_s
             done += len(records)
@@ -158,17 +158,17 @@ class Aging:
 
     async def _commit(self) -> int:
         """Commit, settle where it is time, and return the bytes for the changelog."""
-        frozen = self._task.freeze()
+        frozen = self._task.prepare_commit()
         size = 0
         if frozen is not None:
             for _, changes in frozen.changes:
                 size += sum(batch.size() for batch in self._pack(changes, BATCH_BYTES))
-            self._task.keep(frozen, [1] * len(frozen.changes))
-        await self._task.settle_much()
+            self._task.post_commit(frozen, [1] * len(frozen.changes))
+        await self._task.flush_early()
         now_ms = self._state.stream_time or 0
-        if now_ms - self._settled_ms >= SETTLE_INTERVAL * 1000:
-            self._settled_ms = now_ms
-            await self._task.settle()
+        if now_ms - self._flushed_ms >= FLUSH_INTERVAL_S * 1000:
+            self._flushed_ms = now_ms
+            await self._task.flush()
         return size
 
     def _cpu_s(self) -> float:

@@ -26,7 +26,7 @@ from benchmarks.rig.loads import make_load
 from benchmarks.rig.snapshots import work_folder
 from models.chunk import Overlay
 from models.viral import ViralRule
-from streaming.kafka.batch_reader import KeptRecords, unpacker
+from streaming.kafka.batch_reader import RawMemoryRecords, unpacker
 from streaming.kafka.batch_writer import BATCH_BYTES, packer
 from streaming.tasks.outbox import Outbox
 from tables.rocks import RocksMemory, RocksStore
@@ -157,7 +157,7 @@ class Stages:
                 chunk = counting.chunk([value for _, value in records])
                 layers = [kind.layer(), kind.layer(), stored]
                 us_finding, found = _timed(kind.find, layers, chunk.keys)
-                fold = partial(chunk.fold, counting.functions, found, stored)
+                fold = partial(chunk.apply, counting.functions, found, stored)
                 us, _ = _timed(fold, FILLED_UNTIL_MS, 1 << 30)
             yield f"look-up of a key in memory ({name})", "key", us_finding / len(found)
             yield f"fold of a delta into its video ({name})", "row", us / len(chunk.keys)
@@ -181,12 +181,12 @@ class Stages:
         layout, kind = user_layout(self._windows), memory(accelerated=accelerated)
         state = PartitionState("users", layout, self._store, self._executor, kind)
         processor = EngagementProcessor(0, state, Outbox(), self._settings, folding, "changelog", 1)
-        processor.restored()
+        processor.reset_to_committed()
 
         async def fold() -> None:
             for first in range(0, len(records), _CHUNK):
                 chunk = records[first : first + _CHUNK]
-                await processor.fold(chunk, self._settings.events_topic, {})
+                await processor.process(chunk, self._settings.events_topic, {})
 
         before = self._executor.submit(time.thread_time).result()
         us, _ = _timed(asyncio.run, fold())
@@ -195,7 +195,7 @@ class Stages:
 
     def _fetch(self, keys: list[bytes], values: list[bytes]) -> PartitionRecords:
         """Return what a fetch brings of a partition that has ``values``."""
-        records = KeptRecords(b"".join(self._packed(keys, values)))
+        records = RawMemoryRecords(b"".join(self._packed(keys, values)))
         partition = TopicPartition("events", 0)
         return PartitionRecords(partition, records, [], 0, None, None, True, READ_COMMITTED)  # noqa: FBT003
 

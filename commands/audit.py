@@ -81,7 +81,7 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
         sys.exit(2)
 
     async def _audit(self, app: App) -> Report:
-        parts = app.task_parts
+        parts = app.task_context
         settings = parts.settings
         users, videos = (table.changelog_topic_name for table in parts.tables)
         names = Names(

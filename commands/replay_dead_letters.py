@@ -226,7 +226,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         sys.exit(2)
 
     async def _replay(self, app: App) -> Replay:
-        parts = app.task_parts
+        parts = app.task_context
         settings = parts.settings
         group = f"{settings.app_id}-replay-{self._reason}"
         async with open_topics(parts.client_settings, group) as topics:

@@ -69,7 +69,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
         sys.exit(1)
 
     async def _restore(self, app: App) -> dict[TP, Verdict]:
-        parts = app.task_parts
+        parts = app.task_context
         app._lock_data_directory()
         specs = topic_specs(parts.settings, (t.changelog_topic_name for t in parts.tables))
         await ensure_topics(parts.client_settings, specs, parts.settings.replication_factor)
@@ -99,7 +99,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
 
 def _copies(app: App) -> list[Copy]:
     """Open the databases of the data directory that hold anything."""
-    parts = app.task_parts
+    parts = app.task_context
     copies = []
     for table in parts.tables:
         for partition in range(parts.settings.partitions):

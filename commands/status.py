@@ -186,7 +186,7 @@ class _Asking(AppCommand):
     ) -> None:
         """Read the options."""
         super().__init__(ctx, *args)
-        settings = cast("App", self.app).task_parts.settings
+        settings = cast("App", self.app).task_context.settings
         self._url = url or f"http://127.0.0.1:{settings.web_port}"
         self._token = settings.http_token or os.environ.get("REELS_HTTP_TOKEN")
         self._is_token_sent = send_token

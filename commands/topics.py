@@ -46,7 +46,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
         super().__init__(ctx, *args)
         self._wait = wait
         self._check = check
-        self._parts = cast("App", self.app).task_parts
+        self._parts = cast("App", self.app).task_context
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run without Faust's worker around it: there is no app to start."""

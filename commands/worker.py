@@ -30,5 +30,5 @@ class worker(original.worker):  # noqa: N801 - the class's name is the command's
 
     def on_worker_created(self, worker: Worker) -> None:
         """Print the banner, unless each line is to be a JSON object."""
-        if cast("App", self.app).task_parts.settings.log_format == "text":
+        if cast("App", self.app).task_context.settings.log_format == "text":
             super().on_worker_created(worker)

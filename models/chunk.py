@@ -178,7 +178,7 @@ class Chunk(Generic[R]):
             self._indexes = [key for key in asked if key is not None]
         return self._indexes
 
-    def fold(
+    def apply(
         self,
         windows: UserWindows,
         rows: Overlay,

@@ -41,7 +41,7 @@ class DeltaChunk:
                 self._rows.append(row)
                 self.keys.append(b"%d" % row[0])
 
-    def fold(
+    def apply(
         self,
         windows: VideoWindows,
         loaded: Iterable[bytes | None],

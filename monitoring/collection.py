@@ -90,7 +90,7 @@ class WorkerCollector(Collector):
             "Latest accepted event time, in seconds since 1970.",
             labels=["partition"],
         )
-        users = self._app.task_parts.tables[0].data.partitions
+        users = self._app.task_context.tables[0].data.partitions
         for number in opened:
             state = users.get(number)
             if state is not None and state.stream_time is not None:
@@ -101,13 +101,13 @@ class WorkerCollector(Collector):
         overlay = GaugeMetricFamily(
             "reels_overlay_keys", "Keys with uncommitted changes, by table.", labels=["table"]
         )
-        for table in self._app.task_parts.tables:
+        for table in self._app.task_context.tables:
             keys = sum(state.uncommitted_keys for state in _open_states(table))
             overlay.add_metric([table.name], keys)
         yield overlay
         for name, property_name, text in ROCKSDB_PROPERTIES:
             family = GaugeMetricFamily(f"reels_rocksdb_{name}", text, labels=["table"])
-            for table in self._app.task_parts.tables:
+            for table in self._app.task_context.tables:
                 total = 0
                 for state in _open_states(table):
                     # A thread may be replacing it just now.
@@ -117,7 +117,7 @@ class WorkerCollector(Collector):
             yield family
 
     def _databases(self) -> Iterator[Metric]:
-        memory = self._app.task_parts.tables[0].memory
+        memory = self._app.task_context.tables[0].memory
         tickers = memory.tickers()
         for name, ticker, unit, text in ROCKSDB_TICKERS:
             value = tickers.get(ticker, 0) * unit

@@ -37,7 +37,7 @@ def _version_of(distribution: str) -> str:
 
 
 OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
-COMMIT_STEPS = ("pack", "send", "offsets", "commit", "settle")
+COMMIT_STEPS = ("prepare", "send", "offsets", "commit", "flush")
 
 events_read = Counter(
     "reels_events_read",

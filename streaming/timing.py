@@ -7,7 +7,7 @@ from time import perf_counter
 from monitoring import metrics
 
 
-class StepClock:
+class CommitTimer:
     """Times the steps of one commit."""
 
     def __init__(self) -> None:

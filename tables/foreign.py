@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from models.rows import foreign_users, foreign_videos
-from tables.layout import LAYOUT_KEY, Layout
+from tables.layout import LAYOUT_KEY, StoreFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,6 @@ def check_rows(changes: Rows, find_foreign: FindForeign) -> None:
 
 def _is_layout(stored: bytes | None) -> bool:
     try:
-        return bool(Layout.id_of(stored))
+        return bool(StoreFormat.id_of(stored))
     except (msgspec.MsgspecError, ValueError):
         return False

@@ -73,7 +73,7 @@ class _Record(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class StoreFormat:
     """Version of the value codec, window size and step in ms.
 
     Stored with stream time in ms, and with an id that is drawn when a partition is first written: a
@@ -99,7 +99,7 @@ class Layout:
         older: Collection[int] = (),
         find_foreign: FindForeign | None = None,
         partitions: int = 0,
-    ) -> Layout:
+    ) -> StoreFormat:
         """The layout that these settings ask for."""
         return cls(version, slices.size, slices.step, older, find_foreign, partitions)
 

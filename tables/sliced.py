@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from faust.types import EventT
 
-    from tables.layout import Layout
+    from tables.layout import StoreFormat
     from tables.rocks import RocksMemory
     from tables.state import PartitionState
-    from tables.store import StoreParts
+    from tables.store import StoreContext
 
 View = TypeVar("View")
 
@@ -56,9 +56,9 @@ class SlicedTable(faust.Table, Generic[View]):
         app: faust.App,
         *,
         name: str,
-        layout: Layout,
+        layout: StoreFormat,
         view: Callable[[int, bytes | None, int], View],
-        parts: StoreParts,
+        parts: StoreContext,
         **kwargs: Any,
     ) -> None:
         """Make the table; its databases open as partitions are assigned.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from models.rows import Rows
     from tables.layers import Changes, Layer, Memory, Value, Values
-    from tables.layout import Layout, Position
+    from tables.layout import Position, StoreFormat
     from tables.rocks import RocksStore, WritePace
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class PartitionState:
     def __init__(
         self,
         table: str,
-        layout: Layout,
+        layout: StoreFormat,
         store: RocksStore,
         executor: Executor,
         memory: Memory = DICTS,
@@ -106,7 +106,7 @@ class PartitionState:
         """Offset of the last changelog record on disk."""
         return self.store.offset
 
-    def restored(self) -> None:
+    def reset_to_committed(self) -> None:
         """Begin with what is committed.
 
         Raises:
@@ -200,7 +200,7 @@ class PartitionState:
         self._frozen, self.dirty = self.dirty, self._memory.layer()
         return self._frozen
 
-    def keep(self, offset: int) -> None:
+    def post_commit(self, offset: int) -> None:
         """Take what was frozen as committed, the last of it at changelog ``offset``."""
         if len(self._unwritten):
             self._unwritten.update(self._frozen)
@@ -209,7 +209,7 @@ class PartitionState:
         self._kept_offset = offset
         self._frozen = self._memory.layer()
 
-    async def settle(self, pace: WritePace = AT_ONCE) -> None:
+    async def flush(self, pace: WritePace = AT_ONCE) -> None:
         """Write what is committed to RocksDB, with the changelog offset that it stands for."""
         if self._is_writing:
             msg = "what was committed is being written already"
@@ -290,7 +290,7 @@ class PartitionState:
         """Memory that rows take which those in memory have at hand."""
         return sum(map(self._memory.companions, self._layers()))
 
-    def let_go(self, rows: float, companions: float) -> None:
+    def evict(self, rows: float, companions: float) -> None:
         """Take from memory what is on disk, the oldest first, until the rest is small enough.
 
         Arguments:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from tables.foreign import RowChecks
     from tables.layers import Memory
-    from tables.layout import Layout
+    from tables.layout import StoreFormat
     from tables.rocks import RocksMemory
 
 NO_BACKUPS = "a sliced table has no backups besides its changelog topic"
 READ_ONLY = "a sliced table is written by its agent's commits only"
 
 
-class StoreParts(NamedTuple):
+class StoreContext(NamedTuple):
     """What the databases of all tables of a worker share."""
 
     memory: RocksMemory
@@ -45,7 +45,7 @@ class StoreParts(NamedTuple):
 class SlicedStore(Store):
     """Opens and closes partitions as tasks ask for them; Faust's own hooks have nothing to do."""
 
-    def __init__(self, *args: Any, layout: Layout, parts: StoreParts, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, layout: StoreFormat, parts: StoreContext, **kwargs: Any) -> None:
         """Take what :class:`faust.stores.base.Store` takes, and what the databases need."""
         super().__init__(*args, **kwargs)
         self._layout = layout

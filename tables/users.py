@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from models.rows import foreign_users
 from models.user import OLDER, VERSION, UserWindows
 from models.windows import Slices, to_iso
-from tables.layout import Layout
+from tables.layout import StoreFormat
 from tables.records import UserMetricsRecord
 from tables.sliced import SlicedTable
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from models.rows import FindForeign
     from settings import Settings
-    from tables.store import StoreParts
+    from tables.store import StoreContext
 
 NAME = "user_metrics"
 
@@ -28,13 +28,13 @@ def user_windows(settings: Settings) -> UserWindows:
 
 def user_layout(
     windows: UserWindows, find_foreign: FindForeign = foreign_users, partitions: int = 0
-) -> Layout:
+) -> StoreFormat:
     """Return how users' values are laid out, in a table of so many partitions (0: any number)."""
-    return Layout.of(VERSION, windows.slices, OLDER, find_foreign, partitions)
+    return StoreFormat.of(VERSION, windows.slices, OLDER, find_foreign, partitions)
 
 
 def user_table(
-    app: faust.App, settings: Settings, windows: UserWindows, parts: StoreParts
+    app: faust.App, settings: Settings, windows: UserWindows, parts: StoreContext
 ) -> SlicedTable[UserMetricsRecord]:
     """Make the table."""
 

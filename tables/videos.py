@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from models.rows import foreign_videos
 from models.video import VERSION, VideoWindows
 from models.windows import Slices, to_iso
-from tables.layout import Layout
+from tables.layout import StoreFormat
 from tables.records import VideoMetricsRecord
 from tables.sliced import SlicedTable
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from models.rows import FindForeign
     from settings import Settings
-    from tables.store import StoreParts
+    from tables.store import StoreContext
 
 NAME = "video_metrics"
 
@@ -28,13 +28,13 @@ def video_windows(settings: Settings) -> VideoWindows:
 
 def video_layout(
     windows: VideoWindows, find_foreign: FindForeign = foreign_videos, partitions: int = 0
-) -> Layout:
+) -> StoreFormat:
     """Return how videos' values are laid out, in a table of so many partitions (0: any number)."""
-    return Layout.of(VERSION, windows.slices, find_foreign=find_foreign, partitions=partitions)
+    return StoreFormat.of(VERSION, windows.slices, find_foreign=find_foreign, partitions=partitions)
 
 
 def video_table(
-    app: faust.App, settings: Settings, windows: VideoWindows, parts: StoreParts
+    app: faust.App, settings: Settings, windows: VideoWindows, parts: StoreContext
 ) -> SlicedTable[VideoMetricsRecord]:
     """Make the table."""
 

@@ -171,7 +171,7 @@ class Cluster:
             records = list(_until_ends(consumer, partitions))
         return sorted(records, key=lambda record: (record.partition, record.offset))
 
-    def fold(self, topic: str, until: dict[int, int] | None = None) -> dict[bytes, bytes]:
+    def replay(self, topic: str, until: dict[int, int] | None = None) -> dict[bytes, bytes]:
         """Return the last value of each key, up to and with an offset by partition."""
         values: dict[bytes, bytes] = {}
         for record in self.read(topic):

@@ -14,7 +14,7 @@ from embedded import EmbeddedKafka
 from embedded.distribution import KAFKA_VERSION
 from models.windows import Slices
 from streaming.kafka.patches import install
-from tables.layout import Layout
+from tables.layout import StoreFormat
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tests.cluster import Cluster
@@ -124,9 +124,9 @@ def make_state(
     ) -> PartitionState:
         store = RocksStore(tmp_path / f"{name}.db", memory)
         stores.append(store)
-        layout = Layout.of(version, slices, older)
+        layout = StoreFormat.of(version, slices, older)
         state = PartitionState(name, layout, store, executor)
-        state.restored()
+        state.reset_to_committed()
         return state
 
     yield make

@@ -65,7 +65,7 @@ class Topics:
     async def read(self, topic, partition, start, end):
         yield self.pipeline.topics[topic, partition][start:end]
 
-    async def fold(self, topic, partition, values, find_foreign):
+    async def replay(self, topic, partition, values, find_foreign):
         state = getattr(self.pipeline.parts[partition], topic)
         check_rows(dict(state.items()), find_foreign)
         for key, value in state.items():
@@ -104,7 +104,7 @@ async def play(pipeline, script):
             case (partition, user, number):
                 send(pipeline, partition, user, number)
             case ("fold", partition, topic, count):
-                await pipeline.fold(partition, topic, count)
+                await pipeline.process(partition, topic, count)
             case ("commit", partition):
                 await pipeline.commit(partition)
             case ("crash", partition):
@@ -151,7 +151,7 @@ def pipeline(tmp_path):
 
 
 def test_an_event_that_was_passed_on_and_lost_is_a_difference(pipeline):
-    asyncio.run(pipeline.fold(0, EVENTS, 100))
+    asyncio.run(pipeline.process(0, EVENTS, 100))
     asyncio.run(pipeline.commit(0))
     lost = pipeline.topics[REPARTITION, 1].pop()
     asyncio.run(pipeline.finish())

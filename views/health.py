@@ -39,7 +39,7 @@ class Readiness:
     def lag_obstacle(self) -> str | None:
         """Return what is said when answers are older than is allowed."""
         lag = self._app.tasks.lag.seconds
-        bound = self._app.task_parts.settings.ready_lag
+        bound = self._app.task_context.settings.ready_lag
         behind = sorted(number for number, seconds in lag.items() if seconds * 1000 > bound)
         if not behind:
             return None
@@ -102,7 +102,7 @@ class HealthViews:
         """Return what does not go on and will not by itself, None when all does."""
         app = self._app
         for task in app.tasks.tasks.values():
-            obstacle = task.obstacle(STUCK_AFTER)
+            obstacle = task.stall_reason(STUCK_AFTER)
             if obstacle is not None:
                 return obstacle
         if app.tasks.committer.has_ended:

@@ -27,7 +27,7 @@ from models.seen import (
     pack_block,
     pack_index,
 )
-from tables.layout import LAYOUT_KEY, Layout, Position
+from tables.layout import LAYOUT_KEY, Position, StoreFormat
 from tables.users import user_layout, user_windows
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ async def write_changelog(
     """Write the changelog of users as ``filling`` says."""
     await rig.make_topics()
     settings, windows = rig.settings, user_windows(rig.settings)
-    layout, table_id = user_layout(windows), Layout.new_id()
+    layout, table_id = user_layout(windows), StoreFormat.new_id()
     begin = {settings.events_topic: Position(0, "")}
     stored_layout = layout.encode(FILLED_UNTIL_MS, table_id, begin)
     ids_by_partition = an_id_of_each_partition(settings.partitions)

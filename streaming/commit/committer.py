@@ -2,7 +2,7 @@
 
 The steps that docs/fault-tolerance.md and the tests go by:
 
-1. **pack**: what has gathered becomes changes and records (deltas, viral flags, table meta data)
+1. **prepare**: what has gathered becomes changes and records (deltas, viral flags, table meta data)
 2. **freeze**: each task's overlay, outbox and the positions that they stand for are set apart
 3. **send**: changelog records, deltas, passed-on events, dead letters, viral changes
 4. **offsets**: the positions, as the group's offsets, in the same transaction
@@ -10,7 +10,7 @@ The steps that docs/fault-tolerance.md and the tests go by:
 
 Every few seconds each task, for all commits since:
 
-6. **settle**: RocksDB is written, with the changelog offset that it stands for
+6. **flush**: RocksDB is written, with the changelog offset that it stands for
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING
 from monitoring import metrics
 from streaming.commit.pacing import Pace
 from streaming.errors import FencedError, TransactionFailedError
-from streaming.timing import StepClock
+from streaming.timing import CommitTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from streaming.commit.fencing import Claims
+    from streaming.commit.fencing import Fencing
     from streaming.kafka.producer import Transaction
     from streaming.kafka.records import OutRecord
-    from streaming.tasks.shared_limits import Turns
-    from streaming.tasks.task import Frozen, Task
+    from streaming.tasks.shared_limits import SharedLimits
+    from streaming.tasks.task import PreparedCommit, Task
 
 
 class Committer:
@@ -41,21 +41,21 @@ class Committer:
     def __init__(
         self,
         tasks: Mapping[int, Task],
-        claims: Claims,
-        turns: Turns,
+        fencing: Fencing,
+        shared_limits: SharedLimits,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         """Commit nothing before :meth:`start`.
 
         Arguments:
             tasks: those of the worker, as they come and go.
-            claims: what the transactions go through.
-            turns: shared by all tasks.
+            fencing: what the transactions go through.
+            shared_limits: shared by all tasks.
             on_failure: told once when a transaction has failed: what no task has committed is void.
         """
         self._tasks = tasks
-        self._claims = claims
-        self._turns = turns
+        self._fencing = fencing
+        self._shared_limits = shared_limits
         self._on_failure = on_failure
         self._loop: asyncio.Task[None] | None = None
 
@@ -68,7 +68,7 @@ class Committer:
         """Let the commit under way end, and begin no more."""
         loop, self._loop = self._loop, None
         if loop is not None:
-            async with self._turns.committing:
+            async with self._shared_limits.committing:
                 loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
 
@@ -78,7 +78,7 @@ class Committer:
         return self._loop is not None and self._loop.done()
 
     async def _commit_loop(self, interval: float) -> None:
-        pace, full = Pace(interval), self._turns.full
+        pace, full = Pace(interval), self._shared_limits.full
         last_begun = perf_counter()
         while True:
             with suppress(TimeoutError):
@@ -97,13 +97,13 @@ class Committer:
         Returns:
             The number of records that this committed.
         """
-        async with self._turns.committing:
-            clock = StepClock()
+        async with self._shared_limits.committing:
+            clock = CommitTimer()
             # 1. pack, 2. freeze
             frozen = [part for task in tasks if (part := self._freeze(task)) is not None]
             if not frozen:
                 return 0
-            clock.done("pack")
+            clock.done("prepare")
             try:
                 # 3. send, 4. offsets, 5. commit
                 await self._commit(frozen, clock)
@@ -111,11 +111,11 @@ class Committer:
                 outcome = "fenced" if isinstance(exc, FencedError) else "aborted"
                 metrics.transactions.labels(outcome).inc()
                 self._on_failure(exc)
-                await self._claims.retire()
+                await self._fencing.retire()
                 return 0
             metrics.transactions.labels("committed").inc()
             # Commits wait for the disk when it cannot keep up.
-            await asyncio.gather(*(part.task.settle_much() for part in frozen))
+            await asyncio.gather(*(part.task.flush_early() for part in frozen))
             return sum(part.records_folded for part in frozen)
 
     async def suspend(self) -> None:
@@ -125,15 +125,15 @@ class Committer:
         going = [task for task in tasks if task.accepting]
         await asyncio.gather(*(task.suspend() for task in tasks))
         await self.commit(going)
-        await asyncio.gather(*(task.settle() for task in going))
+        await asyncio.gather(*(task.flush() for task in going))
 
-    def _freeze(self, task: Task) -> Frozen | None:
-        if not self._claims.holds(task.claimed_for):
+    def _freeze(self, task: Task) -> PreparedCommit | None:
+        if not self._fencing.holds(task.claimed_for):
             task.fail(TransactionFailedError("it is not claimed for this worker any more"))
-        return task.freeze()
+        return task.prepare_commit()
 
-    async def _commit(self, frozen: Sequence[Frozen], clock: StepClock) -> None:
-        producer = self._claims.producer
+    async def _commit(self, frozen: Sequence[PreparedCommit], clock: CommitTimer) -> None:
+        producer = self._fencing.producer
         assert producer is not None, "claimed for nobody"  # noqa: S101 - a fault of ours
         offsets = {tp: at for part in frozen for tp, at in part.offsets.items()}
 
@@ -157,10 +157,12 @@ class Committer:
 
         last_offsets = iter(await producer.run(transact()))
         for part in frozen:
-            part.task.keep(part, [next(last_offsets) for _ in part.changes])
+            part.task.post_commit(part, [next(last_offsets) for _ in part.changes])
 
 
-async def _send(transaction: Transaction, frozen: Sequence[Frozen]) -> list[asyncio.Future[int]]:
+async def _send(
+    transaction: Transaction, frozen: Sequence[PreparedCommit]
+) -> list[asyncio.Future[int]]:
     """Send what is frozen, and return what will be the changelogs' last offsets, in their order.
 
     All partitions at once: of each the broker takes one batch at a time, and all those in one

@@ -49,7 +49,7 @@ class Claim(NamedTuple):
     """Of the layout records that were written, by changelog."""
 
 
-class Claims:
+class Fencing:
     """The producer of a worker's transactions, and the partitions that it is claimed for."""
 
     def __init__(

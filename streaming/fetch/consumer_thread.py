@@ -18,7 +18,7 @@ from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streaming.fetch.fetch_tuning import Gathering
+from streaming.fetch.fetch_tuning import FetchTuner
 from streaming.kafka.batch_reader import put_back
 from streaming.kafka.group_refusals import Refusals
 from streaming.kafka.io_loop import run_in
@@ -48,7 +48,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         """Finish what Faust has begun."""
         super().__post_init__()
-        self.refusals = Refusals(self.consumer.app.task_parts.settings, self._give_up)
+        self.refusals = Refusals(self.consumer.app.task_context.settings, self._give_up)
 
     def _give_up(self, exc: BaseException) -> None:
         """End the worker, whose app lives in another thread."""
@@ -61,10 +61,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator.hears(self.refusals, self._give_up)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-        self._gathering = Gathering(monotonic())
+        self._fetch_tuner = FetchTuner(monotonic())
         consumer = super()._create_worker_consumer(transport)
         # Its fetcher begins with these.
-        consumer._fetch_max_wait_ms, consumer._fetch_min_bytes = self._gathering.wait
+        consumer._fetch_max_wait_ms, consumer._fetch_min_bytes = self._fetch_tuner.wait
         return consumer
 
     async def getmany(
@@ -86,7 +86,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     ) -> Mapping[TP, Batch]:
         if not self.consumer.flow_active:
             return {}
-        fetcher, unpack = consumer._fetcher, self.consumer.app.task_parts.unpack
+        fetcher, unpack = consumer._fetcher, self.consumer.app.task_context.unpack
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
         deadline = monotonic() + (timeout or 0.0)
@@ -111,8 +111,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 waiter.result()
 
     def _gather(self, fetcher: KafkaFetcher, batches: Mapping[TP, Batch]) -> None:
-        self._gathering.fetched(sum(len(batch.records) for batch in batches.values()), monotonic())
-        fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = self._gathering.wait
+        self._fetch_tuner.fetched(
+            sum(len(batch.records) for batch in batches.values()), monotonic()
+        )
+        fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = self._fetch_tuner.wait
 
     async def pause(self, partitions: Iterable[TP]) -> None:
         """Stop fetching from ``partitions`` for good.

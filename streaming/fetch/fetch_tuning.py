@@ -34,7 +34,7 @@ GATHERED_BYTES = 1 << 20
 SPAN = 1.0
 
 
-class Gathering:
+class FetchTuner:
     """Goes by how many records have come in lately.
 
     Answers come at even distances: what one of them has taken on its way, and until somebody took

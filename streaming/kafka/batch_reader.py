@@ -55,7 +55,7 @@ STEP_BYTES = 8 << 20
 RECORD_BYTES, PACKED_RECORD_BYTES = 400, 64
 
 
-class KeptRecords:
+class RawMemoryRecords:
     """aiokafka's ``MemoryRecords``, which keeps its bytes to itself, and the bytes.
 
     A batch that is compressed, or of very many records, comes in pieces that are not compressed:
@@ -178,7 +178,7 @@ class _kafka_errors:  # noqa: N801 - as contextlib's own
             raise CorruptRecordException(str(exc)) from exc
 
 
-def _visible(fetched: PartitionRecords) -> Iterator[KeptRecords]:
+def _visible(fetched: PartitionRecords) -> Iterator[RawMemoryRecords]:
     """Go from batch to batch that a reader may see, until they take enough memory.
 
     Control batches are none of those. Afterwards ``fetched.next_fetch_offset`` is behind all of
@@ -228,7 +228,7 @@ class BoundedRecords(PartitionRecords):
 
 def install() -> None:
     """Have the consumers of this process fetch such records."""
-    fetcher.MemoryRecords = KeptRecords
+    fetcher.MemoryRecords = RawMemoryRecords
     fetcher.PartitionRecords = BoundedRecords
 
 

@@ -31,7 +31,7 @@ async def run_in(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any,
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
 
-class NetworkLoop:
+class IoLoop:
     """Runs coroutines beside the event loop of whoever waits for them."""
 
     def __init__(self) -> None:

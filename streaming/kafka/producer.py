@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from streaming.kafka.batch_writer import Pack
-    from streaming.kafka.io_loop import NetworkLoop
+    from streaming.kafka.io_loop import IoLoop
     from streaming.kafka.records import OutRecord
     from tables.layers import Layer
 
@@ -57,19 +57,19 @@ class TransactionalProducer:
         transactional_id: str,
         group_id: str,
         settings: Mapping[str, Any],
-        network: NetworkLoop | None = None,
+        io_loop: IoLoop | None = None,
         pack: Pack = pack,
         limits: Limits | None = None,
     ) -> None:
         """Describe a producer with aiokafka's ``settings``; :meth:`start` connects it.
 
-        It lives in the event loop of ``network``, or (None) in the one that starts it. ``pack``
+        It lives in the event loop of ``io_loop``, or (None) in the one that starts it. ``pack``
         makes batches of values, none of them larger than ``limits`` allow.
         """
         self.transactional_id = transactional_id
         self._group_id = group_id
         self._settings = settings
-        self._network = network
+        self._io_loop = io_loop
         self._pack = pack
         self._limits = limits or Limits()
         self._timeout: float = settings["request_timeout_ms"] / 1000
@@ -77,7 +77,7 @@ class TransactionalProducer:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what ``work`` returns or raises; it may open transactions where it runs."""
-        return await (work if self._network is None else self._network.run(work))
+        return await (work if self._io_loop is None else self._io_loop.run(work))
 
     async def start(self) -> None:
         """Connect, fence every other producer of this id, and wait till its last end is settled.

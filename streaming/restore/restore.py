@@ -52,7 +52,7 @@ class _Progress:
         """Begin with nothing read."""
         self.records = 0
         self._partitions = partitions
-        self._begun = self._told = monotonic()
+        self._begun = self._sought = monotonic()
 
     def add(self, records: int) -> None:
         self.records += records
@@ -69,8 +69,8 @@ class _Progress:
         seconds = sum(left.values()) / rate if rate else 0.0
         metrics.recovery_rate.set(rate if left else 0.0)
         metrics.recovery_seconds_remaining.set(seconds)
-        if monotonic() - self._told >= PROGRESS_INTERVAL:
-            self._told = monotonic()
+        if monotonic() - self._sought >= PROGRESS_INTERVAL:
+            self._sought = monotonic()
             log.info(
                 "recovering: %s records read, %s/s, %s left, about %.0f s",
                 *(f"{self.records:,}", f"{rate:,.0f}", f"{sum(left.values()):,}", seconds),

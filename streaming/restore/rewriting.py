@@ -19,7 +19,7 @@ from streaming.kafka.records import OutRecord
 from streaming.kafka.topic_ids import topic_ids
 from streaming.restore.changelog import POLL_MS, changelog_consumer
 from streaming.restore.changelog_fetch import fetch_changes
-from tables.layout import LAYOUT_KEY, Layout
+from tables.layout import LAYOUT_KEY, StoreFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,10 +118,10 @@ class ChangelogWriter:
         assert store.offset is not None  # noqa: S101 - there is no copy without one
         if not is_other and store.offset < end:
             return Verdict.IN_ORDER
-        found = Layout.id_of(await _layout_in(consumer, tp, end))
+        found = StoreFormat.id_of(await _layout_in(consumer, tp, end))
         if found is None:
             return Verdict.WRITTEN
-        if found != Layout.id_of(store.get(LAYOUT_KEY)):
+        if found != StoreFormat.id_of(store.get(LAYOUT_KEY)):
             return Verdict.FOREIGN
         if not is_other:
             return Verdict.WRITTEN
@@ -174,7 +174,7 @@ async def _layout_in(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -
 
 def _stands_at(copy: Copy, offsets: Mapping[TP, int]) -> bool:
     """Whether the group's offsets are where the copy stands."""
-    positions = Layout.positions_of(copy.store.get(LAYOUT_KEY)) or {}
+    positions = StoreFormat.positions_of(copy.store.get(LAYOUT_KEY)) or {}
     partition = copy.changelog.partition
     return bool(positions) and all(
         offsets.get(TP(topic, partition)) == position.offset

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from streaming.kafka.metadata import FoundTopic
     from streaming.kafka.topics import TopicSpec
     from streaming.restore.changelog import ChangelogSink
-    from streaming.runtime.task_factory import TaskParts
+    from streaming.runtime.task_factory import TaskContext
     from tables.viral import ViralTable
 
 #: Seconds between two attempts to reach the brokers: the first, and the longest.
@@ -78,7 +78,7 @@ class _Transport(BatchTransport):
 class App(faust.App):
     """A Faust app whose agents get batches and whose tables are written by tasks."""
 
-    task_parts: TaskParts
+    task_context: TaskContext
     viral_table: ViralTable
     make_web: Callable[[], Web]
     worker: Worker
@@ -185,7 +185,7 @@ class App(faust.App):
 
     def _settings_in_use(self) -> Settings:
         """Return the settings with what the command line has changed: it goes before variables."""
-        settings, conf = self.task_parts.settings, self.conf
+        settings, conf = self.task_context.settings, self.conf
         return replace(
             settings,
             data_dir=str(conf.datadir),
@@ -235,7 +235,7 @@ class App(faust.App):
         )
 
     async def _prepare_topics(self) -> None:
-        parts = self.task_parts
+        parts = self.task_context
         specs = topic_specs(parts.settings, (t.changelog_topic_name for t in parts.tables))
         delay = FIRST_DELAY
         while not self.should_stop:
@@ -259,7 +259,7 @@ class App(faust.App):
 
     async def _checked_topics(self, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
         """Return the topics; raises StartError when the program can never work with them."""
-        parts = self.task_parts
+        parts = self.task_context
         settings = parts.settings
         async with admin_client(parts.client_settings) as admin:
             found = await make_topics(admin, specs, settings.replication_factor)
@@ -274,7 +274,7 @@ class App(faust.App):
         """
         standbys = self.assignor.assigned_standbys()
         sinks: dict[TP, ChangelogSink] = {}
-        for table in self.task_parts.tables:
+        for table in self.task_context.tables:
             name = table.changelog_topic_name
             here = {tp for tp in standbys if tp.topic == name}
             numbers = {tp.partition for tp in here}

@@ -31,7 +31,8 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "broker_session_timeout": settings.session_timeout,
         # A member learns of a rebalance by its next heartbeat, and all others wait for it.
         "broker_heartbeat_interval": settings.session_timeout / 20,
-        "broker_request_timeout": max(90.0, settings.session_timeout),
+        # Faust wants no less than the session's.
+        "broker_request_timeout": max(REQUEST_TIMEOUT_MS / 1000, settings.session_timeout),
         "broker_check_crcs": False,
         "consumer_group_instance_id": settings.group_instance_id,
         "consumer_max_fetch_size": FETCH_BYTES,

@@ -30,7 +30,7 @@ SWEEP_INTERVAL, LAG_INTERVAL = 1.0, 1.0
 LOOP_INTERVAL = 0.25
 
 
-class Watches(Service):
+class Housekeeping(Service):
     """Goes through the tasks of one manager, and has those give up that cannot go on."""
 
     def __init__(self, manager: TaskManager, **kwargs: Any) -> None:

@@ -37,7 +37,7 @@ class BatchRecovery(Recovery):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what Faust gives its recovery service."""
         super().__init__(*args, **kwargs)
-        settings = self.app.task_parts.client_settings
+        settings = self.app.task_context.client_settings
         self.viral_follower = ChangelogFollower(settings, self.app.give_up)
         self.standby_follower = ChangelogFollower(settings, self.app.give_up)
 

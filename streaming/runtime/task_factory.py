@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from settings import Settings
     from streaming.kafka.batch_reader import Unpack
     from streaming.kafka.batch_writer import Pack
-    from streaming.kafka.io_loop import NetworkLoop
+    from streaming.kafka.io_loop import IoLoop
     from streaming.runtime.task_manager import TaskManager
     from streaming.tasks.processor import Processor
     from tables.sliced import SlicedTable
@@ -30,7 +30,7 @@ ProcessorFactory = "Callable[[int, Mapping[str, PartitionState], Outbox], Sequen
 
 
 @dataclass(frozen=True)
-class TaskParts:
+class TaskContext:
     """The parts that all tasks of a worker share."""
 
     settings: Settings
@@ -54,12 +54,12 @@ class TaskParts:
         return self.settings.events_topic, self.settings.repartition_topic
 
     def producer(
-        self, transactional_id: str, network: NetworkLoop, limits: Limits
+        self, transactional_id: str, io_loop: IoLoop, limits: Limits
     ) -> TransactionalProducer:
-        """Return a producer of this id that lives in ``network``; it is not started."""
+        """Return a producer of this id that lives in ``io_loop``; it is not started."""
         group_id = self.settings.app_id
         return TransactionalProducer(
-            transactional_id, group_id, self.client_settings, network, self.pack, limits
+            transactional_id, group_id, self.client_settings, io_loop, self.pack, limits
         )
 
     def limits(self) -> Limits:
@@ -78,8 +78,8 @@ class TaskParts:
             partition,
             self.make_processors(partition, states, outbox),
             outbox,
-            manager.claims.lock_of(partition),
+            manager.fencing.lock_of(partition),
             on_failure=manager.task_failed,
             on_gap=manager.position_missed,
-            turns=manager.turns,
+            shared_limits=manager.shared_limits,
         )

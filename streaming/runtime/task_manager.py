@@ -24,7 +24,7 @@ from faust.types import TP
 from models.errors import CodecError
 from monitoring import metrics
 from streaming.commit.committer import Committer
-from streaming.commit.fencing import Claims
+from streaming.commit.fencing import Fencing
 from streaming.commit.pacing import LAST_RETRY, Retries
 from streaming.errors import (
     ChangelogError,
@@ -34,13 +34,13 @@ from streaming.errors import (
     RefusedError,
     TransactionFailedError,
 )
-from streaming.kafka.io_loop import NetworkLoop
+from streaming.kafka.io_loop import IoLoop
 from streaming.kafka.producer import stop_quietly
 from streaming.restore.positions import Positions
 from streaming.restore.restore import restore
-from streaming.runtime.housekeeping import Watches
+from streaming.runtime.housekeeping import Housekeeping
 from streaming.tasks.lag import LagMeter
-from streaming.tasks.shared_limits import Turns
+from streaming.tasks.shared_limits import SharedLimits
 from tables.rocks import StoreCorruptError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from streaming.kafka.producer import TransactionalProducer
     from streaming.kafka.records import Batch
     from streaming.runtime.app import App
-    from streaming.runtime.task_factory import TaskParts
+    from streaming.runtime.task_factory import TaskContext
     from streaming.tasks.task import Task
     from tables.layers import Layer
 
@@ -63,39 +63,43 @@ class TaskManager(TransactionManager):
     """All tasks of a worker, by partition number."""
 
     app: App
-    parts: TaskParts
+    parts: TaskContext
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what Faust gives its transaction manager."""
         super().__init__(*args, **kwargs)
-        self.parts = self.app.task_parts
+        self.parts = self.app.task_context
         self.tasks: dict[int, Task] = {}
-        self.turns = Turns(self.tasks)
+        self.shared_limits = SharedLimits(self.tasks)
         self.lag = LagMeter()
-        self.network = NetworkLoop()
+        self.io_loop = IoLoop()
         self.limits = self.parts.limits()
-        self.claims = Claims(self.parts.settings.app_id, self._connect, self.turns.committing)
-        self.committer = Committer(self.tasks, self.claims, self.turns, self.commit_failed)
+        self.fencing = Fencing(
+            self.parts.settings.app_id, self._connect, self.shared_limits.committing
+        )
+        self.committer = Committer(self.tasks, self.fencing, self.shared_limits, self.commit_failed)
         self.assigned: set[int] = set()
         self._generation: int | None = None
         self._suspended = False
         #: Whether any task has been opened here.
         self.has_read = False
         #: Partitions whose positions the consumer was told since the last rebalance.
-        self._told: set[int] = set()
+        self._sought: set[int] = set()
         self._seeking: set[TP] = set()
         self._reopening: set[int] = set()
         self._retries = Retries()
         self._opening = asyncio.Lock()
-        self._watches = self.add_dependency(Watches(self, loop=self.loop, beacon=self.beacon))
+        self._housekeeping = self.add_dependency(
+            Housekeeping(self, loop=self.loop, beacon=self.beacon)
+        )
 
     def _connect(self, transactional_id: str) -> TransactionalProducer:
-        return self.parts.producer(transactional_id, self.network, self.limits)
+        return self.parts.producer(transactional_id, self.io_loop, self.limits)
 
     @cached_property
     def positions(self) -> Positions:
         """Where tasks go on."""
-        return Positions(self.consumer._thread, self.sleep, self.claims.writes_positions)
+        return Positions(self.consumer._thread, self.sleep, self.fencing.writes_positions)
 
     @property
     def source_topic(self) -> str:
@@ -107,14 +111,14 @@ class TaskManager(TransactionManager):
         tasks = [
             task
             for number, task in self.tasks.items()
-            if task.accepting and number not in self._told
+            if task.accepting and number not in self._sought
         ]
-        self._told.update(task.partition for task in tasks)
+        self._sought.update(task.partition for task in tasks)
         return {tp: at for task in tasks for tp, at in task.positions.items()}
 
     async def wait_for_room(self) -> None:
         """Wait while there is enough to fold for every task."""
-        await self.turns.wait_for_room()
+        await self.shared_limits.wait_for_room()
 
     def submit(self, batches: Mapping[TP, Batch]) -> None:
         """Hand batches to their tasks; one for a partition that is not open is dropped.
@@ -154,14 +158,14 @@ class TaskManager(TransactionManager):
         missed = self._generation is not None and generation != self._generation + 1
         self._generation = generation
         self._suspended = False
-        self._told.clear()
+        self._sought.clear()
         for partition, task in list(self.tasks.items()):
             # Missing a generation means that others may have had the partition meanwhile.
             if partition not in self.assigned or task.failed or missed:
                 await self._close(partition)
-        if not self.claims.partitions <= self.assigned:
+        if not self.fencing.partitions <= self.assigned:
             # Their next owners will fence whom they were claimed for.
-            await self.claims.retire()
+            await self.fencing.retire()
 
     async def _close(self, partition: int) -> None:
         task = self.tasks.pop(partition, None)
@@ -184,12 +188,12 @@ class TaskManager(TransactionManager):
             generation = self._generation
             resting = [t for t in self.tasks.values() if not t.accepting and not t.failed]
             # Whoever has one of them next fences only whom they are claimed for then.
-            await self.claims.fence(self._given_up_claims(resting))
+            await self.fencing.fence(self._given_up_claims(resting))
             await asyncio.gather(*(self._claim_again(task) for task in resting))
             if self._is_outdated(generation):
                 return
             for task in resting:
-                if self.claims.holds(task.claimed_for) and not task.failed:
+                if self.fencing.holds(task.claimed_for) and not task.failed:
                     self._start(task, task.positions)
 
     def _is_outdated(self, generation: int | None) -> bool:
@@ -204,12 +208,12 @@ class TaskManager(TransactionManager):
         return {
             tp: name
             for task in tasks
-            if (name := task.claimed_for) is not None and not self.claims.holds(name)
+            if (name := task.claimed_for) is not None and not self.fencing.holds(name)
             for tp in task.positions
         }
 
     async def _claim_again(self, task: Task) -> None:
-        if not self.claims.holds(task.claimed_for):
+        if not self.fencing.holds(task.claimed_for):
             try:
                 await self._claim(task, task.committed, {})
             except TransactionFailedError as exc:
@@ -222,8 +226,8 @@ class TaskManager(TransactionManager):
     async def _claim(
         self, task: Task, positions: Mapping[TP, int], layouts: Mapping[str, Layer]
     ) -> None:
-        claim = await self.claims.claim(task.partition, task.lock, positions, layouts)
-        task.keep_layouts(claim.offsets)
+        claim = await self.fencing.claim(task.partition, task.lock, positions, layouts)
+        task.post_commit_layouts(claim.offsets)
         task.claimed_for = claim.name
 
     async def open_assigned(self) -> None:
@@ -251,7 +255,7 @@ class TaskManager(TransactionManager):
         positions: dict[TP, int] = {}
         try:
             await asyncio.gather(self.limits.refresh(), *(task.lock.start() for task in built))
-            await self.claims.fence(await self.positions.claimants(tps))
+            await self.fencing.fence(await self.positions.claimants(tps))
             await restore(
                 self.parts.client_settings,
                 {
@@ -270,7 +274,7 @@ class TaskManager(TransactionManager):
         if self._is_outdated(generation):
             await self._unlock(built)
             return
-        if not all(self.claims.holds(task.claimed_for) for task in built):
+        if not all(self.fencing.holds(task.claimed_for) for task in built):
             await self._unlock(built)
             raise TransactionFailedError("what was claimed for them has failed meanwhile")
         for partition, task in opening.items():
@@ -281,7 +285,7 @@ class TaskManager(TransactionManager):
     async def _restored(self, built: Iterable[Task]) -> dict[TP, int]:
         """Have tasks begin with what their tables hold, and return where they go on."""
         for task in built:
-            task.restored()
+            task.reset_to_committed()
         tables = {tp: table for task in built for tp, table in task.tables().items()}
         starts = await self.positions.starts(tables)
         for task in built:
@@ -308,7 +312,7 @@ class TaskManager(TransactionManager):
         """Give all tasks up: nothing more is claimed for any of them."""
         tasks = [task for task in self.tasks.values() if not task.failed]
         for task in tasks:
-            task.void()
+            task.mark_failed()
         self._give_up(tasks, exc)
 
     def _give_up(self, tasks: Collection[Task], exc: BaseException) -> None:
@@ -397,13 +401,13 @@ class TaskManager(TransactionManager):
 
     async def on_stop(self) -> None:
         """Close all tasks."""
-        await self._watches.stop()
+        await self._housekeeping.stop()
         for partition in list(self.tasks):
             with suppress(Exception):
                 await self._close(partition)
         await self.committer.stop()
-        await self.claims.retire()
-        await self.network.stop()
+        await self.fencing.retire()
+        await self.io_loop.stop()
 
 
 def _name(partitions: Iterable[int]) -> str:

@@ -76,7 +76,7 @@ class TopicWatch(Service):
     @Service.task
     async def _watch(self) -> None:
         while not self.should_stop:
-            admin = AIOKafkaAdminClient(**self._app.task_parts.client_settings)
+            admin = AIOKafkaAdminClient(**self._app.task_context.client_settings)
             try:
                 await admin.start()
                 while not self.should_stop:
@@ -133,7 +133,7 @@ class TopicWatch(Service):
     async def _restore(self, admin: AIOKafkaAdminClient, spec: TopicSpec, found: Found) -> None:
         topic = found.topics.get(spec.name)
         if topic is None:
-            await create_topics(admin, [spec], self._app.task_parts.settings.replication_factor)
+            await create_topics(admin, [spec], self._app.task_context.settings.replication_factor)
             topic = (await find_topics(admin, [spec.name])).topics.get(spec.name)
         if topic is not None:
             if topic.partitions < self._app.dead_letter_partitions:

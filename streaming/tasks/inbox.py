@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from streaming.kafka.records import Batch
-    from streaming.tasks.shared_limits import Turns
+    from streaming.tasks.shared_limits import SharedLimits
 
 #: How often in a row a topic that waits is passed over for one that goes before it.
 MOST_PASSED_OVER = 4
@@ -21,13 +21,13 @@ MOST_PASSED_OVER = 4
 class Inbox:
     """A task's batches by topic; those of the topics named first go first, within bounds."""
 
-    def __init__(self, topics: Iterable[TP], turns: Turns) -> None:
-        """Start empty; what waits here is counted in ``turns``."""
+    def __init__(self, topics: Iterable[TP], shared_limits: SharedLimits) -> None:
+        """Start empty; what waits here is counted in ``shared_limits``."""
         self._waiting: dict[TP, deque[Batch]] = {tp: deque() for tp in topics}
         self._passed_over = dict.fromkeys(self._waiting, 0)
         self._high_watermarks: dict[TP, int] = {}
         self._arrived = asyncio.Event()
-        self._turns = turns
+        self._shared_limits = shared_limits
         #: Bytes of the batch that was taken out last, and is being folded.
         self._folding_bytes = 0
 
@@ -37,8 +37,8 @@ class Inbox:
 
     def put(self, tp: TP, batch: Batch) -> None:
         """Add a batch."""
-        self._turns.waiting += 1
-        self._turns.waiting_bytes += batch.size
+        self._shared_limits.waiting += 1
+        self._shared_limits.waiting_bytes += batch.size
         self._waiting[tp].append(batch)
         self._high_watermarks[tp] = batch.high_watermark
         self._arrived.set()
@@ -50,7 +50,7 @@ class Inbox:
             self._arrived.clear()
             await self._arrived.wait()
         tp = self._choose()
-        self._turns.take(1)
+        self._shared_limits.take(1)
         batch = self._waiting[tp].popleft()
         self._folding_bytes = batch.size
         return tp, batch
@@ -67,7 +67,7 @@ class Inbox:
         return chosen
 
     def _release_folded(self) -> None:
-        self._turns.release(self._folding_bytes)
+        self._shared_limits.release(self._folding_bytes)
         self._folding_bytes = 0
 
     def close(self) -> None:
@@ -78,8 +78,8 @@ class Inbox:
     def clear(self) -> None:
         """Drop all that waits: it will be fetched again."""
         for waiting in self._waiting.values():
-            self._turns.take(len(waiting))
-            self._turns.release(sum(batch.size for batch in waiting))
+            self._shared_limits.take(len(waiting))
+            self._shared_limits.release(sum(batch.size for batch in waiting))
             waiting.clear()
         self._high_watermarks.clear()
 

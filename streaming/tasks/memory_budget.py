@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streaming.tasks.outbox import Outbox
-    from streaming.tasks.shared_limits import Turns
+    from streaming.tasks.shared_limits import SharedLimits
     from tables.state import PartitionState
 
 #: Bytes of what all tasks have folded and not begun to commit; what is being committed is as much
@@ -35,36 +35,38 @@ ROW_BYTES = 224 << 20
 COMPANION_BYTES = 256 << 20
 
 
-class Room:
+class MemoryBudget:
     """The room of a task: an equal part of each bound."""
 
-    def __init__(self, states: Sequence[PartitionState], outbox: Outbox, turns: Turns) -> None:
-        """Look at what ``states`` and ``outbox`` take; ``turns`` knows how many tasks share."""
+    def __init__(
+        self, states: Sequence[PartitionState], outbox: Outbox, shared_limits: SharedLimits
+    ) -> None:
+        """Measure ``states`` and ``outbox``; ``shared_limits`` knows how many tasks share."""
         self._states = states
         self._outbox = outbox
-        self._turns = turns
+        self._shared_limits = shared_limits
 
     @property
     def is_full(self) -> bool:
         """Whether so much is folded that it is to be committed before its time."""
         dirty = sum(state.dirty_bytes for state in self._states)
-        return dirty + self._outbox.size >= self._turns.share(UNCOMMITTED_BYTES)
+        return dirty + self._outbox.size >= self._shared_limits.share(UNCOMMITTED_BYTES)
 
     @property
     def unwritten(self) -> float:
         """What is committed and not written, as a part of what it may be; above 1: too much."""
         rows = sum(state.unwritten_bytes for state in self._states)
         companions = sum(state.unwritten_companion_bytes for state in self._states)
-        share = self._turns.share
+        share = self._shared_limits.share
         return max(rows / share(UNWRITTEN_BYTES), companions / share(COMPANION_BYTES))
 
-    def let_go(self) -> None:
+    def evict(self) -> None:
         """Let go of rows that are on disk as well, to make room for those that are not."""
         # As much as is committed now may be folded meanwhile.
         dirty = sum(state.dirty_bytes for state in self._states)
-        rows = self._turns.share(ROW_BYTES) - dirty
-        companions = self._turns.share(COMPANION_BYTES)
+        rows = self._shared_limits.share(ROW_BYTES) - dirty
+        companions = self._shared_limits.share(COMPANION_BYTES)
         for state in self._states:
-            state.let_go(rows, companions)
+            state.evict(rows, companions)
             rows -= state.row_bytes
             companions -= state.companion_bytes

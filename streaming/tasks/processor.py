@@ -24,7 +24,7 @@ class Processor(Protocol):
     state: PartitionState
     sweeper: Sweeper
 
-    async def fold(
+    async def process(
         self, records: Sequence[Record], topic: str, positions: Mapping[TP, int], /
     ) -> None:
         """Fold ``records`` of ``topic``, all of them or (raising) none.
@@ -37,10 +37,10 @@ class Processor(Protocol):
         """
 
     def has_pending(self) -> bool:
-        """Whether :meth:`pack` would have something to do, by what was folded or by time alone."""
+        """Whether :meth:`prepare` has something to do, for new records or as time passes."""
 
-    def pack(self) -> None:
+    def prepare(self) -> None:
         """Turn what has gathered into changes of the state and records of the outbox."""
 
-    def restored(self) -> None:
+    def reset_to_committed(self) -> None:
         """Begin anew from the committed state: what was folded since is void."""

@@ -18,7 +18,7 @@ BATCHES_AHEAD = 2
 WAITING_BYTES = 64 << 20
 
 
-class Turns:
+class SharedLimits:
     """What the tasks of a worker share: its one thread of Python, and its memory."""
 
     def __init__(self, tasks: Sized) -> None:

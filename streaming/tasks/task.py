@@ -19,8 +19,8 @@ from faust.types import TP
 from monitoring import metrics
 from streaming.kafka.producer import stop_quietly
 from streaming.tasks.inbox import Inbox
-from streaming.tasks.memory_budget import MUCH_UNWRITTEN, Room
-from streaming.timing import StepClock
+from streaming.tasks.memory_budget import MUCH_UNWRITTEN, MemoryBudget
+from streaming.timing import CommitTimer
 from tables.layout import Position, TablePositions
 from tables.rocks import AT_ONCE, UNHURRIED
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from streaming.kafka.records import Batch, OutRecord
     from streaming.tasks.outbox import Outbox
     from streaming.tasks.processor import Processor
-    from streaming.tasks.shared_limits import Turns
+    from streaming.tasks.shared_limits import SharedLimits
     from tables.layers import Layer
     from tables.rocks import WritePace
 
@@ -39,18 +39,18 @@ log = logging.getLogger(__name__)
 
 #: Records folded in one go: about what a fetch brings of a partition far behind. The more keys are
 #: asked for at once, the less each costs; the event loop gets its turn after some ten milliseconds.
-FOLD_CHUNK = 4000
+RECORDS_PER_CHUNK = 4000
 
 
 #: Seconds between two writes of what is committed to RocksDB. That much of the changelog has to be
 #: read after a kill -9.
-SETTLE_INTERVAL = 10.0
+FLUSH_INTERVAL_S = 10.0
 
 #: Staggers what tasks do: multiples of it, modulo 1, spread evenly.
 GOLDEN_RATIO = 0.618034
 
 
-class Frozen(NamedTuple):
+class PreparedCommit(NamedTuple):
     """What a task has folded since its last commit: its part of the next."""
 
     task: Task
@@ -74,7 +74,7 @@ class Task:
         lock: TransactionalProducer,
         on_failure: Callable[[Task, BaseException], None],
         on_gap: Callable[[Task, TP], None],
-        turns: Turns,
+        shared_limits: SharedLimits,
     ) -> None:
         """Put the parts together; nothing is opened yet.
 
@@ -86,7 +86,7 @@ class Task:
             lock: the partition's; it is started by whoever opens the task.
             on_failure: told once when folding or settling has failed.
             on_gap: told when a batch does not follow what is folded; to be fetched again.
-            turns: shared by all tasks of the worker.
+            shared_limits: shared by all tasks of the worker.
         """
         self.partition = partition
         self.processors = tuple(processors)
@@ -98,9 +98,9 @@ class Task:
         self.claimed_for: str | None = None
         self._on_failure = on_failure
         self._on_gap = on_gap
-        self._turns = turns
+        self._shared_limits = shared_limits
         self._states = [processor.state for processor in processors]
-        self._room = Room(self._states, outbox, turns)
+        self._budget = MemoryBudget(self._states, outbox, shared_limits)
         self.positions: dict[TP, int] = {}
         self.committed: dict[TP, int] = {}
         #: Ids of the source topics, by name: the tables keep them with the positions.
@@ -116,9 +116,9 @@ class Task:
         self.busy_since: float | None = None
         self.committed_at = monotonic()
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.sources}
-        self._inbox = Inbox(self.sources, turns)
+        self._inbox = Inbox(self.sources, shared_limits)
         self._folding = asyncio.Lock()
-        self._settling = asyncio.Lock()
+        self._flushing = asyncio.Lock()
         self._much = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
@@ -131,15 +131,15 @@ class Task:
         self.committed_at = monotonic()
         if not self._loops:
             self._loops = [
-                asyncio.create_task(self._fold_loop(), name=f"fold-{self.partition}"),
-                asyncio.create_task(self._settle_loop(), name=f"settle-{self.partition}"),
+                asyncio.create_task(self._process_loop(), name=f"process-{self.partition}"),
+                asyncio.create_task(self._flush_loop(), name=f"flush-{self.partition}"),
             ]
 
-    def restored(self) -> None:
+    def reset_to_committed(self) -> None:
         """Begin anew from what is committed."""
         self.outbox.take()
         for processor in self.processors:
-            processor.restored()
+            processor.reset_to_committed()
 
     def submit(self, tp: TP, batch: Batch) -> None:
         """Queue a batch, unless the task is suspended."""
@@ -154,20 +154,20 @@ class Task:
         async with self._folding:
             self.positions[tp] = max(self.positions[tp], end)
 
-    async def _fold_loop(self) -> None:
+    async def _process_loop(self) -> None:
         while True:
             tp, batch = await self._inbox.next()
             self.busy_since = monotonic()
             try:
                 async with self._folding:
-                    await self._fold(tp, batch)
+                    await self._process(tp, batch)
             except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
                 self.fail(exc)
             finally:
                 self.busy_since = None
                 self.pending_timestamps.pop(tp, None)
 
-    async def _fold(self, tp: TP, batch: Batch) -> None:
+    async def _process(self, tp: TP, batch: Batch) -> None:
         position = self.positions[tp]
         if not self.accepting or batch.end <= position:
             return
@@ -181,11 +181,11 @@ class Task:
         if records and records[0].offset < position:
             records = [record for record in records if record.offset >= position]
         self._batch_records[tp].observe(len(records))
-        for first in range(0, len(records), FOLD_CHUNK):
-            chunk = records[first : first + FOLD_CHUNK]
+        for first in range(0, len(records), RECORDS_PER_CHUNK):
+            chunk = records[first : first + RECORDS_PER_CHUNK]
             self.pending_timestamps[tp] = chunk[0].timestamp
-            async with self._turns.folding:
-                await processor.fold(chunk, tp.topic, self.positions)
+            async with self._shared_limits.folding:
+                await processor.process(chunk, tp.topic, self.positions)
             self.positions[tp] = chunk[-1].offset + 1
             self.applied_timestamps[tp] = chunk[-1].timestamp
             await self._leave_room()
@@ -195,13 +195,13 @@ class Task:
 
     async def _leave_room(self) -> None:
         """Have what is folded committed when it is much; wait while a commit is under way."""
-        if not self._room.is_full:
+        if not self._budget.is_full:
             await asyncio.sleep(0)
             return
-        self._turns.full.set()
+        self._shared_limits.full.set()
         await asyncio.sleep(0)
         self.busy_since = None
-        async with self._turns.committing:
+        async with self._shared_limits.committing:
             pass
         self.busy_since = monotonic()
 
@@ -228,11 +228,11 @@ class Task:
         }
         return {changelog: layer for changelog, layer in frozen.items() if len(layer)}
 
-    def keep_layouts(self, offsets: Mapping[str, int]) -> None:
+    def post_commit_layouts(self, offsets: Mapping[str, int]) -> None:
         """Take :meth:`layouts` for committed, at these offsets of their changelogs."""
         for processor in self.processors:
             if processor.changelog_topic in offsets:
-                processor.state.keep(offsets[processor.changelog_topic])
+                processor.state.post_commit(offsets[processor.changelog_topic])
 
     def _by_table(self, positions: Mapping[TP, int]) -> dict[str, dict[str, Position]]:
         """Return ``positions`` as each table keeps those of its source topics, by changelog."""
@@ -242,18 +242,18 @@ class Task:
             found.setdefault(processor.changelog_topic, {})[tp.topic] = position
         return found
 
-    def freeze(self) -> Frozen | None:
+    def prepare_commit(self) -> PreparedCommit | None:
         """Set apart what is folded so far for a commit, None when that is nothing."""
         if self.failed:
             return None
         if not self._has_work():
             self.committed_at = monotonic()
             return None
-        self._room.let_go()
+        self._budget.evict()
         try:
-            # 1. pack
+            # 1. prepare
             for processor in self.processors:
-                processor.pack()
+                processor.prepare()
             # 2. freeze
             positions = self._by_table(self.positions)
             changes = [
@@ -267,47 +267,47 @@ class Task:
         committed = self.committed
         offsets = {tp: at for tp, at in self.positions.items() if at != committed[tp]}
         folded = sum(at - committed[tp] for tp, at in offsets.items())
-        return Frozen(self, changes, self.outbox.take(), offsets, folded)
+        return PreparedCommit(self, changes, self.outbox.take(), offsets, folded)
 
-    def keep(self, frozen: Frozen, last_offsets: Sequence[int]) -> None:
+    def post_commit(self, frozen: PreparedCommit, last_offsets: Sequence[int]) -> None:
         """Take what was frozen as committed, with the last offset of each changelog."""
         for (processor, changes), last_offset in zip(frozen.changes, last_offsets, strict=True):
-            processor.state.keep(last_offset)
+            processor.state.post_commit(last_offset)
             metrics.changelog_records.labels(processor.state.table).inc(len(changes))
         self.committed = {**self.committed, **frozen.offsets}
         self.committed_at = monotonic()
 
-    async def _settle_loop(self) -> None:
-        await asyncio.sleep(first_pause(self.partition, SETTLE_INTERVAL))
+    async def _flush_loop(self) -> None:
+        await asyncio.sleep(first_pause_s(self.partition, FLUSH_INTERVAL_S))
         while True:
             # Not in time: commits are about to wait for it.
             pace = AT_ONCE if self._much.is_set() else UNHURRIED
             self._much.clear()
-            await self.settle(pace)
+            await self.flush(pace)
             with suppress(TimeoutError):
-                async with asyncio.timeout(SETTLE_INTERVAL):
+                async with asyncio.timeout(FLUSH_INTERVAL_S):
                     await self._much.wait()
 
-    async def settle(self, pace: WritePace = AT_ONCE) -> None:
+    async def flush(self, pace: WritePace = AT_ONCE) -> None:
         """Write what is committed to RocksDB; a failure goes to ``on_failure``."""
-        async with self._settling:
+        async with self._flushing:
             if self.failed:
                 return
-            # 6. settle
-            clock = StepClock()
+            # 6. flush
+            clock = CommitTimer()
             try:
                 # One after the other: reads have the other thread.
                 for state in self._states:
-                    await state.settle(pace)
+                    await state.flush(pace)
             except Exception as exc:  # noqa: BLE001 - the copy on disk is not what it should be
                 self.fail(exc)
-            clock.done("settle")
+            clock.done("flush")
 
-    async def settle_much(self) -> None:
+    async def flush_early(self) -> None:
         """Settle when there is much: beside the commits, until they are faster than the disk."""
-        much = self._room.unwritten
+        much = self._budget.unwritten
         if much > 1:
-            await self.settle()
+            await self.flush()
         elif much > MUCH_UNWRITTEN:
             self._much.set()
 
@@ -321,7 +321,7 @@ class Task:
         """For how long something has been waiting to be committed."""
         return monotonic() - self.committed_at if self._has_work() else 0.0
 
-    def obstacle(self, longest: float) -> str | None:
+    def stall_reason(self, longest: float) -> str | None:
         """Return why the task does not work any more, None when it does or is not meant to.
 
         A fold that takes more than ``longest`` seconds counts as one that will not end.
@@ -337,10 +337,10 @@ class Task:
     def fail(self, exc: BaseException) -> None:
         """Give up, for ``exc``: what is not committed is void."""
         if not self.failed:
-            self.void()
+            self.mark_failed()
             self._on_failure(self, exc)
 
-    def void(self) -> None:
+    def mark_failed(self) -> None:
         """Accept and commit nothing more: what is not committed is void."""
         self.failed = True
         self.accepting = False
@@ -356,7 +356,7 @@ class Task:
         """Stop the loops and unlock the partition; uncommitted folds are dropped."""
         self.accepting = False
         self._inbox.clear()
-        async with self._folding, self._turns.committing, self._settling:
+        async with self._folding, self._shared_limits.committing, self._flushing:
             pass
         for loop in self._loops:
             loop.cancel()
@@ -366,7 +366,7 @@ class Task:
         await stop_quietly(self.lock.stop())
 
 
-def first_pause(partition: int, interval_s: float) -> float:
+def first_pause_s(partition: int, interval_s: float) -> float:
     """Return how many seconds a task waits for the first time with what it does so often.
 
     Tasks that begin together do not settle together: their bursts would add up.

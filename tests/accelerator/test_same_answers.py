@@ -78,7 +78,7 @@ class Side:
         self.kept = self.memory.layer() if keeps else None
         self.asked = []
 
-    def fold(self, values, partition=0, partitions=1, latest=FAR, *, ahead=True):
+    def apply(self, values, partition=0, partitions=1, latest=FAR, *, ahead=True):
         """Fold a chunk; not ``ahead``: no index was loaded, each is read when it is asked for."""
         chunk = self.folding.chunk(
             self.records([Record(value, T + at) for at, value in enumerate(values)]),
@@ -91,7 +91,9 @@ class Side:
         self.asked = list(chunk.indexes(self.folding.functions, loaded, known_time))
         indexes = self.find(self.asked)
         rows = Overlay(self.memory.layer(), loaded, indexes, self.stored.get)
-        folded = chunk.fold(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP)
+        folded = chunk.apply(
+            self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP
+        )
         self.stored |= dict(rows.dirty.items())
         if self.kept is not None:
             self.kept.update(rows.dirty)
@@ -128,9 +130,9 @@ def both(*chunks, windows=WINDOWS, **options):
         Side(True, windows, keeps=True),
     ]
     for values in chunks:
-        expected = plain.fold(values, **options)
+        expected = plain.apply(values, **options)
         for side in compiled:
-            assert side.fold(values, **options) == expected
+            assert side.apply(values, **options) == expected
     return expected
 
 
@@ -249,9 +251,9 @@ class TestWhatBecomesOfAUser:
         values = list(values_of(events))
         answers = []
         for side in sides:
-            side.fold(values[:count])
+            side.apply(values[:count])
             make_older(side.stored, b"1")
-            answers.append([side.fold(values[count // 2 : count + 10]), side.fold(values)])
+            answers.append([side.apply(values[count // 2 : count + 10]), side.apply(values)])
         assert answers[0] == answers[1]
 
     @pytest.mark.parametrize("row", [None, b"\x07" + bytes(200), b"\x83" + bytes(8)])
@@ -261,22 +263,22 @@ class TestWhatBecomesOfAUser:
         values = list(values_of(numbers))
         for accelerated in (False, True):
             side = Side(accelerated=accelerated)
-            side.fold(values[:40])
+            side.apply(values[:40])
             side.stored[index_key(b"1")] = row
             with pytest.raises(CodecError, match="event ids 1:i"):
-                side.fold(values[40:], ahead=ahead)
+                side.apply(values[40:], ahead=ahead)
 
     def test_an_index_is_at_hand_with_its_user_s_row_in_memory(self):
         numbers = [{"event_id": str(n), "user_id": 1, "at": n} for n in range(60)]
         values = list(values_of(numbers))
         for keeps, asked in (True, []), (False, [b"1:i", b"1:i"]):
             side = Side(accelerated=True, keeps=keeps)
-            side.fold(values[:40])
-            side.fold(values[40:42])
+            side.apply(values[:40])
+            side.apply(values[40:42])
             assert side.asked == asked
         side = Side(accelerated=True, keeps=True)
         for chunk, blocks in (values[:17], 1), (values[17:34], 2), (values[34:40], 2):
-            side.fold(chunk)
+            side.apply(chunk)
             size = len(side.stored[index_key(b"1")])
             assert size == 9 + 36 * blocks
             assert side.memory.companions(side.kept) == size
@@ -287,10 +289,10 @@ class TestWhatBecomesOfAUser:
         value = list(values_of([{"event_id": "1", "at": 0, "user_id": 1}]))
         sides = Side(accelerated=False), Side(accelerated=True)
         for side in sides:
-            side.fold(value)
+            side.apply(value)
             stored = side.stored[b"1"]
             side.stored[b"1"] = stored[:-16] + b"\xff" * 16
-            side.fold(list(values_of([{"event_id": "2", "at": 1, "user_id": 1}])))
+            side.apply(list(values_of([{"event_id": "2", "at": 1, "user_id": 1}])))
         assert sides[0].stored == sides[1].stored
 
     def test_with_a_value_of_an_unknown_version(self):
@@ -298,4 +300,4 @@ class TestWhatBecomesOfAUser:
             side = Side(accelerated=accelerated)
             side.stored[b"1"] = b"\x07" + bytes(40)
             with pytest.raises(ValueError, match="unknown version 7"):
-                side.fold(list(values_of([{"event_id": "1", "at": 0, "user_id": 1}])))
+                side.apply(list(values_of([{"event_id": "1", "at": 0, "user_id": 1}])))

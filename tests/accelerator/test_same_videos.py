@@ -43,13 +43,13 @@ class Side:
         self.memory = memory(accelerated=accelerated)
         self.stored, self.now = {}, 0
 
-    def fold(self, values):
+    def apply(self, values):
         chunk = self.counting.chunk(values)
         self.now = max(self.now, chunk.latest)
         loaded = self.memory.find([self.memory.layer()], chunk.keys)
         loaded.fill([self.stored.get(key) for key in loaded.missing])
         dirty = self.memory.layer()
-        reached = chunk.fold(self.counting.functions, loaded, dirty, self.now, ENOUGH)
+        reached = chunk.apply(self.counting.functions, loaded, dirty, self.now, ENOUGH)
         changes = dict(dirty.items())
         self.stored |= changes
         return chunk.latest, list(chunk.keys), reached, list(changes.items())
@@ -60,14 +60,14 @@ class Side:
 def test_any_history_of_deltas_is_folded_the_same(batches):
     plain, compiled = Side(accelerated=False), Side(accelerated=True)
     for values in batches:
-        assert compiled.fold(values) == plain.fold(values)
+        assert compiled.apply(values) == plain.apply(values)
 
 
 @given(st.lists(st.lists(RECORDS, max_size=3), max_size=6))
 def test_whoever_has_views_enough_after_a_change_is_told(batches):
     side = Side(accelerated=True)
     for values in batches:
-        _, keys, reached, _ = side.fold(values)
+        _, keys, reached, _ = side.apply(values)
         views = {key: WINDOWS.rolling(side.stored.get(key), side.now).views for key in keys}
         assert {int(key) for key in keys if views[key] >= ENOUGH} <= reached
 
@@ -81,7 +81,7 @@ def test_whoever_has_views_enough_after_a_change_is_told(batches):
 @settings(max_examples=400)
 def test_videos_are_judged_the_same(records, now, coefficient, min_views):
     side, rule = Side(accelerated=True), ViralRule(coefficient, min_views)
-    side.fold(records)
+    side.apply(records)
     keys = [*side.stored, b"unknown"]
     counts = [WINDOWS.rolling(side.stored.get(key), now) for key in keys]
     expected = [
@@ -121,7 +121,7 @@ def test_a_video_with_a_value_of_an_unknown_version_is_refused(accelerated):
     side = Side(accelerated)
     side.stored[b"1"] = b"\x07" + EMPTY[1:]
     with pytest.raises(CodecError, match="unknown version 7"):
-        side.fold([pack_deltas(0, 0, [(1, 0, 1, 0, 0, 0)])])
+        side.apply([pack_deltas(0, 0, [(1, 0, 1, 0, 0, 0)])])
 
 
 def gathered(accelerated, added):

@@ -47,7 +47,7 @@ def pause_load(monkeypatch):
     """
 
     async def pause(state):
-        await state.settle()
+        await state.flush()
         reached, go_on = asyncio.Event(), asyncio.Event()
         in_thread = state.in_thread
 
@@ -59,7 +59,7 @@ def pause_load(monkeypatch):
             return result
 
         monkeypatch.setattr("tables.state.THREAD_WORTH", 1)
-        state.let_go(0, 0)
+        state.evict(0, 0)
         monkeypatch.setattr(state, "in_thread", slow_thread)
         return reached, go_on
 

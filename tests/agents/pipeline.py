@@ -20,7 +20,7 @@ from models.user import VERSION as USER_VERSION
 from models.video import VERSION as VIDEO_VERSION
 from models.viral import ViralRule
 from streaming.tasks.outbox import Outbox
-from tables.layout import Layout
+from tables.layout import StoreFormat
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.users import user_windows
@@ -60,9 +60,11 @@ class Part:
         """Open the tables in ``folder``."""
         settings = pipeline.settings
         users, videos = user_windows(settings), video_windows(settings)
-        self.users = self._state("users", number, Layout.of(USER_VERSION, users.slices), pipeline)
+        self.users = self._state(
+            "users", number, StoreFormat.of(USER_VERSION, users.slices), pipeline
+        )
         self.videos = self._state(
-            "videos", number, Layout.of(VIDEO_VERSION, videos.slices), pipeline
+            "videos", number, StoreFormat.of(VIDEO_VERSION, videos.slices), pipeline
         )
         self.outbox = Outbox()
         accelerated = is_wanted(settings.accelerator)
@@ -88,7 +90,9 @@ class Part:
         self.unsettled: dict[PartitionState, list[Layer]] = defaultdict(list)
         self._begin()
 
-    def _state(self, table: str, number: int, layout: Layout, pipeline: Pipeline) -> PartitionState:
+    def _state(
+        self, table: str, number: int, layout: StoreFormat, pipeline: Pipeline
+    ) -> PartitionState:
         store = RocksStore(pipeline.folder / f"{table}-{number}.db", pipeline.memory)
         changes = memory(accelerated=is_wanted(pipeline.settings.accelerator))
         return PartitionState(table, layout, store, pipeline.executor, changes)
@@ -104,7 +108,7 @@ class Part:
 
     def _begin(self) -> None:
         for processor in self.processors:
-            processor.restored()
+            processor.reset_to_committed()
         self.positions = dict(self.committed)
 
 
@@ -150,7 +154,7 @@ class Pipeline:
             )
         )
 
-    async def fold(self, number: int, topic: str, count: int) -> None:
+    async def process(self, number: int, topic: str, count: int) -> None:
         """Fold the next records of a topic's partition, at most ``count`` of them."""
         part = self.parts[number]
         at = part.positions[topic]
@@ -158,14 +162,14 @@ class Pipeline:
         if records:
             processor = part.video if topic == DELTAS else part.engagement
             positions = {TP(name, number): at for name, at in part.positions.items()}
-            await processor.fold(records, topic, positions)
+            await processor.process(records, topic, positions)
             part.positions[topic] = at + len(records)
 
     async def commit(self, number: int) -> None:
         """Do what a task's commit does, in one go."""
         part = self.parts[number]
         for processor in part.processors:
-            processor.pack()
+            processor.prepare()
         frozen = [(p.state, changes) for p in part.processors if len(changes := p.state.freeze())]
         for (topic, partition), records in part.outbox.take().items():
             for record in records:
@@ -174,10 +178,10 @@ class Pipeline:
         part.commits += 1
         for state, changes in frozen:
             part.unsettled[state].append(changes)
-            state.keep(part.commits)
+            state.post_commit(part.commits)
         if part.commits % 2 == 0:
             for state in part.unsettled:
-                await state.settle()
+                await state.flush()
             part.unsettled.clear()
 
     async def crash(self, number: int) -> None:
@@ -190,7 +194,7 @@ class Pipeline:
         while before != (before := self._done()):
             for number in range(len(self.parts)):
                 for topic in SOURCES:
-                    await self.fold(number, topic, 10**9)
+                    await self.process(number, topic, 10**9)
                 await self.commit(number)
 
     def _done(self) -> int:

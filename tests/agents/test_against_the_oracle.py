@@ -133,7 +133,7 @@ async def play(pipeline, script):
                 )
                 pipeline.send(EVENTS, partition, OutRecord(b"k%d" % number, value))
             case Fold(partition, topic, count):
-                await pipeline.fold(partition, topic, count)
+                await pipeline.process(partition, topic, count)
             case Commit(partition):
                 await pipeline.commit(partition)
             case Crash(partition):

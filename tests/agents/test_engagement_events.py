@@ -61,7 +61,7 @@ async def test_events_of_a_video_and_pane_leave_as_one_row_a_commit(make_pipelin
     send(pipeline, 1, 8, T, "comment", event_type="comment")
     send(pipeline, 1, 9, T, "save", event_type="save")
     send(pipeline, 1, 9, T, "follow", event_type="follow")
-    await pipeline.fold(0, EVENTS, 100)
+    await pipeline.process(0, EVENTS, 100)
     await pipeline.commit(0)
     pane = T // (5 * MINUTE)
     assert deltas(pipeline) == [
@@ -80,7 +80,7 @@ async def test_a_step_of_time_is_told_to_every_partition_once(tmp_path):
         for number, t in enumerate((T, T + MINUTE, T + 5 * MINUTE, T + 6 * MINUTE)):
             value = event(user, 7, t, number, event_type="save")
             pipeline.send(EVENTS, 0, OutRecord(None, value))
-            await pipeline.fold(0, EVENTS, 1)
+            await pipeline.process(0, EVENTS, 1)
             await pipeline.commit(0)
         for partition in range(3):
             assert deltas(pipeline, partition) == [(0, T, []), (0, T + 5 * MINUTE, [])]
@@ -101,7 +101,7 @@ async def test_deltas_of_events_that_were_lost_are_sent_once_when_those_are_fold
 ):
     pipeline = make_pipeline()
     send(pipeline, 1, 7, T, 1)
-    await pipeline.fold(0, EVENTS, 1)
+    await pipeline.process(0, EVENTS, 1)
     await pipeline.crash(0)
     await pipeline.finish()
     assert deltas(pipeline) == [(0, T, [(7, T // (5 * MINUTE), 1, 0, 0, 0)])]
@@ -116,7 +116,7 @@ async def test_a_commit_while_users_are_read_takes_all_of_a_chunk_or_nothing(
     sent = len(deltas(pipeline))
     reached, go_on = await pause_load(pipeline.parts[0].users)
     send(pipeline, 1, 7, T + MINUTE, 2)
-    folding = asyncio.create_task(pipeline.fold(0, EVENTS, 10))
+    folding = asyncio.create_task(pipeline.process(0, EVENTS, 10))
     await reached.wait()
     await pipeline.commit(0)
     assert len(deltas(pipeline)) == sent

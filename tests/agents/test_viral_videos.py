@@ -55,21 +55,21 @@ def detected_at(pipeline):
 
 async def fold_unjudged(pipeline):
     """Fold all that was sent, down to the videos, but judge none of them."""
-    await pipeline.fold(0, EVENTS, 100)
+    await pipeline.process(0, EVENTS, 100)
     pipeline.parts[0].video._judged_at = float("inf")
     await pipeline.commit(0)
-    await pipeline.fold(0, DELTAS, 100)
+    await pipeline.process(0, DELTAS, 100)
     await pipeline.commit(0)
 
 
 async def commit_while_videos_are_read(pipeline, pause_load):
     """Fold what was sent, and let a commit judge videos while the fold waits for the disk."""
     part = pipeline.parts[0]
-    await pipeline.fold(0, EVENTS, 100)
+    await pipeline.process(0, EVENTS, 100)
     await pipeline.commit(0)
     part.video._judged_at = 0.0
     reached, go_on = await pause_load(part.videos)
-    folding = asyncio.create_task(pipeline.fold(0, DELTAS, 100))
+    folding = asyncio.create_task(pipeline.process(0, DELTAS, 100))
     await reached.wait()
     await pipeline.commit(0)
     go_on.set()
@@ -144,9 +144,9 @@ async def test_a_flag_that_was_not_committed_is_raised_again(make_pipeline, send
     send(pipeline, 1, VIDEO, T, 1)
     send(pipeline, 1, VIDEO, T, 2, event_type="share")
     send(pipeline, 1, VIDEO, T, 3, event_type="share")
-    await pipeline.fold(0, EVENTS, 3)
+    await pipeline.process(0, EVENTS, 3)
     await pipeline.commit(0)
-    await pipeline.fold(0, DELTAS, 3)
+    await pipeline.process(0, DELTAS, 3)
     await pipeline.crash(0)
     assert flags(pipeline) == {}
     await pipeline.finish()
@@ -171,11 +171,11 @@ async def test_a_flag_raised_while_videos_are_read_is_not_forgotten(
     await commit_while_videos_are_read(pipeline, pause_load)
     pipeline.parts[0].video._judged_at = float("inf")
     send(pipeline, 99, 8, T + 3 * HOUR, "much later")
-    await pipeline.fold(0, EVENTS, 100)
+    await pipeline.process(0, EVENTS, 100)
     await pipeline.commit(0)
     await pipeline.crash(0)
     pipeline.parts[0].video._judged_at = 0.0
-    await pipeline.fold(0, DELTAS, 100)
+    await pipeline.process(0, DELTAS, 100)
     await pipeline.finish()
     assert flags(pipeline) == {}, "a restart knows which flags it has to end"
 

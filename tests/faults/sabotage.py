@@ -47,12 +47,12 @@ def shift_clock(path: Path) -> None:
 
 def write_layout(version: int) -> None:
     """Let the tables say that they are of another version; their values are as ever."""
-    from tables.layout import Layout
+    from tables.layout import StoreFormat
 
-    def of(_: int, slices: Slices, *__: object, **___: object) -> Layout:
-        return Layout(version, slices.size, slices.step)
+    def of(_: int, slices: Slices, *__: object, **___: object) -> StoreFormat:
+        return StoreFormat(version, slices.size, slices.step)
 
-    Layout.of = of  # type: ignore[method-assign,assignment]
+    StoreFormat.of = of  # type: ignore[method-assign,assignment]
 
 
 def pass_on_through_the_input() -> None:
@@ -72,19 +72,19 @@ def steps() -> dict[str, tuple[type, str]]:
     from aiokafka import AIOKafkaProducer
 
     from agents.engagement import EngagementProcessor
-    from streaming.commit.fencing import Claims
+    from streaming.commit.fencing import Fencing
     from streaming.kafka.producer import Transaction
     from tables.state import PartitionState
 
     return {
-        "fence": (Claims, "fence"),
-        "claim": (Claims, "claim"),
-        "pack": (EngagementProcessor, "pack"),
+        "fence": (Fencing, "fence"),
+        "claim": (Fencing, "claim"),
+        "prepare": (EngagementProcessor, "prepare"),
         "freeze": (PartitionState, "freeze"),
         "send": (Transaction, "send_values"),
         "offsets": (Transaction, "send_offsets"),
         "commit": (AIOKafkaProducer, "commit_transaction"),
-        "settle": (PartitionState, "settle"),
+        "flush": (PartitionState, "flush"),
     }
 
 

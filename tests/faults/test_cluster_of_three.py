@@ -19,9 +19,8 @@ from tests.worker import wait_until
 
 pytestmark = pytest.mark.faults
 
-#: Seconds until commits go on though a broker is silent: what the group's consumer asks it fails
-#: after 90 s (`broker_request_timeout`, which has to outlast a rebalance), all else after 10 s.
-SILENCE = 180.0
+#: Seconds until commits go on though a broker is silent: each request to it fails after 10 s.
+SILENCE = 90.0
 
 #: What Kafka 4.3 has for a cluster, as `kafka-storage version-mapping` lists it.
 FEATURES_OF_4_3 = {

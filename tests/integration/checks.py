@@ -331,7 +331,7 @@ def viral_list(worker: Worker) -> list[tuple[float, int, int, int, int]]:
 
 def viral_topic(cluster: Cluster) -> dict[int, tuple[int, int, int, int, int]]:
     """Return what the viral topic says when it is folded: window and counts of each video."""
-    return viral_flags(cluster.fold(cluster.viral))
+    return viral_flags(cluster.replay(cluster.viral))
 
 
 def viral_flags(values: dict[bytes, bytes]) -> dict[int, tuple[int, int, int, int, int]]:

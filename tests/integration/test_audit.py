@@ -52,8 +52,8 @@ def overwrite(cluster, topic, key, value):
 
 def test_every_kind_of_difference_is_named(applied):
     """Values are exchanged, added and deleted in the changelogs, as a bug might do."""
-    before_users = applied.fold(applied.user_changelog)
-    before_videos = applied.fold(applied.video_changelog)
+    before_users = applied.replay(applied.user_changelog)
+    before_videos = applied.replay(applied.video_changelog)
     oracle = checks.ask_oracle(applied, Rules(applied.partitions))
     home = {u: partition_of(u, applied.partitions) for u in oracle.of_user}
     busy = [u for u in sorted(oracle.of_user) if oracle.user(u, oracle.as_of(u)).views > 2]

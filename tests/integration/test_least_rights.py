@@ -177,12 +177,12 @@ async def generate(parts):
 
 async def make_audit(parts):
     command = SimpleNamespace(quiet=True, _memory=1 << 20)
-    await audit._audit(command, SimpleNamespace(task_parts=parts))
+    await audit._audit(command, SimpleNamespace(task_context=parts))
 
 
 async def replay(parts):
     command = SimpleNamespace(quiet=True, _reason="late", _dry_run=False, _to_input=False)
-    await replay_dead_letters._replay(command, SimpleNamespace(task_parts=parts))
+    await replay_dead_letters._replay(command, SimpleNamespace(task_context=parts))
 
 
 async def see_to_topics(parts):

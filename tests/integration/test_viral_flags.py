@@ -76,7 +76,7 @@ def test_a_window_without_any_event_ends_a_flag(cluster):
     assert expect_oracles_list(cluster, worker) == {VIDEO}
     wait_until(lambda: checks.viral_list(worker) == [], "the flag ends", WINDOW + 10)
     assert time.monotonic() - began > WINDOW - 2
-    assert cluster.fold(cluster.viral) == {}
+    assert cluster.replay(cluster.viral) == {}
 
 
 def test_exactly_the_coefficient_is_not_viral_and_one_share_more_is(cluster):

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from faust.types import TP
 
 from streaming.commit.committer import Committer
-from streaming.commit.fencing import Claims
+from streaming.commit.fencing import Fencing
 from streaming.kafka.batch_writer import pack
 from streaming.kafka.clients import REQUEST_TIMEOUT_MS
 from streaming.kafka.producer import TransactionalProducer
 from streaming.tasks.outbox import Outbox
-from streaming.tasks.shared_limits import Turns
+from streaming.tasks.shared_limits import SharedLimits
 from streaming.tasks.task import Task
 from tests.streaming.fakes import OTHER_TOPIC, TOPIC, Counter, Producer
 
@@ -59,9 +59,9 @@ class Bench:
     gaps: list[TP] = field(default_factory=list)
 
     def __post_init__(self):
-        self.turns = Turns(self.tasks)
-        self.claims = Claims("reels", self._connect, self.turns.committing)
-        self.committer = Committer(self.tasks, self.claims, self.turns, self._commit_failed)
+        self.shared_limits = SharedLimits(self.tasks)
+        self.claims = Fencing("reels", self._connect, self.shared_limits.committing)
+        self.committer = Committer(self.tasks, self.claims, self.shared_limits, self._commit_failed)
 
     def _connect(self, name):
         producer = Producer(name)
@@ -72,7 +72,7 @@ class Bench:
     def _commit_failed(self, exc):
         self.commit_failures.append(exc)
         for task in self.tasks.values():
-            task.void()
+            task.mark_failed()
 
     async def add(self, partition=0):
         """Put a task on the bench that accepts batches."""
@@ -89,7 +89,7 @@ class Bench:
             lock,
             on_failure=lambda _, exc: self.failures.append(exc),
             on_gap=lambda _, tp: self.gaps.append(tp),
-            turns=self.turns,
+            shared_limits=self.shared_limits,
         )
         await self.begin(partition)
         return self.tasks[partition]
@@ -99,9 +99,9 @@ class Bench:
         task = self.tasks[partition]
         positions = {tp: task.committed.get(tp, 0) for tp in task.sources}
         claim = await self.claims.claim(partition, task.lock, positions, task.layouts(positions))
-        task.keep_layouts(claim.offsets)
+        task.post_commit_layouts(claim.offsets)
         task.claimed_for = claim.name
-        await task.settle()
+        await task.flush()
         task.start(positions)
 
     @property

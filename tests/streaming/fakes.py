@@ -71,7 +71,7 @@ class Counter:
         self.may_fold.set()
         self.error: Exception | None = None
 
-    async def fold(self, records: Sequence[ConsumerRecord[Any, Any]], *_: object) -> None:
+    async def process(self, records: Sequence[ConsumerRecord[Any, Any]], *_: object) -> None:
         """Count ``records``, when it may."""
         await self.may_fold.wait()
         if self.error:
@@ -88,13 +88,13 @@ class Counter:
         """Whether the test says so."""
         return self.pending
 
-    def pack(self) -> None:
+    def prepare(self) -> None:
         """Have nothing to gather."""
         self.pending = False
 
-    def restored(self) -> None:
+    def reset_to_committed(self) -> None:
         """Begin anew."""
-        self.state.restored()
+        self.state.reset_to_committed()
 
 
 class Producer:

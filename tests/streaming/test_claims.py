@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from faust.types import TP
 
-from streaming.commit.fencing import Claims
+from streaming.commit.fencing import Fencing
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.kafka.records import OutRecord
 from tables.layout import LAYOUT_KEY
@@ -52,7 +52,7 @@ class Worker:
         self._cluster = cluster
         self._locks = {}
         self._sent = 0
-        self.claims = Claims(cluster.app_id, self._connect, asyncio.Lock())
+        self.claims = Fencing(cluster.app_id, self._connect, asyncio.Lock())
 
     def _connect(self, name):
         return producer_of(self._cluster, name)
@@ -235,7 +235,7 @@ class TestWithoutKafka:
             made.append(Producer(name))
             return made[-1]
 
-        return Claims("reels", connect, asyncio.Lock())
+        return Fencing("reels", connect, asyncio.Lock())
 
     async def test_what_is_no_workers_name_fences_nobody(self, claims, made):
         """A tool may have set the offsets, or another release committed them."""

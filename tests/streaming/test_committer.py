@@ -12,7 +12,7 @@ import pytest
 from faust.types import TP
 
 from streaming.errors import TransactionFailedError
-from streaming.tasks.task import FOLD_CHUNK
+from streaming.tasks.task import RECORDS_PER_CHUNK
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import OTHER_TOPIC, TOPIC, batch, fenced
 
@@ -186,7 +186,7 @@ class TestSeveralTasks:
         def fail():
             raise ValueError("too much")
 
-        monkeypatch.setattr(bench.counter, "pack", fail)
+        monkeypatch.setattr(bench.counter, "prepare", fail)
         await fold_in_both(bench)
         await bench.commit()
         assert bench.producer.offsets == {OTHER_EVENTS: 2}
@@ -218,26 +218,26 @@ class TestMuchUncommitted:
 
     async def test_what_is_much_is_committed_before_its_time(self, bench):
         await asyncio.sleep(0.01)
-        bench.submit(batch(0, FOLD_CHUNK))
-        await until(lambda: bench.producer.offsets.get(EVENTS) == FOLD_CHUNK)
+        bench.submit(batch(0, RECORDS_PER_CHUNK))
+        await until(lambda: bench.producer.offsets.get(EVENTS) == RECORDS_PER_CHUNK)
 
     async def test_folding_waits_for_the_commit_under_way(self, bench):
         bench.producer.may_commit.clear()
-        bench.submit(batch(0, 4 * FOLD_CHUNK))
-        await until(bench.turns.committing.locked)
+        bench.submit(batch(0, 4 * RECORDS_PER_CHUNK))
+        await until(bench.shared_limits.committing.locked)
         await asyncio.sleep(0.05)
-        assert len(bench.counter.folded) <= 2 * FOLD_CHUNK
-        assert bench.task.obstacle(0.0) is None
+        assert len(bench.counter.folded) <= 2 * RECORDS_PER_CHUNK
+        assert bench.task.stall_reason(0.0) is None
         bench.producer.may_commit.set()
-        await until(lambda: bench.producer.offsets.get(EVENTS) == 4 * FOLD_CHUNK)
-        assert bench.counter.folded == list(range(4 * FOLD_CHUNK))
+        await until(lambda: bench.producer.offsets.get(EVENTS) == 4 * RECORDS_PER_CHUNK)
+        assert bench.counter.folded == list(range(4 * RECORDS_PER_CHUNK))
 
     async def test_a_commit_that_fails_meanwhile_ends_the_fold(self, bench):
         bench.producer.fails_at = "commit"
-        bench.submit(batch(0, 4 * FOLD_CHUNK))
+        bench.submit(batch(0, 4 * RECORDS_PER_CHUNK))
         await until(lambda: bench.commit_failures)
         await bench.idle()
-        assert len(bench.counter.folded) <= 2 * FOLD_CHUNK
+        assert len(bench.counter.folded) <= 2 * RECORDS_PER_CHUNK
         assert bench.producer.offsets == {}
 
 
@@ -248,7 +248,7 @@ class TestFailing:
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.commit()
-        await bench.task.settle()
+        await bench.task.flush()
         bench.producer.fails_at, bench.producer.fault = step, fault
         bench.submit(batch(3, 9))
         await bench.folded(9)
@@ -258,7 +258,7 @@ class TestFailing:
         assert bench.state.store.get(b"1") == b"3"
         assert bench.state.offset == 1
         assert bench.task.committed[EVENTS] == 3
-        bench.task.restored()
+        bench.task.reset_to_committed()
         assert bench.state.get(b"1") == b"3", "the overlay is void"
         assert not bench.task.outbox
 
@@ -283,7 +283,7 @@ class TestFailing:
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.commit()
-        bench.task.restored()
+        bench.task.reset_to_committed()
         await bench.begin()
         bench.submit(batch(0, 3))
         await bench.folded(6)
@@ -329,6 +329,6 @@ class TestSuspending:
         bench.submit(batch(0, 5))
         await bench.folded(5)
         await bench.commit()
-        await bench.task.settle()
+        await bench.task.flush()
         assert bench.counter.folded == list(range(5))
         assert bench.state.store.get(b"1") == b"5"

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelerator.records import Records
-from streaming.kafka.batch_reader import BoundedRecords, KeptRecords, unpack, unpacker
+from streaming.kafka.batch_reader import BoundedRecords, RawMemoryRecords, unpack, unpacker
 
 #: aiokafka's own, for which its fetcher has another by now.
 (PartitionRecords,) = BoundedRecords.__bases__
@@ -57,7 +57,7 @@ def _at(data, offset):
 
 
 def fetched(
-    data, offset, *, kept=KeptRecords, aborted=(), isolation=READ_COMMITTED, check_crcs=False
+    data, offset, *, kept=RawMemoryRecords, aborted=(), isolation=READ_COMMITTED, check_crcs=False
 ):
     return PartitionRecords(
         TP, kept(data), list(aborted), offset, None, None, check_crcs, isolation

@@ -13,8 +13,8 @@ from streaming.fetch.fetch_tuning import (
     LEAST_MS,
     PERIOD,
     SPAN,
+    FetchTuner,
     FetchWait,
-    Gathering,
 )
 
 PERIOD_MS = round(1000 * PERIOD)
@@ -29,7 +29,7 @@ def fetch(gathering, rate, begin, seconds):
 @pytest.fixture
 def busy():
     """One that a lot comes into, with each answer when it was due, and the time of the last."""
-    gathering, now = Gathering(0.0), 0.0
+    gathering, now = FetchTuner(0.0), 0.0
     while now < 2 * SPAN:
         now += gathering.wait.ms / 1000
         gathering.fetched(BUSY_RATE, now)
@@ -41,7 +41,7 @@ def busy():
     [(0, False), (100, False), (19_000, False), (21_000, True), (200_000, True)],
 )
 def test_goes_by_the_rate(rate, is_busy):
-    gathering = Gathering(0.0)
+    gathering = FetchTuner(0.0)
     fetch(gathering, rate, 0.0, 2.0)
     if is_busy:
         assert gathering.wait.min_bytes == GATHERED_BYTES
@@ -50,14 +50,14 @@ def test_goes_by_the_rate(rate, is_busy):
 
 
 def test_a_burst_after_silence_does_not_count_as_a_rate():
-    gathering = Gathering(0.0)
+    gathering = FetchTuner(0.0)
     gathering.fetched(0, 0.5)
     gathering.fetched(BUSY_RATE, 10.0)
     assert gathering.wait == AT_ONCE
 
 
 def test_when_it_ends_fetches_are_answered_at_once_again():
-    gathering = Gathering(0.0)
+    gathering = FetchTuner(0.0)
     fetch(gathering, 50_000, 0.0, 3.0)
     assert gathering.wait.min_bytes == GATHERED_BYTES
     gathering.fetched(0, 3.5)
@@ -95,7 +95,7 @@ def test_answers_that_came_early_far_behind_do_not_put_the_next_off(busy):
 
 @given(st.lists(st.floats(0.0, 0.2), min_size=100, max_size=200))
 def test_no_fetch_waits_longer_than_a_period_whenever_answers_come(distances):
-    gathering, now = Gathering(0.0), SPAN
+    gathering, now = FetchTuner(0.0), SPAN
     gathering.fetched(100 * BUSY_RATE, now)
     for distance in distances:
         now += distance

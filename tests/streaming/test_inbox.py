@@ -9,7 +9,7 @@ import pytest
 from faust.types import TP
 
 from streaming.tasks.inbox import MOST_PASSED_OVER, Inbox
-from streaming.tasks.shared_limits import WAITING_BYTES, Turns
+from streaming.tasks.shared_limits import WAITING_BYTES, SharedLimits
 from tests.streaming.bench import DELTAS, EVENTS
 from tests.streaming.fakes import batch
 
@@ -17,13 +17,13 @@ PASSED_ON = TP("passed-on", 0)
 
 
 @pytest.fixture
-def turns():
-    return Turns([...])
+def shared_limits():
+    return SharedLimits([...])
 
 
 @pytest.fixture
-def inbox(turns):
-    return Inbox([DELTAS, EVENTS], turns)
+def inbox(shared_limits):
+    return Inbox([DELTAS, EVENTS], shared_limits)
 
 
 async def test_the_topic_named_first_goes_first_and_each_in_its_order(inbox):
@@ -44,15 +44,15 @@ async def test_whoever_asks_waits_for_what_comes(inbox):
     assert await asked == (EVENTS, batch(0, 3))
 
 
-async def test_what_waits_is_counted_with_that_of_others(inbox, turns):
-    turns.waiting = 5
+async def test_what_waits_is_counted_with_that_of_others(inbox, shared_limits):
+    shared_limits.waiting = 5
     inbox.put(EVENTS, batch(0, 3))
     inbox.put(DELTAS, batch(0, 3))
-    assert turns.waiting == 7
+    assert shared_limits.waiting == 7
     await inbox.next()
-    assert turns.waiting == 6
+    assert shared_limits.waiting == 6
     inbox.clear()
-    assert (turns.waiting, bool(inbox)) == (5, False)
+    assert (shared_limits.waiting, bool(inbox)) == (5, False)
 
 
 def test_what_waits_in_kafka_is_known_as_of_the_last_fetch(inbox):
@@ -65,9 +65,9 @@ def test_what_waits_in_kafka_is_known_as_of_the_last_fetch(inbox):
     assert inbox.behind({EVENTS: 9, DELTAS: 1}) == 0
 
 
-async def test_a_topic_that_goes_first_does_not_starve_the_others(turns):
+async def test_a_topic_that_goes_first_does_not_starve_the_others(shared_limits):
     """Passed-on events go before the input, and yet the input goes on: they come of it."""
-    inbox = Inbox([DELTAS, PASSED_ON, EVENTS], turns)
+    inbox = Inbox([DELTAS, PASSED_ON, EVENTS], shared_limits)
     for tp in (DELTAS, PASSED_ON, EVENTS):
         for at in range(50):
             inbox.put(tp, batch(at, at + 1))
@@ -76,22 +76,22 @@ async def test_a_topic_that_goes_first_does_not_starve_the_others(turns):
     assert taken.total() == 50
 
 
-async def test_what_batches_take_counts_until_they_are_folded_or_dropped(inbox, turns):
+async def test_what_batches_take_counts_until_they_are_folded_or_dropped(inbox, shared_limits):
     for number in range(3):
         inbox.put(EVENTS, batch(number, number + 1)._replace(size=10))
     await inbox.next()
-    assert turns.waiting_bytes == 30
+    assert shared_limits.waiting_bytes == 30
     await inbox.next()
-    assert turns.waiting_bytes == 20
+    assert shared_limits.waiting_bytes == 20
     inbox.clear()
-    assert turns.waiting_bytes == 10
+    assert shared_limits.waiting_bytes == 10
     inbox.close()
-    assert turns.waiting_bytes == 0
+    assert shared_limits.waiting_bytes == 0
 
 
-async def test_nothing_is_fetched_while_what_waits_takes_too_much(inbox, turns):
+async def test_nothing_is_fetched_while_what_waits_takes_too_much(inbox, shared_limits):
     inbox.put(EVENTS, batch(0, 1)._replace(size=WAITING_BYTES))
-    room = asyncio.create_task(turns.wait_for_room())
+    room = asyncio.create_task(shared_limits.wait_for_room())
     await inbox.next()
     await asyncio.sleep(0.01)
     assert not room.done()

@@ -32,7 +32,7 @@ from mode import Worker
 from mode.services import ServiceTask
 
 from streaming.fetch.transport import BatchConsumer
-from streaming.kafka.batch_reader import KeptRecords
+from streaming.kafka.batch_reader import RawMemoryRecords
 from streaming.kafka.batch_writer import PackedBatch
 from streaming.kafka.group_coordinator import Coordinator
 from streaming.runtime.recovery import BatchRecovery
@@ -253,10 +253,10 @@ def test_a_fetched_record_has_all_that_is_read_of_it_before_aiokafka_copies_it()
 
 
 def test_a_fetch_is_kept_in_what_stands_in_for_aiokafkas_records():
-    assert fetcher.MemoryRecords is KeptRecords
+    assert fetcher.MemoryRecords is RawMemoryRecords
     assert "MemoryRecords(part_data[-1])" in inspect.getsource(Fetcher._proc_fetch_request)
     of_theirs = {name for name in dir(MemoryRecords) if not name.startswith("_")}
-    assert of_theirs <= set(dir(KeptRecords))
+    assert of_theirs <= set(dir(RawMemoryRecords))
 
 
 def test_a_consumer_that_is_a_member_of_a_group_has_our_coordinator():

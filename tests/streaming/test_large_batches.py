@@ -20,7 +20,7 @@ from models.cut import CUT_BYTES, CutValue, full_size
 from models.event import MAX_VALUE_BYTES, Rejected, decode
 from streaming.kafka import batch_reader as fetched_module
 from streaming.kafka import pieces as pieces_module
-from streaming.kafka.batch_reader import BoundedRecords, KeptRecords, unpack, unpacker
+from streaming.kafka.batch_reader import BoundedRecords, RawMemoryRecords, unpack, unpacker
 from streaming.kafka.decompression import Decoders, open_content
 from streaming.kafka.pieces import PIECE_BYTES, PIECE_RECORDS
 
@@ -46,7 +46,7 @@ def batch_of(records, first=0, compression=ZSTD):
 
 def fetched(data, offset=0):
     tp = TopicPartition("events", 0)
-    return BoundedRecords(tp, KeptRecords(data), [], offset, None, None, True, READ_COMMITTED)
+    return BoundedRecords(tp, RawMemoryRecords(data), [], offset, None, None, True, READ_COMMITTED)
 
 
 def all_of(form, one):
@@ -197,7 +197,7 @@ class TestRecordsThatAreTooLarge:
         header[22] |= ZSTD
         one = BoundedRecords(
             TopicPartition("events", 0),
-            *(KeptRecords(bytes(header) + cut), [], 0, None, None, False, READ_COMMITTED),
+            *(RawMemoryRecords(bytes(header) + cut), [], 0, None, None, False, READ_COMMITTED),
         )
         with pytest.raises(CorruptRecordException, match="fewer records"):
             all_of(form, one)

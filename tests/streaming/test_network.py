@@ -9,33 +9,33 @@ import threading
 import pytest
 from aiokafka.errors import KafkaError
 
-from streaming.kafka.io_loop import NetworkLoop
+from streaming.kafka.io_loop import IoLoop
 
 
 @pytest.fixture
-async def network():
-    network = NetworkLoop()
-    yield network
-    await network.stop()
+async def io_loop():
+    io_loop = IoLoop()
+    yield io_loop
+    await io_loop.stop()
 
 
-async def test_it_runs_in_a_thread_of_its_own_and_returns_the_result(network):
+async def test_it_runs_in_a_thread_of_its_own_and_returns_the_result(io_loop):
     async def here():
         return threading.get_ident()
 
-    first, second = await network.run(here()), await network.run(here())
+    first, second = await io_loop.run(here()), await io_loop.run(here())
     assert first == second != threading.get_ident()
 
 
-async def test_what_it_raises_is_raised_to_whoever_waits(network):
+async def test_what_it_raises_is_raised_to_whoever_waits(io_loop):
     async def fail():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await network.run(fail())
+        await io_loop.run(fail())
 
 
-async def test_it_goes_on_while_the_callers_event_loop_is_busy(network):
+async def test_it_goes_on_while_the_callers_event_loop_is_busy(io_loop):
     done = threading.Event()
 
     async def work():
@@ -43,13 +43,13 @@ async def test_it_goes_on_while_the_callers_event_loop_is_busy(network):
             await asyncio.sleep(0)
         done.set()
 
-    waiting = asyncio.ensure_future(network.run(work()))
+    waiting = asyncio.ensure_future(io_loop.run(work()))
     await asyncio.sleep(0)
     assert done.wait(10), "this loop takes no turn meanwhile"
     await waiting
 
 
-async def test_to_cancel_the_caller_is_to_cancel_the_work(network):
+async def test_to_cancel_the_caller_is_to_cancel_the_work(io_loop):
     begun, cancelled = threading.Event(), threading.Event()
 
     async def work():
@@ -59,7 +59,7 @@ async def test_to_cancel_the_caller_is_to_cancel_the_work(network):
         finally:
             cancelled.set()
 
-    waiting = asyncio.ensure_future(network.run(work()))
+    waiting = asyncio.ensure_future(io_loop.run(work()))
     assert await asyncio.to_thread(begun.wait, 10)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -68,41 +68,41 @@ async def test_to_cancel_the_caller_is_to_cancel_the_work(network):
 
 
 async def test_what_fails_and_is_waited_for_by_nobody_is_a_line_without_a_traceback(
-    network, caplog
+    io_loop, caplog
 ):
     async def leave_behind():
         asyncio.get_running_loop().create_future().set_exception(ZeroDivisionError("unseen"))
         gc.collect()
 
-    await network.run(leave_behind())
+    await io_loop.run(leave_behind())
     (record,) = [each for each in caplog.records if each.name == "streaming.kafka.io_loop"]
     assert "unseen" in record.getMessage()
     assert record.exc_info is None
 
 
 async def test_stopping_ends_the_thread_and_what_runs_in_it():
-    network = NetworkLoop()
-    waiting = asyncio.ensure_future(network.run(asyncio.sleep(60)))
+    io_loop = IoLoop()
+    waiting = asyncio.ensure_future(io_loop.run(asyncio.sleep(60)))
     await asyncio.sleep(0.05)
-    await network.stop()
+    await io_loop.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "network"]
     with pytest.raises(asyncio.CancelledError):
         await waiting
 
 
 async def test_what_never_ran_anything_has_nothing_to_stop():
-    await NetworkLoop().stop()
+    await IoLoop().stop()
 
 
 @pytest.mark.parametrize(
     ("exc", "told"), [(KafkaError("gone"), 0), (ZeroDivisionError(), 1)], ids=["Kafka's", "any"]
 )
-async def test_futures_that_a_broken_client_leaves_behind_are_not_told(network, caplog, exc, told):
+async def test_futures_that_a_broken_client_leaves_behind_are_not_told(io_loop, caplog, exc, told):
     """Whoever used the client has said why; any other error that nobody waits for is told."""
 
     async def leave_behind():
         asyncio.get_running_loop().create_future().set_exception(exc)
         gc.collect()
 
-    await network.run(leave_behind())
+    await io_loop.run(leave_behind())
     assert len([each for each in caplog.records if "never retrieved" in each.message]) == told

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from streaming.tasks.task import FOLD_CHUNK, first_pause
+from streaming.tasks.task import RECORDS_PER_CHUNK, first_pause_s
 from tables.rocks import AT_ONCE, UNHURRIED, RocksStore
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import batch
@@ -37,7 +37,7 @@ class TestSettling:
             await bench.commit()
         assert bench.producer.transactions == 3
         assert writes == []
-        await bench.task.settle()
+        await bench.task.flush()
         assert [changes[b"1"] for changes, _ in writes] == [b"8"]
         # Each transaction has the row and the layout record.
         assert bench.state.offset == 5
@@ -45,7 +45,7 @@ class TestSettling:
     async def test_the_disk_is_written_now_and_then_by_itself_and_keeps_nobody_waiting(
         self, bench, writes, monkeypatch
     ):
-        monkeypatch.setattr("streaming.tasks.task.SETTLE_INTERVAL", 0.01)
+        monkeypatch.setattr("streaming.tasks.task.FLUSH_INTERVAL_S", 0.01)
         await bench.task.close()
         await bench.begin()
         bench.submit(batch(0, 3))
@@ -62,13 +62,13 @@ class TestSettling:
         await asyncio.sleep(0.01)
         assert bench.state.store.get(b"1") is None
         assert bench.state.get(b"1") == b"3"
-        await bench.task.settle()
+        await bench.task.flush()
         assert bench.state.store.get(b"1") is None
         bench.producer.may_commit.set()
         await committing
         assert bench.state.store.get(b"1") is None
         assert bench.state.get(b"1") == b"3"
-        await bench.task.settle()
+        await bench.task.flush()
         assert bench.state.store.get(b"1") == b"3"
         assert bench.state.offset == 1
 
@@ -81,7 +81,7 @@ class TestSettling:
         monkeypatch.setattr(RocksStore, "write", fail)
         await bench.commit()
         assert bench.failures == []
-        await bench.task.settle()
+        await bench.task.flush()
         (failure,) = bench.failures
         assert "No space left" in str(failure)
         assert bench.task.failed
@@ -92,7 +92,7 @@ class TestMuchUnwritten:
         self, bench, writes, monkeypatch
     ):
         monkeypatch.setattr("streaming.tasks.task.MUCH_UNWRITTEN", 0.0)
-        monkeypatch.setattr("streaming.tasks.task.SETTLE_INTERVAL", NEVER)
+        monkeypatch.setattr("streaming.tasks.task.FLUSH_INTERVAL_S", NEVER)
         await bench.task.close()
         await bench.begin()
         # Its loop has settled once, and waits.
@@ -125,11 +125,11 @@ class TestRowsInMemory:
         beside = state._memory._replace(companions=lambda layer: 100 * len(layer))
         monkeypatch.setattr(state, "_memory", beside)
         # Of the claim nothing stays.
-        state.let_go(0, 0)
+        state.evict(0, 0)
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.commit()
-        await bench.task.settle()
+        await bench.task.flush()
         on_disk = state.row_bytes
         bench.submit(batch(3, 6))
         await bench.folded(6)
@@ -240,9 +240,9 @@ class TestOffsets:
         assert last.folded == [0, 1, 2, 3, 4]
 
     async def test_a_large_batch_is_committed_up_to_where_it_is_folded(self, bench):
-        size = 3 * FOLD_CHUNK
+        size = 3 * RECORDS_PER_CHUNK
         bench.submit(batch(0, size))
-        await bench.folded(FOLD_CHUNK)
+        await bench.folded(RECORDS_PER_CHUNK)
         await bench.commit()
         assert bench.producer.offsets[EVENTS] == int(bench.producer.committed[CHANGELOG][-1][1])
         await bench.folded(size)
@@ -255,14 +255,14 @@ class TestStuck:
         bench.counter.may_fold.clear()
         bench.submit(batch(0, 3))
         await until(lambda: bench.task.busy_since is not None)
-        assert bench.task.obstacle(60.0) is None
-        assert bench.task.obstacle(0.0) == "partition 0 is stuck"
+        assert bench.task.stall_reason(60.0) is None
+        assert bench.task.stall_reason(0.0) == "partition 0 is stuck"
         bench.counter.may_fold.set()
-        await until(lambda: bench.task.obstacle(0.0) is None)
+        await until(lambda: bench.task.stall_reason(0.0) is None)
 
     async def test_a_loop_that_has_ended_is_noticed(self, bench):
         bench.task._loops[0].cancel()
-        await until(lambda: bench.task.obstacle(60.0) == "a loop of partition 0 has ended")
+        await until(lambda: bench.task.stall_reason(60.0) == "a loop of partition 0 has ended")
 
     async def test_what_waits_for_its_commit_ages_until_then(self, bench):
         assert bench.task.uncommitted_seconds == 0
@@ -292,6 +292,6 @@ class TestEnding:
 
 
 def test_tasks_that_begin_together_do_not_settle_together():
-    pauses = sorted(first_pause(partition, 3.0) for partition in range(8))
+    pauses = sorted(first_pause_s(partition, 3.0) for partition in range(8))
     assert all(0.0 <= pause < 3.0 for pause in pauses)
     assert min(b - a for a, b in pairwise(pauses)) > 0.12

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from accelerator import memory
 from models.windows import Slices
-from tables.layout import Layout
+from tables.layout import StoreFormat
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 
@@ -34,8 +34,8 @@ steps = st.lists(
     st.one_of(
         change,
         change,
-        st.tuples(st.sampled_from(["commit", "freeze", "keep", "settle", "let_go", "crash"])),
-        st.tuples(st.just("settle_while"), keys, values),
+        st.tuples(st.sampled_from(["commit", "freeze", "post_commit", "flush", "evict", "crash"])),
+        st.tuples(st.just("flush_while"), keys, values),
         st.tuples(st.just("load"), keys, values, st.booleans(), st.sampled_from(SETTLING)),
     ),
     min_size=10,
@@ -62,12 +62,12 @@ class Subject:
     def open(self) -> None:
         self.state = PartitionState(
             "table",
-            Layout.of(1, SLICES),
+            StoreFormat.of(1, SLICES),
             self.store,
             self.executor,
             memory(accelerated=self.accelerated),
         )
-        self.state.restored()
+        self.state.reset_to_committed()
 
     def change(self, key: bytes, value: bytes | None) -> None:
         value = value and value + b"%d" % next(self.versions)
@@ -78,35 +78,35 @@ class Subject:
             self.frozen_changes = dict(self.state.freeze().items())
             self.frozen, self.freezes = dict(self.folded), True
 
-    def keep(self) -> None:
+    def post_commit(self) -> None:
         if self.freezes and self.frozen_changes:
             self.changelog += self.frozen_changes.items()
-            self.state.keep(len(self.changelog) - 1)
+            self.state.post_commit(len(self.changelog) - 1)
             self.committed = self.frozen
         self.freezes = False
 
-    async def settle(self) -> None:
-        await self.state.settle()
+    async def flush(self) -> None:
+        await self.state.flush()
         assert self.state.offset == (len(self.changelog) - 1 if self.changelog else None)
 
-    def let_go(self) -> None:
-        self.state.let_go(0, 0)
+    def evict(self) -> None:
+        self.state.evict(0, 0)
 
     def commit(self) -> None:
         self.freeze()
-        self.keep()
+        self.post_commit()
 
-    async def settle_while(self, key: bytes, value: bytes | None) -> None:
+    async def flush_while(self, key: bytes, value: bytes | None) -> None:
         """A commit ends, and rows are let go, while what was committed before it is written."""
-        settling = asyncio.create_task(self.state.settle())
+        flushing = asyncio.create_task(self.state.flush())
         await asyncio.sleep(0)
-        self.let_go()
+        self.evict()
         self.change(key, value)
         self.commit()
         self.check()
-        await settling
+        await flushing
 
-    async def load(self, key: bytes, value: bytes | None, keep: bool, settling: str) -> None:
+    async def load(self, key: bytes, value: bytes | None, keep: bool, flushing: str) -> None:
         """A commit is frozen, or ends, or RocksDB is written even, while a thread reads.
 
         What is in ``dirty`` counts: folding looks there first.
@@ -120,12 +120,12 @@ class Subject:
                 self.change(key, value)
                 self.freeze()
                 if keep:
-                    self.keep()
-                if settling == "is written":
-                    await self.settle()
-                    self.let_go()
-                elif settling == "is being written":
-                    written = asyncio.create_task(self.settle())
+                    self.post_commit()
+                if flushing == "is written":
+                    await self.flush()
+                    self.evict()
+                elif flushing == "is being written":
+                    written = asyncio.create_task(self.flush())
                     await asyncio.sleep(0)
             answer = dict(zip(KEYS, await loading, strict=True))
             answer |= dict(self.state.dirty.items())
@@ -139,7 +139,7 @@ class Subject:
         self.open()
         if behind:
             await self.state.apply(dict(behind), len(self.changelog) - 1)
-            self.state.restored()
+            self.state.reset_to_committed()
 
     def check(self) -> None:
         assert {key: self.state.get(key) for key in KEYS} == {
@@ -160,7 +160,7 @@ def test_a_state_reads_like_a_dict_whatever_is_done_to_it(steps, accelerated):
             if asyncio.iscoroutine(done):
                 await done
             subject.check()
-        await subject.settle()
+        await subject.flush()
         on_disk = {key: value for key, value in subject.committed.items() if value is not None}
         assert dict(subject.store.items()) == on_disk
         subject.store.close()

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from models.windows import Slices
-from tables.layout import LAYOUT_KEY, Layout, LayoutError
+from tables.layout import LAYOUT_KEY, LayoutError, StoreFormat
 from tables.rocks import RocksStore
 from tables.state import WRITTEN_LAYERS
 
@@ -24,8 +24,8 @@ KEY, OTHER = b"17", b"18"
 
 async def commit(state, offset=0):
     state.freeze()
-    state.keep(offset)
-    await state.settle()
+    state.post_commit(offset)
+    await state.flush()
 
 
 class TestDirtyBytes:
@@ -64,9 +64,9 @@ class TestReading:
         state.freeze()
         state.dirty[KEY] = b"newer"
         assert state.get(KEY) == b"newer"
-        state.keep(0)
+        state.post_commit(0)
         assert state.get(KEY) == b"newer"
-        await state.settle()
+        await state.flush()
         assert state.get(KEY) == b"newer"
         assert state.store.get(KEY) == b"committing"
 
@@ -76,7 +76,7 @@ class TestReading:
         state.dirty[KEY] = b"new"
         await commit(state)
         if on_disk:
-            state.let_go(0, 0)
+            state.evict(0, 0)
         assert state.get(KEY) == b"new"
         assert await state.load([KEY, OTHER, KEY]) == [b"new", None, b"new"]
 
@@ -89,9 +89,9 @@ class TestReading:
         if stage != "dirty":
             state.freeze()
         if stage in {"kept", "settled"}:
-            state.keep(1)
+            state.post_commit(1)
         if stage == "settled":
-            await state.settle()
+            await state.flush()
         assert state.get(KEY) is None
         assert await state.load([KEY]) == [None]
         assert list(state.items()) == []
@@ -111,7 +111,7 @@ class TestReading:
         state = make_state()
         state.dirty = {b"%d" % n: b"v%d" % n for n in range(1000)}
         await commit(state)
-        state.let_go(0, 0)
+        state.evict(0, 0)
         found = await state.load([b"%d" % n for n in range(1100)])
         assert found == [b"v%d" % n if n < 1000 else None for n in range(1100)]
 
@@ -171,7 +171,7 @@ class TestAfterACrash:
         state.dirty[KEY] = state.dirty[OTHER] = b"folded"
         state.stream_time = 3 * HOUR
 
-        state.restored()
+        state.reset_to_committed()
         assert state.get(KEY) == b"committed"
         assert state.get(OTHER) is None
         assert state.stream_time == HOUR
@@ -182,7 +182,7 @@ class TestAfterACrash:
         state.dirty[KEY] = b"mine"
         await commit(state, 3)
         await state.apply({KEY: None, OTHER: b"theirs"}, 9)
-        state.restored()
+        state.reset_to_committed()
         assert (state.get(KEY), state.get(OTHER), state.offset) == (None, b"theirs", 9)
 
     async def test_a_reset_partition_is_empty_and_stands_nowhere(self, make_state):
@@ -191,7 +191,7 @@ class TestAfterACrash:
         state.stream_time = HOUR
         await commit(state, 3)
         await state.reset()
-        state.restored()
+        state.reset_to_committed()
         assert (state.get(KEY), state.offset, state.stream_time) == (None, None, None)
 
 
@@ -228,7 +228,7 @@ class TestLayout:
         slices = Slices(24 * HOUR, HOUR)
 
         def layout(partitions):
-            return Layout.of(1, slices, partitions=partitions)
+            return StoreFormat.of(1, slices, partitions=partitions)
 
         stored = layout(8).encode(5, "id", {})
         assert layout(8).stored_stream_time("users", stored) == 5
@@ -278,7 +278,7 @@ class TestMemory:
         assert 40_000 < state.row_bytes < 42_000
         for most, on_disk in [(50_000, []), (35_000, [KEY]), (0, [KEY, OTHER])]:
             reads.clear()
-            state.let_go(most, 0)
+            state.evict(most, 0)
             assert await state.load([KEY, OTHER, b"19", b"20"]) == [bytes(10_000)] * 4
             assert sorted(reads) == on_disk
 
@@ -292,7 +292,7 @@ class TestMemory:
         state.dirty[b"19"] = b"value"
         rows = state.row_bytes
         for most, left in [(1500, 3), (1499, 2), (0, 1)]:
-            state.let_go(rows, most)
+            state.evict(rows, most)
             assert state.companion_bytes == 500 * left
             assert state.row_bytes == rows * left / 3
 
@@ -307,15 +307,15 @@ class TestMemory:
         monkeypatch.setattr(RocksStore, "write", write_slowly)
         state.dirty[KEY] = b"value"
         state.freeze()
-        state.keep(0)
-        settling = asyncio.create_task(state.settle())
+        state.post_commit(0)
+        flushing = asyncio.create_task(state.flush())
         await asyncio.sleep(0)
-        state.let_go(0, 0)
+        state.evict(0, 0)
         assert state.get(KEY) == b"value"
         assert state.store.get(KEY) is None
         go_on.set()
-        await settling
-        state.let_go(0, 0)
+        await flushing
+        state.evict(0, 0)
         assert state.row_bytes == 0
         assert state.get(KEY) == b"value"
 
@@ -330,7 +330,7 @@ class TestOthers:
             state.dirty[b"%d" % n] = b"v%d" % n
             state.dirty[b"%d:i" % n] = b"i%d" % n
         await commit(state)
-        state.let_go(0, 0)
+        state.evict(0, 0)
         return state
 
     @staticmethod
@@ -361,8 +361,8 @@ class TestOthers:
             state.dirty[b"6:i"] = b"newer"
             state.freeze()
 
-        async def settle():
-            state.keep(2)
+        async def flush():
+            state.post_commit(2)
             for offset in range(3, 6):
                 state.dirty[b"7"] = None
                 state.dirty[b"6:i"] = b"newest"
@@ -370,7 +370,7 @@ class TestOthers:
 
         keys = [b"%d" % n for n in range(100)]
         monkeypatch.setattr(RocksStore, "get_many", get_slowly)
-        for change, gone, changed in (freeze, {5}, b"newer"), (settle, {5, 7}, b"newest"):
+        for change, gone, changed in (freeze, {5}, b"newer"), (flush, {5, 7}, b"newest"):
             changes.append(change)
             found, others = await state.load_with(keys, self.asked)
             assert not changes
@@ -383,14 +383,14 @@ async def test_a_store_that_fails_to_write_leaves_the_change_readable(make_state
     state = make_state()
     state.dirty[KEY] = b"new"
     state.freeze()
-    state.keep(0)
+    state.post_commit(0)
 
     def fail(*_):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(RocksStore, "write", fail)
     with pytest.raises(OSError, match="No space"):
-        await state.settle()
+        await state.flush()
     assert state.get(KEY) == b"new"
 
 
@@ -399,9 +399,9 @@ async def test_a_reader_never_sees_a_value_vanish_during_a_commit(make_state):
     state.dirty[KEY] = b"0"
     for n in range(1, 50):
         state.freeze()
-        state.keep(n)
-        settling = asyncio.create_task(state.settle())
-        while not settling.done():
+        state.post_commit(n)
+        flushing = asyncio.create_task(state.flush())
+        while not flushing.done():
             assert state.get(KEY) == b"%d" % (n - 1)
             await asyncio.sleep(0)
         state.dirty[KEY] = b"%d" % n

@@ -8,10 +8,10 @@ import faust
 import pytest
 
 from models.windows import Slices
-from tables.layout import Layout
+from tables.layout import StoreFormat
 from tables.rocks import RocksMemory, StoreLockedError
 from tables.sliced import NotHereError, SlicedTable
-from tables.store import StoreParts
+from tables.store import StoreContext
 
 HOUR = 3_600_000
 SLICES = Slices(24 * HOUR, HOUR)
@@ -39,9 +39,9 @@ async def make_table(tmp_path, executor):
         table = SlicedTable(
             app,
             name="users",
-            layout=Layout.of(1, SLICES),
+            layout=StoreFormat.of(1, SLICES),
             view=sums,
-            parts=StoreParts(RocksMemory.create(1 << 20), executor),
+            parts=StoreContext(RocksMemory.create(1 << 20), executor),
             partitions=PARTITIONS,
         )
         tables.append(table)
@@ -55,7 +55,7 @@ async def make_table(tmp_path, executor):
 async def open_all(table):
     for partition in range(PARTITIONS):
         state = await table.data.open(partition)
-        state.restored()
+        state.reset_to_committed()
         state.readable = True
 
 
@@ -64,8 +64,8 @@ async def write(table, key, value, stream_time=HOUR, offset=0):
     state.dirty[b"%d" % key] = value
     state.stream_time = stream_time
     state.freeze()
-    state.keep(offset)
-    await state.settle()
+    state.post_commit(offset)
+    await state.flush()
 
 
 async def test_a_partition_that_is_not_here_is_not_answered_for(make_table):
@@ -116,7 +116,7 @@ async def test_a_closed_partition_keeps_what_was_committed(make_table):
     with pytest.raises(NotHereError):
         table.read(17)
     state = await table.data.open(partition)
-    state.restored()
+    state.reset_to_committed()
     assert (state.get(b"17"), state.offset, state.stream_time) == (b"packed", 7, HOUR)
 
 
@@ -141,7 +141,7 @@ async def test_a_damaged_partition_is_set_aside_and_begins_anew(make_table):
     (path / "CURRENT").write_bytes(b"\x00 damaged")
 
     state = await table.data.open(partition)
-    state.restored()
+    state.reset_to_committed()
     assert (state.get(b"17"), state.offset, state.stream_time) == (None, None, None)
     assert path.with_name(f"{path.name}.damaged").exists()
 

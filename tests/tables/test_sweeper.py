@@ -27,8 +27,8 @@ async def make_sweeper(make_state):
 
 async def commit(state):
     state.freeze()
-    state.keep((state.offset or 0) + 1)
-    await state.settle()
+    state.post_commit((state.offset or 0) + 1)
+    await state.flush()
 
 
 def numbered(count, value):

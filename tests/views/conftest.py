@@ -21,10 +21,10 @@ from settings import load
 from streaming.kafka.clients import client_settings
 from streaming.runtime.app import App
 from streaming.runtime.faust_settings import faust_settings
-from streaming.runtime.task_factory import TaskParts
+from streaming.runtime.task_factory import TaskContext
 from tables.records import ViralVideo
 from tables.rocks import RocksMemory
-from tables.store import StoreParts
+from tables.store import StoreContext
 from tables.users import user_table, user_windows
 from tables.videos import video_table, video_windows
 from tables.viral import ViralTable
@@ -68,7 +68,7 @@ class Worker:
         self.settings = settings
         app = App(f"views-{next(_apps)}", **faust_settings(settings))
         self.app = app
-        parts = StoreParts(RocksMemory.create(1 << 20), executor)
+        parts = StoreContext(RocksMemory.create(1 << 20), executor)
         self.user_windows, self.video_windows = user_windows(settings), video_windows(settings)
         self.users = app.tables.add(user_table(app, settings, self.user_windows, parts))
         self.videos = app.tables.add(video_table(app, settings, self.video_windows, parts))
@@ -76,7 +76,7 @@ class Worker:
             ViralTable(app, name="viral_videos", topic="viral", partitions=PARTITIONS)
         )
         app.viral_table = self.viral
-        app.task_parts = TaskParts(
+        app.task_context = TaskContext(
             settings, client_settings(settings), [self.users, self.videos], lambda *_: []
         )
         rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
@@ -121,7 +121,7 @@ class Worker:
         for partition in partitions or range(PARTITIONS):
             for table in (self.users, self.videos):
                 state = await table.data.open(partition)
-                state.restored()
+                state.reset_to_committed()
                 state.stream_time = None if at is None else from_iso(at)
                 state.readable = True
 
@@ -176,7 +176,7 @@ class Worker:
             number: SimpleNamespace(
                 accepting=number in set(accepting),
                 uncommitted_seconds=0.0,
-                obstacle=lambda _: None,
+                stall_reason=lambda _: None,
             )
             for number in assigned
         }

@@ -10,6 +10,8 @@ before its session ends | aiokafka takes a refusal for a login, and knows no ses
 them eight times |
 | :mod:`~streaming.kafka.patches.quiet_sender` | the sender logs no errors | whoever waits for \
 the transaction gets and logs the same error |
+| :mod:`~streaming.kafka.patches.rebalance_timeout` | only a rebalance is waited for longer than \
+``REQUEST_TIMEOUT_MS`` | aiokafka has one timeout for all requests of a client |
 | :mod:`~streaming.kafka.batch_reader` | fetched batches keep their bytes, and large ones are read \
 in pieces | aiokafka decompresses a batch whole, and copies each record field by field |
 | :mod:`~streaming.kafka.group_coordinator` | refusals of the group are known, retried or final | \
@@ -24,7 +26,13 @@ from __future__ import annotations
 from functools import cache
 
 from streaming.kafka import batch_reader, group_coordinator
-from streaming.kafka.patches import closed_connections, logins, produce_requests, quiet_sender
+from streaming.kafka.patches import (
+    closed_connections,
+    logins,
+    produce_requests,
+    quiet_sender,
+    rebalance_timeout,
+)
 
 
 @cache
@@ -37,5 +45,6 @@ def install() -> None:
         logins,
         produce_requests,
         quiet_sender,
+        rebalance_timeout,
     ):
         module.install()
