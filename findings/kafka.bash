@@ -1,6 +1,7 @@
 # Sourced by findings that need a broker: one Kafka of a given version (KRaft, one node) on free
 # ports of 127.0.0.1, with all it needs in the temporary folder $scratch. Both end with the script.
-# Sets $python and $bootstrap; Kafka's logs are in $scratch/data.
+# Sets $python and $bootstrap; Kafka's logs are in $scratch/data. $properties, when it is set before,
+# holds more lines for server.properties, which replace those of the same name.
 #
 #   scratch=$(mktemp -d)
 #   source "$(dirname "$0")/kafka.bash"
@@ -72,6 +73,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
+${properties:-}
 EOF
   cat >"$scratch/log4j2.properties" <<'EOF'
 rootLogger.level = info
