@@ -37,7 +37,7 @@ def _version_of(distribution: str) -> str:
 
 
 OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
-COMMIT_STEPS = ("prepare", "send", "offsets", "commit", "flush")
+COMMIT_STEPS = ("wait", "prepare", "send", "offsets", "commit", "stall", "flush")
 
 events_read = Counter(
     "reels_events_read",
@@ -83,7 +83,8 @@ lag_seconds = Gauge(
 )
 commit_seconds = Histogram(
     "reels_commit_seconds",
-    "Duration of a task's commit, by step.",
+    "Duration of a commit of the worker's tasks, by step: wait (for the commit before), prepare "
+    "(with freeze), send, offsets, commit, stall (the disk is behind); and of a task's flush.",
     ["step"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
     registry=registry,

@@ -14,8 +14,8 @@ class CommitTimer:
         """Begin with the first step."""
         self._last = perf_counter()
 
-    def done(self, step: str) -> None:
-        """End ``step``, and begin the next."""
-        now = perf_counter()
+    def done(self, step: str, at: float | None = None) -> None:
+        """End ``step``, now or ``at`` a time of perf_counter(), and begin the next."""
+        now = perf_counter() if at is None else at
         metrics.commit_seconds.labels(step).observe(now - self._last)
         self._last = now

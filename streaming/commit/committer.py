@@ -97,12 +97,14 @@ class Committer:
         Returns:
             The number of records that this committed.
         """
+        clock = CommitTimer()
         async with self._shared_limits.committing:
-            clock = CommitTimer()
-            # 1. pack, 2. freeze
+            entered = perf_counter()
+            # 1. prepare, 2. freeze
             frozen = [part for task in tasks if (part := self._freeze(task)) is not None]
             if not frozen:
                 return 0
+            clock.done("wait", entered)
             clock.done("prepare")
             try:
                 # 3. send, 4. offsets, 5. commit
@@ -116,10 +118,11 @@ class Committer:
             metrics.transactions.labels("committed").inc()
             # Commits wait for the disk when it cannot keep up.
             await asyncio.gather(*(part.task.flush_early() for part in frozen))
+            clock.done("stall")
             return sum(part.records_folded for part in frozen)
 
     async def suspend(self) -> None:
-        """Have all tasks accept nothing more, and commit and settle what they have folded."""
+        """Have all tasks accept nothing more, and commit and flush what they have folded."""
         tasks = list(self._tasks.values())
         # What is suspended already commits no more: at the end its databases may be closed.
         going = [task for task in tasks if task.accepting]
