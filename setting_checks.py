@@ -19,7 +19,7 @@ from setting_variables import (
 )
 
 if TYPE_CHECKING:
-    from settings import Settings
+    from setting_values import Settings
 
 MAX_PANES: Final = 1440
 

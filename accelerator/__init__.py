@@ -37,7 +37,7 @@ else:
 if TYPE_CHECKING:
     from models.user import UserWindows
     from models.video import VideoWindows
-    from streaming.kafka.batch_writer import PackRecords
+    from tables.layers import PackRecords
 
 
 __all__ = [

@@ -1,3 +1,3 @@
-from streaming.kafka.batch_writer import PackRecords
+from tables.layers import PackRecords
 
 pack: PackRecords

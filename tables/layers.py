@@ -140,6 +140,13 @@ class InOrder:
         return self._next < len(self._keys)
 
 
+class PackRecords(Protocol):
+    """Packs a layer's values into batches of records; see ``accelerator.packing``."""
+
+    def __call__(self, values: Layer, limit: int, /) -> Iterator[tuple[bytearray, int]]:
+        """Yield batches, with room for their headers, and how many records each has."""
+
+
 class Memory(NamedTuple):
     """What a partition's changes are kept in: dicts, or what ``accelerator.memory`` returns."""
 

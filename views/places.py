@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from views.connection import Connection
+from typing import Final, Protocol
 
 #: Connections beyond the places, which are answered how the worker is and nothing else.
 GUESTS: Final = 16
 
 #: Bytes of answers that clients have not taken yet, of all connections together.
 MAX_UNTAKEN: Final = 32 << 20
+
+
+class Connection(Protocol):
+    """What takes a place; see ``views/connection.py``."""
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether it is for the client to go on."""
+
+    def cut(self) -> None:
+        """End the connection at once."""
 
 
 class Places:

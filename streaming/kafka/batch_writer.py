@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from itertools import chain
 from time import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBase as Layout
@@ -20,17 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from streaming.kafka.records import OutRecord
-    from tables.layers import Layer
+    from tables.layers import Layer, PackRecords
 
     #: Packs values into batches of fewer than so many bytes, or of one record.
     Pack = Callable[[Layer, int], Iterator[BatchBuilder]]
-
-    class PackRecords(Protocol):
-        """Packs records; see ``accelerator.packing``."""
-
-        def __call__(self, values: Layer, limit: int, /) -> Iterator[tuple[bytearray, int]]:
-            """Yield batches, with room for their headers, and how many records each has."""
-
 
 #: Bytes of one record batch. A full one is closed, and the next begun. A request has one of each
 #: partition, and is copied twice on its way: with 512 KiB a commit far behind took 60 MiB for that.
