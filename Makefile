@@ -48,7 +48,7 @@ check: $(STAMP) ## Lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy app.py reels.py settings.py
+	$(BIN)/mypy app.py reels.py settings.py topology.py
 
 format: $(STAMP) ## Put the code into its format
 	$(BIN)/ruff check --fix .

@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from streaming.fetch.batch_schema import BatchSchema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import faust
+    from faust.types import TP
 
-    from settings import Settings
-    from streaming.runtime.app import App
+    from streaming.kafka.records import Batch
 
 
-def add_agents(app: App, settings: Settings) -> None:
-    """Subscribe to the events, those passed on to their partition, and the video deltas."""
+class Source(NamedTuple):
+    """A topic that a table's records come from, and the agent that reads it."""
 
-    def batches_of(topic: str, *, internal: bool) -> faust.TopicT:
-        # The tasks commit their own positions: Faust has nothing to acknowledge.
-        return app.topic(
-            topic,
-            schema=BatchSchema(),
-            partitions=settings.partitions,
-            internal=internal,
-            acks=False,
-        )
+    topic: str
+    agent: str
+    """The agent's name."""
+    text: str
+    """What the agent is for, as ``faust -A app agents`` shows it."""
+    is_internal: bool = True
+    """Whether workers alone write the topic."""
 
-    @app.agent(batches_of(settings.events_topic, internal=False), name="engagement_events")
-    async def engagement_events(stream: faust.StreamT) -> None:
-        """User metrics, video deltas, dead letters, and events on to their own partition."""
+
+def add_agent(
+    app: faust.App, source: Source, partitions: int, submit: Callable[[Mapping[TP, Batch]], None]
+) -> None:
+    """Subscribe to ``source``, and hand what comes to ``submit``."""
+    # The tasks commit their own positions: Faust has nothing to acknowledge.
+    topic = app.topic(
+        source.topic,
+        schema=BatchSchema(),
+        partitions=partitions,
+        internal=source.is_internal,
+        acks=False,
+    )
+
+    async def hand_over(stream: faust.StreamT) -> None:
         async for event in stream.noack().events():
-            app.tasks.submit(event.value)
+            submit(event.value)
             event.ack()
 
-    @app.agent(batches_of(settings.repartition_topic, internal=True), name="passed_on_events")
-    async def passed_on_events(stream: faust.StreamT) -> None:
-        """Do the same with events that lay in another partition than their user's."""
-        async for event in stream.noack().events():
-            app.tasks.submit(event.value)
-            event.ack()
-
-    @app.agent(batches_of(settings.deltas_topic, internal=True), name="video_deltas")
-    async def video_deltas(stream: faust.StreamT) -> None:
-        """Video metrics and viral flags."""
-        async for event in stream.noack().events():
-            app.tasks.submit(event.value)
-            event.ack()
+    hand_over.__name__, hand_over.__doc__ = source.agent, source.text
+    app.agent(topic, name=source.agent)(hand_over)

@@ -20,7 +20,9 @@ from auditing.report import Report
 from models.errors import CodecError
 from models.windows import to_iso
 from tables.layout import LayoutError
+from tables.users import NAME as USERS
 from tables.users import user_layout, user_windows
+from tables.videos import NAME as VIDEOS
 from tables.videos import video_layout, video_windows
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ class _Audit:
 
     async def _wait_for_deltas(self) -> bool:
         """Wait until the videos have what their users' partitions have sent; or say that not."""
-        topic = self._names.deltas
+        topic = self._names.deltas[VIDEOS]
         ends = await self._topics.ends(topic)
         deadline = asyncio.get_running_loop().time() + DELTAS_PATIENCE
         while waiting := await self._unread(topic, ends):
@@ -164,7 +166,7 @@ class _Audit:
         self._progress.begin("table of videos", self._settings.partitions)
         layout = video_layout(self._video_windows, partitions=self._settings.partitions)
         for partition in range(self._settings.partitions):
-            time, _ = await self._fold(self._names.video_changelog, partition, found, layout)
+            time, _ = await self._fold(self._names.changelogs[VIDEOS], partition, found, layout)
             times[partition] = -1 if time is None else time
             self._progress.advance(1)
         return found, times
@@ -242,7 +244,7 @@ class _Audit:
             self._shelf.values("users"),
             user_layout(self._user_windows, partitions=self._settings.partitions),
         )
-        as_of, positions = await self._fold(names.user_changelog, partition, found, layout)
+        as_of, positions = await self._fold(names.changelogs[USERS], partition, found, layout)
         most = await self._committed()
         begin = (await topics.begins(names.events))[partition]
         await self._read_dead_letters()

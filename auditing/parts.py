@@ -10,6 +10,7 @@ from auditing.passed_on import KINDS as PASSED_ON_KINDS
 from auditing.values import Values
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 #: What is counted or read of a table at the same time.
@@ -25,10 +26,16 @@ class Names(msgspec.Struct, frozen=True):
     events: str
     repartition: str
     order: str
-    deltas: str
     dead_letters: str
-    user_changelog: str
-    video_changelog: str
+    deltas: Mapping[str, str]
+    """Sums on their way to tables, by the table's name."""
+    changelogs: Mapping[str, str]
+    """By the table's name."""
+
+    def all(self) -> list[str]:
+        """Return all of them."""
+        own = [self.events, self.repartition, self.order, self.dead_letters]
+        return [*own, *self.deltas.values(), *self.changelogs.values()]
 
 
 class Progress(Protocol):

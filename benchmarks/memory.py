@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.backlog import send, work_off
-from benchmarks.rig.cluster import TABLES
 from benchmarks.rig.figures import Row
 from benchmarks.rig.filling import FILLED_UNTIL_MS
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.processes import folder_bytes
+from tables.users import NAME as USERS
 
 if TYPE_CHECKING:
     from benchmarks.rig.bench import Bench
@@ -26,7 +26,7 @@ def run(bench: Bench) -> list[Row]:
             send(bench, rig, load, bench.size.events, what)
             figures = work_off(bench, rig, what)
             tables = folder_bytes(rig.folder / "worker-a")
-            topic = rig.changelog(TABLES[0])
+            topic = rig.changelog(USERS)
             changelog = sum(map(folder_bytes, (rig.folder / "kafka" / "kafka").glob(f"{topic}-*")))
             row.add(
                 {

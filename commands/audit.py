@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
-from msgspec.structs import astuple
 
 from auditing import AuditError, Report
 from auditing import audit as make_audit
@@ -73,7 +72,7 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
         except AuditError as exc:
             reason = str(exc)
         except (KafkaError, OSError) as exc:
-            reason = f"no broker answers at {app.task_parts.settings.broker_url}: {exc}"
+            reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
         else:
             self._print(report)
             sys.exit(0 if report.is_clean else 1)
@@ -83,13 +82,16 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
     async def _audit(self, app: App) -> Report:
         parts = app.task_context
         settings = parts.settings
-        users, videos = (table.changelog_topic_name for table in parts.tables)
         names = Names(
-            *(settings.events_topic, settings.repartition_topic, settings.order_topic),
-            *(settings.deltas_topic, settings.dead_letter_topic, users, videos),
+            settings.events_topic,
+            settings.repartition_topic,
+            settings.order_topic,
+            settings.dead_letter_topic,
+            parts.deltas,
+            {name: table.changelog_topic_name for name, table in parts.tables.items()},
         )
         async with open_topics(parts.client_settings, settings.app_id) as topics:
-            await topics.require(dict.fromkeys(astuple(names), Right.READ))
+            await topics.require(dict.fromkeys(names.all(), Right.READ))
             with ProgressBar(quiet=self.quiet) as progress:
                 return await make_audit(settings, topics, names, progress, self._memory)
 

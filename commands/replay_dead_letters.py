@@ -218,7 +218,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         except TransactionFailedError as exc:
             reason = f"Kafka did not take the events, run it again: {exc}"
         except (KafkaError, OSError) as exc:
-            reason = f"no broker answers at {app.task_parts.settings.broker_url}: {exc}"
+            reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
         else:
             self._print(replay)
             sys.exit(0)

@@ -18,7 +18,7 @@ from faust.types import TP
 
 from commands.progress import ProgressBar
 from streaming.errors import NoTokenError, StartError, TransactionFailedError
-from streaming.kafka.topics import ensure_topics, topic_specs
+from streaming.kafka.topics import ensure_topics
 from streaming.restore.rewriting import ChangelogWriter, Copy, Verdict
 from tables.rocks import RocksStore, StoreCorruptError
 
@@ -62,7 +62,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
         except TransactionFailedError as exc:
             reason = f"Kafka did not take the records, run it again: {exc}"
         except (KafkaError, OSError) as exc:
-            reason = f"no broker answers at {app.task_parts.settings.broker_url}: {exc}"
+            reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
         else:
             sys.exit(self._print(verdicts))
         click.echo(f"error: {reason}", err=True)
@@ -70,9 +70,8 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
 
     async def _restore(self, app: App) -> dict[TP, Verdict]:
         parts = app.task_context
-        app._lock_data_directory()
-        specs = topic_specs(parts.settings, (t.changelog_topic_name for t in parts.tables))
-        await ensure_topics(parts.client_settings, specs, parts.settings.replication_factor)
+        app.lock_data_directory()
+        await ensure_topics(parts.client_settings, parts.topics, parts.settings.replication_factor)
         copies = _copies(app)
         if not copies:
             raise StartError(
@@ -101,7 +100,7 @@ def _copies(app: App) -> list[Copy]:
     """Open the databases of the data directory that hold anything."""
     parts = app.task_context
     copies = []
-    for table in parts.tables:
+    for table in parts.tables.values():
         for partition in range(parts.settings.partitions):
             path = table.data.path(partition)
             if not path.exists():

@@ -18,7 +18,7 @@ from faust.cli.base import AppCommand, option
 from streaming.errors import StartError
 from streaming.kafka.broker_check import unreachable
 from streaming.kafka.topic_settings import TopicConfigs, Verdict, judge_topics
-from streaming.kafka.topics import admin_client, ensure_topics, look_up, topic_specs
+from streaming.kafka.topics import admin_client, ensure_topics, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,9 +61,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
 
     async def _run(self) -> None:
         """Do it, again while no broker answers and there is time. Raises StartError."""
-        specs = topic_specs(
-            self._parts.settings, (t.changelog_topic_name for t in self._parts.tables)
-        )
+        specs = self._parts.topics
         deadline = asyncio.get_running_loop().time() + self._wait
         while True:
             try:

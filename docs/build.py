@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from settings import VARIABLES
+from settings import VARIABLES, load
+from topology import all_topics, topology
 from views import asyncapi, openapi
 
 PAGE = Path(__file__).with_name("configuration.md")
-DESCRIPTIONS = {"openapi.json": openapi.describe, "asyncapi.json": asyncapi.describe}
+
 
 HEAD = """\
 # Configuration
@@ -44,6 +46,17 @@ def page() -> str:
             meaning += f" Or in a file: `{variable.file_name}`."
         rows.append(f"| `{variable.name}` | {default} | {variable.kind.allowed} | {meaning} |")
     return HEAD + "\n".join(rows) + "\n"
+
+
+def topics() -> dict[str, Any]:
+    """Return the description of the topics, as the default settings name them."""
+    settings = load({})
+    tables = topology(settings)
+    deltas = [entry.deltas for entry in tables if entry.deltas is not None]
+    return asyncapi.describe(settings, all_topics(settings, tables), deltas)
+
+
+DESCRIPTIONS = {"openapi.json": openapi.describe, "asyncapi.json": topics}
 
 
 def description(name: str) -> bytes:

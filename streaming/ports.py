@@ -1,13 +1,16 @@
-"""What one part of the engine asks of another, where it may not know the other itself."""
+"""What one part of the program asks of another, where it may not know the other itself."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
+    from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
     from faust.types import TP
+    from yarl import URL
 
 
 class BatchSink(Protocol):
@@ -25,3 +28,70 @@ class BatchSink(Protocol):
 
     def pending_seeks(self) -> Mapping[TP, int]:
         """Return the positions of tasks that were opened or resumed since the last call."""
+
+
+class WorkerStatus(Protocol):
+    """What a worker knows of itself; may be asked at any time, before it has joined, too."""
+
+    @property
+    def url(self) -> URL:
+        """The address by which other workers know this one."""
+
+    @property
+    def worker_id(self) -> str:
+        """Tells this worker from others, whatever their addresses; the same over restarts."""
+
+    @property
+    def partitions(self) -> int:
+        """The number of partitions of every table."""
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder with the tables."""
+
+    def owners(self) -> Mapping[str, Mapping[str, Collection[int]]]:
+        """Return all workers of the group, with what each owns.
+
+        Keys are ``address#id``, without ``#id`` for a worker of a release before; values are
+        partitions by changelog topic.
+        """
+
+    def assigned(self) -> AbstractSet[int]:
+        """Return the partitions that the group has given to this worker."""
+
+    def open(self) -> AbstractSet[int]:
+        """Return those of them that are at work: restored, and neither moving nor failed."""
+
+    def has_joined(self) -> bool:
+        """Whether the worker has had its first assignment, and has opened all of it."""
+
+    def is_rebalancing(self) -> bool:
+        """Whether the group is about to assign partitions anew."""
+
+    def is_viral_list_complete(self) -> bool:
+        """Whether the output topic has been read up to its end."""
+
+    def lag_s(self) -> Mapping[int, float]:
+        """Return the age in seconds of the oldest event not yet applied, by partition."""
+
+    def uncommitted_s(self) -> Mapping[int, float]:
+        """Return how long changes wait for a commit, in seconds, by open partition."""
+
+    def fetch_age_s(self) -> float:
+        """Return the seconds since the last turn of fetching began."""
+
+    def stop_reason(self) -> str | None:
+        """Return why the worker ends, None while it does not."""
+
+    def group_refusal(self) -> str | None:
+        """Return why the group does not let the worker in, None while it does."""
+
+    def topic_obstacle(self) -> str | None:
+        """Return why topics keep the worker from being ready, None when they do not."""
+
+    def stall_reason(self, limit_s: float) -> str | None:
+        """Return why tasks or commits do not go on and will not by themselves, None when they do.
+
+        Arguments:
+            limit_s: seconds after which a batch counts as one that will not end.
+        """

@@ -33,7 +33,14 @@ from tests.agents.test_against_the_oracle import PARTITIONS, SETTINGS, T
 from tests.integration.stream import event
 from tests.oracle import SECOND
 
-NAMES = Names(EVENTS, REPARTITION, ORDER, DELTAS, DEAD_LETTERS, "users", "videos")
+NAMES = Names(
+    EVENTS,
+    REPARTITION,
+    ORDER,
+    DEAD_LETTERS,
+    {"video_metrics": DELTAS},
+    {"user_metrics": "users", "video_metrics": "videos"},
+)
 PLENTY = 64 << 20
 KINDS = ("video_view", "video_view", "share", "comment", "like", "save")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from streaming.runtime.app import App
+    from streaming.ports import WorkerStatus
     from views.proof import Prover
 
 #: What a request has proved, if it came with a proof.
@@ -42,7 +42,9 @@ async def refuse_two_logins(request: web.Request, handler: Handler) -> web.Strea
     return await handler(request)
 
 
-def require_token(app: App, token: str, prover: Prover, open_routes: frozenset[str]) -> Middleware:
+def require_token(
+    status: WorkerStatus, token: str, prover: Prover, open_routes: frozenset[str]
+) -> Middleware:
     """Return what lets only those in who know ``token``; ``open_routes`` are for all.
 
     Clients send it. Workers prove to ``prover`` that they know it, without sending it.
@@ -55,7 +57,7 @@ def require_token(app: App, token: str, prover: Prover, open_routes: frozenset[s
         if route is not None and route not in open_routes:
             scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
             if scheme.lower() == SCHEME.lower():
-                names = _names_of(app, request)
+                names = _names_of(status, request)
                 try:
                     request[PROOF] = prover.check(
                         time(), given.strip(), request.method, request.raw_path, names
@@ -83,13 +85,13 @@ def unauthorized(message: str) -> HttpError:
     )
 
 
-def _names_of(app: App, request: web.Request) -> set[str]:
+def _names_of(status: WorkerStatus, request: web.Request) -> set[str]:
     """Return the addresses that a proof for this worker may name.
 
     One is that by which other workers know it. Who asks on this machine may name the socket: no
     other program can be at the same one.
     """
-    names = {address_of(URL(app.conf.canonical_url))}
+    names = {address_of(status.url)}
     socket = None if request.transport is None else request.transport.get_extra_info("sockname")
     if isinstance(socket, tuple) and is_loopback(socket[0]):
         names.add(address_of(URL.build(scheme="http", host=socket[0], port=socket[1])))
@@ -125,7 +127,7 @@ def _host_of(authority: str) -> tuple[str, bool]:
     return host, is_loopback(host)
 
 
-def require_local_host(app: App) -> Middleware:
+def require_local_host(status: WorkerStatus) -> Middleware:
     """Return what refuses host names of others, for as long as no token is asked for.
 
     A page from elsewhere could have its own name point to 127.0.0.1 (DNS rebinding); to the
@@ -138,7 +140,7 @@ def require_local_host(app: App) -> Middleware:
             host, is_local = _host_of(request.host)
         except ValueError:
             raise bad_request("bad_request", "the header Host is wrong") from None
-        if hdrs.HOST in request.headers and not (is_local or host == app.conf.canonical_url.host):
+        if hdrs.HOST in request.headers and not (is_local or host == status.url.host):
             message = "as long as REELS_HTTP_TOKEN is not set, ask for localhost or 127.0.0.1"
             raise HttpError(HTTPStatus.FORBIDDEN, "forbidden_host", message)
         return await handler(request)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from yarl import URL
 
 if TYPE_CHECKING:
-    from streaming.runtime.app import App
+    from streaming.ports import WorkerStatus
     from tables.sliced import SlicedTable
 
 log = logging.getLogger(__name__)
@@ -33,27 +33,26 @@ class Member(NamedTuple):
 class Addresses:
     """Knows all members from the group's assignment, as every worker does."""
 
-    def __init__(self, app: App) -> None:
-        """Ask the assignor of ``app``."""
-        self._app = app
+    def __init__(self, status: WorkerStatus) -> None:
+        """Ask ``status``."""
+        self._status = status
         self._warned: set[str] = set()
 
     @property
     def own(self) -> URL:
         """This worker's address."""
-        url: URL = self._app.conf.canonical_url
-        return url
+        return self._status.url
 
     def members(self, table: SlicedTable[Any]) -> list[Member]:
         """Return all workers, with the partitions of ``table`` that each owns."""
-        hosts = self._app.router.table_metadata(table.name)
+        topic = table.changelog_topic_name
         return [
-            Member(*_split(url), sorted({n for numbers in topics.values() for n in numbers}))
-            for url, topics in hosts.items()
+            Member(*_split(url), sorted(set(topics.get(topic, ()))))
+            for url, topics in self._status.owners().items()
         ]
 
     def _addresses(self) -> list[tuple[URL, str]]:
-        return [_split(url) for url in self._app.assignor.changelog_distribution]
+        return [_split(url) for url in self._status.owners()]
 
     def ids_at(self, url: URL) -> set[str]:
         """Return the ids of the workers that give ``url`` for their address."""

@@ -17,12 +17,15 @@ from views.pages import PageViews
 from views.peers import Peers
 from views.proof import Prover
 from views.routing import Routing
-from views.users import UserViews
-from views.videos import VideoViews
+from views.sources import ViewContext
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiohttp
+
     from settings import Settings
-    from streaming.runtime.app import App
+    from streaming.ports import WorkerStatus
     from views.sources import Sources
 
 #: What hold no data; every other route asks for the token, once there is one.
@@ -34,14 +37,22 @@ HEALTH_ROUTES: Final = frozenset({"/healthz", "/readyz"})
 COLLECTOR: Final = web.AppKey("COLLECTOR", Collector)
 
 
-def make_application(app: App, settings: Settings, sources: Sources) -> web.Application:
-    """Put the routes together. Asking for the tables begins with the first request."""
+def make_application(
+    status: WorkerStatus,
+    settings: Settings,
+    sources: Sources,
+    client: Callable[[], aiohttp.ClientSession],
+) -> web.Application:
+    """Put the routes together. Asking for the tables begins with the first request.
+
+    Other workers are asked with what ``client`` returns.
+    """
     token = settings.http_token
     prover = None if token is None else Prover(token)
     if token is None or prover is None:
-        let_in = access.require_local_host(app)
+        let_in = access.require_local_host(status)
     else:
-        let_in = access.require_token(app, token, prover, OPEN_ROUTES)
+        let_in = access.require_token(status, token, prover, OPEN_ROUTES)
     application = web.Application(
         middlewares=[
             middlewares.observe,
@@ -56,26 +67,21 @@ def make_application(app: App, settings: Settings, sources: Sources) -> web.Appl
     if prover is not None:
         application.on_response_prepare.append(access.prove_answers(prover))
 
-    peers = Peers(app, token)
-    routing = Routing(app, peers)
-    readiness = Readiness(app, routing.addresses)
-    users = UserViews(sources, routing)
-    videos = VideoViews(sources, routing, readiness)
-    health, pages = HealthViews(app, readiness), PageViews()
-    figures = FiguresReader(app, sources, routing, readiness)
+    peers = Peers(client, token)
+    routing = Routing(status, peers)
+    readiness = Readiness(status, routing.addresses, settings.ready_lag)
+    health, pages = HealthViews(status, readiness), PageViews()
+    figures = FiguresReader(status, sources, routing, readiness)
     collector = Collector(peers, sources, readiness, figures, routing.addresses)
     overview = OverviewViews(figures, collector)
+    for name, table in sources.tables.items():
+        context = ViewContext(table, sources.viral, routing, readiness)
+        application.add_routes(sources.views[name](context))
     application.add_routes(
         [
-            web.get("/users/{user_id}", users.get),
-            web.get("/users/{user_id}/series", users.get_series),
-            # Before the next one, which would take it for an id.
-            web.get("/videos/viral", videos.list_viral),
-            web.get("/videos/{video_id}", videos.get),
-            web.get("/videos/{video_id}/series", videos.get_series),
             web.get("/healthz", health.get_health),
             web.get("/readyz", health.get_readiness),
-            web.get("/metrics", MetricsViews(app, sources, readiness).get),
+            web.get("/metrics", MetricsViews(status, sources, readiness).get),
             web.get("/overview", overview.get),
             web.get("/overview/stream", overview.get_stream),
             web.get("/openapi.json", DescriptionViews().get),

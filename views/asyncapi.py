@@ -5,14 +5,19 @@ Defaults of the settings; what others than the program may read or write, and wh
 
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from msgspec.json import schema_components
 
 from models.schema import REASONS, Event
-from settings import load
-from streaming.kafka.topics import topic_specs
+from streaming.kafka.topics import Role
 from tables.records import ViralVideo
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from settings import Settings
+    from streaming.kafka.topics import TopicSpec
 
 Json = dict[str, Any]
 
@@ -50,12 +55,8 @@ def _viral() -> Json:
     return {"type": ["object", "null"], "properties": own, "required": list(own)}
 
 
-def describe() -> Json:
-    """Return the whole description."""
-    settings = load({})
-    changelogs = [
-        f"{settings.app_id}-{table}-changelog" for table in ("user_metrics", "video_metrics")
-    ]
+def describe(settings: Settings, topics: Sequence[TopicSpec], deltas: Collection[str]) -> Json:
+    """Return the whole description of ``topics``, of which ``deltas`` hold sums for tables."""
     (event,), schemas = schema_components([Event], ref_template="#/components/schemas/{name}")
     described = {
         settings.events_topic: (
@@ -70,7 +71,10 @@ def describe() -> Json:
             "send",
             _message("A viral video; a tombstone at its end.", _viral(), "Its decimal id."),
         ),
-        settings.deltas_topic: ("send", _message("Internal: sums by video.", _BINARY, "None.")),
+        **{
+            name: ("send", _message("Internal: sums by video.", _BINARY, "None."))
+            for name in deltas
+        },
         settings.repartition_topic: (
             "send",
             _message(
@@ -84,11 +88,12 @@ def describe() -> Json:
             _message("Internal: in which order passed-on events were counted.", _ORDER, "None."),
         ),
         **{
-            name: ("send", _message("Internal: a table's changes.", _BINARY, "A decimal id."))
-            for name in changelogs
+            spec.name: ("send", _message("Internal: a table's changes.", _BINARY, "A decimal id."))
+            for spec in topics
+            if spec.role is Role.CHANGELOG
         },
     }
-    specs = {spec.name: spec for spec in topic_specs(settings, changelogs)}
+    specs = {spec.name: spec for spec in topics}
     channels = {
         name: {
             "address": name,

@@ -11,11 +11,13 @@ from msgspec import Struct
 from models.windows import to_iso
 from monitoring import metrics
 from tables.sliced import NotHereError
+from tables.users import NAME as USERS
+from tables.videos import NAME as VIDEOS
 
 if TYPE_CHECKING:
     from prometheus_client.metrics import MetricWrapperBase
 
-    from streaming.runtime.app import App
+    from streaming.ports import WorkerStatus
     from tables.records import ViralVideo
     from views.health import Readiness
     from views.routing import Routing
@@ -115,9 +117,11 @@ class Figures(Struct, frozen=True):
 class FiguresReader:
     """Reads this worker's figures as they are now."""
 
-    def __init__(self, app: App, sources: Sources, routing: Routing, readiness: Readiness) -> None:
-        """Tell of ``app``."""
-        self._app = app
+    def __init__(
+        self, status: WorkerStatus, sources: Sources, routing: Routing, readiness: Readiness
+    ) -> None:
+        """Tell of ``status`` and ``sources``."""
+        self._status = status
         self._sources = sources
         self._routing = routing
         self._addresses = routing.addresses
@@ -136,7 +140,7 @@ class FiguresReader:
         remaining = by_label(metrics.recovery_remaining)
         histogram = metrics.ingest_latency
         return Figures(
-            worker=str(self._app.conf.canonical_url),
+            worker=str(self._status.url),
             time=to_iso(int(time() * 1000)),
             uptime_s=monotonic() - self._started,
             ready=obstacle is None,
@@ -162,14 +166,14 @@ class FiguresReader:
                 videos=[self._viral(video) for video in self._sources.viral.top(VIRAL_SHOWN)],
                 complete=self._sources.viral.is_complete,
             ),
-            worker_id=self._app.worker_id,
+            worker_id=self._status.worker_id,
         )
 
     def _partitions(self) -> Partitions:
-        workers = self._routing.workers(self._sources.users)
+        workers = self._routing.workers(self._sources.tables[USERS])
         return Partitions(
-            total=self._app.conf.topic_partitions,
-            owned=sorted(self._app.tasks.assigned),
+            total=self._status.partitions,
+            owned=sorted(self._status.assigned()),
             recovering=self._readiness.recovering(),
             by_worker={str(url): owned for url, owned in workers.items()},
             shared_addresses=[str(url) for url in workers if self._addresses.shared(url)],
@@ -188,16 +192,17 @@ class FiguresReader:
 
     def _steps(self, video_id: int) -> Steps | None:
         try:
-            value, stream_time = self._sources.videos.read(video_id)
+            value, stream_time = self._sources.tables[VIDEOS].read(video_id)
         except NotHereError:
             return None
         if value is None or stream_time is None:
             return None
-        slices = self._sources.video_windows.slices
+        windows = self._sources.windows[VIDEOS]
+        slices = windows.slices
         first, end = slices.window_at(stream_time)
         first = max(first, end - STEPS_SHOWN)
         views = [0] * (end - first)
-        for pane in self._sources.video_windows.steps(value, first, end):
+        for pane in windows.steps(value, first, end):
             views[pane.start_ms // slices.step - first] = pane.views
         return Steps(to_iso(first * slices.step), slices.step // 1000, views)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from models.windows import format_duration
@@ -11,7 +10,7 @@ from views.answers import json_response, unavailable
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from streaming.runtime.app import App
+    from streaming.ports import WorkerStatus
     from views.addresses import Addresses
 
 #: Seconds after which a fold, or a turn of fetching, counts as one that will not end.
@@ -21,25 +20,26 @@ STUCK_AFTER: Final = 60.0
 class Readiness:
     """Tells whether this worker can answer for its partitions; may be asked at any time."""
 
-    def __init__(self, app: App, addresses: Addresses) -> None:
-        """Look at the tasks of ``app``, and at its place among the ``addresses``."""
-        self._app = app
+    def __init__(self, status: WorkerStatus, addresses: Addresses, ready_lag: int) -> None:
+        """Look at ``status``, and at the worker's place among the ``addresses``.
+
+        A worker is not ready while it is more than ``ready_lag`` ms behind.
+        """
+        self._status = status
         self._addresses = addresses
+        self._ready_lag = ready_lag
 
     def recovering(self) -> list[int]:
         """Return the partitions that are assigned to this worker but not open yet."""
-        tasks = self._app.tasks
-        open_now = {number for number, task in tasks.tasks.items() if task.accepting}
-        return sorted(tasks.assigned - open_now)
+        return sorted(self._status.assigned() - self._status.open())
 
     def is_viral_list_complete(self) -> bool:
         """Whether the output topic has been read up to its end."""
-        return bool(self._app.tables.recovery.viral_follower.is_caught_up)
+        return self._status.is_viral_list_complete()
 
     def lag_obstacle(self) -> str | None:
         """Return what is said when answers are older than is allowed."""
-        lag = self._app.tasks.lag.seconds
-        bound = self._app.task_context.settings.ready_lag
+        lag, bound = self._status.lag_s(), self._ready_lag
         behind = sorted(number for number, seconds in lag.items() if seconds * 1000 > bound)
         if not behind:
             return None
@@ -48,42 +48,38 @@ class Readiness:
             f"{', '.join(map(str, behind))}"
         )
 
-    def topic_obstacle(self) -> str | None:
-        """Return what is said when topics have partitions that no worker reads."""
-        watch = self._app.topic_watch
-        return None if watch is None else watch.obstacle
-
     def _group_obstacle(self) -> str | None:
         """Return what keeps the worker from having its partitions, None when it has them."""
-        app = self._app
-        if (refused := app.consumer.group_refusal) is not None:
-            return str(refused)
-        if not app.tables.recovery.completed.is_set():
+        status = self._status
+        if (refused := status.group_refusal()) is not None:
+            return refused
+        if not status.has_joined():
             return "the worker has not joined its group yet"
         recovering = self.recovering()
         if recovering:
             return f"recovering partitions: {', '.join(map(str, recovering))}"
-        return "the group is rebalancing" if app.rebalancing else None
+        return "the group is rebalancing" if status.is_rebalancing() else None
 
     def obstacle(self) -> str | None:
         """Return why the worker is not ready, None when it is."""
-        app = self._app
-        if app.should_stop:
-            return app.given_up or "the worker is stopping"
-        obstacle = self._group_obstacle() or self._addresses.shared(self._addresses.own)
+        obstacle = (
+            self._status.stop_reason()
+            or self._group_obstacle()
+            or self._addresses.shared(self._addresses.own)
+        )
         if obstacle is not None:
             return obstacle
         if not self.is_viral_list_complete():
             return "the list of viral videos is being read"
-        return self.topic_obstacle() or self.lag_obstacle()
+        return self._status.topic_obstacle() or self.lag_obstacle()
 
 
 class HealthViews:
     """Answers for whoever starts, stops and balances workers."""
 
-    def __init__(self, app: App, readiness: Readiness) -> None:
-        """Go by ``readiness``, and by the tasks of ``app``."""
-        self._app = app
+    def __init__(self, status: WorkerStatus, readiness: Readiness) -> None:
+        """Go by ``readiness`` and ``status``."""
+        self._status = status
         self._readiness = readiness
 
     async def get_health(self, _: web.Request) -> web.Response:
@@ -95,23 +91,18 @@ class HealthViews:
         stuck = self.stuck()
         if stuck is not None:
             raise unavailable(stuck)
-        refused = self._app.consumer.group_refusal
+        refused = self._status.group_refusal()
         return json_response({"status": "ok", **({"obstacle": refused} if refused else {})})
 
     def stuck(self) -> str | None:
         """Return what does not go on and will not by itself, None when all does."""
-        app = self._app
-        for task in app.tasks.tasks.values():
-            obstacle = task.stall_reason(STUCK_AFTER)
-            if obstacle is not None:
-                return obstacle
-        if app.tasks.committer.has_ended:
-            return "nothing is committed any more"
-        if not app.tasks.tasks or self._readiness.obstacle() is not None:
+        status = self._status
+        if (reason := status.stall_reason(STUCK_AFTER)) is not None:
+            return reason
+        if not status.open() or self._readiness.obstacle() is not None:
             return None
-        if monotonic() - app.consumer.fetching_since > STUCK_AFTER:
-            return "nothing is fetched any more"
-        return None
+        is_stuck = status.fetch_age_s() > STUCK_AFTER
+        return "nothing is fetched any more" if is_stuck else None
 
     async def get_readiness(self, _: web.Request) -> web.Response:
         """Answer whether requests for this worker's partitions get their answers."""

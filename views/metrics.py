@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from monitoring import metrics
-from monitoring.collection import WorkerCollector
+from views.worker_metrics import WorkerCollector
 
 if TYPE_CHECKING:
-    from streaming.runtime.app import App
+    from streaming.ports import WorkerStatus
     from views.health import Readiness
     from views.sources import Sources
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class MetricsViews:
     """Answers with all metrics of the registry."""
 
-    def __init__(self, app: App, sources: Sources, readiness: Readiness) -> None:
-        """Count the viral videos in ``sources``, and look at ``app``, at each scrape."""
+    def __init__(self, status: WorkerStatus, sources: Sources, readiness: Readiness) -> None:
+        """Count the viral videos in ``sources``, and look at ``status``, at each scrape."""
         self._viral = sources.viral
         self._registry = CollectorRegistry()
         self._registry.register(metrics.registry)
-        self._registry.register(WorkerCollector(app, readiness.obstacle))
+        self._registry.register(WorkerCollector(status, sources, readiness.obstacle))
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer in Prometheus' text format, or in OpenMetrics when that is asked for."""

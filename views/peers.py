@@ -16,11 +16,9 @@ import aiohttp
 from views.proof import Prover
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from yarl import URL
-
-    from streaming.runtime.app import App
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +41,9 @@ class PeerAnswer(NamedTuple):
 class Peers:
     """The other workers."""
 
-    def __init__(self, app: App, token: str | None) -> None:
-        """Ask with the client of ``app``, and prove ``token`` if there is one."""
-        self._app = app
+    def __init__(self, client: Callable[[], aiohttp.ClientSession], token: str | None) -> None:
+        """Ask with what ``client`` returns, and prove ``token`` if there is one."""
+        self._client = client
         self._prover = None if token is None else Prover(token)
         self._warned: dict[URL, float] = {}
 
@@ -70,7 +68,7 @@ class Peers:
             target = url.raw_path_qs.removeprefix(worker.raw_path.rstrip("/"))
             proof, nonce = self._prover.headers(time(), address_of(worker), "GET", target)
         try:
-            async with self._app.http_client.get(
+            async with self._client().get(
                 url, headers={**(headers or {}), **proof}, timeout=timeout, allow_redirects=False
             ) as response:
                 answer = PeerAnswer(response.status, response.headers, await response.read())

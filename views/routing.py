@@ -16,7 +16,7 @@ from views.peers import PeerError
 if TYPE_CHECKING:
     from yarl import URL
 
-    from streaming.runtime.app import App
+    from streaming.ports import WorkerStatus
     from tables.sliced import SlicedTable
     from views.addresses import Member
     from views.peers import Peers
@@ -46,11 +46,11 @@ _PASSED_BACK: Final = frozenset(
 class Routing:
     """Knows from the group's assignment who owns which partition, as every worker does."""
 
-    def __init__(self, app: App, peers: Peers) -> None:
-        """Ask the assignor of ``app``, and ``peers`` for what they own."""
-        self._app = app
+    def __init__(self, status: WorkerStatus, peers: Peers) -> None:
+        """Ask ``status`` who owns what, and ``peers`` for what they own."""
+        self._status = status
         self._peers = peers
-        self.addresses = Addresses(app)
+        self.addresses = Addresses(status)
 
     def workers(self, table: SlicedTable[Any]) -> dict[URL, list[int]]:
         """Return each worker's address and the partitions of ``table`` that it owns."""
@@ -73,11 +73,11 @@ class Routing:
             HttpError: nobody can answer now.
         """
         partition = table.partition(key)
-        if self._app.should_stop:
+        if self._status.stop_reason() is not None:
             raise unavailable("the worker is stopping")
         if FORWARDED in request.headers:
             wanted = request.headers.get(OWNER, "")
-            misled = self.addresses.led_elsewhere(wanted, self._app.worker_id)
+            misled = self.addresses.led_elsewhere(wanted, self._status.worker_id)
             raise unavailable(misled or f"partition {partition} is moving to another worker")
         owner = self.owner(table, partition)
         if owner is None:

@@ -21,8 +21,10 @@ from views.application import make_application
 from views.listener import Listener
 
 if TYPE_CHECKING:
+    import faust
+
     from settings import Settings
-    from streaming.runtime.app import App
+    from streaming.ports import WorkerStatus
     from views.sources import Sources
 
 #: Characters that make a token safe from guessing.
@@ -42,11 +44,19 @@ class Web(driver.Web):
     debug_blueprints = ()
     optional_blueprints = ()
 
-    def __init__(self, app: App, settings: Settings, sources: Sources, **kwargs: Any) -> None:
-        """Serve what ``sources`` hold."""
+    def __init__(
+        self,
+        app: faust.App,
+        status: WorkerStatus,
+        settings: Settings,
+        sources: Sources,
+        **kwargs: Any,
+    ) -> None:
+        """Serve what ``status`` and ``sources`` tell, as ``app``'s web server."""
         super().__init__(app, **kwargs)
-        self.web_app = make_application(app, settings, sources)
+        self.web_app = make_application(status, settings, sources, lambda: app.http_client)
         self._settings = settings
+        self.sources = sources
         self._listener = Listener(self.web_app)
 
     async def on_start(self) -> None:

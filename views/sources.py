@@ -1,25 +1,43 @@
-"""What the views read: the tables, and the functions on their values."""
+"""What the views read: the tables, by name, and who answers for keys of other workers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiohttp import web
 
 if TYPE_CHECKING:
-    from models.user import UserWindows
-    from models.video import VideoWindows
-    from models.viral import ViralRule
+    from collections.abc import Mapping
+
+    from tables.rocks import RocksMemory
     from tables.sliced import SlicedTable
     from tables.viral import ViralTable
+    from views.health import Readiness
+    from views.routing import Routing
+
+
+class ViewContext(NamedTuple):
+    """What a table's views are made of."""
+
+    table: SlicedTable[Any]
+    viral: ViralTable
+    routing: Routing
+    readiness: Readiness
+
+
+MakeViews = Callable[[ViewContext], Iterable[web.RouteDef]]
+"""Returns the routes of a table."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Put together once, by app.py."""
+    """Put together once, by bootstrap.py. Tables, windows and views have the tables' names."""
 
-    users: SlicedTable[Any]
-    user_windows: UserWindows
-    videos: SlicedTable[Any]
-    video_windows: VideoWindows
-    rule: ViralRule
+    tables: Mapping[str, SlicedTable[Any]]
+    windows: Mapping[str, Any]
+    views: Mapping[str, MakeViews]
     viral: ViralTable
+    memory: RocksMemory
+    """What the databases of all tables share."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
+
 from models.user import describe, describe_window
 from models.windows import to_iso
 from views.parameters import parse_at, parse_id, parse_window
@@ -12,11 +14,10 @@ from views.reading import Asked, answer, check_kept
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp import web
-
+    from models.user import UserWindows
+    from tables.sliced import SlicedTable
     from views.reading import Known
     from views.routing import Routing
-    from views.sources import Sources
 
     #: Makes the answer of a user's id, packed value, time in ms and window in ms.
     Description = Callable[[int, bytes, int, int | None], dict[str, Any]]
@@ -25,11 +26,18 @@ if TYPE_CHECKING:
 class UserViews:
     """Answers for the users' table."""
 
-    def __init__(self, sources: Sources, routing: Routing) -> None:
-        """Read from ``sources``; users of other workers are asked for by ``routing``."""
-        self._table = sources.users
-        self._windows = sources.user_windows
+    def __init__(self, table: SlicedTable[Any], windows: UserWindows, routing: Routing) -> None:
+        """Read from ``table``; users of other workers are asked for by ``routing``."""
+        self._table = table
+        self._windows = windows
         self._routing = routing
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes that these views answer."""
+        return [
+            web.get("/users/{user_id}", self.get),
+            web.get("/users/{user_id}/series", self.get_series),
+        ]
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer with a user's metrics, at the stream time of its partition or at ``?at=``."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
+
 from models.windows import to_iso
 from views.answers import json_response, unavailable
 from views.parameters import parse_at, parse_id, parse_limit
@@ -12,14 +14,14 @@ from views.reading import Asked, answer, check_kept
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp import web
-
-    from models.video import VideoCounts
+    from models.video import VideoCounts, VideoWindows
+    from models.viral import ViralRule
     from tables.records import ViralVideo
+    from tables.sliced import SlicedTable
+    from tables.viral import ViralTable
     from views.health import Readiness
     from views.reading import Known
     from views.routing import Routing
-    from views.sources import Sources
 
     #: Makes the answer of a video's packed value and a time in ms.
     Description = Callable[[bytes, int], dict[str, Any]]
@@ -28,14 +30,34 @@ if TYPE_CHECKING:
 class VideoViews:
     """Answers for the videos' table and the list of viral videos."""
 
-    def __init__(self, sources: Sources, routing: Routing, readiness: Readiness) -> None:
-        """Read from ``sources``; videos of other workers are asked for by ``routing``."""
-        self._table = sources.videos
-        self._windows = sources.video_windows
-        self._rule = sources.rule
-        self._viral = sources.viral
+    def __init__(
+        self,
+        table: SlicedTable[Any],
+        windows: VideoWindows,
+        rule: ViralRule,
+        viral: ViralTable,
+        routing: Routing,
+        readiness: Readiness,
+    ) -> None:
+        """Read from ``table`` and ``viral``.
+
+        Videos of other workers are asked for by ``routing``.
+        """
+        self._table = table
+        self._windows = windows
+        self._rule = rule
+        self._viral = viral
         self._routing = routing
         self._readiness = readiness
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes that these views answer."""
+        return [
+            # Before the next one, which would take it for an id.
+            web.get("/videos/viral", self.list_viral),
+            web.get("/videos/{video_id}", self.get),
+            web.get("/videos/{video_id}/series", self.get_series),
+        ]
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer with a video's counters, at the stream time of its partition or at ``?at=``."""

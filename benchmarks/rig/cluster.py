@@ -12,7 +12,8 @@ from benchmarks.rig.worker import Child, Worker
 from embedded import EmbeddedKafka
 from embedded.probe import free_ports
 from streaming.kafka.clients import client_settings
-from streaming.kafka.topics import ensure_topics, topic_specs
+from streaming.kafka.topics import changelog_topic, ensure_topics
+from topology import all_topics, topology
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 #: A producer, a worker and a log of some gigabytes: more than the embedded Kafka's usual heap.
 BROKER_HEAP = "1g"
-
-TABLES = ("user_metrics", "video_metrics")
 
 _PREFIXES = ("REELS_", "TOPIC_", "BROKER_", "APP_", "WEB_", "NODE_", "TABLE_", "CONSUMER_", "F_")
 
@@ -78,12 +77,11 @@ class Rig:
 
     def changelog(self, table: str) -> str:
         """Return the name of a table's changelog topic."""
-        return f"{self.settings.app_id}-{table}-changelog"
+        return changelog_topic(self.settings, table)
 
     async def make_topics(self) -> None:
         """Make the program's topics, as its workers do at their start."""
-        changelogs = [self.changelog(table) for table in TABLES]
-        specs = topic_specs(self.settings, changelogs)
+        specs = all_topics(self.settings, topology(self.settings))
         await ensure_topics(client_settings(self.settings), specs, 1)
 
     def worker(self, name: str = "a", variables: Mapping[str, str] | None = None) -> Worker:

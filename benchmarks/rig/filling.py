@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmarks.rig.cluster import TABLES
 from commands.sending import EventSender
 from loadgen.workload import Chunk
 from models.partitioner import murmur2_partitions
@@ -28,6 +27,7 @@ from models.seen import (
     pack_index,
 )
 from tables.layout import LAYOUT_KEY, Position, StoreFormat
+from tables.users import NAME as USERS
 from tables.users import user_layout, user_windows
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ async def write_changelog(
         np.zeros(settings.partitions, np.uint8),
     )
     done = 0
-    async with EventSender(replace(settings, events_topic=rig.changelog(TABLES[0]))) as sender:
+    async with EventSender(replace(settings, events_topic=rig.changelog(USERS))) as sender:
         for users, keys, values in filling.rows(windows):
             await sender.send(Chunk(keys, values, users, np.zeros(len(users), np.uint8)))
             # As every commit does: any part of a changelog tells whose it is.

@@ -86,9 +86,23 @@ def _compacted(segment_bytes: int) -> dict[str, str]:
     }
 
 
-def topic_specs(settings: Settings, changelogs: Iterable[str]) -> list[TopicSpec]:
-    """Return all topics of the program."""
+def changelog_topic(settings: Settings, table: str) -> str:
+    """Return the name of a table's changelog topic, as Faust makes it."""
+    return f"{settings.app_id}-{table}-changelog"
+
+
+def topic_specs(
+    settings: Settings, changelogs: Iterable[str], deltas: Iterable[str] | None = None
+) -> list[TopicSpec]:
+    """Return all topics of the program.
+
+    Arguments:
+        settings: names the others.
+        changelogs: the tables' changelog topics.
+        deltas: the topics with sums on their way to tables; by default the videos' alone.
+    """
     partitions = settings.partitions
+    deltas = (settings.deltas_topic,) if deltas is None else deltas
     return [
         TopicSpec(
             settings.events_topic,
@@ -104,15 +118,18 @@ def topic_specs(settings: Settings, changelogs: Iterable[str]) -> list[TopicSpec
             fixed=False,
             role=Role.DEAD_LETTERS,
         ),
-        TopicSpec(
-            settings.deltas_topic,
-            partitions,
-            # Read within seconds; kept for as long as a worker may be down.
-            {
-                "retention.ms": str(6 * HOUR_MS),
-                "segment.bytes": str(64 * MIB),
-                "max.message.bytes": str(8 * MIB),
-            },
+        *(
+            TopicSpec(
+                name,
+                partitions,
+                # Read within seconds; kept for as long as a worker may be down.
+                {
+                    "retention.ms": str(6 * HOUR_MS),
+                    "segment.bytes": str(64 * MIB),
+                    "max.message.bytes": str(8 * MIB),
+                },
+            )
+            for name in deltas
         ),
         TopicSpec(
             settings.repartition_topic,

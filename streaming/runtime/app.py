@@ -12,7 +12,7 @@ import warnings
 from dataclasses import replace
 from functools import cached_property
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import faust
@@ -27,7 +27,7 @@ from streaming.fetch.transport import BatchTransport
 from streaming.kafka.broker_check import unreachable
 from streaming.kafka.rights import check_rights
 from streaming.kafka.topic_settings import check_settings
-from streaming.kafka.topics import admin_client, make_topics, topic_specs
+from streaming.kafka.topics import admin_client, make_topics
 from streaming.runtime.member_ids import Assignor
 from streaming.runtime.membership import end_former_membership
 from streaming.runtime.recovery import BatchTableManager
@@ -75,12 +75,19 @@ class _Transport(BatchTransport):
     TransactionManager = TaskManager
 
 
-class App(faust.App):
-    """A Faust app whose agents get batches and whose tables are written by tasks."""
+class AppParts(NamedTuple):
+    """What an app is put together of: tables belong to their app, which is there first."""
 
     task_context: TaskContext
     viral_table: ViralTable
     make_web: Callable[[], Web]
+    """Makes the web server when it is first needed."""
+
+
+class App(faust.App):
+    """A Faust app whose agents get batches and whose tables are written by tasks."""
+
+    #: Set by the worker that runs the app; commands have none.
     worker: Worker
     #: Partitions of the dead-letter topic, which need not be as many as the others'.
     dead_letter_partitions = 1
@@ -93,10 +100,10 @@ class App(faust.App):
     _rebalance_begun: float | None = None
     _lock: TextIOWrapper | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what :class:`faust.App` takes."""
+    def __init__(self, app_id: str, build: Callable[[App], AppParts], **kwargs: Any) -> None:
+        """Take what ``build`` makes for this app, and what :class:`faust.App` takes."""
         super().__init__(
-            *args,
+            app_id,
             PartitionAssignor=Assignor,
             TableManager=BatchTableManager,
             Worker=Worker,
@@ -108,6 +115,7 @@ class App(faust.App):
             stream_buffer_maxsize=4096,
             **kwargs,
         )
+        self.task_context, self.viral_table, self._make_web = build(self)
 
     @cached_property
     def flow_control(self) -> FlowControl:
@@ -118,7 +126,7 @@ class App(faust.App):
         return _Transport(self.conf.broker_consumer, self)
 
     def _new_web(self) -> Web:
-        return self.make_web()
+        return self._make_web()
 
     def on_rebalance_start(self) -> None:
         """Take the time. Called by the consumer's thread."""
@@ -144,7 +152,7 @@ class App(faust.App):
         """Take the data directory, reach the brokers, and see to the topics."""
         try:
             # Before Faust makes folders in it, which would fail with a traceback.
-            directory_id = self._lock_data_directory()
+            directory_id = self.lock_data_directory()
             self.worker_id = directory_id[:WORKER_ID_LENGTH]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", AlreadyConfiguredWarning)
@@ -193,7 +201,7 @@ class App(faust.App):
             web_bind=conf.web_bind or settings.web_bind,
         )
 
-    def _lock_data_directory(self) -> str:
+    def lock_data_directory(self) -> str:
         """Keep other workers out, and return the directory's id, drawn when it was first used."""
         path = self.conf.appdir / "lock"
         try:
@@ -236,7 +244,7 @@ class App(faust.App):
 
     async def _prepare_topics(self) -> None:
         parts = self.task_context
-        specs = topic_specs(parts.settings, (t.changelog_topic_name for t in parts.tables))
+        specs = parts.topics
         delay = FIRST_DELAY
         while not self.should_stop:
             try:
@@ -274,7 +282,7 @@ class App(faust.App):
         """
         standbys = self.assignor.assigned_standbys()
         sinks: dict[TP, ChangelogSink] = {}
-        for table in self.task_context.tables:
+        for table in self.task_context.tables.values():
             name = table.changelog_topic_name
             here = {tp for tp in standbys if tp.topic == name}
             numbers = {tp.partition for tp in here}

@@ -1,4 +1,4 @@
-"""What tasks are made of: put together once, by app.py."""
+"""What tasks are made of: put together once, by bootstrap.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from streaming.kafka.batch_reader import unpack
 from streaming.kafka.batch_writer import pack
 from streaming.kafka.producer import TransactionalProducer
 from streaming.kafka.topic_limits import Limits
-from streaming.kafka.topics import topic_specs
 from streaming.tasks.outbox import Outbox
 from streaming.tasks.task import Task
 
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
     from streaming.kafka.batch_reader import Unpack
     from streaming.kafka.batch_writer import Pack
     from streaming.kafka.io_loop import IoLoop
+    from streaming.kafka.topics import TopicSpec
     from streaming.runtime.task_manager import TaskManager
     from streaming.tasks.processor import Processor
     from tables.sliced import SlicedTable
     from tables.state import PartitionState
-
-#: Makes a partition's processors, of its number, its tables' states by name, and its outbox.
-ProcessorFactory = "Callable[[int, Mapping[str, PartitionState], Outbox], Sequence[Processor]]"
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,14 @@ class TaskContext:
     settings: Settings
     client_settings: Mapping[str, Any]
     """aiokafka's settings to connect, for any kind of client."""
-    tables: Sequence[SlicedTable[Any]]
+    tables: Mapping[str, SlicedTable[Any]]
+    """By name."""
+    topics: Sequence[TopicSpec]
+    """All topics of the program."""
+    deltas: Mapping[str, str]
+    """The topics with sums on their way to tables, by the table's name."""
     make_processors: Callable[[int, Mapping[str, PartitionState], Outbox], Sequence[Processor]]
+    """Makes a partition's processors of its number, its tables' states by name, and its outbox."""
     unpack: Unpack = unpack
     """Takes the records out of a fetch."""
     pack: Pack = pack
@@ -64,13 +67,11 @@ class TaskContext:
 
     def limits(self) -> Limits:
         """Return what will know the limits of all topics of the program."""
-        changelogs = [table.changelog_topic_name for table in self.tables]
-        topics = [spec.name for spec in topic_specs(self.settings, changelogs)]
-        return Limits(self.client_settings, topics)
+        return Limits(self.client_settings, [spec.name for spec in self.topics])
 
     async def build(self, partition: int, manager: TaskManager) -> Task:
         """Open a partition's databases and put its task together; nothing is connected yet."""
-        states = {table.name: await table.data.open(partition) for table in self.tables}
+        states = {name: await table.data.open(partition) for name, table in self.tables.items()}
         for state in states.values():
             await state.idle()
         outbox = Outbox(manager.limits)

@@ -173,7 +173,7 @@ class TaskManager(TransactionManager):
             return
         self._set_readable(task, readable=False)
         await task.close()
-        for table in self.parts.tables:
+        for table in self.parts.tables.values():
             await table.data.close(partition)
 
     def _set_readable(self, task: Task, *, readable: bool) -> None:
@@ -294,7 +294,7 @@ class TaskManager(TransactionManager):
 
     async def _close_damaged(self) -> None:
         """Let the next opening find an empty database where this one found a damaged one."""
-        for table in self.parts.tables:
+        for table in self.parts.tables.values():
             for partition, state in list(table.data.partitions.items()):
                 if state.store.damage is not None and partition not in self.tasks:
                     await table.data.close(partition)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -10,8 +10,20 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from streaming.kafka.records import Record
+    from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
     from tables.sweep import Sweeper
+
+
+class ProcessorContext(NamedTuple):
+    """What a table's processor of one partition is made of."""
+
+    partition: int
+    state: PartitionState
+    outbox: Outbox
+    changelog_topic: str
+    dead_letter_partitions: int
+    """Partitions of the dead-letter topic, which need not be as many as the others'."""
 
 
 class Processor(Protocol):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from auditing import AuditError
+from bootstrap import create_app
 from commands.audit import audit
 from commands.replay_dead_letters import replay_dead_letters
 from commands.sending import EventSender, SendError
@@ -19,9 +20,8 @@ from commands.topics import topics
 from embedded.probe import free_ports
 from settings import load
 from streaming.errors import StartError
-from streaming.kafka.clients import client_settings
 from streaming.kafka.rights import check_rights
-from streaming.kafka.topics import admin_client, make_topics, topic_specs
+from streaming.kafka.topics import admin_client, make_topics
 from tests.authorized import authorized_broker
 from tests.integration.stream import START, event
 from tests.worker import ROOT
@@ -154,17 +154,11 @@ def test_with_exactly_these_rights_everything_works(broker, make_program):
 
 def parts_of(cluster):
     settings = load(cluster.environment)
-    tables = [
-        SimpleNamespace(changelog_topic_name=name)
-        for name in (cluster.user_changelog, cluster.video_changelog)
-    ]
-    return SimpleNamespace(
-        settings=settings, client_settings=client_settings(settings), tables=tables
-    )
+    return create_app(settings).task_context
 
 
 async def start_worker(parts):
-    specs = topic_specs(parts.settings, [each.changelog_topic_name for each in parts.tables])
+    specs = parts.topics
     async with admin_client(parts.client_settings) as admin:
         found = await make_topics(admin, specs, 1)
         await check_rights(admin, specs, found, parts.settings)
@@ -186,8 +180,7 @@ async def replay(parts):
 
 
 async def see_to_topics(parts):
-    specs = topic_specs(parts.settings, [each.changelog_topic_name for each in parts.tables])
-    await topics._ensure(SimpleNamespace(_parts=parts, say=print), specs)
+    await topics._ensure(SimpleNamespace(_parts=parts, say=print), parts.topics)
 
 
 BEGINNINGS = {

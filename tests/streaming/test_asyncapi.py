@@ -11,12 +11,14 @@ from jsonschema import Draft202012Validator
 from models.schema import MAX_VALUE_BYTES
 from reels import parse_event
 from settings import load
-from streaming.kafka.topics import topic_specs
 from tests.models.corpus import EXAMPLE, example
 from tests.models.strategies import nearly_events
+from topology import all_topics, topology
 from views.asyncapi import describe
 
-DESCRIPTION = describe()
+TABLES = topology(load({}))
+TOPICS = all_topics(load({}), TABLES)
+DESCRIPTION = describe(load({}), TOPICS, [each.deltas for each in TABLES if each.deltas])
 COMPONENTS = DESCRIPTION["components"]
 EVENT = Draft202012Validator({"$ref": "#/components/schemas/Event", "components": COMPONENTS})
 #: A time as text is checked by the program more closely than by the schema.
@@ -24,9 +26,8 @@ TIME = "2025-01-15T14:30:45.123Z"
 
 
 def test_every_topic_is_described_with_its_partitions() -> None:
-    changelogs = ("reels-user_metrics-changelog", "reels-video_metrics-changelog")
-    specs = topic_specs(load({}), changelogs)
-    assert set(DESCRIPTION["channels"]) == {spec.name for spec in specs}
+    assert set(DESCRIPTION["channels"]) == {spec.name for spec in TOPICS}
+    assert {"reels-user_metrics-changelog", "reels-video-deltas"} < set(DESCRIPTION["channels"])
     for operation in DESCRIPTION["operations"].values():
         assert operation["channel"]["$ref"].rpartition("/")[2] in DESCRIPTION["channels"]
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from bootstrap import create_app
 from settings import load
 from streaming.errors import StartError
-from streaming.runtime.app import App
-from streaming.runtime.faust_settings import faust_settings
 
 
 @pytest.fixture
 def app(tmp_path):
-    app = App("directory", **faust_settings(load({"APP_DATADIR": str(tmp_path / "data")})))
+    app = create_app(load({"APP_DATADIR": str(tmp_path / "data")}))
     yield app
     if app._lock is not None:
         app._lock.close()
@@ -20,9 +19,9 @@ def app(tmp_path):
 
 class TestLockFile:
     def test_keeps_the_id_of_the_directory(self, app) -> None:
-        first = app._lock_data_directory()
+        first = app.lock_data_directory()
         app._lock.close()
-        assert app._lock_data_directory() == first
+        assert app.lock_data_directory() == first
 
     @pytest.mark.parametrize("target", ["other", "missing"])
     def test_follows_no_link(self, app, tmp_path, target: str) -> None:
@@ -30,7 +29,7 @@ class TestLockFile:
         app.conf.appdir.mkdir(parents=True)
         (app.conf.appdir / "lock").symlink_to(tmp_path / target)
         with pytest.raises(StartError, match="is a link, which a worker does not follow") as caught:
-            app._lock_data_directory()
+            app.lock_data_directory()
         assert "\n" not in str(caught.value)
         assert (tmp_path / "other").read_text() == "kept"
         assert not (tmp_path / "missing").exists()

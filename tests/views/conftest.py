@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
-from types import SimpleNamespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import pytest
 import pytest_asyncio
 from yarl import URL
 
-from models.viral import ViralRule
+from bootstrap import create_app
 from models.windows import from_iso
 from settings import load
-from streaming.kafka.clients import client_settings
-from streaming.runtime.app import App
-from streaming.runtime.faust_settings import faust_settings
-from streaming.runtime.task_factory import TaskContext
 from tables.records import ViralVideo
-from tables.rocks import RocksMemory
-from tables.store import StoreContext
-from tables.users import user_table, user_windows
-from tables.videos import video_table, video_windows
-from tables.viral import ViralTable
+from tests.views.fakes import FakeStatus
 from views.application import make_application
 from views.listener import Listener
-from views.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
     from settings import Settings
 
@@ -64,26 +52,18 @@ class Answer:
 class Worker:
     """The views of one worker, listening on a port of its own."""
 
-    def __init__(self, settings: Settings, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        app = App(f"views-{next(_apps)}", **faust_settings(settings))
-        self.app = app
-        parts = StoreContext(RocksMemory.create(1 << 20), executor)
-        self.user_windows, self.video_windows = user_windows(settings), video_windows(settings)
-        self.users = app.tables.add(user_table(app, settings, self.user_windows, parts))
-        self.videos = app.tables.add(video_table(app, settings, self.video_windows, parts))
-        self.viral = app.tables.add(
-            ViralTable(app, name="viral_videos", topic="viral", partitions=PARTITIONS)
+        self.app = app = create_app(settings)
+        self.sources = app.web.sources
+        self.tables, windows = self.sources.tables, self.sources.windows
+        self.users, self.videos = self.tables["user_metrics"], self.tables["video_metrics"]
+        self.user_windows, self.video_windows = windows["user_metrics"], windows["video_metrics"]
+        self.viral = self.sources.viral
+        self.status = FakeStatus(partitions=PARTITIONS, data_dir=Path(settings.data_dir))
+        self.application = make_application(
+            self.status, settings, self.sources, lambda: app.http_client
         )
-        app.viral_table = self.viral
-        app.task_context = TaskContext(
-            settings, client_settings(settings), [self.users, self.videos], lambda *_: []
-        )
-        rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
-        self.sources = Sources(
-            self.users, self.user_windows, self.videos, self.video_windows, rule, self.viral
-        )
-        self.application = make_application(app, settings, self.sources)
         self.listener = Listener(self.application)
         self.url = URL()
         self.port = 0
@@ -91,27 +71,21 @@ class Worker:
     async def start(self) -> None:
         self.port = await self.listener.start("127.0.0.1", 0)
         self.url = URL(f"http://127.0.0.1:{self.port}")
-        object.__setattr__(self.app.conf, "_canonical_url", self.url)
-        self.app.conf.canonical_url = self.url
+        self.status.url = self.url
         self.owns({self.url: range(PARTITIONS)})
 
     async def stop(self) -> None:
         await self.listener.stop()
-        await self.app.tables.recovery.viral_follower.stop()
         if self.app._http_client:
             await self.app._http_client.close()
-        if self.app._consumer is not None:
-            # It never ran, so nothing else closes it.
-            self.app.consumer._thread.thread_loop.close()
-        await self.users.data.on_stop()
-        await self.videos.data.on_stop()
+        for table in self.tables.values():
+            await table.data.on_stop()
 
     def owns(self, workers: dict[URL, Any]) -> None:
         """Say who owns which partitions, as a rebalance would."""
-        self.app.assignor.changelog_distribution = {
+        self.status.owned = {
             str(url): {
-                table.changelog_topic.get_topic_name(): list(partitions)
-                for table in (self.users, self.videos)
+                table.changelog_topic_name: list(partitions) for table in self.tables.values()
             }
             for url, partitions in workers.items()
         }
@@ -119,7 +93,7 @@ class Worker:
     async def open(self, *partitions: int, at: str | None = NOW) -> None:
         """Open ``partitions`` with the stream time ``at``."""
         for partition in partitions or range(PARTITIONS):
-            for table in (self.users, self.videos):
+            for table in self.tables.values():
                 state = await table.data.open(partition)
                 state.reset_to_committed()
                 state.stream_time = None if at is None else from_iso(at)
@@ -159,27 +133,17 @@ class Worker:
 
     async def catch_up(self) -> None:
         """Let the list of viral videos be complete."""
-        follower = self.app.tables.recovery.viral_follower
-        await follower.follow({})
-        await follower.wait_caught_up()
+        self.status.viral_list_complete = True
 
     async def become_ready(self) -> None:
         """Go through what a worker goes through until it is ready."""
         await self.catch_up()
-        self.app.tables.recovery.completed.set()
+        self.status.joined = True
         self.assign(range(PARTITIONS), accepting=range(PARTITIONS))
 
     def assign(self, assigned: Any, accepting: Any) -> None:
-        """Put tasks in place of the real ones."""
-        self.app.tasks.assigned = set(assigned)
-        self.app.tasks.tasks = {
-            number: SimpleNamespace(
-                accepting=number in set(accepting),
-                uncommitted_seconds=0.0,
-                stall_reason=lambda _: None,
-            )
-            for number in assigned
-        }
+        """Say which partitions are here, and which of them are at work."""
+        self.status.assigned_now, self.status.open_now = set(assigned), set(accepting)
 
     async def ask(self, path: str, method: str = "GET", **kwargs: Any) -> Answer:
         """Send a request, with the path as it is."""
@@ -206,23 +170,23 @@ class Worker:
             writer.close()
 
 
-@pytest.fixture
-def executor() -> Any:
-    with ThreadPoolExecutor(2) as executor:
-        yield executor
-
-
 @pytest_asyncio.fixture
 async def make_worker(
-    tmp_path: Path, executor: ThreadPoolExecutor
+    tmp_path: Path,
 ) -> AsyncIterator[Callable[..., Awaitable[Worker]]]:
     """Make a worker with the given settings: ``await make_worker(REELS_HTTP_TOKEN=...)``."""
     async with AsyncExitStack() as stack:
 
         async def make(**environ: str) -> Worker:
             folder = tmp_path / str(next(_apps))
-            base = {"APP_DATADIR": str(folder), "TOPIC_PARTITIONS": str(PARTITIONS)}
-            worker = Worker(load({**base, **environ}), executor)
+            base = {
+                "APP_DATADIR": str(folder),
+                "TOPIC_PARTITIONS": str(PARTITIONS),
+                "REELS_APP_ID": f"views-{folder.name}",
+                # Rows are looked into by hand.
+                "REELS_ACCELERATOR": "off",
+            }
+            worker = Worker(load({**base, **environ}))
             stack.push_async_callback(worker.stop)
             await worker.start()
             return worker

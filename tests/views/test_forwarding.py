@@ -132,7 +132,7 @@ class TestNobodyCanAnswer:
     async def test_a_worker_that_stops_passes_nothing_on(self, make_worker, key_of) -> None:
         first, second = await two_workers(make_worker)
         second.put_user(key_of(second, 1), LIKE)
-        first.app._stopped.set()
+        first.status.stops_for = "the worker is stopping"
         assert unavailable(await first.ask(f"/users/{key_of(second, 1)}"))
 
 
@@ -191,7 +191,7 @@ class TestAddressesThatAreNotAlone:
         self, make_worker, key_of, caplog
     ) -> None:
         first, second = await make_worker(), await make_worker()
-        second.app.worker_id = "bbbb"
+        second.status.worker_id = "bbbb"
         for each in (first, second):
             each.owns({f"{second.url}#cccc": [1]})
         for _ in range(3):
@@ -205,7 +205,7 @@ class TestAddressesThatAreNotAlone:
     ) -> None:
         """The one that asks has an assignment of before, with who was there then."""
         first, second = await make_worker(), await make_worker()
-        second.app.worker_id = "bbbb"
+        second.status.worker_id = "bbbb"
         first.owns({f"{second.url}#cccc": [1]})
         second.owns({f"{second.url}#bbbb": [], f"{first.url}#aaaa": [1]})
         answer = await first.ask(f"/users/{key_of(first, 1)}")
@@ -216,7 +216,7 @@ class TestAddressesThatAreNotAlone:
         self, make_worker, key_of
     ) -> None:
         first, second = await two_workers(make_worker)
-        second.app.worker_id = "bbbb"
+        second.status.worker_id = "bbbb"
         first.owns({f"{first.url}#aaaa": [0], f"{second.url}#bbbb": [1]})
         key = key_of(second, 1)
         second.put_user(key, LIKE)

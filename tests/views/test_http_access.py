@@ -7,6 +7,7 @@ import asyncio
 import orjson
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from monitoring import metrics
 from views import middlewares
@@ -119,7 +120,7 @@ class TestHosts:
         assert (await worker.ask("/healthz", headers={"Host": host})).status == 200
 
     async def test_the_workers_own_name_is_fine(self, worker) -> None:
-        worker.app.conf.canonical_url = "http://worker-1:6066"
+        worker.status.url = URL("http://worker-1:6066")
         assert (await worker.ask("/healthz", headers={"Host": "worker-1:6066"})).status == 200
 
     async def test_a_request_without_a_host_is_fine(self, worker) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -84,7 +83,6 @@ async def test_answers_are_as_described(worker, route: str, query: str, status: 
     worker.put_user(1, VIEW)
     worker.put_video(1, ("2025-01-15T14:30:00Z", 3, 1, 1, 1))
     await worker.become_ready()
-    worker.app.consumer.fetching_since = monotonic()
     await worker.flag_viral(1, 1.7)
     path = route.replace("{user_id}", "1").replace("{video_id}", "1") + query
     answer = await worker.ask(path)

@@ -127,7 +127,7 @@ class TestReading:
         self, make_worker
     ) -> None:
         first, second = await two_workers(make_worker)
-        second.app.worker_id = "bbbb"
+        second.status.worker_id = "bbbb"
         first.owns({f"{first.url}#aaaa": [0], f"{second.url}#cccc": [1]})
         async with reading(first) as reader:
             shown = await reader.figures(lambda data: state_of(data, second) == "silent")

@@ -127,7 +127,7 @@ class TestRequestsWithAProof:
 
     async def test_may_name_the_socket_when_they_come_from_this_machine(self, worker) -> None:
         socket = worker.url
-        worker.app.conf.canonical_url = URL("http://worker-1:6066")
+        worker.status.url = URL("http://worker-1:6066")
         assert (
             await worker.ask("/users/x", headers=sent(worker, "/users/x", socket))
         ).status == 400

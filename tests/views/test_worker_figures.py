@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -29,9 +27,8 @@ class TestHealth:
 
     async def test_a_fetch_that_never_ends_makes_it_unhealthy(self, worker) -> None:
         await worker.become_ready()
-        worker.app.consumer.fetching_since = monotonic()
         assert (await worker.ask("/healthz")).status == 200
-        worker.app.consumer.fetching_since -= STUCK_AFTER + 1
+        worker.status.fetched_ago_s = STUCK_AFTER + 1
         answer = await worker.ask("/healthz")
         assert (answer.status, answer.json["error"]["message"]) == (
             503,
@@ -65,7 +62,7 @@ class TestReadiness:
 
     async def test_while_the_group_rebalances_it_is_not_ready(self, worker) -> None:
         await worker.become_ready()
-        worker.app.rebalancing = True
+        worker.status.rebalancing = True
         assert await self.reason(worker) == "the group is rebalancing"
 
     async def test_while_a_partition_recovers_it_is_not_ready(self, worker) -> None:
@@ -75,22 +72,22 @@ class TestReadiness:
 
     async def test_a_partition_that_has_no_task_yet_recovers(self, worker) -> None:
         await worker.become_ready()
-        worker.app.tasks.tasks = {}
+        worker.status.open_now = set()
         assert await self.reason(worker) == "recovering partitions: 0, 1"
 
     async def test_while_the_viral_list_is_read_it_is_not_ready(self, worker) -> None:
-        worker.app.tables.recovery.completed.set()
+        worker.status.joined = True
         worker.assign([0], accepting=[0])
         assert await self.reason(worker) == "the list of viral videos is being read"
 
     async def test_when_it_stops_it_is_not_ready(self, worker) -> None:
         await worker.become_ready()
-        worker.app._stopped.set()
+        worker.status.stops_for = "the worker is stopping"
         assert await self.reason(worker) == "the worker is stopping"
 
     async def test_further_behind_than_is_allowed_it_is_not_ready(self, worker) -> None:
         await worker.become_ready()
-        worker.app.tasks.lag.seconds = {0: 599.0, 1: 601.0}
+        worker.status.lag = {0: 599.0, 1: 601.0}
         reason = await self.reason(worker)
         assert reason == "more than 10m behind (REELS_READY_LAG): partitions 1"
 

@@ -12,12 +12,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from rocksdict import DbClosedError
 
+from tables.users import NAME as USERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from streaming.runtime.app import App
+    from streaming.ports import WorkerStatus
     from tables.sliced import SlicedTable
     from tables.state import PartitionState
+    from views.sources import Sources
 
 #: RocksDB's integer properties that are shown, summed over the partitions of a table.
 ROCKSDB_PROPERTIES: Final = (
@@ -54,9 +57,12 @@ class WorkerCollector(Collector):
     Only partitions that are here have series: those of lost ones are gone with the next scrape.
     """
 
-    def __init__(self, app: App, obstacle: Callable[[], str | None]) -> None:
-        """Look at ``app``; ``obstacle`` tells why it is not ready."""
-        self._app = app
+    def __init__(
+        self, status: WorkerStatus, sources: Sources, obstacle: Callable[[], str | None]
+    ) -> None:
+        """Look at ``status`` and ``sources``; ``obstacle`` tells why it is not ready."""
+        self._status = status
+        self._sources = sources
         self._obstacle = obstacle
 
     def collect(self) -> Iterable[Metric]:
@@ -71,26 +77,25 @@ class WorkerCollector(Collector):
         return ()
 
     def _partitions(self) -> Iterator[Metric]:
-        tasks = self._app.tasks
+        assigned, opened = self._status.assigned(), self._status.open()
         ready = float(self._obstacle() is None)
-        opened = {number: task for number, task in tasks.tasks.items() if task.accepting}
         yield _gauge("ready", "1 when the worker can answer for its partitions, else 0.", ready)
-        yield _gauge("partitions_assigned", "Partitions of this worker.", len(tasks.assigned))
+        yield _gauge("partitions_assigned", "Partitions of this worker.", len(assigned))
         yield _gauge("partitions_open", "Those of them that are at work.", len(opened))
         waiting = GaugeMetricFamily(
             "reels_uncommitted_seconds",
             "For how long something that was folded has been waiting to be committed.",
             labels=["partition"],
         )
-        for number, task in opened.items():
-            waiting.add_metric([str(number)], task.uncommitted_seconds)
+        for number, seconds in self._status.uncommitted_s().items():
+            waiting.add_metric([str(number)], seconds)
         yield waiting
         stream_time = GaugeMetricFamily(
             "reels_stream_time_seconds",
             "Latest accepted event time, in seconds since 1970.",
             labels=["partition"],
         )
-        users = self._app.task_context.tables[0].data.partitions
+        users = self._sources.tables[USERS].data.partitions
         for number in opened:
             state = users.get(number)
             if state is not None and state.stream_time is not None:
@@ -101,13 +106,13 @@ class WorkerCollector(Collector):
         overlay = GaugeMetricFamily(
             "reels_overlay_keys", "Keys with uncommitted changes, by table.", labels=["table"]
         )
-        for table in self._app.task_context.tables:
+        for table in self._sources.tables.values():
             keys = sum(state.uncommitted_keys for state in _open_states(table))
             overlay.add_metric([table.name], keys)
         yield overlay
         for name, property_name, text in ROCKSDB_PROPERTIES:
             family = GaugeMetricFamily(f"reels_rocksdb_{name}", text, labels=["table"])
-            for table in self._app.task_context.tables:
+            for table in self._sources.tables.values():
                 total = 0
                 for state in _open_states(table):
                     # A thread may be replacing it just now.
@@ -117,14 +122,13 @@ class WorkerCollector(Collector):
             yield family
 
     def _databases(self) -> Iterator[Metric]:
-        memory = self._app.task_context.tables[0].memory
-        tickers = memory.tickers()
+        tickers = self._sources.memory.tickers()
         for name, ticker, unit, text in ROCKSDB_TICKERS:
             value = tickers.get(ticker, 0) * unit
             yield CounterMetricFamily(f"reels_rocksdb_{name}", text, value=value)
 
     def _machine(self) -> Iterator[Metric]:
-        folder = Path(self._app.conf.datadir).absolute()
+        folder = self._status.data_dir
         while not folder.exists():
             folder = folder.parent
         disk = shutil.disk_usage(folder)

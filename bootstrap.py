@@ -1,0 +1,147 @@
+"""Builds the app of the topology: settings, tables, tasks, agents, web server and commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from accelerator import AcceleratorError, Packing, is_wanted, memory, row_checks
+from agents.subscriptions import add_agent
+from settings import SettingsError, load
+from streaming.kafka.batch_reader import unpacker
+from streaming.kafka.batch_writer import packer
+from streaming.kafka.clients import client_settings
+from streaming.kafka.patches import install
+from streaming.runtime.app import App, AppParts
+from streaming.runtime.faust_settings import faust_settings
+from streaming.runtime.status import AppStatus
+from streaming.runtime.task_factory import TaskContext
+from streaming.tasks.processor import ProcessorContext
+from tables.rocks import RocksMemory
+from tables.store import StoreContext
+from tables.viral import ViralTable
+from topology import all_topics, topology
+from views.server import Web
+from views.sources import Sources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping, Sequence
+
+    from faust.types import TP
+
+    from settings import Settings
+    from streaming.kafka.records import Batch
+    from streaming.tasks.outbox import Outbox
+    from streaming.tasks.processor import Processor
+    from tables.state import PartitionState
+    from topology import TableEntry
+
+COMMANDS = (
+    *("audit", "generate", "kafka", "replay_dead_letters", "restore_changelog"),
+    *("status", "topics", "worker"),
+)
+
+
+def app_of_environment(environ: MutableMapping[str, str] = os.environ) -> App:
+    """Return the app that the environment asks for; end the process with one line if it cannot be.
+
+    Changes ``environ`` where Faust itself would read it in another way.
+    """
+    # Faust takes an empty variable for a value.
+    for name in [name for name, value in environ.items() if not value]:
+        del environ[name]
+    # Where --datadir leaves its value; Faust itself would prefer the variable.
+    if "FAUST_DATADIR" in environ:
+        environ["APP_DATADIR"] = environ["FAUST_DATADIR"]
+    try:
+        return create_app(load(environ))
+    except (SettingsError, AcceleratorError) as exc:
+        sys.exit(f"error: {exc}")
+
+
+def create_app(settings: Settings) -> App:
+    """Return the app with all that the topology names; nothing is connected or opened yet.
+
+    Raises:
+        AcceleratorError: the compiled form is asked for, and there is none.
+    """
+    tables = topology(settings)
+    install()
+    app = App(
+        settings.app_id, lambda app: _parts(app, settings, tables), **faust_settings(settings)
+    )
+
+    def submit(batches: Mapping[TP, Batch]) -> None:
+        # Asked for with each batch: a consumer without a running loop cannot be made.
+        app.tasks.submit(batches)
+
+    for entry in tables:
+        for source in entry.sources:
+            add_agent(app, source, settings.partitions, submit)
+    for command in COMMANDS:
+        # Importing a command's module is what registers it.
+        import_module(f"commands.{command}")
+    return app
+
+
+def _parts(app: App, settings: Settings, entries: Sequence[TableEntry]) -> AppParts:
+    is_accelerated = is_wanted(settings.accelerator)
+    stores = StoreContext(
+        RocksMemory.create(settings.write_buffers),
+        ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
+        changes=memory(accelerated=is_accelerated),
+        rows=row_checks(accelerated=is_accelerated),
+    )
+    tables = {entry.name: app.tables.add(entry.make_table(app, stores)) for entry in entries}
+    viral = app.tables.add(
+        ViralTable(
+            app,
+            name="viral_videos",
+            topic=settings.viral_topic,
+            partitions=settings.partitions,
+            help="the videos that are viral now (global, over the output topic)",
+        )
+    )
+
+    def make_processors(
+        partition: int, states: Mapping[str, PartitionState], outbox: Outbox
+    ) -> list[Processor]:
+        # What comes last in the flow goes first: a backlog of events keeps no video waiting.
+        return [
+            entry.make_processor(
+                ProcessorContext(
+                    partition,
+                    states[entry.name],
+                    outbox,
+                    tables[entry.name].changelog_topic_name,
+                    app.dead_letter_partitions,
+                )
+            )
+            for entry in reversed(entries)
+        ]
+
+    packing = Packing.of(accelerated=is_accelerated)
+    sources = Sources(
+        tables,
+        {entry.name: entry.windows for entry in entries},
+        {entry.name: entry.views for entry in entries},
+        viral,
+        stores.memory,
+    )
+    return AppParts(
+        TaskContext(
+            settings,
+            client_settings(settings),
+            tables,
+            all_topics(settings, entries),
+            {entry.name: entry.deltas for entry in entries if entry.deltas is not None},
+            make_processors,
+            unpacker(packing.records),
+            packer(packing.pack),
+        ),
+        viral,
+        lambda: Web(app, AppStatus(app), settings, sources),
+    )

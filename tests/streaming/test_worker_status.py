@@ -1,0 +1,103 @@
+"""What a worker tells of itself is what its engine knows."""
+
+from __future__ import annotations
+
+from time import monotonic
+from types import SimpleNamespace
+
+import pytest
+import pytest_asyncio
+from yarl import URL
+
+from bootstrap import create_app
+from settings import load
+from streaming.runtime.status import AppStatus
+
+
+@pytest_asyncio.fixture
+async def app(tmp_path):
+    """An app as it is before its worker starts: there is no broker."""
+    app = create_app(load({"APP_DATADIR": str(tmp_path), "TOPIC_PARTITIONS": "4"}))
+    yield app
+    await app.tables.recovery.viral_follower.stop()
+    if app._consumer is not None:
+        # It never ran, so nothing else closes it.
+        app.consumer._thread.thread_loop.close()
+
+
+@pytest.fixture
+def status(app) -> AppStatus:
+    return AppStatus(app)
+
+
+def task(*, accepting: bool = True, stalled: str | None = None, waiting_s: float = 0.0):
+    return SimpleNamespace(
+        accepting=accepting, stall_reason=lambda _: stalled, uncommitted_seconds=waiting_s
+    )
+
+
+async def test_a_worker_that_has_not_begun_can_be_asked_everything(status, tmp_path) -> None:
+    """Views answer before the brokers do."""
+    assert (status.assigned(), status.open(), status.owners()) == (set(), set(), {})
+    assert (status.lag_s(), status.uncommitted_s()) == ({}, {})
+    assert not status.has_joined()
+    assert not status.is_viral_list_complete()
+    assert status.stop_reason() is None
+    assert status.group_refusal() is None
+    assert status.topic_obstacle() is None
+    assert status.stall_reason(60.0) is None
+    assert (status.partitions, status.worker_id) == (4, "")
+    assert status.data_dir.is_relative_to(tmp_path)
+
+
+async def test_a_partition_is_open_while_its_task_accepts(app, status) -> None:
+    """A partition without a task, or with one that rests, is assigned and not open."""
+    app.tasks.assigned = {0, 1, 2}
+    app.tasks.tasks |= {0: task(waiting_s=2.5), 1: task(accepting=False)}
+    assert status.assigned() == {0, 1, 2}
+    assert status.open() == {0}
+    assert status.uncommitted_s() == {0: 2.5}
+
+
+async def test_a_stalled_task_or_an_ended_commit_loop_is_told(app, status, monkeypatch) -> None:
+    """The first reason found is the one that is told."""
+    monkeypatch.setattr(type(app.tasks.committer), "has_ended", True)
+    assert status.stall_reason(60.0) == "nothing is committed any more"
+    app.tasks.tasks |= {0: task(), 1: task(stalled="partition 1 is stuck")}
+    assert status.stall_reason(60.0) == "partition 1 is stuck"
+
+
+async def test_the_age_of_a_fetch_counts_from_its_begin(app, status) -> None:
+    """A fetch that hangs grows older."""
+    app.consumer.fetching_since = monotonic() - 100.0
+    assert status.fetch_age_s() >= 100.0
+
+
+async def test_a_worker_that_has_joined_says_so_until_it_stops(app, status) -> None:
+    """Recovery, the viral list, a rebalance and the end each show."""
+    app.tables.recovery.completed.set()
+    app.rebalancing = True
+    follower = app.tables.recovery.viral_follower
+    await follower.follow({})
+    await follower.wait_caught_up()
+    assert status.has_joined()
+    assert status.is_rebalancing()
+    assert status.is_viral_list_complete()
+
+    app._stopped.set()
+    assert status.stop_reason() == "the worker is stopping"
+    app.given_up = "the disk is full"
+    assert status.stop_reason() == "the disk is full"
+
+
+async def test_owners_topics_and_addresses_are_those_of_the_group(app, status) -> None:
+    """The assignment, the look at the topics and the address are passed on as they are."""
+    owners = {"http://a:6066#id": {"reels-user_metrics-changelog": [0, 1]}}
+    app.assignor.changelog_distribution = owners
+    app.topic_watch = SimpleNamespace(obstacle="topic t has 5 partitions")
+    app.conf.canonical_url = URL("http://a:6066")
+    app.tasks.lag.seconds = {0: 3.0}
+    assert status.owners() == owners
+    assert status.topic_obstacle() == "topic t has 5 partitions"
+    assert status.url == URL("http://a:6066")
+    assert status.lag_s() == {0: 3.0}

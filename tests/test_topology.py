@@ -1,0 +1,112 @@
+"""The topology names every table once, and everything else goes by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from aiohttp import web
+
+import topology as declared
+from bootstrap import create_app
+from settings import load
+from streaming.kafka.topics import Role
+from streaming.tasks.processor import ProcessorContext
+from tables.sliced import SlicedTable
+from tables.videos import video_layout
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return load({"APP_DATADIR": str(tmp_path), "REELS_APP_ID": "shop"})
+
+
+@pytest.fixture
+def with_a_third(monkeypatch, settings):
+    """The topology with one more table: the videos' under another name, with its own topics."""
+    tables = declared.topology(settings)
+    videos = next(entry for entry in tables if entry.name == "video_metrics")
+    source = videos.sources[0]._replace(topic="shop-third-deltas", agent="third_deltas")
+    third = replace(
+        videos,
+        name="third",
+        sources=[source],
+        deltas=source.topic,
+        make_table=lambda app, stores: SlicedTable(
+            app,
+            name="third",
+            layout=video_layout(videos.windows),
+            view=lambda *_: None,
+            parts=stores,
+            partitions=settings.partitions,
+        ),
+        make_processor=lambda context: SimpleNamespace(changelog_topic=context.changelog_topic),
+        views=lambda context: [web.get(f"/{context.table.name}", answer)],
+    )
+    monkeypatch.setattr("bootstrap.topology", lambda _: [*tables, third])
+
+
+async def answer(_: web.Request) -> web.Response:
+    return web.Response()
+
+
+def test_the_names_of_tables_are_those_that_the_contract_promises(settings) -> None:
+    """Changelogs are named by them, so that a rename would lose the tables."""
+    assert [entry.name for entry in declared.topology(settings)] == [
+        "user_metrics",
+        "video_metrics",
+    ]
+
+
+def test_each_processor_reads_the_topics_that_its_entry_names_in_that_order(settings) -> None:
+    """What waits in the repartition topic goes before the input."""
+    state = SimpleNamespace(reset_to_committed=None, stream_time=None)
+    for entry in declared.topology(settings):
+        context = ProcessorContext(0, state, SimpleNamespace(), "changelog", 1)
+        processor = entry.make_processor(context)
+        assert list(processor.topics) == [source.topic for source in entry.sources]
+        assert processor.changelog_topic == "changelog"
+
+
+def test_all_topics_of_the_tables_are_made(settings) -> None:
+    """Each source and each changelog of a table is a topic that the program sees to."""
+    tables = declared.topology(settings)
+    topics = {spec.name: spec for spec in declared.all_topics(settings, tables)}
+    for entry in tables:
+        assert {source.topic for source in entry.sources} <= topics.keys()
+        assert topics[f"shop-{entry.name}-changelog"].role is Role.CHANGELOG
+    assert len(topics) == len(declared.all_topics(settings, tables))
+
+
+def test_an_app_has_the_tables_agents_and_topics_of_its_topology(settings) -> None:
+    """Nothing of a table is added to an app by another way."""
+    app = create_app(settings)
+    tables = declared.topology(settings)
+    assert list(app.task_context.tables) == [entry.name for entry in tables]
+    assert set(app.agents) == {each.agent for entry in tables for each in entry.sources}
+    assert app.task_context.topics == declared.all_topics(settings, tables)
+    for name, table in app.task_context.tables.items():
+        assert app.tables[name] is table
+        assert f"shop-{name}-changelog" == table.changelog_topic_name
+
+
+@pytest.mark.usefixtures("with_a_third")
+def test_one_more_entry_is_one_more_table_everywhere(settings) -> None:
+    """Agent, topics, store, processor and route come of the entry alone; its deltas go first."""
+    app = create_app(settings)
+    context = app.task_context
+    assert "third_deltas" in app.agents
+    assert {"shop-third-deltas", "shop-third-changelog"} < {each.name for each in context.topics}
+    assert context.deltas["third"] == "shop-third-deltas"
+    state = SimpleNamespace(stream_time=None)
+    states = dict.fromkeys(("user_metrics", "video_metrics", "third"), state)
+    assert list(context.tables) == list(states)
+    processors = context.make_processors(0, states, SimpleNamespace())
+    assert [each.changelog_topic for each in processors] == [
+        "shop-third-changelog",
+        "shop-video_metrics-changelog",
+        "shop-user_metrics-changelog",
+    ]
+    routes = {resource.canonical for resource in app.web.web_app.router.resources()}
+    assert {"/third", "/users/{user_id}", "/videos/viral"} < routes

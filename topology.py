@@ -1,0 +1,128 @@
+"""The tables, each with what it is made of: the one place that names them all.
+
+The list is in the order of the flow: a table whose records others send stands after them. To add a
+table is to add an entry; docs/architecture.md says who reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from accelerator import Counting, Folding, is_wanted
+from agents.engagement import EngagementProcessor
+from agents.subscriptions import Source
+from agents.video_deltas import VideoProcessor
+from models.viral import ViralRule
+from streaming.kafka.topics import changelog_topic, topic_specs
+from tables import users, videos
+from views.users import UserViews
+from views.videos import VideoViews
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import faust
+
+    from settings import Settings
+    from streaming.kafka.topics import TopicSpec
+    from streaming.tasks.processor import Processor, ProcessorContext
+    from tables.sliced import SlicedTable
+    from tables.store import StoreContext
+    from views.sources import MakeViews
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableEntry:
+    """A windowed table."""
+
+    name: str
+    sources: Sequence[Source]
+    """Where its records come from, the topic that goes first when several wait first."""
+    deltas: str | None = None
+    """Its own topic among them, in which other tables' tasks send it sums; None without one."""
+    windows: Any
+    """The functions on its values, such as :class:`models.user.UserWindows`."""
+    make_table: Callable[[faust.App, StoreContext], SlicedTable[Any]]
+    make_processor: Callable[[ProcessorContext], Processor]
+    views: MakeViews
+
+
+def topology(settings: Settings) -> list[TableEntry]:
+    """Return all tables.
+
+    Raises:
+        AcceleratorError: the compiled form is asked for, and there is none.
+    """
+    is_accelerated = is_wanted(settings.accelerator)
+    return [
+        _users(settings, accelerated=is_accelerated),
+        _videos(settings, accelerated=is_accelerated),
+    ]
+
+
+def all_topics(settings: Settings, tables: Sequence[TableEntry]) -> list[TopicSpec]:
+    """Return all topics of the program."""
+    changelogs = [changelog_topic(settings, entry.name) for entry in tables]
+    return topic_specs(settings, changelogs, [e.deltas for e in tables if e.deltas is not None])
+
+
+def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
+    windows = users.user_windows(settings)
+    folding = Folding.of(windows, accelerated=accelerated)
+    return TableEntry(
+        name=users.NAME,
+        # What was passed on was sent before, and may not become late behind a backlog.
+        sources=[
+            Source(
+                settings.repartition_topic,
+                "passed_on_events",
+                "Do the same with events that lay in another partition than their user's.",
+            ),
+            Source(
+                settings.events_topic,
+                "engagement_events",
+                "User metrics, video deltas, dead letters, and events on to their own partition.",
+                is_internal=False,
+            ),
+        ],
+        windows=windows,
+        make_table=lambda app, stores: users.user_table(app, settings, windows, stores),
+        make_processor=lambda context: EngagementProcessor(
+            context.partition,
+            context.state,
+            context.outbox,
+            settings,
+            folding,
+            context.changelog_topic,
+            context.dead_letter_partitions,
+        ),
+        views=lambda context: UserViews(context.table, windows, context.routing).routes(),
+    )
+
+
+def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
+    windows = videos.video_windows(settings)
+    counting = Counting.of(windows, accelerated=accelerated)
+    rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
+    return TableEntry(
+        name=videos.NAME,
+        sources=[
+            Source(settings.deltas_topic, "video_deltas", "Video metrics and viral flags."),
+        ],
+        deltas=settings.deltas_topic,
+        windows=windows,
+        make_table=lambda app, stores: videos.video_table(app, settings, windows, stores),
+        make_processor=lambda context: VideoProcessor(
+            context.partition,
+            context.state,
+            context.outbox,
+            settings,
+            counting,
+            rule,
+            context.changelog_topic,
+        ),
+        views=lambda context: VideoViews(
+            context.table, windows, rule, context.viral, context.routing, context.readiness
+        ).routes(),
+    )
