@@ -1,0 +1,150 @@
+"""The imports of the whole tree, type hints included, go the ways that the page allows."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+
+from tests.worker import ROOT
+
+PAGE = ROOT / "docs" / "architecture.md"
+
+#: Where the program's own modules lie; tests may know everything.
+FOLDERS = (
+    *("accelerator", "agents", "auditing", "benchmarks", "commands", "docs", "embedded"),
+    *("loadgen", "models", "monitoring", "streaming", "tables", "views"),
+)
+
+#: Modules of the engine that still know each other by type hints. The list may only get shorter.
+KNOWN_CIRCLE = {
+    f"streaming.runtime.{name}"
+    for name in (
+        *("app", "housekeeping", "member_ids", "recovery", "task_factory", "task_manager"),
+        *("topic_watch", "worker"),
+    )
+}
+
+#: What the pure modules may import besides the standard library and each other.
+PURE = {"models", "msgspec", "numpy", "xxhash"}
+
+
+def modules() -> dict:
+    """Return all modules of the program by name, each with its file."""
+    paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py*")]
+    paths = [path for path in [*ROOT.glob("*.py"), *paths] if path.suffix in {".py", ".pyi"}]
+    found = {}
+    for path in paths:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = path
+    return {name: path for name, path in found.items() if name != "setup"}
+
+
+MODULES = modules()
+
+
+def names_of(source: str) -> set[str]:
+    """Return the dotted names that a module imports, those of ``from`` with what they take."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{each.name}" for each in node.names}
+    return names
+
+
+def imported(source: str) -> set[str]:
+    """Return the program's modules that a module of it imports."""
+    found = set()
+    for name in names_of(source):
+        found |= {name if name in MODULES else name.rpartition(".")[0]} & MODULES.keys()
+    return found
+
+
+IMPORTS = {name: imported(path.read_text()) - {name} for name, path in MODULES.items()}
+
+
+def room_of(module: str) -> str:
+    """Return the row of the page that a module belongs to."""
+    first, *rest = module.split(".")
+    if first.startswith("setting"):
+        return "settings"
+    is_subfolder = first == "streaming" and rest and (ROOT / first / rest[0]).is_dir()
+    return f"{first}/{rest[0]}" if is_subfolder else first
+
+
+def allowed() -> dict[str, set[str]]:
+    """Return which room may know which, as the page has it."""
+    table = PAGE.read_text().partition("## Allowed imports")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([\w/]+)` \| (.*?) \|$", table, re.MULTILINE)
+    return {name: set(re.findall(r"`([\w/]+)`", known)) for name, known in rows}
+
+
+ALLOWED = allowed()
+
+
+def test_imports_are_read_also_where_only_types_need_them() -> None:
+    """The test sees what it judges: plain imports, type hints, and imports inside of functions."""
+    source = "import settings\nif TYPE_CHECKING:\n    from views import health\n"
+    source += "def f():\n    from streaming.ports import BatchSink\n"
+    assert imported(source) == {"settings", "views.health", "streaming.ports"}
+
+
+def test_every_folder_has_its_row() -> None:
+    """A new folder is given its place in the page."""
+    assert {room_of(name) for name in MODULES} == ALLOWED.keys()
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_a_folder_knows_only_what_the_page_allows(room: str) -> None:
+    """Whoever reads a folder needs to know no other than its row names."""
+    wrong = {
+        f"{module} imports {other}"
+        for module, others in IMPORTS.items()
+        if room_of(module) == room
+        for other in others
+        if room_of(other) not in {room, *ALLOWED[room]}
+    }
+    assert not wrong
+
+
+def test_no_arrow_of_the_page_is_for_nothing() -> None:
+    """Each folder that a row names is imported by that row's folder."""
+    for room, others in ALLOWED.items():
+        known = {
+            room_of(o) for module, them in IMPORTS.items() if room_of(module) == room for o in them
+        }
+        assert others <= known, f"{room} does not import {others - known}"
+
+
+def test_folders_know_each_other_one_way_only() -> None:
+    """The arrows of the page are free of circles."""
+    try:
+        list(TopologicalSorter(ALLOWED).static_order())
+    except CycleError as exc:
+        pytest.fail(f"circle of folders: {exc.args[1]}")
+
+
+def test_no_two_files_know_each_other() -> None:
+    """Files can be read one after the other: there is no circle, by type hints either."""
+    graph = {
+        name: {o for o in others if not {name, o} <= KNOWN_CIRCLE}
+        for name, others in IMPORTS.items()
+    }
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as exc:
+        pytest.fail(f"circle of files: {exc.args[1]}")
+
+
+def test_the_domain_is_pure() -> None:
+    """``models/`` and ``reels.py`` need the standard library, msgspec, numpy and xxhash only."""
+    for name, path in MODULES.items():
+        if room_of(name) in {"models", "reels"}:
+            needed = {each.partition(".")[0] for each in names_of(path.read_text())}
+            assert needed - sys.stdlib_module_names <= PURE, name
