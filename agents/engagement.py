@@ -14,7 +14,6 @@ from models.windows import format_duration, to_iso
 from monitoring import metrics
 from streaming.kafka.record_bounds import ORIGINAL_HEADER
 from streaming.kafka.records import FIRST_TIMESTAMP, OutRecord
-from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +52,6 @@ class EngagementProcessor:
         self.topics: Sequence[str] = settings.repartition_topic, settings.events_topic
         self.changelog_topic = changelog_topic
         self.state = state
-        self.sweeper = Sweeper(state, folding.windows.is_expired, settings.user_step / 1000)
         self._folding = folding
         self._partition = partition
         self._outbox = outbox
@@ -148,8 +146,8 @@ class EngagementProcessor:
         metrics.ingest_latency.observe(time() - known / 1000)
 
     def has_pending(self) -> bool:
-        """Whether deltas or expired keys are waiting."""
-        return bool(self._deltas) or bool(self.sweeper)
+        """Whether deltas are waiting."""
+        return bool(self._deltas)
 
     def prepare(self) -> None:
         """Make delta records of what has gathered, one for each partition of videos it touches.
@@ -157,7 +155,6 @@ class EngagementProcessor:
         When stream time enters another step of the videos, every partition of them is told:
         a video leaves its windows as time passes, also when nothing more happens to it.
         """
-        self.sweeper.delete_found()
         if self._order:
             order = OutRecord(None, self._order.take())
             self._outbox.add(self._settings.order_topic, self._partition, order)

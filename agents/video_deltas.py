@@ -15,7 +15,6 @@ from monitoring import metrics
 from streaming.kafka.records import OutRecord
 from streaming.restore.foreign import FOREIGN
 from tables.records import ViralVideo
-from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +49,6 @@ class VideoProcessor:
         self.topics: Sequence[str] = (settings.deltas_topic,)
         self.changelog_topic = changelog_topic
         self.state = state
-        self.sweeper = Sweeper(state, counting.windows.is_expired, settings.video_step / 1000)
         self._partition = partition
         self._outbox = outbox
         self._settings = settings
@@ -108,16 +106,13 @@ class VideoProcessor:
         return monotonic() - self._advanced_at >= self._settings.video_window / 1000
 
     def has_pending(self) -> bool:
-        """Whether videos are to be judged, flags to be ended, or keys to be deleted."""
-        return (
-            (bool(self._unjudged) and monotonic() - self._judged_at >= JUDGE_INTERVAL)
-            or (bool(self._flagged) and self.is_idle)
-            or bool(self.sweeper)
+        """Whether videos are to be judged, or flags to be ended."""
+        return (bool(self._unjudged) and monotonic() - self._judged_at >= JUDGE_INTERVAL) or (
+            bool(self._flagged) and self.is_idle
         )
 
     def prepare(self) -> None:
         """Judge the videos that may have turned viral, or may be so no longer."""
-        self.sweeper.delete_found()
         now = monotonic()
         if self._flagged and self.is_idle:
             for video_id in list(self._flagged):
@@ -144,7 +139,7 @@ class VideoProcessor:
                 counts, since = windows.rolling(value, stream_time), windows.detected_at(value)
                 if not since:
                     since = stream_time
-                    state.dirty[key] = windows.with_detected_at(value, since)
+                    state.put(key, windows.with_detected_at(value, since))
                 if self._flagged.get(video_id) != counts:
                     self._flag(video_id, key, counts, since)
             elif video_id in self._flagged:
@@ -168,7 +163,7 @@ class VideoProcessor:
         self._flagged.pop(video_id, None)
         value = self.state.get(key)
         if value is not None:
-            self.state.dirty[key] = self._windows.with_detected_at(value, 0)
+            self.state.put(key, self._windows.with_detected_at(value, 0))
         self._send(key, None)
 
     def _send(self, key: bytes, value: bytes | None) -> None:

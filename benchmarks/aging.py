@@ -26,9 +26,10 @@ from loadgen import Workload
 from streaming.kafka.batch_writer import BATCH_BYTES, packer
 from streaming.kafka.clients import REQUEST_TIMEOUT_MS
 from streaming.kafka.producer import TransactionalProducer
+from streaming.tasks.flusher import FLUSH_INTERVAL_S
 from streaming.tasks.outbox import Outbox
 from streaming.tasks.shared_limits import SharedLimits
-from streaming.tasks.task import FLUSH_INTERVAL_S, Task
+from streaming.tasks.task import Task
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.users import user_layout, user_windows
@@ -116,6 +117,7 @@ class Aging:
         self._task = Task(
             *(0, [self._processor], outbox, lock, _fail, _fail, SharedLimits(range(PARTITIONS)))
         )
+        self._task.begin_restoring()
         self._task.reset_to_committed()
         self._task.positions = dict.fromkeys(self._task.sources, 0)
         self._task.committed = dict(self._task.positions)

@@ -95,3 +95,38 @@ class WorkerStatus(Protocol):
         Arguments:
             limit_s: seconds after which a batch counts as one that will not end.
         """
+
+
+class SeekingConsumer(Protocol):
+    """Fetches from where tasks stand."""
+
+    async def perform_seek(self) -> None:
+        """Go on where tasks stand that were opened or resumed since the last call."""
+
+    async def seek_positions(self, positions: Mapping[TP, int], /) -> None:
+        """Fetch from ``positions`` on."""
+
+
+class WorkerContext(Protocol):
+    """The worker, as its tasks know it."""
+
+    @property
+    def generation(self) -> int:
+        """The group's, as of the last assignment."""
+
+    @property
+    def session_timeout(self) -> float:
+        """Seconds after which the group gives up a member that it does not hear of."""
+
+    def is_standby(self, tp: TP, /) -> bool:
+        """Whether this worker only follows ``tp``."""
+
+    def give_up(self, exc: BaseException, /) -> None:
+        """End the worker, with ``exc`` as the reason."""
+
+
+class Ending(Protocol):
+    """What ends the process."""
+
+    def end(self) -> None:
+        """Stop in order, as at SIGTERM."""

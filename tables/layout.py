@@ -16,10 +16,12 @@ import msgspec
 from models.windows import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from models.rows import FindForeign
     from models.windows import Slices
+
+    IsExpired = Callable[[bytes, int], bool]
 
 #: Internal keys begin so; the tables' own begin with decimal numbers.
 INTERNAL_PREFIX = b"__"
@@ -58,6 +60,10 @@ class TablePositions(NamedTuple):
     """By topic. None: there is no such table yet. Empty: an earlier release committed last."""
 
 
+def _never(_value: bytes, _stream_time: int) -> bool:
+    return False
+
+
 class _Record(msgspec.Struct, frozen=True):
     """What is stored."""
 
@@ -90,6 +96,8 @@ class StoreFormat:
     """Finds rows that no table of this layout has."""
     partitions: int = 0
     """Of the table: with another number, keys lie in other partitions. 0: any number."""
+    is_expired: IsExpired = _never
+    """Whether a value counts no more at a stream time in ms."""
 
     @classmethod
     def of(
@@ -99,9 +107,10 @@ class StoreFormat:
         older: Collection[int] = (),
         find_foreign: FindForeign | None = None,
         partitions: int = 0,
+        is_expired: IsExpired = _never,
     ) -> StoreFormat:
         """The layout that these settings ask for."""
-        return cls(version, slices.size, slices.step, older, find_foreign, partitions)
+        return cls(version, slices.size, slices.step, older, find_foreign, partitions, is_expired)
 
     @staticmethod
     def new_id() -> str:

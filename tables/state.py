@@ -5,9 +5,9 @@
     read          dirty  ->  frozen  ->  unwritten  ->  written  ->  RocksDB
     write         dirty
     commit        freeze: dirty becomes frozen    (then the transaction)
-                  keep: frozen is committed, and goes to unwritten
-    now and then  settle: RocksDB gets what is unwritten, which stays in memory as written
-    before long   let_go: what is on disk leaves memory
+                  post_commit: frozen is committed, and goes to unwritten
+    now and then  flush: RocksDB gets what is unwritten, which stays in memory as written
+    before long   evict: what is on disk leaves memory
 
 The last two layers are what Kafka Streams calls its record cache: a user in a session is not read
 again for each commit, and written once for several. The changelog has what RocksDB has not got yet.
@@ -22,6 +22,7 @@ from tables.foreign import check_rows
 from tables.layers import DICTS
 from tables.layout import LAYOUT_KEY, ForeignCopyError, LastCopyError
 from tables.rocks import AT_ONCE
+from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,7 +73,10 @@ class PartitionState:
         self.table = table
         self.store = store
         self._memory = memory
+        #: What is not committed. Chunks that fold write into it at once; all else uses :meth:`put`.
         self.dirty: Layer = memory.layer()
+        #: Finds and deletes the keys that have expired.
+        self.sweeper = Sweeper(self, layout.is_expired, layout.step / 1000)
         #: Whether reads may be answered: not while the partition is moving or recovering.
         self.readable = False
         #: Latest accepted event time in ms, what is not committed included; None before the first.
@@ -136,6 +140,14 @@ class PartitionState:
             if key in layer:
                 return layer[key]
         return self.store.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Give ``key`` a value, with the next commit."""
+        self.dirty[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """Delete ``key``, with the next commit."""
+        self.dirty[key] = None
 
     def get_many(self, keys: Sequence[bytes]) -> Values:
         """Return the values of ``keys`` as they are now, in their order."""

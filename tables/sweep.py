@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tables.state import PartitionState
+    from tables.rocks import RocksStore
+
+T = TypeVar("T")
 
 #: Keys deleted by one commit at most, and found ahead.
 MOST_AT_ONCE = 500
+
+
+class Sweepable(Protocol):
+    """A partition of a table, as far as its expired keys are concerned."""
+
+    store: RocksStore
+    stream_time: int | None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be read any more."""
+
+    async def in_thread(self, function: Callable[[], T], /) -> T:
+        """Run what waits for the disk."""
+
+    def has_changed(self, key: bytes) -> bool:
+        """Whether ``key`` has uncommitted changes."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of ``key`` as it is now."""
+
+    def delete(self, key: bytes) -> None:
+        """Delete ``key``, with the next commit."""
 
 
 class Sweeper:
     """Walks over a partition in the order of its keys, once in each ``period``."""
 
     def __init__(
-        self, state: PartitionState, is_expired: Callable[[bytes, int], bool], period: float
+        self, state: Sweepable, is_expired: Callable[[bytes, int], bool], period: float
     ) -> None:
         """Sweep ``state``.
 
@@ -55,4 +80,4 @@ class Sweeper:
             if not state.has_changed(key):
                 value = state.get(key)
                 if value is not None and self._is_expired(value, state.stream_time or 0):
-                    state.dirty[key] = None
+                    state.delete(key)

@@ -30,7 +30,9 @@ def user_layout(
     windows: UserWindows, find_foreign: FindForeign = foreign_users, partitions: int = 0
 ) -> StoreFormat:
     """Return how users' values are laid out, in a table of so many partitions (0: any number)."""
-    return StoreFormat.of(VERSION, windows.slices, OLDER, find_foreign, partitions)
+    return StoreFormat.of(
+        VERSION, windows.slices, OLDER, find_foreign, partitions, windows.is_expired
+    )
 
 
 def user_table(

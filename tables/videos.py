@@ -30,7 +30,13 @@ def video_layout(
     windows: VideoWindows, find_foreign: FindForeign = foreign_videos, partitions: int = 0
 ) -> StoreFormat:
     """Return how videos' values are laid out, in a table of so many partitions (0: any number)."""
-    return StoreFormat.of(VERSION, windows.slices, find_foreign=find_foreign, partitions=partitions)
+    return StoreFormat.of(
+        VERSION,
+        windows.slices,
+        find_foreign=find_foreign,
+        partitions=partitions,
+        is_expired=windows.is_expired,
+    )
 
 
 def video_table(

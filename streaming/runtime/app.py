@@ -143,6 +143,24 @@ class App(faust.App):
             self._rebalance_begun = None
 
     @property
+    def generation(self) -> int:
+        """The group's, as of the last assignment."""
+        return int(self.consumer_generation_id)
+
+    @property
+    def session_timeout(self) -> float:
+        """Seconds after which the group gives up a member that it does not hear of."""
+        return float(self.conf.broker_session_timeout)
+
+    def is_standby(self, tp: TP) -> bool:
+        """Whether this worker only follows ``tp``."""
+        return bool(self.assignor.is_standby(tp))
+
+    def viral_sinks(self) -> Mapping[TP, ChangelogSink]:
+        """Return what follows the output topic."""
+        return self.viral_table.sinks()
+
+    @property
     def tasks(self) -> TaskManager:
         """The tasks of this worker."""
         manager: TaskManager = self.consumer.transactions
@@ -257,7 +275,13 @@ class App(faust.App):
                 delay = min(2 * delay, LONGEST_DELAY)
             else:
                 self.dead_letter_partitions = found[parts.settings.dead_letter_topic].partitions
-                self.topic_watch = TopicWatch(self, specs, found)
+                self.topic_watch = TopicWatch(
+                    parts.client_settings,
+                    specs,
+                    found,
+                    parts.settings.replication_factor,
+                    self.give_up,
+                )
                 self.add_dependency(self.topic_watch)
                 break
         if parts.settings.group_instance_id is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -13,12 +13,15 @@ from mode import Service
 
 from models.errors import CodecError
 from monitoring import metrics
-from streaming.commit.purge import PURGE_INTERVAL, Purge
+from streaming.commit.purge import PURGE_INTERVAL
 from streaming.errors import PositionError
 from tables.rocks import StoreCorruptError
 
 if TYPE_CHECKING:
-    from streaming.runtime.task_manager import TaskManager
+    from collections.abc import Callable, Mapping, Sequence
+
+    from streaming.commit.purge import Purge
+    from streaming.tasks.lag import LagMeter
     from streaming.tasks.task import Task
 
 log = logging.getLogger(__name__)
@@ -30,55 +33,100 @@ SWEEP_INTERVAL, LAG_INTERVAL = 1.0, 1.0
 LOOP_INTERVAL = 0.25
 
 
+class CheckedPositions(Protocol):
+    """Knows where topics end."""
+
+    async def check_ends(self, positions: Mapping[TP, int], /) -> None:
+        """Refuse positions beyond the end of a log, with PositionError."""
+
+
 class Housekeeping(Service):
-    """Goes through the tasks of one manager, and has those give up that cannot go on."""
+    """Goes through the tasks of a worker, and has those fail that cannot go on."""
 
-    def __init__(self, manager: TaskManager, **kwargs: Any) -> None:
-        """Watch the tasks of ``manager`` once started."""
+    def __init__(
+        self,
+        tasks: Mapping[int, Task],
+        positions: CheckedPositions,
+        lag: LagMeter,
+        log_end: Callable[[TP], int | None],
+        event_topics: Sequence[str],
+        purge: Purge,
+        purged_topic: str,
+        **kwargs: Any,
+    ) -> None:
+        """Watch ``tasks`` once started.
+
+        Arguments:
+            tasks: those of the worker, as they come and go.
+            positions: asks the brokers where topics end.
+            lag: takes note of how far behind tasks are.
+            log_end: returns the end of a partition's log as the last fetch told it, None before.
+            event_topics: the topics that tasks can be behind in.
+            purge: deletes what was counted of ``purged_topic``.
+            purged_topic: the topic that nobody but the tasks reads.
+            kwargs: as :class:`mode.Service` takes them.
+        """
         super().__init__(**kwargs)
-        self._manager = manager
+        self._tasks = tasks
+        self._positions = positions
+        self._lag = lag
+        self._log_end = log_end
+        self._event_topics = event_topics
+        self._purge = purge
+        self._purged_topic = purged_topic
+
+    @property
+    def _running(self) -> list[Task]:
+        return [task for task in self._tasks.values() if task.accepting]
 
     @Service.task
-    async def _sweep(self) -> None:
+    async def _sweep_now_and_then(self) -> None:
         async for _ in self.itertimer(SWEEP_INTERVAL, name="sweep"):
-            for task in list(self._manager.tasks.values()):
-                for processor in task.processors if task.accepting else ():
-                    try:
-                        with suppress(StoreCorruptError):
-                            await processor.sweeper.scan(SWEEP_INTERVAL)
-                    except CodecError as exc:
-                        task.fail(exc)
-                    # Found just now, or by whoever asked for a value.
-                    if (damage := processor.state.store.damage) is not None:
-                        task.fail(damage)
+            await self.sweep()
 
     @Service.task
-    async def _purge(self) -> None:
-        parts = self._manager.parts
-        purge, topic = Purge(parts.client_settings), parts.settings.repartition_topic
+    async def _purge_now_and_then(self) -> None:
         async for _ in self.itertimer(PURGE_INTERVAL, name="purge"):
-            tasks = [task for task in self._manager.tasks.values() if task.accepting]
-            tps = [(task, TP(topic, task.partition)) for task in tasks]
-            await purge.look({tp: task.committed[tp] for task, tp in tps})
+            await self.purge()
 
     @Service.task
-    async def _measure_lag(self) -> None:
-        manager = self._manager
+    async def _measure_lag_now_and_then(self) -> None:
         async for _ in self.itertimer(LAG_INTERVAL, name="lag"):
-            for task in list(manager.tasks.values()):
-                tps = [TP(topic, task.partition) for topic in manager.parts.event_topics]
-                ends = {tp: manager.consumer._thread.log_end(tp) for tp in tps}
-                known = {tp: end for tp, end in ends.items() if end is not None}
-                if not task.accepting or len(known) < len(tps):
-                    continue
-                for tp, end in known.items():
-                    if end < task.positions[tp]:
-                        await self._confirm_position(task, tp)
-                manager.lag.measure(task, known, time())
+            await self.measure_lag()
+
+    async def sweep(self) -> None:
+        """Look for keys that have expired, and for databases that were found damaged."""
+        for task in self._running:
+            for state in task.tables.states:
+                try:
+                    with suppress(StoreCorruptError):
+                        await state.sweeper.scan(SWEEP_INTERVAL)
+                except CodecError as exc:
+                    task.fail(exc)
+                # Found just now, or by whoever asked for a value.
+                if (damage := state.store.damage) is not None:
+                    task.fail(damage)
+
+    async def purge(self) -> None:
+        """Delete the records of the purged topic that were counted long enough ago."""
+        tps = [(task, TP(self._purged_topic, task.partition)) for task in self._running]
+        await self._purge.look({tp: task.committed[tp] for task, tp in tps})
+
+    async def measure_lag(self) -> None:
+        """Measure how far behind each task is; one that is ahead of its topics fails."""
+        for task in self._running:
+            tps = [TP(topic, task.partition) for topic in self._event_topics]
+            ends = {tp: end for tp in tps if (end := self._log_end(tp)) is not None}
+            if not task.accepting or len(ends) < len(tps):
+                continue
+            for tp, end in ends.items():
+                if end < task.positions[tp]:
+                    await self._confirm_position(task, tp)
+            self._lag.measure(task, ends, time())
 
     async def _confirm_position(self, task: Task, tp: TP) -> None:
         try:
-            await self._manager.positions.check_ends({tp: task.positions[tp]})
+            await self._positions.check_ends({tp: task.positions[tp]})
         except PositionError as exc:
             task.fail(exc)
         except KafkaError as exc:

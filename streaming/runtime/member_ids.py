@@ -20,13 +20,9 @@ from streaming.runtime.assignor import FixedAssignor
 if TYPE_CHECKING:
     from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
-    from streaming.runtime.app import App
-
 
 class Assignor(FixedAssignor):
-    """Assigns as :class:`FixedAssignor` does."""
-
-    app: App
+    """Assigns as :class:`FixedAssignor` does; the app's ``worker_id`` tells members apart."""
 
     @property
     def _url(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
@@ -16,30 +16,42 @@ from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
 from streaming.errors import FencedError, TransactionFailedError
+from streaming.ports import WorkerContext
 from streaming.restore.standby import ChangelogFollower
 from tables.rocks import StoreCorruptError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from faust.types import TP
 
-    from streaming.runtime.app import App
+    from streaming.restore.changelog import ChangelogSink
 
 
 #: Seconds before recovery is tried again.
 RETRY_DELAY = 1.0
 
 
+class FollowingApp(WorkerContext, Protocol):
+    """A worker that follows what others write."""
+
+    def viral_sinks(self) -> Mapping[TP, ChangelogSink]:
+        """Return what follows the output topic."""
+
+    async def standby_sinks(self) -> Mapping[TP, ChangelogSink]:
+        """Return what follows the changelogs of other workers' partitions."""
+
+
 class BatchRecovery(Recovery):
     """Opens the assigned tasks, follows standbys and global tables, and lets the flow go on."""
-
-    app: App
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what Faust gives its recovery service."""
         super().__init__(*args, **kwargs)
+        self._worker: FollowingApp = self.app
         settings = self.app.task_context.client_settings
-        self.viral_follower = ChangelogFollower(settings, self.app.give_up)
-        self.standby_follower = ChangelogFollower(settings, self.app.give_up)
+        self.viral_follower = ChangelogFollower(settings, self._worker.give_up)
+        self.standby_follower = ChangelogFollower(settings, self._worker.give_up)
 
     async def on_rebalance(
         self,
@@ -49,7 +61,7 @@ class BatchRecovery(Recovery):
         generation_id: int = 0,
     ) -> None:
         """Begin recovery for a new assignment; one that is under way begins again."""
-        if generation_id == self.app.consumer_generation_id:
+        if generation_id == self._worker.generation:
             self._generation_id = generation_id
             self.signal_recovery_start.set()
 
@@ -67,12 +79,12 @@ class BatchRecovery(Recovery):
                 # Brokers come back, and a damaged database has been set aside. Who locked a
                 # partition meanwhile has it by the group's word, of which this worker may not know.
                 is_fenced = isinstance(exc, FencedError)
-                delay = self.app.conf.broker_session_timeout if is_fenced else RETRY_DELAY
+                delay = self._worker.session_timeout if is_fenced else RETRY_DELAY
                 self.log.warning("recovery: %r; again in %.0f s", exc, delay)
                 await self.wait_first(self.signal_recovery_start, timeout=delay)
                 self.signal_recovery_start.set()
             except Exception as exc:  # noqa: BLE001 - such as a full disk, or another layout
-                self.app.give_up(exc)
+                self._worker.give_up(exc)
                 break
 
     async def _recover(self, generation: int) -> None:
@@ -85,7 +97,7 @@ class BatchRecovery(Recovery):
         if kept := transactions.open_tps():
             await self._wait(self._let_flow(kept))
             self.log.info("partitions that stay went on after %.2f s", monotonic() - begun)
-        await self._wait(self.viral_follower.follow(self.app.viral_table.sinks()))
+        await self._wait(self.viral_follower.follow(self._worker.viral_sinks()))
         await self._wait(self._follow_standbys())
         await self._wait(transactions.open_assigned())
         await self._wait(self.on_recovery_completed(generation))
@@ -101,7 +113,7 @@ class BatchRecovery(Recovery):
         await self.app._fetcher.maybe_start()
 
     async def _follow_standbys(self) -> None:
-        await self.standby_follower.follow(await self.app.standby_sinks())
+        await self.standby_follower.follow(await self._worker.standby_sinks())
 
     def _changelog_tps(self) -> set[TP]:
         return {tp for tp in self.app.consumer.assignment() if self._is_changelog_tp(tp)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from streaming.kafka.batch_reader import unpack
 from streaming.kafka.batch_writer import pack
@@ -15,15 +15,33 @@ from streaming.tasks.task import Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from faust.types import TP
+
     from settings import Settings
     from streaming.kafka.batch_reader import Unpack
     from streaming.kafka.batch_writer import Pack
     from streaming.kafka.io_loop import IoLoop
     from streaming.kafka.topics import TopicSpec
-    from streaming.runtime.task_manager import TaskManager
     from streaming.tasks.processor import Processor
+    from streaming.tasks.shared_limits import SharedLimits
     from tables.sliced import SlicedTable
     from tables.state import PartitionState
+
+
+class TaskHost(Protocol):
+    """What tasks share, and who hears of it when they cannot go on."""
+
+    limits: Limits
+    shared_limits: SharedLimits
+
+    def lock_of(self, partition: int, /) -> TransactionalProducer:
+        """Return the producer whose start locks ``partition``."""
+
+    def task_failed(self, task: Task, exc: BaseException, /) -> None:
+        """Take note that a task has failed."""
+
+    def position_missed(self, task: Task, tp: TP, /) -> None:
+        """Take note that a batch does not follow what a task has folded."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +87,18 @@ class TaskContext:
         """Return what will know the limits of all topics of the program."""
         return Limits(self.client_settings, [spec.name for spec in self.topics])
 
-    async def build(self, partition: int, manager: TaskManager) -> Task:
+    async def build(self, partition: int, host: TaskHost) -> Task:
         """Open a partition's databases and put its task together; nothing is connected yet."""
         states = {name: await table.data.open(partition) for name, table in self.tables.items()}
         for state in states.values():
             await state.idle()
-        outbox = Outbox(manager.limits)
+        outbox = Outbox(host.limits)
         return Task(
             partition,
             self.make_processors(partition, states, outbox),
             outbox,
-            manager.fencing.lock_of(partition),
-            on_failure=manager.task_failed,
-            on_gap=manager.position_missed,
-            shared_limits=manager.shared_limits,
+            host.lock_of(partition),
+            on_failure=host.task_failed,
+            on_gap=host.position_missed,
+            shared_limits=host.shared_limits,
         )

@@ -20,11 +20,10 @@ from streaming.kafka.rights import missing_rights, refuse_without
 from streaming.kafka.topics import Role, create_topics, partitions_advice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from streaming.kafka.metadata import Found, FoundTopic
     from streaming.kafka.topics import TopicSpec
-    from streaming.runtime.app import App
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +57,30 @@ class TopicWatch(Service):
     """Ends the worker when a topic that it cannot do without is gone; makes the others again."""
 
     def __init__(
-        self, app: App, specs: Sequence[TopicSpec], found: dict[str, FoundTopic], **kwargs: Any
+        self,
+        client_settings: Mapping[str, Any],
+        specs: Sequence[TopicSpec],
+        found: Mapping[str, FoundTopic],
+        replication_factor: int,
+        give_up: Callable[[BaseException], None],
+        **kwargs: Any,
     ) -> None:
-        """Watch ``specs``, which were ``found`` so at the start."""
+        """Watch topics.
+
+        Arguments:
+            client_settings: aiokafka's, to connect.
+            specs: the topics of the program.
+            found: how they were at the start.
+            replication_factor: of topics that are made again.
+            give_up: told once, with the reason, when the worker cannot go on.
+            kwargs: as :class:`mode.Service` takes them.
+        """
         super().__init__(**kwargs)
-        self._app = app
+        self._client_settings = client_settings
+        self._replication_factor = replication_factor
+        self._give_up = give_up
         self._specs = specs
+        self._partitions = {name: topic.partitions for name, topic in found.items()}
         self._known = {name: topic.id for name, topic in found.items()}
         self._source = next(spec.name for spec in specs if spec.role is Role.INPUT)
         #: Looks in a row that did not find a topic, or found another, by its name.
@@ -76,7 +93,7 @@ class TopicWatch(Service):
     @Service.task
     async def _watch(self) -> None:
         while not self.should_stop:
-            admin = AIOKafkaAdminClient(**self._app.task_context.client_settings)
+            admin = AIOKafkaAdminClient(**self._client_settings)
             try:
                 await admin.start()
                 while not self.should_stop:
@@ -87,7 +104,7 @@ class TopicWatch(Service):
                 log.debug("topics cannot be looked at: %r", exc)
                 await self.sleep(INTERVAL)
             except (StartError, TopicLostError) as exc:
-                self._app.give_up(exc)
+                self._give_up(exc)
                 return
             finally:
                 await admin.close()
@@ -133,10 +150,10 @@ class TopicWatch(Service):
     async def _restore(self, admin: AIOKafkaAdminClient, spec: TopicSpec, found: Found) -> None:
         topic = found.topics.get(spec.name)
         if topic is None:
-            await create_topics(admin, [spec], self._app.task_context.settings.replication_factor)
+            await create_topics(admin, [spec], self._replication_factor)
             topic = (await find_topics(admin, [spec.name])).topics.get(spec.name)
         if topic is not None:
-            if topic.partitions < self._app.dead_letter_partitions:
+            if topic.partitions < self._partitions[spec.name]:
                 raise TopicLostError(
                     f"the topic {spec.name} was made anew with fewer partitions: start again"
                 )

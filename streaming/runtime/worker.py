@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import faust
 
@@ -13,7 +13,15 @@ from streaming.runtime.floods import limit_floods
 if TYPE_CHECKING:
     import logging
 
-    from streaming.runtime.app import App
+    from streaming.ports import Ending
+
+
+class EndingApp(Protocol):
+    """An app that may find that it cannot go on."""
+
+    worker: Ending
+    given_up: str | None
+    """Why, None as long as it goes on."""
 
 
 class Worker(faust.Worker):
@@ -23,9 +31,9 @@ class Worker(faust.Worker):
     that ``execute_from_commandline`` ends with ``SystemExit``.
     """
 
-    app: App
+    app: EndingApp
 
-    def __init__(self, app: App, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, app: EndingApp, *args: Any, **kwargs: Any) -> None:
         """Take what :class:`faust.Worker` takes."""
         super().__init__(app, *args, **kwargs)
         app.worker = self

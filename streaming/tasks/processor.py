@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from streaming.kafka.records import Record
     from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
-    from tables.sweep import Sweeper
 
 
 class ProcessorContext(NamedTuple):
@@ -34,7 +33,6 @@ class Processor(Protocol):
     changelog_topic: str
     """Where the table's changes are sent."""
     state: PartitionState
-    sweeper: Sweeper
 
     async def process(
         self, records: Sequence[Record], topic: str, positions: Mapping[TP, int], /
@@ -42,7 +40,6 @@ class Processor(Protocol):
         """Fold ``records`` of ``topic``, all of them or (raising) none.
 
         ``positions`` are where the partition's topics are folded up to before this.
-
 
         May wait before it changes anything, not after: a commit may freeze the overlay whenever
         this waits, and must find it in step with the task's position.

@@ -40,6 +40,13 @@ class SharedLimits:
         """Return a task's part of what all share, bytes for instance."""
         return total / max(1, len(self._tasks))
 
+    async def commit_early(self) -> None:
+        """Have all tasks commit before their time, and wait until that is done."""
+        self.full.set()
+        await asyncio.sleep(0)
+        async with self.committing:
+            pass
+
     def take(self, count: int) -> None:
         """Count ``count`` batches that wait no more."""
         self.waiting -= count

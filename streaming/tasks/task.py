@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from faust.types import TP
-
 from monitoring import metrics
 from streaming.kafka.producer import stop_quietly
+from streaming.tasks.flusher import Flusher
 from streaming.tasks.inbox import Inbox
-from streaming.tasks.memory_budget import MUCH_UNWRITTEN, MemoryBudget
-from streaming.timing import CommitTimer
-from tables.layout import Position, TablePositions
-from tables.rocks import AT_ONCE, UNHURRIED
+from streaming.tasks.memory_budget import MemoryBudget
+from streaming.tasks.task_state import ENDED, TaskState
+from streaming.tasks.task_tables import TaskTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from faust.types import TP
 
     from streaming.kafka.producer import TransactionalProducer
     from streaming.kafka.records import Batch, OutRecord
@@ -33,21 +32,12 @@ if TYPE_CHECKING:
     from streaming.tasks.processor import Processor
     from streaming.tasks.shared_limits import SharedLimits
     from tables.layers import Layer
-    from tables.rocks import WritePace
 
 log = logging.getLogger(__name__)
 
 #: Records folded in one go: about what a fetch brings of a partition far behind. The more keys are
 #: asked for at once, the less each costs; the event loop gets its turn after some ten milliseconds.
 RECORDS_PER_CHUNK = 4000
-
-
-#: Seconds between two writes of what is committed to RocksDB. That much of the changelog has to be
-#: read after a kill -9.
-FLUSH_INTERVAL_S = 10.0
-
-#: Staggers what tasks do: multiples of it, modulo 1, spread evenly.
-GOLDEN_RATIO = 0.618034
 
 
 class PreparedCommit(NamedTuple):
@@ -64,7 +54,7 @@ class PreparedCommit(NamedTuple):
 
 
 class Task:
-    """One partition number at work: open, accepting, suspended, closed."""
+    """One partition number at work; :class:`TaskState` has the picture of its life."""
 
     def __init__(
         self,
@@ -84,29 +74,27 @@ class Task:
                 ``outbox``.
             outbox: what the next transaction sends besides changelogs.
             lock: the partition's; it is started by whoever opens the task.
-            on_failure: told once when folding or settling has failed.
+            on_failure: told once when folding or flushing has failed.
             on_gap: told when a batch does not follow what is folded; to be fetched again.
             shared_limits: shared by all tasks of the worker.
         """
         self.partition = partition
-        self.processors = tuple(processors)
-        #: Who folds what, in the order of preference.
-        self.sources = {TP(topic, partition): p for p in processors for topic in p.topics}
+        self.tables = TaskTables(partition, processors)
+        self.sources = self.tables.sources
         self.outbox = outbox
         self.lock = lock
         #: The worker's producer that the partition is claimed for.
         self.claimed_for: str | None = None
+        self._state = TaskState.CREATED
         self._on_failure = on_failure
         self._on_gap = on_gap
         self._shared_limits = shared_limits
-        self._states = [processor.state for processor in processors]
-        self._budget = MemoryBudget(self._states, outbox, shared_limits)
+        self._budget = MemoryBudget(self.tables.states, outbox, shared_limits)
+        self._flusher = Flusher(partition, self.tables.states, self._budget, self.fail)
+        #: Writes what is committed to RocksDB, now or when there is much.
+        self.flush, self.flush_early = self._flusher.flush, self._flusher.flush_early
         self.positions: dict[TP, int] = {}
         self.committed: dict[TP, int] = {}
-        #: Ids of the source topics, by name: the tables keep them with the positions.
-        self.topic_ids: Mapping[str, str] = {}
-        self.failed = False
-        self.accepting = False
         #: By topic, in ms: the record timestamps of the last record applied, and of the oldest one
         #: of the batch that is being folded.
         self.applied_timestamps: dict[TP, int] = {}
@@ -118,28 +106,48 @@ class Task:
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.sources}
         self._inbox = Inbox(self.sources, shared_limits)
         self._folding = asyncio.Lock()
-        self._flushing = asyncio.Lock()
-        self._much = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
 
+    @property
+    def state(self) -> TaskState:
+        """Where the task is in its life."""
+        return self._state
+
+    @property
+    def accepting(self) -> bool:
+        """Whether the task is running: it takes batches, and is committed."""
+        return self._state is TaskState.RUNNING
+
+    @property
+    def failed(self) -> bool:
+        """Whether what is not committed is void."""
+        return self._state is TaskState.FAILED
+
+    def _enter(self, state: TaskState) -> None:
+        self._state = self._state.then(state)
+        # Of a partition that is moving or recovering others may know more.
+        self.tables.set_readable(readable=state is TaskState.RUNNING)
+
+    def begin_restoring(self) -> None:
+        """Have the partition locked, restored and claimed by whoever opens the task."""
+        self._enter(TaskState.RESTORING)
+
     def start(self, positions: Mapping[TP, int]) -> None:
-        """Accept batches from ``positions`` on."""
+        """Accept batches from ``positions`` on, after restoring or a rebalance."""
+        self._enter(TaskState.RUNNING)
         self.positions = dict(positions)
         self.committed = dict(positions)
-        self.failed = False
-        self.accepting = True
         self.committed_at = monotonic()
         if not self._loops:
             self._loops = [
                 asyncio.create_task(self._process_loop(), name=f"process-{self.partition}"),
-                asyncio.create_task(self._flush_loop(), name=f"flush-{self.partition}"),
+                asyncio.create_task(self._flusher.run(), name=f"flush-{self.partition}"),
             ]
 
     def reset_to_committed(self) -> None:
         """Begin anew from what is committed."""
         self.outbox.take()
-        for processor in self.processors:
-            processor.reset_to_committed()
+        self.tables.reset_to_committed()
 
     def submit(self, tp: TP, batch: Batch) -> None:
         """Queue a batch, unless the task is suspended."""
@@ -198,53 +206,16 @@ class Task:
         if not self._budget.is_full:
             await asyncio.sleep(0)
             return
-        self._shared_limits.full.set()
-        await asyncio.sleep(0)
         self.busy_since = None
-        async with self._shared_limits.committing:
-            pass
+        await self._shared_limits.commit_early()
         self.busy_since = monotonic()
 
     def _has_work(self) -> bool:
-        return (
-            self.positions != self.committed
-            or bool(self.outbox)
-            or any(p.has_pending() for p in self.processors)
-        )
-
-    def tables(self) -> dict[TP, TablePositions]:
-        """Return what the tables say about the source topics, as of the last commit."""
-        return {
-            tp: TablePositions(processor.changelog_topic, processor.state.positions)
-            for tp, processor in self.sources.items()
-        }
-
-    def layouts(self, positions: Mapping[TP, int]) -> dict[str, Layer]:
-        """Return what tables that stand at ``positions`` lack in their changelogs, by changelog."""
-        stands = self._by_table(positions)
-        frozen = {
-            processor.changelog_topic: processor.state.freeze(stands[processor.changelog_topic])
-            for processor in self.processors
-        }
-        return {changelog: layer for changelog, layer in frozen.items() if len(layer)}
-
-    def post_commit_layouts(self, offsets: Mapping[str, int]) -> None:
-        """Take :meth:`layouts` for committed, at these offsets of their changelogs."""
-        for processor in self.processors:
-            if processor.changelog_topic in offsets:
-                processor.state.post_commit(offsets[processor.changelog_topic])
-
-    def _by_table(self, positions: Mapping[TP, int]) -> dict[str, dict[str, Position]]:
-        """Return ``positions`` as each table keeps those of its source topics, by changelog."""
-        found: dict[str, dict[str, Position]] = {}
-        for tp, processor in self.sources.items():
-            position = Position(positions[tp], self.topic_ids.get(tp.topic, ""))
-            found.setdefault(processor.changelog_topic, {})[tp.topic] = position
-        return found
+        return self.positions != self.committed or bool(self.outbox) or self.tables.has_pending
 
     def prepare_commit(self) -> PreparedCommit | None:
         """Set apart what is folded so far for a commit, None when that is nothing."""
-        if self.failed:
+        if self._state in ENDED:
             return None
         if not self._has_work():
             self.committed_at = monotonic()
@@ -252,15 +223,9 @@ class Task:
         self._budget.evict()
         try:
             # 1. prepare
-            for processor in self.processors:
-                processor.prepare()
+            self.tables.prepare()
             # 2. freeze
-            positions = self._by_table(self.positions)
-            changes = [
-                (processor, frozen)
-                for processor in self.processors
-                if len(frozen := processor.state.freeze(positions[processor.changelog_topic]))
-            ]
+            changes = self.tables.freeze(self.positions)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
             self.fail(exc)
             return None
@@ -271,45 +236,9 @@ class Task:
 
     def post_commit(self, frozen: PreparedCommit, last_offsets: Sequence[int]) -> None:
         """Take what was frozen as committed, with the last offset of each changelog."""
-        for (processor, changes), last_offset in zip(frozen.changes, last_offsets, strict=True):
-            processor.state.post_commit(last_offset)
-            metrics.changelog_records.labels(processor.state.table).inc(len(changes))
+        self.tables.post_commit(frozen.changes, last_offsets)
         self.committed = {**self.committed, **frozen.offsets}
         self.committed_at = monotonic()
-
-    async def _flush_loop(self) -> None:
-        await asyncio.sleep(first_pause_s(self.partition, FLUSH_INTERVAL_S))
-        while True:
-            # Not in time: commits are about to wait for it.
-            pace = AT_ONCE if self._much.is_set() else UNHURRIED
-            self._much.clear()
-            await self.flush(pace)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_INTERVAL_S):
-                    await self._much.wait()
-
-    async def flush(self, pace: WritePace = AT_ONCE) -> None:
-        """Write what is committed to RocksDB; a failure goes to ``on_failure``."""
-        async with self._flushing:
-            if self.failed:
-                return
-            # 6. flush
-            clock = CommitTimer()
-            try:
-                # One after the other: reads have the other thread.
-                for state in self._states:
-                    await state.flush(pace)
-            except Exception as exc:  # noqa: BLE001 - the copy on disk is not what it should be
-                self.fail(exc)
-            clock.done("flush")
-
-    async def flush_early(self) -> None:
-        """Settle when there is much: beside the commits, until they are faster than the disk."""
-        much = self._budget.unwritten
-        if much > 1:
-            await self.flush()
-        elif much > MUCH_UNWRITTEN:
-            self._much.set()
 
     @property
     def behind(self) -> int:
@@ -335,40 +264,37 @@ class Task:
         return None
 
     def fail(self, exc: BaseException) -> None:
-        """Give up, for ``exc``: what is not committed is void."""
-        if not self.failed:
-            self.mark_failed()
-            self._on_failure(self, exc)
+        """Give up, for ``exc``: what is not committed is void. Told once."""
+        if self._state in ENDED:
+            log.debug("partition %s is %s: %r", self.partition, self._state.value, exc)
+            return
+        self.mark_failed()
+        self._on_failure(self, exc)
 
     def mark_failed(self) -> None:
         """Accept and commit nothing more: what is not committed is void."""
-        self.failed = True
-        self.accepting = False
+        self._enter(TaskState.FAILED)
+        self._flusher.stop()
 
     async def suspend(self) -> None:
         """Stop accepting, and let the fold under way end: it is to be committed then."""
-        self.accepting = False
+        if self.accepting:
+            self._enter(TaskState.SUSPENDED)
         self._inbox.clear()
         async with self._folding:
             pass
 
     async def close(self) -> None:
         """Stop the loops and unlock the partition; uncommitted folds are dropped."""
-        self.accepting = False
+        if self._state is not TaskState.CLOSED:
+            self._enter(TaskState.CLOSED)
         self._inbox.clear()
-        async with self._folding, self._shared_limits.committing, self._flushing:
-            pass
+        if self._loops:
+            async with self._folding, self._shared_limits.committing:
+                await self._flusher.idle()
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops = []
         self._inbox.close()
         await stop_quietly(self.lock.stop())
-
-
-def first_pause_s(partition: int, interval_s: float) -> float:
-    """Return how many seconds a task waits for the first time with what it does so often.
-
-    Tasks that begin together do not settle together: their bursts would add up.
-    """
-    return interval_s * (partition * GOLDEN_RATIO % 1.0)

@@ -16,15 +16,12 @@ import settings as program_settings
 from accelerator import Counting, Folding, is_wanted, memory
 from agents.engagement import EngagementProcessor
 from agents.video_deltas import VideoProcessor
-from models.user import VERSION as USER_VERSION
-from models.video import VERSION as VIDEO_VERSION
 from models.viral import ViralRule
 from streaming.tasks.outbox import Outbox
-from tables.layout import StoreFormat
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
-from tables.users import user_windows
-from tables.videos import video_windows
+from tables.users import user_layout, user_windows
+from tables.videos import video_layout, video_windows
 from tests.oracle import Record
 
 if TYPE_CHECKING:
@@ -33,6 +30,7 @@ if TYPE_CHECKING:
 
     from streaming.kafka.records import OutRecord
     from tables.layers import Layer
+    from tables.layout import StoreFormat
 
 EVENTS, DELTAS = "events", "reels-video-deltas"
 REPARTITION, ORDER = "reels-events-repartition", "reels-events-order"
@@ -60,12 +58,8 @@ class Part:
         """Open the tables in ``folder``."""
         settings = pipeline.settings
         users, videos = user_windows(settings), video_windows(settings)
-        self.users = self._state(
-            "users", number, StoreFormat.of(USER_VERSION, users.slices), pipeline
-        )
-        self.videos = self._state(
-            "videos", number, StoreFormat.of(VIDEO_VERSION, videos.slices), pipeline
-        )
+        self.users = self._state("users", number, user_layout(users), pipeline)
+        self.videos = self._state("videos", number, video_layout(videos), pipeline)
         self.outbox = Outbox()
         accelerated = is_wanted(settings.accelerator)
         counting = Counting.of(videos, accelerated=accelerated)
@@ -169,6 +163,7 @@ class Pipeline:
         """Do what a task's commit does, in one go."""
         part = self.parts[number]
         for processor in part.processors:
+            processor.state.sweeper.delete_found()
             processor.prepare()
         frozen = [(p.state, changes) for p in part.processors if len(changes := p.state.freeze())]
         for (topic, partition), records in part.outbox.take().items():

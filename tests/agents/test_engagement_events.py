@@ -160,8 +160,8 @@ async def test_users_whose_windows_are_over_leave_the_table(make_pipeline, send)
     send(pipeline, 60, 7, T + 26 * HOUR, "later")
     await pipeline.finish()
     assert len(pipeline.values("users")) == 51
-    await pipeline.parts[0].engagement.sweeper.scan(10**6)
-    assert pipeline.parts[0].engagement.has_pending()
+    await pipeline.parts[0].users.sweeper.scan(10**6)
+    assert pipeline.parts[0].users.sweeper
     await pipeline.finish()
     assert pipeline.values("users").keys() == {b"60"}
 

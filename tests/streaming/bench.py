@@ -81,8 +81,18 @@ class Bench:
             Counter(self.make_state(f"{topic}-{partition}"), outbox, topic)
             for topic in (TOPIC, OTHER_TOPIC)
         ]
+        return await self._open(partition, counters, outbox, {})
+
+    async def reopen(self, partition=0):
+        """Close a task, and put another in its place that begins where that one has committed."""
+        task = self.tasks[partition]
+        await task.close()
+        task.outbox.take()
+        return await self._open(partition, task.tables.processors, task.outbox, task.committed)
+
+    async def _open(self, partition, counters, outbox, committed):
         lock = self.locks[partition] = self.claims.lock_of(partition)
-        self.tasks[partition] = Task(
+        task = self.tasks[partition] = Task(
             partition,
             counters,
             outbox,
@@ -91,18 +101,15 @@ class Bench:
             on_gap=lambda _, tp: self.gaps.append(tp),
             shared_limits=self.shared_limits,
         )
-        await self.begin(partition)
-        return self.tasks[partition]
-
-    async def begin(self, partition=0):
-        """Let a task begin where it has committed, and at 0 the first time."""
-        task = self.tasks[partition]
-        positions = {tp: task.committed.get(tp, 0) for tp in task.sources}
-        claim = await self.claims.claim(partition, task.lock, positions, task.layouts(positions))
-        task.post_commit_layouts(claim.offsets)
+        task.begin_restoring()
+        positions = {tp: committed.get(tp, 0) for tp in task.sources}
+        layouts = task.tables.layouts(positions)
+        claim = await self.claims.claim(partition, task.lock, positions, layouts)
+        task.tables.post_commit_layouts(claim.offsets)
         task.claimed_for = claim.name
         await task.flush()
         task.start(positions)
+        return task
 
     @property
     def task(self):

@@ -13,7 +13,6 @@ from aiokafka.structs import ConsumerRecord
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.kafka.records import Batch, OutRecord
 from tables.layout import LAYOUT_KEY
-from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
@@ -63,7 +62,6 @@ class Counter:
         self.topics = (topic,)
         self.changelog_topic = f"{topic}-{CHANGELOG}"
         self.state = state
-        self.sweeper = Sweeper(state, lambda *_: False, 1.0)
         self.outbox = outbox
         self.folded: list[int] = []
         self.pending = False

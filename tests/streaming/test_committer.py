@@ -1,6 +1,6 @@
 """The commit of a worker: all its steps for all its tasks, or none.
 
-1. pack  2. freeze  3. send  4. offsets  5. commit; now and then 6. settle
+1. prepare  2. freeze  3. send  4. offsets  5. commit; now and then 6. flush
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class TestTablesPositions:
         assert bench.producer.layouts.keys() == {CHANGELOG}
 
     async def test_name_the_topics_ids(self, bench):
-        bench.task.topic_ids = {TOPIC: "an-id"}
+        bench.task.tables.topic_ids = {TOPIC: "an-id"}
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.commit()
@@ -284,7 +284,7 @@ class TestFailing:
         await bench.folded(3)
         await bench.commit()
         bench.task.reset_to_committed()
-        await bench.begin()
+        await bench.reopen()
         bench.submit(batch(0, 3))
         await bench.folded(6)
         await bench.commit()

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from streaming.tasks.task import RECORDS_PER_CHUNK, first_pause_s
+from streaming.tasks.flusher import first_pause_s
+from streaming.tasks.task import RECORDS_PER_CHUNK
 from tables.rocks import AT_ONCE, UNHURRIED, RocksStore
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import batch
@@ -45,9 +46,8 @@ class TestSettling:
     async def test_the_disk_is_written_now_and_then_by_itself_and_keeps_nobody_waiting(
         self, bench, writes, monkeypatch
     ):
-        monkeypatch.setattr("streaming.tasks.task.FLUSH_INTERVAL_S", 0.01)
-        await bench.task.close()
-        await bench.begin()
+        monkeypatch.setattr("streaming.tasks.flusher.FLUSH_INTERVAL_S", 0.01)
+        await bench.reopen()
         bench.submit(batch(0, 3))
         await bench.folded(3)
         await bench.commit()
@@ -91,10 +91,9 @@ class TestMuchUnwritten:
     async def test_the_disk_is_written_before_its_time_and_nothing_waits_for_it(
         self, bench, writes, monkeypatch
     ):
-        monkeypatch.setattr("streaming.tasks.task.MUCH_UNWRITTEN", 0.0)
-        monkeypatch.setattr("streaming.tasks.task.FLUSH_INTERVAL_S", NEVER)
-        await bench.task.close()
-        await bench.begin()
+        monkeypatch.setattr("streaming.tasks.flusher.MUCH_UNWRITTEN", 0.0)
+        monkeypatch.setattr("streaming.tasks.flusher.FLUSH_INTERVAL_S", NEVER)
+        await bench.reopen()
         # Its loop has settled once, and waits.
         await asyncio.sleep(0.05)
         writes.clear()

@@ -1,0 +1,204 @@
+"""Opening tasks, letting them go on after a rebalance, and closing them.
+
+The steps of opening (``commit/fencing.py``): lock, fence, restore, find positions, claim.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from streaming.errors import TransactionFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+
+    from faust.types import TP
+
+    from streaming.commit.fencing import Fencing
+    from streaming.restore.changelog import ChangelogSink
+    from streaming.tasks.registry import TaskRegistry
+    from streaming.tasks.task import Task
+    from tables.layers import Layer
+    from tables.layout import Position, TablePositions
+    from tables.state import PartitionState
+
+
+class StartPositions(Protocol):
+    """Knows where tasks go on."""
+
+    async def claimants(self, tps: list[TP], /) -> Mapping[TP, str]:
+        """Return the workers that the group's offsets name in their metadata."""
+
+    async def starts(self, tables: Mapping[TP, TablePositions], /) -> Mapping[TP, Position]:
+        """Return where to go on in each source topic."""
+
+
+class Databases(Protocol):
+    """Those of one table."""
+
+    partitions: Mapping[int, PartitionState]
+
+    async def close(self, partition: int, /) -> None:
+        """Close one, if it is open."""
+
+
+class TaskOpener:
+    """Opens the tasks of a worker together: one restore, and one look at positions, for all."""
+
+    def __init__(
+        self,
+        registry: TaskRegistry,
+        fencing: Fencing,
+        positions: StartPositions,
+        databases: Sequence[Databases],
+        build: Callable[[int], Awaitable[Task]],
+        refresh_limits: Callable[[], Awaitable[None]],
+        restore: Callable[[Mapping[TP, ChangelogSink]], Awaitable[object]],
+    ) -> None:
+        """Open nothing yet.
+
+        Arguments:
+            registry: where tasks are entered once they are open.
+            fencing: what partitions are claimed for.
+            positions: where to go on.
+            databases: those of all tables, to be closed with a task.
+            build: puts a partition's task together, with its databases open.
+            refresh_limits: asks which records topics take.
+            restore: brings tables to the end of their changelogs.
+        """
+        self._registry = registry
+        self._fencing = fencing
+        self._positions = positions
+        self._databases = databases
+        self._build = build
+        self._refresh_limits = refresh_limits
+        self._restore = restore
+        self._opening = asyncio.Lock()
+
+    async def resume_suspended(self) -> None:
+        """Let the tasks that are open go on after a rebalance."""
+        async with self._opening:
+            generation = self._registry.generation
+            suspended = self._registry.suspended
+            # Whoever has one of them next fences only whom they are claimed for then.
+            await self._fencing.fence(self._given_up_claims(suspended))
+            await asyncio.gather(*(self._claim_again(task) for task in suspended))
+            if self._registry.is_outdated(generation):
+                return
+            for task in suspended:
+                if self._fencing.holds(task.claimed_for) and not task.failed:
+                    task.start(task.positions)
+
+    async def open_assigned(self) -> None:
+        """Open what is assigned and not open."""
+        async with self._opening:
+            await self._open(self._registry.missing)
+
+    async def reopen(self, partitions: Collection[int]) -> None:
+        """Close tasks, and open others in their place.
+
+        Raises:
+            Exception: one of them cannot be opened; then none of them is open.
+        """
+        async with self._opening:
+            for partition in partitions:
+                await self.close(partition)
+            await self._open(partitions)
+
+    async def close(self, partition: int) -> None:
+        """Close a task, if there is one, and its databases."""
+        task = self._registry.remove(partition)
+        if task is not None:
+            await task.close()
+            for databases in self._databases:
+                await databases.close(partition)
+
+    async def _open(self, partitions: Iterable[int]) -> None:
+        """Take all steps; nothing is open when one of them fails.
+
+        Only once a partition is locked and fenced is every transaction of its earlier owners,
+        ourselves included, at its end, and with that the changelog complete and the group's offsets
+        what they will stay.
+        """
+        generation = self._registry.generation
+        built = await asyncio.gather(*(self._build(number) for number in partitions))
+        if not built:
+            return
+        try:
+            positions = await self._prepare(built, generation)
+        except BaseException:
+            await self._close_all(built)
+            await self._close_damaged()
+            raise
+        if self._registry.is_outdated(generation):
+            await self._close_all(built)
+            return
+        if not all(self._fencing.holds(task.claimed_for) for task in built):
+            await self._close_all(built)
+            raise TransactionFailedError("what was claimed for them has failed meanwhile")
+        for task in built:
+            task.start({tp: positions[tp] for tp in task.sources})
+            self._registry.add(task)
+
+    async def _prepare(self, built: Sequence[Task], generation: int | None) -> dict[TP, int]:
+        """Lock, fence, restore and claim, and return where tasks go on."""
+        for task in built:
+            task.begin_restoring()
+        await asyncio.gather(self._refresh_limits(), *(task.lock.start() for task in built))
+        tps = [tp for task in built for tp in task.sources]
+        await self._fencing.fence(await self._positions.claimants(tps))
+        sinks = {tp: sink for task in built for tp, sink in task.tables.sinks().items()}
+        await self._restore(sinks)
+        if self._registry.is_outdated(generation):
+            return {}
+        positions = await self._restored_positions(built)
+        await asyncio.gather(*(self._claim_first(task, positions) for task in built))
+        return positions
+
+    async def _restored_positions(self, built: Iterable[Task]) -> dict[TP, int]:
+        """Have tasks begin with what their tables hold, and return where they go on."""
+        for task in built:
+            task.reset_to_committed()
+        stored = {tp: at for task in built for tp, at in task.tables.stored_positions().items()}
+        starts = await self._positions.starts(stored)
+        for task in built:
+            task.tables.topic_ids = {tp.topic: starts[tp].topic_id for tp in task.sources}
+        return {tp: start.offset for tp, start in starts.items()}
+
+    def _given_up_claims(self, tasks: Iterable[Task]) -> dict[TP, str]:
+        return {
+            tp: name
+            for task in tasks
+            if (name := task.claimed_for) is not None and not self._fencing.holds(name)
+            for tp in task.positions
+        }
+
+    async def _claim_again(self, task: Task) -> None:
+        if not self._fencing.holds(task.claimed_for):
+            try:
+                await self._claim(task, task.committed, {})
+            except TransactionFailedError as exc:
+                task.fail(exc)
+
+    async def _claim_first(self, task: Task, positions: Mapping[TP, int]) -> None:
+        mine = {tp: positions[tp] for tp in task.sources}
+        await self._claim(task, mine, task.tables.layouts(mine))
+
+    async def _claim(
+        self, task: Task, positions: Mapping[TP, int], layouts: Mapping[str, Layer]
+    ) -> None:
+        claim = await self._fencing.claim(task.partition, task.lock, positions, layouts)
+        task.tables.post_commit_layouts(claim.offsets)
+        task.claimed_for = claim.name
+
+    async def _close_all(self, built: Iterable[Task]) -> None:
+        """Give tasks up that were not opened; their databases stay open for the next attempt."""
+        await asyncio.gather(*(task.close() for task in built))
+
+    async def _close_damaged(self) -> None:
+        """Let the next opening find an empty database where this one found a damaged one."""
+        for databases in self._databases:
+            for partition, state in list(databases.partitions.items()):
+                if state.store.damage is not None and partition not in self._registry.tasks:
+                    await databases.close(partition)
