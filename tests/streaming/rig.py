@@ -1,0 +1,155 @@
+"""The engine's centre in memory: a worker's tasks and who opens them, without a broker or a disk."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from streaming.commit.committer import Committer
+from streaming.commit.fencing import Fencing
+from streaming.runtime.task_opener import TaskOpener
+from streaming.tasks.outbox import Outbox
+from streaming.tasks.registry import TaskRegistry
+from streaming.tasks.shared_limits import SharedLimits
+from streaming.tasks.task import Task
+from tests.streaming.fakes import Counter, Producer
+from tests.streaming.faulty import Databases, KnownPositions
+
+
+class Worker:
+    """A worker's registry, claims and opener, and all that they touch."""
+
+    def __init__(self, positions=None):
+        self.registry = TaskRegistry()
+        self.shared_limits = SharedLimits(self.registry.tasks)
+        self.fencing = Fencing("reels", self._connect, self.shared_limits.committing)
+        self.committer = Committer(
+            self.registry.tasks, self.fencing, self.shared_limits, self._commit_failed
+        )
+        self.databases = Databases()
+        self.positions = positions or KnownPositions()
+        self.opener = TaskOpener(
+            self.registry,
+            self.fencing,
+            self.positions,
+            [self.databases],
+            build=self.build,
+            refresh_limits=partial(self._note, "limits"),
+            restore=self._restore,
+        )
+        #: What makes the lock of a partition.
+        self.lock = {}
+        self.restore = self._apply_nothing
+        #: Steps of opening, in their order, and tasks in the order of their building.
+        self.steps = []
+        self.built = []
+        self.producers = []
+        self.failures = []
+        self.commit_failures = []
+        self.gaps = []
+        self.reviver = None
+
+    async def _note(self, step):
+        self.steps.append(step)
+
+    def _connect(self, name):
+        number = name.removeprefix("reels-")
+        is_lock = number.isdigit()
+        producer = (self.lock.get(int(number), Producer) if is_lock else Producer)(name)
+        if not is_lock:
+            self.producers.append(producer)
+        start, transaction = producer.start, producer.transaction
+
+        async def noted_start():
+            self.steps.append(f"{'lock' if is_lock else 'start'} {number}")
+            await start()
+
+        def noted_transaction():
+            if is_lock:
+                self.steps.append(f"claim {number}")
+            return transaction()
+
+        producer.start, producer.transaction = noted_start, noted_transaction
+        return producer
+
+    async def _restore(self, sinks):
+        self.steps.append(f"restore {', '.join(str(tp.partition) for tp in sinks)}")
+        await self.restore(sinks)
+
+    async def _apply_nothing(self, _sinks):
+        pass
+
+    async def build(self, partition):
+        """Put a task together."""
+        state, outbox = await self.databases.open(partition), Outbox()
+        task = Task(
+            partition,
+            [Counter(state, outbox)],
+            outbox,
+            self.fencing.lock_of(partition),
+            on_failure=self._task_failed,
+            on_gap=lambda _, tp: self.gaps.append(tp),
+            shared_limits=self.shared_limits,
+        )
+        self.built.append(task)
+        return task
+
+    def _task_failed(self, task, exc):
+        self.failures.append(exc)
+        if self.reviver is not None:
+            self.reviver.task_failed(task, exc)
+
+    def _commit_failed(self, exc):
+        self.commit_failures.append(exc)
+        if self.reviver is not None:
+            self.reviver.commit_failed(exc)
+
+    async def open(self, *partitions, generation=1):
+        """Assign ``partitions``, and open those that are not open."""
+        self.registry.assign(set(partitions), generation)
+        await self.opener.open_assigned()
+
+    async def rebalance(self, *partitions):
+        """Suspend all, and assign ``partitions`` in the next generation."""
+        self.registry.suspend()
+        await self.committer.suspend()
+        for number in self.registry.assign(set(partitions), self.registry.generation + 1):
+            await self.opener.close(number)
+
+    @property
+    def tasks(self):
+        return self.registry.tasks
+
+    async def stop(self):
+        for task in self.built:
+            await task.close()
+
+
+class Context:
+    """The worker as its tasks know it."""
+
+    generation = 1
+    session_timeout = 10.0
+
+    def __init__(self):
+        self.reasons = []
+        self.standbys = set()
+
+    def is_standby(self, tp):
+        return tp in self.standbys
+
+    def give_up(self, exc):
+        self.reasons.append(exc)
+
+
+class Seeker:
+    """The consumer, as whoever opens tasks anew sees it."""
+
+    def __init__(self, registry):
+        self._registry = registry
+        self.sought = {}
+
+    async def perform_seek(self):
+        await self.seek_positions(self._registry.pending_seeks())
+
+    async def seek_positions(self, positions):
+        self.sought |= positions

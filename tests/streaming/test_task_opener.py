@@ -1,0 +1,232 @@
+"""Opening tasks: lock, fence, restore, find positions, claim; all steps, or nothing is open."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from streaming.errors import ChangelogError, FencedError, TransactionFailedError
+from streaming.tasks.task_state import TaskState
+from tables.layout import Position
+from tables.rocks import StoreCorruptError
+from tests.streaming.bench import until
+from tests.streaming.fakes import CHANGELOG, TOPIC, batch
+from tests.streaming.faulty import (
+    START,
+    TOPIC_ID,
+    FencedLock,
+    HangingLock,
+    LostLock,
+    SilentBroker,
+    broken_changelog,
+    events,
+)
+from tests.streaming.rig import Worker
+
+
+@pytest.fixture
+async def worker():
+    worker = Worker()
+    yield worker
+    await worker.stop()
+
+
+def assert_nothing_is_open(worker):
+    assert worker.tasks == {}
+    assert {task.state for task in worker.built} == {TaskState.CLOSED}
+    assert all(task.lock.stopped for task in worker.built)
+    assert not any(state.readable for state in worker.databases.partitions.values())
+
+
+class TestOpening:
+    async def test_a_partition_is_locked_and_fenced_before_it_is_restored_and_then_claimed(
+        self, worker
+    ):
+        """The changelog is complete by then, and nobody else writes to it any more."""
+        worker.positions.named = {events(0): "reels-worker-2-former"}
+        await worker.open(0)
+        former = "start worker-2-former"
+        own = f"start {worker.producers[-1].transactional_id.removeprefix('reels-')}"
+        assert worker.steps == ["limits", "lock 0", former, "restore 0", own, "claim 0"]
+
+    async def test_tasks_begin_where_their_tables_stand(self, worker):
+        """The claim writes these positions, with the topics' ids, into the changelogs."""
+        await worker.open(0, 1)
+        assert {number: task.positions for number, task in worker.tasks.items()} == {
+            0: {events(0): START},
+            1: {events(1): START},
+        }
+        assert {task.state for task in worker.tasks.values()} == {TaskState.RUNNING}
+        state = worker.databases.partitions[0]
+        assert state.positions == {TOPIC: Position(START, TOPIC_ID)}
+        assert state.readable
+
+    async def test_all_partitions_are_restored_at_once(self, worker):
+        """One consumer reads all changelogs side by side."""
+        await worker.open(0, 1, 2)
+        assert [step for step in worker.steps if "restore" in step] == ["restore 0, 1, 2"]
+
+    async def test_what_is_open_already_is_left_alone(self, worker):
+        """A worker that gets one more partition opens only that one."""
+        await worker.open(0)
+        worker.steps.clear()
+        await worker.open(0, 1, generation=2)
+        assert "lock 0" not in worker.steps
+        assert len(worker.built) == 2
+
+    async def test_nothing_to_open_asks_nobody(self, worker):
+        """A worker without partitions waits for no broker."""
+        await worker.open()
+        assert worker.steps == []
+
+
+class TestFaults:
+    @pytest.mark.parametrize("lock", [FencedLock, LostLock])
+    async def test_a_partition_that_another_worker_locks_meanwhile_is_not_opened(
+        self, worker, lock
+    ):
+        """Whoever locks last has it, before the restore and after."""
+        worker.lock[1] = lock
+        with pytest.raises(FencedError):
+            await worker.open(0, 1)
+        assert_nothing_is_open(worker)
+
+    async def test_a_changelog_that_is_not_the_tables_own_opens_nothing(self, worker):
+        """What was restored until then stays on disk for the next attempt."""
+        worker.restore = broken_changelog
+        with pytest.raises(ChangelogError):
+            await worker.open(0)
+        assert_nothing_is_open(worker)
+        assert worker.databases.closed == []
+
+    async def test_a_damaged_database_is_closed_to_be_built_anew(self, worker):
+        """The next attempt finds an empty one in its place, and the other as it was."""
+
+        async def find_damage(_sinks):
+            state = worker.databases.partitions[1]
+            state.store.damage = StoreCorruptError("table-1.db is damaged")
+            raise state.store.damage
+
+        worker.restore = find_damage
+        with pytest.raises(StoreCorruptError):
+            await worker.open(0, 1)
+        assert_nothing_is_open(worker)
+        assert worker.databases.closed == [1]
+
+    async def test_a_broker_that_never_answers_leaves_nothing_open_when_nobody_waits_any_more(
+        self,
+    ):
+        """A rebalance cancels the opening, and the locks are let go."""
+        worker = Worker(SilentBroker())
+        opening = asyncio.create_task(worker.open(0))
+        await until(lambda: "lock 0" in worker.steps)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert_nothing_is_open(worker)
+
+    async def test_a_rebalance_during_a_restore_has_nothing_claimed(self, worker):
+        """The partition may be another worker's in the next generation."""
+
+        async def rebalance(_sinks):
+            worker.registry.suspend()
+
+        worker.restore = rebalance
+        await worker.open(0)
+        assert "claim 0" not in worker.steps
+        assert_nothing_is_open(worker)
+
+    async def test_a_claim_that_is_given_up_meanwhile_opens_nothing(self, worker):
+        """A failed commit gives up all claims, those of tasks that are being opened as well."""
+        worker.lock[1] = HangingLock
+        opening = asyncio.create_task(worker.open(0, 1))
+        await until(lambda: {"claim 0", "claim 1"} <= set(worker.steps))
+        await worker.fencing.retire()
+        worker.built[1].lock.may_commit.set()
+        with pytest.raises(TransactionFailedError):
+            await opening
+        assert_nothing_is_open(worker)
+
+    async def test_what_could_not_be_opened_is_opened_by_the_next_attempt(self, worker):
+        """Nothing of a failed attempt is in the way."""
+        worker.restore = broken_changelog
+        with pytest.raises(ChangelogError):
+            await worker.open(0)
+        worker.restore = worker._apply_nothing
+        await worker.opener.open_assigned()
+        assert worker.tasks[0].accepting
+
+
+class TestGoingOn:
+    async def test_a_task_whose_claim_holds_goes_on_without_another(self, worker):
+        """A rebalance that takes nothing away costs no transaction."""
+        await worker.open(0)
+        await worker.rebalance(0)
+        worker.steps.clear()
+        await worker.opener.resume_suspended()
+        assert worker.tasks[0].accepting
+        assert worker.steps == []
+
+    async def test_a_task_whose_claim_was_given_up_is_claimed_again(self, worker):
+        """The former id is fenced first: whoever fences it later fences nobody."""
+        await worker.open(0)
+        await worker.rebalance(0)
+        await worker.fencing.retire()
+        former = worker.tasks[0].claimed_for
+        worker.steps.clear()
+        await worker.opener.resume_suspended()
+        assert worker.steps[0] == f"start {former.removeprefix('reels-')}"
+        assert worker.steps[-1] == "claim 0"
+        assert worker.tasks[0].accepting
+        assert worker.tasks[0].claimed_for != former
+
+    async def test_a_claim_that_fails_keeps_only_its_own_task_back(self, worker):
+        """The others answer and fold on."""
+        await worker.open(0, 1)
+        await worker.rebalance(0, 1)
+        await worker.fencing.retire()
+        worker.tasks[1].lock.fails_at = "begin"
+        await worker.opener.resume_suspended()
+        assert worker.tasks[0].accepting
+        assert worker.tasks[1].failed
+        assert len(worker.failures) == 1
+
+    async def test_nothing_goes_on_when_another_rebalance_has_begun(self, worker):
+        """It says anew what stays."""
+        await worker.open(0)
+        await worker.rebalance(0)
+        worker.registry.suspend()
+        await worker.opener.resume_suspended()
+        assert worker.tasks[0].state is TaskState.SUSPENDED
+
+    async def test_what_was_folded_before_a_rebalance_is_committed_and_not_folded_again(
+        self, worker
+    ):
+        """The task goes on behind it."""
+        await worker.open(0)
+        worker.tasks[0].submit(events(0), batch(START, START + 3))
+        await until(lambda: worker.tasks[0].positions[events(0)] == START + 3)
+        await worker.rebalance(0)
+        await worker.opener.resume_suspended()
+        assert worker.registry.pending_seeks() == {events(0): START + 3}
+        changelog = worker.producers[-1].committed[f"{TOPIC}-{CHANGELOG}"]
+        assert changelog == [(b"1", b"3")]
+
+
+class TestClosing:
+    async def test_another_task_takes_the_place_of_one_that_is_reopened(self, worker):
+        """The former one is closed with its databases: they may be what is broken."""
+        await worker.open(0)
+        former = worker.tasks[0]
+        await worker.opener.reopen({0})
+        assert former.state is TaskState.CLOSED
+        assert worker.tasks[0] is not former
+        assert worker.tasks[0].accepting
+        assert worker.databases.closed == [0]
+
+    async def test_closing_what_is_not_open_closes_nothing(self, worker):
+        """A standby's database stays."""
+        await worker.databases.open(5)
+        await worker.opener.close(5)
+        assert worker.databases.closed == []

@@ -1,0 +1,93 @@
+"""The life of a task: it gets from one state to another by the ways of the picture alone."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from streaming.tasks.task_state import ENDED, TaskState, TaskStateError
+from tests.streaming.fakes import batch
+from tests.streaming.rig import Worker
+
+#: The arrows of the picture in ``streaming/tasks/task_state.py``.
+ARROWS = {
+    "created": {"restoring", "closed"},
+    "restoring": {"running", "failed", "closed"},
+    "running": {"suspended", "failed", "closed"},
+    "suspended": {"running", "failed", "closed"},
+    "failed": {"closed"},
+    "closed": set(),
+}
+
+
+@pytest.fixture
+async def worker():
+    worker = Worker()
+    await worker.open(0)
+    yield worker
+    await worker.stop()
+
+
+@pytest.mark.parametrize(("state", "following"), list(product(TaskState, TaskState)))
+def test_a_task_takes_only_the_ways_of_the_picture(state, following):
+    """A way that is not in the picture is refused, and the message names both ends."""
+    if following.value in ARROWS[state.value]:
+        assert state.then(following) is following
+    else:
+        with pytest.raises(TaskStateError, match=f"is {state.value} cannot be {following.value}"):
+            state.then(following)
+
+
+def test_a_task_that_has_ended_never_runs_again():
+    """From failed and closed no way leads back."""
+    assert all(ARROWS[state.value] <= {"closed"} for state in ENDED)
+
+
+async def test_only_a_running_task_has_readers_and_takes_batches(worker):
+    """Answers are given as long as the partition is known to be this worker's."""
+    (task,) = worker.built
+    state = task.tables.states[0]
+    assert task.state is TaskState.RUNNING
+    assert state.readable
+    await task.suspend()
+    assert task.state is TaskState.SUSPENDED
+    assert not state.readable
+    task.submit(next(iter(task.sources)), batch(7, 9))
+    assert task.behind == 0
+    task.start(task.positions)
+    assert state.readable
+    task.mark_failed()
+    assert not state.readable
+
+
+async def test_a_failed_task_stays_failed_through_a_rebalance(worker):
+    """Nothing that it has folded may be committed, and it may not go on."""
+    (task,) = worker.built
+    task.mark_failed()
+    await task.suspend()
+    assert task.state is TaskState.FAILED
+    assert task.prepare_commit() is None
+    with pytest.raises(TaskStateError):
+        task.start(task.positions)
+
+
+async def test_a_task_fails_once(worker):
+    """Whoever opens it anew hears of the first fault alone."""
+    (task,) = worker.built
+    task.fail(ValueError("first"))
+    task.fail(ValueError("second"))
+    await task.close()
+    task.fail(ValueError("third"))
+    assert [str(exc) for exc in worker.failures] == ["first"]
+    assert task.state is TaskState.CLOSED
+
+
+async def test_a_closed_task_commits_nothing(worker):
+    """Its partition may be another worker's by then."""
+    (task,) = worker.built
+    task.submit(next(iter(task.sources)), batch(7, 9))
+    await task.close()
+    assert task.prepare_commit() is None
+    await task.close()
+    assert task.state is TaskState.CLOSED
