@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.streaming.bench import Bench
+from tests.streaming.changelogs import Changelogs
 
 
 @pytest.fixture
@@ -12,6 +13,18 @@ def cluster(make_cluster):
     cluster = make_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
     return cluster
+
+
+@pytest.fixture
+def changelogs(monkeypatch):
+    """Return changelogs in the place of a broker's, wherever they are read."""
+    changelogs = Changelogs()
+    for module in ("restore", "standby"):
+        monkeypatch.setattr(f"streaming.restore.{module}.changelog_consumer", changelogs.consumer)
+    monkeypatch.setattr("streaming.restore.changelog.topic_ids", changelogs.topic_ids)
+    monkeypatch.setattr("streaming.restore.changelog.fetch_changes", changelogs.fetch)
+    monkeypatch.setattr("streaming.restore.changelog.LOOK_DELAY", 0)
+    return changelogs
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from models.windows import Slices
 from streaming.errors import ChangelogError, FencedError
-from tables.layout import LastCopyError, Position, StoreFormat
+from tables.layout import INTERNAL_PREFIX, LastCopyError, Position, StoreFormat
 from tables.rocks import StoreCorruptError
 from tables.state import PartitionState
 from tests.streaming.fakes import TOPIC, Producer
@@ -54,7 +54,11 @@ class MemoryStore:
         return [self.rows.get(key) for key in keys]
 
     def items(self, after=None, count=None):
-        keys = sorted(key for key in self.rows if after is None or key > after)
+        keys = sorted(
+            key
+            for key in self.rows
+            if not key.startswith(INTERNAL_PREFIX) and (after is None or key > after)
+        )
         return iter([(key, self.rows[key]) for key in keys[:count]])
 
     def write(self, changes, offset, *_):

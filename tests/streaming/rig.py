@@ -1,4 +1,4 @@
-"""The engine's centre in memory: a worker's tasks and who opens them, without a broker or a disk."""
+"""The tasks of a worker and who opens them, in memory: without a broker or a disk."""
 
 from __future__ import annotations
 

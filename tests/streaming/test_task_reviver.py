@@ -24,7 +24,7 @@ from streaming.tasks.task_state import TaskState
 from tables.rocks import StoreCorruptError
 from tests.streaming.bench import until
 from tests.streaming.fakes import batch
-from tests.streaming.faulty import START, broken_changelog, events
+from tests.streaming.faulty import START, FullDisk, broken_changelog, events
 from tests.streaming.rig import Context, Seeker, Worker
 
 
@@ -184,6 +184,14 @@ class TestRebalances:
 
 
 class TestGivingUp:
+    async def test_a_disk_that_is_full_ends_the_worker(self, rig):
+        """Opened anew, a task would only fill it again."""
+        rig.databases.store = FullDisk
+        await rig.open(0, 1, 2, generation=2)
+        await rig.tasks[2].flush()
+        assert [str(reason) for reason in rig.context.reasons] == ["No space left on device"]
+        assert rig.tasks[2].failed
+
     @pytest.mark.parametrize(
         "reason", [OSError("No space left on device"), CodecError("no value"), KeyError("a fault")]
     )

@@ -1,0 +1,91 @@
+"""Changelogs in memory, and a consumer of them in the place of aiokafka's."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from streaming.restore.changelog_fetch import Chunk
+
+#: Records that one fetch brings.
+FETCHED = 2
+
+
+class Changelogs:
+    """What brokers have of changelogs. A control record takes an offset and is no record."""
+
+    def __init__(self):
+        self.begins, self.ends, self.records, self.ids = {}, {}, {}, {}
+        #: What reading raises, one after the other, before it goes on.
+        self.faults = []
+        self.connections = 0
+        self.is_connected = False
+
+    def add(self, tp, *rows, begin=0, is_committed=True):
+        """Append ``rows`` to a changelog, and the control record of their transaction."""
+        at = self.ends.get(tp, begin)
+        self.begins.setdefault(tp, begin)
+        records = self.records.setdefault(tp, [])
+        for number, (key, value) in enumerate(rows):
+            records.append(SimpleNamespace(offset=at + number, key=key, value=value))
+        self.ends[tp] = at + len(rows) + is_committed
+
+    @asynccontextmanager
+    async def consumer(self, _settings):
+        """Connect."""
+        self.connections += 1
+        self.is_connected = True
+        try:
+            yield Consumer(self)
+        finally:
+            self.is_connected = False
+
+    async def topic_ids(self, _client, topics):
+        return {topic: self.ids.get(topic, "an-id") for topic in topics}
+
+    async def fetch(self, consumer, _seconds):
+        """Return what comes next of each changelog."""
+        await asyncio.sleep(0)
+        if self.faults:
+            raise self.faults.pop(0)
+        chunks = {}
+        for tp, at in consumer.positions.items():
+            read = [each for each in self.records.get(tp, ()) if each.offset >= at][:FETCHED]
+            if read:
+                chunks[TP(*tp)] = Chunk({each.key: each.value for each in read}, read)
+            is_all = not read or read[-1] is self.records[tp][-1]
+            consumer.positions[tp] = self.ends[tp] if is_all else read[-1].offset + 1
+        return chunks
+
+
+class Consumer:
+    """aiokafka's, as far as changelogs need it."""
+
+    _client = None
+
+    def __init__(self, changelogs):
+        self._changelogs = changelogs
+        self.positions = {}
+
+    def assign(self, tps):
+        self.positions = dict.fromkeys(tps, 0)
+
+    def seek(self, tp, offset):
+        assert isinstance(tp, TopicPartition)
+        self.positions[tp] = offset
+
+    async def seek_to_beginning(self, tp):
+        self.positions[tp] = self._changelogs.begins[tp]
+
+    async def position(self, tp):
+        return self.positions[tp]
+
+    async def beginning_offsets(self, tps):
+        return {tp: self._changelogs.begins[tp] for tp in tps}
+
+    async def end_offsets(self, tps):
+        return {tp: self._changelogs.ends[tp] for tp in tps}

@@ -1,0 +1,165 @@
+"""Changelogs, read: from where the copy on disk stands to their end, and no other table's.
+
+::
+
+    begin ------ copy ------ end      a transaction's control record is no row, and has an offset
+"""
+
+from __future__ import annotations
+
+import pytest
+from faust.types import TP
+
+from monitoring import metrics
+from streaming.errors import ChangelogError, ForeignChangelogError
+from streaming.restore.positions import LOOKS
+from streaming.restore.restore import restore
+from tables.foreign import ForeignRowError
+from tables.layout import ForeignCopyError
+from tables.rocks import StoreCorruptError
+from tests.streaming.faulty import LastCopy, Sink
+
+USERS, VIDEOS = TP("users-changelog", 0), TP("videos-changelog", 0)
+
+
+def rows(*keys, value=b"v"):
+    return [(key, value) for key in keys]
+
+
+class OtherTable(Sink):
+    """Finds by the first row that what it has is a copy of another table."""
+
+    fault = ForeignCopyError("what is on disk is a copy of another table")
+
+    async def apply(self, changes, offset):
+        if not self.resets:
+            raise self.fault
+        return await super().apply(changes, offset)
+
+
+class DamagedCopy(OtherTable):
+    """Finds, when it is written, that its database is damaged."""
+
+    fault = StoreCorruptError("users-0.db is damaged")
+
+
+class StrictSink(Sink):
+    """Takes no rows of others."""
+
+    async def apply(self, changes, offset):
+        if foreign := [key for key in changes if key.startswith(b"foreign")]:
+            raise ForeignRowError(foreign)
+        return await super().apply(changes, offset)
+
+
+class TolerantSink(Sink):
+    """Passes rows of others over."""
+
+    async def apply(self, changes, offset):
+        await super().apply(changes, offset)
+        return [(key, "no flag") for key in changes if key.startswith(b"foreign")]
+
+
+class TestRestoring:
+    async def test_a_new_copy_takes_all_rows_to_the_end(self, changelogs):
+        """The last value of each key counts; it ends at the control record, not by a time-out."""
+        changelogs.add(USERS, *rows(b"1", b"2", b"3"))
+        changelogs.add(USERS, (b"1", b"newer"))
+        sink = Sink()
+        assert await restore({}, {USERS: sink}) == 4
+        assert sink.rows == {b"1": b"newer", b"2": b"v", b"3": b"v"}
+        assert sink.offset == 4
+        assert not changelogs.is_connected
+
+    async def test_a_copy_takes_only_what_it_lacks(self, changelogs):
+        """A worker that comes back reads seconds of a changelog, not days."""
+        changelogs.add(USERS, *rows(b"1", b"2"))
+        changelogs.add(USERS, *rows(b"3"))
+        sink = Sink(offset=1)
+        assert await restore({}, {USERS: sink}) == 1
+        assert sink.rows == {b"3": b"v"}
+        assert sink.resets == 0
+
+    async def test_a_copy_at_the_end_reads_nothing(self, changelogs):
+        """Only the control record is left."""
+        changelogs.add(USERS, *rows(b"1", b"2"))
+        assert await restore({}, {USERS: Sink(offset=1)}) == 0
+
+    async def test_a_copy_of_what_the_changelog_has_no_more_is_built_anew(self, changelogs):
+        """Rows that were deleted meanwhile would stay in it for ever."""
+        changelogs.add(USERS, *rows(b"8", b"9"), begin=80)
+        sink = Sink(offset=5)
+        assert await restore({}, {USERS: sink}) == 2
+        assert sink.resets == 1
+        assert sink.rows == dict(rows(b"8", b"9"))
+
+    async def test_several_changelogs_are_read_side_by_side(self, changelogs):
+        """One consumer, one connection."""
+        changelogs.add(USERS, *rows(b"1", b"2", b"3"))
+        changelogs.add(VIDEOS, *rows(b"7"))
+        sinks = {USERS: Sink(), VIDEOS: Sink()}
+        assert await restore({}, sinks) == 4
+        assert [len(sink.rows) for sink in sinks.values()] == [3, 1]
+        assert changelogs.connections == 1
+
+    async def test_nothing_to_restore_connects_to_nobody(self, changelogs):
+        """A worker without partitions does not wait for brokers."""
+        assert await restore({}, {}) == 0
+        assert changelogs.connections == 0
+
+    async def test_what_is_left_is_a_metric_and_zero_at_the_end(self, changelogs):
+        """An operator sees how far a restore is."""
+        changelogs.add(USERS, *rows(b"1", b"2", b"3"))
+        await restore({}, {USERS: Sink()})
+        assert metrics.recovery_remaining.labels("0")._value.get() == 0
+        metrics.keep_partitions(())
+
+
+class TestOtherChangelogs:
+    async def test_the_last_copy_of_a_table_is_not_given_up_for_a_shorter_changelog(
+        self, changelogs
+    ):
+        """The refusal names each partition, and the command that writes the changelog anew."""
+        changelogs.add(USERS, *rows(b"1"))
+        sink = LastCopy(offset=9)
+        with pytest.raises(ChangelogError, match=r"partition 0 ends .* restore-changelog"):
+            await restore({}, {USERS: sink})
+        assert sink.resets == 0
+        assert len(sink.attached) == LOOKS
+
+    async def test_a_leader_that_does_not_know_its_end_yet_is_asked_again(self, changelogs):
+        """A changelog is believed to be shorter after several looks only."""
+        changelogs.add(USERS, *rows(b"1", b"2"))
+
+        class Impatient(LastCopy):
+            async def attach(self, topic_id, end):
+                if not self.attached:
+                    await super().attach(topic_id, end)
+
+        sink = Impatient(offset=0)
+        assert await restore({}, {USERS: sink}) == 1
+
+    @pytest.mark.parametrize("kind", [OtherTable, DamagedCopy])
+    async def test_a_copy_that_turns_out_to_be_of_no_use_is_built_anew(self, changelogs, kind):
+        """From the changelog's begin, whatever was read of it already."""
+        changelogs.add(USERS, *rows(b"1", b"2", b"3", b"4"))
+        sink = kind(offset=1)
+        await restore({}, {USERS: sink})
+        assert sink.resets == 1
+        assert sink.rows == dict(rows(b"1", b"2", b"3", b"4"))
+
+    async def test_a_row_that_the_program_has_not_written_is_named_with_its_place(self, changelogs):
+        """An operator finds it with Kafka's tools."""
+        changelogs.add(USERS, *rows(b"1", b"2", b"3", b"foreign"))
+        with pytest.raises(ForeignChangelogError, match=r"users-changelog-0 .* offset 3"):
+            await restore({}, {USERS: StrictSink()})
+
+    async def test_rows_that_are_passed_over_are_counted(self, changelogs):
+        """They stop nobody where a value can be left out."""
+        counter = metrics.foreign_records.labels(USERS.topic)
+        before = counter._value.get()
+        changelogs.add(USERS, *rows(b"1", b"foreign", b"3", b"foreign 2"))
+        sink = TolerantSink()
+        await restore({}, {USERS: sink})
+        assert counter._value.get() - before == 2
+        assert sink.offset == 3

@@ -1,0 +1,140 @@
+"""What is looked at now and then: expired keys, damage, lag, positions that cannot be."""
+
+from __future__ import annotations
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from faust.types import TP
+
+from models.errors import CodecError
+from monitoring import metrics
+from streaming.errors import PositionError
+from streaming.runtime.housekeeping import Housekeeping
+from streaming.tasks.lag import LagMeter
+from tests.streaming.fakes import TOPIC
+from tests.streaming.faulty import START, DamagedStore, Databases, events
+from tests.streaming.rig import Worker
+
+NOW = 1000
+
+
+class Purger:
+    """Notes what it was asked to purge."""
+
+    def __init__(self):
+        self.looks = []
+
+    async def look(self, committed):
+        self.looks.append(dict(committed))
+
+
+class Rig(Worker):
+    """A worker with two tasks, and whoever looks at them."""
+
+    def __init__(self):
+        super().__init__()
+        self.databases = Databases(is_expired=self._is_expired)
+        self.ends, self.lag, self.purger = {}, LagMeter(), Purger()
+        self.housekeeping = Housekeeping(
+            self.tasks, self.positions, self.lag, self.ends.get, [TOPIC], self.purger, TOPIC
+        )
+
+    @staticmethod
+    def _is_expired(value, stream_time):
+        if value == b"no number":
+            raise CodecError("no number")
+        return int(value) < stream_time
+
+    def put(self, partition, **rows):
+        """Have rows on the disk of a partition, whose stream time is ``NOW``."""
+        state = self.databases.partitions[partition]
+        state.stream_time = NOW
+        state.store.rows |= {key.encode(): value for key, value in rows.items()}
+        return state
+
+
+@pytest.fixture
+async def rig():
+    rig = Rig()
+    await rig.open(0, 1)
+    yield rig
+    await rig.stop()
+    metrics.keep_partitions(())
+
+
+class TestSweeping:
+    async def test_keys_that_have_expired_leave_with_the_next_commit(self, rig):
+        """Nobody asks for them any more, and they cost memory and disk."""
+        state = rig.put(0, old=b"1", new=b"2000")
+        await rig.housekeeping.sweep()
+        await rig.committer.commit(rig.tasks.values())
+        await rig.tasks[0].flush()
+        assert b"old" not in state.store.rows
+        assert state.get(b"new") == b"2000"
+
+    async def test_a_suspended_task_is_left_alone(self, rig):
+        """Its partition may be another worker's."""
+        state = rig.put(0, old=b"1")
+        await rig.tasks[0].suspend()
+        await rig.housekeeping.sweep()
+        assert not state.sweeper
+
+    async def test_a_damaged_database_fails_its_own_task(self, rig):
+        """It is built anew, while the other goes on."""
+        state = rig.put(0, old=b"1")
+        state.store = DamagedStore()
+        await rig.housekeeping.sweep()
+        assert rig.tasks[0].failed
+        assert rig.failures == [state.store.damage]
+        assert rig.tasks[1].accepting
+
+    async def test_a_value_that_nobody_can_read_fails_its_own_task(self, rig):
+        """It would be given to readers."""
+        rig.put(0, bad=b"no number")
+        await rig.housekeeping.sweep()
+        assert [str(exc) for exc in rig.failures] == ["no number"]
+        assert rig.tasks[1].accepting
+
+
+class TestLag:
+    async def test_it_is_how_far_the_topics_end_is_ahead(self, rig):
+        """By the end that the last fetch told."""
+        rig.ends |= {events(0): START + 5, events(1): START}
+        await rig.housekeeping.measure_lag()
+        assert metrics.lag_records.labels("0")._value.get() == 5
+        assert rig.lag.seconds[1] == 0
+
+    async def test_nothing_is_said_before_the_first_fetch(self, rig):
+        """Zero would look like a worker that has caught up."""
+        await rig.housekeeping.measure_lag()
+        assert rig.lag.seconds == {}
+
+    async def test_a_task_that_is_ahead_of_its_topic_fails(self, rig):
+        """The topic was made anew, or has lost what it had acknowledged."""
+        rig.ends |= {events(0): START - 1, events(1): START}
+        rig.positions.refusal = PositionError("beyond the end")
+        await rig.housekeeping.measure_lag()
+        assert rig.failures == [rig.positions.refusal]
+        assert rig.tasks[1].accepting
+
+    async def test_an_end_that_was_told_before_the_last_seek_fails_nobody(self, rig):
+        """The brokers are asked before it is believed."""
+        rig.ends |= {events(0): START - 1, events(1): START}
+        await rig.housekeeping.measure_lag()
+        assert rig.failures == []
+
+    async def test_brokers_that_do_not_answer_fail_nobody(self, rig):
+        """It is looked at again a second later."""
+        rig.ends |= {events(0): START - 1, events(1): START}
+        rig.positions.refusal = KafkaConnectionError("away")
+        await rig.housekeeping.measure_lag()
+        assert rig.failures == []
+        assert rig.tasks[0].accepting
+
+
+class TestPurging:
+    async def test_what_running_tasks_have_committed_may_be_purged(self, rig):
+        """Of a partition that may be another worker's nothing is."""
+        await rig.tasks[1].suspend()
+        await rig.housekeeping.purge()
+        assert rig.purger.looks == [{TP(TOPIC, 0): START}]

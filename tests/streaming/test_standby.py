@@ -1,0 +1,139 @@
+"""Standbys and global tables: they follow what others write, whatever becomes of a changelog."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from faust.types import TP
+
+from streaming.errors import ChangelogError
+from streaming.restore.standby import ChangelogFollower
+from tables.foreign import ForeignRowError
+from tests.streaming.bench import until
+from tests.streaming.faulty import LastCopy, Sink
+
+ONE, OTHER = TP("users-changelog", 1), TP("users-changelog", 2)
+
+
+class ForeignRows(Sink):
+    """Finds rows of others in its changelog."""
+
+    async def apply(self, changes, offset):
+        raise ForeignRowError(list(changes))
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """Seconds that somebody has slept for, which take none."""
+    pauses, sleep = [], asyncio.sleep
+
+    async def at_once(seconds):
+        if seconds >= 0.5:
+            pauses.append(seconds)
+            seconds = 0
+        await sleep(seconds)
+
+    monkeypatch.setattr("streaming.restore.standby.asyncio.sleep", at_once)
+    return pauses
+
+
+@pytest.fixture
+async def follower(changelogs):
+    for tp in (ONE, OTHER):
+        changelogs.add(tp, (b"1", b"first"))
+    reasons = []
+    follower = ChangelogFollower({}, reasons.append)
+    follower.reasons = reasons
+    yield follower
+    await follower.stop()
+
+
+async def test_it_has_caught_up_once_all_that_there_was_is_read(follower):
+    """Then a standby may take over, and the list of viral videos is complete."""
+    sinks = {ONE: Sink(), OTHER: Sink()}
+    assert not follower.is_caught_up
+    await follower.follow(sinks)
+    await follower.wait_caught_up()
+    assert [sink.rows for sink in sinks.values()] == [{b"1": b"first"}] * 2
+
+
+async def test_it_goes_on_with_what_comes_later(follower, changelogs):
+    """It stays as far behind as a poll takes."""
+    sink = Sink()
+    await follower.follow({ONE: sink})
+    await follower.wait_caught_up()
+    changelogs.add(ONE, (b"1", b"second"))
+    await until(lambda: sink.rows == {b"1": b"second"})
+
+
+async def test_following_the_same_again_goes_on_as_it_is(follower, changelogs):
+    """A rebalance that changes nothing costs no connection."""
+    sinks = {ONE: Sink()}
+    for _ in range(2):
+        await follower.follow(dict(sinks))
+        await follower.wait_caught_up()
+    assert changelogs.connections == 1
+
+
+async def test_following_others_leaves_those_of_before(follower, changelogs):
+    """Their partition is another's business now."""
+    former, sink = Sink(), Sink()
+    await follower.follow({ONE: former})
+    await follower.wait_caught_up()
+    await follower.follow({OTHER: sink})
+    await follower.wait_caught_up()
+    changelogs.add(ONE, (b"1", b"second"))
+    changelogs.add(OTHER, (b"1", b"second"))
+    await until(lambda: sink.rows == {b"1": b"second"})
+    assert former.rows == {b"1": b"first"}
+
+
+async def test_nothing_to_follow_has_caught_up(follower, changelogs):
+    """A worker without standbys is ready without them."""
+    await follower.follow({})
+    await follower.wait_caught_up()
+    assert changelogs.connections == 0
+
+
+async def test_a_changelog_with_rows_of_others_is_left_and_the_rest_followed(
+    follower, changelogs, caplog
+):
+    """Whoever restores that partition ends with the same line; until then others own it."""
+    bad, good = ForeignRows(), Sink()
+    await follower.follow({ONE: bad, OTHER: good})
+    await follower.wait_caught_up()
+    changelogs.add(OTHER, (b"1", b"second"))
+    await until(lambda: good.rows == {b"1": b"second"})
+    assert "not following a changelog any more: users-changelog-1" in caplog.text
+    assert follower.reasons == []
+
+
+async def test_brokers_that_are_away_are_asked_again_after_longer_and_longer(
+    follower, changelogs, pauses
+):
+    """What was read until then is not read again."""
+    changelogs.faults = [KafkaConnectionError("away") for _ in range(6)]
+    sink = Sink()
+    await follower.follow({ONE: sink})
+    await follower.wait_caught_up()
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
+    assert sink.rows == {b"1": b"first"}
+    assert follower.reasons == []
+
+
+async def test_a_changelog_that_is_not_the_copys_own_ends_the_worker(follower):
+    """No second try would change it."""
+    await follower.follow({ONE: LastCopy(offset=9)})
+    await until(lambda: follower.reasons)
+    assert [type(reason) for reason in follower.reasons] == [ChangelogError]
+    assert not follower.is_caught_up
+
+
+async def test_it_reads_nothing_once_it_is_stopped(follower, changelogs):
+    """Its connection is closed."""
+    await follower.follow({ONE: Sink()})
+    await follower.wait_caught_up()
+    await follower.stop()
+    assert not changelogs.is_connected
