@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from faust.types import TP
 
-from models.chunk import Overlay
 from models.event import Rejected
 from models.merge_order import MergeOrder
 from models.windows import format_duration, to_iso
 from monitoring import metrics
 from streaming.kafka.record_bounds import ORIGINAL_HEADER
 from streaming.kafka.records import FIRST_TIMESTAMP, OutRecord
+from tables.user_rows import load_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,17 +73,9 @@ class EngagementProcessor:
             records, self._partition, settings.partitions, latest
         )
         functions = self._folding.functions
-        loaded, indexes = await state.load_with(
-            chunk.keys, lambda rows: chunk.indexes(functions, rows, state.stream_time)
-        )
+        rows = await load_rows(state, chunk, functions)
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
-        folded = chunk.apply(
-            functions,
-            Overlay(state.dirty, loaded, indexes, state.get),
-            state.stream_time,
-            self._deltas,
-            settings.video_step,
-        )
+        folded = chunk.apply(functions, rows, state.stream_time, self._deltas, settings.video_step)
         state.stream_time = folded.stream_time
         for record, partition, key in chunk.foreign:
             self._pass_on(record, partition, key)
