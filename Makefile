@@ -39,7 +39,7 @@ test-versions: setup ## The exactly-once test on the Kafkas from the oldest to t
 	done
 
 test-fast: setup ## The tests that need no Kafka
-	$(BIN)/python -m pytest tests/models tests/accelerator tests/loadgen tests/tables tests/agents tests/streaming/test_task*.py tests/streaming/test_housekeeping.py tests/streaming/test_standby.py tests/streaming/test_changelog_reading.py tests/test_settings.py tests/test_reels.py
+	$(BIN)/python -m pytest tests/models tests/accelerator tests/loadgen tests/tables tests/agents tests/streaming/test_task*.py tests/streaming/test_housekeeping.py tests/streaming/test_standby.py tests/streaming/test_changelog_*.py tests/test_settings.py tests/test_reels.py
 
 bench: setup ## The benchmark suite: make bench CASES="backlog micro" BENCH="--size full"
 	$(BIN)/python -m benchmarks $(CASES) $(BENCH)

@@ -164,6 +164,15 @@ class TestRebalances:
         assert set(rig.tasks) == {1}
         assert len(rig.built) == 2
 
+    async def test_a_task_that_fails_while_it_is_closed_is_not_opened(self, rig):
+        """Its partition is another worker's: locking it again would stop that one."""
+        task = rig.tasks[0]
+        await rig.rebalance(1)
+        task.fail(TransactionFailedError("timed out"))
+        await rig.settle()
+        assert rig.pauses == []
+        assert set(rig.tasks) == {1}
+
     async def test_a_partition_that_recovery_has_opened_meanwhile_is_left_alone(self, rig):
         """Its task is none that has failed."""
         rig.may_wake.clear()
