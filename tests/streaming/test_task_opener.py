@@ -148,6 +148,21 @@ class TestFaults:
             await opening
         assert_nothing_is_open(worker)
 
+    async def test_a_commit_that_fails_after_the_last_claim_opens_nothing(self, worker):
+        """All that was claimed is void then, and nobody would notice before the next commit."""
+        claim, claims = worker.fencing.claim, []
+
+        async def claim_and_retire(*args):
+            claims.append(await claim(*args))
+            if len(claims) == 2:
+                await worker.fencing.retire()
+            return claims[-1]
+
+        worker.fencing.claim = claim_and_retire
+        with pytest.raises(TransactionFailedError, match="claimed for them has failed meanwhile"):
+            await worker.open(0, 1)
+        assert_nothing_is_open(worker)
+
     async def test_what_could_not_be_opened_is_opened_by_the_next_attempt(self, worker):
         """Nothing of a failed attempt is in the way."""
         worker.restore = broken_changelog
