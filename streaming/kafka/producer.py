@@ -135,7 +135,7 @@ class TransactionalProducer:
 
         It was committed before: the markers follow. The brokers enrol nothing in another
         transaction until then (KIP-98), so the group's offset of ``tp`` is changed in one, which is
-        aborted.
+        aborted. The group's coordinator answers with all that it had before that, then.
 
         Raises:
             FencedError, TransactionFailedError: as :meth:`transaction`.

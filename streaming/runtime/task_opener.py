@@ -142,10 +142,15 @@ class TaskOpener:
             self._registry.add(task)
 
     async def _prepare(self, built: Sequence[Task], generation: int | None) -> dict[TP, int]:
-        """Lock, fence, restore and claim, and return where tasks go on."""
+        """Lock, fence, restore and claim, and return where tasks go on.
+
+        A coordinator that has just taken the group over may answer with older offsets, and so name
+        an older claimant, until it has written something itself: an aborted offset of the lock.
+        """
         for task in built:
             task.begin_restoring()
         await asyncio.gather(self._refresh_limits(), *(task.lock.start() for task in built))
+        await asyncio.gather(*(task.lock.last_ended(min(task.sources)) for task in built))
         tps = [tp for task in built for tp in task.sources]
         await self._fencing.fence(await self._positions.claimants(tps))
         sinks = {tp: sink for task in built for tp, sink in task.tables.sinks().items()}

@@ -58,6 +58,7 @@ class Worker:
         if not is_lock:
             self.producers.append(producer)
         start, transaction = producer.start, producer.transaction
+        last_ended = producer.last_ended
 
         async def noted_start():
             self.steps.append(f"{'lock' if is_lock else 'start'} {number}")
@@ -68,7 +69,13 @@ class Worker:
                 self.steps.append(f"claim {number}")
             return transaction()
 
+        async def noted_end(tp):
+            if is_lock:
+                self.steps.append(f"settle {tp.partition}")
+            await last_ended(tp)
+
         producer.start, producer.transaction = noted_start, noted_transaction
+        producer.last_ended = noted_end
         return producer
 
     async def _restore(self, sinks):

@@ -48,7 +48,10 @@ class TestOpening:
         await worker.open(0)
         former = "start worker-2-former"
         own = f"start {worker.producers[-1].transactional_id.removeprefix('reels-')}"
-        assert worker.steps == ["limits", "lock 0", former, "restore 0", own, "claim 0"]
+        assert worker.steps == [
+            *("limits", "lock 0", "settle 0", former),
+            *("restore 0", own, "claim 0"),
+        ]
 
     async def test_tasks_begin_where_their_tables_stand(self, worker):
         """The claim writes these positions, with the topics' ids, into the changelogs."""
