@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 import setting_kinds as kinds
+from models.windows import format_duration
 from setting_variables import (
     MSK_IAM,
     OAUTH,
@@ -46,7 +47,7 @@ def check_windows(settings: Settings) -> None:
             raise _reject(
                 settings,
                 f"{name}_window",
-                f"1 to {MAX_PANES} times {prefix}_STEP, which is {kinds.show_duration(step)}",
+                f"1 to {MAX_PANES} times {prefix}_STEP, which is {format_duration(step)}",
             )
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from models.windows import parse_duration
+from models.windows import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BROKER = re.compile(r"(?:kafka://)?((?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5}))/?")
 _SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
-_DURATION_UNITS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def duration(high: str, low: str = "1ms", *, whole: str = "1ms") -> Kind:
 
     multiple = "" if whole_ms == 1 else f"a multiple of {whole} "
     allowed = f"a duration such as 100ms, 30s, 5m or 24h, {multiple}from {low} to {high}"
-    return Kind(parse, allowed, show_duration)
+    return Kind(parse, allowed, format_duration)
 
 
 def size(low: str, high: str) -> Kind:
@@ -202,12 +201,6 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def show_duration(duration_ms: int) -> str:
-    """Write 86,400,000 ms as ``24h``: the largest unit that fits whole, hours at most."""
-    unit = next(name for name, factor in _DURATION_UNITS.items() if duration_ms % factor == 0)
-    return f"{duration_ms // _DURATION_UNITS[unit]}{unit}"
 
 
 def _bytes(text: str) -> int:

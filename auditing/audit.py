@@ -163,7 +163,7 @@ class _Audit:
         """Return all videos, and the stream time of each of their partitions."""
         found = self._shelf.values("videos")
         times: dict[int, int] = {}
-        self._progress.begin("table of videos", self._settings.partitions)
+        self._progress.begin("table video_metrics", self._settings.partitions)
         layout = video_layout(self._video_windows, partitions=self._settings.partitions)
         for partition in range(self._settings.partitions):
             time, _ = await self._fold(self._names.changelogs[VIDEOS], partition, found, layout)

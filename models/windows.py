@@ -46,10 +46,10 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(ms: int) -> str:
-    """The shortest text that parse_duration reads as so many milliseconds: 900000 is ``15m``."""
-    for unit, length in _UNITS.items():
-        if ms and ms % length == 0:
-            return f"{ms // length}{unit}"
+    """Write 86,400,000 ms as ``24h``: the largest unit that fits whole, hours at most."""
+    for unit in ("h", "m", "s"):
+        if ms and ms % _UNITS[unit] == 0:
+            return f"{ms // _UNITS[unit]}{unit}"
     return f"{ms}ms"
 
 

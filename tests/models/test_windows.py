@@ -45,9 +45,9 @@ class TestDurations:
     def test_written_ones_are_read_as_the_same(self, ms):
         assert parse_duration(format_duration(ms)) == ms
 
-    def test_are_written_in_the_largest_unit_that_fits(self):
+    def test_are_written_in_the_largest_unit_that_fits_as_settings_have_them(self):
         assert [format_duration(ms) for ms in (86_400_000, 5_400_000, 1500, 0)] == [
-            *("1d", "90m", "1500ms", "0ms"),
+            *("24h", "90m", "1500ms", "0ms"),
         ]
 
 

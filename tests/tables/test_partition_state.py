@@ -207,7 +207,9 @@ class TestLayout:
         self, make_state, slices
     ):
         await self.write(make_state, name="users")
-        with pytest.raises(LayoutError, match=r"table users was built with a window of .*1d by 1h"):
+        with pytest.raises(
+            LayoutError, match=r"table users was built with a window of .*24h by 1h"
+        ):
             make_state("users", slices)
 
     async def test_a_table_of_another_version_is_refused_with_what_to_do(self, make_state):
