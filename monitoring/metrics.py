@@ -47,13 +47,15 @@ events_read = Counter(
 )
 events = Counter(
     "reels_events",
-    "What became of the records read; the outcomes add up to them.",
+    "What became of the records read; the outcomes add up to them. Late events are dead letters, "
+    "too, but an outcome of their own: rejected does not count them.",
     ["outcome"],
     registry=registry,
 )
 events_rejected = Counter(
     "reels_events_rejected",
-    "Records that went to the dead-letter topic, by reason.",
+    "Records that went to the dead-letter topic, by reason: the outcomes rejected and late of "
+    "reels_events_total together.",
     ["reason"],
     registry=registry,
 )
