@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from accelerator import AcceleratorError, Packing, is_wanted, memory, row_checks
 from agents.subscriptions import add_agent
+from setting_names import unknown_variables
 from settings import SettingsError, load
 from streaming.kafka.batch_reader import unpacker
 from streaming.kafka.batch_writer import packer
@@ -56,6 +57,10 @@ def app_of_environment(environ: MutableMapping[str, str] = os.environ) -> App:
     # Where --datadir leaves its value; Faust itself would prefer the variable.
     if "FAUST_DATADIR" in environ:
         environ["APP_DATADIR"] = environ["FAUST_DATADIR"]
+    # A worker logs them with its settings.
+    if "worker" not in sys.argv:
+        for line in unknown_variables(environ):
+            sys.stderr.write(f"warning: {line}\n")
     try:
         return create_app(load(environ))
     except (SettingsError, AcceleratorError) as exc:
@@ -102,6 +107,7 @@ def _parts(app: App, settings: Settings, entries: Sequence[TableEntry]) -> AppPa
             name="viral_videos",
             topic=settings.viral_topic,
             partitions=settings.partitions,
+            app_id=settings.app_id,
             help="the videos that are viral now (global, over the output topic)",
         )
     )

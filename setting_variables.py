@@ -9,6 +9,8 @@ import setting_kinds as kinds
 SASL_PROTOCOLS = ("SASL_PLAINTEXT", "SASL_SSL")
 TLS_PROTOCOLS = ("SSL", "SASL_SSL")
 OAUTH, MSK_IAM = "OAUTHBEARER", "AWS_MSK_IAM"
+#: The app whose topics have the shortest names.
+DEFAULT_APP_ID = "reels"
 
 
 class SettingsError(ValueError):
@@ -30,6 +32,8 @@ class Variable:
     default: str | None
     help: str
     secret: bool = False
+    #: Whether it names a topic that this app alone writes: its default follows the app id.
+    own_topic: bool = False
 
     @property
     def file_name(self) -> str:
@@ -40,6 +44,12 @@ class Variable:
     def file_variable(self) -> Variable:
         """That variable itself, whose value is a path and no secret."""
         return replace(self, name=self.file_name, secret=False)
+
+    def default_for(self, app_id: str) -> str | None:
+        """Return the default of an app with this id."""
+        if not self.own_topic or app_id == DEFAULT_APP_ID:
+            return self.default
+        return f"{app_id}-{self.default}"
 
     def redact(self, text: str) -> str:
         """``text`` with what is secret in it replaced by ``***``."""
@@ -67,16 +77,30 @@ _HOST = kinds.matching("[A-Za-z0-9.:_-]+", "a host name or an IP address")
 
 VARIABLES: tuple[Variable, ...] = (
     Variable("BROKER_URL", "broker_url", _BROKER, "kafka://127.0.0.1:9092", "The brokers."),
-    Variable("REELS_APP_ID", "app_id", kinds.topic(200), "reels", "Consumer group, name prefix."),
+    Variable(
+        "REELS_APP_ID",
+        "app_id",
+        kinds.topic(200),
+        DEFAULT_APP_ID,
+        "Consumer group, and prefix of the names of the app's own topics.",
+    ),
     Variable("REELS_EVENTS_TOPIC", "events_topic", _NAME, "engagement-events", "Input topic."),
     Variable(
         "REELS_DEAD_LETTER_TOPIC",
         "dead_letter_topic",
         _NAME,
         "engagement-events-dead-letter",
-        "Topic of the rejected events.",
+        "Topic of the rejected events. With another `REELS_APP_ID`, the default begins with it.",
+        own_topic=True,
     ),
-    Variable("REELS_VIRAL_TOPIC", "viral_topic", _NAME, "viral-videos", "Output topic."),
+    Variable(
+        "REELS_VIRAL_TOPIC",
+        "viral_topic",
+        _NAME,
+        "viral-videos",
+        "Output topic, of one app alone. With another `REELS_APP_ID`, the default begins with it.",
+        own_topic=True,
+    ),
     Variable("TOPIC_PARTITIONS", "partitions", kinds.integer(1, 1024), "8", "Partitions a topic."),
     Variable(
         "TOPIC_REPLICATION_FACTOR",

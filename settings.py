@@ -18,12 +18,15 @@ from setting_variables import VARIABLES, SettingsError, Variable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_APP_ID = next(each for each in VARIABLES if each.attribute == "app_id")
+
 __all__ = ["VARIABLES", "Settings", "SettingsError", "Variable", "describe", "is_loopback", "load"]
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read all settings; an empty variable counts as unset. Raises SettingsError."""
-    values = {each.attribute: _value(each, environ) for each in VARIABLES}
+    app_id = _value(_APP_ID, environ, _APP_ID.default)
+    values = {each.attribute: _value(each, environ, each.default_for(app_id)) for each in VARIABLES}
     settings = Settings(**values)
     checks.check_windows(settings)
     checks.check_topics(settings)
@@ -33,10 +36,10 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     return settings
 
 
-def _value(variable: Variable, environ: Mapping[str, str]) -> Any:
+def _value(variable: Variable, environ: Mapping[str, str], default: str | None) -> Any:
     if variable.secret and environ.get(variable.file_name):
         return read_secret(variable, environ)
-    text = environ.get(variable.name) or variable.default
+    text = environ.get(variable.name) or default
     try:
         return None if text is None else variable.kind.parse(text)
     except ValueError:

@@ -9,6 +9,7 @@ from faust.types import TP
 
 from models.event import Rejected
 from models.merge_order import MergeOrder
+from models.schema import SOURCE_APP
 from models.windows import format_duration, to_iso
 from monitoring import metrics
 from streaming.kafka.record_bounds import ORIGINAL_HEADER
@@ -117,6 +118,7 @@ class EngagementProcessor:
             ("source.topic", topic.encode()),
             ("source.partition", b"%d" % self._partition),
             ("source.offset", b"%d" % record.offset),
+            (SOURCE_APP, self._settings.app_id.encode()),
             *((f"{ORIGINAL_HEADER}{name}", value) for name, value in record.headers),
         )
         self._outbox.add(

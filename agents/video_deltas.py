@@ -9,6 +9,7 @@ from faust.types import TP
 
 from models.deltas import unpack_deltas
 from models.errors import CodecError
+from models.schema import SOURCE_APP
 from models.video import Verdict
 from models.windows import to_iso
 from monitoring import metrics
@@ -52,6 +53,7 @@ class VideoProcessor:
         self._partition = partition
         self._outbox = outbox
         self._settings = settings
+        self._headers = ((SOURCE_APP, settings.app_id.encode()),)
         self._counting = counting
         self._windows = counting.windows
         self._rule = rule
@@ -167,7 +169,9 @@ class VideoProcessor:
         self._send(key, None)
 
     def _send(self, key: bytes, value: bytes | None) -> None:
-        self._outbox.add(self._settings.viral_topic, self._partition, OutRecord(key, value))
+        self._outbox.add(
+            self._settings.viral_topic, self._partition, OutRecord(key, value, self._headers)
+        )
 
     def reset_to_committed(self) -> None:
         """Begin anew from the committed state: who is viral, and who might become so."""

@@ -30,6 +30,9 @@ REASONS: Final = (
     "late",
 )
 
+SOURCE_APP: Final = "source.app"
+"""Header of what an app writes for others: dead letters and flags of viral videos."""
+
 
 class Metadata(Struct, gc=False):
     """How a video was watched; durations in milliseconds, the position from 0 to 1."""

@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import faust
 from faust.types import TP
 
 from models.errors import CodecError
+from models.schema import SOURCE_APP
 from tables.records import ViralVideo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 Changes = dict["bytes | None", "bytes | None"]
 
 _VIDEO_KEY = re.compile(rb"0|[1-9][0-9]{0,18}")
 
 
+class Record(Protocol):
+    """A record of the topic."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Its headers."""
+
+
 class ViralPartition:
     """One partition of the topic, in memory."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, app_id: str = "") -> None:
+        """Start empty. Flags that bear the name of another app than ``app_id`` are not taken."""
+        self._writers = {None, app_id.encode()}
+        self._takes_any = not app_id
         self.videos: dict[int, ViralVideo] = {}
         #: Videos whose last record is not the program's: nobody knows whether they are viral.
         self.unknown: set[int] = set()
@@ -39,13 +62,25 @@ class ViralPartition:
 
     async def apply(self, changes: Changes, offset: int) -> list[tuple[bytes | None, str]]:
         """Take flags and tombstones, and return the keys of what is neither, and why."""
+        return self._apply({key: (value, None) for key, value in changes.items()}, offset)
+
+    async def apply_records(self, records: Sequence[Record]) -> list[tuple[bytes | None, str]]:
+        """Do the same with records, which bear the name of the app that has written them."""
+        last = {each.key: (each.value, _writer(each.headers)) for each in records}
+        return self._apply(last, records[-1].offset)
+
+    def _apply(
+        self, changes: Mapping[bytes | None, tuple[bytes | None, bytes | None]], offset: int
+    ) -> list[tuple[bytes | None, str]]:
         foreign: list[tuple[bytes | None, str]] = []
-        for key, value in changes.items():
+        for key, (value, writer) in changes.items():
             if key is None or _VIDEO_KEY.fullmatch(key) is None:
                 foreign.append((key, f"the key {key!r:.80} is no video's"))
                 continue
             video_id = int(key)
             try:
+                if writer not in self._writers and not self._takes_any:
+                    raise CodecError(f"another app has written it: {writer!r:.80}")
                 video = None if value is None else _decode(video_id, value)
             except CodecError as exc:
                 foreign.append((key, str(exc)))
@@ -65,6 +100,11 @@ class ViralPartition:
         self.videos, self.unknown, self._offset = {}, set(), None
 
 
+def _writer(headers: Iterable[tuple[str, bytes | None]]) -> bytes | None:
+    """Return the app that a record bears the name of, None for one of a release before."""
+    return dict(headers).get(SOURCE_APP)
+
+
 def _decode(video_id: int, value: bytes) -> ViralVideo:
     video = ViralVideo.decode(value)
     if video.video_id != video_id:
@@ -78,10 +118,12 @@ class ViralTable(faust.GlobalTable):
     Leans on ``Collection._changelog_topic_name`` of faust-streaming 0.15.
     """
 
-    def __init__(self, app: faust.App, *, topic: str, partitions: int, **kwargs: Any) -> None:
-        """Read ``topic`` of ``partitions`` partitions."""
+    def __init__(
+        self, app: faust.App, *, topic: str, partitions: int, app_id: str = "", **kwargs: Any
+    ) -> None:
+        """Read ``topic`` of ``partitions`` partitions, which only the app ``app_id`` writes."""
         self._topic_name = topic
-        self.feeds = {partition: ViralPartition() for partition in range(partitions)}
+        self.feeds = {partition: ViralPartition(app_id) for partition in range(partitions)}
         super().__init__(
             app,
             partitions=partitions,

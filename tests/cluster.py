@@ -141,6 +141,10 @@ class Cluster:
         entries = self.admin.describe_configs([resource])[resource].result(TIMEOUT)
         return {key: entry.value for key, entry in entries.items()}
 
+    def has_topic(self, name: str) -> bool:
+        """Whether there is such a topic."""
+        return name in self.admin.list_topics(timeout=TIMEOUT).topics
+
     def _leaders(self, topic: str) -> bool:
         found = self.admin.list_topics(topic, TIMEOUT).topics[topic]
         return found.error is None and all(p.leader >= 0 for p in found.partitions.values())

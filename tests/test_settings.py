@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from setting_names import unknown_variables
 from settings import VARIABLES, Settings, SettingsError, describe, is_loopback, load
 
 TOKEN = "a-token-of-some-length"
@@ -111,6 +112,31 @@ class TestDefaults:
         assert settings.deltas_topic == "clips-video-deltas"
         assert settings.repartition_topic == "clips-events-repartition"
         assert settings.order_topic == "clips-events-order"
+        assert settings.dead_letter_topic == "clips-engagement-events-dead-letter"
+        assert settings.viral_topic == "clips-viral-videos"
+        assert settings.events_topic == "engagement-events"
+
+    def test_a_topic_that_is_set_keeps_its_name_whatever_the_app_id(self) -> None:
+        settings = load({"REELS_APP_ID": "clips", "REELS_VIRAL_TOPIC": "viral-videos"})
+        assert settings.viral_topic == "viral-videos"
+
+
+class TestNamesThatAreNone:
+    def test_a_typo_is_named_with_the_nearest_setting_and_without_its_value(self) -> None:
+        (line,) = unknown_variables({"REELS_VIRAL_MINVIEWS": "7", "REELS_APP_ID": "clips"})
+        assert line == (
+            "REELS_VIRAL_MINVIEWS is set, but there is no such setting: "
+            "did you mean REELS_VIRAL_MIN_VIEWS?"
+        )
+
+    def test_a_name_far_from_all_settings_leads_to_their_list(self) -> None:
+        (line,) = unknown_variables({"REELS_XYZ\n": "7"})
+        assert "REELS_XYZ\\n is set" in line
+        assert "docs/configuration.md" in line
+
+    def test_settings_files_of_secrets_and_other_programs_variables_are_no_typos(self) -> None:
+        names = [each.name for each in VARIABLES] + [f"{name}_FILE" for name in SECRETS]
+        assert unknown_variables([*names, "REELS_CACHE_DIR", "PATH", "DEMO_DIR"]) == []
 
 
 class TestReading:

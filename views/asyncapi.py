@@ -26,7 +26,7 @@ _HEADERS: Json = {
     "type": "object",
     "properties": {
         "reason": {"enum": list(REASONS)},
-        **{f"source.{name}": _TEXT for name in ("topic", "partition", "offset")},
+        **{f"source.{name}": _TEXT for name in ("topic", "partition", "offset", "app")},
         "detail": _TEXT,
         **{
             f"original.{name}": _TEXT
@@ -34,7 +34,13 @@ _HEADERS: Json = {
         },
     },
     "patternProperties": {r"^original\.header\.": {"description": "A header that it had."}},
-    "required": ["reason", "detail", "source.topic", "source.partition", "source.offset"],
+    "required": [
+        *("reason", "detail", "source.topic", "source.partition", "source.offset", "source.app")
+    ],
+}
+_WRITER: Json = {
+    "type": "object",
+    "properties": {"source.app": {"type": "string", "description": "The app that wrote it."}},
 }
 _BINARY: Json = {"description": "Of the program alone, and of another form in another version."}
 _OFFSET: Json = {"type": "integer"}
@@ -69,7 +75,9 @@ def describe(settings: Settings, topics: Sequence[TopicSpec], deltas: Collection
         ),
         settings.viral_topic: (
             "send",
-            _message("A viral video; a tombstone at its end.", _viral(), "Its decimal id."),
+            _message(
+                "A viral video; a tombstone at its end.", _viral(), "Its decimal id.", _WRITER
+            ),
         ),
         **{
             name: ("send", _message("Internal: sums by video.", _BINARY, "None."))

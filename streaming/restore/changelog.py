@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
@@ -31,6 +31,7 @@ from tables.rocks import StoreCorruptError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from streaming.kafka.records import Record
     from streaming.restore.changelog_fetch import Changes, Chunk
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,14 @@ class ChangelogSink(Protocol):
 
     async def reset(self) -> None:
         """Forget everything: what was taken is not of this changelog."""
+
+
+@runtime_checkable
+class RecordSink(ChangelogSink, Protocol):
+    """Takes whole records: their headers count, too."""
+
+    async def apply_records(self, records: Sequence[Record]) -> Sequence[tuple[bytes | None, str]]:
+        """Take ``records`` as :meth:`ChangelogSink.apply` takes the last value of each key."""
 
 
 @asynccontextmanager
@@ -166,7 +175,10 @@ async def poll(consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]) ->
 
 async def _apply(consumer: AIOKafkaConsumer, tp: TP, sink: ChangelogSink, chunk: Chunk) -> None:
     try:
-        foreign = await sink.apply(chunk.changes, chunk.offset)
+        if isinstance(sink, RecordSink):
+            foreign = await sink.apply_records(chunk.read)
+        else:
+            foreign = await sink.apply(chunk.changes, chunk.offset)
     except ForeignRowError as exc:
         offsets = chunk.offsets()
         key = min(exc.keys, key=offsets.__getitem__)

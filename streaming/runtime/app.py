@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from faust.exceptions import AlreadyConfiguredWarning
 
 from monitoring import metrics
+from setting_names import unknown_variables
 from settings import describe
 from streaming.errors import StartError
 from streaming.fetch.flow_control import FlowControl
@@ -28,6 +29,7 @@ from streaming.kafka.broker_check import unreachable
 from streaming.kafka.rights import check_rights
 from streaming.kafka.topic_settings import check_settings
 from streaming.kafka.topics import admin_client, make_topics
+from streaming.restore.viral_owner import check_owner
 from streaming.runtime.member_ids import Assignor
 from streaming.runtime.membership import end_former_membership
 from streaming.runtime.recovery import BatchTableManager
@@ -202,6 +204,8 @@ class App(faust.App):
         )
 
     async def _prepare(self) -> None:
+        for line in unknown_variables(os.environ):
+            self.log.warning("%s", line)
         for name, value in describe(self._settings_in_use()):
             self.log.info("%s = %s", name, value)
         if self.conf.web_enabled:
@@ -297,7 +301,10 @@ class App(faust.App):
             found = await make_topics(admin, specs, settings.replication_factor)
             await check_rights(admin, specs, found, settings)
             await check_settings(admin, specs, found, settings)
-            return found
+        await check_owner(
+            parts.client_settings, settings.viral_topic, settings.partitions, settings.app_id
+        )
+        return found
 
     async def standby_sinks(self) -> Mapping[TP, ChangelogSink]:
         """Return what follows the changelogs of other workers' partitions.

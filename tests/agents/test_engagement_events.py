@@ -48,6 +48,7 @@ async def test_every_nasty_value_has_the_outcome_that_the_oracle_gives_it(make_p
     assert sorted(int(h["source.offset"]) for h in headers) == [
         letter.source_offset for letter in oracle.dead_letters
     ]
+    assert {h["source.app"] for h in headers} == {b"reels"}
     by_offset = {int(h["source.offset"]): h["reason"].decode() for h in headers}
     assert by_offset == {each.source_offset: each.reason for each in oracle.dead_letters}
 

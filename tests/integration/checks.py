@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.oracle import Record, UserCounts, VideoCounts
     from tests.worker import Json, Worker
 
-HEADERS = ["reason", "detail", "source.topic", "source.partition", "source.offset"]
+HEADERS = ["reason", "detail", "source.topic", "source.partition", "source.offset", "source.app"]
 
 
 def ask_oracle(cluster: Cluster, rules: Rules, replayed: int = 0) -> Oracle:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import CodecError
+from models.schema import SOURCE_APP
 from tables.records import ViralVideo
 from tables.viral import ViralPartition
 
@@ -35,6 +37,26 @@ async def test_flags_enter_and_tombstones_end_them():
     assert await feed.apply({b"8": None, b"9": None}, 3) == []
     assert feed.videos.keys() == {7}
     assert (feed.offset, feed.unknown) == (3, set())
+
+
+async def test_flags_that_another_app_has_written_are_passed_over_with_a_reason():
+    def record(key, writer, value):
+        headers = () if writer is None else ((SOURCE_APP, writer),)
+        return SimpleNamespace(key=key, value=value, headers=headers, offset=4)
+
+    feed = ViralPartition("reels")
+    ((key, reason),) = await feed.apply_records(
+        [
+            record(b"8", b"clips", flag(video_id=8)),
+            record(b"7", b"reels", flag()),
+            record(b"9", None, flag(video_id=9)),
+        ]
+    )
+    assert key == b"8"
+    assert "another app" in reason
+    assert "clips" in reason
+    assert feed.videos.keys() == {7, 9}, "a release before wrote no name"
+    assert feed.unknown == {8}
 
 
 @pytest.mark.parametrize("key", [None, b"", b"seven", b"-7", b"07", b"7.0", b"7" * 30])
