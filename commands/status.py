@@ -17,11 +17,11 @@ import click
 import orjson
 from aiohttp import hdrs
 from faust.cli.base import AppCommand, option
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from yarl import URL
 
+from commands.status_tables import is_well, rendered
 from setting_kinds import hide_login
 from views.peers import address_of
 from views.proof import Prover
@@ -118,56 +118,6 @@ def _reason(exc: BaseException) -> str:
     return str(exc) or type(exc).__name__
 
 
-def _number(value: float | None, unit: str = "") -> str:
-    return "-" if value is None else f"{value:,.0f}{unit}"
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.1f} s" if value >= 1 else f"{value * 1000:,.0f} ms"
-
-
-def rendered(figures: Figures) -> Group:
-    """Return two tables: the workers, and the partitions."""
-    workers = Table(title=_summary(figures), title_justify="left")
-    for name in ("worker", "state", "partitions", "events/s", "lag", "behind", "up"):
-        workers.add_column(name, justify="left" if name in {"worker", "state"} else "right")
-    for worker in figures["workers"]:
-        lag = worker.get("lag") or {}
-        workers.add_row(
-            worker["url"],
-            worker.get("obstacle") or worker["state"],
-            str(len(worker["partitions"])),
-            *(_number(worker.get("rate")), _number(lag.get("records"))),
-            *(_seconds(lag.get("seconds")), _number(worker.get("uptime_s"), " s")),
-        )
-    partitions = Table()
-    for name in ("partition", "worker", "state", "lag", "behind", "to recover"):
-        partitions.add_column(name, justify="left" if name in {"worker", "state"} else "right")
-    for each in figures["partitions"]:
-        lag = each.get("lag") or {}
-        partitions.add_row(
-            *(str(each["number"]), each["worker"] or "-", each["state"]),
-            *(_number(lag.get("records")), _seconds(lag.get("seconds"))),
-            _number(each.get("remaining")),
-        )
-    return Group(workers, partitions)
-
-
-def _summary(figures: Figures) -> str:
-    lag = figures["lag"]
-    return (
-        f"{figures['time']}   {_number(figures['rate'])} events/s   "
-        f"{_number(lag['records'])} records, {_seconds(lag['seconds'])} behind   "
-        f"{figures['viral']['count']} viral"
-    )
-
-
-def is_well(figures: Figures) -> bool:
-    """Whether every partition, and every worker that has not ended in order, is ready."""
-    states = {each["state"] for each in figures["workers"] + figures["partitions"]}
-    return states <= {"ready", "stopped"}
-
-
 class _Asking(AppCommand):
     """What both commands have in common."""
 
@@ -214,7 +164,24 @@ class status(_Asking):  # noqa: N801 - the class's name is the command's
     """Show workers, partitions, lag, rates and recovery, as any one worker knows of all.
 
     Ends with 0 when everything is ready, with 1 when something is not, with 2 when nobody answers.
+    A worker is ready, not ready (with the reason), silent (in the group, without an answer), left
+    (it ended in order) or lost (it went without a word; shown for 15 minutes, or until it is back).
     """
+
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        *_Asking.options,
+        option(
+            "--expect-workers",
+            type=click.IntRange(min=0),
+            default=0,
+            help="End with 1 when fewer workers than this answer.",
+        ),
+    ]
+
+    def __init__(self, ctx: click.Context, *args: Any, expect_workers: int, **kwargs: Any) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args, **kwargs)
+        self._expected = expect_workers
 
     async def _show(self) -> int:
         looks, last = 0, None
@@ -224,8 +191,8 @@ class status(_Asking):  # noqa: N801 - the class's name is the command's
                 break
         if last is None:
             raise StatusError(f"{hide_login(self._url)} is stopping")
-        Console().print(rendered(last))
-        return 0 if is_well(last) else 1
+        Console().print(rendered(last, self._expected))
+        return 0 if is_well(last, self._expected) else 1
 
 
 class top(_Asking):  # noqa: N801 - the class's name is the command's

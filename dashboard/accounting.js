@@ -8,7 +8,7 @@ const NAMES = {
   duplicate: "duplicate",
   late: "late",
   rejected: "rejected",
-  rekeyed: "passed on to their partition",
+  rekeyed: "passed on",
 };
 
 function makeRow(outcome, isReason) {

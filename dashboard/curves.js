@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { byId, show } from "./elements.js";
-import { NOTHING, compact, count, duration, time } from "./format.js";
+import { compact, count, duration, ranges, time } from "./format.js";
 
 const SHOWN_MS = 300_000;
 const QUANTILES = ["p50", "p95", "p99"];
@@ -12,6 +12,7 @@ let points = Object.fromEntries(NAMES.map((name) => [name, []]));
 let charts = null;
 let pointedAt = null;
 let latest = null;
+let lag = null;
 
 function make() {
   const onPoint = (index) => { pointedAt = index; showFigures(); };
@@ -30,8 +31,8 @@ function make() {
       ],
     }),
     lag: new Chart(byId("lag-chart"), {
-      ...shared, format: duration, least: 0.1,
-      lines: [{ name: "age of the oldest", colour: "--line-1", shade: "22" }],
+      ...shared, format: compact, least: 10,
+      lines: [{ name: "records behind", colour: "--line-1", shade: "22" }],
     }),
   };
 }
@@ -43,11 +44,28 @@ function showFigures() {
   if (index < 0) return;
   show("rate", count(at("rate")));
   for (const name of QUANTILES) show(name, duration(at(name)));
-  show("lag-records", count(at("lag_records")));
-  show("lag-seconds", at("lag_records") ? `the oldest waits ${duration(at("lag_seconds"))}`
-    : "nothing is waiting");
+  showLag(at);
   const when = pointedAt === null ? "" : `at ${time(points.time[index])}`;
   for (const id of ["rate-when", "latency-when", "lag-when"]) show(id, when);
+}
+
+// What nobody knows is unknown, not 0.
+function showLag(at) {
+  const [records, seconds] = [at("lag_records"), at("lag_seconds")];
+  const current = pointedAt === null ? lag : null;
+  const atLeast = current?.at_least ? `≥ ${count(current.at_least)}` : "unknown";
+  show("lag-records", records === null ? atLeast : count(records));
+  const unanswered = current?.unanswered ?? [];
+  byId("lag").dataset.kind = unanswered.length || records === null ? "bad" : "good";
+  if (unanswered.length) {
+    const names = unanswered.length > 1 ? "partitions" : "partition";
+    show("lag-seconds", `no answer for ${names} ${ranges(unanswered)}`);
+  } else if (records === 0) {
+    show("lag-seconds", "nothing is waiting");
+  } else {
+    show("lag-seconds", `the oldest waits ${seconds === null ? "for an unknown time"
+      : duration(seconds)}`);
+  }
 }
 
 function describe(id, text) {
@@ -63,6 +81,7 @@ export function showHistory(history) {
 
 export function showCurves(now) {
   const at = Date.parse(now.time);
+  lag = now.lag;
   if (at > (points.time.at(-1) ?? 0)) {
     const values = {
       time: at, rate: now.rate, ...now.latency_s,
@@ -77,8 +96,8 @@ export function showCurves(now) {
   describe("rate-chart", `Events a second in the last five minutes, now ${count(now.rate)}`);
   describe("latency-chart", `Latency in the last five minutes, now ${
     QUANTILES.map((name) => `${name} ${duration(now.latency_s[name])}`).join(", ")}`);
-  describe("lag-chart", `Age of the oldest event that waits, in the last five minutes, now ${
-    now.lag.records ? duration(now.lag.seconds) : NOTHING}`);
+  describe("lag-chart", `Records behind in the last five minutes, now ${
+    now.lag.records === null ? "unknown" : count(now.lag.records)}`);
   draw();
 }
 
@@ -88,7 +107,7 @@ function draw() {
   const bounds = [(latest - SHOWN_MS) / 1000, latest / 1000];
   charts.rate.update([seconds.time, seconds.rate], bounds);
   charts.latency.update([seconds.time, ...QUANTILES.map((name) => seconds[name])], bounds);
-  charts.lag.update([seconds.time, seconds.lag_seconds], bounds);
+  charts.lag.update([seconds.time, seconds.lag_records], bounds);
 }
 
 // Where nothing is known for a while, no line is drawn.

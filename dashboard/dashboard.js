@@ -10,7 +10,7 @@ import { lookUpFromAddress, prepareLookup } from "./lookup.js";
 import { Stream } from "./stream.js";
 import { askForTokens } from "./token.js";
 import { showViral } from "./viral.js";
-import { showPartitions, showWorkers } from "./workers.js";
+import { showPartitions, showRules, showWorkers } from "./workers.js";
 
 function showFigures(now) {
   show("worker", new URL(now.worker).host);
@@ -19,6 +19,7 @@ function showFigures(now) {
   showAccounting(now.events);
   showViral(now.viral, now.time);
   showWorkers(now.workers, now.worker);
+  showRules(now.rules);
   showPartitions(now.partitions, now.workers);
   showOthers(now.workers, now.worker);
 }

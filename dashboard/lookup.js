@@ -10,6 +10,9 @@ import {
 
 const AGAIN_MS = 3000;
 
+// As in dashboard.css.
+const narrow = matchMedia("(max-width: 44rem)");
+
 const KINDS = {
   user: {
     path: "users",
@@ -205,7 +208,16 @@ function showTable(kind, steps) {
 
 // --- the form
 
+// Where there is room for one column only, the look-up comes first: it would be screens below.
+function place() {
+  const main = document.querySelector("main");
+  if (narrow.matches) main.insertBefore(byId("lookup-card"), byId("figures"));
+  else main.append(byId("lookup-card"));
+}
+
 export function prepareLookup() {
+  place();
+  narrow.addEventListener("change", place);
   const form = byId("lookup");
   form.addEventListener("submit", (event) => {
     event.preventDefault();

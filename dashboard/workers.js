@@ -16,8 +16,9 @@ function badge(index, attributes = {}) {
 const STATES = {
   ready: () => ["good", "ready"],
   not_ready: ({ obstacle }) => ["warn", obstacle],
-  silent: ({ since }) => ["bad", `no answer since ${time(since)}`],
-  stopped: ({ since }) => ["off", `stopped ${time(since)}`],
+  silent: ({ since }) => ["bad", `silent since ${time(since)}`],
+  left: ({ since }) => ["off", `left ${time(since)}`],
+  lost: ({ since }) => ["bad", `lost ${time(since)}`],
 };
 
 function makeWorker({ url, index, isOwn }) {
@@ -53,6 +54,18 @@ export function showWorkers(workers, own) {
     : `${count(answering.length)} of ${count(workers.length)}`);
 }
 
+// The rules by which workers count differently.
+export function showRules(rules) {
+  keep(byId("rules"), rules, {
+    key: ({ variable }) => variable,
+    create: () => make("li"),
+    update: (item, { variable, values }) => show(item, `Different rules: ${variable} is ${
+      Object.entries(values).map(([value, urls]) => `${value} at ${urls.map(host).join(", ")}`)
+        .join(", ")}`),
+  });
+  byId("rules").hidden = rules.length === 0;
+}
+
 // --- partitions
 
 function makePartition({ number }) {
@@ -64,17 +77,18 @@ function makePartition({ number }) {
     make("progress", { max: 1, "aria-label": `recovery of partition ${number}`, hidden: true }));
 }
 
+const behind = ({ records }) => (records === null ? "unknown" : count(records));
+
 const NOTES = {
-  ready: ({ lag }) => {
-    if (!lag) return [NOTHING, ""];
-    return [count(lag.records), lag.records ? `behind, ${duration(lag.seconds)}` : "behind"];
-  },
+  ready: ({ lag }) => [
+    behind(lag), lag.records && lag.seconds !== null ? `behind, ${duration(lag.seconds)}` : "behind",
+  ],
   recovering: ({ remaining, recovered }) => [
     recovered === null ? "…" : `${Math.floor(recovered * 100)} %`,
     `recovering, ${count(remaining)} to go`,
   ],
-  silent: () => [NOTHING, "no answer"],
-  unowned: () => [NOTHING, "no owner"],
+  silent: ({ lag }) => [behind(lag), "behind, silent"],
+  unowned: ({ lag }) => [behind(lag), "behind, no owner"],
 };
 
 function updatePartition(item, partition, indexes) {

@@ -162,6 +162,22 @@ recovery_seconds_remaining = Gauge(
     "How long the restore that is under way takes at that rate; 0 when none is.",
     registry=registry,
 )
+workers = Gauge(
+    "reels_workers",
+    "Workers in the group, as this one knows it.",
+    registry=registry,
+)
+workers_lost = Gauge(
+    "reels_workers_lost",
+    "Workers that went from the group without leaving in order, in the last 15 minutes, and have "
+    "not come back.",
+    registry=registry,
+)
+workers_with_other_rules = Gauge(
+    "reels_workers_with_other_rules",
+    "Workers of the group whose windows, horizon, skew or viral rule are not this one's.",
+    registry=registry,
+)
 viral_videos = Gauge(
     "reels_viral_videos",
     "Videos on the viral list.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from faust.types import TP
@@ -28,6 +29,17 @@ class BatchSink(Protocol):
 
     def pending_seeks(self) -> Mapping[TP, int]:
         """Return the positions of tasks that were opened or resumed since the last call."""
+
+
+class GroupLag(Protocol):
+    """Knows from the brokers how far behind the group is."""
+
+    async def records(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return the records behind in each of ``partitions``.
+
+        Raises:
+            KafkaError, OSError: the brokers do not answer in time.
+        """
 
 
 class WorkerStatus(Protocol):
@@ -88,6 +100,13 @@ class WorkerStatus(Protocol):
 
     def topic_obstacle(self) -> str | None:
         """Return why topics keep the worker from being ready, None when they do not."""
+
+    def group_lag(self) -> AbstractAsyncContextManager[GroupLag]:
+        """Connect to the brokers, to ask about partitions that no worker answers for.
+
+        Raises:
+            KafkaError, OSError: the brokers do not answer.
+        """
 
     def stall_reason(self, limit_s: float) -> str | None:
         """Return why tasks or commits do not go on and will not by themselves, None when they do.

@@ -51,6 +51,10 @@ class Addresses:
             for url, topics in self._status.owners().items()
         ]
 
+    def everyone(self) -> list[tuple[str, str]]:
+        """Return the address and the id of each worker in the group, this one included."""
+        return [(str(url), worker_id) for url, worker_id in self._addresses()]
+
     def _addresses(self) -> list[tuple[URL, str]]:
         return [_split(url) for url in self._status.owners()]
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from views import access, middlewares
+from views.brokers_view import BrokersView
 from views.collector import Collector
 from views.figures import FiguresReader
 from views.health import HealthViews, Readiness
 from views.metrics import MetricsViews
+from views.neighbours import Neighbours
 from views.openapi import DescriptionViews
 from views.overview import OverviewViews
 from views.pages import PageViews
@@ -35,6 +37,7 @@ OPEN_ROUTES: Final = frozenset({"/", "/static/{name}", "/healthz", "/readyz", "/
 HEALTH_ROUTES: Final = frozenset({"/healthz", "/readyz"})
 
 COLLECTOR: Final = web.AppKey("COLLECTOR", Collector)
+NEIGHBOURS: Final = web.AppKey("NEIGHBOURS", Neighbours)
 
 
 def make_application(
@@ -71,9 +74,13 @@ def make_application(
     routing = Routing(status, peers)
     readiness = Readiness(status, routing.addresses, settings.ready_lag)
     health, pages = HealthViews(status, readiness), PageViews()
-    figures = FiguresReader(status, sources, routing, readiness)
-    collector = Collector(peers, sources, readiness, figures, routing.addresses)
-    overview = OverviewViews(figures, collector)
+    neighbours = Neighbours(status, settings, peers, routing.addresses)
+    figures = FiguresReader(status, sources, routing, readiness, neighbours)
+    brokers = BrokersView(status)
+    collector = Collector(
+        peers, sources, readiness, figures, routing.addresses, neighbours, brokers
+    )
+    overview = OverviewViews(figures, collector, neighbours.roster)
     for name, table in sources.tables.items():
         context = ViewContext(table, sources.viral, routing, readiness)
         application.add_routes(sources.views[name](context))
@@ -90,9 +97,16 @@ def make_application(
         ]
     )
     application[COLLECTOR] = collector
-    application.on_shutdown.append(_stop_collecting)
+    application[NEIGHBOURS] = neighbours
+    application.on_startup.append(_start_looking)
+    application.on_shutdown.append(_stop_looking)
     return application
 
 
-async def _stop_collecting(application: web.Application) -> None:
+async def _start_looking(application: web.Application) -> None:
+    await application[NEIGHBOURS].start()
+
+
+async def _stop_looking(application: web.Application) -> None:
+    await application[NEIGHBOURS].stop()
     await application[COLLECTOR].stop()

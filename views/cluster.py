@@ -14,12 +14,15 @@ import msgspec
 
 from models.windows import to_iso
 from views.latency import quantile, sum_of
+from views.partition_states import PartitionStates, total_lag
+from views.roster import merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from tables.viral import ViralTable
     from views.figures import Figures, LatencyBuckets, Viral
+    from views.roster import Departed
 
 #: Seconds over which events/s and latencies are measured.
 RATE_WINDOW: Final = 5.0
@@ -29,10 +32,8 @@ LATENCY_WINDOW: Final = 10.0
 HISTORY: Final = 300
 CHANGES: Final = 30
 
-#: Seconds without an answer before a worker that still owns partitions is called silent, and for
-#: which one that has left the group is shown as stopped.
+#: Seconds without an answer before a worker that is in the group is called silent.
 SILENT_AFTER: Final = 3.0
-FORGET_AFTER: Final = 900.0
 
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -65,7 +66,7 @@ class WorkerHistory:
         self.samples.append(Sample(figures.uptime_s, figures.events.read, figures.latency))
         self.figures, self.answered_at, self.gone_since = figures, now, None
 
-    def lost(self, now: float) -> None:
+    def silent(self, now: float) -> None:
         """Take that it does not answer."""
         if self.gone_since is None:
             self.gone_since = now
@@ -93,7 +94,7 @@ class Cluster:
     def __init__(self) -> None:
         """Know nobody."""
         self.workers: dict[str, WorkerHistory] = {}
-        self._peaks: dict[int, int] = {}
+        self._partition_states = PartitionStates()
         self._viral: dict[int, float] | None = None
         self._changes: deque[dict[str, Any]] = deque(maxlen=CHANGES)
         self._points: deque[tuple[float | None, ...]] = deque(maxlen=HISTORY)
@@ -104,6 +105,9 @@ class Cluster:
         answers: Mapping[str, Figures | None],
         viral: ViralTable | None,
         now: float | None = None,
+        *,
+        group: Collection[str] = (),
+        behind: Mapping[int, int] | None = None,
         misled: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Take what was answered, and return what there is to show.
@@ -113,6 +117,8 @@ class Cluster:
             answers: the others' latest, None of who does not answer.
             viral: the videos that are viral, None while they are being read.
             now: seconds since the epoch.
+            group: the addresses of the group's members, those without partitions, too.
+            behind: records behind by partition, as the brokers know it.
             misled: the addresses at which another worker answers, and what is said of each.
         """
         misled = misled or {}
@@ -123,16 +129,16 @@ class Cluster:
             if figures is not None:
                 worker.answered(figures, now)
             if figures is None or now - worker.answered_at > SILENT_AFTER:
-                worker.lost(now)
-        self._forget(owners, now)
+                worker.silent(now)
         alive = [each.figures for each in self._alive() if each.figures is not None]
+        present = {*owners, *group}
+        departed = merge([own.departed, *(figures.departed for figures in alive)])
+        self._forget(present, departed)
+        partitions = self._partition_states.describe(own, self._answer_of, behind or {})
         totals = {
             "rate": self._rate(),
             "latency_s": self._latency(),
-            "lag": {
-                "records": sum(figures.lag.records for figures in alive),
-                "seconds": max((figures.lag.seconds for figures in alive), default=0.0),
-            },
+            "lag": total_lag(partitions),
         }
         self._points.append(_point(totals, now))
         return {
@@ -145,11 +151,12 @@ class Cluster:
                 "rejected": _add(figures.events.rejected for figures in alive),
             },
             "workers": [
-                self._describe(url, owners, now)
+                self._describe(url, owners, present, departed, now)
                 | ({"obstacle": misled[url]} if url in misled else {})
-                for url in self.workers
+                for url in dict.fromkeys([*self.workers, *departed])
             ],
-            "partitions": self._partitions(own),
+            "rules": _differences({figures.worker: figures.rules for figures in alive}),
+            "partitions": partitions,
             "viral": self._describe_viral(own, alive, viral, now),
         }
 
@@ -164,19 +171,36 @@ class Cluster:
     def _alive(self) -> list[WorkerHistory]:
         return [worker for worker in self.workers.values() if worker.gone_since is None]
 
-    def _forget(self, owners: Mapping[str, list[int]], now: float) -> None:
+    @property
+    def unmeasured(self) -> set[int]:
+        """Partitions whose owner did not say, at the last update, how far behind they are."""
+        return self._partition_states.unmeasured
+
+    def _answer_of(self, url: str) -> Figures | None:
+        worker = self.workers.get(url)
+        return worker.figures if worker and worker.gone_since is None else None
+
+    def _forget(self, present: Collection[str], departed: Mapping[str, Departed]) -> None:
         for url, worker in list(self.workers.items()):
-            gone = worker.gone_since
-            if url not in owners and gone is not None and now - gone > FORGET_AFTER:
+            if worker.gone_since is not None and url not in present and url not in departed:
                 del self.workers[url]
 
-    def _describe(self, url: str, owners: Mapping[str, list[int]], now: float) -> dict[str, Any]:
-        worker = self.workers[url]
+    def _describe(
+        self,
+        url: str,
+        owners: Mapping[str, list[int]],
+        present: Collection[str],
+        departed: Mapping[str, Departed],
+        now: float,
+    ) -> dict[str, Any]:
         described: dict[str, Any] = {"url": url, "partitions": owners.get(url, [])}
+        worker = self.workers.get(url, WorkerHistory(gone_since=now))
         figures, gone = worker.figures, worker.gone_since
         if gone is not None or figures is None:
-            state = "silent" if url in owners else "stopped"
-            return {**described, "state": state, "since": to_iso(int((gone or now) * 1000))}
+            since, state = gone or now, "silent"
+            if url not in present and url in departed:
+                state, since = departed[url].how, departed[url].since
+            return {**described, "state": state, "since": to_iso(int(since * 1000))}
         return {
             **described,
             "state": "ready" if figures.ready else "not_ready",
@@ -206,28 +230,6 @@ class Cluster:
             lately = [b - a for a, b in zip(first.latency.counts, last.latency.counts, strict=True)]
             counts = sum_of(counts, lately)
         return {name: quantile(bounds, counts, part) for name, part in QUANTILES.items()}
-
-    def _partitions(self, own: Figures) -> list[dict[str, Any]]:
-        owner_of = {n: url for url, owned in own.partitions.by_worker.items() for n in owned}
-        return [self._partition(n, owner_of.get(n)) for n in range(own.partitions.total)]
-
-    def _partition(self, number: int, url: str | None) -> dict[str, Any]:
-        described: dict[str, Any] = {"number": number, "worker": url}
-        worker = None if url is None else self.workers.get(url)
-        figures = worker.figures if worker and worker.gone_since is None else None
-        if figures is None:
-            return {**described, "state": "unowned" if url is None else "silent"}
-        if number not in figures.partitions.owned and url in figures.partitions.shared_addresses:
-            # Another worker has it, at the same address: nobody can ask that one.
-            return {**described, "state": "silent"}
-        lag = figures.lag_by_partition.get(str(number))
-        if number in figures.partitions.owned and number not in figures.partitions.recovering:
-            self._peaks.pop(number, None)
-            return {**described, "state": "ready", "lag": lag and msgspec.to_builtins(lag)}
-        remaining = figures.recovery.get(str(number), 0)
-        peak = self._peaks[number] = max(self._peaks.get(number, 0), remaining)
-        recovered = 1 - remaining / peak if peak else None
-        return {**described, "state": "recovering", "remaining": remaining, "recovered": recovered}
 
     # -- viral videos
 
@@ -268,6 +270,15 @@ class Cluster:
                 "time": to_iso(int(now * 1000)),
             }
         )
+
+
+def _differences(rules: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Return the rules by which workers count differently: each value, with who goes by it."""
+    values: dict[str, dict[str, list[str]]] = {}
+    for url, each in rules.items():
+        for name, value in each.items():
+            values.setdefault(name, {}).setdefault(value, []).append(url)
+    return [{"variable": name, "values": found} for name, found in values.items() if len(found) > 1]
 
 
 def _add(numbers: Iterable[dict[str, int]]) -> dict[str, int]:

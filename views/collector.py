@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from views.addresses import Addresses
+    from views.brokers_view import BrokersView
     from views.figures import FiguresReader
     from views.health import Readiness
+    from views.neighbours import Neighbours
     from views.peers import Peers
     from views.sources import Sources
 
@@ -61,8 +63,12 @@ class Collector:
         readiness: Readiness,
         figures: FiguresReader,
         addresses: Addresses,
+        neighbours: Neighbours,
+        brokers: BrokersView,
     ) -> None:
         """Ask ``peers``; nothing happens before the first :meth:`subscription`."""
+        self._brokers = brokers
+        self._neighbours = neighbours
         self._peers = peers
         self._viral = sources.viral
         self._readiness = readiness
@@ -98,6 +104,7 @@ class Collector:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._brokers.stop()
         self._published.set()
 
     async def _frames(self) -> AsyncIterator[bytes]:
@@ -129,20 +136,25 @@ class Collector:
                     log.exception("the dashboard's figures cannot be collected")
                 failing = True
             await asyncio.sleep(max(0.1, INTERVAL - (monotonic() - began)))
+        await self._brokers.stop()
         self._cluster, self._answers, self._latest = Cluster(), {}, b""
         self._misled.clear()
 
     async def _collect(self) -> dict[str, Any]:
-        own = self._figures.read()
-        workers = own.partitions.by_worker
-        others = {*workers, *self._cluster.workers} - {own.worker}
+        self._neighbours.refresh()
+        own, group = self._figures.read(), self._neighbours.roster.members
+        others = {*own.partitions.by_worker, *group, *self._cluster.workers} - {own.worker}
         for url in others - self._asking.keys():
             self._asking[url] = asyncio.create_task(self._ask(url), name=f"dashboard-asks-{url}")
         if self._asking:
             await asyncio.wait([*self._asking.values()], timeout=PATIENCE)
         answers = {url: self._answers.get(url) for url in others}
         viral = self._viral if self._readiness.is_viral_list_complete() else None
-        return self._cluster.update(own, answers, viral, misled=self._misled)
+        shown = self._cluster.update(
+            own, answers, viral, group=group, behind=self._brokers.behind, misled=self._misled
+        )
+        self._brokers.want(self._cluster.unmeasured)
+        return shown
 
     async def _ask(self, url: str) -> None:
         try:

@@ -13,6 +13,7 @@ from monitoring import metrics
 from tables.sliced import NotHereError
 from tables.users import NAME as USERS
 from tables.videos import NAME as VIDEOS
+from views.roster import Departed  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
     from prometheus_client.metrics import MetricWrapperBase
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from streaming.ports import WorkerStatus
     from tables.records import ViralVideo
     from views.health import Readiness
+    from views.neighbours import Neighbours
     from views.routing import Routing
     from views.sources import Sources
 
@@ -112,13 +114,22 @@ class Figures(Struct, frozen=True):
     viral: ViralList
     worker_id: str = ""
     """Tells the worker from others, whatever their addresses; the same over restarts."""
+    rules: dict[str, str] = {}
+    """The settings that all workers of an app have to share; a release before gives none."""
+    departed: list[Departed] = []
+    """Workers that are in the group no more: left, or lost."""
 
 
 class FiguresReader:
     """Reads this worker's figures as they are now."""
 
     def __init__(
-        self, status: WorkerStatus, sources: Sources, routing: Routing, readiness: Readiness
+        self,
+        status: WorkerStatus,
+        sources: Sources,
+        routing: Routing,
+        readiness: Readiness,
+        neighbours: Neighbours,
     ) -> None:
         """Tell of ``status`` and ``sources``."""
         self._status = status
@@ -126,6 +137,7 @@ class FiguresReader:
         self._routing = routing
         self._addresses = routing.addresses
         self._readiness = readiness
+        self._neighbours = neighbours
         self._started = monotonic()
 
     def read(self) -> Figures:
@@ -167,6 +179,8 @@ class FiguresReader:
                 complete=self._sources.viral.is_complete,
             ),
             worker_id=self._status.worker_id,
+            rules=self._neighbours.rules,
+            departed=self._neighbours.roster.departed,
         )
 
     def _partitions(self) -> Partitions:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from time import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from aiohttp import hdrs, web
 
 from views.answers import HttpError, json_response
+from views.neighbours import LEAVING
 
 if TYPE_CHECKING:
     from views.collector import Collector
     from views.figures import FiguresReader
+    from views.roster import Roster
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +27,19 @@ MAX_STREAMS: Final = 64
 class OverviewViews:
     """Answers for the dashboard, and for whoever else wants to know how the workers are."""
 
-    def __init__(self, figures: FiguresReader, collector: Collector) -> None:
-        """Answer with ``figures`` of this worker, and with what ``collector`` has of all."""
+    def __init__(self, figures: FiguresReader, collector: Collector, roster: Roster) -> None:
+        """Answer with ``figures`` of this worker, and with what ``collector`` has of all.
+
+        A worker's last request says that it leaves; ``roster`` is told.
+        """
         self._figures = figures
         self._collector = collector
+        self._roster = roster
 
-    async def get(self, _: web.Request) -> web.Response:
+    async def get(self, request: web.Request) -> web.Response:
         """Answer with this worker's figures as they are now; counters count from its start."""
+        if leaving := request.headers.get(LEAVING):
+            self._roster.farewell(leaving, time())
         return json_response(msgspec.to_builtins(self._figures.read()))
 
     async def get_stream(self, request: web.Request) -> web.StreamResponse:

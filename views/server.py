@@ -17,7 +17,7 @@ from yarl import URL
 
 from settings import is_loopback
 from streaming.errors import StartError
-from views.application import make_application
+from views.application import NEIGHBOURS, make_application
 from views.listener import Listener
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Web(driver.Web):
         self._settings = settings
         self.sources = sources
         self._listener = Listener(self.web_app)
+
+    async def say_farewell(self) -> None:
+        """Tell the other workers that this one leaves in order."""
+        await self.web_app[NEIGHBOURS].say_farewell()
 
     async def on_start(self) -> None:
         """Listen."""

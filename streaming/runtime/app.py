@@ -186,6 +186,13 @@ class App(faust.App):
             # Whoever waits for this start is cancelled by the end of the worker.
             await asyncio.Event().wait()
 
+    async def on_stop(self) -> None:
+        """Say farewell, unless this is no end in order, and stop."""
+        if self.conf.web_enabled and self.given_up is None and not self.crashed:
+            web: Any = self.web
+            await web.say_farewell()
+        await super().on_stop()
+
     def give_up(self, exc: BaseException) -> None:
         """End the worker in order, with exit code 1 and ``exc`` as the one-line reason."""
         if self.given_up is None:

@@ -9,9 +9,12 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from streaming.runtime.group_lag import GroupLag
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractAsyncContextManager
 
     from yarl import URL
 
@@ -109,6 +112,13 @@ class AppStatus:
         """See the port."""
         watch = self._app.topic_watch
         return None if watch is None else watch.obstacle
+
+    def group_lag(self) -> AbstractAsyncContextManager[GroupLag]:
+        """See the port."""
+        context = self._app.task_context
+        return GroupLag.connected(
+            context.client_settings, context.settings.app_id, context.event_topics
+        )
 
     def stall_reason(self, limit_s: float) -> str | None:
         """See the port."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import KafkaConnectionError
 from yarl import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
     from collections.abc import Set as AbstractSet
 
 
@@ -69,6 +71,11 @@ class FakeStatus:
 
     def topic_obstacle(self) -> str | None:
         return self.topics_lack
+
+    @asynccontextmanager
+    async def group_lag(self) -> AsyncIterator[Any]:
+        raise KafkaConnectionError
+        yield
 
     def stall_reason(self, limit_s: float) -> str | None:
         assert limit_s > 0

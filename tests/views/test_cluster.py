@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
-from views.cluster import FORGET_AFTER, HISTORY, Cluster
+from views.cluster import HISTORY, Cluster
 from views.figures import (
     Events,
     Figures,
@@ -18,6 +18,7 @@ from views.figures import (
     Viral,
     ViralList,
 )
+from views.roster import Departed
 
 A, B = "http://a:6066", "http://b:6066"
 NOW = 1_736_951_445.0
@@ -33,6 +34,8 @@ def figures(
     owners: dict[str, list[int]] | None = None,
     recovery: dict[int, int] | None = None,
     videos: list[Viral] | None = None,
+    departed: tuple[Departed, ...] = (),
+    rules: dict[str, str] | None = None,
 ) -> Figures:
     owners = {A: [0, 1]} if owners is None else owners
     recovery = recovery or {}
@@ -51,6 +54,8 @@ def figures(
         partitions=Partitions(2, owned, sorted(recovery), owners),
         recovery={str(number): left for number, left in recovery.items()},
         viral=ViralList(len(videos or []), videos or []),
+        departed=list(departed),
+        rules=rules or {},
     )
 
 
@@ -76,7 +81,7 @@ class TestSums:
         assert shown["events"]["read"] == 15
         assert shown["events"]["outcomes"]["applied"] == 15
         assert shown["events"]["rejected"] == {"too_large": 2}
-        assert shown["lag"] == {"records": 6, "seconds": 0.5}
+        assert shown["lag"] == {"records": 6, "seconds": 0.5, "at_least": 6, "unanswered": []}
         assert [p["worker"] for p in shown["partitions"]] == [A, B]
         assert [p["lag"] for p in shown["partitions"]] == [{"records": 3, "seconds": 0.5}] * 2
 
@@ -84,7 +89,53 @@ class TestSums:
         owners = {A: [0], B: [1]}
         shown = Cluster().update(figures(A, read=10, owners=owners), {B: None}, None, NOW)
         assert shown["events"]["read"] == 10
-        assert shown["partitions"][1] == {"number": 1, "worker": B, "state": "silent"}
+        assert shown["partitions"][1]["state"] == "silent"
+
+
+class TestLag:
+    """How far a partition is behind is its owner's word, else the brokers', else unknown."""
+
+    OWNERS = {A: [0], B: [1]}  # noqa: RUF012 - read only
+
+    def lag(self, behind: dict[int, int], cluster: Cluster | None = None) -> tuple[dict, dict]:
+        cluster = cluster or Cluster()
+        own = figures(A, owners=self.OWNERS)
+        shown = cluster.update(own, {B: None}, None, NOW, behind=behind)
+        return shown["lag"], shown["partitions"][1]["lag"]
+
+    def test_of_a_partition_that_nobody_answers_for_is_unknown_and_so_is_the_sum(self) -> None:
+        cluster = Cluster()
+        total, partition = self.lag({}, cluster)
+        assert partition == {"records": None, "seconds": None}
+        assert total == {"records": None, "seconds": None, "at_least": 3, "unanswered": [1]}
+        assert cluster.unmeasured == {1}
+        assert cluster.history()["lag_records"] == [None]
+
+    def test_is_what_the_brokers_know_when_the_owner_is_gone(self) -> None:
+        total, partition = self.lag({1: 40})
+        assert partition == {"records": 40, "seconds": None}
+        assert total == {"records": 43, "seconds": None, "at_least": 43, "unanswered": [1]}
+
+    def test_of_an_unanswered_partition_where_nothing_waits_is_0_but_it_is_named(self) -> None:
+        total, partition = self.lag({1: 0})
+        assert partition == {"records": 0, "seconds": 0.0}
+        assert total == {"records": 3, "seconds": 0.5, "at_least": 3, "unanswered": [1]}
+
+    def test_of_a_partition_just_opened_is_unknown_until_it_is_measured(self) -> None:
+        own = replace(figures(), lag_by_partition={"0": Lag(3, 0.5)})
+        cluster = Cluster()
+        shown = cluster.update(own, {}, None, NOW)
+        assert shown["lag"]["records"] is None
+        assert shown["lag"]["unanswered"] == []
+        assert cluster.unmeasured == {1}
+
+
+class TestRules:
+    def test_that_differ_are_named_with_who_goes_by_which(self) -> None:
+        own = figures(A, owners={A: [0], B: [1]}, rules={"X": "1", "Y": "2", "Z": "3"})
+        other = figures(B, owners={A: [0], B: [1]}, rules={"X": "1", "Y": "5"})
+        shown = Cluster().update(own, {B: other}, None, NOW)
+        assert shown["rules"] == [{"variable": "Y", "values": {"2": [A], "5": [B]}}]
 
 
 class TestRates:
@@ -137,7 +188,7 @@ class TestRates:
 
 
 class TestWorkersThatGo:
-    def test_one_that_owns_partitions_and_does_not_answer_is_silent_then_stopped(self) -> None:
+    def test_one_in_the_group_that_does_not_answer_is_silent(self) -> None:
         cluster, both = Cluster(), {A: [0], B: [1]}
         cluster.update(figures(A, 1, owners=both), {B: figures(B, 1, owners=both)}, None, NOW)
         shown = cluster.update(figures(A, 2, owners=both), {B: None}, None, NOW + 1)
@@ -147,11 +198,33 @@ class TestWorkersThatGo:
             "state": "silent",
             "since": "2025-01-15T14:30:46Z",
         }
-        shown = cluster.update(figures(A, 9), {B: None}, None, NOW + 9)
-        assert worker(shown, B)["state"] == "stopped"
-        assert worker(shown, B)["since"] == "2025-01-15T14:30:46Z"
-        assert worker(shown, B)["partitions"] == []
-        assert worker(shown, A)["partitions"] == [0, 1]
+
+    def test_one_in_the_group_without_partitions_is_silent_too(self) -> None:
+        shown = Cluster().update(figures(A), {B: None}, None, NOW, group=[A, B])
+        assert worker(shown, B)["state"] == "silent"
+
+    @pytest.mark.parametrize("how", ["left", "lost"])
+    def test_one_that_is_gone_has_left_or_is_lost_even_when_nobody_watched(self, how) -> None:
+        gone = Departed(B, "b", how, NOW - 5)
+        shown = Cluster().update(figures(A, 9, departed=(gone,)), {}, None, NOW, group=[A])
+        assert worker(shown, B) == {
+            "url": B,
+            "partitions": [],
+            "state": how,
+            "since": "2025-01-15T14:30:40Z",
+        }
+
+    def test_a_farewell_that_one_worker_has_heard_is_true_for_all(self) -> None:
+        both = {A: [0], B: [1]}
+        lost, left = Departed("http://c", "c", "lost", NOW), Departed("http://c", "c", "left", NOW)
+        for mine, theirs in ((lost, left), (left, lost)):
+            shown = Cluster().update(
+                figures(A, owners=both, departed=(mine,)),
+                {B: figures(B, owners=both, departed=(theirs,))},
+                None,
+                NOW,
+            )
+            assert worker(shown, "http://c")["state"] == "left"
 
     def test_one_at_whose_address_another_answers_is_silent_and_says_why(self) -> None:
         owners = {A: [0], B: [1]}
@@ -184,13 +257,10 @@ class TestWorkersThatGo:
         )
         assert worker(shown, B)["state"] == "ready"
 
-    def test_one_that_stopped_is_forgotten_after_a_while(self) -> None:
+    def test_one_that_is_remembered_no_more_is_shown_no_more(self) -> None:
         cluster, both = Cluster(), {A: [0], B: [1]}
         cluster.update(figures(A, 1, owners=both), {B: figures(B, 1, owners=both)}, None, NOW)
-        cluster.update(figures(A, 2), {B: None}, None, NOW + 1)
-        shown = cluster.update(figures(A, 3), {B: None}, None, NOW + FORGET_AFTER)
-        assert worker(shown, B)
-        shown = cluster.update(figures(A, 4), {B: None}, None, NOW + FORGET_AFTER + 2)
+        shown = cluster.update(figures(A, 2), {B: None}, None, NOW + 1)
         assert [each["url"] for each in shown["workers"]] == [A]
         assert set(cluster.workers) == {A}
 
@@ -216,7 +286,8 @@ class TestRecovery:
 
     def test_a_partition_without_an_owner_says_so(self) -> None:
         shown = Cluster().update(figures(owners={A: [0]}), {}, None, NOW)
-        assert shown["partitions"][1] == {"number": 1, "worker": None, "state": "unowned"}
+        assert shown["partitions"][1]["worker"] is None
+        assert shown["partitions"][1]["state"] == "unowned"
 
 
 class TestViral:

@@ -1,0 +1,63 @@
+"""What the brokers know of partitions that no worker answers for, asked while there are any."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.errors import KafkaError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from streaming.ports import WorkerStatus
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two questions, and the longest between two attempts to reach the brokers.
+INTERVAL: Final = 1.0
+LONGEST_DELAY: Final = 15.0
+
+
+class BrokersView:
+    """Keeps asking the brokers for as long as partitions are wanted."""
+
+    def __init__(self, status: WorkerStatus) -> None:
+        """Ask through ``status``."""
+        self._status = status
+        self._wanted: frozenset[int] = frozenset()
+        self._task: asyncio.Task[None] | None = None
+        #: Records behind by partition, of those that were wanted; empty while nobody tells.
+        self.behind: dict[int, int] = {}
+
+    def want(self, partitions: Collection[int]) -> None:
+        """Have :attr:`behind` tell of these partitions from the next second on."""
+        self._wanted = frozenset(partitions)
+        if self._wanted and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._run(), name="brokers-view")
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        self._wanted, self.behind = frozenset(), {}
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        delay = INTERVAL
+        while self._wanted:
+            try:
+                async with self._status.group_lag() as group_lag:
+                    while self._wanted:
+                        self.behind = await group_lag.records(self._wanted)
+                        delay = INTERVAL
+                        await asyncio.sleep(INTERVAL)
+            except (KafkaError, OSError) as exc:
+                log.debug("nobody tells how far the group is: %r", exc)
+                self.behind = {}
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LONGEST_DELAY)
+        self.behind = {}
