@@ -143,6 +143,9 @@ def test_at_rest_its_figures_are_those_of_the_workers(workers, rest, visit) -> N
         )
         assert number(row.locator("td").first.text_content()) == expected > 0, reason
     expect(page.locator("#lag-records")).to_have_text("0")
+    expect(page.locator("#lag-chart")).to_have_attribute(
+        "aria-label", re.compile("^Records behind")
+    )
     expect(page.locator("#rate")).to_have_text("0")
     assert page.locator(".partition-lag").all_text_contents() == ["0"] * 4
 
@@ -277,11 +280,19 @@ def test_it_is_accessible_and_fits_a_phone(workers, rest, visit, scheme: str) ->
     expect(page.locator("#lookup-charts canvas")).to_have_count(2)
     page.locator("summary").click()
     with picture(page, f"dashboard-{scheme}"):
+        # No name of an outcome or a reason takes a second line.
+        lines = "e => e.map(h => Math.round(h.lastElementChild.getClientRects().length))"
+        assert set(page.locator("#outcomes th").evaluate_all(lines)) == {1}
+        assert page.locator("main > :not(noscript)").last.get_attribute("id") == "lookup-card"
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
     page.set_viewport_size({"width": 360, "height": 780})
     with picture(page, f"dashboard-phone-{scheme}"):
         wait_until_equal(lambda: page.evaluate("document.documentElement.scrollWidth"), 360)
+        # The look-up comes before everything else, for the keyboard as for the eye.
+        top = "e => e.getBoundingClientRect().top + scrollY"
+        assert page.locator("#lookup-card").evaluate(top) < page.locator("#figures").evaluate(top)
+        assert page.locator("main > :not(noscript)").first.get_attribute("id") == "lookup-card"
         # Nor is anything cut off: no card is wider inside than outside.
         wider = "e => e.filter(c => c.scrollWidth > c.clientWidth).map(c => c.textContent)"
         assert page.locator(".card").evaluate_all(wider) == []
@@ -314,21 +325,41 @@ def test_a_worker_with_a_token_asks_for_it(browser, make_shared_cluster, visit) 
     assert worker.terminate() == 0
 
 
-def test_a_worker_that_is_gone_is_shown_as_such_then_as_stopped(workers, rest, visit) -> None:
+def test_a_killed_worker_is_silent_with_its_partitions_named_then_lost(
+    workers, rest, visit
+) -> None:
     first, second = workers
     page, _ = visit(first.url("/"))
     is_live(page)
     row = page.locator("#workers > tr", has_text=str(second.port))
     expect(row.locator(".chip")).to_have_text("ready")
     second.kill()
-    expect(row.locator(".chip")).to_contain_text("no answer since")
-    with picture(page, "dashboard-stopped-worker"):
-        expect(row.locator(".chip")).to_contain_text("stopped", timeout=30_000)
+    expect(row.locator(".chip")).to_contain_text("silent since")
+    numbers = page.locator("#partitions > li[data-state=silent]")
+    expect(numbers).to_have_count(2)
+    expect(page.locator("#lag")).to_have_attribute("data-kind", "bad")
+    expect(page.locator("#lag-seconds")).to_have_text(re.compile(r"no answer for partitions \d"))
+    with picture(page, "dashboard-lost-worker"):
+        expect(row.locator(".chip")).to_contain_text("lost", timeout=30_000)
         expect(page.locator("#workers-count")).to_have_text("1 of 2")
         expect(page.locator("#partitions > li[data-state=ready]")).to_have_count(4, timeout=30_000)
+    expect(page.locator("#lag")).to_have_attribute("data-kind", "good")
+    expect(page.locator("#lag-seconds")).to_have_text("nothing is waiting")
     # All are the other one's now.
     owners = page.locator("#partitions .badge").all_text_contents()
     assert len(set(owners)) == 1
+
+
+def test_a_worker_that_ends_in_order_has_left(workers, rest, visit) -> None:
+    first, second = workers
+    second.start()
+    page, _ = visit(first.url("/"))
+    is_live(page)
+    chip = page.locator("#workers > tr", has_text=str(second.port)).locator(".chip")
+    expect(chip).to_have_text("ready")
+    assert second.terminate() == 0
+    expect(chip).to_contain_text("left", timeout=30_000)
+    expect(page.locator("#partitions > li[data-state=ready]")).to_have_count(4, timeout=30_000)
 
 
 def test_a_lost_connection_is_shown_and_found_again(workers, rest, visit) -> None:

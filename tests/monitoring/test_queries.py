@@ -138,7 +138,8 @@ def test_status_shows_the_worker_and_each_partition(cluster, worker):
     rows = [re.split(r"\s*│\s*", line) for line in done.stdout.splitlines() if "│" in line]
     states = {row[1]: row[3] for row in rows if row[1].isdigit()}
     assert states == {"0": "ready", "1": "ready", "2": "ready", "3": "ready"}
-    assert [row[2:4] for row in rows if row[1] == worker.url("")] == [["ready", "4"]]
+    name = worker.url("").removeprefix("http://")
+    assert [row[2:4] for row in rows if row[1] == name] == [["ready", "4"]]
 
 
 def test_status_without_a_worker_is_one_line_and_exit_code_2(cluster):
