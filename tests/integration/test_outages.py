@@ -14,7 +14,7 @@ from tests.integration.stream import send_stream, untidy_stream
 from tests.worker import ROOT, wait_until
 
 #: Long enough to look at what a killed worker leaves behind before others take it over.
-SESSION = 12
+SESSION = 20
 
 
 @pytest.fixture
