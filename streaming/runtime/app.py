@@ -29,12 +29,12 @@ from streaming.kafka.broker_check import unreachable
 from streaming.kafka.rights import check_rights
 from streaming.kafka.topic_settings import check_settings
 from streaming.kafka.topics import admin_client, make_topics
-from streaming.restore.viral_owner import check_owner
 from streaming.runtime.member_ids import Assignor
 from streaming.runtime.membership import end_former_membership
 from streaming.runtime.recovery import BatchTableManager
 from streaming.runtime.task_manager import TaskManager
 from streaming.runtime.topic_watch import TopicWatch
+from streaming.runtime.viral_owner import check_owner
 from streaming.runtime.worker import Worker
 
 if TYPE_CHECKING:
