@@ -146,7 +146,7 @@ def test_headers_and_keys_that_are_large_once_they_are_unpacked_stop_nothing(clu
     )
     for letter in cluster.read(cluster.dead_letters):
         names = [name for name, _ in letter.headers]
-        assert names[:5] == checks.HEADERS
+        assert names[: len(checks.HEADERS)] == checks.HEADERS
         found = dict(letter.headers)
         if letter.key == b"many":
             kept = [value for name, value in letter.headers if name == "original.header.n"]
@@ -156,7 +156,7 @@ def test_headers_and_keys_that_are_large_once_they_are_unpacked_stop_nothing(clu
         else:
             assert letter.key == key
             assert letter.value == b"no json"
-            assert letter.headers[5:] == (
+            assert letter.headers[6:] == (
                 *(("original.header.trace", b"17"), ("original.header.none", None)),
                 ("original.headers.omitted", b"1"),
             )
