@@ -52,7 +52,7 @@ async def test_a_worker_that_has_not_begun_can_be_asked_everything(status, tmp_p
 
 async def test_a_partition_is_open_while_its_task_accepts(app, status) -> None:
     """A partition without a task, or with one that rests, is assigned and not open."""
-    app.tasks.assigned = {0, 1, 2}
+    app.tasks.registry.assign({0, 1, 2}, 1)
     app.tasks.tasks |= {0: task(waiting_s=2.5), 1: task(accepting=False)}
     assert status.assigned() == {0, 1, 2}
     assert status.open() == {0}
