@@ -1,0 +1,127 @@
+"""Tables of earlier releases: ``tables.json`` and ``databases.tar.xz`` were written by one.
+
+That release wrote users of version 3 (two of them older still), videos and deltas of version 1.
+Rows are in hex, and beside them stands what that release answered.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from models.deltas import unpack_deltas
+from models.rows import foreign_users, foreign_videos
+from models.user import UserWindows, describe
+from models.video import VideoWindows
+from models.windows import Slices
+from tables.layout import LAYOUT_KEY
+from tables.rocks import RocksMemory, RocksStore
+from tables.state import PartitionState
+from tables.users import user_layout
+from tables.videos import video_layout
+from views.videos import describe as describe_video
+
+FOLDER = Path(__file__).parent
+MINUTE, HOUR = 60_000, 3_600_000
+USERS = UserWindows(Slices(24 * HOUR, 15 * MINUTE), HOUR)
+VIDEOS = VideoWindows(Slices(2 * HOUR, 5 * MINUTE))
+EARLIER = json.loads((FOLDER / "tables.json").read_text())
+NOW = EARLIER["stream_time"]
+
+
+def rows_of(table):
+    """Return the rows of a table by key."""
+    return {key.encode(): bytes.fromhex(row) for key, row in EARLIER[table]["rows"].items()} | {
+        LAYOUT_KEY: EARLIER[table]["layout"].encode()
+    }
+
+
+def says(answer, earlier):
+    """Whether an answer has all that an earlier release said."""
+    return answer | earlier == answer
+
+
+def check_users(get):
+    for size, answers in ((None, "answers"), (HOUR, "answers_1h")):
+        for earlier in EARLIER["users"][answers]:
+            user_id = earlier["user_id"]
+            metrics = USERS.metrics(get(b"%d" % user_id), NOW, size)
+            assert says(describe(user_id, NOW, metrics), earlier)
+    for user_id, panes in EARLIER["users"]["panes"].items():
+        found = USERS.series(get(user_id.encode()), NOW)
+        assert all(map(says, (pane._asdict() for pane in found), panes))
+        assert len(found) == len(panes)
+
+
+def check_videos(get):
+    for video_id, earlier in EARLIER["videos"]["answers"].items():
+        value = get(video_id.encode())
+        assert says(describe_video(VIDEOS.rolling(value, NOW)), earlier["rolling"])
+        assert says(describe_video(VIDEOS.tumbling(value, NOW)), earlier["tumbling"])
+        assert VIDEOS.detected_at(value) == earlier["detected_at"]
+        found = VIDEOS.series(value, NOW)
+        panes = EARLIER["videos"]["panes"][video_id]
+        assert all(map(says, (pane._asdict() for pane in found), panes))
+        assert len(found) == len(panes)
+
+
+CHECKS = {
+    "users": (check_users, user_layout(USERS, foreign_users, 8), "user_metrics-0.db"),
+    "videos": (check_videos, video_layout(VIDEOS, foreign_videos, 8), "video_metrics-0.db"),
+}
+
+
+@pytest.fixture
+def open_state(tmp_path):
+    """Return what opens a database as the store of a table does."""
+    memory, stores = RocksMemory.create(1 << 20), []
+
+    def open_at(table, folder):
+        stores.append(RocksStore(tmp_path / folder, memory))
+        layout = CHECKS[table][1]
+        return PartitionState(table, layout, stores[-1], executor)
+
+    with ThreadPoolExecutor(1) as executor:
+        yield open_at
+        for store in stores:
+            store.close()
+
+
+@pytest.mark.parametrize("table", CHECKS)
+def test_rows_of_an_earlier_release_read_alike(table):
+    """A value that an earlier release wrote answers as it did."""
+    CHECKS[table][0](rows_of(table).get)
+
+
+@pytest.mark.parametrize("table", CHECKS)
+async def test_a_changelog_of_an_earlier_release_is_restored(table, open_state):
+    """A partition that is built from an earlier release's changelog answers as that release did."""
+    state = open_state(table, "new.db")
+    await state.apply(rows_of(table), 41)
+    assert state.known_time() == NOW
+    CHECKS[table][0](state.get)
+
+
+@pytest.mark.parametrize("table", CHECKS)
+def test_a_data_directory_of_an_earlier_release_is_opened(table, open_state, tmp_path):
+    """A database that an earlier release left behind is opened, and answers as it did."""
+    with tarfile.open(FOLDER / "databases.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    check, _, folder = CHECKS[table]
+    state = open_state(table, folder)
+    assert (state.offset, state.known_time()) == (41, NOW)
+    check(state.get)
+
+
+def test_deltas_of_an_earlier_release_are_read():
+    """What waits in the topic of deltas when a worker is upgraded is counted."""
+    for earlier in EARLIER["deltas"]:
+        source, stream_time, rows = unpack_deltas(bytes.fromhex(earlier["value"]))
+        assert (source, stream_time) == (earlier["source"], earlier["stream_time"])
+        assert [list(row)[: len(old)] for row, old in zip(rows, earlier["rows"], strict=True)] == (
+            earlier["rows"]
+        )
