@@ -13,15 +13,17 @@ Durations read ``100ms``, ``5m``, ``2h``, ``24h``; the defaults are those of the
 
 from __future__ import annotations
 
+from operator import add
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from models.counters import USER, VIDEO
 from models.event import Event, decode, id_hash, timestamp_ms
 from models.lenient import known_fields
 from models.user import UserWindows, describe
-from models.video import COUNTER_OF, VideoWindows
+from models.video import VideoWindows
 from models.viral import ViralRule
 from models.windows import Slices, parse_duration
 
@@ -76,7 +78,7 @@ class UserMetricsTracker:
         if as_of is None:
             as_of = int(time() * 1000)
         metrics = partition.windows.metrics(partition.rows.get(b"%d" % user_id), as_of)
-        return describe(user_id, as_of, metrics)
+        return describe(user_id, as_of, metrics, partition.windows.slices.step)
 
 
 def detect_viral_videos(
@@ -97,28 +99,30 @@ def detect_viral_videos(
     slices = Slices(parse_duration(window), parse_duration(step))
     users = max(_USER_SLICES, slices, key=lambda candidate: candidate.size)
     partition = _Partition(users, dedup_horizon, min(users.end_ms, slices.end_ms))
-    added: dict[tuple[int, int], list[int]] = {}
+    added: dict[tuple[int, int], tuple[int, ...]] = {}
     for event in events:
         found = _event_of(event)
         if found is None:
             continue
         t_ms = timestamp_ms(found.timestamp)
-        if partition.apply(found, t_ms) and found.event_type in COUNTER_OF:
-            counts = added.setdefault((found.video_id, slices.pane_of(t_ms)), [0, 0, 0, 0])
-            counts[COUNTER_OF[found.event_type]] += 1
+        if partition.apply(found, t_ms) and found.event_type in VIDEO.event_types:
+            place = found.video_id, slices.pane_of(t_ms)
+            more = VIDEO.increments(found.event_type, found.metadata)
+            added[place] = tuple(map(add, added.get(place, VIDEO.nothing), more))
     return _viral(added, VideoWindows(slices), rule, partition.stream_time or 0)
 
 
 def _viral(
-    added: dict[tuple[int, int], list[int]], windows: VideoWindows, rule: ViralRule, as_of: int
+    added: dict[tuple[int, int], tuple[int, ...]],
+    windows: VideoWindows,
+    rule: ViralRule,
+    as_of: int,
 ) -> list[int]:
     values: dict[int, bytes] = {}
-    for (video_id, pane), (views, likes, comments, shares) in added.items():
-        values[video_id] = windows.apply(
-            values.get(video_id), pane, views, likes, comments, shares, as_of
-        )
+    for (video_id, pane), counts in added.items():
+        values[video_id] = windows.apply(values.get(video_id), pane, counts, as_of)
     rolling = {video_id: windows.rolling(value, as_of) for video_id, value in values.items()}
-    viral = {video_id: counts for video_id, counts in rolling.items() if rule.is_viral(counts)}
+    viral = {video_id: found for video_id, found in rolling.items() if rule.is_viral(found)}
     return sorted(viral, key=lambda video_id: (-(viral[video_id].viral_coefficient or 0), video_id))
 
 
@@ -143,9 +147,8 @@ class _Partition:
         if not self.windows.apply(
             self.rows,
             b"%d" % event.user_id,
-            event.event_type,
+            USER.increments(event.event_type, event.metadata),
             t_ms,
-            event.metadata.view_duration_ms,
             id_hash(event.event_id),
             now,
         ):

@@ -10,6 +10,7 @@ import sys
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from models import layouts
 from models.chunk import Chunk as PlainChunk
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
@@ -19,6 +20,10 @@ from tables.layers import DICTS, Memory
 try:
     if sys.byteorder != "little":  # as the values' layouts are
         raise ImportError("made for little-endian machines")
+    from accelerator.counters import LAYOUTS
+
+    if layouts.describe() != LAYOUTS:
+        raise ImportError("it was built for other layouts: run make setup")
     from accelerator.chunk import Chunk
     from accelerator.deltas import Counters, DeltaChunk, Gathered
     from accelerator.found import Found

@@ -18,17 +18,19 @@ from accelerator.history cimport (
 from accelerator.keys cimport MAX_KEY, partition_of
 from accelerator.layer cimport Key, Keys, Layer, Row, make_row, value_of, value_text
 from accelerator.records cimport Place, Records
-from accelerator.scan cimport COMMENT, FOLLOW, LIKE, SAVE, SHARE, VIEW, Event, scan
+from accelerator.scan cimport AMOUNTS, Event, scan
+from models import entity
 from models.chunk import Folded
+from models.counters import VIDEO
 from models.event import Rejected, decode, id_hash, timestamp_ms
-from models.video import COUNTER_OF
+from models.schema import EVENT_TYPES
 
-cdef dict KINDS = {"video_view": VIEW, "like": LIKE, "comment": COMMENT, "share": SHARE, "save": SAVE,
-                   "follow": FOLLOW}
+cdef list ADDED = list(entity.AMOUNTS.values())
 
-# models.video counts in the order of the kinds.
-if {KINDS[name]: counter for name, counter in COUNTER_OF.items()} != {0: 0, 1: 1, 2: 2, 3: 3}:
-    raise ImportError("models.video counts other kinds")
+#: The kinds of events that add to a counter of videos, a bit each.
+cdef int OF_VIDEOS = 0
+for _kind in VIDEO.event_types:
+    OF_VIDEOS |= 1 << EVENT_TYPES.index(_kind)
 
 
 cdef struct Own:
@@ -90,6 +92,7 @@ cdef class Chunk:
         cdef Event *event
         cdef Place *place
         cdef bint is_read, is_hashed
+        cdef int amount
         for number in range(len(records)):
             own = self._events + self.keys.count
             event = &own.event
@@ -114,9 +117,10 @@ cdef class Chunk:
                     self.rejected.append((records[number], decoded))
                     continue
                 event.t_ms = timestamp_ms(decoded.timestamp)
-                event.kind = KINDS[decoded.event_type]
+                event.kind = EVENT_TYPES.index(decoded.event_type)
                 event.user_id, event.video_id = decoded.user_id, decoded.video_id
-                event.watched = decoded.metadata.view_duration_ms
+                for amount in range(AMOUNTS):
+                    event.amounts[amount] = ADDED[amount](decoded.metadata)
                 own.id_hash, is_hashed = id_hash(decoded.event_id), True
             if event.t_ms > latest_ms:
                 self.future.append((records[number], event.t_ms))
@@ -183,7 +187,7 @@ cdef class Chunk:
             if own.index >= 0:
                 rows.ahead[self._indexes[own.index]] = value_of(indexes.rows[own.index])
             now = max(own.event.t_ms, progress.stream_time)
-            if windows.apply_rare(rows, key, own.event.kind, own.event.t_ms, own.event.watched,
+            if windows.apply_rare(rows, key, own.event.kind, own.event.t_ms, own.event.amounts,
                                   own.id_hash, now):
                 outcome = self._applied(own, now, deltas, video_step, &progress)
                 if outcome != APPLIED:
@@ -239,7 +243,7 @@ cdef class Chunk:
                 # Not of a row that is newer: its index may be, too.
                 if index == NULL and own.index >= 0 and old == loaded.rows[progress.next]:
                     index = indexes.rows[own.index]
-            outcome = windows.apply(old, index, key, own.event.kind, own.event.t_ms, own.event.watched,
+            outcome = windows.apply(old, index, key, own.event.kind, own.event.t_ms, own.event.amounts,
                                     own.id_hash, now, &new, &changed)
             if outcome == APPLIED:
                 if (
@@ -262,9 +266,10 @@ cdef class Chunk:
         progress.applied += 1
         progress.stream_time = now
         progress.is_begun = True
-        if own.event.kind > SHARE:
+        if not OF_VIDEOS >> own.event.kind & 1:
             return APPLIED
-        return deltas.count(own.event.video_id, own.event.t_ms // video_step, own.event.kind)
+        return deltas.count(own.event.video_id, own.event.t_ms // video_step, own.event.kind,
+                            own.event.amounts)
 
 
 cdef int _put_blocks(Layer dirty, const Key *user, Blocks *changed) noexcept nogil:

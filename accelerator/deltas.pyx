@@ -10,11 +10,17 @@ from cpython.bytes cimport (
 )
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy
+
+import struct
 
 from models import deltas, video
-from models.deltas import unpack_deltas
+from models.counters import VIDEO
+from models.deltas import renewed
 
+from accelerator.counters cimport (
+    MOST_ROW, PANE, Shape, add_counters, count_event, shape_of
+)
 from accelerator.found cimport Found
 from accelerator.history cimport APPLIED, NO_MEMORY, NO_PANE, Outcome
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
@@ -24,35 +30,46 @@ from accelerator.layer cimport (
 
 cdef enum:
     DELTA_HEADER = 16
-    DELTA_ROW = 28
     HEADER = 12
-    ROW = 20
     FIRST_ROOM = 256
     SLOTS_A_ROW = 2
 
 #: Panes are below.
-cdef long long END_OF_PANES = 1LL << 32
+cdef long long END_OF_PANES = video.END_OF_PANES
 
-cdef int DELTA_VERSION = deltas.VERSION
+cdef object ROW_OF_DELTA = struct.Struct(deltas.ROW_FORMAT + VIDEO.codes(VIDEO.version))
 cdef int64_t MAX_TIME = deltas.MAX_TIME_MS
 cdef Py_ssize_t AT_ONCE = deltas.ROWS_AT_ONCE
-cdef int VERSION = video.VERSION
+cdef int VERSION = VIDEO.version
 cdef bytes EMPTY = video.EMPTY
 
 cdef object FEW_VIEWS = video.Verdict.FEW_VIEWS, ENOUGH_VIEWS = video.Verdict.ENOUGH_VIEWS
 
-#: Numbers of this size as floats are closer to what they are than that.
-cdef double ALMOST = 1 - 1e-9
+cdef Shape SHAPE
+shape_of(VIDEO, &SHAPE)
+cdef Py_ssize_t ROW = SHAPE.row_size, DELTA_ROW = VIDEO_ID + SHAPE.row_size
 
-if (DELTA_HEADER, DELTA_ROW) != (deltas._HEADER.size, deltas._ROW.size):
-    raise ImportError("models.deltas has another layout")
-if (HEADER, ROW) != (len(EMPTY), video.ROW_SIZE):
-    raise ImportError("models.video has another layout")
+def _place(name):
+    place = list(VIDEO.counters).index(name)
+    if SHAPE.fields[place].size != 4:
+        raise ImportError(f"the viral rule reads 32 bits of {name}")
+    return PANE + SHAPE.fields[place].offset
 
 
-cdef packed struct PaneRow:
-    uint32_t pane
-    uint32_t counts[COUNTERS]
+#: Where the counters of the rule lie in a row: 32 bits each.
+cdef int VIEWS_AT = _place("views"), COMMENTS_AT = _place("comments"), SHARES_AT = _place("shares")
+
+
+cdef inline uint32_t _u32(const unsigned char *at) noexcept nogil:
+    cdef uint32_t number
+    memcpy(&number, at, 4)
+    return number
+
+
+cdef inline uint64_t _u64(const unsigned char *at) noexcept nogil:
+    cdef uint64_t number
+    memcpy(&number, at, 8)
+    return number
 
 
 cdef struct Total:
@@ -64,13 +81,13 @@ cdef Total _total(Row *video, long long first_pane, long long end_pane) noexcept
     """Views, and comments and shares, in the panes first <= p < end."""
     cdef Total total
     cdef Py_ssize_t at = HEADER
-    cdef PaneRow row
+    cdef const unsigned char *row
     total.views = total.others = 0
     while at + ROW <= video.value_size:
-        memcpy(&row, value_text(video) + at, ROW)
-        if first_pane <= row.pane < end_pane:
-            total.views += row.counts[0]
-            total.others += row.counts[2] + <uint64_t> row.counts[3]
+        row = value_text(video) + at
+        if first_pane <= _u32(row) < end_pane:
+            total.views += _u32(row + VIEWS_AT)
+            total.others += _u32(row + COMMENTS_AT) + <uint64_t> _u32(row + SHARES_AT)
         at += ROW
     return total
 
@@ -86,46 +103,41 @@ cdef class Counters:
         self.step = windows.slices.step
         self.panes = windows.slices.panes
 
-    cdef Row *apply(self, Row *old, const Key *key, const Delta *delta, long long now) except NULL:
-        """The video's row after a delta, to be let go."""
+    cdef Row *apply(self, Row *old, const Key *key, const unsigned char *delta,
+                    long long now) except NULL:
+        """The video's row after a pane's delta, to be let go."""
         cdef const unsigned char *data = <const unsigned char *> PyBytes_AS_STRING(EMPTY)
         cdef Py_ssize_t size = HEADER, kept
         cdef long long first_pane = now // self.step + 1 - self.panes
-        cdef PaneRow row
-        cdef int i
+        cdef uint32_t pane = _u32(delta), last_pane
+        cdef unsigned char[MOST_ROW] row
         if old != NULL and old.value_size > 0:
             data, size = value_text(old), old.value_size
-        if data[0] != VERSION or size < HEADER or delta.pane < first_pane:
+        if data[0] != VERSION or size < HEADER or pane < first_pane:
             return self._rare(old, key, delta, now)
         kept = size
+        memcpy(row, delta, ROW)
         if size >= HEADER + ROW:
-            memcpy(&row, data + HEADER, ROW)
-            if row.pane < first_pane:
+            last_pane = _u32(data + size - ROW)
+            if _u32(data + HEADER) < first_pane or last_pane > pane:
                 return self._rare(old, key, delta, now)
-            memcpy(&row, data + size - ROW, ROW)
-            if row.pane > delta.pane:
-                return self._rare(old, key, delta, now)
-            if row.pane == delta.pane:
+            if last_pane == pane:
                 kept -= ROW
-        if kept == size:
-            memcpy(&row, &delta.pane, ROW)
-        else:
-            for i in range(COUNTERS):
-                if row.counts[i] > 0xFFFFFFFFU - delta.counts[i]:
+                if not add_counters(&SHAPE, row + PANE, data + kept + PANE):
                     return self._rare(old, key, delta, now)
-                row.counts[i] += delta.counts[i]
         cdef Row *new = make_row(key, kept + ROW)
         if new == NULL:
             raise MemoryError
         memcpy(value_text(new), data, kept)
-        memcpy(value_text(new) + kept, &row, ROW)
+        memcpy(value_text(new) + kept, row, ROW)
         return new
 
     def judge(self, Found values not None, long long t_ms, rule):
         """See models.video.VideoWindows.judge, which judges those that are about viral."""
-        cdef long long first_pane, end_pane, needed = rule.min_views
+        cdef long long first_pane, end_pane, needed
+        cdef double coefficient
         first_pane, end_pane = self.windows.slices.window_at(t_ms)
-        cdef double coefficient = ALMOST * rule.coefficient
+        needed, coefficient = rule.prefilter()
         cdef Py_ssize_t number
         cdef Total total
         cdef list verdicts = []
@@ -133,7 +145,8 @@ cdef class Counters:
             total.views = total.others = 0
             if values.rows[number] != NULL and values.rows[number].value_size > 0:
                 if value_text(values.rows[number])[0] != VERSION:
-                    self.windows.judge([value_of(values.rows[number])], t_ms, rule)  # raises
+                    verdicts += self.windows.judge([value_of(values.rows[number])], t_ms, rule)
+                    continue
                 total = _total(values.rows[number], first_pane, end_pane)
             if <long long> total.views < needed:
                 verdicts.append(FEW_VIEWS)
@@ -143,12 +156,10 @@ cdef class Counters:
                 verdicts += self.windows.judge([value_of(values.rows[number])], t_ms, rule)
         return verdicts
 
-    cdef Row *_rare(self, Row *old, const Key *key, const Delta *delta, long long now) except NULL:
-        return row_from_bytes(
-            key,
-            self.windows.apply(value_of(old), delta.pane, delta.counts[0], delta.counts[1],
-                               delta.counts[2], delta.counts[3], now),
-        )
+    cdef Row *_rare(self, Row *old, const Key *key, const unsigned char *delta,
+                    long long now) except NULL:
+        pane, *counts = VIDEO.rows.unpack_from(delta[:ROW])
+        return row_from_bytes(key, self.windows.apply(value_of(old), pane, tuple(counts), now))
 
 
 cdef class DeltaChunk:
@@ -163,19 +174,18 @@ cdef class DeltaChunk:
         cdef Py_ssize_t size, at, end, room = 0
         cdef uint32_t count
         cdef int64_t stream_time
-        cdef uint64_t video_id
         self._values = []
         self.latest = -1
         for value in values:
             if not PyBytes_CheckExact(value) or PyBytes_GET_SIZE(value) < DELTA_HEADER:
-                unpack_deltas(value or b"")  # says what is wrong
+                renewed(value or b"")  # says what is wrong
             data = <const unsigned char *> PyBytes_AS_STRING(value)
             size = PyBytes_GET_SIZE(value)
             memcpy(&count, data + 4, 4)
             memcpy(&stream_time, data + 8, 8)
-            if (data[0] != DELTA_VERSION or not 0 <= stream_time <= MAX_TIME
+            if (data[0] != VERSION or not 0 <= stream_time <= MAX_TIME
                     or size != DELTA_HEADER + <Py_ssize_t> count * DELTA_ROW):
-                unpack_deltas(value)
+                value = renewed(value)  # says what is wrong, when it is not of an older version
             self.latest = max(self.latest, stream_time)
             room += count
             self._values.append(value)
@@ -183,18 +193,17 @@ cdef class DeltaChunk:
         for value in self._values:
             data = <const unsigned char *> PyBytes_AS_STRING(value)
             at, end = DELTA_HEADER, PyBytes_GET_SIZE(value)
-            # A range whose step is an enum's would be an object, and its numbers, too.
             while at < end:
-                memcpy(&video_id, data + at, 8)
-                self.keys.add(video_id)
+                self.keys.add(_u64(data + at))
                 at += DELTA_ROW
 
     def apply(self, Counters windows not None, Found loaded not None, Layer dirty not None,
-             long long now, long long enough):
+             long long now, rule):
         cdef set reached = set()
+        cdef long long needed = rule.prefilter()[0]
         cdef const unsigned char *data
         cdef Py_ssize_t at, end, number = 0
-        cdef Delta delta
+        cdef const unsigned char *delta
         cdef Key *key
         cdef Row *old
         cdef Row *new
@@ -206,7 +215,7 @@ cdef class DeltaChunk:
             data = <const unsigned char *> PyBytes_AS_STRING(packed)
             at, end = DELTA_HEADER, PyBytes_GET_SIZE(packed)
             while at < end:
-                memcpy(&delta, data + at, DELTA_ROW)
+                delta = data + at
                 at += DELTA_ROW
                 key = self.keys.keys + number
                 old = dirty.find(key)
@@ -214,9 +223,9 @@ cdef class DeltaChunk:
                     old = loaded.rows[number]
                 number += 1
                 changes = old != NULL and old.value_size >= 0
-                new = windows.apply(old, key, &delta, now)
-                if <long long> _total(new, first_pane, END_OF_PANES).views >= enough:
-                    reached.add(delta.video_id)
+                new = windows.apply(old, key, delta + VIDEO_ID, now)
+                if <long long> _total(new, first_pane, END_OF_PANES).views >= needed:
+                    reached.add(_u64(delta))
                 if not changes and new.value_size <= HEADER:
                     evict(new)
                 elif dirty.put(new) < 0:
@@ -234,7 +243,7 @@ cdef class Gathered:
 
     def __cinit__(self):
         self._room = FIRST_ROOM
-        self._rows = <Delta *> malloc(self._room * sizeof(Delta))
+        self._rows = <unsigned char *> malloc(self._room * DELTA_ROW)
         self._slots = <uint32_t *> calloc(SLOTS_A_ROW * self._room, sizeof(uint32_t))
         if self._rows == NULL or self._slots == NULL:
             raise MemoryError
@@ -246,34 +255,40 @@ cdef class Gathered:
     def __len__(self):
         return self._count
 
-    def add(self, video_id, pane, int counter):
+    def add(self, video_id, pane, increments):
         cdef Outcome outcome
         try:
-            outcome = self.count(video_id, pane, counter)
-        except OverflowError as error:
+            delta = ROW_OF_DELTA.pack(video_id, pane, *increments)
+        except struct.error as error:
             raise ValueError(f"not a delta record: {error}") from error
+        outcome = self.add_row(<const unsigned char *> PyBytes_AS_STRING(delta))
         if outcome == NO_MEMORY:
             raise MemoryError
-        if outcome == NO_PANE:
-            raise ValueError(f"not a delta record: pane {pane}")
 
-    cdef Outcome count(self, uint64_t video_id, long long pane, int counter) noexcept nogil:
-        """Count one more, unless that is impossible."""
+    cdef Outcome count(self, uint64_t video_id, long long pane, int kind,
+                       const uint64_t *amounts) noexcept nogil:
+        """Count one more event, unless that is impossible."""
+        cdef unsigned char[MOST_DELTA] delta
+        cdef uint32_t own_pane = <uint32_t> pane
         if pane >> 32 != 0:
             return NO_PANE
+        memcpy(delta, &video_id, VIDEO_ID)
+        memcpy(delta + VIDEO_ID, &own_pane, PANE)
+        count_event(&SHAPE, kind, amounts, delta + VIDEO_ID + PANE)
+        return self.add_row(delta)
+
+    cdef Outcome add_row(self, const unsigned char *delta) noexcept nogil:
+        """Add a row of a delta record. None of its counters gets full within a commit."""
         cdef uint64_t last = SLOTS_A_ROW * self._room - 1
-        cdef uint64_t slot = _slot_of(video_id, <uint32_t> pane) & last
-        cdef Delta *row
+        cdef uint64_t slot = _slot_of(_u64(delta), _u32(delta + VIDEO_ID)) & last
+        cdef unsigned char *row
         while self._slots[slot]:
-            row = self._rows + self._slots[slot] - 1
-            if row.video_id == video_id and row.pane == pane:
-                row.counts[counter] += 1
+            row = self._rows + DELTA_ROW * (self._slots[slot] - 1)
+            if memcmp(row, delta, VIDEO_ID + PANE) == 0:
+                add_counters(&SHAPE, row + VIDEO_ID + PANE, delta + VIDEO_ID + PANE)
                 return APPLIED
             slot = (slot + 1) & last
-        row = self._rows + self._count
-        row.video_id, row.pane = video_id, <uint32_t> pane
-        memset(row.counts, 0, sizeof(row.counts))
-        row.counts[counter] = 1
+        memcpy(self._rows + DELTA_ROW * self._count, delta, DELTA_ROW)
         self._count += 1
         self._slots[slot] = <uint32_t> self._count
         if self._count == self._room and self._grow() < 0:
@@ -285,7 +300,8 @@ cdef class Gathered:
         cdef Py_ssize_t room = 2 * self._room, number
         cdef uint64_t last = SLOTS_A_ROW * room - 1, slot
         cdef uint32_t *slots
-        cdef Delta *rows = <Delta *> realloc(self._rows, room * sizeof(Delta))
+        cdef unsigned char *row
+        cdef unsigned char *rows = <unsigned char *> realloc(self._rows, room * DELTA_ROW)
         if rows == NULL:
             return -1
         self._rows = rows
@@ -295,7 +311,8 @@ cdef class Gathered:
         free(self._slots)
         self._slots, self._room = slots, room
         for number in range(self._count):
-            slot = _slot_of(rows[number].video_id, rows[number].pane) & last
+            row = rows + DELTA_ROW * number
+            slot = _slot_of(_u64(row), _u32(row + VIDEO_ID)) & last
             while slots[slot]:
                 slot = (slot + 1) & last
             slots[slot] = <uint32_t> (number + 1)
@@ -306,7 +323,7 @@ cdef class Gathered:
         cdef Py_ssize_t i, first = 0, some
         cdef uint32_t *targets = <uint32_t *> malloc(self._count * sizeof(uint32_t))
         cdef Py_ssize_t *ends = <Py_ssize_t *> calloc(partitions, sizeof(Py_ssize_t))
-        cdef Delta *sorted_rows = <Delta *> malloc(self._count * sizeof(Delta))
+        cdef unsigned char *sorted_rows = <unsigned char *> malloc(max(1, self._count * DELTA_ROW))
         cdef list records = []
         cdef uint32_t target
         cdef unsigned char[MAX_DIGITS] digits
@@ -315,7 +332,7 @@ cdef class Gathered:
             if targets == NULL or ends == NULL or sorted_rows == NULL:
                 raise MemoryError
             for i in range(self._count):
-                digit = first_digit(self._rows[i].video_id, digits)
+                digit = first_digit(_u64(self._rows + DELTA_ROW * i), digits)
                 targets[i] = partition_of(digits + digit, MAX_DIGITS - digit, partitions)
                 ends[targets[i]] += 1
             # Counting sort: where each partition's rows begin, then where they end.
@@ -324,7 +341,7 @@ cdef class Gathered:
                 ends[target] = first
                 first += some
             for i in range(self._count):
-                sorted_rows[ends[targets[i]]] = self._rows[i]
+                memcpy(sorted_rows + DELTA_ROW * ends[targets[i]], self._rows + DELTA_ROW * i, DELTA_ROW)
                 ends[targets[i]] += 1
             first = 0
             for target in range(partitions):
@@ -334,7 +351,7 @@ cdef class Gathered:
                     some = min(AT_ONCE, ends[target] - first)
                     records.append(
                         (target,
-                         _record(sorted_rows + first, some, source_partition, stream_time_ms))
+                         _record(sorted_rows + DELTA_ROW * first, some, source_partition, stream_time_ms))
                     )
                     first += some
             return records
@@ -344,10 +361,10 @@ cdef class Gathered:
             free(sorted_rows)
 
 
-cdef bytes _record(const Delta *rows, uint32_t count, uint16_t source, int64_t stream_time):
+cdef bytes _record(const unsigned char *rows, uint32_t count, uint16_t source, int64_t stream_time):
     result = PyBytes_FromStringAndSize(NULL, DELTA_HEADER + count * DELTA_ROW)
     cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(result)
-    out[0] = DELTA_VERSION
+    out[0] = VERSION
     out[1] = 0
     memcpy(out + 2, &source, 2)
     memcpy(out + 4, &count, 4)

@@ -1,3 +1,5 @@
+from libc.stdint cimport uint64_t
+
 from accelerator.layer cimport Key, Row
 
 
@@ -36,10 +38,10 @@ cdef class Histories:
 
     cdef bint asks_index(self, Row *old, long long stream_time) noexcept nogil
     cdef Outcome apply(self, Row *old, Row *index, const Key *key, int kind, long long t_ms,
-                       long long watched, unsigned long long id_hash, long long stream_time,
+                       const uint64_t *amounts, uint64_t id_hash, long long stream_time,
                        Row **new, Blocks *changed) noexcept nogil
-    cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms, long long watched,
-                         unsigned long long id_hash, long long stream_time) except -1
+    cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms,
+                         const uint64_t *amounts, uint64_t id_hash, long long stream_time) except -1
 
 
 cdef Key index_key(const Key *user, unsigned char *text) noexcept nogil

@@ -7,37 +7,32 @@ this gives the same bytes.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from models import seen, user
+from models import seen
+from models.counters import USER
 
+from accelerator.counters cimport MOST_ROW, PANE, Shape, add_counters, count_event, shape_of
 from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
 from accelerator.layer cimport hold, key_from, evict, make_row, value_text
-from accelerator.scan cimport LIKE, VIEW
 
 cdef enum:
     HEADER = 4
     ID = 12
     TIME = 4
     PRINT = 2
-    ROW = 20
     SEALED_HEADER = 9
     BLOCK_IDS = 16
     ENTRY = 36
     MAX_BLOCKS = 255
 
-cdef int VERSION = seen.VERSION
+cdef int VERSION = USER.version
+cdef int INDEXED = seen.INDEXED
 cdef int BLOCK_VERSION = seen.BLOCK_VERSION
 cdef int INDEX_VERSION = seen.INDEX_VERSION
-cdef tuple KINDS = ("video_view", "like", "", "", "", "")
 
-if (HEADER, ID, TIME, ROW, BLOCK_IDS, ENTRY, MAX_BLOCKS, SEALED_HEADER, BLOCK_SIZE) != (
-    seen.HEADER_SIZE, seen.ID_SIZE, seen.TIME_SIZE, user.ROW_SIZE, seen.BLOCK_IDS, seen.ENTRY_SIZE,
-    seen.MAX_BLOCKS, seen.SEALED_HEADER_SIZE, len(seen.pack_block(0, bytes(ID * BLOCK_IDS)))
-):
-    raise ImportError("models.seen and models.user have another layout")
-if (seen.block_key(b"1", 23), seen.index_key(b"1")) != (b"1:23", b"1:i"):
-    raise ImportError("models.seen has other keys of sealed rows")
+cdef Shape SHAPE
+shape_of(USER, &SHAPE)
 
 
 cdef inline uint16_t _u16(const unsigned char *at) noexcept nogil:
@@ -56,14 +51,6 @@ cdef inline uint64_t _u64(const unsigned char *at) noexcept nogil:
     cdef uint64_t number
     memcpy(&number, at, 8)
     return number
-
-
-cdef inline void _write_row(unsigned char *at, uint32_t pane, uint32_t views, uint32_t likes,
-                            uint64_t watched) noexcept nogil:
-    memcpy(at, &pane, 4)
-    memcpy(at + 4, &views, 4)
-    memcpy(at + 8, &likes, 4)
-    memcpy(at + 12, &watched, 8)
 
 
 cdef Key index_key(const Key *user, unsigned char *text) noexcept nogil:
@@ -152,11 +139,11 @@ cdef class Histories:
         if old == NULL or old.value_size < HEADER + TIME:
             return False
         data = value_text(old)
-        return (data[0] == VERSION and data[1]
+        return (INDEXED <= data[0] <= VERSION and data[1]
                 and <uint32_t> (<uint32_t> stream_time - _u32(data + HEADER)) <= self.horizon)
 
     cdef Outcome apply(self, Row *old, Row *index, const Key *key, int kind, long long t_ms,
-                       long long watched, unsigned long long id_hash, long long stream_time,
+                       const uint64_t *amounts, uint64_t id_hash, long long stream_time,
                        Row **new, Blocks *changed) noexcept nogil:
         """What becomes of an event that is not late.
 
@@ -167,8 +154,9 @@ cdef class Histories:
         cdef long long pane = t_ms // self.step, first_pane = stream_time // self.step - self.other_panes
         cdef long long last_pane
         cdef uint32_t now = <uint32_t> stream_time
-        cdef uint32_t views = kind == VIEW, likes = kind == LIKE
-        cdef uint64_t watch = watched if kind == VIEW else 0
+        cdef uint32_t own_pane = <uint32_t> pane
+        cdef unsigned char[MOST_ROW] row
+        cdef Py_ssize_t row_size = SHAPE.row_size
         cdef Py_ssize_t size = 0, blocks = 0, gone = 0, opened = 0, first = 0, i, rows_size = 0
         cdef const unsigned char *data = NULL
         cdef const unsigned char *entries = NULL
@@ -176,19 +164,21 @@ cdef class Histories:
         cdef const unsigned char *rows = NULL
         cdef const unsigned char *last = NULL
         cdef uint16_t wanted = <uint16_t> id_hash
+        memcpy(row, &own_pane, PANE)
+        count_event(&SHAPE, kind, amounts, row + PANE)
         changed.is_sealed, changed.index, changed.gone, changed.first = False, NULL, 0, 0
         if old != NULL and old.value_size > 0:
             data, size = value_text(old), old.value_size
         if size > 0:
-            if size < HEADER + ROW or data[0] != VERSION:
+            if size < HEADER + row_size or data[0] != VERSION:
                 return RARE
             blocks, opened, changed.first = data[1], data[3], data[2]
             ids = data + HEADER + (TIME if blocks else 0)
             rows = ids + ID * opened
             rows_size = data + size - rows
-            last = data + size - ROW
+            last = data + size - row_size
             last_pane = _u32(last)
-            if (rows_size < ROW or pane < last_pane
+            if (rows_size < row_size or pane < last_pane
                     or stream_time - (last_pane + self.other_panes + 1) * self.step > self.horizon):
                 return RARE
             if blocks and <uint32_t> (now - _u32(data + HEADER)) > self.horizon:
@@ -219,23 +209,19 @@ cdef class Histories:
             ):
                 return RARE
             while rows_size and _u32(rows) < first_pane:
-                rows += ROW
-                rows_size -= ROW
+                rows += row_size
+                rows_size -= row_size
             if pane == last_pane:
-                if (_u32(last + 4) > 0xFFFFFFFFU - views or _u32(last + 8) > 0xFFFFFFFFU - likes
-                        or _u64(last + 12) > 0xFFFFFFFFFFFFFFFFU - watch):
+                if not add_counters(&SHAPE, row + PANE, last + PANE):
                     return RARE
-                views += _u32(last + 4)
-                likes += _u32(last + 8)
-                watch += _u64(last + 12)
-                rows_size -= ROW
+                rows_size -= row_size
         cdef Py_ssize_t kept = opened - first
         cdef bint seals = kept == BLOCK_IDS
         cdef Py_ssize_t known = blocks
         if seals or gone == blocks:
             changed.gone, known = gone, blocks - gone + seals
         new[0] = make_row(
-            key, HEADER + (TIME if known else 0) + ID * (0 if seals else kept) + ID + rows_size + ROW
+            key, HEADER + (TIME if known else 0) + ID * (0 if seals else kept) + ID + rows_size + row_size
         )
         if new[0] == NULL:
             return NO_MEMORY
@@ -267,10 +253,14 @@ cdef class Histories:
         if rows_size:
             memcpy(out, rows, rows_size)
             out += rows_size
-        _write_row(out, <uint32_t> pane, views, likes, watch)
+        memcpy(out, row, row_size)
         return APPLIED
 
-    cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms, long long watched,
-                         unsigned long long id_hash, long long stream_time) except -1:
+    cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms,
+                         const uint64_t *amounts, uint64_t id_hash, long long stream_time) except -1:
         """Whether an event counted, any event."""
-        return self.windows.apply(rows, key, KINDS[kind], t_ms, watched, id_hash, stream_time)
+        cdef unsigned char[MOST_ROW] row
+        memset(row, 0, PANE)
+        count_event(&SHAPE, kind, amounts, row + PANE)
+        increments = USER.rows.unpack_from(row[:SHAPE.row_size])[1:]
+        return self.windows.apply(rows, key, increments, t_ms, id_hash, stream_time)

@@ -4,7 +4,8 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 
 from accelerator.keys cimport MAX_DIGITS
-from models import rows, seen, user, video
+from models import rows, seen, video
+from models.counters import USER, VIDEO
 
 cdef enum Kind:
     # What a key is one of.
@@ -14,14 +15,18 @@ cdef enum Kind:
     INDEX
 
 cdef Py_ssize_t SEALED_HEADER = seen.SEALED_HEADER_SIZE, ENTRY = seen.ENTRY_SIZE
-cdef Py_ssize_t MAX_BLOCKS = seen.MAX_BLOCKS, BLOCK_SIZE = rows._BLOCK_SIZE
+cdef Py_ssize_t MAX_BLOCKS = seen.MAX_BLOCKS, BLOCK_SIZE = rows.BLOCK_SIZE
 cdef Py_ssize_t HEADER = seen.HEADER_SIZE, TIME = seen.TIME_SIZE, ID = seen.ID_SIZE
-cdef Py_ssize_t USER_ROW = user.ROW_SIZE, VIDEO_ROW = video.ROW_SIZE, VIDEO_HEADER = len(video.EMPTY)
-cdef int VERSION = seen.VERSION, BLOCK_VERSION = seen.BLOCK_VERSION
-cdef int INDEX_VERSION = seen.INDEX_VERSION, VIDEO_VERSION = video.VERSION
+cdef Py_ssize_t VIDEO_HEADER = len(video.EMPTY)
+cdef int BLOCK_VERSION = seen.BLOCK_VERSION, INDEX_VERSION = seen.INDEX_VERSION
+cdef int INDEXED = seen.INDEXED
 
-if seen.OLDER != {1, 2} or VERSION != 3:
-    raise ImportError("models.seen has other versions")
+#: Bytes of a pane's row by the version of the value; 0: there is no such version.
+cdef Py_ssize_t[256] USER_ROW
+cdef Py_ssize_t[256] VIDEO_ROW
+for _version in range(256):
+    USER_ROW[_version] = USER.row_sizes.get(_version, 0)
+    VIDEO_ROW[_version] = VIDEO.row_sizes.get(_version, 0)
 
 
 cdef Py_ssize_t _digits(const unsigned char *text, Py_ssize_t size, Py_ssize_t most) noexcept nogil:
@@ -61,22 +66,21 @@ cdef bint _is_user_row(Kind kind, const unsigned char *row, Py_ssize_t size) noe
         return row[0] == INDEX_VERSION and size % ENTRY == 0 and ENTRY <= size <= MAX_BLOCKS * ENTRY
     if kind == BLOCK:
         return row[0] == BLOCK_VERSION and size == BLOCK_SIZE
-    if panes < 0:
+    if panes < 0 or USER_ROW[row[0]] == 0:
         return False
-    if row[0] == VERSION:
+    if row[0] >= INDEXED:
         panes -= (TIME if row[1] else 0) + ID * row[3]
     elif row[0] == 2:
         panes -= ENTRY * row[1] + ID * row[3]
-    elif row[0] == 1:
-        panes -= ID * (row[2] | row[3] << 8)
     else:
-        return False
-    return panes >= 0 and panes % USER_ROW == 0
+        panes -= ID * (row[2] | row[3] << 8)
+    return panes >= 0 and panes % USER_ROW[row[0]] == 0
 
 
 cdef bint _is_video_row(Kind kind, const unsigned char *row, Py_ssize_t size) noexcept nogil:
     cdef Py_ssize_t panes = size - VIDEO_HEADER
-    return kind == NUMBER and panes >= 0 and panes % VIDEO_ROW == 0 and row[0] == VIDEO_VERSION
+    return (kind == NUMBER and panes >= 0 and VIDEO_ROW[row[0]] != 0
+            and panes % VIDEO_ROW[row[0]] == 0)
 
 
 cdef list _foreign(dict changes, bytes internal, bint are_users):

@@ -1,6 +1,13 @@
+from libc.stdint cimport uint64_t
+
+cdef enum:
+    # What an event may add to a counter: models.entity.AMOUNTS, in its order.
+    ONE, WATCHED
+    AMOUNTS
+
 cdef struct Event:
     long long t_ms
-    long long watched
+    uint64_t[AMOUNTS] amounts
     unsigned long long user_id
     unsigned long long video_id
     const unsigned char *event_id

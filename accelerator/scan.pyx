@@ -208,6 +208,7 @@ cdef const unsigned char *_metadata(const unsigned char *at, Event *event) noexc
     cdef const unsigned char *name
     cdef Py_ssize_t size
     cdef int seen = 0, field
+    cdef long long number
     if at[0] != c"{":
         return _null(at)
     at = _skip(at + 1)
@@ -231,9 +232,10 @@ cdef const unsigned char *_metadata(const unsigned char *at, Event *event) noexc
         if field == 0 or at[0] == c"n":
             at = _other(at)
         elif field == DURATION:
-            at = _number(at, &event.watched)
-            if event.watched > LONGEST_DURATION:
+            at = _number(at, &number)
+            if at == NULL or number > LONGEST_DURATION:
                 return NULL
+            event.amounts[WATCHED] = number
         elif field == POSITION:
             at = _position(at)
         else:
@@ -291,7 +293,7 @@ cdef bint scan(const unsigned char *text, Py_ssize_t size, Event *event) noexcep
     cdef const unsigned char *name
     cdef Py_ssize_t length
     cdef int seen = 0, field
-    event.watched = 0
+    event.amounts[ONE], event.amounts[WATCHED] = 1, 0
     if size > LONGEST_TEXT or at[0] != c"{":
         return False
     at = _skip(at + 1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from accelerator import Counting
-    from models.video import VideoCounts
+    from models.counters import VideoCounts
     from models.viral import ViralRule
     from settings import Settings
     from streaming.kafka.records import Record
@@ -81,8 +81,8 @@ class VideoProcessor:
         loaded = await state.load(chunk.keys)
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
         self._advance(chunk.latest)
-        now, enough = state.stream_time or 0, self._settings.viral_min_views
-        self._unjudged |= chunk.apply(counting.functions, loaded, state.dirty, now, enough)
+        now = state.stream_time or 0
+        self._unjudged |= chunk.apply(counting.functions, loaded, state.dirty, now, self._rule)
 
     def _is_delta(self, record: Record) -> bool:
         try:
@@ -186,6 +186,6 @@ class VideoProcessor:
         for key, value in self.state.items():
             if self._windows.detected_at(value):
                 self._flagged[int(key)] = None
-            if self._windows.kept_views(value, stream_time) >= self._settings.viral_min_views:
+            if self._rule.may_be_viral(self._windows.kept_views(value, stream_time)):
                 self._candidates.add(int(key))
         self._unjudged = self._candidates | self._flagged.keys()

@@ -8,6 +8,7 @@ from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditing.values import id_key, id_of, pane_of, unique
+from models.counters import USER, VIDEO
 from models.partitioner import partition_of
 from models.windows import to_iso
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from auditing.values import Values
     from models.user import UserWindows
     from models.video import VideoWindows
-
-USER_COUNTERS = ("views", "likes", "watch_ms")
-VIDEO_COUNTERS = ("views", "likes", "comments", "shares")
 
 Panes = dict[int, tuple[int, ...]]
 
@@ -61,7 +59,7 @@ def compare_users(
 
     def panes(value: bytes | None) -> Panes:
         return {
-            pane.start_ms: tuple(pane[1:])
+            pane.start_ms: tuple(pane[2:])
             for pane in windows.series(value, as_of)
             if pane.start_ms >= judged_from
         }
@@ -75,7 +73,7 @@ def compare_users(
             for start, counts in panes(recount.most(key)).items()
         }
         rows = panes(found.get(key))
-        yield list(_compare(f"user {id_of(key)}", rows, least, most, USER_COUNTERS))
+        yield list(_compare(f"user {id_of(key)}", rows, least, most, tuple(USER.counters)))
 
 
 def compare_videos(
@@ -110,7 +108,7 @@ def compare_videos(
             continue
         first = max(windows.slices.kept_from(time), -(-judged_from // step))
         rows: Panes = {
-            pane.start_ms: tuple(pane[1:])
+            pane.start_ms: tuple(pane[2:])
             for pane in windows.series(found.get(id_key(video_id)), time)
             if pane.start_ms >= first * step
         }
@@ -119,9 +117,9 @@ def compare_videos(
         for key in counted:
             if (pane := pane_of(key)) >= first:
                 low, high = sums.bounds(key)
-                least[pane * step] = low if complete else (0, 0, 0, 0)
+                least[pane * step] = low if complete else VIDEO.nothing
                 most[pane * step] = high
-        yield list(_compare(f"video {video_id}", rows, least, most, VIDEO_COUNTERS))
+        yield list(_compare(f"video {video_id}", rows, least, most, tuple(VIDEO.counters)))
 
 
 def _compare(

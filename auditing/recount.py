@@ -11,10 +11,12 @@ up to those that they may hold (``most``). Both are the same while nothing comes
 from __future__ import annotations
 
 from collections import Counter
+from operator import add
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from auditing.values import id_key, pane_key
+from models.counters import USER, VIDEO
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import partition_of
 from models.user import UserWindows
@@ -28,13 +30,10 @@ if TYPE_CHECKING:
     from settings import Settings
     from streaming.kafka.records import Record
 
-_VIDEO_COUNTER: Final = {"video_view": 0, "like": 1, "comment": 2, "share": 3}
-
-VideoCounters = tuple[int, int, int, int]
-
-_COUNTS: Final = Struct("<8Q")
+_WIDTH: Final = len(VIDEO.counters)
+_COUNTS: Final = Struct(f"<{2 * _WIDTH}Q")
 _NOTHING: Final = bytes(_COUNTS.size)
-_REPEATED: Final = Struct("<3Q")
+_REPEATED: Final = Struct(f"<{len(USER.counters)}Q")
 _NOT_REPEATED: Final = bytes(_REPEATED.size)
 
 #: The longest time for which ids can be remembered, in ms.
@@ -63,20 +62,18 @@ class VideoSums:
         self.values = values
         """By :func:`auditing.values.pane_key`: what is sure, and what may come on top of it."""
 
-    def add(self, video_id: int, pane: int, counter: int, *, sure: bool) -> None:
+    def add(self, video_id: int, pane: int, increments: tuple[int, ...], *, sure: bool) -> None:
         """Count one event."""
         key = pane_key(video_id, pane)
-        counts = list(_COUNTS.unpack(self.values.get(key) or _NOTHING))
-        counts[counter if sure else counter + 4] += 1
-        self.values.put(key, _COUNTS.pack(*counts))
+        more = increments + VIDEO.nothing if sure else VIDEO.nothing + increments
+        counts = _COUNTS.unpack(self.values.get(key) or _NOTHING)
+        self.values.put(key, _COUNTS.pack(*map(add, counts, more)))
 
-    def bounds(self, key: bytes) -> tuple[VideoCounters, VideoCounters]:
+    def bounds(self, key: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the least and the most that the table may have of a video's pane."""
-        views, likes, comments, shares, *more = _COUNTS.unpack(self.values.get(key) or _NOTHING)
-        return (views, likes, comments, shares), (
-            *(views + more[0], likes + more[1]),
-            *(comments + more[2], shares + more[3]),
-        )
+        counts = _COUNTS.unpack(self.values.get(key) or _NOTHING)
+        least, more = counts[:_WIDTH], counts[_WIDTH:]
+        return least, tuple(map(add, least, more))
 
 
 class Refused(NamedTuple):
@@ -183,8 +180,8 @@ class PartitionRecount:
         key = id_key(event.user_id)
         rows = _Rows(self, self.sure if self._is_sure else self.changed)
         if not self._windows.apply(
-            *(rows, key, event.event_type, t_ms),
-            *(event.metadata.view_duration_ms, id_hash(event.event_id), now),
+            *(rows, key, USER.increments(event.event_type, event.metadata), t_ms),
+            *(id_hash(event.event_id), now),
         ):
             if self._repeated is not None:
                 self._repeat(event, t_ms)
@@ -195,25 +192,22 @@ class PartitionRecount:
         return "applied"
 
     def _count_video(self, event: Event, t_ms: int, offset: int, videos: Span) -> None:
-        counter = _VIDEO_COUNTER.get(event.event_type)
-        if counter is not None and offset < videos.most:
+        if event.event_type in VIDEO.event_types and offset < videos.most:
             pane = t_ms // self._video_step
-            self._videos.add(event.video_id, pane, counter, sure=offset < videos.sure)
+            increments = VIDEO.increments(event.event_type, event.metadata)
+            self._videos.add(event.video_id, pane, increments, sure=offset < videos.sure)
 
     def _repeat(self, event: Event, t_ms: int) -> None:
         assert self._repeated is not None  # noqa: S101 - for the types
         key = pane_key(event.user_id, t_ms // self._windows.slices.step)
-        counts = list(_REPEATED.unpack(self._repeated.get(key) or _NOT_REPEATED))
-        if event.event_type == "video_view":
-            counts[0] += 1
-            counts[2] += event.metadata.view_duration_ms or 0
-        counts[1] += event.event_type == "like"
-        self._repeated.put(key, _REPEATED.pack(*counts))
+        counts = _REPEATED.unpack(self._repeated.get(key) or _NOT_REPEATED)
+        more = USER.increments(event.event_type, event.metadata)
+        self._repeated.put(key, _REPEATED.pack(*map(add, counts, more)))
 
     def repeated(self, user_id: int, start_ms: int) -> tuple[int, ...]:
-        """Return what events with repeated ids may add to a user's pane: views, likes, ms."""
+        """Return what events with repeated ids may add to the counters of a user's pane."""
         if self._repeated is None:
-            return 0, 0, 0
+            return USER.nothing
         key = pane_key(user_id, start_ms // self._windows.slices.step)
         return _REPEATED.unpack(self._repeated.get(key) or _NOT_REPEATED)
 

@@ -25,6 +25,8 @@ from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling, fill_store
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.snapshots import work_folder
 from models.chunk import Overlay
+from models.counters import USER, VIDEO
+from models.schema import Metadata
 from models.viral import ViralRule
 from streaming.kafka.batch_reader import RawMemoryRecords, unpacker
 from streaming.kafka.batch_writer import BATCH_BYTES, packer
@@ -139,11 +141,13 @@ class Stages:
         windows = video_windows(self._settings)
         pane = FILLED_UNTIL_MS // windows.slices.step
         ids = self._rng.integers(1, _KEYS, _DELTAS).tolist()
+        never = ViralRule(1.0, 1 << 30)
         for form in (False, True) if IS_BUILT else (False,):
             name = "compiled" if form else "plain"
             gathered = Folding.of(self._windows, accelerated=form).gathered()
+            a_view = VIDEO.increments("video_view", Metadata())
             for video_id in ids:
-                gathered.add(video_id, pane, 0)
+                gathered.add(video_id, pane, a_view)
             work = partial(gathered.records, 0, FILLED_UNTIL_MS, 8, tick=False)
             work()  # numpy's first time costs more than all of it
             us, records = _timed(work)
@@ -158,7 +162,7 @@ class Stages:
                 layers = [kind.layer(), kind.layer(), stored]
                 us_finding, found = _timed(kind.find, layers, chunk.keys)
                 fold = partial(chunk.apply, counting.functions, found, stored)
-                us, _ = _timed(fold, FILLED_UNTIL_MS, 1 << 30)
+                us, _ = _timed(fold, FILLED_UNTIL_MS, never)
             yield f"look-up of a key in memory ({name})", "key", us_finding / len(found)
             yield f"fold of a delta into its video ({name})", "row", us / len(chunk.keys)
             values = kind.find([stored], chunk.keys)
@@ -168,9 +172,10 @@ class Stages:
 
     def _merge(self, rows: Overlay, keys: list[bytes]) -> None:
         """Apply one view to each of ``keys``."""
+        a_view = USER.increments("video_view", Metadata(1000))
         apply, now = self._windows.apply, FILLED_UNTIL_MS + 60_000
         for number, key in enumerate(keys):
-            apply(rows, key, "video_view", now, 1000, number, now)
+            apply(rows, key, a_view, now, number, now)
 
     def _get(self, keys: list[bytes]) -> list[bytes | None]:
         parts = [keys[first : first + _CHUNK] for first in range(0, len(keys), _CHUNK)]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from models.counters import USER, VIDEO
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import murmur2_partitions
-from models.video import COUNTER_OF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -205,13 +205,14 @@ class Chunk(Generic[R]):
                 late.append((record, stream_time or 0))
                 continue
             now = t_ms if stream_time is None or t_ms > stream_time else stream_time
-            kind, watched = event.event_type, event.metadata.view_duration_ms
-            if not apply(rows, key, kind, t_ms, watched, id_hash(event.event_id), now):
+            kind, metadata = event.event_type, event.metadata
+            added = USER.increments(kind, metadata)
+            if not apply(rows, key, added, t_ms, id_hash(event.event_id), now):
                 duplicate += 1
                 continue
             applied += 1
             stream_time = now
-            counter = COUNTER_OF.get(kind)
-            if counter is not None:
-                deltas.add(event.video_id, t_ms // video_step, counter)
+            if kind in VIDEO.event_types:
+                added = VIDEO.increments(kind, metadata)
+                deltas.add(event.video_id, t_ms // video_step, added)
         return Folded(stream_time, applied, duplicate, late)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from models.chunk import Changes
     from models.deltas import DeltaRow
     from models.video import VideoWindows
+    from models.viral import ViralRule
 
 
 class DeltaChunk:
@@ -47,24 +48,24 @@ class DeltaChunk:
         loaded: Iterable[bytes | None],
         dirty: Changes,
         now: int,
-        enough: int,
+        rule: ViralRule,
     ) -> set[int]:
-        """Add all rows up, and return the videos that may have `enough` views.
+        """Add all rows up, and return the videos that may be viral by their views.
 
         Arguments:
             windows: what is done to a video's value.
             loaded: the value of each key, or None; counts where `dirty` has none.
             dirty: takes the values after.
             now: stream time in ms.
-            enough: views.
+            rule: when a video is viral.
         """
         apply, reached = windows.apply, set()
         for key, row, before in zip(self.keys, self._rows, loaded, strict=True):
-            video_id, pane, views, likes, comments, shares = row
+            video_id, pane, *counts = row
             old = dirty.get(key, before)
-            value = apply(old, pane, views, likes, comments, shares, now)
+            value = apply(old, pane, tuple(counts), now)
             if old is not None or len(value) > len(EMPTY):
                 dirty[key] = value
-            if windows.kept_views(value, now) >= enough:
+            if rule.may_be_viral(windows.kept_views(value, now)):
                 reached.add(video_id)
         return reached

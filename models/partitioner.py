@@ -2,7 +2,7 @@
 
 murmur2 (Austin Appleby, seed 0x9747b28c as in org.apache.kafka.common.utils.Utils) reads four bytes
 at a time. Four decimal digits are one of 10,000 words, whose part of the hash is looked up in a
-table; numpy then hashes all ids of one length at once.
+table; numpy then hashes all ids of one length at once. accelerator.keys does the same, compiled.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-_SEED: Final = 0x9747B28C
-_M: Final = 0x5BD1E995
+SEED: Final = 0x9747B28C
+MULTIPLIER: Final = 0x5BD1E995
 _U32: Final = 0xFFFFFFFF
 _POSITIVE: Final = 0x7FFFFFFF
 _WORD: Final = 10_000
@@ -23,8 +23,8 @@ _FEW: Final = 16
 
 
 def _mix(word: int) -> int:
-    word = word * _M & _U32
-    return (word ^ word >> 24) * _M & _U32
+    word = word * MULTIPLIER & _U32
+    return (word ^ word >> 24) * MULTIPLIER & _U32
 
 
 def _texts(digits: int) -> list[int]:
@@ -38,7 +38,7 @@ _WORDS_NP: Final = np.array(_WORDS, dtype=np.uint32)
 _TAILS_NP: Final = [np.array(tail, dtype=np.uint32) for tail in _TAILS]
 _POWERS: Final = [10**digits for digits in range(_MAX_DIGITS)]
 _POWERS_NP: Final = np.array(_POWERS[1:], dtype=np.uint64)
-_M_NP: Final = np.uint32(_M)
+_M_NP: Final = np.uint32(MULTIPLIER)
 
 
 def partition_of(key: int, n: int) -> int:
@@ -46,12 +46,12 @@ def partition_of(key: int, n: int) -> int:
     length = len(str(key))
     blocks, tail_digits = divmod(length, 4)
     rest, tail = divmod(key, _POWERS[tail_digits])
-    h = _SEED ^ length
+    h = SEED ^ length
     for block in range(blocks - 1, -1, -1):
-        h = h * _M & _U32 ^ _WORDS[rest // _WORD**block % _WORD]
+        h = h * MULTIPLIER & _U32 ^ _WORDS[rest // _WORD**block % _WORD]
     if tail_digits:
-        h = (h ^ _TAILS[tail_digits][tail]) * _M & _U32
-    h = (h ^ h >> 13) * _M & _U32
+        h = (h ^ _TAILS[tail_digits][tail]) * MULTIPLIER & _U32
+    h = (h ^ h >> 13) * MULTIPLIER & _U32
     return ((h ^ h >> 15) & _POSITIVE) % n
 
 
@@ -82,7 +82,7 @@ def _partitions_of_length(
     for _ in range(blocks):
         rest, word = np.divmod(rest, np.uint64(_WORD))
         words.append(word)
-    h = np.full(len(keys), _SEED ^ length, dtype=np.uint32)
+    h = np.full(len(keys), SEED ^ length, dtype=np.uint32)
     for word in reversed(words):
         h *= _M_NP
         h ^= _WORDS_NP[word]

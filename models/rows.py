@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from models.counters import USER, VIDEO
 from models.errors import CodecError
 from models.seen import (
     BLOCK_IDS,
@@ -18,10 +19,7 @@ from models.seen import (
     SEALED_HEADER_SIZE,
     size_of,
 )
-from models.user import ROW_SIZE as USER_ROW_SIZE
 from models.video import EMPTY as EMPTY_VIDEO
-from models.video import ROW_SIZE as VIDEO_ROW_SIZE
-from models.video import VERSION as VIDEO_VERSION
 
 Rows = dict[bytes | None, bytes | None]
 """By key, as they came; None: the row is deleted."""
@@ -32,7 +30,7 @@ FindForeign = Callable[[Rows, bytes], list[bytes | None]]
 _SEALED_KEY: Final = re.compile(rb"(?:0|[1-9][0-9]{0,19}):(?:i|(0|[1-9][0-9]{0,2}))")
 _MAX_DIGITS: Final = 20
 _ZERO: Final = ord("0")
-_BLOCK_SIZE: Final = SEALED_HEADER_SIZE + BLOCK_IDS * ID_SIZE
+BLOCK_SIZE: Final = SEALED_HEADER_SIZE + BLOCK_IDS * ID_SIZE
 _LAST_BLOCK: Final = 255
 
 
@@ -73,7 +71,7 @@ def _is_user_row(key: bytes, row: bytes) -> bool:
             panes = len(row) - size_of(row)
         except (CodecError, IndexError):
             return False
-        return panes >= 0 and panes % USER_ROW_SIZE == 0
+        return panes >= 0 and panes % USER.row_sizes[row[0]] == 0
     match = _SEALED_KEY.fullmatch(key)
     if match is None:
         return False
@@ -81,12 +79,13 @@ def _is_user_row(key: bytes, row: bytes) -> bool:
     if block is None:
         entries, rest = divmod(len(row) - SEALED_HEADER_SIZE, ENTRY_SIZE)
         return row[0] == INDEX_VERSION and rest == 0 and 1 <= entries <= MAX_BLOCKS
-    is_block = row[0] == BLOCK_VERSION and len(row) == _BLOCK_SIZE
+    is_block = row[0] == BLOCK_VERSION and len(row) == BLOCK_SIZE
     return is_block and int(block) <= _LAST_BLOCK
 
 
 def _is_video_row(key: bytes, row: bytes) -> bool:
     panes = len(row) - len(EMPTY_VIDEO)
-    return (
-        _is_number(key) and panes >= 0 and panes % VIDEO_ROW_SIZE == 0 and row[0] == VIDEO_VERSION
-    )
+    if panes < 0 or not _is_number(key):
+        return False
+    size = VIDEO.row_sizes.get(row[0])
+    return size is not None and panes % size == 0

@@ -7,6 +7,8 @@ behind in the index, a row that is written again with each block. The index is r
 event, and by it a block is: when an id is in it, and for one new id of 65,536 / n, where n are
 sealed.
 
+accelerator.history has all of this compiled, for the usual events.
+
 In the value, little-endian, unpadded:
 
     u8 version, u8 number of blocks, u8 number of the first of them, u8 number of open ids
@@ -34,11 +36,11 @@ import struct
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from models.counters import USER
 from models.errors import CodecError
 
-VERSION: Final = 3
-OLDER: Final = frozenset({1, 2})
-"""Versions of values that are read, too; one that is written anew is of VERSION."""
+INDEXED: Final = 3
+"""From this version of a user's value on the index of its blocks is a row of its own."""
 BLOCK_VERSION: Final = 0x82
 INDEX_VERSION: Final = 0x83
 BLOCK_IDS: Final = 16
@@ -52,8 +54,10 @@ ID_SIZE: Final = 12
 
 _NUMBERS: Final = 256
 _CLOCK: Final = 2**32 - 1
-_ID: Final = struct.Struct("<QI")
-_SEALED: Final = struct.Struct("<BQ")
+ID_FORMAT: Final = "<QI"
+SEALED_FORMAT: Final = "<BQ"
+_ID: Final = struct.Struct(ID_FORMAT)
+_SEALED: Final = struct.Struct(SEALED_FORMAT)
 SEALED_HEADER_SIZE: Final = _SEALED.size
 _PRINT_SIZE: Final = 2
 _PRINTS_SIZE: Final = _PRINT_SIZE * BLOCK_IDS
@@ -63,7 +67,7 @@ _FULL: Final = BLOCK_IDS * ID_SIZE
 _pack_hash: Final = struct.Struct("<Q").pack
 _unpack_time: Final = struct.Struct("<I").unpack_from
 
-EMPTY: Final = bytes((VERSION, 0, 0, 0))
+EMPTY: Final = bytes((USER.version, 0, 0, 0))
 
 
 class Rows(Protocol):
@@ -154,7 +158,7 @@ class SeenIds:
             for block in _candidates(entries, id_hash)
         ):
             return None
-        is_changed = value[0] != VERSION or not entries
+        is_changed = value[0] < INDEXED or not entries
         # More than one only when the value is of version 1.
         while len(ids) >= _FULL:
             sealed, ids = ids[:_FULL], ids[_FULL:]
@@ -173,7 +177,7 @@ class SeenIds:
             first, blocks = (first + gone) % _NUMBERS, blocks - gone
         return b"".join(
             (
-                bytes((VERSION, blocks, first, len(ids) // ID_SIZE + 1)),
+                bytes((USER.version, blocks, first, len(ids) // ID_SIZE + 1)),
                 entries[-TIME_SIZE:],
                 ids,
                 _ID.pack(id_hash, now_ms & _CLOCK),
@@ -182,12 +186,12 @@ class SeenIds:
 
     def asks_index(self, value: bytes, now_ms: int) -> bool:
         """Whether the index of a user with this value is read for an event at a stream time."""
-        has_index = value[0] == VERSION and value[1] > 0
+        has_index = INDEXED <= value[0] <= USER.version and value[1] > 0
         return has_index and not self._is_past(value, HEADER_SIZE, now_ms)
 
     def _entries(self, rows: Rows, key: bytes, value: bytes, now_ms: int) -> bytes:
         """What is known of the blocks that have an id within the horizon."""
-        if value[0] in OLDER:
+        if value[0] < INDEXED:
             entries = _entries_of_older(value)
         elif self.asks_index(value, now_ms):
             entries = _row(rows, index_key(key), INDEX_VERSION)
@@ -238,9 +242,9 @@ def _opened(value: bytes) -> int:
 def _sealed_size(value: bytes) -> int:
     """How many bytes of a value are about sealed ids."""
     version = value[0]
-    if version == VERSION:
+    if INDEXED <= version <= USER.version:
         return TIME_SIZE if value[1] else 0
-    if version not in OLDER:
+    if version not in USER.older:
         raise CodecError(f"a user's value has the unknown version {version}")
     return ENTRY_SIZE * value[1] if version == 2 else 0  # noqa: PLR2004
 

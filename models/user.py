@@ -3,100 +3,45 @@
 Little-endian, unpadded:
 
     ids: see models.seen, whose header begins the value
-    pane rows, newest last: u32 pane, u32 views, u32 likes, u64 watched ms
+    pane rows, newest last: u32 pane, and the counters of models.counters.USER
 
+accelerator.history does the same, compiled, for the usual events.
 Functions take bytes and give bytes: a worker holds no object per user. Times are milliseconds.
 """
 
 import struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from models.panes import PaneRows
-from models.seen import (
-    EMPTY,
-    MAX_SEEN,
-    OLDER,
-    VERSION,
-    Rows,
-    SeenIds,
-    index_key,
-    is_sealed,
-    size_of,
-)
+from models.counters import USER, UserCounts
+from models.seen import EMPTY, MAX_SEEN, Rows, SeenIds, index_key, is_sealed, size_of
 from models.windows import Slices, to_iso
 
-__all__ = [
-    "EMPTY",
-    "MAX_SEEN",
-    "OLDER",
-    "VERSION",
-    "UserMetrics",
-    "UserPane",
-    "UserWindows",
-    "describe",
-    "describe_window",
-]
+__all__ = ["EMPTY", "MAX_SEEN", "UserCounts", "UserWindows", "describe", "describe_window"]
 
-_ROWS: Final = PaneRows("IIQ")
-ROW_SIZE: Final = _ROWS.size
+_ROWS: Final = USER.rows
 
 _unpack_u32: Final = struct.Struct("<I").unpack_from
 
 
-class UserMetrics(NamedTuple):
-    """What a user did in the window [window_start_ms, window_end_ms)."""
-
-    window_start_ms: int
-    window_end_ms: int
-    size_ms: int
-    step_ms: int
-    views: int
-    likes: int
-    watch_ms: int
-
-    @property
-    def total_engagement_minutes(self) -> float:
-        """Minutes watched."""
-        return self.watch_ms / 60_000
-
-    @property
-    def engagement_rate(self) -> float:
-        """Likes per view, 0.0 without views."""
-        return self.likes / self.views if self.views else 0.0
+def describe(user_id: int, as_of_ms: int, counts: UserCounts, step_ms: int) -> dict[str, Any]:
+    """A user's metrics in a window that hops by a step, as they are shown."""
+    return {**describe_window(user_id, as_of_ms, counts, step_ms), **USER.describe(counts)}
 
 
-def describe(user_id: int, as_of_ms: int, metrics: UserMetrics) -> dict[str, Any]:
-    """A user's metrics as they are shown to people and programs."""
-    return {
-        **describe_window(user_id, as_of_ms, metrics),
-        "total_videos_watched": metrics.views,
-        "total_engagement_minutes": metrics.total_engagement_minutes,
-        "likes": metrics.likes,
-        "engagement_rate": metrics.engagement_rate,
-    }
-
-
-def describe_window(user_id: int, as_of_ms: int, metrics: UserMetrics) -> dict[str, Any]:
+def describe_window(
+    user_id: int, as_of_ms: int, counts: UserCounts, step_ms: int
+) -> dict[str, Any]:
     """Whose metrics they are, and of which window, as it is shown to people and programs."""
     return {
         "user_id": user_id,
         "as_of": to_iso(as_of_ms),
         "window": {
-            "start": to_iso(metrics.window_start_ms),
-            "end": to_iso(metrics.window_end_ms),
-            "size_s": metrics.size_ms // 1000,
-            "step_s": metrics.step_ms // 1000,
+            "start": to_iso(counts.start_ms),
+            "end": to_iso(counts.end_ms),
+            "size_s": (counts.end_ms - counts.start_ms) // 1000,
+            "step_s": step_ms // 1000,
         },
     }
-
-
-class UserPane(NamedTuple):
-    """What a user did in one step from start_ms on."""
-
-    start_ms: int
-    views: int
-    likes: int
-    watch_ms: int
 
 
 class UserWindows:
@@ -126,34 +71,30 @@ class UserWindows:
         self,
         rows: Rows,
         key: bytes,
-        event_type: str,
+        increments: tuple[int, ...],
         t_ms: int,
-        watch_ms: int,
         id_hash: int,
         stream_time_ms: int,
     ) -> bool:
         """Whether an event that is not late counted in the user's rows, or (False) is a duplicate.
 
+        `increments` are what it adds to each counter, see :meth:`models.entity.Entity.increments`.
         `stream_time_ms` is the partition's, this event included. Every event leaves a row for its
         pane and its id behind; what has left the window and the horizon is dropped on the way.
         """
         value = rows.get(key) or EMPTY
         ids_size = size_of(value)
-        panes = value[ids_size:]
+        panes = USER.renewed(value[ids_size:], value[0])
         ids = self._seen.add(
             *(rows, key, value, id_hash, stream_time_ms),
             forget=self._is_long_ago(panes, stream_time_ms),
         )
         if ids is None:
             return False
-        if event_type == "video_view":
-            views, likes = 1, 0
-        else:
-            views, likes, watch_ms = 0, 1 if event_type == "like" else 0, 0
         first_pane = stream_time_ms // self._step - self._other_panes
         if panes and _unpack_u32(panes)[0] < first_pane:
             panes = _ROWS.drop_before(panes, first_pane)
-        rows[key] = ids + _ROWS.add(panes, t_ms // self._step, views, likes, watch_ms)
+        rows[key] = ids + _ROWS.add(panes, t_ms // self._step, *increments)
         return True
 
     def index_asked(self, key: bytes, value: bytes | None, stream_time_ms: int) -> bytes | None:
@@ -173,30 +114,22 @@ class UserWindows:
         """
         if not panes:
             return False
-        last_pane: int = _unpack_u32(panes, len(panes) - ROW_SIZE)[0]
+        last_pane: int = _unpack_u32(panes, len(panes) - _ROWS.size)[0]
         closed = (last_pane + self._other_panes + 1) * self._step
         return stream_time_ms - closed > self._seen.horizon
 
-    def metrics(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> UserMetrics:
-        """The metrics of the window at a time; a smaller window is any multiple of the step."""
-        first, end = self.slices.window_at(t_ms, size_ms)
-        step = self._step
-        views, likes, watch_ms = _ROWS.total(_rows(value), first, end)
-        return UserMetrics(
-            first * step, end * step, (end - first) * step, step, views, likes, watch_ms
-        )
+    def metrics(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> UserCounts:
+        """The counts of the window at a time; a smaller window is any multiple of the step."""
+        return USER.total(_rows(value), *self.slices.window_at(t_ms, size_ms), self._step)
 
-    def series(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> list[UserPane]:
+    def series(
+        self, value: bytes | None, t_ms: int, size_ms: int | None = None
+    ) -> list[UserCounts]:
         """The steps of the window at a time in which the user did anything, oldest first.
 
         Their sums are the metrics of that window.
         """
-        first, end = self.slices.window_at(t_ms, size_ms)
-        return [
-            UserPane(pane * self._step, views, likes, watch_ms)
-            for pane, views, likes, watch_ms in _ROWS.items(_rows(value))
-            if first <= pane < end
-        ]
+        return USER.each(_rows(value), *self.slices.window_at(t_ms, size_ms), self._step)
 
     def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
         """Whether nothing of a user's value, or of a row of sealed ids, counts any more.
@@ -208,11 +141,11 @@ class UserWindows:
         panes = _rows(value)
         if not panes:
             return True
-        last_pane = _unpack_u32(panes, len(panes) - ROW_SIZE)[0]
+        last_pane = _unpack_u32(panes, len(panes) - _ROWS.size)[0]
         if last_pane >= stream_time_ms // self._step - self._other_panes:
             return False
         return self._is_long_ago(panes, stream_time_ms) or self._seen.is_past(value, stream_time_ms)
 
 
 def _rows(value: bytes | None) -> bytes:
-    return value[size_of(value) :] if value else b""
+    return USER.renewed(value[size_of(value) :], value[0]) if value else b""

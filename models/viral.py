@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Counts(Protocol):
@@ -28,6 +28,10 @@ def coefficient_of(counts: Counts) -> float | None:
     return (counts.shares + counts.comments) / views if views else None
 
 
+REACTIONS: Final = ("comments", "shares")
+"""The counters that make a coefficient, beside the views."""
+
+
 @dataclass(frozen=True, slots=True)
 class ViralRule:
     """A video is viral with at least `min_views` views and more than `coefficient` for each."""
@@ -50,11 +54,23 @@ class ViralRule:
         object.__setattr__(self, "_numerator", exact.numerator)
         object.__setattr__(self, "_denominator", exact.denominator)
 
+    def may_be_viral(self, views: int) -> bool:
+        """Whether a video with so many views may be viral, whatever else is done; or with more."""
+        return views >= self.min_views
+
+    def prefilter(self) -> tuple[int, float]:
+        """(views, coefficient): with fewer views, or a lower coefficient, a video is not viral.
+
+        For accelerator.deltas. The coefficient is a bit too low: floats lie closer to the numbers
+        that they stand for than that.
+        """
+        return self.min_views, self.coefficient * (1 - 1e-9)
+
     def is_viral(self, counts: Counts) -> bool:
         """Whether the counts of one window make a video viral; never without a view."""
         views = counts.views
         return (
-            views >= self.min_views
+            self.may_be_viral(views)
             and views > 0
             and (counts.shares + counts.comments) * self._denominator > self._numerator * views
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.counters import USER
 from models.rows import foreign_users
-from models.user import OLDER, VERSION, UserWindows
+from models.user import UserWindows
 from models.windows import Slices, to_iso
 from tables.layout import StoreFormat
 from tables.records import UserMetricsRecord
@@ -31,7 +32,8 @@ def user_layout(
 ) -> StoreFormat:
     """Return how users' values are laid out, in a table of so many partitions (0: any number)."""
     return StoreFormat.of(
-        VERSION, windows.slices, OLDER, find_foreign, partitions, windows.is_expired
+        *(USER.version, windows.slices, USER.older),
+        *(find_foreign, partitions, windows.is_expired),
     )
 
 
@@ -44,12 +46,9 @@ def user_table(
         metrics = windows.metrics(value, at)
         return UserMetricsRecord(
             user_id=user_id,
-            window_start=to_iso(metrics.window_start_ms),
-            window_end=to_iso(metrics.window_end_ms),
-            total_videos_watched=metrics.views,
-            total_engagement_minutes=metrics.total_engagement_minutes,
-            likes=metrics.likes,
-            engagement_rate=metrics.engagement_rate,
+            window_start=to_iso(metrics.start_ms),
+            window_end=to_iso(metrics.end_ms),
+            **USER.describe(metrics),
         )
 
     return SlicedTable(

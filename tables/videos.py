@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.counters import VIDEO
 from models.rows import foreign_videos
-from models.video import VERSION, VideoWindows
+from models.video import VideoWindows
 from models.windows import Slices, to_iso
 from tables.layout import StoreFormat
 from tables.records import VideoMetricsRecord
@@ -31,11 +32,8 @@ def video_layout(
 ) -> StoreFormat:
     """Return how videos' values are laid out, in a table of so many partitions (0: any number)."""
     return StoreFormat.of(
-        VERSION,
-        windows.slices,
-        find_foreign=find_foreign,
-        partitions=partitions,
-        is_expired=windows.is_expired,
+        *(VIDEO.version, windows.slices, VIDEO.older),
+        *(find_foreign, partitions, windows.is_expired),
     )
 
 
@@ -50,11 +48,7 @@ def video_table(
             video_id=video_id,
             window_start=to_iso(counts.start_ms),
             window_end=to_iso(counts.end_ms),
-            views=counts.views,
-            likes=counts.likes,
-            comments=counts.comments,
-            shares=counts.shares,
-            viral_coefficient=counts.viral_coefficient,
+            **VIDEO.describe(counts),
         )
 
     return SlicedTable(

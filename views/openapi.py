@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.json import schema_components
 
+from models.counters import USER, VIDEO
+from models.entity import schemas
 from views.answers import json_response
 from views.figures import Figures
 from views.parameters import DEFAULT_LIMIT, MAX_ID, MAX_LIMIT
@@ -85,7 +87,6 @@ def _status() -> Json:
     return status
 
 
-_COUNTS: Final[Json] = dict.fromkeys(("views", "likes", "comments", "shares"), _COUNT)
 _VIRAL: Final = _record(
     video_id=_ID,
     viral_coefficient=_COEFFICIENT,
@@ -99,9 +100,7 @@ _VIRAL_VIDEOS["properties"]["complete"] = {
     "const": False,
     "description": "Only there when it is not known of every video whether it is viral.",
 }
-_VIDEO_WINDOW: Final = _record(
-    **_BOUNDS, **_COUNTS, viral_coefficient={"type": ["number", "null"], "minimum": 0}
-)
+_VIDEO_WINDOW: Final = _record(**_BOUNDS, **schemas(VIDEO.answer))
 _USER_WINDOW: Final = _record(**_BOUNDS, size_s=_SECONDS, step_s=_SECONDS)
 
 _SCHEMAS: Final[Json] = {
@@ -111,16 +110,13 @@ _SCHEMAS: Final[Json] = {
         user_id=_ID,
         as_of=_TIME,
         window=_USER_WINDOW,
-        total_videos_watched=_COUNT,
-        total_engagement_minutes={"type": "number", "minimum": 0},
-        likes=_COUNT,
-        engagement_rate={"type": "number", "minimum": 0},
+        **schemas(USER.answer),
     ),
     "UserSeries": _answer(
         user_id=_ID,
         as_of=_TIME,
         window=_USER_WINDOW,
-        panes=_list(_record(start=_TIME, views=_COUNT, likes=_COUNT, watch_ms=_COUNT)),
+        panes=_list(_record(start=_TIME, **schemas(USER.steps))),
     ),
     "Video": _answer(
         video_id=_ID,
@@ -135,7 +131,7 @@ _SCHEMAS: Final[Json] = {
         step_s=_SECONDS,
         rolling=_record(**_BOUNDS),
         tumbling=_record(**_BOUNDS),
-        panes=_list(_record(start=_TIME, **_COUNTS)),
+        panes=_list(_record(start=_TIME, **schemas(VIDEO.steps))),
     ),
     "ViralVideos": _VIRAL_VIDEOS,
 }

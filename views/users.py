@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from models.counters import USER
 from models.user import describe, describe_window
 from models.windows import to_iso
 from views.parameters import parse_at, parse_id, parse_window
@@ -30,6 +31,7 @@ class UserViews:
         """Read from ``table``; users of other workers are asked for by ``routing``."""
         self._table = table
         self._windows = windows
+        self._step = windows.slices.step
         self._routing = routing
 
     def routes(self) -> list[web.RouteDef]:
@@ -69,17 +71,13 @@ class UserViews:
         return await answer(request, self._routing, asked, describe_known)
 
     def _metrics(self, user_id: int, value: bytes, as_of: int, size: int | None) -> dict[str, Any]:
-        return describe(user_id, as_of, self._windows.metrics(value, as_of, size))
+        return describe(user_id, as_of, self._windows.metrics(value, as_of, size), self._step)
 
     def _series(self, user_id: int, value: bytes, as_of: int, size: int | None) -> dict[str, Any]:
-        window = describe_window(user_id, as_of, self._windows.metrics(value, as_of, size))
+        metrics = self._windows.metrics(value, as_of, size)
+        window = describe_window(user_id, as_of, metrics, self._step)
         panes = [
-            {
-                "start": to_iso(pane.start_ms),
-                "views": pane.views,
-                "likes": pane.likes,
-                "watch_ms": pane.watch_ms,
-            }
+            {"start": to_iso(pane.start_ms), **USER.describe_step(pane)}
             for pane in self._windows.series(value, as_of, size)
         ]
         return {**window, "panes": panes}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from models.counters import VIDEO
 from models.windows import to_iso
 from views.answers import json_response, unavailable
 from views.parameters import parse_at, parse_id, parse_limit
@@ -14,7 +15,8 @@ from views.reading import Asked, answer, check_kept
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from models.video import VideoCounts, VideoWindows
+    from models.counters import VideoCounts
+    from models.video import VideoWindows
     from models.viral import ViralRule
     from tables.records import ViralVideo
     from tables.sliced import SlicedTable
@@ -105,13 +107,7 @@ class VideoViews:
             "rolling": _bounds(rolling, slices.step),
             "tumbling": _bounds(tumbling, slices.step),
             "panes": [
-                {
-                    "start": to_iso(pane.start_ms),
-                    "views": pane.views,
-                    "likes": pane.likes,
-                    "comments": pane.comments,
-                    "shares": pane.shares,
-                }
+                {"start": to_iso(pane.start_ms), **VIDEO.describe_step(pane)}
                 for pane in self._windows.steps(value, first, end)
             ],
         }
@@ -136,11 +132,7 @@ def describe(counts: VideoCounts) -> dict[str, Any]:
     return {
         "start": to_iso(counts.start_ms),
         "end": to_iso(counts.end_ms),
-        "views": counts.views,
-        "likes": counts.likes,
-        "comments": counts.comments,
-        "shares": counts.shares,
-        "viral_coefficient": counts.viral_coefficient,
+        **VIDEO.describe(counts),
     }
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from struct import calcsize
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from commands.sending import EventSender
 from loadgen.workload import Chunk
+from models.counters import USER
 from models.partitioner import murmur2_partitions
 from models.seen import (
     BLOCK_IDS,
     ID_SIZE,
     TIME_SIZE,
-    VERSION,
     block_key,
     index_entry,
     index_key,
@@ -47,9 +48,14 @@ FILLED_UNTIL_MS = 1_736_942_400_000
 MEAN_VIEWS, MAX_VIEWS, MS_PER_VIEW = 6.0, 60, 12_000
 LIKES_PER_VIEW = 0.1
 
+#: What a view adds, from and to, of the amounts that are not 1.
+TYPICAL = {"view_duration_ms": (300, 20_000)}
+
 _AT_ONCE = 100_000
 _SEEN = np.dtype([("hash", "<u8"), ("time", "<u4")])
-_ROW = np.dtype([("pane", "<u4"), ("views", "<u4"), ("likes", "<u4"), ("watched", "<u8")])
+_ROW = np.dtype(
+    [("pane", "<u4"), *((name, f"<u{calcsize(c.code)}") for name, c in USER.counters.items())]
+)
 
 
 class Rows(NamedTuple):
@@ -108,7 +114,10 @@ class Filling:
         rows["pane"] = pane[:, None] - np.arange(self.panes - 1, -1, -1)
         rows["views"] = rng.integers(1, 12, (count, self.panes))
         rows["likes"] = rng.integers(0, 3, (count, self.panes))
-        rows["watched"] = rows["views"] * rng.integers(300, 20_000, (count, self.panes))
+        for name, counter in USER.counters.items():
+            if counter.amount != "one":
+                amounts = rng.integers(*TYPICAL[counter.amount], (count, self.panes))
+                rows[name] = rows["views"] * amounts
         rows["views"][:, -1], rows["likes"][:, -1] = views, likes
 
         ids, panes = seen.tobytes(), rows.tobytes()
@@ -121,7 +130,7 @@ class Filling:
             of_user = ids[start : start + number * size]
             key = b"%d" % user
             sealed = (number - 1) // BLOCK_IDS * BLOCK_IDS * size
-            head = bytes((VERSION, 0, 0, number)) + of_user
+            head = bytes((USER.version, 0, 0, number)) + of_user
             if sealed:
                 head, blocks = _sealed(key, of_user[:sealed], of_user[sealed:])
                 found += [(user, *block) for block in blocks]
@@ -141,7 +150,7 @@ def _sealed(key: bytes, sealed: bytes, opened: bytes) -> tuple[bytes, list[tuple
         for number, (ids, ms) in enumerate(zip(blocks, newest, strict=True))
     ]
     rows.append((index_key(key), pack_index(newest[-1], b"".join(map(index_entry, blocks)))))
-    header = bytes((VERSION, len(blocks), 0, len(opened) // ID_SIZE))
+    header = bytes((USER.version, len(blocks), 0, len(opened) // ID_SIZE))
     return header + sealed[-TIME_SIZE:] + opened, rows
 
 

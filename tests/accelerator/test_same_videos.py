@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelerator import Counting, Folding, memory
+from models.counters import VIDEO
 from models.deltas import ROWS_AT_ONCE, pack_deltas, unpack_deltas
 from models.errors import CodecError
 from models.partitioner import partition_of
@@ -16,6 +17,7 @@ from models.user import UserWindows
 from models.video import EMPTY, Verdict, VideoWindows
 from models.viral import ViralRule
 from models.windows import Slices
+from tests.counted import of_video
 
 SLICES = Slices(4000, 1000)
 WINDOWS = VideoWindows(SLICES)
@@ -23,9 +25,9 @@ FORMS = [False, True]
 
 #: Small numbers meet each other; large ones reach the ends of their fields.
 U32 = st.integers(0, 3) | st.integers(2**32 - 3, 2**32 - 1)
-ROWS = st.tuples(
-    st.integers(0, 4) | st.integers(0, 2**64 - 1), st.integers(0, 9), U32, U32, U32, U32
-)
+U64 = st.integers(0, 3) | st.integers(2**64 - 3, 2**64 - 1)
+COUNTS = [U32 if counter.code == "I" else U64 for counter in VIDEO.counters.values()]
+ROWS = st.tuples(st.integers(0, 4) | st.integers(0, 2**64 - 1), st.integers(0, 9), *COUNTS)
 RECORDS = st.builds(
     pack_deltas, st.integers(0, 7), st.integers(0, 9999), st.lists(ROWS, max_size=8)
 )
@@ -33,6 +35,7 @@ RECORDS = st.builds(
 
 #: Views that may make a video viral.
 ENOUGH = 3
+RULE = ViralRule(1.5, ENOUGH)
 
 
 class Side:
@@ -49,7 +52,7 @@ class Side:
         loaded = self.memory.find([self.memory.layer()], chunk.keys)
         loaded.fill([self.stored.get(key) for key in loaded.missing])
         dirty = self.memory.layer()
-        reached = chunk.apply(self.counting.functions, loaded, dirty, self.now, ENOUGH)
+        reached = chunk.apply(self.counting.functions, loaded, dirty, self.now, RULE)
         changes = dict(dirty.items())
         self.stored |= changes
         return chunk.latest, list(chunk.keys), reached, list(changes.items())
@@ -121,14 +124,15 @@ def test_a_video_with_a_value_of_an_unknown_version_is_refused(accelerated):
     side = Side(accelerated)
     side.stored[b"1"] = b"\x07" + EMPTY[1:]
     with pytest.raises(CodecError, match="unknown version 7"):
-        side.apply([pack_deltas(0, 0, [(1, 0, 1, 0, 0, 0)])])
+        side.apply([pack_deltas(0, 0, [(1, 0, *of_video(1))])])
 
 
 def gathered(accelerated, added):
     """What a source has gathered when all these were added."""
     found = Folding.of(UserWindows(SLICES, 1000), accelerated=accelerated).gathered()
     for place in added:
-        found.add(*place)
+        video_id, pane, counter = place
+        found.add(video_id, pane, of_video(*[0] * counter, 1))
     return found
 
 
@@ -136,7 +140,7 @@ def gathered(accelerated, added):
 ADDED = st.tuples(
     st.integers(0, 9) | st.integers(0, 2**64 - 1) | st.integers(0, 9).map(lambda n: n << 40),
     st.integers(0, 3) | st.integers(0, 2**32 - 1),
-    st.integers(0, 3),
+    st.integers(0, len(VIDEO.counters) - 1),
 )
 
 

@@ -11,13 +11,15 @@ from aiokafka.record.memory_records import MemoryRecords
 from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.spool import Spool, stamp
+from models.counters import USER
 from models.event import Event, decode
 from models.seen import block_key, is_sealed_key
 from models.user import UserWindows
 from models.windows import Slices
+from tests.counted import of_user
 
 WINDOWS = UserWindows(Slices(24 * 3_600_000, 900_000), 3_600_000)
-SEEN, ROW = struct.Struct("<QI"), struct.Struct("<IIIQ")
+SEEN, ROW = struct.Struct("<QI"), struct.Struct("<I" + USER.codes(USER.version))
 
 
 def filled(filling):
@@ -32,10 +34,10 @@ def filled(filling):
 
 def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives():
     rows, keys = filled(Filling(300))
-    for user, of_user in keys.items():
+    for user, its in keys.items():
         key = b"%d" % user
         value = rows[key]
-        pane, views, likes, watched = ROW.unpack(value[-ROW.size :])
+        pane, views, likes, watched, *_ = ROW.unpack(value[-ROW.size :])
         opened = value[3] * SEEN.size
         blocks = [rows[block_key(key, number)][9:] for number in range(value[1])]
         ids = b"".join(blocks) + value[-ROW.size - opened : -ROW.size]
@@ -47,8 +49,8 @@ def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives():
             assert t_ms // 900_000 == pane
             kind = "video_view" if number < views else "like"
             time = watched if number == 0 else 0
-            assert WINDOWS.apply(replayed, key, kind, t_ms, time, id_hash, t_ms)
-        assert replayed == {each: rows[each] for each in of_user}
+            assert WINDOWS.apply(replayed, key, of_user(kind, time), t_ms, id_hash, t_ms)
+        assert replayed == {each: rows[each] for each in its}
     assert len(rows) > len(keys)
 
 

@@ -18,7 +18,7 @@ from models.rows import foreign_users, foreign_videos
 from models.user import UserWindows, describe
 from models.video import VideoWindows
 from models.windows import Slices
-from tables.layout import LAYOUT_KEY
+from tables.layout import LAYOUT_KEY, LayoutError
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.users import user_layout
@@ -50,7 +50,7 @@ def check_users(get):
         for earlier in EARLIER["users"][answers]:
             user_id = earlier["user_id"]
             metrics = USERS.metrics(get(b"%d" % user_id), NOW, size)
-            assert says(describe(user_id, NOW, metrics), earlier)
+            assert says(describe(user_id, NOW, metrics, USERS.slices.step), earlier)
     for user_id, panes in EARLIER["users"]["panes"].items():
         found = USERS.series(get(user_id.encode()), NOW)
         assert all(map(says, (pane._asdict() for pane in found), panes))
@@ -115,6 +115,17 @@ def test_a_data_directory_of_an_earlier_release_is_opened(table, open_state, tmp
     state = open_state(table, folder)
     assert (state.offset, state.known_time()) == (41, NOW)
     check(state.get)
+
+
+@pytest.mark.parametrize("table", CHECKS)
+async def test_a_table_of_a_later_release_is_refused_in_one_line(table, open_state):
+    """Going back to an older release is refused before anything is read or written."""
+    version = CHECKS[table][1].version
+    later = json.loads(EARLIER[table]["layout"]) | {"version": version + 1}
+    state = open_state(table, "new.db")
+    await state.apply({LAYOUT_KEY: json.dumps(later).encode()}, 41)
+    with pytest.raises(LayoutError, match=f"is of version {version + 1}, this program writes"):
+        state.reset_to_committed()
 
 
 def test_deltas_of_an_earlier_release_are_read():

@@ -147,7 +147,7 @@ def check_user_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
             found = windows.metrics(users.get(user_id), as_of, size)
             expected = oracle.user(user_id, as_of, size)
             assert (
-                *(found.window_start_ms, found.window_end_ms),
+                *(found.start_ms, found.end_ms),
                 *(found.views, found.likes, found.watch_ms),
             ) == expected, f"user {user_id}"
 

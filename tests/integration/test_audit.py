@@ -11,6 +11,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from models.video import VideoWindows
 from models.windows import Slices
+from tests.counted import of_video
 from tests.integration import checks
 from tests.integration.stream import START, event, send_stream, untidy_stream
 from tests.oracle import HOUR, MINUTE, Rules
@@ -61,7 +62,7 @@ def test_every_kind_of_difference_is_named(applied):
     video = max(oracle.of_video, key=lambda v: oracle.rolling(v, oracle.latest()).views)
     windows = VideoWindows(Slices(2 * HOUR, 5 * MINUTE))
     pane = oracle.latest() // (5 * MINUTE)
-    more = windows.apply(before_videos[b"%d" % video], pane, 1, 0, 0, 0, oracle.latest())
+    more = windows.apply(before_videos[b"%d" % video], pane, of_video(1), oracle.latest())
     try:
         overwrite(applied, applied.user_changelog, b"%d" % gone, None)
         overwrite(applied, applied.user_changelog, b"%d" % twin, before_users[b"%d" % gone])

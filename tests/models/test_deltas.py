@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from struct import calcsize
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.counters import VIDEO
 from models.cut import CUT_BYTES, CutValue
-from models.deltas import MAX_TIME_MS, pack_deltas, unpack_deltas
+from models.deltas import MAX_TIME_MS, ROW_SIZE, pack_deltas, unpack_deltas
 from models.errors import CodecError
 
 U32 = st.integers(0, 2**32 - 1)
-ROWS = st.lists(st.tuples(st.integers(0, 2**63 - 1), U32, U32, U32, U32, U32), max_size=20)
+CODES = VIDEO.codes(VIDEO.version)
+NUMBERS = {"I": U32, "Q": st.integers(0, 2**64 - 1)}
+ROWS = st.lists(
+    st.tuples(st.integers(0, 2**63 - 1), U32, *(NUMBERS[code] for code in CODES)), max_size=20
+)
+ROW = 1, 2, *range(3, 3 + len(CODES))
 
 
 def unpacked(value):
@@ -33,7 +40,7 @@ def test_a_time_that_no_event_has_is_refused(stream_time):
 
 
 def test_what_was_cut_is_no_delta_record_whatever_it_begins_with():
-    rows = [(1, 2, 3, 4, 5, 6)] * ((CUT_BYTES - 16) // 28)
+    rows = [ROW] * ((CUT_BYTES - 16) // ROW_SIZE)
     with pytest.raises(CodecError, match="too large"):
         unpacked(CutValue.of(pack_deltas(0, 0, rows), 1 << 30))
 
@@ -42,9 +49,9 @@ def test_a_record_without_rows_is_a_tick():
     assert unpacked(pack_deltas(3, 1_736_951_445_123, [])) == (3, 1_736_951_445_123, [])
 
 
-def test_a_record_costs_16_bytes_and_28_a_row():
+def test_a_record_costs_16_bytes_and_a_row_those_of_its_counters():
     assert len(pack_deltas(0, 0, [])) == 16
-    assert len(pack_deltas(0, 0, [(1, 2, 3, 4, 5, 6)] * 2)) == 16 + 2 * 28
+    assert len(pack_deltas(0, 0, [ROW] * 2)) == 16 + 2 * (12 + calcsize("<" + CODES))
 
 
 @given(ROWS, st.data())
@@ -70,7 +77,7 @@ def test_any_other_bytes_are_refused(value):
 
 
 @pytest.mark.parametrize(
-    "row", [(-1, 0, 0, 0, 0, 0), (0, 2**32, 0, 0, 0, 0), (2**64, 0, 0, 0, 0, 0)]
+    "row", [(-1, 0, *VIDEO.nothing), (0, 2**32, *VIDEO.nothing), (2**64, 0, *VIDEO.nothing)]
 )
 def test_a_number_that_does_not_fit_is_not_packed(row):
     with pytest.raises(ValueError, match="not a delta record"):

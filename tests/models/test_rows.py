@@ -21,6 +21,7 @@ from models.seen import (
 from models.user import UserWindows
 from models.video import VideoWindows
 from models.windows import Slices
+from tests.counted import of_user, of_video
 
 LAYOUT = b"__layout__"
 HOUR = 3_600_000
@@ -35,7 +36,7 @@ USER = b"\x03\0\0\1" + bytes(ID_SIZE) + bytes(20)
 
 
 def video():
-    return VIDEOS.apply(None, NOW // (HOUR // 12), 1, 2, 3, 4, NOW)
+    return VIDEOS.apply(None, NOW // (HOUR // 12), of_video(1, 2, 3, 4), NOW)
 
 
 @each_form
@@ -48,7 +49,7 @@ def test_all_rows_of_users_are_the_programs(form, events):
     written, now = {}, NOW
     for user, after, number in events:
         now += after
-        USERS.apply(written, b"%d" % user, "video_view", now, 7, number, now)
+        USERS.apply(written, b"%d" % user, of_user("video_view", 7), now, number, now)
     assert form.foreign_users(written, LAYOUT) == []
 
 

@@ -12,6 +12,7 @@ from models.errors import CodecError
 from models.seen import BLOCK_IDS, MAX_BLOCKS, MAX_SEEN, block_key, index_key, size_of
 from models.user import UserWindows
 from models.windows import Slices
+from tests.counted import of_user
 from tests.models.older import make_version_2
 from tests.models.plain_user import PlainUser
 
@@ -31,7 +32,7 @@ class User:
         self.windows = windows
 
     def view(self, event_id, now=NOON):
-        return self.windows.apply(self.rows, KEY, "video_view", now, 1000, event_id, now)
+        return self.windows.apply(self.rows, KEY, of_user("video_view", 1000), now, event_id, now)
 
     @property
     def blocks(self):
@@ -59,7 +60,7 @@ def test_an_event_rewrites_few_of_many_ids():
             written[key] = row
 
     for event_id in range(1000, 1000 + BLOCK_IDS):
-        assert WINDOWS.apply(Rows(), KEY, "like", NOON, 0, event_id, NOON)
+        assert WINDOWS.apply(Rows(), KEY, of_user("like"), NOON, event_id, NOON)
         user.rows |= written
         sizes.append(sum(map(len, written.values())))
         written.clear()

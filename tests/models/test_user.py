@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.counters import USER
 from models.errors import CodecError
-from models.user import EMPTY, UserPane, UserWindows
+from models.user import EMPTY, UserWindows
 from models.windows import Slices
 from tests.models.one_value import apply_to_value
 
@@ -33,6 +34,10 @@ def view(value, t, event_id, stream_time=None, *, watched=1000, windows=SMALL):
 def counts(value, at, windows=SMALL):
     metrics = windows.metrics(value, at)
     return metrics.views, metrics.likes, metrics.watch_ms
+
+
+def steps(value, at):
+    return [step[:5] for step in SMALL.series(value, at)]
 
 
 class TestMetrics:
@@ -73,15 +78,14 @@ class TestMetrics:
 
     def test_the_window_is_told_with_its_bounds(self):
         metrics = SMALL.metrics(self.value(), NOON)
-        assert (metrics.window_start_ms, metrics.window_end_ms) == (
+        assert (metrics.start_ms, metrics.end_ms) == (
             NOON - 45 * MINUTE,
             NOON + 15 * MINUTE,
         )
-        assert (metrics.size_ms, metrics.step_ms) == (HOUR, 15 * MINUTE)
 
     def test_a_smaller_window_counts_only_the_latest_steps(self):
         metrics = SMALL.metrics(self.value(), NOON + 10 * MINUTE, 15 * MINUTE)
-        assert (metrics.views, metrics.size_ms) == (2, 15 * MINUTE)
+        assert (metrics.views, metrics.end_ms - metrics.start_ms) == (2, 15 * MINUTE)
         with pytest.raises(ValueError, match="multiple of 15m up to 1h"):
             SMALL.metrics(self.value(), NOON, 2 * HOUR)
 
@@ -109,17 +113,19 @@ class TestMetrics:
     def test_other_types_count_as_nothing_but_leave_the_user_known(self, kind):
         value = apply(None, kind, NOON, 5000, 1, NOON)
         assert counts(value, NOON) == (0, 0, 0)
-        assert SMALL.series(value, NOON) == [UserPane(NOON, 0, 0, 0)]
+        assert steps(value, NOON) == [(NOON, NOON + 15 * MINUTE, 0, 0, 0)]
         assert not SMALL.is_expired(value, NOON)
 
     def test_the_series_has_the_steps_of_the_window_with_anything_in_them(self):
-        assert SMALL.series(self.value(), NOON) == [
-            UserPane(NOON - 30 * MINUTE, 1, 0, 1000),
-            UserPane(NOON, 2, 0, 2000),
+        assert steps(self.value(), NOON) == [
+            (NOON - 30 * MINUTE, NOON - 15 * MINUTE, 1, 0, 1000),
+            (NOON, NOON + 15 * MINUTE, 2, 0, 2000),
         ]
 
     def test_counters_stop_at_their_maximum(self):
-        full = struct.pack("<IIIQ", NOON // (15 * MINUTE), 2**32 - 1, 2**32 - 1, 2**64 - 1)
+        full = USER.rows.pack(
+            NOON // (15 * MINUTE), 2**32 - 1, 2**32 - 1, 2**64 - 1, *USER.nothing[3:]
+        )
         value = view(EMPTY + full, NOON, 1)
         assert counts(value, NOON) == (2**32 - 1, 2**32 - 1, 2**64 - 1)
         value = apply(value, "like", NOON, 0, 2, NOON)

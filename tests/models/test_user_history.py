@@ -7,9 +7,11 @@ import struct
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from models.counters import USER
 from models.seen import size_of
 from models.user import UserWindows
 from models.windows import Slices
+from tests.counted import of_user
 from tests.models.one_value import apply_to_value
 from tests.models.plain_user import PlainUser
 
@@ -103,7 +105,7 @@ def test_the_order_of_events_within_the_window_changes_no_metric(events, random)
     def after(order):
         rows = {}
         for event_id, (kind, t, watched) in order:
-            assert SMALL.apply(rows, b"1", kind, t, watched, event_id, HOUR - 1)
+            assert SMALL.apply(rows, b"1", of_user(kind, watched), t, event_id, HOUR - 1)
         value = rows.get(b"1")
         return counts(value, HOUR - 1), SMALL.series(value, HOUR - 1)
 
@@ -124,9 +126,9 @@ def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizo
         value = after
         version, blocks, _, seen = value[:4]
         rows = value[size_of(value) :]
-        panes = [row[0] for row in struct.iter_unpack("<IIIQ", rows)]
+        panes = [row[0] for row in USER.rows.items(rows)]
         times = [row[1] for row in struct.iter_unpack("<QI", value[4 : 4 + 12 * seen])]
-        assert (version, blocks) == (3, 0)
+        assert (version, blocks) == (USER.version, 0)
         assert panes == sorted(set(panes))
         assert panes[0] >= SMALL.slices.kept_from(stream_time)
         assert all((stream_time - time) % 2**32 <= 20 * MINUTE for time in times)
@@ -146,5 +148,5 @@ def test_the_sums_of_a_series_are_the_metrics_of_its_window(history, size, later
     assert sum(pane.watch_ms for pane in series) == metrics.watch_ms
     starts = [pane.start_ms for pane in series]
     assert starts == sorted(set(starts))
-    assert all(metrics.window_start_ms <= start < metrics.window_end_ms for start in starts)
-    assert all(start % metrics.step_ms == 0 for start in starts)
+    assert all(metrics.start_ms <= start < metrics.end_ms for start in starts)
+    assert all(start % SMALL.slices.step == 0 for start in starts)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import CodecError
-from models.video import EMPTY, VideoPane, VideoWindows
+from models.video import EMPTY, VideoWindows
 from models.windows import Slices
+from tests.counted import of_video
 
 MINUTE, HOUR = 60_000, 3_600_000
 NOON = 1_736_942_400_000  # 2025-01-15T12:00:00Z
@@ -23,7 +24,7 @@ U32 = 2**32 - 1
 
 def added(value, t, *, stream_time=None, views=0, likes=0, comments=0, shares=0):
     now = t if stream_time is None else stream_time
-    return VIDEOS.apply(value, t // STEP, views, likes, comments, shares, now)
+    return VIDEOS.apply(value, t // STEP, of_video(views, likes, comments, shares), now)
 
 
 class TestWindows:
@@ -41,18 +42,22 @@ class TestWindows:
 
     def value(self):
         value = added(None, NOON - HOUR, views=1)
-        value = VIDEOS.apply(value, (NOON + 118 * MINUTE) // STEP, 1, 2, 3, 4, NOON + 55 * MINUTE)
-        return VIDEOS.apply(value, (NOON + 122 * MINUTE) // STEP, 1, 0, 0, 5, NOON + 55 * MINUTE)
+        value = VIDEOS.apply(
+            value, (NOON + 118 * MINUTE) // STEP, of_video(1, 2, 3, 4), NOON + 55 * MINUTE
+        )
+        return VIDEOS.apply(
+            value, (NOON + 122 * MINUTE) // STEP, of_video(1, 0, 0, 5), NOON + 55 * MINUTE
+        )
 
     def test_the_tumbling_window_counts_what_lies_between_its_bounds(self):
         counts = VIDEOS.tumbling(self.value(), NOON + 119 * MINUTE)
-        assert counts == (NOON, NOON + 2 * HOUR, 1, 2, 3, 4)
+        assert counts[:6] == (NOON, NOON + 2 * HOUR, 1, 2, 3, 4)
         counts = VIDEOS.tumbling(self.value(), NOON + 122 * MINUTE)
-        assert counts == (NOON + 2 * HOUR, NOON + 4 * HOUR, 1, 0, 0, 5)
+        assert counts[:6] == (NOON + 2 * HOUR, NOON + 4 * HOUR, 1, 0, 0, 5)
 
     def test_the_rolling_window_counts_across_the_bounds_of_the_tumbling_one(self):
         counts = VIDEOS.rolling(self.value(), NOON + 122 * MINUTE)
-        assert counts == (NOON + 5 * MINUTE, NOON + 125 * MINUTE, 2, 2, 3, 9)
+        assert counts[:6] == (NOON + 5 * MINUTE, NOON + 125 * MINUTE, 2, 2, 3, 9)
         assert counts.viral_coefficient == 6.0
 
     def test_the_rolling_window_leaves_a_video_behind_as_time_passes(self):
@@ -61,15 +66,16 @@ class TestWindows:
         assert VIDEOS.rolling(self.value(), NOON + 10 * HOUR).views == 0
 
     def test_the_series_has_the_steps_of_the_rolling_window_with_anything_in_them(self):
-        assert VIDEOS.series(self.value(), NOON + 122 * MINUTE) == [
-            VideoPane(NOON + 115 * MINUTE, 1, 2, 3, 4),
-            VideoPane(NOON + 120 * MINUTE, 1, 0, 0, 5),
+        steps = VIDEOS.series(self.value(), NOON + 122 * MINUTE)
+        assert [step[:6] for step in steps] == [
+            (NOON + 115 * MINUTE, NOON + 120 * MINUTE, 1, 2, 3, 4),
+            (NOON + 120 * MINUTE, NOON + 125 * MINUTE, 1, 0, 0, 5),
         ]
 
     @pytest.mark.parametrize("value", [None, b"", EMPTY])
     def test_of_nothing_are_zeros_without_a_coefficient(self, value):
         counts = VIDEOS.rolling(value, NOON)
-        assert counts[2:] == (0, 0, 0, 0)
+        assert set(counts[2:]) == {0}
         assert counts.viral_coefficient is None
         assert VIDEOS.series(value, NOON) == []
         assert VIDEOS.kept_views(value, NOON) == 0
@@ -92,7 +98,7 @@ class TestApplying:
 
     def test_counters_stop_at_their_maximum(self):
         value = added(added(None, NOON, views=U32, shares=1), NOON, views=U32, shares=2)
-        assert VIDEOS.rolling(value, NOON)[2:] == (U32, 0, 0, 3)
+        assert VIDEOS.rolling(value, NOON)[2:6] == (U32, 0, 0, 3)
 
     @given(
         st.lists(st.tuples(st.integers(0, 9), *[st.integers(0, 9)] * 4), max_size=20),
@@ -103,7 +109,7 @@ class TestApplying:
         def after(rows, stream_time):
             value = None
             for row in rows:
-                value = SMALL.apply(value, *row, stream_time)
+                value = SMALL.apply(value, row[0], of_video(*row[1:]), stream_time)
             return value
 
         value = after(deltas, 3)
@@ -113,7 +119,7 @@ class TestApplying:
         kept = [row for row in deltas if at - 3 <= row[0] <= at]
         expected = tuple(sum(row[i] for row in kept) for i in range(1, 5))
         if at >= 3:
-            assert SMALL.rolling(value, at)[2:] == expected
+            assert SMALL.rolling(value, at)[2:6] == expected
 
     @given(
         st.lists(st.tuples(st.integers(0, 9), *[st.integers(0, 9)] * 4), max_size=20),
@@ -122,14 +128,14 @@ class TestApplying:
     def test_the_sums_of_the_steps_of_a_window_are_its_counts(self, deltas, at):
         value = None
         for row in deltas:
-            value = SMALL.apply(value, *row, 3)
+            value = SMALL.apply(value, row[0], of_video(*row[1:]), 3)
         for panes, counts in (
             (SMALL.slices.window_at(at), SMALL.rolling(value, at)),
             (SMALL.slices.tumbling_at(at), SMALL.tumbling(value, at)),
         ):
             steps = SMALL.steps(value, *panes)
-            sums = tuple(sum(step[i] for step in steps) for i in range(1, 5))
-            assert sums == counts[2:]
+            sums = tuple(sum(step[i] for step in steps) for i in range(2, 6))
+            assert sums == counts[2:6]
             assert [step.start_ms for step in steps] == sorted({step.start_ms for step in steps})
         assert SMALL.series(value, at) == SMALL.steps(value, *SMALL.slices.window_at(at))
 
@@ -138,14 +144,14 @@ class TestApplying:
         value, now = None, 0
         for pane, views in deltas:
             now = max(now, pane)
-            value = SMALL.apply(value, pane, views, 0, 0, 0, now)
+            value = SMALL.apply(value, pane, of_video(views), now)
         kept = SMALL.kept_views(value, now)
         assert kept == SMALL.rolling(value, now).views
         assert all(SMALL.rolling(value, at).views <= kept for at in range(now, now + 6))
         assert SMALL.kept_views(value, now + 1) == SMALL.rolling(value, now + 1).views
 
     def test_views_ahead_of_stream_time_are_kept_views_too(self):
-        value = SMALL.apply(None, 9, 7, 0, 0, 0, 0)
+        value = SMALL.apply(None, 9, of_video(7), 0)
         assert SMALL.kept_views(value, 0) == 7
 
 

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.video import VideoCounts
+from models.counters import VideoCounts
 from models.viral import ViralRule, coefficient_of
+from tests.counted import of_video
 
 RULE = ViralRule(coefficient=1.5, min_views=1000)
 
 
 def counts(views: int, comments: int = 0, shares: int = 0, likes: int = 0) -> VideoCounts:
-    return VideoCounts(0, 7_200_000, views, likes, comments, shares)
+    return VideoCounts(0, 7_200_000, *of_video(views, likes, comments, shares))
 
 
 def test_a_video_is_viral_from_1000_views_on():

@@ -17,6 +17,7 @@ from bootstrap import create_app
 from models.windows import from_iso
 from settings import load
 from tables.records import ViralVideo
+from tests.counted import of_user, of_video
 from tests.views.fakes import FakeStatus
 from views.application import make_application
 from views.listener import Listener
@@ -105,7 +106,8 @@ class Worker:
         rows[key] = None
         for number, (event_type, at, watch_ms) in enumerate(events):
             t_ms = from_iso(at)
-            self.user_windows.apply(rows, key, event_type, t_ms, watch_ms, number, t_ms)
+            added = of_user(event_type, watch_ms)
+            self.user_windows.apply(rows, key, added, t_ms, number, t_ms)
 
     def put_video(self, video_id: int, *counts: tuple[str, int, int, int, int]) -> None:
         """Add views, likes, comments and shares at a time."""
@@ -113,7 +115,7 @@ class Worker:
         for at, *numbers in counts:
             t_ms = from_iso(at)
             pane = self.video_windows.slices.pane_of(t_ms)
-            value = self.video_windows.apply(value, pane, *numbers, t_ms)
+            value = self.video_windows.apply(value, pane, of_video(*numbers), t_ms)
         state.dirty[b"%d" % video_id] = value
 
     async def flag_viral(self, video_id: int, coefficient: float) -> None:

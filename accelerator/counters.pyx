@@ -1,0 +1,52 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""models.counters, compiled: the declarations as arrays of offsets.
+
+LAYOUTS says which layouts all of the compiled form was made for; the package compares.
+"""
+
+from struct import calcsize
+
+from models.entity import AMOUNTS
+from models.schema import EVENT_TYPES
+
+#: The layouts that the compiled form is written for: to be changed with it, see models.layouts.
+LAYOUTS = """\
+event types: video_view like comment share save follow
+event fields: event_id event_type user_id video_id timestamp creator_id session_id metadata
+metadata fields: view_duration_ms video_position device_type
+longest: id 128, duration 9007199254740992
+amounts: one view_duration_ms
+partitioner: seed 0x9747b28c, multiplier 0x5bd1e995
+ids: 4 4 <QI, index from 3
+sealed ids: <BQ 0x82 of 16, 0x83 of 255 by 36, keys b'1:23' b'1:i'
+blocks: 201 bytes
+user: version 3
+user.views: I since 1, one of each video_view
+user.likes: I since 1, one of each like
+user.watch_ms: Q since 1, view_duration_ms of each video_view
+video: version 1
+video.views: I since 1, one of each video_view
+video.likes: I since 1, one of each like
+video.comments: I since 1, one of each comment
+video.shares: I since 1, one of each share
+video header: <BxxxQ
+deltas: <BxHIq, rows <QI and the video's counters
+viral: (comments + shares) / views
+"""
+
+cdef int shape_of(entity, Shape *shape) except -1:
+    """Fill in where an entity's counters lie."""
+    cdef int offset = 0
+    cdef Field *field
+    if len(entity.counters) > MOST_COUNTERS:
+        raise ImportError(f"there are more than {MOST_COUNTERS} counters")
+    amounts = list(AMOUNTS)
+    shape.count = 0
+    for counter in entity.counters.values():
+        field = shape.fields + shape.count
+        field.offset, field.size = offset, calcsize(counter.code)
+        field.kind, field.amount = EVENT_TYPES.index(counter.event_type), amounts.index(counter.amount)
+        offset += field.size
+        shape.count += 1
+    shape.counters_size, shape.row_size = offset, PANE + offset
+    return 0

@@ -1,0 +1,83 @@
+"""What is counted of users and videos, declared once.
+
+From these declarations come the packed rows (models.panes) and their older layouts, the compiled
+form's offsets, delta records, sums over panes, the fields of answers and of series with their
+schemas, the audit's recount and comparison, the benchmarks' rows and the dashboard's columns.
+
+A new counter stands behind the others, with the layout version that it comes with: the version of
+its entity, which rises with it. docs/how-to/add-a-metric.md goes through all of it.
+"""
+
+from typing import Annotated, Final, NamedTuple
+
+from models.entity import COUNT, MINUTES, RATIO, RATIO_OR_NULL, Counter, Entity, Shown
+from models.viral import coefficient_of
+
+
+class UserCounts(NamedTuple):
+    """What a user did in [start_ms, end_ms): a window, or a pane of one step."""
+
+    start_ms: int
+    end_ms: int
+    views: Annotated[int, Counter("I", "video_view")]
+    likes: Annotated[int, Counter("I", "like")]
+    watch_ms: Annotated[int, Counter("Q", "video_view", "view_duration_ms")]
+
+    @property
+    def total_engagement_minutes(self) -> float:
+        """Minutes watched."""
+        return self.watch_ms / 60_000
+
+    @property
+    def engagement_rate(self) -> float:
+        """Likes per view, 0.0 without views."""
+        return self.likes / self.views if self.views else 0.0
+
+
+class VideoCounts(NamedTuple):
+    """What happened to a video in [start_ms, end_ms): a window, or a pane of one step."""
+
+    start_ms: int
+    end_ms: int
+    views: Annotated[int, Counter("I", "video_view")]
+    likes: Annotated[int, Counter("I", "like")]
+    comments: Annotated[int, Counter("I", "comment")]
+    shares: Annotated[int, Counter("I", "share")]
+
+    @property
+    def viral_coefficient(self) -> float | None:
+        """(shares + comments) / views, None without views."""
+        return coefficient_of(self)
+
+
+USER: Final = Entity(
+    UserCounts,
+    version=3,
+    answer=(
+        Shown("total_videos_watched", COUNT, "videos watched", of="views"),
+        Shown("total_engagement_minutes", MINUTES, "minutes watched"),
+        Shown("likes", COUNT, "likes"),
+        Shown("engagement_rate", RATIO, "likes per view"),
+    ),
+    steps=(Shown("views", COUNT), Shown("likes", COUNT), Shown("watch_ms", COUNT)),
+)
+"""Versions 1 to 3 differ in how the ids before the rows lie: see models.seen."""
+
+VIDEO: Final = Entity(
+    VideoCounts,
+    version=1,
+    answer=(
+        Shown("views", COUNT, "views"),
+        Shown("likes", COUNT, "likes"),
+        Shown("comments", COUNT, "comments"),
+        Shown("shares", COUNT, "shares"),
+        Shown("viral_coefficient", RATIO_OR_NULL, "viral coefficient"),
+    ),
+    steps=(
+        Shown("views", COUNT),
+        Shown("likes", COUNT),
+        Shown("comments", COUNT),
+        Shown("shares", COUNT),
+    ),
+)
+"""The version is that of values in the table and of delta records."""

@@ -1,0 +1,188 @@
+"""How something is declared that is counted: its counters, and how they are shown.
+
+The declarations themselves are in models.counters.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
+
+from models.panes import PaneRows
+from models.schema import EVENT_TYPES, EventType, Metadata
+
+Schema = dict[str, Any]
+
+AMOUNTS: Final[dict[str, Callable[[Metadata], int]]] = {
+    "one": lambda _: 1,
+    "view_duration_ms": lambda metadata: metadata.view_duration_ms,
+}
+"""What an event may add to a counter, by name; accelerator.scan has them in this order."""
+
+_CONSTANT: Final = frozenset({"one"})
+
+
+class Format(NamedTuple):
+    """How a number is shown: to programs by a JSON schema, to people by a function's name.
+
+    The functions are those of dashboard/format.js.
+    """
+
+    schema: Schema
+    text: str
+
+
+COUNT: Final = Format({"type": "integer", "minimum": 0}, "count")
+MINUTES: Final = Format({"type": "number", "minimum": 0}, "decimal")
+RATIO: Final = Format({"type": "number", "minimum": 0}, "decimal")
+RATIO_OR_NULL: Final = Format({"type": ["number", "null"], "minimum": 0}, "coefficient")
+
+
+class Counter(NamedTuple):
+    """One counter: it begins at 0, and stops at its maximum."""
+
+    code: str
+    """Its type as struct names it: I (32 bits) or Q (64 bits)."""
+    event_type: EventType
+    """The events that add to it."""
+    amount: str = "one"
+    """What each of them adds, by its name in AMOUNTS."""
+    since: int = 1
+    """The first layout version whose rows have it."""
+
+
+class Shown(NamedTuple):
+    """A field of an answer."""
+
+    name: str
+    format: Format
+    label: str = ""
+    """Its name for people; empty: the dashboard has no column of it."""
+    of: str = ""
+    """The attribute of the counts that it shows, where that has another name."""
+
+    def value(self, counts: object) -> int | float | None:
+        """What it shows of counts."""
+        shown: int | float | None = getattr(counts, self.of or self.name)
+        return shown
+
+
+C = TypeVar("C", bound=tuple[Any, ...])
+
+
+class Entity(Generic[C]):
+    """Something that is counted by key, pane and counter.
+
+    `counts` is a NamedTuple of start_ms, end_ms and the counters, each annotated with a Counter.
+    """
+
+    def __init__(
+        self,
+        counts: type[C],
+        *,
+        version: int,
+        answer: tuple[Shown, ...],
+        steps: tuple[Shown, ...],
+    ) -> None:
+        """Derive the layouts; ValueError when the declaration contradicts itself.
+
+        Arguments:
+            counts: declares the counters, and what is worked out from them as properties.
+            version: of the layout that is written.
+            answer: the fields of a window.
+            steps: the fields of a step of a series.
+        """
+        self.version = version
+        self.older: Final = frozenset(range(1, version))
+        """Versions that are read, too; a value that is written anew is of `version`."""
+        self.answer = answer
+        self.steps = steps
+        self.counters: Final[dict[str, Counter]] = dict(_declared(counts))
+        self._make: Callable[..., C] = counts
+        sinces = [counter.since for counter in self.counters.values()]
+        if sinces != sorted(sinces) or not 1 <= sinces[-1] <= version:
+            raise ValueError("a new counter stands behind the others, and raises the version")
+        self.rows: Final = self.rows_of(version)
+        self.row_sizes: Final = {v: self.rows_of(v).size for v in range(1, version + 1)}
+        """Bytes of a row by version."""
+        self._adds = {kind: self._amounts_of(kind) for kind in EVENT_TYPES}
+        self._constant = {
+            kind: tuple(add(Metadata()) for add in self._adds[kind])
+            for kind in EVENT_TYPES
+            if all(
+                counter.amount in _CONSTANT
+                for counter in self.counters.values()
+                if counter.event_type == kind
+            )
+        }
+        self.nothing: Final = (0,) * len(self.counters)
+        self.event_types: Final = frozenset(c.event_type for c in self.counters.values())
+
+    def _amounts_of(self, event_type: str) -> list[Callable[[Metadata], int]]:
+        return [
+            AMOUNTS[counter.amount] if counter.event_type == event_type else _nothing
+            for counter in self.counters.values()
+        ]
+
+    def codes(self, version: int) -> str:
+        """The types of the counters that rows of a version have, as struct names them."""
+        return "".join(c.code for c in self.counters.values() if c.since <= version)
+
+    def rows_of(self, version: int) -> PaneRows:
+        """The packed rows of a version."""
+        return _pane_rows(self.codes(version))
+
+    def renewed(self, rows: bytes, version: int) -> bytes:
+        """Rows of a version as those of the newest one: counters that they lack are 0."""
+        older = self.rows_of(version)
+        if older is self.rows:
+            return rows
+        missing = self.nothing[len(self.codes(version)) :]
+        return b"".join(self.rows.pack(*row, *missing) for row in older.items(rows))
+
+    def increments(self, event_type: str, metadata: Metadata) -> tuple[int, ...]:
+        """What an event adds to each counter."""
+        constant = self._constant.get(event_type)
+        if constant is not None:
+            return constant
+        return tuple([add(metadata) for add in self._adds[event_type]])
+
+    def total(self, rows: bytes, first: int, end: int, step: int) -> C:
+        """The counts of the panes first <= p < end, of `step` ms each."""
+        return self._make(first * step, end * step, *self.rows.total(rows, first, end))
+
+    def each(self, rows: bytes, first: int, end: int, step: int) -> list[C]:
+        """The counts of each of these panes that has any, oldest first."""
+        return [
+            self._make(row[0] * step, (row[0] + 1) * step, *row[1:])
+            for row in self.rows.items(rows)
+            if first <= row[0] < end
+        ]
+
+    def describe(self, counts: C) -> dict[str, Any]:
+        """The fields of a window, as people and programs are shown them."""
+        return {shown.name: shown.value(counts) for shown in self.answer}
+
+    def describe_step(self, counts: C) -> dict[str, Any]:
+        """The fields of a step of a series."""
+        return {shown.name: shown.value(counts) for shown in self.steps}
+
+
+def schemas(fields: tuple[Shown, ...]) -> dict[str, Schema]:
+    """The JSON schemas of fields by their names."""
+    return {shown.name: shown.format.schema for shown in fields}
+
+
+def _nothing(_: Metadata) -> int:
+    return 0
+
+
+@cache
+def _pane_rows(codes: str) -> PaneRows:
+    return PaneRows(codes)
+
+
+def _declared(counts: type) -> Iterator[tuple[str, Counter]]:
+    for name, hint in get_type_hints(counts, include_extras=True).items():
+        for note in getattr(hint, "__metadata__", ()):
+            if isinstance(note, Counter):
+                yield name, note

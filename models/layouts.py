@@ -1,0 +1,47 @@
+"""All layouts and constants that the compiled form has as well, as one text.
+
+The package `accelerator` has this text compiled in (accelerator/counters.pyx) and does not work
+with another one: neither a stale build nor a change of one form alone goes unnoticed. Whoever
+changes a layout looks through the twins that docs/how-to/add-a-metric.md names, and then writes
+the new text, as `python -m models.layouts` prints it, into accelerator/counters.pyx.
+"""
+
+from collections.abc import Iterator
+
+from models import deltas, entity, partitioner, rows, schema, seen, video, viral
+from models.counters import USER, VIDEO
+
+
+def describe() -> str:
+    """The text: one line for each thing."""
+    return "".join(f"{line}\n" for line in _lines())
+
+
+def _lines() -> Iterator[str]:
+    yield f"event types: {' '.join(schema.EVENT_TYPES)}"
+    yield f"event fields: {' '.join(schema.Event.__struct_fields__)}"
+    yield f"metadata fields: {' '.join(schema.Metadata.__struct_fields__)}"
+    yield f"longest: id {schema.MAX_ID_LENGTH}, duration {schema.MAX_DURATION_MS}"
+    yield f"amounts: {' '.join(entity.AMOUNTS)}"
+    yield f"partitioner: seed {partitioner.SEED:#x}, multiplier {partitioner.MULTIPLIER:#x}"
+    yield f"ids: {seen.HEADER_SIZE} {seen.TIME_SIZE} {seen.ID_FORMAT}, index from {seen.INDEXED}"
+    yield (
+        f"sealed ids: {seen.SEALED_FORMAT} {seen.BLOCK_VERSION:#x} of {seen.BLOCK_IDS}, "
+        f"{seen.INDEX_VERSION:#x} of {seen.MAX_BLOCKS} by {seen.ENTRY_SIZE}, "
+        f"keys {seen.block_key(b'1', 23)!r} {seen.index_key(b'1')!r}"
+    )
+    yield f"blocks: {rows.BLOCK_SIZE} bytes"
+    for name, counted in (("user", USER), ("video", VIDEO)):
+        yield f"{name}: version {counted.version}"
+        for counter, kept in counted.counters.items():
+            yield (
+                f"{name}.{counter}: {kept.code} since {kept.since}, "
+                f"{kept.amount} of each {kept.event_type}"
+            )
+    yield f"video header: {video.HEADER_FORMAT}"
+    yield f"deltas: {deltas.HEADER_FORMAT}, rows {deltas.ROW_FORMAT} and the video's counters"
+    yield f"viral: ({' + '.join(viral.REACTIONS)}) / views"
+
+
+if __name__ == "__main__":
+    print(describe(), end="")  # noqa: T201 - this is its output

@@ -1,0 +1,16 @@
+"""What events add to counters, for tests that call the functions on packed values themselves."""
+
+from __future__ import annotations
+
+from models.counters import USER, VIDEO
+from models.schema import Metadata
+
+
+def of_user(kind: str, watched: int = 0) -> tuple[int, ...]:
+    """Return what an event adds to a user's counters."""
+    return USER.increments(kind, Metadata(watched))
+
+
+def of_video(*counts: int) -> tuple[int, ...]:
+    """Return numbers for the first counters of a video, and 0 for the others."""
+    return (*counts, *VIDEO.nothing[len(counts) :])
