@@ -3,25 +3,24 @@
 
 import { ask } from "./api.js";
 import { Chart } from "./chart.js";
+import { COLUMNS } from "./columns.js";
 import { byId, keep, make, show } from "./elements.js";
-import {
-  coefficient, compact, count, decimal, duration, hourAndMinute, moment, share,
-} from "./format.js";
+import * as formats from "./format.js";
+
+const { compact, count, decimal, duration, hourAndMinute, moment, share } = formats;
 
 const AGAIN_MS = 3000;
 
 // As in dashboard.css.
 const narrow = matchMedia("(max-width: 44rem)");
+const fields = (kind, part = (plain) => plain) => COLUMNS[kind].map(([label, name, format]) => [
+  label, (plain) => formats[format](part(plain)[name]),
+]);
 
 const KINDS = {
   user: {
     path: "users",
-    fields: [
-      ["videos watched", (plain) => count(plain.total_videos_watched)],
-      ["minutes watched", (plain) => decimal(plain.total_engagement_minutes)],
-      ["likes", (plain) => count(plain.likes)],
-      ["likes per view", (plain) => decimal(plain.engagement_rate)],
-    ],
+    fields: fields("user"),
     bounds: (series) => [series.window.start, series.window.end, series.window.step_s],
     charts: [
       {
@@ -39,11 +38,7 @@ const KINDS = {
   video: {
     path: "videos",
     fields: [
-      ["views", (plain) => count(plain.rolling.views)],
-      ["likes", (plain) => count(plain.rolling.likes)],
-      ["comments", (plain) => count(plain.rolling.comments)],
-      ["shares", (plain) => count(plain.rolling.shares)],
-      ["viral coefficient", (plain) => coefficient(plain.rolling.viral_coefficient)],
+      ...fields("video", (plain) => plain.rolling),
       ["viral", (plain) => (plain.viral ? "yes" : "no")],
     ],
     bounds: (series) => [series.rolling.start, series.rolling.end, series.step_s],
@@ -116,12 +111,12 @@ const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 // --- what is shown
 
 function showResult({ kind, id }, plain, series) {
-  const { fields, bounds, charts: descriptions } = KINDS[kind];
+  const { fields: shownFields, bounds, charts: descriptions } = KINDS[kind];
   const [start, end, step] = bounds(series);
   byId("lookup-result").hidden = false;
   show("lookup-title-of", `${kind} ${id}`);
   show("lookup-window", `${moment(start)} to ${moment(end)}, as of ${moment(plain.as_of)}`);
-  keep(byId("lookup-fields"), fields, {
+  keep(byId("lookup-fields"), shownFields, {
     key: ([name]) => name,
     create: ([name]) => make("div", {}, make("dt", { text: name }), make("dd")),
     update: (field, [, value]) => show(field.lastChild, value(plain)),

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md and the descriptions for programs: ``make docs``."""
+"""Writes configuration.md, descriptions for programs, the dashboard's columns: ``make docs``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 import orjson
 
+from models.counters import USER, VIDEO
 from settings import VARIABLES, load
 from topology import all_topics, topology
 from views import asyncapi, openapi
 
 PAGE = Path(__file__).with_name("configuration.md")
+COLUMNS = PAGE.parent.parent / "dashboard" / "columns.js"
 
 
 HEAD = """\
@@ -65,7 +67,20 @@ def description(name: str) -> bytes:
     return orjson.dumps(DESCRIPTIONS[name](), option=options)
 
 
+def columns() -> str:
+    """Return the dashboard's columns: of each entity label, field and format."""
+    shown = {
+        name: [
+            [field.label, field.name, field.format.text] for field in entity.answer if field.label
+        ]
+        for name, entity in (("user", USER), ("video", VIDEO))
+    }
+    text = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
+    return f"// Written by make docs, from models/counters.py.\n\nexport const COLUMNS = {text};\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    COLUMNS.write_text(columns())
     for name in DESCRIPTIONS:
         PAGE.with_name(name).write_bytes(description(name))

@@ -26,6 +26,7 @@ def test_generated_pages_are_what_the_code_says():
     assert (ROOT / "docs" / "configuration.md").read_text() == namespace["page"](), "make docs"
     for name in ("openapi.json", "asyncapi.json"):
         assert (ROOT / "docs" / name).read_bytes() == namespace["description"](name), "make docs"
+    assert (ROOT / "dashboard" / "columns.js").read_text() == namespace["columns"](), "make docs"
 
 
 def test_every_link_between_documents_leads_somewhere():
