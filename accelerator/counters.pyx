@@ -15,20 +15,24 @@ event types: video_view like comment share save follow
 event fields: event_id event_type user_id video_id timestamp creator_id session_id metadata
 metadata fields: view_duration_ms video_position device_type
 longest: id 128, duration 9007199254740992
-amounts: one view_duration_ms
+amounts: one view_duration_ms positions video_position, a position of 1 is 1000000000
 partitioner: seed 0x9747b28c, multiplier 0x5bd1e995
 ids: 4 4 <QI, index from 3
 sealed ids: <BQ 0x82 of 16, 0x83 of 255 by 36, keys b'1:23' b'1:i'
 blocks: 201 bytes
-user: version 3
+user: version 4
 user.views: I since 1, one of each video_view
 user.likes: I since 1, one of each like
 user.watch_ms: Q since 1, view_duration_ms of each video_view
-video: version 1
+user.positions: I since 4, positions of each video_view
+user.position_sum: Q since 4, video_position of each video_view
+video: version 2
 video.views: I since 1, one of each video_view
 video.likes: I since 1, one of each like
 video.comments: I since 1, one of each comment
 video.shares: I since 1, one of each share
+video.positions: I since 2, positions of each video_view
+video.position_sum: Q since 2, video_position of each video_view
 video header: <BxxxQ
 deltas: <BxHIq, rows <QI and the video's counters
 viral: (comments + shares) / views

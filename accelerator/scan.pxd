@@ -2,7 +2,7 @@ from libc.stdint cimport uint64_t
 
 cdef enum:
     # What an event may add to a counter: models.entity.AMOUNTS, in its order.
-    ONE, WATCHED
+    ONE, WATCHED, POSITIONS, REACHED
     AMOUNTS
 
 cdef struct Event:

@@ -7,6 +7,7 @@ Nearly every event does. Anything else, right or wrong, is for models.event to j
 the event as models.event would, or it does not read it at all.
 """
 
+from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
 cdef enum:
@@ -20,6 +21,9 @@ cdef enum:
     LONGEST_ID = 128
     LONGEST_TEXT = 65536
     FIRST_YEAR = 1970
+    # Of a position: models.entity.POSITION_UNITS. A float of one is off by less than a millionth.
+    UNITS = 1000000000
+    NEARLY = 1000000
 
 cdef long long LONGEST_DURATION = 1LL << 53
 
@@ -103,19 +107,37 @@ cdef const unsigned char *_other(const unsigned char *at) noexcept nogil:
     return _null(at)
 
 
-cdef const unsigned char *_position(const unsigned char *at) noexcept nogil:
-    """Behind a number from 0 to 1 without an exponent."""
+cdef const unsigned char *_position(const unsigned char *at, uint64_t *units) noexcept nogil:
+    """Behind a number from 0 to 1 without an exponent; `units` are billionths of it, rounded.
+
+    NULL also where a float, which models.event has, might be rounded the other way.
+    """
     cdef unsigned char first = at[0]
+    cdef uint64_t number = first - c"0", scale = 1, rest, middle
+    cdef const unsigned char *digits
     if first != c"0" and first != c"1":
         return NULL
     at += 1
-    if at[0] != c".":
-        return at
-    at += 1
-    cdef const unsigned char *digits = at
-    while _is_digit(at[0]) if first == c"0" else at[0] == c"0":
+    if at[0] == c".":
         at += 1
-    return at if 0 < at - digits <= SAFE_DIGITS else NULL
+        digits = at
+        while _is_digit(at[0]) if first == c"0" else at[0] == c"0":
+            if at - digits == SAFE_DIGITS:
+                return NULL
+            number = number * 10 + (at[0] - c"0")
+            scale *= 10
+            at += 1
+        if at == digits:
+            return NULL
+    if scale <= UNITS:
+        units[0] = number * (UNITS // scale)
+        return at
+    scale //= UNITS
+    rest, middle = number % scale, scale // 2
+    if (rest - middle if rest > middle else middle - rest) <= scale // NEARLY:
+        return NULL
+    units[0] = number // scale + (rest > middle)
+    return at
 
 
 cdef inline int _two(const unsigned char *at) noexcept nogil:
@@ -237,7 +259,8 @@ cdef const unsigned char *_metadata(const unsigned char *at, Event *event) noexc
                 return NULL
             event.amounts[WATCHED] = number
         elif field == POSITION:
-            at = _position(at)
+            at = _position(at, &event.amounts[REACHED])
+            event.amounts[POSITIONS] = 1
         else:
             at = _text(at)
             if at != NULL:
@@ -294,6 +317,7 @@ cdef bint scan(const unsigned char *text, Py_ssize_t size, Event *event) noexcep
     cdef Py_ssize_t length
     cdef int seen = 0, field
     event.amounts[ONE], event.amounts[WATCHED] = 1, 0
+    event.amounts[POSITIONS], event.amounts[REACHED] = 0, 0
     if size > LONGEST_TEXT or at[0] != c"{":
         return False
     at = _skip(at + 1)

@@ -21,6 +21,11 @@ export const COLUMNS = {
       "likes per view",
       "engagement_rate",
       "decimal"
+    ],
+    [
+      "average completion",
+      "average_completion",
+      "coefficient"
     ]
   ],
   "video": [
@@ -47,6 +52,11 @@ export const COLUMNS = {
     [
       "viral coefficient",
       "viral_coefficient",
+      "coefficient"
+    ],
+    [
+      "average completion",
+      "average_completion",
       "coefficient"
     ]
   ]

@@ -10,7 +10,17 @@ its entity, which rises with it. docs/how-to/add-a-metric.md goes through all of
 
 from typing import Annotated, Final, NamedTuple
 
-from models.entity import COUNT, MINUTES, RATIO, RATIO_OR_NULL, Counter, Entity, Shown
+from models.entity import (
+    COUNT,
+    MINUTES,
+    PART_OR_NULL,
+    POSITION_UNITS,
+    RATIO,
+    RATIO_OR_NULL,
+    Counter,
+    Entity,
+    Shown,
+)
 from models.viral import coefficient_of
 
 
@@ -22,6 +32,8 @@ class UserCounts(NamedTuple):
     views: Annotated[int, Counter("I", "video_view")]
     likes: Annotated[int, Counter("I", "like")]
     watch_ms: Annotated[int, Counter("Q", "video_view", "view_duration_ms")]
+    positions: Annotated[int, Counter("I", "video_view", "positions", since=4)]
+    position_sum: Annotated[int, Counter("Q", "video_view", "video_position", since=4)]
 
     @property
     def total_engagement_minutes(self) -> float:
@@ -33,6 +45,11 @@ class UserCounts(NamedTuple):
         """Likes per view, 0.0 without views."""
         return self.likes / self.views if self.views else 0.0
 
+    @property
+    def average_completion(self) -> float | None:
+        """Mean position of the views that gave one, None without."""
+        return _mean_position(self.positions, self.position_sum)
+
 
 class VideoCounts(NamedTuple):
     """What happened to a video in [start_ms, end_ms): a window, or a pane of one step."""
@@ -43,41 +60,63 @@ class VideoCounts(NamedTuple):
     likes: Annotated[int, Counter("I", "like")]
     comments: Annotated[int, Counter("I", "comment")]
     shares: Annotated[int, Counter("I", "share")]
+    positions: Annotated[int, Counter("I", "video_view", "positions", since=2)]
+    position_sum: Annotated[int, Counter("Q", "video_view", "video_position", since=2)]
 
     @property
     def viral_coefficient(self) -> float | None:
         """(shares + comments) / views, None without views."""
         return coefficient_of(self)
 
+    @property
+    def average_completion(self) -> float | None:
+        """Mean position of the views that gave one, None without."""
+        return _mean_position(self.positions, self.position_sum)
+
+
+def _mean_position(positions: int, position_sum: int) -> float | None:
+    # A full counter of positions may not make more than a whole of them.
+    return min(position_sum / (positions * POSITION_UNITS), 1.0) if positions else None
+
 
 USER: Final = Entity(
     UserCounts,
-    version=3,
+    version=4,
     answer=(
         Shown("total_videos_watched", COUNT, "videos watched", of="views"),
         Shown("total_engagement_minutes", MINUTES, "minutes watched"),
         Shown("likes", COUNT, "likes"),
         Shown("engagement_rate", RATIO, "likes per view"),
+        Shown("average_completion", PART_OR_NULL, "average completion"),
     ),
-    steps=(Shown("views", COUNT), Shown("likes", COUNT), Shown("watch_ms", COUNT)),
+    steps=(
+        Shown("views", COUNT),
+        Shown("likes", COUNT),
+        Shown("watch_ms", COUNT),
+        Shown("positions", COUNT),
+        Shown("average_completion", PART_OR_NULL),
+    ),
 )
 """Versions 1 to 3 differ in how the ids before the rows lie: see models.seen."""
 
 VIDEO: Final = Entity(
     VideoCounts,
-    version=1,
+    version=2,
     answer=(
         Shown("views", COUNT, "views"),
         Shown("likes", COUNT, "likes"),
         Shown("comments", COUNT, "comments"),
         Shown("shares", COUNT, "shares"),
         Shown("viral_coefficient", RATIO_OR_NULL, "viral coefficient"),
+        Shown("average_completion", PART_OR_NULL, "average completion"),
     ),
     steps=(
         Shown("views", COUNT),
         Shown("likes", COUNT),
         Shown("comments", COUNT),
         Shown("shares", COUNT),
+        Shown("positions", COUNT),
+        Shown("average_completion", PART_OR_NULL),
     ),
 )
 """The version is that of values in the table and of delta records."""

@@ -12,9 +12,15 @@ from models.schema import EVENT_TYPES, EventType, Metadata
 
 Schema = dict[str, Any]
 
+POSITION_UNITS: Final = 10**9
+"""A position of 1. Positions are summed up in billionths, whole numbers: in whichever order they
+come the sum is the same, and no position is off by more than half of one."""
+
 AMOUNTS: Final[dict[str, Callable[[Metadata], int]]] = {
     "one": lambda _: 1,
     "view_duration_ms": lambda metadata: metadata.view_duration_ms,
+    "positions": lambda metadata: metadata.video_position is not None,
+    "video_position": lambda metadata: round((metadata.video_position or 0) * POSITION_UNITS),
 }
 """What an event may add to a counter, by name; accelerator.scan has them in this order."""
 
@@ -35,6 +41,9 @@ COUNT: Final = Format({"type": "integer", "minimum": 0}, "count")
 MINUTES: Final = Format({"type": "number", "minimum": 0}, "decimal")
 RATIO: Final = Format({"type": "number", "minimum": 0}, "decimal")
 RATIO_OR_NULL: Final = Format({"type": ["number", "null"], "minimum": 0}, "coefficient")
+PART_OR_NULL: Final = Format(
+    {"type": ["number", "null"], "minimum": 0, "maximum": 1}, "coefficient"
+)
 
 
 class Counter(NamedTuple):

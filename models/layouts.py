@@ -22,7 +22,7 @@ def _lines() -> Iterator[str]:
     yield f"event fields: {' '.join(schema.Event.__struct_fields__)}"
     yield f"metadata fields: {' '.join(schema.Metadata.__struct_fields__)}"
     yield f"longest: id {schema.MAX_ID_LENGTH}, duration {schema.MAX_DURATION_MS}"
-    yield f"amounts: {' '.join(entity.AMOUNTS)}"
+    yield f"amounts: {' '.join(entity.AMOUNTS)}, a position of 1 is {entity.POSITION_UNITS}"
     yield f"partitioner: seed {partitioner.SEED:#x}, multiplier {partitioner.MULTIPLIER:#x}"
     yield f"ids: {seen.HEADER_SIZE} {seen.TIME_SIZE} {seen.ID_FORMAT}, index from {seen.INDEXED}"
     yield (

@@ -27,6 +27,7 @@ class UserMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-a
     total_engagement_minutes: float
     likes: int
     engagement_rate: float
+    average_completion: float | None
 
 
 class VideoMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-arg]
@@ -40,6 +41,7 @@ class VideoMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-
     comments: int
     shares: int
     viral_coefficient: float | None
+    average_completion: float | None
 
 
 class _StoredViral(msgspec.Struct):

@@ -6,9 +6,9 @@ from models.counters import USER, VIDEO
 from models.schema import Metadata
 
 
-def of_user(kind: str, watched: int = 0) -> tuple[int, ...]:
+def of_user(kind: str, watched: int = 0, position: float | None = None) -> tuple[int, ...]:
     """Return what an event adds to a user's counters."""
-    return USER.increments(kind, Metadata(watched))
+    return USER.increments(kind, Metadata(watched, position))
 
 
 def of_video(*counts: int) -> tuple[int, ...]:

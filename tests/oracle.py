@@ -69,6 +69,7 @@ class UserCounts(NamedTuple):
     views: int
     likes: int
     watched: int
+    completion: Fraction | None
 
 
 class VideoCounts(NamedTuple):
@@ -80,6 +81,7 @@ class VideoCounts(NamedTuple):
     likes: int
     comments: int
     shares: int
+    completion: Fraction | None
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class Oracle:
             *(start, end, len(views)),
             sum(each.event_type == "like" for each in inside),
             sum(each.watched for each in views),
+            completion_of(inside),
         )
 
     # -- videos
@@ -197,11 +200,11 @@ class Oracle:
         return self._counts(video_id, start, start + self.rules.video_window)
 
     def _counts(self, video_id: int, start: int, end: int) -> VideoCounts:
-        types = Counter(
-            each.event_type for each in self.of_video.get(video_id, ()) if start <= each.t < end
-        )
+        inside = [each for each in self.of_video.get(video_id, ()) if start <= each.t < end]
+        types = Counter(each.event_type for each in inside)
         return VideoCounts(
-            *(start, end, types["video_view"], types["like"], types["comment"], types["share"])
+            *(start, end, types["video_view"], types["like"], types["comment"], types["share"]),
+            completion_of(inside),
         )
 
     def is_viral(self, counts: VideoCounts) -> bool:
@@ -216,6 +219,13 @@ class Oracle:
         """Return the videos that are viral at a time, with their rolling counts."""
         counts = {video_id: self.rolling(video_id, at) for video_id in self.of_video}
         return {video_id: each for video_id, each in counts.items() if self.is_viral(each)}
+
+
+def completion_of(events: Iterable[Event]) -> Fraction | None:
+    """Return the mean position of the views that gave one, None without."""
+    views = [each for each in events if each.event_type == "video_view"]
+    positions = [each.position for each in views if each.position is not None]
+    return sum(positions, Fraction(0)) / len(positions) if positions else None
 
 
 def in_order(

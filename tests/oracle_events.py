@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
 
@@ -26,6 +27,7 @@ class Event(NamedTuple):
     video_id: int
     t: int
     watched: int
+    position: Fraction | None = None
 
 
 def parse(value: bytes | None) -> Event | str:
@@ -83,13 +85,17 @@ def _event_of(document: dict[str, Any]) -> Event | str:
     t = _time_of(document["timestamp"])
     if t is None:
         return "invalid_field"
-    watched = 0
+    watched, position = 0, None
     metadata = document.get("metadata")
     if isinstance(metadata, dict):
         duration = metadata.get("view_duration_ms")
         if type(duration) is int and 0 <= duration <= 2**53:
             watched = duration
-    return Event(event_id, event_type, document["user_id"], document["video_id"], t, watched)
+        reached = metadata.get("video_position")
+        if type(reached) in (int, float) and 0 <= reached <= 1:
+            position = Fraction(reached)
+    ids = document["user_id"], document["video_id"]
+    return Event(event_id, event_type, *ids, t, watched, position)
 
 
 _TIME = re.compile(

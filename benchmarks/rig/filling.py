@@ -16,6 +16,7 @@ import numpy as np
 from commands.sending import EventSender
 from loadgen.workload import Chunk
 from models.counters import USER
+from models.entity import POSITION_UNITS
 from models.partitioner import murmur2_partitions
 from models.seen import (
     BLOCK_IDS,
@@ -49,7 +50,11 @@ MEAN_VIEWS, MAX_VIEWS, MS_PER_VIEW = 6.0, 60, 12_000
 LIKES_PER_VIEW = 0.1
 
 #: What a view adds, from and to, of the amounts that are not 1.
-TYPICAL = {"view_duration_ms": (300, 20_000)}
+TYPICAL = {
+    "view_duration_ms": (300, 20_000),
+    "positions": (1, 2),
+    "video_position": (0, POSITION_UNITS),
+}
 
 _AT_ONCE = 100_000
 _SEEN = np.dtype([("hash", "<u8"), ("time", "<u4")])

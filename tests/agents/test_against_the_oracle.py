@@ -58,6 +58,17 @@ RULES = Rules(
 )
 
 
+#: By the number of an event: one has none, and one is not counted because it is no position.
+POSITIONS = [
+    {},
+    {"video_position": 1 / 7},
+    {"video_position": 0.1234567895},
+    {"video_position": 1},
+    {"video_position": 1.5},
+    {},
+]
+
+
 class Send(NamedTuple):
     """An event arrives, in any partition."""
 
@@ -128,7 +139,7 @@ async def play(pipeline, script):
                 value = event(
                     *(user_id, video_id, min(t, 2 * T), number),
                     event_type=event_type,
-                    metadata={"view_duration_ms": number},
+                    metadata={"view_duration_ms": number} | POSITIONS[number],
                     **far,
                 )
                 pipeline.send(EVENTS, partition, OutRecord(b"k%d" % number, value))

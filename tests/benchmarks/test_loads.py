@@ -37,7 +37,7 @@ def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives():
     for user, its in keys.items():
         key = b"%d" % user
         value = rows[key]
-        pane, views, likes, watched, *_ = ROW.unpack(value[-ROW.size :])
+        pane, views, likes, *rest = ROW.unpack(value[-ROW.size :])
         opened = value[3] * SEEN.size
         blocks = [rows[block_key(key, number)][9:] for number in range(value[1])]
         ids = b"".join(blocks) + value[-ROW.size - opened : -ROW.size]
@@ -48,8 +48,8 @@ def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives():
             t_ms = FILLED_UNTIL_MS - ((FILLED_UNTIL_MS - clock) & 0xFFFFFFFF)
             assert t_ms // 900_000 == pane
             kind = "video_view" if number < views else "like"
-            time = watched if number == 0 else 0
-            assert WINDOWS.apply(replayed, key, of_user(kind, time), t_ms, id_hash, t_ms)
+            added = (1, 0, *rest) if number == 0 else of_user(kind)
+            assert WINDOWS.apply(replayed, key, added, t_ms, id_hash, t_ms)
         assert replayed == {each: rows[each] for each in its}
     assert len(rows) > len(keys)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from models.seen import block_key, index_key
+from models.counters import USER
+from models.seen import block_key, index_key, size_of
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -45,5 +46,7 @@ def make_version_2(rows: Rows, key: bytes) -> None:
 def _value(rows: Rows, key: bytes) -> bytes:
     value = rows[key]
     assert value is not None
-    assert value[0] == 3
-    return value
+    assert value[0] == USER.version
+    ids = size_of(value)
+    panes = (USER.rows_of(3).pack(*row[:4]) for row in USER.rows.items(value[ids:]))
+    return value[:ids] + b"".join(panes)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.counters import USER
 from models.errors import CodecError
 from models.seen import BLOCK_IDS, MAX_BLOCKS, MAX_SEEN, block_key, index_key, size_of
 from models.user import UserWindows
@@ -65,7 +66,7 @@ def test_an_event_rewrites_few_of_many_ids():
         sizes.append(sum(map(len, written.values())))
         written.clear()
     sizes.sort()
-    assert sizes[-2] <= 8 + 12 * BLOCK_IDS + 20
+    assert sizes[-2] <= 8 + 12 * BLOCK_IDS + USER.rows.size
     assert sizes[-1] < 3 * 1000
     assert user.blocks == set(range((999 + BLOCK_IDS) // BLOCK_IDS))
 
@@ -206,7 +207,7 @@ class TestVersion1:
             assert not user.view(event_id, now)
         assert user.rows[KEY][0] == 1
         assert user.view(10_000, now)
-        assert user.rows[KEY][0] == 3
+        assert user.rows[KEY][0] == USER.version
         assert user.views(now) == count + 1
         for event_id in range(max(0, count - MAX_SEEN + BLOCK_IDS), count):
             assert not user.view(event_id, now)
@@ -242,10 +243,12 @@ class TestVersion2:
             assert present.view(event_id, now)
             assert user.rows == present.rows
 
-    def test_without_blocks_differs_by_its_number(self):
+    def test_without_blocks_differs_by_its_number_and_its_steps(self):
         user = self.user(5)
         make_version_2(user.rows, KEY)
-        assert user.rows[KEY] == b"\x02" + self.user(5).rows[KEY][1:]
+        present = self.user(5).rows[KEY]
+        assert user.rows[KEY][0] == 2
+        assert user.rows[KEY][1:-20] == present[1 : -USER.rows.size]
         assert not user.view(3, NOON + 5)
         assert user.view(5, NOON + 5)
         assert user.rows == self.user(6).rows

@@ -209,7 +209,7 @@ class TestDuplicates:
         assert apply(value, "like", now, 0, target, now) is None
 
     def test_a_full_counter_does_not_forget_an_id(self):
-        full = struct.pack("<IIIQ", NOON // (15 * MINUTE), 2**32 - 1, 0, 0)
+        full = USER.rows.pack(NOON // (15 * MINUTE), 2**32 - 1, *USER.nothing[1:])
         value = view(EMPTY + full, NOON, 7)
         assert view(value, NOON, 7) is None
 
@@ -218,7 +218,7 @@ class TestDuplicates:
         for event_id in range(15):
             value = view(value, NOON, event_id)
         later = view(value, NOON + 20 * MINUTE + 1, 100)
-        assert len(later) == 4 + 12 + 2 * 20
+        assert len(later) == 4 + 12 + 2 * USER.rows.size
 
     def test_the_ids_clock_may_turn_over_between_two_events(self):
         value = view(None, CLOCK_TURNS - 1, 7)
@@ -234,7 +234,7 @@ class TestDuplicates:
         assert SMALL.is_expired(value, later)
         after = view(value, later, 7)
         assert counts(after, later)[0] == 1
-        assert len(after) == 4 + 12 + 20
+        assert len(after) == 4 + 12 + USER.rows.size
 
 
 class TestValuesOfAnotherVersion:

@@ -198,6 +198,8 @@ class TestValuesOfAnotherVersion:
                 read(value)
 
 
-def test_a_value_is_12_bytes_and_20_a_step():
+def test_a_value_is_12_bytes_and_32_a_step():
     value = VIDEOS.with_detected_at(added(None, NOON, views=1, likes=2, comments=3, shares=4), NOON)
-    assert value == struct.pack("<BxxxQ", 1, NOON) + struct.pack("<5I", NOON // STEP, 1, 2, 3, 4)
+    assert value == struct.pack("<BxxxQ", 2, NOON) + struct.pack(
+        "<6IQ", NOON // STEP, 1, 2, 3, 4, 0, 0
+    )
