@@ -142,6 +142,8 @@ class Entity(Generic[C]):
 
     def renewed(self, rows: bytes, version: int) -> bytes:
         """Rows of a version as those of the newest one: counters that they lack are 0."""
+        if version == self.version or not rows:
+            return rows
         older = self.rows_of(version)
         if older is self.rows:
             return rows

@@ -23,6 +23,7 @@ HEADER_FORMAT: Final = "<BxxxQ"
 _HEADER: Final = struct.Struct(HEADER_FORMAT)
 _HEADER_SIZE: Final = _HEADER.size
 _ROWS: Final = VIDEO.rows
+_VIEWS: Final = 1 + list(VIDEO.counters).index("views")
 _unpack_pane: Final = struct.Struct("<I").unpack_from
 
 END_OF_PANES: Final = 2**32
@@ -103,7 +104,7 @@ class VideoWindows:
     def kept_views(self, value: bytes | None, stream_time_ms: int) -> int:
         """Views in all panes of open windows: an upper bound of the views in any window."""
         first_pane = self.slices.kept_from(stream_time_ms)
-        return self._counts(value, first_pane, END_OF_PANES).views
+        return sum(row[_VIEWS] for row in _ROWS.items(_rows(value)) if row[0] >= first_pane)
 
     def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
         """Whether no pane is in an open window any more."""
