@@ -1,6 +1,7 @@
 """From the bytes of a record to an event: the fast path for what is right, as nearly all is.
 
 What is not goes to models.lenient, which names the reason. Both give the same answer.
+accelerator.scan reads the common form, compiled, and leaves the rest to this.
 """
 
 import re

@@ -1,7 +1,8 @@
 """Packed panes: the counters of one key, one row a pane, sparse and sorted by pane.
 
 Rows are fixed-size little-endian records, `pane: u32` and then the counters, in plain bytes: no
-object a pane or a key. Counters stop at their maximum. (Panes: Li et al. 2005, see models.windows.)
+object a pane or a key. Counters stop at their maximum. accelerator.counters adds them up, compiled.
+(Panes: Li et al. 2005, see models.windows.)
 """
 
 import struct
