@@ -128,6 +128,7 @@ class TestUserMetrics:
             "total_engagement_minutes": 3.25,
             "likes": 3,
             "engagement_rate": 0.25,
+            "average_completion": None,
         }
 
     def test_of_an_unknown_user_are_zeros_at_the_latest_time(self):
