@@ -6,5 +6,7 @@
 from __future__ import annotations
 
 from bootstrap import app_of_environment
+from commands.options import take_root_options
 
 app = app_of_environment()
+take_root_options(app)

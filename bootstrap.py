@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from topology import TableEntry
 
 COMMANDS = (
-    *("audit", "generate", "kafka", "replay_dead_letters", "restore_changelog"),
-    *("status", "topics", "worker"),
+    *("audit", "dead_letters", "generate", "kafka", "replay_dead_letters"),
+    *("restore_changelog", "status", "topics", "worker"),
 )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
     from auditing.reading import Topics
+    from auditing.replayed import Done
     from auditing.values import Values
     from streaming.kafka.records import Record
 
@@ -50,8 +51,8 @@ class Replayed(NamedTuple):
     """The dead letters that were replayed."""
 
     topic: str
-    ends: Mapping[bytes, Mapping[int, int]]
-    """Offsets up to which those of a reason were, by partition."""
+    done: Mapping[bytes, Mapping[int, Done]]
+    """Which of a reason were, by partition."""
     sources: Collection[bytes]
     """Topics from which they have to come: others' dead letters may lie there as well."""
 
@@ -119,10 +120,10 @@ class PassedOn:
                 yield home, (1, partition), record
 
     async def _read_replayed(self) -> AsyncIterator[tuple[int, list[Record]]]:
-        topic, ends, sources = self._replayed
+        topic, done, sources = self._replayed
         begins = await self._topics.begins(topic)
         for partition, begin in begins.items():
-            end = max(of_reason[partition] for of_reason in ends.values())
+            end = max(of_reason[partition].end for of_reason in done.values())
             async for records in self._topics.read(topic, partition, begin, max(begin, end)):
                 headers = [dict(record.headers) for record in records]
                 yield (
@@ -131,7 +132,8 @@ class PassedOn:
                         record
                         for record, each in zip(records, headers, strict=True)
                         if each.get("source.topic") in sources
-                        and record.offset < ends.get(each.get("reason", b""), {}).get(partition, 0)
+                        and record.offset
+                        in done.get(each.get("reason", b""), {}).get(partition, ())
                     ],
                 )
 

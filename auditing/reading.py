@@ -17,6 +17,7 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 
 from auditing.errors import AuditError
+from auditing.replayed import Done
 from auditing.stable_offsets import stable_offsets
 from auditing.values import id_key
 from models.seen import is_sealed_key
@@ -122,19 +123,40 @@ class Topics:
                 return {tp.partition: offset for tp, offset in ends.items()}
             await patience.rest()
 
+    async def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        """Return the offset of the first record of each partition that is not older than that."""
+        tps = [TopicPartition(topic, number) for number in await self.partitions(topic)]
+        found = await self._consumer.offsets_for_times(dict.fromkeys(tps, time_ms))
+        ends = await self._consumer.end_offsets(tps)
+        return {tp.partition: ends[tp] if found.get(tp) is None else found[tp].offset for tp in tps}
+
+    async def follow(
+        self, topic: str, starts: Mapping[int, int]
+    ) -> AsyncIterator[tuple[int, Sequence[Record]]]:
+        """Yield the records of all partitions from ``starts`` on, and those to come, for ever."""
+        tps = {TopicPartition(topic, number): offset for number, offset in starts.items()}
+        self._consumer.assign(list(tps))
+        for tp, offset in tps.items():
+            self._consumer.seek(tp, offset)
+        while True:
+            for tp, records in (await self._poll(*tps)).items():
+                yield tp.partition, records
+
     async def committed(self, topic: str) -> dict[int, int]:
         """Return the group's committed offset of each partition, 0 where there is none.
 
         Raises AuditError when a transaction that is to change one of them does not end.
         """
-        return await self._committed_by(self._group, topic)
+        found = await self._committed_by(self._group, topic)
+        return {partition: offset for partition, (offset, _) in found.items()}
 
-    async def replayed(self, topic: str, reason: str) -> dict[int, int]:
-        """Return up to where the dead letters of a reason were replayed, as :meth:`committed`."""
-        return await self._committed_by(f"{self._group}-replay-{reason}", topic)
+    async def replayed(self, topic: str, reason: str) -> dict[int, Done]:
+        """Return which dead letters of a reason were replayed; raises as :meth:`committed`."""
+        found = await self._committed_by(f"{self._group}-replay-{reason}", topic)
+        return {partition: Done.read(*stored) for partition, stored in found.items()}
 
-    async def _committed_by(self, group: str, topic: str) -> dict[int, int]:
-        offsets: dict[int, int] = {}
+    async def _committed_by(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
+        offsets: dict[int, tuple[int, str]] = {}
         missing = set(await self.partitions(topic))
         patience = _Patience(f"the offsets of group {group}")
         while True:
@@ -158,9 +180,9 @@ class Topics:
             for records in (await self._poll(tp)).values():
                 yield [record for record in records if record.offset < end]
 
-    async def _poll(self, tp: TopicPartition) -> Mapping[TopicPartition, Sequence[Record]]:
+    async def _poll(self, *tps: TopicPartition) -> Mapping[TopicPartition, Sequence[Record]]:
         found: Mapping[TopicPartition, Sequence[Record]] = await self._consumer.getmany(
-            tp, timeout_ms=POLL_MS, max_records=AT_ONCE
+            *tps, timeout_ms=POLL_MS, max_records=AT_ONCE
         )
         return found
 

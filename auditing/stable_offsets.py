@@ -92,8 +92,10 @@ class _OffsetFetchRequest(Request[_OffsetFetch]):
 
 async def stable_offsets(
     admin: AIOKafkaAdminClient, group: str, topic: str, partitions: Collection[int]
-) -> dict[int, int]:
+) -> dict[int, tuple[int, str]]:
     """Return the offsets of ``group``, 0 where there is none, of partitions where they are stable.
+
+    Each with its metadata, which is empty unless the group writes some.
 
     Raises:
         KafkaError: the brokers do not tell them.
@@ -105,7 +107,7 @@ async def stable_offsets(
     for code in errors - {NoError.errno}:
         raise for_code(code)(f"the offsets of {group} for {topic}")
     return {
-        partition: max(0, offset)
-        for partition, offset, _, _, error, _ in rows
+        partition: (max(0, offset), metadata or "")
+        for partition, offset, _, metadata, error, _ in rows
         if error != UNSTABLE_OFFSET_COMMIT
     }

@@ -19,7 +19,9 @@ from auditing import audit as make_audit
 from auditing.parts import Names
 from auditing.reading import open_topics
 from auditing.report import KEPT_DIFFERENCES
+from commands import shapes
 from commands.progress import ProgressBar
+from models.windows import to_iso
 from streaming.kafka.metadata import Right
 
 if TYPE_CHECKING:
@@ -96,6 +98,34 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
                 return await make_audit(settings, topics, names, progress, self._memory)
 
     def _print(self, report: Report) -> None:
+        if self.json:
+            shapes.print_json(self._as_json(report))
+        elif not self.quiet:
+            self._print_text(report)
+
+    def _as_json(self, report: Report) -> shapes.Audit:
+        return shapes.Audit(
+            clean=report.is_clean,
+            records=report.records,
+            outcomes={name: report.outcomes[name] for name in OUTCOMES},
+            users=shapes.Compared(report.users, report.differing["users"]),
+            videos=shapes.Compared(report.videos, report.differing["videos"]),
+            total_differences=report.total,
+            differences=[
+                shapes.DifferentCount(
+                    each.what,
+                    to_iso(each.start_ms),
+                    each.counter,
+                    each.found,
+                    each.least,
+                    each.most,
+                )
+                for each in report.differences[: self._show]
+            ],
+            notes=report.notes,
+        )
+
+    def _print_text(self, report: Report) -> None:
         for difference in report.differences[: self._show]:
             click.echo(str(difference))
         if report.total > self._show:

@@ -1,11 +1,6 @@
 """``faust -A app replay-dead-letters``: rejected events are counted anew, once each.
 
 Importing this module registers the command.
-
-How far the dead letters of a reason are replayed is kept as the offsets of a group of its own,
-committed in the same transaction as the events: a run that is killed and repeated, or repeated for
-no reason, sends nothing twice. One transactional id a reason: of two runs at once, the later one
-fences the other.
 """
 
 from __future__ import annotations
@@ -13,156 +8,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections import Counter, defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
-from faust.types import TP
 
 from auditing import AuditError
-from auditing.dead_letters import number_of
 from auditing.reading import open_topics
+from commands.dead_letters import Time
 from commands.progress import ProgressBar
-from models.event import Rejected, decode
-from models.partitioner import partition_of
+from commands.replaying import SAME_AGAIN, Replay, Selection, read_corrected
 from models.schema import REASONS
 from streaming.errors import ConfigurationError, FencedError, TransactionFailedError
 from streaming.kafka.metadata import Right
 from streaming.kafka.producer import TransactionalProducer
-from streaming.kafka.record_bounds import CUT, ORIGINAL_HEADER, size_of
-from streaming.kafka.records import OutRecord
 from streaming.kafka.topic_limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from auditing.reading import Topics
-    from settings import Settings
-    from streaming.kafka.records import Record
     from streaming.runtime.app import App
-
-
-class Replay:
-    """Sends the dead letters of one reason to be judged anew."""
-
-    def __init__(
-        self,
-        topics: Topics,
-        settings: Settings,
-        reason: str,
-        limits: Limits,
-        progress: ProgressBar,
-        *,
-        to_input: bool,
-    ) -> None:
-        """Read through ``topics``, whose group holds how far the replay is.
-
-        Events go to the program's own topic, each to its user's partition; or, with ``to_input``,
-        to the partition of the input that they came from. ``limits`` know what those topics take.
-        """
-        self.found: Counter[str] = Counter()
-        """Dead letters not replayed so far, by reason."""
-        self.sent = 0
-        self.stay = 0
-        """Those of the reason that were cut, or are too large for where they are sent."""
-        self.foreign = 0
-        """Dead letters that do not say which partition they come from: no worker writes such."""
-        self.first_foreign = ""
-        self._topics = topics
-        self._dead_letters = settings.dead_letter_topic
-        self._sources = {settings.events_topic, settings.repartition_topic}
-        self._target = settings.events_topic if to_input else settings.repartition_topic
-        self._is_to_input = to_input
-        self._reason = reason
-        self._limits = limits.of(self._target)
-        self._progress = progress
-
-    async def run(self, producer: TransactionalProducer | None) -> None:
-        """Go through all there is now; send through ``producer``, or (None) only count."""
-        topic, topics = self._dead_letters, self._topics
-        committed, begins = await topics.committed(topic), await topics.begins(topic)
-        # What is rejected again lies behind these ends: that is for another run to replay.
-        ends = await topics.ends(topic)
-        targets = len(await topics.partitions(self._target))
-        for partition, end in ends.items():
-            start = max(committed[partition], begins[partition])
-            self._progress.begin(f"dead letters of partition {partition}", end - start)
-            at = start
-            async for records in topics.read(topic, partition, start, end):
-                if not records:
-                    continue
-                chosen = self._choose(partition, records, targets)
-                if producer is not None:
-                    await self._send(producer, partition, records[-1].offset + 1, chosen)
-                self._progress.advance(records[-1].offset + 1 - at)
-                at = records[-1].offset + 1
-
-    def _pass_over(self, partition: int, record: Record) -> None:
-        if not self.foreign:
-            self.first_foreign = f"{self._dead_letters}-{partition} at offset {record.offset}"
-        self.foreign += 1
-
-    def _choose(
-        self, partition: int, records: Sequence[Record], targets: int
-    ) -> list[tuple[int, OutRecord]]:
-        """Return those of the reason, each with the partition to send it to."""
-        chosen = []
-        for record in records:
-            headers = dict(record.headers)
-            # The topic may be shared with other programs.
-            if headers.get("source.topic", b"").decode(errors="replace") not in self._sources:
-                continue
-            reason = headers.get("reason", b"").decode(errors="replace")
-            self.found[reason] += 1
-            if reason != self._reason:
-                continue
-            source = number_of(headers, "source.partition")
-            if source is None:
-                self._pass_over(partition, record)
-                continue
-            target, original = self._place(_original(record), source % targets, targets)
-            if CUT & headers.keys() or size_of(original) > self._limits.batch_bytes:
-                self.stay += 1
-            else:
-                chosen.append((target, original))
-        return chosen
-
-    def _place(self, record: OutRecord, source: int, targets: int) -> tuple[int, OutRecord]:
-        event = Rejected("", "") if self._is_to_input else decode(record.value)
-        if isinstance(event, Rejected):
-            return source, record
-        home = partition_of(event.user_id, targets)
-        return home, record._replace(key=b"%d" % event.user_id)
-
-    async def _send(
-        self,
-        producer: TransactionalProducer,
-        partition: int,
-        position: int,
-        chosen: list[tuple[int, OutRecord]],
-    ) -> None:
-        by_target: dict[int, list[OutRecord]] = defaultdict(list)
-        for target, record in chosen:
-            by_target[target].append(record)
-        async with producer.transaction() as transaction:
-            for target, records in by_target.items():
-                await transaction.send_records(self._target, target, records)
-            await transaction.delivered()
-            transaction.send_offsets({TP(self._dead_letters, partition): position})
-            await transaction.delivered()
-        self.sent += len(chosen)
-
-
-def _original(record: Record) -> OutRecord:
-    """Return what was rejected, with the headers that it had."""
-    headers = tuple(
-        (name.removeprefix(ORIGINAL_HEADER), value)
-        for name, value in record.headers
-        if name.startswith(ORIGINAL_HEADER)
-    )
-    return OutRecord(record.key, record.value, headers)
 
 
 class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the command's
@@ -185,6 +50,16 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
             required=True,
             help="Which dead letters: those with this reason.",
         ),
+        option("--since", type=Time(), default=None, help="Those from a time on, or: 2h (ago)."),
+        option("--id", "ids", multiple=True, help="Those of this event_id; may be repeated."),
+        option(
+            "--from",
+            "path",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            default=None,
+            help="Send corrected events instead: lines of dead-letters --json with the value "
+            "corrected. Needs --to-input.",
+        ),
         option("--dry-run", is_flag=True, help="Only count what would be sent."),
         option("--to-input", is_flag=True, help="Send to the input topic, for all who read it."),
     ]
@@ -194,6 +69,9 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         ctx: click.Context,
         *args: Any,
         reason: str,
+        since: int | None,
+        ids: tuple[str, ...],
+        path: Path | None,
         dry_run: bool,
         to_input: bool,
         **kwargs: Any,
@@ -201,6 +79,15 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         """Read the options."""
         super().__init__(ctx, *args)
         self._reason = reason
+        if path is not None and (ids or since is not None):
+            raise click.UsageError("--from names its dead letters: leave --id and --since out")
+        if path is not None and not to_input:
+            raise click.UsageError(
+                "a corrected event is a new one, which audit and rebuild have to find in the "
+                "input: say --to-input with --from"
+            )
+        self._selection = Selection(reason, since, frozenset(ids))
+        self._path = path
         self._dry_run = dry_run
         self._to_input = to_input
 
@@ -209,7 +96,13 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         # What it has to say about brokers comes as an exception, and is one line then.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
+        if self._path is None and (advice := SAME_AGAIN.get(self._reason)):
+            click.echo(f"note: a replay of {self._reason} does not help: {advice}", err=True)
         try:
+            if self._path is not None:
+                topic = app.task_context.settings.dead_letter_topic
+                corrected = read_corrected(self._path, topic)
+                self._selection = Selection(self._reason, corrected=corrected)
             replay = asyncio.run(self._replay(app))
         except (AuditError, ConfigurationError) as exc:
             reason = str(exc)
@@ -229,7 +122,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         parts = app.task_context
         settings = parts.settings
         group = f"{settings.app_id}-replay-{self._reason}"
-        async with open_topics(parts.client_settings, group) as topics:
+        async with open_topics(parts.client_settings, settings.app_id) as topics:
             target = settings.events_topic if self._to_input else settings.repartition_topic
             names = settings.dead_letter_topic, target
             rights = dict(zip(names, (Right.READ, Right.WRITE), strict=True))
@@ -249,24 +142,30 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
                     # Before the offsets are read: an earlier run's transaction ends by that.
                     await producer.start()
                 with ProgressBar(quiet=self.quiet) as progress:
-                    replay = Replay(
-                        topics, settings, self._reason, limits, progress, to_input=self._to_input
-                    )
-                    await replay.run(producer)
+
+                    def replay() -> Replay:
+                        return Replay(
+                            *(topics, settings, self._selection, limits, progress),
+                            to_input=self._to_input,
+                        )
+
+                    if self._path is not None:
+                        _require_all(await replay().run(None), self._path)
+                    return await replay().run(producer)
             finally:
                 if producer is not None:
                     await producer.stop()
-        return replay
 
     def _print(self, replay: Replay) -> None:
-        count = replay.found[self._reason] - replay.foreign
         others = replay.found.total() - replay.found[self._reason]
         if self._dry_run:
-            count -= replay.stay
+            count = replay.chosen
             click.echo(f"{count:,} dead letters of reason {self._reason} would be sent again")
         else:
             click.echo(f"sent {replay.sent:,} dead letters of reason {self._reason} again")
         click.echo(f"passed over {others:,} of other reasons")
+        if replay.before:
+            click.echo(f"passed over {replay.before:,} that an earlier run has sent")
         if replay.stay:
             click.echo(f"passed over {replay.stay:,} that were cut, or are too large for the topic")
         if replay.foreign:
@@ -275,3 +174,13 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
                 f"source.partition is no number, the first in {replay.first_foreign}",
                 err=True,
             )
+
+
+def _require_all(replay: Replay, path: Path) -> None:
+    """Raise AuditError when a place of the file has no dead letter of the reason."""
+    if replay.missing:
+        partition, offset = min(replay.missing)
+        raise AuditError(
+            f"{path} names {len(replay.missing)} places without a dead letter of that reason, the "
+            f"first in partition {partition} at offset {offset}; nothing was sent"
+        )

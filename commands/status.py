@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.live import Live
 from yarl import URL
 
+from commands import shapes
 from commands.status_tables import is_well, rendered
 from setting_kinds import hide_login
 from views.peers import address_of
@@ -137,7 +138,7 @@ class _Asking(AppCommand):
         """Read the options."""
         super().__init__(ctx, *args)
         settings = cast("App", self.app).task_context.settings
-        self._url = url or f"http://127.0.0.1:{settings.web_port}"
+        self._url = url or f"http://127.0.0.1:{self.app.conf.web_port}"
         self._token = settings.http_token or os.environ.get("REELS_HTTP_TOKEN")
         self._is_token_sent = send_token
 
@@ -191,8 +192,12 @@ class status(_Asking):  # noqa: N801 - the class's name is the command's
                 break
         if last is None:
             raise StatusError(f"{hide_login(self._url)} is stopping")
-        Console().print(rendered(last, self._expected))
-        return 0 if is_well(last, self._expected) else 1
+        well = is_well(last, self._expected)
+        if self.json:
+            shapes.print_json(shapes.status(last, well=well))
+        elif not self.quiet:
+            Console().print(rendered(last, self._expected))
+        return 0 if well else 1
 
 
 class top(_Asking):  # noqa: N801 - the class's name is the command's

@@ -9,20 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
+from commands import shapes
 from streaming.errors import StartError
 from streaming.kafka.broker_check import unreachable
 from streaming.kafka.topic_settings import TopicConfigs, Verdict, judge_topics
 from streaming.kafka.topics import admin_client, ensure_topics, look_up
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Mapping, Sequence
 
+    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.topic_settings import Finding
     from streaming.kafka.topics import TopicSpec
     from streaming.runtime.app import App
 
@@ -78,6 +82,13 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
         await ensure_topics(
             self._parts.client_settings, specs, self._parts.settings.replication_factor
         )
+        if self.json:
+            found = [
+                shapes.TopicStatus(s.name, exists=True, partitions=s.partitions, settings=[])
+                for s in specs
+            ]
+            shapes.print_json(shapes.Topics(well=True, topics=found))
+            return
         for spec in specs:
             self.say(f"{spec.name}: {spec.partitions} partitions")
 
@@ -86,15 +97,11 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
         async with admin_client(self._parts.client_settings) as admin:
             found = await look_up(admin, specs)
             configs = await TopicConfigs.read(admin, found)
-        settings = self._parts.settings
-        for spec in specs:
-            if spec.name not in found:
-                self.say(f"{spec.name}: missing (a worker makes it)")
-        findings = list(judge_topics(specs, found, configs.values, settings))
-        for each in findings:
-            line = f"{each.topic}: {each.setting}={each.value}: {each.verdict.value}"
-            is_right = each.verdict is Verdict.RIGHT
-            self.say(line if is_right else f"{line}: {each.reason}\n  {each.command(settings)}")
+        findings = list(judge_topics(specs, found, configs.values, self._parts.settings))
+        if self.json:
+            self._print_json(specs, found, findings, is_complete=not configs.forbidden)
+        else:
+            self._print_text(specs, found, findings)
         if configs.forbidden:
             names = ", ".join(sorted(configs.forbidden))
             raise StartError(
@@ -103,3 +110,47 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
             )
         if wrong := [each for each in findings if each.verdict is Verdict.WRONG]:
             raise StartError(f"a worker would not start: settings that are wrong: {len(wrong)}")
+
+    def _print_text(
+        self, specs: Sequence[TopicSpec], found: Container[str], findings: Sequence[Finding]
+    ) -> None:
+        for spec in specs:
+            if spec.name not in found:
+                self.say(f"{spec.name}: missing (a worker makes it)")
+        for each in findings:
+            line = f"{each.topic}: {each.setting}={each.value}: {each.verdict.value}"
+            is_right = each.verdict is Verdict.RIGHT
+            command = each.command(self._parts.settings)
+            self.say(line if is_right else f"{line}: {each.reason}\n  {command}")
+
+    def _print_json(
+        self,
+        specs: Sequence[TopicSpec],
+        found: Mapping[str, FoundTopic],
+        findings: Sequence[Finding],
+        *,
+        is_complete: bool,
+    ) -> None:
+        settings: dict[str, list[shapes.TopicSetting]] = defaultdict(list)
+        for each in findings:
+            is_right = each.verdict is Verdict.RIGHT
+            settings[each.topic].append(
+                shapes.TopicSetting(
+                    each.setting,
+                    each.value,
+                    each.verdict.value,
+                    None if is_right else each.reason,
+                    None if is_right else each.command(self._parts.settings),
+                )
+            )
+        well = is_complete and all(each.verdict is not Verdict.WRONG for each in findings)
+        topics = [
+            shapes.TopicStatus(
+                name=spec.name,
+                exists=spec.name in found,
+                partitions=found[spec.name].partitions if spec.name in found else spec.partitions,
+                settings=settings[spec.name],
+            )
+            for spec in specs
+        ]
+        shapes.print_json(shapes.Topics(well=well, topics=topics))

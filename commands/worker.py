@@ -1,4 +1,4 @@
-"""``faust -A app worker``: Faust's own, but for its event loops, and its banner among JSON.
+"""``faust -A app worker``: Faust's own, but for event loops, ``--datadir``, and what it says first.
 
 Importing this module puts it in the place of Faust's.
 """
@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from faust.cli import params
 from faust.cli import worker as original
+from faust.cli.base import option
 from mode import loop
 
 if TYPE_CHECKING:
-    from mode import Worker
+    import asyncio
+
+    from mode import ServiceT, Worker
 
     from streaming.runtime.app import App
 
@@ -21,12 +26,35 @@ if TYPE_CHECKING:
 class worker(original.worker):  # noqa: N801 - the class's name is the command's
     """Start worker instance for given app."""
 
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        *cast("list[Any]", original.worker.options),
+        option(
+            "--datadir",
+            "-D",
+            default=None,
+            type=params.WritableDirectory,
+            help="Where the worker keeps its tables (default: APP_DATADIR, or reels-data).",
+        ),
+    ]
+
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Run it, in event loops of uvloop's unless others are chosen."""
         # Where Faust leaves --loop, too; there is no uvloop for Windows.
         if "FAUST_LOOP" not in os.environ and sys.platform != "win32":
             loop.use("uvloop")
         super().__call__(*args, **kwargs)
+
+    def as_service(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *args: Any,
+        datadir: str | None = None,
+        **kwargs: Any,
+    ) -> ServiceT:
+        """Return the app, with its data where the options say."""
+        if datadir is not None:
+            self.app.conf.datadir = Path(datadir)
+        return super().as_service(loop, *args, **kwargs)
 
     def on_worker_created(self, worker: Worker) -> None:
         """Print the banner, unless each line is to be a JSON object."""

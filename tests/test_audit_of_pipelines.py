@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from auditing import audit
 from auditing.parts import Names
+from auditing.replayed import Done
 from auditing.values import id_key
 from models.seen import is_sealed_key
 from streaming.kafka.records import OutRecord
@@ -67,7 +68,7 @@ class Topics:
         return {n: part.committed[topic] for n, part in enumerate(self.pipeline.parts)}
 
     async def replayed(self, *_):
-        return dict.fromkeys(range(PARTITIONS), 0)
+        return dict.fromkeys(range(PARTITIONS), Done())
 
     async def read(self, topic, partition, start, end):
         yield self.pipeline.topics[topic, partition][start:end]

@@ -1,0 +1,262 @@
+"""``faust -A app dead-letters``: what was rejected, why, and from where.
+
+Importing this module registers the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import heapq
+import json
+import logging
+import os
+import sys
+from collections import Counter
+from contextlib import suppress
+from time import time
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+from aiokafka.errors import KafkaError
+from faust.cli.base import AppCommand, option
+
+from auditing import AuditError
+from auditing.dead_letters import letter_of
+from auditing.reading import open_topics
+from commands import shapes
+from commands.progress import ProgressBar
+from models.schema import REASONS
+from models.windows import from_iso, parse_duration, to_iso
+from streaming.kafka.metadata import Right
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from auditing.dead_letters import Letter
+    from auditing.reading import Topics
+    from settings import Settings
+    from streaming.kafka.records import Record
+    from streaming.runtime.app import App
+
+#: Characters of a value that are shown to people.
+SHOWN_VALUE = 300
+
+
+class Time(click.ParamType):
+    """A time in RFC 3339, or how long ago: ``2h``; in milliseconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it."""
+        with suppress(ValueError):
+            return int(time() * 1000) - parse_duration(value)
+        try:
+            return from_iso(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no time: it reads 2025-01-15T14:30:45Z, or 2h for two hours ago",
+                param,
+                ctx,
+            )
+
+
+class Reader:
+    """Reads the dead letters of one app, as they are committed."""
+
+    def __init__(
+        self, topics: Topics, settings: Settings, reason: str | None, since_ms: int | None
+    ) -> None:
+        """Read through ``topics`` those of ``reason``, written from ``since_ms`` on."""
+        self.counts: Counter[str] = Counter()
+        """Dead letters by reason."""
+        self.others = 0
+        """Records that this app has not written."""
+        self._topics = topics
+        self._topic = settings.dead_letter_topic
+        self._app_id = settings.app_id
+        self._sources = {settings.events_topic, settings.repartition_topic}
+        self._reason = reason
+        self._since = since_ms
+
+    async def newest(
+        self, limit: int, progress: ProgressBar
+    ) -> tuple[list[Letter], dict[int, int]]:
+        """Return the newest ones, oldest first, and the offsets up to which was read."""
+        topics, topic = self._topics, self._topic
+        starts = await topics.begins(topic)
+        if self._since is not None:
+            starts = await topics.since(topic, self._since)
+        ends = await topics.ends(topic)
+        newest: list[tuple[tuple[int, int, int], Letter]] = []
+        for partition, end in ends.items():
+            start = starts[partition]
+            progress.begin(f"dead letters of partition {partition}", max(0, end - start))
+            async for records in topics.read(topic, partition, start, end):
+                for each in self.take(partition, records):
+                    entry = (each.timestamp, each.partition, each.offset), each
+                    if len(newest) < limit:
+                        heapq.heappush(newest, entry)
+                    else:
+                        heapq.heappushpop(newest, entry)
+                progress.advance(len(records))
+        return [each for _, each in sorted(newest)], ends
+
+    def take(self, partition: int, records: Sequence[Record]) -> list[Letter]:
+        """Return the dead letters among records that are asked for, and count all."""
+        found = []
+        for record in records:
+            if self._since is not None and record.timestamp < self._since:
+                continue
+            letter = letter_of(partition, record, self._sources, self._app_id)
+            if letter is None:
+                self.others += 1
+            elif self._reason in {None, letter.reason}:
+                self.counts[letter.reason] += 1
+                found.append(letter)
+        return found
+
+
+class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command's
+    """Show the events that were rejected: why, and where they lay.
+
+    The newest ones, oldest first, as they are committed. Records that other programs or apps wrote
+    to the topic are passed over and counted. With `faust -A app --json`, or --json here, each is
+    one JSON object on a line, and the sums go to stderr.
+    """
+
+    name = "dead-letters"
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        option("--reason", type=click.Choice(REASONS), default=None, help="Only this reason."),
+        option("--since", type=Time(), default=None, help="Only from a time on, or: 2h (ago)."),
+        option(
+            "--limit",
+            type=click.IntRange(0, 100_000),
+            default=20,
+            show_default=True,
+            help="How many to show; all are counted.",
+        ),
+        option("--follow", is_flag=True, help="Show each new one as well, until Ctrl-C."),
+        option("--json", "as_json", is_flag=True, help="One JSON object on each line."),
+    ]
+
+    def __init__(
+        self,
+        ctx: click.Context,
+        *args: Any,
+        reason: str | None,
+        since: int | None,
+        limit: int,
+        follow: bool,
+        as_json: bool,
+        **kwargs: Any,
+    ) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args)
+        self._reason = reason
+        self._since = since
+        self._limit = limit
+        self._follow = follow
+        self._as_json = as_json or self.json
+        self._settings = cast("App", self.app).task_context.settings
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: there is no app to start."""
+        # What it has to say about brokers comes as an exception, and is one line then.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        try:
+            asyncio.run(self._show())
+        except KeyboardInterrupt:
+            sys.exit(0)
+        except BrokenPipeError:
+            # Nobody reads any more, as after `| head`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except AuditError as exc:
+            reason = str(exc)
+        except (KafkaError, OSError) as exc:
+            reason = f"no broker answers at {self._settings.broker_url}: {exc}"
+        else:
+            sys.exit(0)
+        click.echo(f"error: {reason}", err=True)
+        sys.exit(2)
+
+    async def _show(self) -> None:
+        settings, topic = self._settings, self._settings.dead_letter_topic
+        client = cast("App", self.app).task_context.client_settings
+        async with open_topics(client, settings.app_id) as topics:
+            await topics.require({topic: Right.READ})
+            reader = Reader(topics, settings, self._reason, self._since)
+            with ProgressBar(quiet=self.quiet or self._as_json) as progress:
+                found, ends = await reader.newest(self._limit, progress)
+            for each in found:
+                self._print(each)
+            self._print_sums(reader, len(found))
+            if self._follow:
+                async for partition, records in topics.follow(topic, ends):
+                    for each in reader.take(partition, records):
+                        self._print(each)
+
+    def _print(self, letter: Letter) -> None:
+        if self._as_json:
+            shapes.print_json(as_json(letter, self._settings.dead_letter_topic))
+        else:
+            click.echo(as_text(letter, self._settings.dead_letter_topic))
+
+    def _print_sums(self, reader: Reader, shown: int) -> None:
+        sums = ", ".join(f"{name} {count:,}" for name, count in reader.counts.most_common())
+        total = reader.counts.total()
+        click.echo(f"{shown:,} of {total:,} dead letters{': ' if sums else ''}{sums}", err=True)
+        if reader.others:
+            click.echo(
+                f"passed over {reader.others:,} records that app {self._settings.app_id} has not "
+                "written",
+                err=True,
+            )
+
+
+def as_text(letter: Letter, topic: str) -> str:
+    """Return a dead letter for people, control characters escaped."""
+    value = (letter.value or b"").decode(errors="backslashreplace")
+    if len(value) > SHOWN_VALUE:
+        value = f"{value[:SHOWN_VALUE]}..."
+    cut = "" if letter.whole else " (cut)"
+    return (
+        f"{to_iso(letter.timestamp)}  {letter.reason}: {_escaped(letter.detail)}\n"
+        f"  from {letter.source_topic}-{letter.source_partition} offset {letter.source_offset}, "
+        f"dead letter {topic}-{letter.partition} offset {letter.offset}{cut}\n"
+        f"  {_escaped(value)}"
+    )
+
+
+def _escaped(text: str) -> str:
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+
+
+def as_json(letter: Letter, topic: str) -> shapes.DeadLetter:
+    """Return a dead letter for programs."""
+    value = _text(letter.value)
+    return shapes.DeadLetter(
+        place=shapes.Place(topic, letter.partition, letter.offset),
+        source=shapes.Place(letter.source_topic, letter.source_partition, letter.source_offset),
+        reason=letter.reason,
+        detail=letter.detail,
+        rejected_at=to_iso(letter.timestamp),
+        event_id=letter.event_id,
+        key=_text(letter.key),
+        value=value,
+        value_base64=(
+            None
+            if letter.value is None or value is not None
+            else base64.b64encode(letter.value).decode()
+        ),
+        whole=letter.whole,
+    )
+
+
+def _text(data: bytes | None) -> str | None:
+    try:
+        return None if data is None else data.decode()
+    except UnicodeDecodeError:
+        return None
