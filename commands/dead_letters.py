@@ -27,7 +27,7 @@ from auditing.reading import open_topics
 from commands import shapes
 from commands.progress import ProgressBar
 from models.schema import REASONS
-from models.windows import from_iso, parse_duration, to_iso
+from models.windows import from_iso, parse_mixed, to_iso
 from streaming.kafka.metadata import Right
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Time(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read it."""
         with suppress(ValueError):
-            return int(time() * 1000) - parse_duration(value)
+            return int(time() * 1000) - parse_mixed(value)
         try:
             return from_iso(value)
         except ValueError:

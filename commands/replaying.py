@@ -67,13 +67,14 @@ class Selection:
         return bool(self.ids or self.corrected)
 
 
-class _Line(msgspec.Struct):
-    class Place(msgspec.Struct):
-        topic: str
-        partition: int
-        offset: int
+class _LinePlace(msgspec.Struct):
+    topic: str
+    partition: int
+    offset: int
 
-    place: Place
+
+class _Line(msgspec.Struct):
+    place: _LinePlace
     value: msgspec.Raw
 
 

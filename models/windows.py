@@ -17,8 +17,10 @@ __all__ = [
     "SHORTEST_STEP_MS",
     "Slices",
     "format_duration",
+    "format_mixed",
     "from_iso",
     "parse_duration",
+    "parse_mixed",
     "to_iso",
 ]
 
@@ -31,6 +33,7 @@ SHORTEST_STEP_MS: Final = 1000
 
 _UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _DURATION: Final = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
+_MIXED: Final = re.compile("".join(rf"(?:([0-9]{{1,15}}){unit})?" for unit in _UNITS))
 
 
 def parse_duration(text: str) -> int:
@@ -51,6 +54,25 @@ def format_duration(ms: int) -> str:
         if ms and ms % _UNITS[unit] == 0:
             return f"{ms // _UNITS[unit]}{unit}"
     return f"{ms}ms"
+
+
+def parse_mixed(text: str) -> int:
+    """Milliseconds of ``22h45m``, and of what parse_duration reads; ValueError otherwise."""
+    match = _MIXED.fullmatch(text)
+    amounts = match.groups("0") if match else ()
+    lengths = _UNITS.values() if match else ()
+    total = sum(int(each) * length for each, length in zip(amounts, lengths, strict=True))
+    return total or parse_duration(text)
+
+
+def format_mixed(ms: int) -> str:
+    """The text in hours, minutes, seconds and ms that parse_mixed reads: ``22h45m``."""
+    found = []
+    for unit in ("h", "m", "s", "ms"):
+        amount, ms = divmod(ms, _UNITS[unit])
+        if amount:
+            found.append(f"{amount}{unit}")
+    return "".join(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ _AT: Final[Json] = {
     "in": "query",
     "description": (
         "The time of the window, RFC 3339 with a zone. Without it, the partition's stream time. "
-        "The whole window asked for has to be kept still: else `window_not_kept`."
+        "A window ends with the step that the time lies in, and all that was accepted in that "
+        "step counts, later than `at` too: `window` in the answer says what is covered. "
+        "The whole window asked for has to be kept still: else `window_not_kept`, and for users "
+        "the message offers the largest window that is."
     ),
     "schema": _TIME,
     "example": "2025-01-15T14:30:45.123Z",
@@ -41,8 +44,8 @@ _AT: Final[Json] = {
 _WINDOW: Final[Json] = {
     "name": "window",
     "in": "query",
-    "description": "A multiple of the step, up to the size of the users' window: `1h`, `90m`.",
-    "schema": {"type": "string", "pattern": "^[0-9]{1,15}(ms|s|m|h|d)$"},
+    "description": "A multiple of the step, up to the users' window: `1h`, `90m`, `22h45m`.",
+    "schema": {"type": "string", "pattern": "^([0-9]{1,15}(ms|s|m|h|d)){1,5}$"},
     "example": "1h",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from models.windows import format_duration, from_iso, parse_duration
+from models.windows import format_duration, from_iso, parse_mixed
 from views.answers import bad_request
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def parse_window(text: str | None, slices: Slices) -> int | None:
     if text is None:
         return None
     try:
-        size = parse_duration(text)
+        size = parse_mixed(text)
         slices.window_at(0, size)
     except ValueError as exc:
         step, longest = format_duration(slices.step), format_duration(slices.size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.windows import to_iso
+from models.windows import format_mixed, to_iso
 from tables.sliced import NotHereError
 from views.answers import HttpError, bad_request, json_response, not_found, unavailable
 from views.parameters import parse_stale
@@ -88,14 +88,25 @@ def _known(asked: Asked, read: Callable[[int], Reading]) -> Known | None:
     return Known(value, stream_time)
 
 
-def check_kept(slices: Slices, first_pane: int, stream_time: int) -> None:
+def check_kept(
+    slices: Slices, first_pane: int, stream_time: int, end_pane: int | None = None
+) -> None:
     """Refuse a window of which a part is dropped already.
+
+    The message offers the largest window up to ``end_pane`` that is kept, where the request may
+    ask for a smaller one.
 
     Raises:
         HttpError: the window begins before the oldest pane that is kept.
     """
     kept_from = slices.kept_from(stream_time)
-    if first_pane < kept_from:
-        begin, kept = to_iso(first_pane * slices.step), to_iso(kept_from * slices.step)
-        message = f"the window begins at {begin}, kept is what came from {kept} on"
-        raise bad_request("window_not_kept", message)
+    if first_pane >= kept_from:
+        return
+    begin, kept = to_iso(first_pane * slices.step), to_iso(kept_from * slices.step)
+    message = f"the window begins at {begin}, kept is what came from {kept} on"
+    if end_pane is not None and end_pane > kept_from:
+        largest = format_mixed((end_pane - kept_from) * slices.step)
+        message = f"{message}: the largest window kept at that time is ?window={largest}"
+    else:
+        message = f"{message}: ask for a later time, or leave ?at= out"
+    raise bad_request("window_not_kept", message)

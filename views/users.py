@@ -64,7 +64,8 @@ class UserViews:
 
         def describe_known(known: Known) -> dict[str, Any]:
             as_of = known.stream_time if at is None else at
-            check_kept(slices, slices.window_at(as_of, size)[0], known.stream_time)
+            first_pane, end_pane = slices.window_at(as_of, size)
+            check_kept(slices, first_pane, known.stream_time, end_pane)
             return describe_as(user_id, known.value, as_of, size)
 
         asked = Asked(self._table, "user", user_id, self._windows.is_expired)

@@ -37,7 +37,7 @@ def cluster(make_shared_cluster):
             json.dumps({**broken, "event_id": "wrong-1", "user_id": "7"}).encode(),
             json.dumps({**broken, "event_id": "wrong-2", "user_id": "7"}).encode(),
             json.dumps({**broken, "event_id": "odd", "event_type": "wave"}).encode(),
-            event(7, 1, START, "late"),
+            event(7, 1, START, 0, event_id="late"),
         ):
             producer.produce(cluster.events, value, b"7", home)
     worker = cluster.worker().start()
@@ -122,8 +122,11 @@ def test_new_ones_are_shown_as_they_come(cluster, tmp_path):
     with following(cluster, tmp_path) as said:
         wait_until(lambda: " of " in said(), "what there is has been shown")
         headers = {
-            "reason": b"late", "detail": b"new", "source.topic": cluster.events.encode(),
-            "source.partition": b"1", "source.offset": b"5",
+            "reason": b"late",
+            "detail": b"new",
+            "source.topic": cluster.events.encode(),
+            "source.partition": b"1",
+            "source.offset": b"5",
         }
         # Later tests count those of other reasons.
         with cluster.producer() as producer:

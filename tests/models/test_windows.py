@@ -9,7 +9,14 @@ from faust.windows import HoppingWindow, TumblingWindow
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.windows import MAX_PANES, Slices, format_duration, parse_duration
+from models.windows import (
+    MAX_PANES,
+    Slices,
+    format_duration,
+    format_mixed,
+    parse_duration,
+    parse_mixed,
+)
 
 MINUTE, HOUR = 60_000, 3_600_000
 NOON = 1_736_942_400_000  # 2025-01-15T12:00:00Z
@@ -44,6 +51,16 @@ class TestDurations:
     @given(st.integers(1, 10**15))
     def test_written_ones_are_read_as_the_same(self, ms):
         assert parse_duration(format_duration(ms)) == ms
+        assert parse_mixed(format_mixed(ms)) == parse_mixed(format_duration(ms)) == ms
+
+    def test_of_several_units_are_read_and_written(self):
+        """``22h45m``, as the advice for ``?window=`` reads."""
+        assert format_mixed(81_900_000) == "22h45m"
+        assert parse_mixed("22h45m") == 81_900_000
+        assert parse_mixed("1d1h1m1s1ms") == 90_061_001
+        for text in ("", "30m1h", "1h30", "1h1h", "1h 30m", "0h0m", "1h30m\n"):
+            with pytest.raises(ValueError, match="ms, s, m, h or d"):
+                parse_mixed(text)
 
     def test_are_written_in_the_largest_unit_that_fits_as_settings_have_them(self):
         assert [format_duration(ms) for ms in (86_400_000, 5_400_000, 1500, 0)] == [

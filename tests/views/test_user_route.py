@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 BEFORE = ("video_view", "2025-01-15T12:00:00Z", 60_000)
@@ -98,6 +100,41 @@ class TestWindows:
         assert answer.status == status
         if status == 400:
             assert answer.code == "window_not_kept"
+
+    @pytest.mark.parametrize("route", ["/users/1", "/users/1/series"])
+    async def test_an_hour_ago_is_answered_by_the_window_that_the_refusal_offers(
+        self, worker, route: str
+    ) -> None:
+        """The advice of the message is the largest window that works, to the step.
+
+        ``14:45 |<------- kept: 24 h ------->| 14:45``, and 13:30 lies 75 minutes before the end:
+        the window of 24 h that ends there began before, the one of 22h45m begins at 14:45.
+        """
+        worker.put_user(1, BEFORE, *VIEWS, LIKE)
+        at = "at=2025-01-15T13:29:00Z"
+        refused = await worker.ask(f"{route}?{at}")
+        assert (refused.status, refused.code) == (400, "window_not_kept")
+        (advice,) = re.findall(r"\?(window=\w+)", refused.json["error"]["message"])
+        assert advice == "window=22h45m"
+        taken = await worker.ask(f"{route}?{at}&{advice}")
+        assert taken.status == 200, taken.json
+        assert taken.json["window"]["start"] == "2025-01-14T14:45:00Z"
+        assert (await worker.ask(f"{route}?{at}&window=23h")).status == 400
+
+    async def test_before_all_that_is_kept_no_window_is_offered(self, worker) -> None:
+        worker.put_user(1, LIKE)
+        refused = await worker.ask("/users/1?at=2025-01-14T14:44:59Z")
+        assert "?window=" not in refused.json["error"]["message"]
+        assert "leave ?at= out" in refused.json["error"]["message"]
+
+    async def test_a_time_within_a_step_counts_the_whole_step_and_says_so(self, worker) -> None:
+        """``as_of`` is the time asked for; ``window`` ends with its step, and that is counted."""
+        worker.put_user(1, BEFORE, *VIEWS, LIKE)
+        last = (await worker.ask("/users/1")).json
+        within = (await worker.ask("/users/1?at=2025-01-15T14:30:00Z")).json
+        assert within["as_of"] == "2025-01-15T14:30:00Z"
+        assert within["window"] == last["window"]
+        assert within["likes"] == last["likes"] == 1
 
 
 class TestErrors:
