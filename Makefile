@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PACKAGES = $$(grep -c '^[a-zA-Z0-9].*==' requirements.lock)
 
 .PHONY: help setup demo test test-faults test-versions test-fast bench check format lock docs clean audit-dependencies
 
@@ -11,13 +12,21 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-19s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Virtual environment, locked dependencies, embedded Kafka
+	@echo "4 of 4: Kafka, 90 MB if it is not in its cache"
 	@$(BIN)/python -m embedded prepare
 
 $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard accelerator/*.p[yx]*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "1 of 4: a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@rm -f $(VENV)/.packages
+	@echo "2 of 4: $(PACKAGES) packages, some 300 MB if none of them is in pip's cache"
+	@{ PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check \
+	  --require-hashes -r requirements.lock && touch $(VENV)/.packages; } | awk -v all=$(PACKAGES) \
+	  '/^Collecting/ && ++n % 20 == 0 {print "  " n " of " all} /^Installing/ {print "  installing"} {fflush()}'
+	@test -e $(VENV)/.packages
+	@echo "3 of 4: the program, its accelerator compiled where there is a C compiler"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## Kafka, two workers, load and a dashboard; Ctrl-C stops it

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from bootstrap import app_of_environment
 from commands.options import take_root_options
+from setting_file import read_env_file
 
+read_env_file()
 app = app_of_environment()
 take_root_options(app)

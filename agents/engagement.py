@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from faust.types import TP
 
+from agents.misplaced import misplaced_share
 from models.event import Rejected
 from models.merge_order import MergeOrder
 from models.schema import SOURCE_APP
@@ -87,7 +88,9 @@ class EngagementProcessor:
         ]
         for record, rejection in rejected:
             self._reject(record, topic, rejection)
-        if topic != self._input.topic:
+        if topic == self._input.topic:
+            misplaced_share.note(len(records), len(chunk.foreign))
+        else:
             self._order.note(positions[self._input], records[-1].offset + 1)
         late, foreign = len(folded.late), len(chunk.foreign)
         outcomes = folded.applied, folded.duplicate, late, len(rejected) - late, foreign

@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from embedded import EmbeddedKafka, EmbeddedKafkaError
 from embedded.probe import free_ports, is_free
+from setting_file import read_env_file
 from settings import SettingsError, load
 
 if TYPE_CHECKING:
@@ -215,6 +216,7 @@ def main() -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    read_env_file()
     signal.signal(signal.SIGTERM, interrupt)
     try:
         run(float(os.environ.get("DEMO_SECONDS") or "inf"))

@@ -8,13 +8,29 @@ from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - part of the command's signature
 
+import click
 from faust.cli.base import cli
 
 from embedded import foreground
+from settings import is_loopback, load
+
+
+def default_port() -> int:
+    """Return the port of BROKER_URL when that names one broker here, else Kafka's own."""
+    servers = load().bootstrap_servers
+    host, _, port = servers[0].rpartition(":")
+    is_here = len(servers) == 1 and is_loopback(host.strip("[]"))
+    return int(port) if is_here else foreground.DEFAULT_PORT
 
 
 @cli.command("kafka")
-@foreground.port_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=default_port,
+    show_default="that of BROKER_URL, or 9092",
+    help="Where clients connect on 127.0.0.1; 0 picks a free port.",
+)
 @foreground.data_dir_option
 def kafka(port: int, data_dir: Path | None) -> None:
     """Run the embedded Kafka in the foreground until Ctrl-C."""

@@ -56,6 +56,11 @@ class worker(original.worker):  # noqa: N801 - the class's name is the command's
             self.app.conf.datadir = Path(datadir)
         return super().as_service(loop, *args, **kwargs)
 
+    def _banner_data(self, worker: Worker) -> Any:
+        """Say where the tables are: Faust knows nothing of RocksDB here."""
+        rows = super()._banner_data(worker)
+        return [(name, "RocksDB" if name == "store" else value) for name, value in rows]
+
     def on_worker_created(self, worker: Worker) -> None:
         """Print the banner, unless each line is to be a JSON object."""
         if cast("App", self.app).task_context.settings.log_format == "text":

@@ -27,11 +27,15 @@ Each secret may lie in a file instead, as containers get them mounted: `REELS_SA
 names the file that holds `REELS_SASL_PASSWORD`, and so on for each variable that is marked in the
 table. A newline at its end is no part of the secret. To set both is refused.
 
-Durations read `100ms`, `90s`, `15m`, `2h`, sizes `64MiB`. What Faust's own command line sets
-(`--datadir`, `--web-port`) goes before the variable of the same meaning. Beside these, `make demo`
-reads `DEMO_SECONDS` (after which it ends) and `DEMO_DIR` (where data and logs are kept; without it
-they are deleted at the end), and the embedded Kafka `REELS_CACHE_DIR` (where its jars are kept;
-default: `~/.cache/reels-analytics`).
+A file `.env` in the working folder sets variables for all commands, a `NAME=value` on each line;
+the environment goes before it. `docker compose` reads the same file. It is under version control:
+keep secrets in files of their own. `FAUST_` variables are read before it.
+
+Durations read `100ms`, `90s`, `15m`, `2h`, sizes `64MiB`. What the command line sets (`--datadir`,
+`--web-port`, before `worker` or after it) goes before the variable of the same meaning. Beside
+these, `make demo` reads `DEMO_SECONDS` (after which it ends) and `DEMO_DIR` (where data and logs
+are kept; without it they are deleted at the end), and the embedded Kafka `REELS_CACHE_DIR` (where
+its jars are kept; default: `~/.cache/reels-analytics`).
 
 | variable | default | allowed | meaning |
 | --- | --- | --- | --- |

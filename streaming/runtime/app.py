@@ -215,6 +215,7 @@ class App(faust.App):
             self.log.warning("%s", line)
         for name, value in describe(self._settings_in_use()):
             self.log.info("%s = %s", name, value)
+        self.log.info("the tables are in %s", self.conf.appdir.absolute())
         if self.conf.web_enabled:
             # Before the brokers answer: whoever asks how the worker is gets told.
             await self.web.maybe_start()
@@ -295,6 +296,7 @@ class App(faust.App):
                 )
                 self.add_dependency(self.topic_watch)
                 break
+        self.log.info("joining the group %s", self.conf.id)
         if parts.settings.group_instance_id is None:
             await end_former_membership(
                 parts.client_settings, self.conf.id, self.conf.broker_client_id

@@ -101,7 +101,11 @@ class BatchRecovery(Recovery):
         await self._wait(self._follow_standbys())
         await self._wait(transactions.open_assigned())
         await self._wait(self.on_recovery_completed(generation))
-        self.log.info("partitions ready after %.2f s", monotonic() - begun)
+        self.log.info(
+            "partitions ready after %.2f s: %s",
+            monotonic() - begun,
+            ", ".join(map(str, sorted(self.app.tasks.assigned))) or "none, other workers have all",
+        )
 
     async def _let_flow(self, partitions: set[TP]) -> None:
         """Fetch ``partitions`` again, as :meth:`on_recovery_completed` does with all of them."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import faust
 
 from streaming.runtime.floods import limit_floods
+from streaming.runtime.quiet import QuietFilter
 
 if TYPE_CHECKING:
-    import logging
-
     from streaming.ports import Ending
 
 
@@ -39,10 +39,13 @@ class Worker(faust.Worker):
         app.worker = self
 
     def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
-        """Limit what floods the log, and do without Faust's spinner.
+        """Leave out what says nothing, limit what floods the log, and do without Faust's spinner.
 
         It turns with every debug message, which are all made for that.
         """
+        if level > logging.DEBUG:
+            for handler in logger.handlers:
+                handler.addFilter(QuietFilter())
         limit_floods(logger)
         self.spinner = None
 

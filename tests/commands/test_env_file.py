@@ -1,0 +1,73 @@
+"""A file ``.env`` in the working folder sets variables for all commands, after the environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from embedded.probe import free_ports
+from tests.cluster import without_settings
+from tests.worker import ROOT
+
+ENVIRONMENT = {**without_settings(), "PYTHONPATH": str(ROOT)}
+
+
+def run(folder, *words, **environ):
+    return subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "app", *words],
+        cwd=folder,
+        env={**ENVIRONMENT, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_ports_are_set_once_for_all_commands(tmp_path):
+    """Kafka, whoever asks a worker, and whoever asks Kafka go by the same file."""
+    kafka, web = free_ports(2)
+    (tmp_path / ".env").write_text(f"BROKER_URL=kafka://127.0.0.1:{kafka}\nWEB_PORT={web}\n")
+    assert f"127.0.0.1:{web}: Connection refused" in run(tmp_path, "status").stderr
+    assert f"127.0.0.1:{kafka}" in run(tmp_path, "audit").stderr
+    code = "import app; from commands.kafka import default_port; print(default_port())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{kafka}\n"
+
+
+def test_the_environment_goes_before_the_file(tmp_path):
+    """Also where it is empty, which is the program's default."""
+    (tmp_path / ".env").write_text("WEB_PORT=1001\nREELS_APP_ID=of-the-file\n")
+    assert "127.0.0.1:1002:" in run(tmp_path, "status", WEB_PORT="1002").stderr
+    code = "import app; print(app.settings.app_id, app.settings.web_port)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**ENVIRONMENT, "WEB_PORT": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "of-the-file 6066\n"
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_one_line(tmp_path):
+    (tmp_path / ".env").write_bytes(b"\xff\xfe")
+    done = run(tmp_path, "status")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / '.env'} cannot be read")
+
+
+def test_a_wrong_value_of_the_file_is_refused_like_one_of_the_environment(tmp_path):
+    (tmp_path / ".env").write_text("WEB_PORT=many\n")
+    done = run(tmp_path, "status")
+    assert done.returncode == 1
+    assert "error: WEB_PORT = 'many' is wrong" in done.stderr

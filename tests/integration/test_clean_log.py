@@ -1,0 +1,76 @@
+"""A clean start is a clean log: on a new Kafka, and with a backlog, only known lines."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from embedded import EmbeddedKafka
+from tests.cluster import Cluster
+from tests.integration.stream import send_stream, untidy_stream
+
+#: All that a worker may say at level info when nothing is wrong, without time, process and service.
+KNOWN = (
+    r"Starting\.\.\.",
+    r"[A-Z_]+ = .*",
+    r"the tables are in /.*",
+    r"listening on 127\.0\.0\.1 port \d+, known to other workers as http://127\.0\.0\.1:\d+",
+    r"created topic [\w.-]+",
+    r"joining the group [\w.-]+",
+    r"the worker that had this data directory before has left the group: .*",
+    r"recover(ing|ed).*records.*",
+    r"partitions ready after \d+\.\d\d s: 0, 1, 2, 3",
+    r"partitions that stay went on after .*",
+    r"Signal received: .*",
+    r"Stopping\.\.\.",
+)
+
+_LINE = re.compile(
+    r"\[[-\d :,]+\] \[\d+\] \[(INFO|WARNING|ERROR|CRITICAL)\] (?:\[\^.*?\]: )?(.*?) *"
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """An app on a Kafka that nobody has used."""
+    folder = tmp_path_factory.mktemp("new")
+    with EmbeddedKafka(0, folder / "kafka") as kafka:
+        cluster = Cluster(kafka.bootstrap, folder, "fresh")
+        yield cluster
+        cluster.close()
+
+
+def unknown_lines(worker):
+    """Return the lines behind the banner that are none of the known ones."""
+    lines = worker.output().splitlines()
+    log = [line for line in lines if line.startswith("[")]
+    assert len(log) > 40, "the settings are listed"
+    banner = [line for line in lines if not line.startswith("[")]
+    assert all(re.match(r"[+|┌│└ƒ]", line) for line in banner), banner
+    assert not any("memory:" in line for line in lines)
+    found = [_LINE.fullmatch(line) for line in log]
+    return [
+        line
+        for line, match in zip(log, found, strict=True)
+        if match is None
+        or match[1] != "INFO"
+        or not any(re.fullmatch(known, match[2]) for known in KNOWN)
+    ]
+
+
+def test_the_first_start_on_a_new_kafka_says_what_it_does_and_nothing_else(cluster):
+    """Where the data is, when it is ready; no error of a coordinator that is being made."""
+    worker = cluster.worker().start()
+    assert worker.terminate() == 0
+    assert unknown_lines(worker) == []
+    assert f"the tables are in {worker.data_dir}" in worker.output()
+
+
+def test_a_start_with_a_backlog_says_nothing_of_timers_that_are_late(cluster):
+    """What is behind is in the metrics."""
+    send_stream(cluster, untidy_stream(60_000, seed=3, misplaced=False))
+    worker = cluster.worker().start()
+    cluster.wait_until_applied()
+    assert worker.terminate() == 0
+    assert unknown_lines(worker) == []

@@ -1,0 +1,85 @@
+"""The log says what the worker does, and of libraries only what means something."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from streaming.runtime.quiet import COORDINATOR_PATIENCE, QuietFilter
+
+
+class Clock:
+    now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def is_written(clock):
+    quiet = QuietFilter(clock)
+
+    def ask(name, level, text, *args):
+        return quiet.filter(logging.LogRecord(name, level, __file__, 1, text, args, None))
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("aiokafka.consumer.group_coordinator", "Discovered coordinator %s for group %s"),
+        ("mode.worker", "[^Worker]: Gathering service tasks... "),
+        ("faust.agents.manager", "[^--AgentManager]: Starting... "),
+        ("tables.store", "[^-SlicedStore: memory:]: Stopping... "),
+        ("streaming.runtime.recovery", "[^---BatchRecovery]: Restore complete! "),
+    ],
+)
+def test_the_steps_of_libraries_are_left_out(is_written, name, text):
+    """Also where they are told through the logger of one of our services."""
+    args = ("1", "a") if "%s" in text else ()
+    assert not is_written(name, logging.INFO, text, *args)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("streaming.runtime.app", "[^-App]: created topic a"),
+        ("mode.worker", "[^Worker]: Starting... "),
+        ("mode.worker", "[^Worker]: Stopping... "),
+    ],
+)
+def test_what_the_worker_does_is_written(is_written, name, text):
+    assert is_written(name, logging.INFO, text)
+
+
+def test_a_coordinator_that_is_not_there_yet_is_left_out_and_one_that_stays_away_is_not(
+    is_written, clock
+):
+    """A new cluster makes its internal topics when they are first asked for."""
+    line = (
+        "aiokafka.consumer.group_coordinator",
+        logging.ERROR,
+        "Group Coordinator Request failed: [Error 15] CoordinatorNotAvailableError",
+    )
+    assert not is_written(*line)
+    clock.now += COORDINATOR_PATIENCE + 1
+    assert is_written(*line)
+
+
+def test_other_warnings_and_errors_of_libraries_are_written(is_written):
+    assert is_written("aiokafka.conn", logging.ERROR, "Unable connect to node 1")
+    assert is_written("mode.services", logging.ERROR, "[^-App]: Crashed reason=%r", OSError())
+
+
+def test_a_timer_that_comes_late_under_load_is_left_out(is_written):
+    """What that means for answers is a metric, with an alert."""
+    text = "Timer %s is overlapping (interval=%r runtime=%r)"
+    assert not is_written("mode.timers", logging.INFO, text, "sweep", 1.0, 2.0)
+    assert not is_written("mode.timers", logging.WARNING, text, "sweep", 1.0, 2.0)
