@@ -8,7 +8,6 @@ import pytest
 
 from embedded import EmbeddedKafka
 from tests.cluster import Cluster
-from tests.integration.stream import send_stream, untidy_stream
 
 #: All that a worker may say at level info when nothing is wrong, without time, process and service.
 KNOWN = (
@@ -69,7 +68,8 @@ def test_the_first_start_on_a_new_kafka_says_what_it_does_and_nothing_else(clust
 
 def test_a_start_with_a_backlog_says_nothing_of_timers_that_are_late(cluster):
     """What is behind is in the metrics."""
-    send_stream(cluster, untidy_stream(60_000, seed=3, misplaced=False))
+    made = cluster.command("generate", "--rate", "0", "--count", "100000", "--users", "5000")
+    assert made.returncode == 0, made.stderr
     worker = cluster.worker().start()
     cluster.wait_until_applied()
     assert worker.terminate() == 0
