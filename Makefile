@@ -12,7 +12,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-19s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Virtual environment, locked dependencies, embedded Kafka
-	@echo "4 of 4: Kafka, 90 MB if it is not in its cache"
+	@echo "4 of 4: Kafka, 45 MB where its cache is empty"
 	@$(BIN)/python -m embedded prepare
 
 $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard accelerator/*.p[yx]*)
@@ -20,7 +20,7 @@ $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard accelerator/*.p[y
 	@echo "1 of 4: a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@rm -f $(VENV)/.packages
-	@echo "2 of 4: $(PACKAGES) packages, some 300 MB if none of them is in pip's cache"
+	@echo "2 of 4: $(PACKAGES) packages, about 240 MB where pip's cache has none of them"
 	@{ PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check \
 	  --require-hashes -r requirements.lock && touch $(VENV)/.packages; } | awk -v all=$(PACKAGES) \
 	  '/^Collecting/ && ++n % 20 == 0 {print "  " n " of " all} /^Installing/ {print "  installing"} {fflush()}'

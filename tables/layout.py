@@ -162,8 +162,9 @@ class StoreFormat:
             raise LayoutError(
                 f"table {table} was built with a window of {format_duration(found.size)} by "
                 f"{format_duration(found.step)}, the settings say {format_duration(self.size)} by "
-                f"{format_duration(self.step)}: set them back, or start anew with another "
-                "REELS_APP_ID"
+                f"{format_duration(self.step)}: set them back (?window= answers any smaller one "
+                "without a change), or build new tables with faust -A app rebuild "
+                "(docs/how-to/change.md)"
             )
         if found.partitions != self.partitions and found.partitions and self.partitions:
             raise LayoutError(

@@ -27,7 +27,14 @@ def of(*languages: str) -> list:
 
 
 def test_every_block_is_in_a_language_that_is_tested():
-    assert {block.language for block in blocks()} <= {"python", "console", "json"}
+    # py: tests/integration/test_producers_of_the_page.py, yaml: tests/monitoring/test_rules.py
+    tested = {"python", "console", "json", "py", "yaml"}
+    assert {block.language for block in blocks()} <= tested
+
+
+def test_blocks_that_other_modules_test_stand_where_those_look_for_them():
+    pages = {(block.language, block.page) for block in blocks() if block.language in {"py", "yaml"}}
+    assert pages == {("py", "docs/how-to/produce.md"), ("yaml", "docs/how-to/monitor.md")}
 
 
 @pytest.mark.parametrize("block", of("python"))

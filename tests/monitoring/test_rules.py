@@ -10,6 +10,7 @@ import subprocess
 import pytest
 import yaml
 
+from tests.documents import blocks
 from tests.monitoring.queries import ROOT, rules
 
 FOLDER = ROOT / "monitoring"
@@ -35,6 +36,29 @@ def promtool(*args):
 def test_promtool_is_content(args):
     done = promtool(*args)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def configurations():
+    """Return what docs/how-to/monitor.md shows: of Prometheus, and of Alertmanager."""
+    return [block.text for block in blocks() if block.language == "yaml"]
+
+
+def test_the_configuration_that_is_shown_for_plain_machines_is_valid(tmp_path):
+    """With the rules beside it, as the page says, and with the job's name that the rules need."""
+    shown, _ = configurations()
+    (tmp_path / "prometheus.yml").write_text(shown)
+    shutil.copy(FOLDER / "alerts.yml", tmp_path)
+    (job,) = yaml.safe_load(shown)["scrape_configs"]
+    assert job["job_name"] == "reels"
+    done = promtool("check", "config", "--syntax-only", str(tmp_path / "prometheus.yml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alertmanager_sends_each_alert_to_a_receiver_that_there_is():
+    _, shown = configurations()
+    shown = yaml.safe_load(shown)
+    names = {each["name"] for each in shown["receivers"]}
+    assert {shown["route"]["receiver"], *(r["receiver"] for r in shown["route"]["routes"])} == names
 
 
 def test_each_alert_is_made_to_fire_and_not_to_fire():
