@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds that brokers may take until they can keep groups and transactions: until it is said,
 #: and until it is believed that they never will. New ones on a busy machine take half a minute.
-QUIET, PATIENCE = 10.0, 120.0
+QUIET, PATIENCE = 40.0, 120.0
 
 GROUP, TRANSACTION = 0, 1
 
