@@ -53,6 +53,11 @@ class SlicedStore(Store):
         self.partitions: dict[int, PartitionState] = {}
         self._opening: dict[int, asyncio.Future[PartitionState]] = {}
 
+    @property
+    def label(self) -> str:
+        """What the log calls it: its address in Faust, ``memory:``, says nothing true."""
+        return f"RocksDB of {self.table_name}"
+
     def path(self, partition: int) -> Path:
         """Return the folder of a partition's database."""
         directory: Path = self.app.conf.tabledir

@@ -55,9 +55,7 @@ def test_status_goes_to_the_port_that_stands_before_the_command(worker):
 def test_audit_tells_what_it_counted(worker):
     code, found = printed(worker, shapes.Audit, "audit")
     assert (code, found.clean, found.records) == (0, True, 2)
-    assert found.outcomes == {
-        "applied": 1, "duplicate": 1, "late": 0, "rejected": 0, "rekeyed": 0
-    }
+    assert found.outcomes == {"applied": 1, "duplicate": 1, "late": 0, "rejected": 0, "rekeyed": 0}
     assert (found.users, found.videos) == (shapes.Compared(1, 0), shapes.Compared(1, 0))
 
 
