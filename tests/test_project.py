@@ -149,3 +149,32 @@ def test_an_old_python_is_refused_in_one_line(tmp_path):
     assert done.returncode != 0
     assert done.stderr.splitlines()[0] == "error: Python 3.11 or newer is needed, this is 3.10.4"
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_setting_up_says_how_far_it_is_and_fails_when_a_package_does(tmp_path, is_failing):
+    """`make setup` has a line for each step, and one now and then while packages come."""
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        '"-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;\n'
+        "*require-hashes*) for n in $(seq 45); do echo Collecting $n; done; "
+        f"exit {int(is_failing)} ;;\n"
+        "esac\n"
+    )
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode != 0) == is_failing, done.stderr
+    steps = re.findall(r"^(\d of 4|  \d+ of \d+)", done.stdout, re.MULTILINE)
+    lines = (ROOT / "requirements.lock").read_text()
+    packages = len(re.findall("^[a-zA-Z0-9].*==", lines, re.MULTILINE))
+    expected = ["1 of 4", "2 of 4", f"  20 of {packages}", f"  40 of {packages}"]
+    assert steps == expected + ([] if is_failing else ["3 of 4", "4 of 4"])

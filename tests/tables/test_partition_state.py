@@ -212,6 +212,14 @@ class TestLayout:
         ):
             make_state("users", slices)
 
+    async def test_the_refusal_of_another_window_says_which_ways_there_are(self, make_state):
+        """A smaller one is answered without a change; for another the page tells what it takes."""
+        await self.write(make_state, name="users")
+        with pytest.raises(LayoutError) as refused:
+            make_state("users", Slices(12 * HOUR, HOUR))
+        for way in ("set them back", "?window=", "faust -A app rebuild", "docs/how-to/change.md"):
+            assert way in str(refused.value)
+
     async def test_a_table_of_another_version_is_refused_with_what_to_do(self, make_state):
         await self.write(make_state, name="users", version=2)
         with pytest.raises(LayoutError, match="version 2, this program writes version 1"):
