@@ -46,7 +46,7 @@ def test_the_environment_goes_before_the_file(tmp_path):
     """Also where it is empty, which is the program's default."""
     (tmp_path / ".env").write_text("WEB_PORT=1001\nREELS_APP_ID=of-the-file\n")
     assert "127.0.0.1:1002:" in run(tmp_path, "status", WEB_PORT="1002").stderr
-    code = "import app; print(app.settings.app_id, app.settings.web_port)"
+    code = "import app; s = app.app.task_context.settings; print(s.app_id, s.web_port)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
