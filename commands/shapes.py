@@ -178,4 +178,4 @@ def status(figures: dict[str, Any], *, well: bool) -> Status:
 
 
 def _lag(lag: dict[str, Any] | None) -> Lag | None:
-    return None if lag is None else Lag(lag["records"], lag["seconds"])
+    return None if lag is None else Lag(lag.get("records"), lag.get("seconds"))
