@@ -32,8 +32,11 @@ $(STAMP): requirements.lock pyproject.toml setup.py $(wildcard accelerator/*.p[y
 demo: setup ## Kafka, two workers, load and a dashboard; Ctrl-C stops it
 	@$(BIN)/python -m commands.demo
 
+# Most tests wait for processes most of the time: so many run side by side, each with a Kafka of its own.
+SIDE_BY_SIDE = 3
+
 test: setup ## The whole test suite but its slow tests, on a real Kafka
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
 
 test-faults: setup ## Every fault that production knows, the slow ones too: up to half an hour
 	$(BIN)/python -m pytest -m faults --durations=0 tests/faults

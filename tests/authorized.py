@@ -17,7 +17,8 @@ from confluent_kafka.admin import (
 )
 
 from embedded import EmbeddedKafka
-from embedded.probe import HOST, free_ports
+from embedded.probe import HOST
+from tests.ports import reserve_ports
 from tests.worker import TIMEOUT, wait_until
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def rights_of_a_worker(cluster: Cluster) -> list[Grant]:
 def authorized_broker(**properties: str) -> Iterator[AuthorizedBroker]:
     """Run a broker; ``properties`` of it, with underscores for dots."""
     names = ("BROKER", "CONTROLLER", LISTENER)
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports = dict(zip(names, reserve_ports(len(names)), strict=True))
     listeners = ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
     login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
     settings = {

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from rocksdict import DbClosedError
 
@@ -18,9 +19,12 @@ from tables.layout import StoreFormat
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tests.cluster import Cluster
+from tests.side_by_side import pytest_collection_modifyitems, pytest_runtest_protocol
 
 # What they assert is told like what tests assert. (Modules imported already cannot be.)
 pytest.register_assert_rewrite("tests.faults.aftermath", "tests.integration.checks")
+
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator
@@ -34,6 +38,10 @@ _open_clusters: list[Cluster] = []
 
 # Tests use parts of the engine without the app, which installs them.
 install()
+
+# How long an example takes is the machine's business, which others use as well.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -93,11 +101,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
             lines = worker.output().splitlines()[-LOG_LINES:]
             report.sections.append((f"worker {worker.name}: {worker.log}", "\n".join(lines)))
     return report
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what needs no broker first: it fails in milliseconds."""
-    items.sort(key=lambda item: "broker" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture

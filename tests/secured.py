@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from embedded import EmbeddedKafka
-from embedded.probe import HOST, free_ports
+from embedded.probe import HOST
+from tests.ports import reserve_ports
 from tests.token_endpoint import AUDIENCE, TokenEndpoint, token_endpoint
 from tests.worker import TIMEOUT
 
@@ -147,7 +148,7 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
     certificate.write_text(_chain_of(client))
     key.write_text(_key_of(client, PASSWORD))
     names = ("BROKER", "CONTROLLER", *LISTENERS)
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports = dict(zip(names, reserve_ports(len(names)), strict=True))
     with token_endpoint() as tokens:
         properties = _properties(ports, authority, tokens)
         # A broker asks no address for keys but those that its own command line allows.

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
-from embedded.probe import free_ports
 from embedded.process import BoundProcess
+from tests.ports import reserve_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class Worker:
         self.name = name
         self.data_dir = folder / f"{name}-data"
         self.log = folder / f"{name}.log"
-        (self.port,) = free_ports(1)
+        (self.port,) = reserve_ports(1)
         self._environment = environment
         self._process: BoundProcess | None = None
         self._log_start = 0

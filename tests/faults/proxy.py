@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from embedded import EmbeddedKafka
-from embedded.probe import HOST, free_ports
+from embedded.probe import HOST
+from tests.ports import reserve_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +122,7 @@ class WiredKafka:
 
     def __init__(self) -> None:
         """Choose the ports."""
-        port, controller, behind, wire = free_ports(4)
+        port, controller, behind, wire = reserve_ports(4)
         names = ("BROKER", "WIRE", "CONTROLLER")
         listeners = dict(zip(names, (port, behind, controller), strict=True))
         advertised = {**listeners, "WIRE": wire}

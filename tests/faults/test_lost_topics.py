@@ -7,9 +7,9 @@ import time
 import pytest
 
 from embedded import EmbeddedKafka
-from embedded.probe import free_ports
 from tests.faults.aftermath import QUICK, check_aftermath
 from tests.integration.stream import send_stream, untidy_stream
+from tests.ports import reserve_ports
 
 pytestmark = pytest.mark.faults
 
@@ -66,7 +66,7 @@ def test_a_viral_topic_that_is_made_again_has_all_that_is_viral_after_a_restart(
 
 
 def test_a_cluster_that_comes_back_empty_ends_the_worker_and_leaves_its_tables(make_cluster):
-    (port,) = free_ports(1)
+    (port,) = reserve_ports(1)
     cluster = make_cluster(bootstrap=f"127.0.0.1:{port}", **QUICK)
     with EmbeddedKafka(port):
         cluster.create_topic(cluster.events)

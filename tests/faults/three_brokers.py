@@ -13,9 +13,10 @@ from confluent_kafka.admin import AdminClient
 
 from embedded import EmbeddedKafka
 from embedded.distribution import KAFKA_VERSION
-from embedded.probe import HOST, free_ports
+from embedded.probe import HOST
 from embedded.storage import new_cluster_id
 from tests.faults.admin_requests import FeatureUpgrade, PreferredElection, Reassignment, ask
+from tests.ports import reserve_ports
 from tests.worker import TIMEOUT, is_stopped, wait_until
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ThreeBrokers:
         self, version: str = KAFKA_VERSION, data_dirs: Mapping[int, Path] | None = None
     ) -> None:
         """Choose the ports; ``data_dirs``: where single brokers keep their data."""
-        chosen = free_ports(6)
+        chosen = reserve_ports(6)
         ports = dict(zip((1, 2, 3), chosen[:3], strict=True))
         controllers = dict(zip((1, 2, 3), chosen[3:], strict=True))
         voters = ",".join(f"{number}@{HOST}:{port}" for number, port in controllers.items())

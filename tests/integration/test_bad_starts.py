@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from embedded import EmbeddedKafka
-from embedded.probe import free_ports
 from tests.faults.small_disk import small_disk
 from tests.integration.stream import START, event
+from tests.ports import reserve_ports
 from tests.worker import ROOT, wait_until
 
 
@@ -27,7 +27,7 @@ def refusal(worker):
 
 
 def test_a_worker_started_before_the_broker_waits_for_it(make_cluster):
-    (port,) = free_ports(1)
+    (port,) = reserve_ports(1)
     cluster = make_cluster(bootstrap=f"127.0.0.1:{port}")
     worker = cluster.worker().launch()
 

@@ -18,10 +18,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from embedded.probe import free_ports
 from embedded.process import BoundProcess
 from tests.cluster import without_settings
 from tests.documents import blocks
+from tests.ports import reserve_ports
 from tests.worker import ROOT, wait_until
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Reader:
     """Types commands: those that go on run beside the others, as in another terminal."""
 
     def __init__(self, folder: Path) -> None:
-        self.kafka_port, self.web_port = free_ports(2)
+        self.kafka_port, self.web_port = reserve_ports(2)
         self._folder = folder
         self._beside: dict[str, BoundProcess] = {}
         self.environment = {

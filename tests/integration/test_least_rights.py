@@ -17,13 +17,13 @@ from commands.audit import audit
 from commands.replay_dead_letters import replay_dead_letters
 from commands.sending import EventSender, SendError
 from commands.topics import topics
-from embedded.probe import free_ports
 from settings import load
 from streaming.errors import StartError
 from streaming.kafka.rights import check_rights
 from streaming.kafka.topics import admin_client, make_topics
 from tests.authorized import authorized_broker
 from tests.integration.stream import START, event
+from tests.ports import reserve_ports
 from tests.worker import ROOT
 
 
@@ -139,7 +139,7 @@ def test_with_exactly_these_rights_everything_works(broker, make_program):
     broker.grant(*rights)
     worker = cluster.worker().start()
     cluster.wait_until_applied()
-    nobody = {"BROKER_URL": f"kafka://127.0.0.1:{free_ports(1)[0]}"}
+    nobody = {"BROKER_URL": f"kafka://127.0.0.1:{reserve_ports(1)[0]}"}
     status = cluster.command("status", "--url", worker.url(""), **nobody)
     assert status.returncode == 0, status.stderr
     assert worker.terminate() == 0
