@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What runs is installed, and all of it.
+RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
-PACKAGES = $$(grep -c '^[a-zA-Z0-9].*==' requirements.lock)
 
 .PHONY: help setup demo test test-faults test-versions test-fast bench check format lock docs clean audit-dependencies
 
@@ -12,24 +13,19 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-19s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Virtual environment, locked dependencies, embedded Kafka
-	@echo "4 of 4: Kafka, 45 MB where its cache is empty"
 	@$(BIN)/python -m embedded prepare
 
-$(STAMP): requirements.lock pyproject.toml setup.py $(wildcard accelerator/*.p[yx]*)
+$(RUNS): requirements.lock pyproject.toml setup.py tools/install.py $(wildcard accelerator/*.p[yx]*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
-	@echo "1 of 4: a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@rm -f $(VENV)/.packages
-	@echo "2 of 4: $(PACKAGES) packages, about 240 MB where pip's cache has none of them"
-	@{ PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check \
-	  --require-hashes -r requirements.lock && touch $(VENV)/.packages; } | awk -v all=$(PACKAGES) \
-	  '/^Collecting/ && ++n % 20 == 0 {print "  " n " of " all} /^Installing/ {print "  installing"} {fflush()}'
-	@test -e $(VENV)/.packages
-	@echo "3 of 4: the program, its accelerator compiled where there is a C compiler"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python tools/install.py run
 	@touch $@
 
-demo: setup ## Kafka, two workers, load and a dashboard; Ctrl-C stops it
+$(STAMP): $(RUNS)
+	@$(BIN)/python tools/install.py development
+	@touch $@
+
+demo: $(RUNS) ## Kafka, two workers, load and a dashboard; Ctrl-C stops it
 	@$(BIN)/python -m commands.demo
 
 # Most tests wait for processes most of the time: so many run side by side, each with a Kafka of its own.
@@ -60,7 +56,7 @@ check: $(STAMP) ## Lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy app.py reels.py settings.py topology.py
+	$(BIN)/mypy app.py reels.py settings.py topology.py tools/install.py
 
 format: $(STAMP) ## Put the code into its format
 	$(BIN)/ruff check --fix .
