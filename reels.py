@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from models.counters import USER, VIDEO
+from accelerator import user_rows
+from models.counters import VIDEO
+from models.direct import usual_event, usual_fields
 from models.event import Event, decode, id_hash, timestamp_ms
 from models.lenient import known_fields
 from models.user import UserWindows, describe
@@ -40,7 +42,11 @@ def parse_event(event_json: str | bytes) -> dict[str, Any] | None:
 
     Optional values that are wrong or null are left out, and so are unknown fields.
     """
-    value = _json_of(event_json) if isinstance(event_json, str | bytes | bytearray) else None
+    if not isinstance(event_json, str | bytes | bytearray):
+        return None
+    if (fields := usual_fields(event_json)) is not None:
+        return fields
+    value = _json_of(event_json)
     return known_fields(value) if value else None
 
 
@@ -131,7 +137,7 @@ class _Partition:
 
     def __init__(self, slices: Slices, dedup_horizon: str, end_ms: int) -> None:
         self.windows = UserWindows(slices, parse_duration(dedup_horizon))
-        self.rows: dict[bytes, bytes | None] = {}
+        self.rows = user_rows(self.windows)
         self.stream_time: int | None = None
         self._end_ms = end_ms
         # Each value is looked at once a sweep, and outlives its last event by two sweeps at most.
@@ -144,28 +150,19 @@ class _Partition:
         if t_ms >= self._end_ms or self.windows.is_late(t_ms, before):
             return False
         now = t_ms if before is None else max(t_ms, before)
-        if not self.windows.apply(
-            self.rows,
-            b"%d" % event.user_id,
-            USER.increments(event.event_type, event.metadata),
-            t_ms,
-            id_hash(event.event_id),
-            now,
-        ):
+        if not self.rows.apply(event, t_ms, id_hash(event.event_id), now):
             return False
         self.stream_time = now
         if now >= self._sweep_at:
-            self._sweep(now)
+            self.rows.sweep(now)
+            self._sweep_at = now + self._sweep_every
         return True
-
-    def _sweep(self, now: int) -> None:
-        is_expired = self.windows.is_expired
-        self.rows = {key: row for key, row in self.rows.items() if row and not is_expired(row, now)}
-        self._sweep_at = now + self._sweep_every
 
 
 def _event_of(event: object) -> Event | None:
     """The valid event in a dict, in whichever form; JSON text is read as well."""
+    if (usual := usual_event(event)) is not None:
+        return usual
     value = _json_of(event)
     found = decode(value) if value else None
     return found if isinstance(found, Event) else None

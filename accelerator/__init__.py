@@ -14,6 +14,7 @@ from models import layouts
 from models.chunk import Chunk as PlainChunk
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
+from models.user_rows import UserRows as PlainUserRows
 from tables.foreign import PLAIN_CHECKS, RowChecks
 from tables.layers import DICTS, Memory
 
@@ -27,6 +28,7 @@ try:
     from accelerator.chunk import Chunk
     from accelerator.deltas import Counters, DeltaChunk, Gathered
     from accelerator.found import Found
+    from accelerator.functions import UserRows
     from accelerator.history import Histories
     from accelerator.layer import ROW_SIZE, InOrder, Layer
     from accelerator.packing import pack
@@ -55,6 +57,7 @@ __all__ = [
     "is_wanted",
     "memory",
     "row_checks",
+    "user_rows",
 ]
 
 
@@ -106,6 +109,11 @@ def memory(*, accelerated: bool = IS_BUILT) -> Memory:
 def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:
     """Return what finds rows of others in changelogs, compiled or plain."""
     return RowChecks(foreign_users, foreign_videos) if accelerated else PLAIN_CHECKS
+
+
+def user_rows(windows: UserWindows, *, accelerated: bool = IS_BUILT) -> PlainUserRows:
+    """Return rows of users for the functions of reels, compiled or plain."""
+    return UserRows(windows) if accelerated else PlainUserRows(windows)  # type: ignore[return-value]
 
 
 class Packing(NamedTuple):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Each is a module of this package with a function ``run``.
 CASES = (
     *("backlog", "steady", "spike", "memory", "growth"),
-    *("plain", "recovery", "takeover", "aging", "micro"),
+    *("plain", "recovery", "takeover", "aging", "micro", "functions"),
 )
 
 RESULTS = Path(__file__).parent / "results"

@@ -6,6 +6,7 @@ window that ends at midnight, not to the one that begins there.
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -13,12 +14,14 @@ import msgspec
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - writes itself without a zone
 _SECOND: Final = timedelta(seconds=1)
 _DAY_S: Final = 86_400
 # The Gregorian calendar repeats itself after 400 years.
 _CYCLE_YEARS: Final = 400
 _CYCLE_S: Final = 146_097 * _DAY_S
 _YEAR_1_S: Final = -62_135_596_800
+_YEAR_10000_S: Final = 253_402_300_800
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:?\d\d)", re.ASCII
 )
@@ -63,14 +66,18 @@ def from_iso(text: str) -> int:
     return timestamp_ms(parse_rfc3339(text))
 
 
+# Bounds of windows and the time of the latest event are asked for again and again.
+@lru_cache(maxsize=1024)
 def to_iso(t_ms: int) -> str:
     """RFC 3339 in UTC: ``2025-01-15T14:30:45.123Z``, without a fraction when the ms are 0.
 
     Never raises: the bounds of a window at the end of the year 9999 lie in the year 10000.
     """
     seconds, ms = divmod(t_ms, 1000)
-    cycles, in_cycle = divmod(seconds - _YEAR_1_S, _CYCLE_S)
-    moment = _EPOCH + timedelta(seconds=in_cycle + _YEAR_1_S)
-    year = moment.year + cycles * _CYCLE_YEARS
-    fraction = f".{ms:03d}" if ms else ""
-    return f"{year:04d}-{moment:%m-%dT%H:%M:%S}{fraction}Z"
+    if _YEAR_1_S <= seconds < _YEAR_10000_S:
+        text = (_NAIVE_EPOCH + timedelta(seconds=seconds)).isoformat()
+    else:
+        cycles, in_cycle = divmod(seconds - _YEAR_1_S, _CYCLE_S)
+        moment = _NAIVE_EPOCH + timedelta(seconds=in_cycle + _YEAR_1_S)
+        text = f"{moment.year + cycles * _CYCLE_YEARS:04d}{moment.isoformat()[4:]}"
+    return f"{text}.{ms:03d}Z" if ms else f"{text}Z"

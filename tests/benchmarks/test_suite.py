@@ -23,7 +23,7 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
 
     main(
         [
-            *("backlog", "steady", "spike", "aging", "micro", "--size", "smoke"),
+            *("backlog", "steady", "spike", "aging", "micro", "functions", "--size", "smoke"),
             *("--output", str(output), "--bootstrap", broker.bootstrap),
         ]
     )
@@ -42,6 +42,8 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
     young, old = (row["figures"] for row in cases["aging"]["rows"])
     assert young["changelog bytes/event"]["median"] < old["changelog bytes/event"]["median"]
     assert old["us/event"]["median"] > 0
+    functions = {row["setting"]["function"]: row["figures"] for row in cases["functions"]["rows"]}
+    assert all(figures["ours per obvious"]["median"] > 0 for figures in functions.values())
     stages = [row["setting"]["stage"] for row in cases["micro"]["rows"]]
     assert {
         "decode, check and place (plain)",
