@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -151,30 +152,24 @@ def test_an_old_python_is_refused_in_one_line(tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
-@pytest.mark.parametrize("is_failing", [False, True])
-def test_setting_up_says_how_far_it_is_and_fails_when_a_package_does(tmp_path, is_failing):
-    """`make setup` has a line for each step, and one now and then while packages come."""
-    python = tmp_path / "python"
-    python.write_text(
-        "#!/bin/sh\n"
-        'case "$*" in\n'
-        '"-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;\n'
-        "*require-hashes*) for n in $(seq 45); do echo Collecting $n; done; "
-        f"exit {int(is_failing)} ;;\n"
-        "esac\n"
-    )
-    python.chmod(0o755)
-    done = subprocess.run(
-        ["make", "setup", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_setup_gets_packages_from_where_pip_is_set_to_get_them(monkeypatch, tmp_path):
+    """An index, a certificate or a folder of wheels that is set for pip holds for uv as well."""
+    spec = importlib.util.spec_from_file_location("install", ROOT / "tools" / "install.py")
+    install = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(install)
+    for name in [*install.SETTINGS, *os.environ]:
+        if name in install.SETTINGS or name.startswith("PIP_"):
+            monkeypatch.delenv(name, raising=False)
+    pip_conf = tmp_path / "pip.conf"
+    pip_conf.write_text("[global]\nindex-url = https://wheels.example/simple\ncert = /of/file\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(pip_conf))
+    monkeypatch.setenv("PIP_CERT", "/of/variable")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/a /b")
+    monkeypatch.setenv("UV_NO_INDEX", "1")
 
-    assert (done.returncode != 0) == is_failing, done.stderr
-    steps = re.findall(r"^(\d of 4|  \d+ of \d+)", done.stdout, re.MULTILINE)
-    lines = (ROOT / "requirements.lock").read_text()
-    packages = len(re.findall("^[a-zA-Z0-9].*==", lines, re.MULTILINE))
-    expected = ["1 of 4", "2 of 4", f"  20 of {packages}", f"  40 of {packages}"]
-    assert steps == expected + ([] if is_failing else ["3 of 4", "4 of 4"])
+    found = install.settings_of_pip()
+
+    assert found["UV_DEFAULT_INDEX"] == "https://wheels.example/simple"
+    assert found["SSL_CERT_FILE"] == "/of/variable"
+    assert found["UV_FIND_LINKS"] == "/a,/b"
+    assert "UV_NO_INDEX" not in found

@@ -83,8 +83,10 @@ def settings_of_pip() -> dict[str, str]:
     listed = subprocess.run(  # noqa: S603 - our own command
         [*PIP, "config", "list"], capture_output=True, text=True, check=False
     ).stdout
-    # Those of the environment come last, and win.
-    found = dict(re.findall(r"^(?:global|install|:env:)\.([\w-]+)=(.*)$", listed, re.MULTILINE))
+    # Whatever their order, those of the environment win.
+    settings = re.findall(r"^(global|install|:env:)\.([\w-]+)=(.*)$", listed, re.MULTILINE)
+    settings.sort(key=lambda setting: setting[0] == ":env:")
+    found = {name: value for _, name, value in settings}
     variables = {}
     for variable, name in SETTINGS.items():
         if name in found and variable not in os.environ:
