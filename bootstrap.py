@@ -136,6 +136,7 @@ def _parts(app: App, settings: Settings, entries: Sequence[TableEntry]) -> AppPa
         {entry.name: entry.views for entry in entries},
         viral,
         stores.memory,
+        {entry.name: entry.batches for entry in entries if entry.batches is not None},
     )
     return AppParts(
         TaskContext(

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from accelerator import Counting, Folding, is_wanted
+from accelerator import Counting, Folding, Summing, is_wanted
 from agents.engagement import EngagementProcessor
 from agents.subscriptions import Source
 from agents.video_deltas import VideoProcessor
 from models.viral import ViralRule
 from streaming.kafka.topics import changelog_topic, topic_specs
 from tables import users, videos
+from views import entities
 from views.users import UserViews
 from views.videos import VideoViews
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from streaming.tasks.processor import Processor, ProcessorContext
     from tables.sliced import SlicedTable
     from tables.store import StoreContext
-    from views.sources import MakeViews
+    from views.sources import MakeEntity, MakeViews
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class TableEntry:
     make_table: Callable[[faust.App, StoreContext], SlicedTable[Any]]
     make_processor: Callable[[ProcessorContext], Processor]
     views: MakeViews
+    batches: MakeEntity | None = None
+    """Returns what batches of its keys are read with; None for a table without batches."""
 
 
 def topology(settings: Settings) -> list[TableEntry]:
@@ -70,6 +73,7 @@ def all_topics(settings: Settings, tables: Sequence[TableEntry]) -> list[TopicSp
 def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
     windows = users.user_windows(settings)
     folding = Folding.of(windows, accelerated=accelerated)
+    summing = Summing.of(accelerated=accelerated)
     return TableEntry(
         name=users.NAME,
         # What was passed on was sent before, and may not become late behind a backlog.
@@ -98,12 +102,16 @@ def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
             context.dead_letter_partitions,
         ),
         views=lambda context: UserViews(context.table, windows, context.routing).routes(),
+        batches=lambda table: entities.users(
+            table, windows.slices, summing.user_sums(windows), summing.partitions_of
+        ),
     )
 
 
 def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
     windows = videos.video_windows(settings)
     counting = Counting.of(windows, accelerated=accelerated)
+    summing = Summing.of(accelerated=accelerated)
     rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
     return TableEntry(
         name=videos.NAME,
@@ -125,4 +133,7 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
         views=lambda context: VideoViews(
             context.table, windows, rule, context.viral, context.routing, context.readiness
         ).routes(),
+        batches=lambda table: entities.videos(
+            table, windows.slices, summing.video_sums(windows), summing.partitions_of, rule
+        ),
     )

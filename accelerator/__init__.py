@@ -14,6 +14,9 @@ from models import layouts
 from models.chunk import Chunk as PlainChunk
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
+from models.sums import partitions_of as plain_partitions_of
+from models.sums import user_sums as plain_user_sums
+from models.sums import video_sums as plain_video_sums
 from models.user_rows import UserRows as PlainUserRows
 from tables.foreign import PLAIN_CHECKS, RowChecks
 from tables.layers import DICTS, Memory
@@ -34,6 +37,7 @@ try:
     from accelerator.packing import pack
     from accelerator.records import Records
     from accelerator.rows import foreign_users, foreign_videos
+    from accelerator.sums import partitions_of, user_sums, video_sums
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
     IS_BUILT = False
@@ -42,6 +46,9 @@ else:
     IS_BUILT = True
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.sums import Sums
     from models.user import UserWindows
     from models.video import VideoWindows
     from tables.layers import PackRecords
@@ -54,6 +61,7 @@ __all__ = [
     "Counting",
     "Folding",
     "Packing",
+    "Summing",
     "is_wanted",
     "memory",
     "row_checks",
@@ -97,6 +105,21 @@ class Counting(NamedTuple):
         if accelerated:
             return cls(windows, DeltaChunk, Counters(windows))  # type: ignore[arg-type]
         return cls(windows, PlainDeltaChunk, windows)
+
+
+class Summing(NamedTuple):
+    """How batches are read: values found in :func:`memory` of the same form are summed."""
+
+    user_sums: Callable[[UserWindows], Sums]
+    video_sums: Callable[[VideoWindows], Sums]
+    partitions_of: Callable[[list[int], int], list[int]]
+
+    @classmethod
+    def of(cls, *, accelerated: bool = IS_BUILT) -> Summing:
+        """Return the compiled form, or the plain one."""
+        if accelerated:
+            return cls(user_sums, video_sums, partitions_of)  # type: ignore[arg-type]
+        return cls(plain_user_sums, plain_video_sums, plain_partitions_of)
 
 
 def memory(*, accelerated: bool = IS_BUILT) -> Memory:

@@ -189,6 +189,18 @@ http_requests = Counter(
     ["route", "code"],
     registry=registry,
 )
+batch_keys_asked = Counter(
+    "reels_batch_keys_asked",
+    "Keys that batches asked for, by table; counted by the worker that a client asked.",
+    ["table"],
+    registry=registry,
+)
+batch_keys = Counter(
+    "reels_batch_keys",
+    "The same keys by what was answered: found, unknown or unavailable.",
+    ["table", "outcome"],
+    registry=registry,
+)
 http_request_seconds = Histogram(
     "reels_http_request_seconds",
     "From a request's arrival to its answer, by the route's template.",

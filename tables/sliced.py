@@ -20,6 +20,7 @@ from tables.store import READ_ONLY, SlicedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
 
     from faust.types import EventT
 
@@ -40,6 +41,11 @@ class Reading(NamedTuple):
 
     value: bytes | None
     as_of: int | None
+
+
+def is_readable(state: PartitionState) -> bool:
+    """Whether requests may be answered from a partition: its owner's, whole, in order."""
+    return state.readable and state.store.damage is None
 
 
 class SlicedTable(faust.Table, Generic[View]):
@@ -96,6 +102,11 @@ class SlicedTable(faust.Table, Generic[View]):
         """What its databases share with those of the worker's other tables."""
         return self._parts.memory
 
+    @property
+    def executor(self) -> Executor:
+        """What waits for the disk runs there."""
+        return self._parts.executor
+
     def partition(self, key: int) -> int:
         """Return the partition that holds ``key``."""
         return partition_of(key, self.app.conf.topic_partitions)
@@ -107,10 +118,20 @@ class SlicedTable(faust.Table, Generic[View]):
             NotHereError: it is not on this worker, or moving, or recovering, or damaged.
         """
         partition = self.partition(key)
-        state = self.data.partitions.get(partition)
-        if state is None or not state.readable or state.store.damage is not None:
+        state = self.readable(partition)
+        if state is None:
             raise NotHereError(f"partition {partition} of {self.name} is not here")
         return state
+
+    def readable(self, partition: int) -> PartitionState | None:
+        """Return a partition's state, None where :meth:`state` raises."""
+        state = self.data.partitions.get(partition)
+        return state if state is not None and is_readable(state) else None
+
+    def copy(self, partition: int) -> PartitionState | None:
+        """Return the state of a partition of which there is any copy here, None otherwise."""
+        state = self.data.partitions.get(partition)
+        return None if state is None or state.is_closed else state
 
     def read(self, key: int) -> Reading:
         """Return the packed value of ``key``, uncommitted changes included."""
@@ -129,8 +150,8 @@ class SlicedTable(faust.Table, Generic[View]):
             NotHereError: there is none.
         """
         partition = self.partition(key)
-        state = self.data.partitions.get(partition)
-        if state is None or state.is_closed:
+        state = self.copy(partition)
+        if state is None:
             raise NotHereError(f"there is no copy of partition {partition} of {self.name} here")
         try:
             return Reading(state.get(b"%d" % key), state.known_time())

@@ -153,6 +153,19 @@ class PartitionState:
         """Return the values of ``keys`` as they are now, in their order."""
         return self._filled(self._memory.find(self._layers(), keys))
 
+    @property
+    def flushes(self) -> int:
+        """How often RocksDB was written: what was read before the last time may be out of date."""
+        return self._settled
+
+    def find(self, keys: Sequence[bytes]) -> Values:
+        """Return the values of ``keys`` as far as they are in memory."""
+        return self._memory.find(self._layers(), keys)
+
+    def renew(self, values: Values) -> None:
+        """Put into ``values`` what memory has of their keys by now."""
+        values.renew(self._layers())
+
     def _filled(self, values: Values) -> Values:
         """Return ``values`` with those that are missing read from disk."""
         if values.missing:
@@ -334,10 +347,16 @@ class PartitionState:
         if self._closed:
             raise StoreClosedError(self.table)
         future = self._executor.submit(function, *args)
-        # A cancelled wait does not end the thread's work: closing has to know of it.
+        self.close_after(future)
+        return await asyncio.wrap_future(future)
+
+    def close_after(self, future: Future[Any]) -> None:
+        """Have the database stay open until a thread is done with it.
+
+        A cancelled wait does not end the thread's work: closing has to know of it.
+        """
         self._in_threads.add(future)
         future.add_done_callback(self._in_threads.discard)
-        return await asyncio.wrap_future(future)
 
     async def idle(self) -> None:
         """Wait until no thread is at work: one may be, for somebody who was cancelled."""

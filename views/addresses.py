@@ -26,7 +26,7 @@ class Member(NamedTuple):
 
     url: URL
     id: str
-    partitions: list[int]
+    partitions: tuple[int, ...]
     """Those of a table that it owns."""
 
 
@@ -47,7 +47,7 @@ class Addresses:
         """Return all workers, with the partitions of ``table`` that each owns."""
         topic = table.changelog_topic_name
         return [
-            Member(*_split(url), sorted(set(topics.get(topic, ()))))
+            Member(*_split(url), tuple(sorted(set(topics.get(topic, ())))))
             for url, topics in self._status.owners().items()
         ]
 

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from tables.batch_read import BatchReader
 from views import access, middlewares
+from views.batch import BatchViews
+from views.batch_limits import MAX_BODIES, MAX_KEYS, Budget
+from views.batch_parameters import MAX_BATCH_BODY
 from views.brokers_view import BrokersView
 from views.collector import Collector
 from views.figures import FiguresReader
@@ -56,13 +60,15 @@ def make_application(
         let_in = access.require_local_host(status)
     else:
         let_in = access.require_token(status, token, prover, OPEN_ROUTES)
+    batches = [make(sources.tables[name]) for name, make in sources.batches.items()]
+    bodies = {f"/{entity.name}/query": MAX_BATCH_BODY for entity in batches}
     application = web.Application(
         middlewares=[
             middlewares.observe,
             middlewares.admit_guests(HEALTH_ROUTES),
             access.refuse_two_logins,
             let_in,
-            middlewares.limit_body,
+            middlewares.limit_body(bodies, Budget(MAX_BODIES, "bytes of requests")),
         ],
         client_max_size=middlewares.MAX_BODY,
     )
@@ -96,6 +102,10 @@ def make_application(
             web.get("/static/{name:.+}", pages.get_file),
         ]
     )
+    budget = Budget(MAX_KEYS, "keys")
+    for entity in batches:
+        views = BatchViews(entity, BatchReader(entity.table.executor), budget, routing)
+        application.add_routes(views.routes())
     application[COLLECTOR] = collector
     application[NEIGHBOURS] = neighbours
     application.on_startup.append(_start_looking)

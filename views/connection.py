@@ -69,8 +69,7 @@ class Connection(web.RequestHandler):
 
     @property
     def _is_body_missing(self) -> bool:
-        body = self._messages[-1][1] if self._messages else self._body
-        return body is not None and not body.is_eof()
+        return self._body is not None and not self._body.is_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a place; who comes when none is to be had is a guest."""
@@ -96,6 +95,9 @@ class Connection(web.RequestHandler):
             if not self._is_body_missing:
                 self._pending += len(piece)
             super().data_received(piece)
+            if self._messages:
+                # Of the request that came last, from its head on: it may not be handled yet.
+                self._body = self._messages[-1][1]
             if self._pending > MAX_PENDING:
                 log.debug("a client sends more requests, or longer ones, than are taken: cut")
                 self.cut()
@@ -149,7 +151,6 @@ class Connection(web.RequestHandler):
         start_time: float | None,
         request_handler: Callable[[BaseRequest], Awaitable[web.StreamResponse]],
     ) -> tuple[web.StreamResponse, bool]:
-        self._body = request.content
         if not self._messages:
             self._pending = 0
         expectation = request.headers.get(hdrs.EXPECT)

@@ -17,13 +17,20 @@ from views.connection import EXPECTATION, Connection
 from views.proof import hash_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp.typedefs import Handler, Middleware
+
+    from views.batch_limits import Budget
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a request's body, which nobody needs, and seconds that it may take to arrive.
+#: Bytes of a request's body where nobody needs one, and seconds that a body may take to arrive.
 MAX_BODY: Final = 1024
 BODY_TIMEOUT: Final = 5.0
+
+#: The body, of routes that have one.
+BODY: Final = web.RequestKey("BODY", bytes)
 
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
@@ -71,18 +78,38 @@ def admit_guests(open_to_guests: frozenset[str]) -> Middleware:
     return admit
 
 
-@web.middleware
-async def limit_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a body above the limit before, and one without a length when it has come so far.
+def limit_body(large: Mapping[str, int], budget: Budget) -> Middleware:
+    """Return what refuses a body above the limit of its route, and one more than ``budget`` has.
 
-    A client that waits for "100 Continue" gets it here: whoever may not ask need not send.
+    A body without a length is refused when it has come so far. A client that waits for
+    "100 Continue" gets it here: whoever may not ask need not send.
+
+    Arguments:
+        large: the most bytes of a body, by the routes that need one.
+        budget: bytes of such bodies that may be here at a time.
     """
-    if (request.content_length or 0) > MAX_BODY:
-        raise web.HTTPRequestEntityTooLarge(MAX_BODY, request.content_length or 0)
+
+    @web.middleware
+    async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        most = large.get(route_of(request) or "") if request.method == hdrs.METH_POST else None
+        size = request.content_length
+        if (size or 0) > (most or MAX_BODY):
+            raise web.HTTPRequestEntityTooLarge(most or MAX_BODY, size or 0)
+        if most is None:
+            await _read_body(request, MAX_BODY)
+            return await handler(request)
+        with budget.take(most if size is None else size):
+            request[BODY] = await _read_body(request, most)
+            return await handler(request)
+
+    return limit
+
+
+async def _read_body(request: web.Request, most: int) -> bytes:
     expectation = request.get(EXPECTATION, "100-continue")
     if expectation.lower() != "100-continue" and request.version >= HttpVersion11:
         raise web.HTTPExpectationFailed
-    body = b""
+    body = bytearray()
     if request.body_exists:
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
@@ -90,11 +117,14 @@ async def limit_body(request: web.Request, handler: Handler) -> web.StreamRespon
                     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                     # It is no part of the answer, of which nothing is sent yet.
                     request.writer.output_size = 0
-                body = await request.read()
+                while chunk := await request.content.readany():
+                    body += chunk
+                    if len(body) > most:
+                        raise web.HTTPRequestEntityTooLarge(most, len(body))
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
         except (ConnectionError, web.RequestPayloadError) as exc:
             raise bad_request("bad_request", "the body is not well-formed") from exc
-    if PROOF in request and hash_of(body) != request[PROOF].body_hash:
+    if PROOF in request and hash_of(bytes(body)) != request[PROOF].body_hash:
         raise unauthorized("the proof is for another body")
-    return await handler(request)
+    return bytes(body)

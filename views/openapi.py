@@ -12,6 +12,7 @@ from msgspec.json import schema_components
 
 from models.counters import USER, VIDEO
 from models.entity import schemas
+from views import openapi_batch
 from views.answers import json_response
 from views.figures import Figures
 from views.parameters import DEFAULT_LIMIT, MAX_ID, MAX_LIMIT
@@ -137,6 +138,8 @@ _SCHEMAS: Final[Json] = {
         panes=_list(_record(start=_TIME, **schemas(VIDEO.steps))),
     ),
     "ViralVideos": _VIRAL_VIDEOS,
+    "Users": openapi_batch.schema("users", "User", _ID),
+    "Videos": openapi_batch.schema("videos", "Video", _ID),
 }
 
 _ERRORS: Final = {
@@ -214,6 +217,8 @@ def _paths() -> Json:
             _responses(_ref("VideoSeries"), *_KEY_ERRORS),
             *(video, _AT, _STALE),
         ),
+        **openapi_batch.paths("users", "Users", _ID, [_WINDOW, _AT, _STALE]),
+        **openapi_batch.paths("videos", "Videos", _ID, [_AT, _STALE]),
         "/overview": _data(
             "This worker's figures.", _responses(_ref("Figures"), "401", "403", "503")
         ),

@@ -12,6 +12,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
+from aiohttp import hdrs
 
 from views.proof import Prover
 
@@ -62,14 +63,43 @@ class Peers:
             PeerError: it does not answer in time, or does not prove that it knows the token.
         """
         url = (worker / path.lstrip("/")).with_query(query)
+        return await self._ask(hdrs.METH_GET, worker, url, b"", headers or {}, timeout)
+
+    async def post(
+        self,
+        worker: URL,
+        path: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+    ) -> PeerAnswer:
+        """Return what ``worker`` answers to a POST of ``body``; errors as those of :meth:`get`."""
+        url = worker / path.lstrip("/")
+        return await self._ask(hdrs.METH_POST, worker, url, body, headers, timeout)
+
+    async def _ask(
+        self,
+        method: str,
+        worker: URL,
+        url: URL,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+    ) -> PeerAnswer:
         proof: dict[str, str] = {}
         nonce = ""
         if self._prover is not None:
             target = url.raw_path_qs.removeprefix(worker.raw_path.rstrip("/"))
-            proof, nonce = self._prover.headers(time(), address_of(worker), "GET", target)
+            proof, nonce = self._prover.headers(time(), address_of(worker), method, target, body)
         try:
-            async with self._client().get(
-                url, headers={**(headers or {}), **proof}, timeout=timeout, allow_redirects=False
+            async with self._client().request(
+                method,
+                url,
+                data=body or None,
+                headers={**headers, **proof},
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
                 answer = PeerAnswer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:

@@ -14,12 +14,14 @@ from views.answers import unavailable
 from views.peers import PeerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from yarl import URL
 
     from streaming.ports import WorkerStatus
     from tables.sliced import SlicedTable
     from views.addresses import Member
-    from views.peers import Peers
+    from views.peers import PeerAnswer, Peers
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +92,48 @@ class Routing:
         if answer is None:
             raise unavailable(f"the owner of partition {partition} does not answer")
         return answer
+
+    def owners(
+        self, request: web.Request, table: SlicedTable[Any], partitions: Iterable[int]
+    ) -> tuple[dict[Member, list[int]], list[int]]:
+        """Return the workers to ask for partitions that are not here, and those without one.
+
+        As :meth:`forward`, it passes nothing on twice, and nothing to an address of two workers.
+        """
+        found: dict[Member, list[int]] = {}
+        if self._status.stop_reason() is not None:
+            return found, list(partitions)
+        if FORWARDED in request.headers:
+            self.addresses.led_elsewhere(request.headers.get(OWNER, ""), self._status.worker_id)
+            return found, list(partitions)
+        members = self.others(table)
+        owner_of = {n: member for member in members for n in member.partitions}
+        without = []
+        for partition in partitions:
+            owner = owner_of.get(partition)
+            if owner is None or self.addresses.shared(owner.url) is not None:
+                without.append(partition)
+            else:
+                found.setdefault(owner, []).append(partition)
+        return found, without
+
+    def others(self, table: SlicedTable[Any]) -> list[Member]:
+        """Return the workers at other addresses than this one's."""
+        own = self.addresses.own
+        return [each for each in self.addresses.members(table) if each.url != own]
+
+    async def ask_batch(self, worker: Member, path: str, body: bytes, media: str) -> PeerAnswer:
+        """Return what another worker answers to a batch.
+
+        Raises:
+            PeerError: it does not answer.
+        """
+        headers = {FORWARDED: "1", hdrs.ACCEPT: media, hdrs.CONTENT_TYPE: "application/json"}
+        if worker.id:
+            headers[OWNER] = worker.id
+        return await self._peers.post(
+            worker.url, path, body, headers=headers, timeout=FORWARD_TIMEOUT
+        )
 
     async def ask_for_copy(
         self, request: web.Request, table: SlicedTable[Any]

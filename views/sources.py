@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tables.rocks import RocksMemory
     from tables.sliced import SlicedTable
     from tables.viral import ViralTable
+    from views.entities import Entity
     from views.health import Readiness
     from views.routing import Routing
 
@@ -30,6 +31,9 @@ class ViewContext(NamedTuple):
 MakeViews = Callable[[ViewContext], Iterable[web.RouteDef]]
 """Returns the routes of a table."""
 
+MakeEntity = Callable[["SlicedTable[Any]"], "Entity"]
+"""Returns what batches of a table are read with."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -41,3 +45,5 @@ class Sources:
     viral: ViralTable
     memory: RocksMemory
     """What the databases of all tables share."""
+    batches: Mapping[str, MakeEntity] = field(default_factory=dict)
+    """Returns what batches are read with, of each table that has them."""

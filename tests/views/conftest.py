@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest_asyncio
+from aiohttp import web
 from yarl import URL
 
 from bootstrap import create_app
@@ -202,3 +203,19 @@ async def worker(make_worker: Callable[..., Awaitable[Worker]]) -> Worker:
     worker = await make_worker()
     await worker.open()
     return worker
+
+
+@pytest_asyncio.fixture
+async def listening():
+    """Serve a handler at an address of its own until the test ends."""
+    async with AsyncExitStack() as stack:
+
+        async def serve(handler) -> URL:
+            runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            return URL(site.name)
+
+        yield serve

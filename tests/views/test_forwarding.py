@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from aiohttp import web
-from yarl import URL
 
 from views import routing
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 TOKEN = "a-token-of-some-length"
 LIKE = ("like", "2025-01-15T14:30:45.123Z", 0)
@@ -221,22 +222,6 @@ class TestAddressesThatAreNotAlone:
         key = key_of(second, 1)
         second.put_user(key, LIKE)
         assert (await first.ask(f"/users/{key}")).status == 200
-
-
-@pytest_asyncio.fixture
-async def listening():
-    """Serve a handler at an address of its own until the test ends."""
-    async with AsyncExitStack() as stack:
-
-        async def serve(handler) -> URL:
-            runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            return URL(site.name)
-
-        yield serve
 
 
 class TestOwnersThatMisbehave:

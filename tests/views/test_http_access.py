@@ -15,8 +15,9 @@ from views import middlewares
 TOKEN = "a-token-of-some-length"
 DATA = [
     *("/users/1", "/users/1/series", "/videos/1", "/videos/1/series"),
-    *("/videos/viral", "/metrics", "/overview"),
+    *("/videos/viral", "/metrics", "/overview", "/users?ids=1", "/videos?ids=1"),
 ]
+POSTED = ["/users/query", "/videos/query"]
 #: Not among those that are asked with the token: it does not end.
 STREAM = "/overview/stream"
 OPEN = ["/", "/openapi.json", "/static/dashboard.js", "/healthz", "/readyz"]
@@ -61,7 +62,16 @@ class TestToken:
         templates = {"/users/1": "/users/{user_id}", "/videos/1": "/videos/{video_id}"}
         templates |= {f"{path}/series": f"{name}/series" for path, name in templates.items()}
         templates["/static/dashboard.js"] = "/static/{name}"
-        assert routes == {templates.get(path, path) for path in (*DATA, STREAM, *OPEN)}
+        templates |= {path: path.partition("?")[0] for path in DATA if "?" in path}
+        assert routes == {templates.get(path, path) for path in (*DATA, *POSTED, STREAM, *OPEN)}
+
+    @pytest.mark.parametrize("path", POSTED)
+    async def test_batches_ask_for_it(self, make_worker, path: str) -> None:
+        worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
+        answer = await worker.ask(path, "POST", json={"ids": [1]})
+        assert (answer.status, answer.code) == (401, "unauthorized")
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        assert (await worker.ask(path, "POST", json={"ids": [1]}, headers=headers)).status == 200
 
     @pytest.mark.parametrize(
         "header",
@@ -152,7 +162,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         "path",
         [
-            *("/nope", "/users", "/users/", "/users/1/", "/users/1/2", "/static/", "/favicon.ico"),
+            *("/nope", "/user", "/users/", "/users/1/", "/users/1/2", "/static/", "/favicon.ico"),
             *("/router", "/router/users/1", "/table", "/table/users", "/graph", "/performance/"),
         ],
     )

@@ -14,9 +14,9 @@ VIEW = ("video_view", "2025-01-15T14:30:45.123Z", 45_000)
 DESCRIPTION = describe()
 
 
-def check(answer, route: str) -> Any:
+def check(answer, route: str, method: str = "get") -> Any:
     """Hold an answer against what the description says of it."""
-    said = DESCRIPTION["paths"][route]["get"]["responses"][str(answer.status)]
+    said = DESCRIPTION["paths"][route][method]["responses"][str(answer.status)]
     schema = {**said["content"]["application/json"]["schema"], "components": COMPONENTS}
     errors = list(Draft202012Validator(_closed(schema)).iter_errors(answer.json))
     assert errors == []
@@ -54,10 +54,12 @@ async def test_a_worker_tells_it(make_worker) -> None:
 async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker) -> None:
     worker = await make_worker(REELS_HTTP_TOKEN="a-token-of-some-length")
     for route, operations in DESCRIPTION["paths"].items():
-        answer = await worker.ask(route.replace("{user_id}", "1").replace("{video_id}", "1"))
-        assert (answer.status == 401) == bool(operations["get"]["security"]), route
-        if answer.status == 401:
-            check(answer, route)
+        path = route.replace("{user_id}", "1").replace("{video_id}", "1")
+        for method, operation in operations.items():
+            answer = await worker.ask(path, method.upper())
+            assert (answer.status == 401) == bool(operation["security"]), route
+            if answer.status == 401:
+                check(answer, route, method)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,9 @@ async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker) 
         ("/videos/{video_id}", "?at=2025-01-15T16:30:00Z", 200),
         ("/videos/{video_id}", "?at=then", 400),
         ("/videos/{video_id}/series", "", 200),
+        ("/users", "?ids=1,2", 200),
+        ("/users", "?ids=1,x", 400),
+        ("/videos", "?ids=1", 200),
         ("/videos/viral", "", 200),
         ("/videos/viral", "?limit=0", 400),
         ("/overview", "", 200),
@@ -105,3 +110,18 @@ async def test_moving_partitions_are_as_described(make_worker, route: str) -> No
     answer = await worker.ask(route.replace("{user_id}", "1"))
     assert answer.status == 503
     check(answer, route)
+
+
+@pytest.mark.parametrize("table", ["users", "videos"])
+async def test_batches_are_as_described(make_worker, table: str, monkeypatch) -> None:
+    monkeypatch.setattr("views.application.MAX_KEYS", 3)
+    worker = await make_worker()
+    await worker.open(0)
+    route = f"/{table}/query"
+    for ids, status in ([1, 2, 3], 200), ([1, 2, 3, 4], 429), ([-1], 400):
+        answer = await worker.ask(route, "POST", json={"ids": ids})
+        assert answer.status == status
+        check(answer, route, "post")
+    answer = await worker.ask(route, "POST", data=b" " * (1 << 20))
+    assert answer.status == 413
+    check(answer, route, "post")

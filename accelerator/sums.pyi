@@ -1,0 +1,17 @@
+from collections.abc import Sequence
+
+from accelerator.found import Found
+from models.sums import Panes, PlainSums
+from models.user import UserWindows
+from models.video import VideoWindows
+
+class Sums:
+    plain: PlainSums
+
+    def of(
+        self, values: Found, stream_time_ms: int, windows: tuple[Panes, ...], /
+    ) -> list[tuple[int, ...] | None]: ...
+
+def user_sums(windows: UserWindows) -> Sums: ...
+def video_sums(windows: VideoWindows) -> Sums: ...
+def partitions_of(ids: Sequence[int], partitions: int) -> list[int]: ...

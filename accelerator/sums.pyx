@@ -1,0 +1,146 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""models.sums, compiled, for values as they are written today; the others take the plain form.
+
+Rows of panes are summed by their shape, such as "IIQ" (models.panes). Where they lie in a value is
+told in models.seen and models.video.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from models import seen, sums, video
+from models.counters import USER, VIDEO
+
+from accelerator.found cimport Found
+from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
+from accelerator.layer cimport Row, reels_fetch, value_of, value_text
+
+cdef enum:
+    PANE = 4
+    MAX_COUNTERS = 16
+    # Of a user's value.
+    HEADER = 4
+    ID = 12
+    TIME = 4
+    # Rows whose values are asked for from memory ahead of their turn.
+    AHEAD = 8
+
+cdef int VIDEO_HEADER = len(video.EMPTY)
+
+if (HEADER, ID, TIME) != (seen.HEADER_SIZE, seen.ID_SIZE, seen.TIME_SIZE):
+    raise ImportError("models.seen has another layout")
+
+
+cdef class Sums:
+    """See models.sums.Sums; `plain` does what is rare."""
+
+    cdef readonly object plain
+    cdef int _version
+    cdef bint _has_ids
+    cdef int _counters
+    cdef int[MAX_COUNTERS] _sizes
+    cdef Py_ssize_t _row
+    cdef object _slices
+
+    def __init__(self, windows, plain, int version, bint has_ids, str counters not None):
+        if len(counters) > MAX_COUNTERS or set(counters) - set("IQ"):
+            raise ImportError("the panes of models have another shape")
+        self.plain, self._slices = plain, windows.slices
+        self._version, self._has_ids = version, has_ids
+        self._counters, self._row = len(counters), PANE
+        for number, counter in enumerate(counters):
+            self._sizes[number] = 4 if counter == "I" else 8
+            self._row += self._sizes[number]
+
+    def of(self, Found values not None, long long stream_time, tuple windows not None):
+        """See models.sums.Sums."""
+        cdef Py_ssize_t count = len(windows), number, width = self._counters * count, i
+        cdef long long kept_from = self._slices.kept_from(stream_time)
+        cdef long long *bounds = <long long *> malloc(max(1, 2 * count) * sizeof(long long))
+        cdef uint64_t *total = <uint64_t *> malloc(max(1, width) * sizeof(uint64_t))
+        cdef list found = []
+        cdef Row *row
+        try:
+            if bounds == NULL or total == NULL:
+                raise MemoryError
+            for number, (first, end) in enumerate(windows):
+                bounds[2 * number], bounds[2 * number + 1] = first, end
+            for number in range(values.count):
+                if number + AHEAD < values.count and values.rows[number + AHEAD] != NULL:
+                    reels_fetch(values.rows[number + AHEAD])
+                row = values.rows[number]
+                if row == NULL or row.value_size < 0:
+                    found.append(None)
+                elif self._sum(row, kept_from, bounds, count, total):
+                    found.append(tuple([total[i] for i in range(width)]))
+                else:
+                    found.append(self.plain.of_one(value_of(row), stream_time, windows))
+        finally:
+            free(bounds)
+            free(total)
+        return found
+
+    cdef bint _sum(self, Row *row, long long kept_from, const long long *bounds, Py_ssize_t windows,
+                   uint64_t *total) noexcept nogil:
+        """Sum a value's rows; False: it is rare, and `total` says nothing."""
+        cdef const unsigned char *data = value_text(row)
+        cdef const unsigned char *end = data + row.value_size
+        cdef const unsigned char *at
+        cdef uint32_t pane, small
+        cdef uint64_t count
+        cdef Py_ssize_t window
+        cdef int counter
+        cdef uint64_t *sums
+        if row.value_size < HEADER or data[0] != self._version:
+            return False
+        if self._has_ids:
+            at = data + HEADER + (TIME if data[1] else 0) + ID * <Py_ssize_t> data[3]
+        else:
+            at = data + VIDEO_HEADER
+        if end - at < self._row or (end - at) % self._row:
+            return False
+        memcpy(&pane, end - self._row, PANE)
+        if pane < kept_from:
+            return False
+        for counter in range(self._counters * <int> windows):
+            total[counter] = 0
+        while at < end:
+            memcpy(&pane, at, PANE)
+            at += PANE
+            for counter in range(self._counters):
+                if self._sizes[counter] == 4:
+                    memcpy(&small, at, 4)
+                    count = small
+                else:
+                    memcpy(&count, at, 8)
+                at += self._sizes[counter]
+                for window in range(windows):
+                    if bounds[2 * window] <= pane < bounds[2 * window + 1]:
+                        sums = total + window * self._counters + counter
+                        sums[0] += count
+                        if sums[0] < count:
+                            return False
+        return True
+
+
+def user_sums(windows):
+    """See models.sums.user_sums."""
+    return Sums(windows, sums.user_sums(windows), USER.version, True, USER.codes(USER.version))
+
+
+def video_sums(windows):
+    """See models.sums.video_sums."""
+    return Sums(windows, sums.video_sums(windows), VIDEO.version, False, VIDEO.codes(VIDEO.version))
+
+
+def partitions_of(list ids not None, uint32_t partitions):
+    """See models.sums.partitions_of."""
+    cdef unsigned char[MAX_DIGITS] digits
+    cdef unsigned long long number
+    cdef int first
+    cdef list found = []
+    for number in ids:
+        first = first_digit(number, digits)
+        found.append(partition_of(digits + first, MAX_DIGITS - first, partitions))
+    return found

@@ -1,0 +1,74 @@
+"""Sums over windows of many values at once; accelerator.sums does the same, compiled.
+
+A key's sums are one tuple: its counters in the first window, in the second, and so on.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from models import user, video
+from models.panes import PaneRows
+from models.partitioner import partition_of
+from models.user import UserWindows
+from models.video import VideoWindows
+
+Panes = tuple[int, int]
+"""A window: its panes first <= p < end."""
+
+
+class Windows(Protocol):
+    """The functions on the values of a table, of which one is needed here."""
+
+    def is_expired(self, value: bytes, stream_time_ms: int, /) -> bool:
+        """Whether nothing of a value counts any more."""
+
+
+class Sums(Protocol):
+    """Sums the counters of many values; see `PlainSums`."""
+
+    def of(
+        self, values: Iterable[bytes | None], stream_time_ms: int, windows: Sequence[Panes], /
+    ) -> list[tuple[int, ...] | None]:
+        """The sums of each value, None where nothing is known of its key."""
+
+
+class PlainSums:
+    """Sums value by value."""
+
+    def __init__(
+        self, windows: Windows, shape: PaneRows, rows_of: Callable[[bytes | None], bytes]
+    ) -> None:
+        """Bind the functions on the values: what their rows are like, and where they lie."""
+        self._windows = windows
+        self._shape = shape
+        self._rows_of = rows_of
+
+    def of(
+        self, values: Iterable[bytes | None], stream_time_ms: int, windows: Sequence[Panes]
+    ) -> list[tuple[int, ...] | None]:
+        """See `Sums`."""
+        return [self.of_one(value, stream_time_ms, windows) for value in values]
+
+    def of_one(
+        self, value: bytes | None, stream_time_ms: int, windows: Sequence[Panes]
+    ) -> tuple[int, ...] | None:
+        """The sums of one value."""
+        if value is None or self._windows.is_expired(value, stream_time_ms):
+            return None
+        rows, total = self._rows_of(value), self._shape.total
+        return tuple([count for first, end in windows for count in total(rows, first, end)])
+
+
+def user_sums(windows: UserWindows) -> PlainSums:
+    """Sums of users' values: the counters of models.counters.USER, of each window."""
+    return PlainSums(windows, user._ROWS, user._rows)
+
+
+def video_sums(windows: VideoWindows) -> PlainSums:
+    """Sums of videos' values: the counters of models.counters.VIDEO, of each window."""
+    return PlainSums(windows, video._ROWS, video._rows)
+
+
+def partitions_of(ids: Sequence[int], partitions: int) -> list[int]:
+    """The partition of each id."""
+    return [partition_of(key, partitions) for key in ids]

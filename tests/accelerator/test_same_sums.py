@@ -1,0 +1,131 @@
+"""Promises that batches are summed compiled as they are plainly, and as single reads are."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelerator import Summing, memory
+from models.errors import CodecError
+from models.panes import PaneRows
+from models.partitioner import partition_of
+from models.user import UserWindows
+from models.video import VideoWindows
+from models.windows import Slices
+
+# Panes of 1 s, windows of 4: few enough that values reach every edge of them.
+SLICES = Slices(4000, 1000)
+USERS, VIDEOS = UserWindows(SLICES, 2000), VideoWindows(SLICES)
+PLAIN, COMPILED = Summing.of(accelerated=False), Summing.of(accelerated=True)
+
+U32 = st.integers(0, 3) | st.integers(2**32 - 3, 2**32 - 1)
+U64 = st.integers(0, 3) | st.integers(2**64 - 3, 2**64 - 1)
+TIMES = st.integers(0, 12_000)
+WINDOWS = st.lists(
+    st.tuples(st.integers(-5, 14), st.integers(0, 5)).map(lambda w: (w[0], w[0] + w[1])),
+    min_size=1,
+    max_size=3,
+).map(tuple)
+
+
+def rows_of(shape: str, counters):
+    """Draw the rows of a value: panes in order, each once."""
+    pack = PaneRows(shape).pack
+    rows = st.dictionaries(st.integers(0, 12), counters, max_size=6)
+    return rows.map(lambda r: b"".join(pack(pane, *r[pane]) for pane in sorted(r)))
+
+
+@st.composite
+def user_values(draw: st.DrawFn) -> bytes:
+    """Draw a value of today's layout."""
+    blocks = draw(st.integers(0, 2))
+    ids = draw(st.lists(st.tuples(st.integers(0, 2**64 - 1), TIMES), max_size=16))
+    value = bytes((3, blocks, draw(st.integers(0, 255)), len(ids)))
+    value += draw(TIMES).to_bytes(4, "little") if blocks else b""
+    value += b"".join(h.to_bytes(8, "little") + t.to_bytes(4, "little") for h, t in ids)
+    return value + draw(rows_of("IIQ", st.tuples(U32, U32, U64)))
+
+
+VIDEO_VALUES = st.builds(
+    lambda since, rows: VIDEOS.with_detected_at(None, since) + rows,
+    st.integers(0, 2**63),
+    rows_of("IIII", st.tuples(U32, U32, U32, U32)),
+)
+
+
+def sums_of(table: str, summing: Summing):
+    """What sums the values of a table."""
+    return summing.user_sums(USERS) if table == "users" else summing.video_sums(VIDEOS)
+
+
+def both(table: str, values, now, windows):
+    """What the two forms make of some values."""
+    answers = []
+    for accelerated, summing in (False, PLAIN), (True, COMPILED):
+        form = memory(accelerated=accelerated)
+        keys = [b"%d" % number for number in range(len(values))]
+        found = form.find([form.layer()], keys)
+        by_key = dict(zip(keys, values, strict=True))
+        found.fill([by_key[key] for key in found.missing])
+        answers.append(sums_of(table, summing).of(found, now, windows))
+    return answers
+
+
+@given(st.lists(st.none() | user_values(), max_size=12), TIMES, WINDOWS)
+@settings(max_examples=400)
+def test_users_are_summed_the_same(values, now, windows):
+    plain, compiled = both("users", values, now, windows)
+    assert compiled == plain
+
+
+@given(st.lists(st.none() | VIDEO_VALUES, max_size=12), TIMES, WINDOWS)
+@settings(max_examples=400)
+def test_videos_are_summed_the_same(values, now, windows):
+    plain, compiled = both("videos", values, now, windows)
+    assert compiled == plain
+
+
+@given(st.lists(user_values(), max_size=4), st.lists(VIDEO_VALUES, max_size=4), TIMES, TIMES)
+def test_sums_are_those_of_single_reads(users, videos, now, at):
+    hopping, tumbling = SLICES.window_at(at), SLICES.tumbling_at(at)
+    for sums in both("users", users, now, (hopping,)):
+        for value, found in zip(users, sums, strict=True):
+            assert (found is None) == USERS.is_expired(value, now)
+            if found is not None:
+                assert found == USERS.metrics(value, at)[4:]
+    for sums in both("videos", videos, now, (hopping, tumbling)):
+        for value, found in zip(videos, sums, strict=True):
+            assert (found is None) == VIDEOS.is_expired(value, now)
+            if found is not None:
+                assert found == VIDEOS.rolling(value, at)[2:] + VIDEOS.tumbling(value, at)[2:]
+
+
+def test_values_of_earlier_versions_are_summed():
+    row = PaneRows("IIQ").pack(3, 5, 2, 700)
+    versions = {
+        1: b"\x01\x00\x01\x00" + bytes(12) + row,
+        2: b"\x02\x00\x00\x01" + bytes(12) + row,
+        3: b"\x03\x00\x00\x01" + bytes(12) + row,
+    }
+    for version, value in versions.items():
+        assert USERS.metrics(value, 3500)[4:] == (5, 2, 700), version
+    for sums in both("users", list(versions.values()), 3500, ((0, 4),)):
+        assert sums == [(5, 2, 700)] * 3
+
+
+@pytest.mark.parametrize("table", ["users", "videos"])
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_a_value_of_an_unknown_version_is_refused(table, accelerated):
+    form, summing = memory(accelerated=accelerated), (PLAIN, COMPILED)[accelerated]
+    found = form.find([form.layer()], [b"1"])
+    found.fill([b"\x07" + bytes(60)])
+    with pytest.raises(CodecError, match="unknown version 7"):
+        sums_of(table, summing).of(found, 0, ((0, 4),))
+
+
+@given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 200)), st.integers(1, 64))
+def test_keys_are_in_the_same_partitions(ids, partitions):
+    expected = [partition_of(key, partitions) for key in ids]
+    assert COMPILED.partitions_of(ids, partitions) == expected
+    assert PLAIN.partitions_of(ids, partitions) == expected

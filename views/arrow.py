@@ -1,0 +1,131 @@
+"""Answers as Arrow IPC streams, where pyarrow is installed (the extra ``arrow``).
+
+A row for each known id, in the order asked; the other ids are JSON lists in the schema's metadata.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from aiohttp import hdrs, web
+
+from views.answers import HttpError
+from views.batch_answers import UNAVAILABLE, UNKNOWN, AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from views.batch_rows import Summed
+    from views.entities import Entity
+
+MEDIA: Final = "application/vnd.apache.arrow.stream"
+
+#: Where copies may answer: whether one did.
+STALE_COLUMN: Final = "stale"
+
+
+def is_asked_for(request: web.Request) -> bool:
+    """Whether a request accepts an Arrow stream, and does not say that it would rather not."""
+    for each in request.headers.get(hdrs.ACCEPT, "").split(","):
+        media, *parameters = [part.strip().lower() for part in each.split(";")]
+        if media == MEDIA:
+            return not any(part.replace(" ", "") in {"q=0", "q=0.0"} for part in parameters)
+    return False
+
+
+async def load() -> Any:
+    """Return pyarrow, which is loaded when it is first asked for.
+
+    Raises:
+        HttpError: it is not installed.
+    """
+    try:
+        return await asyncio.to_thread(import_module, "pyarrow")
+    except ImportError as exc:
+        raise HttpError(
+            HTTPStatus.NOT_ACCEPTABLE,
+            "not_acceptable",
+            "this worker answers in JSON only: for Arrow, pip install 'reels-analytics[arrow]'",
+        ) from exc
+
+
+class ArrowAnswer:
+    """A table."""
+
+    media = MEDIA
+
+    def __init__(self, pyarrow: Any, entity: Entity, *, stale_is_ok: bool) -> None:
+        """Begin without a row."""
+        self._pa = pyarrow
+        self._key = entity.key
+        self._columns = entity.columns
+        types = {
+            "int64": pyarrow.int64(),
+            "float64": pyarrow.float64(),
+            "time": pyarrow.timestamp("ms", "UTC"),
+            "bool": pyarrow.bool_(),
+        }
+        fields = [(name, types[kind]) for name, kind in entity.types.items()]
+        if stale_is_ok:
+            fields.append((STALE_COLUMN, types["bool"]))
+        self._schema = pyarrow.schema(fields)
+        self._batches: list[Any] = []
+        self._positions: list[int] = []
+
+    def add(self, positions: Sequence[int], batch: Summed, *, is_stale: bool) -> None:
+        """See :class:`BatchAnswer`."""
+        pa, count = self._pa, len(positions)
+        columns: dict[str, Any] = {**self._columns(batch), STALE_COLUMN: is_stale}
+        arrays = []
+        for field in self._schema:
+            column = columns[field.name]
+            if isinstance(column, list):
+                arrays.append(pa.array(column, field.type))
+            else:
+                arrays.append(pa.repeat(pa.scalar(column, field.type), count))
+        self._batches.append(pa.record_batch(arrays, schema=self._schema))
+        self._positions += positions
+
+    def add_answer(
+        self, position_of: Mapping[int, int], body: bytes
+    ) -> tuple[list[int], list[int]]:
+        """See :class:`BatchAnswer`."""
+        pa = self._pa
+        try:
+            with pa.ipc.open_stream(body) as stream:
+                table = stream.read_all()
+            metadata = table.schema.metadata or {}
+            unknown, unavailable = (
+                list(orjson.loads(metadata[name.encode()])) for name in (UNKNOWN, UNAVAILABLE)
+            )
+            batches = table.cast(self._schema).to_batches()
+            positions = [position_of[key] for key in table.column(self._key).to_pylist()]
+        except (pa.ArrowException, KeyError, ValueError, TypeError) as exc:
+            raise AnswerError(f"an answer to a batch is none: {exc!r}") from exc
+        if len(positions) + len(unknown) + len(unavailable) != len(position_of):
+            raise AnswerError("an answer to a batch has other ids than the request")
+        self._batches += batches
+        self._positions += positions
+        return unknown, unavailable
+
+    async def response(
+        self, left: Mapping[str, list[int]], headers: Mapping[str, str]
+    ) -> web.Response:
+        """See :class:`BatchAnswer`."""
+        pa = self._pa
+        table = pa.Table.from_batches(self._batches, self._schema).combine_chunks()
+        order = sorted(range(len(self._positions)), key=self._positions.__getitem__)
+        table = (
+            table.take(order)
+            .combine_chunks()
+            .replace_schema_metadata({name: orjson.dumps(ids) for name, ids in left.items()})
+        )
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        body = sink.getvalue().to_pybytes()
+        return web.Response(body=body, headers={**headers, hdrs.CONTENT_TYPE: MEDIA})

@@ -1,0 +1,313 @@
+"""``POST /users/query``, ``GET /users?ids=`` and the like: many keys in one request.
+
+Keys of this worker are read here, those of others are asked for there, all workers at the same
+time, and the answer has them in the order asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from aiohttp import hdrs, web
+from rocksdict import DbClosedError
+
+from monitoring import metrics
+from tables.sliced import is_readable
+from views import arrow
+from views.answers import RETRY_AFTER, HttpError
+from views.batch_answers import AT_ONCE, UNAVAILABLE, UNKNOWN, AnswerError, JsonAnswer
+from views.batch_parameters import parse_body, parse_query
+from views.batch_rows import Summed
+from views.middlewares import BODY
+from views.peers import PeerError
+from views.reading import check_kept
+from views.routing import FORWARDED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tables.batch_read import BatchReader
+    from tables.layers import Values
+    from tables.state import PartitionState
+    from views.addresses import Member
+    from views.batch_answers import BatchAnswer
+    from views.batch_limits import Budget
+    from views.batch_parameters import BatchQuery
+    from views.entities import Entity
+    from views.routing import Routing
+
+log = logging.getLogger(__name__)
+
+#: Positions of ids in the request, by partition.
+Positions = dict[int, list[int]]
+
+_RETRY: Final[dict[str, str]] = {hdrs.RETRY_AFTER: RETRY_AFTER}
+
+
+class BatchViews:
+    """Answers for one table."""
+
+    def __init__(
+        self, entity: Entity, reader: BatchReader, budget: Budget, routing: Routing
+    ) -> None:
+        """Read by ``reader``, not more at a time than ``budget`` has."""
+        self._entity = entity
+        self._reader = reader
+        self._budget = budget
+        self._routing = routing
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes that these views answer."""
+        name = self._entity.name
+        return [web.post(f"/{name}/query", self.post), web.get(f"/{name}", self.get)]
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Answer for the ids in the body."""
+        return await self._answer(request, parse_body(request[BODY], self._entity))
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Answer for the ids in the query."""
+        return await self._answer(request, parse_query(request.query, self._entity))
+
+    async def _answer(self, request: web.Request, query: BatchQuery) -> web.Response:
+        entity = self._entity
+        answer: BatchAnswer
+        if arrow.is_asked_for(request):
+            answer = arrow.ArrowAnswer(await arrow.load(), entity, stale_is_ok=query.stale_is_ok)
+        else:
+            answer = JsonAnswer(entity, len(query.ids))
+        with self._budget.take(len(query.ids)):
+            batch = Batch(entity, query, answer, self._reader, self._routing)
+            await batch.read(request)
+            left = {
+                UNKNOWN: batch.ids_at(batch.unknown),
+                UNAVAILABLE: batch.ids_at(batch.unavailable),
+            }
+            if FORWARDED not in request.headers:
+                self._count(len(query.ids), {name: len(ids) for name, ids in left.items()})
+            return await answer.response(left, _RETRY if batch.unavailable else {})
+
+    def _count(self, asked: int, left: Mapping[str, int]) -> None:
+        name = self._entity.name
+        metrics.batch_keys_asked.labels(name).inc(asked)
+        found = asked - sum(left.values())
+        for outcome, count in {"found": found, **left}.items():
+            metrics.batch_keys.labels(name, outcome).inc(count)
+
+
+class Batch:
+    """One request while it is answered."""
+
+    def __init__(
+        self,
+        entity: Entity,
+        query: BatchQuery,
+        answer: BatchAnswer,
+        reader: BatchReader,
+        routing: Routing,
+    ) -> None:
+        """Collect the rows of ``query`` in ``answer``."""
+        self._entity = entity
+        self._query = query
+        self._answer = answer
+        self._reader = reader
+        self._routing = routing
+        #: Positions of ids of which nothing is known, and of those that nobody answers for.
+        self.unknown: set[int] = set()
+        self.unavailable: set[int] = set()
+
+    def ids_at(self, positions: Iterable[int]) -> list[int]:
+        """Return the ids at some positions, in the order asked."""
+        ids = self._query.ids
+        return [ids[position] for position in sorted(positions)]
+
+    async def read(self, request: web.Request) -> None:
+        """Read and ask for all of it.
+
+        Raises:
+            HttpError: a window that is not kept.
+        """
+        table = self._entity.table
+        here, elsewhere = Positions(), Positions()
+        for partition, positions in self._by_partition().items():
+            into = elsewhere if table.readable(partition) is None else here
+            into[partition] = positions
+        is_forwarded = FORWARDED in request.headers
+        if elsewhere:
+            await self._read_there(request, elsewhere, here)
+        else:
+            await self._read_here(here, table.readable, is_stale=False)
+        if self.unavailable and self._query.stale_is_ok:
+            await self._read_copies(is_forwarded=is_forwarded)
+
+    async def _read_there(
+        self, request: web.Request, elsewhere: Positions, here: Positions
+    ) -> None:
+        """Ask all owners of partitions ``elsewhere`` at the same time, and meanwhile read here."""
+        table = self._entity.table
+        owners, without = self._routing.owners(request, table, elsewhere)
+        self.unavailable.update(*(elsewhere[partition] for partition in without))
+        asking = asyncio.gather(
+            *(
+                self._ask(owner, [p for n in partitions for p in elsewhere[n]])
+                for owner, partitions in owners.items()
+            ),
+            return_exceptions=True,
+        )
+        try:
+            # Requests are on their way before this worker begins with its own part.
+            await asyncio.sleep(0)
+            await self._read_here(here, table.readable, is_stale=False)
+            for failed in await asking:
+                if failed is not None:
+                    raise failed
+        finally:
+            asking.cancel()
+
+    def _by_partition(self) -> Positions:
+        ids, table = self._query.ids, self._entity.table
+        partitions = Positions()
+        numbers = self._entity.partitions_of(ids, table.app.conf.topic_partitions)
+        for position, partition in enumerate(numbers):
+            partitions.setdefault(partition, []).append(position)
+        return partitions
+
+    async def _read_here(
+        self,
+        partitions: Positions,
+        state_of: Callable[[int], PartitionState | None],
+        *,
+        is_stale: bool,
+    ) -> None:
+        """Read what ``state_of`` has of partitions; what it has no more is unavailable."""
+        ids = self._query.ids
+        for number, some in enumerate(slices_of(partitions, AT_ONCE)):
+            if number:
+                await asyncio.sleep(0)
+            positions_of = {}
+            for partition, positions in some.items():
+                state = state_of(partition)
+                if state is None:
+                    self.unavailable.update(positions)
+                else:
+                    positions_of[state] = positions
+
+            def take(
+                state: PartitionState,
+                values: Values,
+                positions_of: dict[PartitionState, list[int]] = positions_of,
+            ) -> bool:
+                return self._take(state, values, positions_of[state], is_stale=is_stale)
+
+            taken = await self._reader.read(
+                {
+                    state: [b"%d" % ids[position] for position in positions]
+                    for state, positions in positions_of.items()
+                },
+                take,
+            )
+            for state, positions in positions_of.items():
+                if not taken[state]:
+                    self.unavailable.update(positions)
+
+    def _take(
+        self, state: PartitionState, values: Values, positions: list[int], *, is_stale: bool
+    ) -> bool:
+        """Take a partition's values into the answer; False: it is not to be read any more."""
+        entity, query = self._entity, self._query
+        if is_stale:
+            try:
+                stream_time = state.known_time()
+            except DbClosedError:
+                return False
+        elif is_readable(state):
+            stream_time = state.stream_time
+        else:
+            return False
+        if stream_time is None:
+            self.unknown.update(positions)
+            return True
+        as_of = stream_time if query.at_ms is None else query.at_ms
+        windows = entity.windows_at(as_of, query.window_ms)
+        sums = entity.sums.of(values, stream_time, windows)
+        if None in sums:
+            self.unknown.update(p for p, each in zip(positions, sums, strict=True) if each is None)
+            positions = [p for p, each in zip(positions, sums, strict=True) if each is not None]
+        known = [each for each in sums if each is not None]
+        if known:
+            check_kept(entity.slices, min(first for first, _ in windows), stream_time)
+            ids = [query.ids[position] for position in positions]
+            batch = Summed(ids, known, as_of, windows, entity.slices.step)
+            self._answer.add(positions, batch, is_stale=is_stale)
+        return True
+
+    async def _ask(self, worker: Member, positions: list[int]) -> None:
+        """Take over what another worker answers; without an answer its ids are unavailable."""
+        ids = self._query.ids
+        position_of = {ids[position]: position for position in sorted(positions)}
+        self.unavailable.update(positions)
+        try:
+            reply = await self._routing.ask_batch(
+                worker,
+                f"/{self._entity.name}/query",
+                self._query.body(list(position_of)),
+                self._answer.media,
+            )
+            if reply.status == HTTPStatus.BAD_REQUEST:
+                raise _refusal(reply.body)
+            if reply.status != HTTPStatus.OK:
+                log.debug("%s answers a batch with status %s", worker.url, reply.status)
+                return
+            # Another one may have answered for some of them meanwhile.
+            unknown, unavailable = self._answer.add_answer(position_of, reply.body)
+        except (PeerError, AnswerError) as exc:
+            log.debug("%s", exc)
+            return
+        self.unknown.update(position_of[key] for key in unknown)
+        self.unavailable.difference_update(positions)
+        self.unavailable.update(position_of[key] for key in unavailable)
+
+    async def _read_copies(self, *, is_forwarded: bool) -> None:
+        """Ask for copies of what is unavailable: here, then one worker after the other."""
+        table = self._entity.table
+        partitions, left = self._by_partition(), self.unavailable
+        copies = {n: kept for n, p in partitions.items() if (kept := [x for x in p if x in left])}
+        copies = {n: positions for n, positions in copies.items() if table.copy(n) is not None}
+        self.unavailable = left.difference(*copies.values())
+        await self._read_here(copies, table.copy, is_stale=True)
+        if is_forwarded:
+            return
+        for member in self._routing.others(table):
+            if not self.unavailable:
+                return
+            await self._ask(member, list(self.unavailable))
+
+
+def _refusal(body: bytes) -> HttpError:
+    """Return the error that another worker has answered with."""
+    try:
+        error = orjson.loads(body)["error"]
+        return HttpError(HTTPStatus.BAD_REQUEST, str(error["code"]), str(error["message"]))
+    except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
+        raise AnswerError(f"a refusal is none: {body[:100]!r}") from exc
+
+
+def slices_of(partitions: Positions, most: int) -> Iterator[Positions]:
+    """Yield the positions in parts of ``most`` at most."""
+    part, room = Positions(), most
+    for partition, positions in partitions.items():
+        at = 0
+        while at < len(positions):
+            taken = positions[at : at + room]
+            part[partition] = taken
+            at += len(taken)
+            room -= len(taken)
+            if not room:
+                yield part
+                part, room = Positions(), most
+    if part:
+        yield part

@@ -1,0 +1,177 @@
+"""What a batch answers of many keys of one partition: rows for JSON, flat columns for Arrow.
+
+A row is what a single read answers; a column is named by the fields that lead to it
+(``window_start``, ``rolling_views``). The fields are those of models.counters. What all keys of a
+partition have in common is made once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from orjson import Fragment, dumps
+
+from models.counters import USER, VIDEO, UserCounts, VideoCounts
+from models.user import describe_window
+from models.windows import to_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from models.entity import Shown
+    from models.viral import ViralRule
+
+#: Types of columns: whole number, float (null where there is none), time in ms, bool.
+Type = Literal["int64", "float64", "time", "bool"]
+
+#: A column: of each key its own, or the same of all.
+Column = list[Any] | int
+
+Columns = dict[str, Column]
+
+
+class Summed(NamedTuple):
+    """The keys of one partition of which something is known, with their sums."""
+
+    ids: Sequence[int]
+    sums: Sequence[tuple[int, ...]]
+    as_of: int
+    windows: tuple[tuple[int, int], ...]
+    """The windows' panes."""
+    step: int
+    """Milliseconds of a pane."""
+
+
+class _Fields:
+    """The fields of a window, many windows at a time."""
+
+    def __init__(self, answer: tuple[Shown, ...]) -> None:
+        self.names = [shown.name for shown in answer]
+        self.types: dict[str, Type] = {
+            shown.name: "int64" if shown.format.schema["type"] == "integer" else "float64"
+            for shown in answer
+        }
+        self.values: Callable[[Any], tuple[Any, ...]] = attrgetter(
+            *(shown.of or shown.name for shown in answer)
+        )
+
+    def row(self, counts: object) -> dict[str, Any]:
+        """Return the fields of one window by name."""
+        return dict(zip(self.names, self.values(counts), strict=True))
+
+    def columns(self, counts: Iterable[object], prefix: str = "") -> Columns:
+        """Return the fields of many windows, a list each."""
+        columns = zip(*map(self.values, counts), strict=True)
+        return {prefix + n: list(column) for n, column in zip(self.names, columns, strict=True)}
+
+
+_USER: Final = _Fields(USER.answer)
+_VIDEO: Final = _Fields(VIDEO.answer)
+
+USER_COLUMNS: Final[Mapping[str, Type]] = {
+    "user_id": "int64",
+    "as_of": "time",
+    "window_start": "time",
+    "window_end": "time",
+    "window_size_s": "int64",
+    "window_step_s": "int64",
+    **_USER.types,
+}
+
+
+def user_rows(batch: Summed) -> list[dict[str, Any]]:
+    """Return rows as :func:`models.user.describe` makes them."""
+    as_of, window = to_iso(batch.as_of), _user_window(*batch.windows[0], batch.step)
+    return [
+        {
+            "user_id": user_id,
+            "as_of": as_of,
+            "window": window,
+            **_USER.row(UserCounts(0, 0, *sums)),
+        }
+        for user_id, sums in zip(batch.ids, batch.sums, strict=True)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _user_window(first: int, end: int, step: int) -> Fragment:
+    """Return the text of a window, of which all partitions have the same for most of the time."""
+    counts = UserCounts(first * step, end * step, *USER.nothing)
+    return Fragment(dumps(describe_window(0, 0, counts, step)["window"]))
+
+
+def user_columns(batch: Summed) -> Columns:
+    """Return :data:`USER_COLUMNS`."""
+    (first, end), step = batch.windows[0], batch.step
+    return {
+        "user_id": list(batch.ids),
+        "as_of": batch.as_of,
+        "window_start": first * step,
+        "window_end": end * step,
+        "window_size_s": (end - first) * step // 1000,
+        "window_step_s": step // 1000,
+        **_USER.columns(UserCounts(0, 0, *sums) for sums in batch.sums),
+    }
+
+
+_VIDEO_WINDOW: Final[Mapping[str, Type]] = {"start": "time", "end": "time", **_VIDEO.types}
+
+VIDEO_COLUMNS: Final[Mapping[str, Type]] = {
+    "video_id": "int64",
+    "as_of": "time",
+    **{f"rolling_{name}": kind for name, kind in _VIDEO_WINDOW.items()},
+    **{f"tumbling_{name}": kind for name, kind in _VIDEO_WINDOW.items()},
+    "viral": "bool",
+}
+
+
+def _video_counts(batch: Summed) -> list[list[VideoCounts]]:
+    """Return the counts of each of the windows."""
+    width = len(VIDEO.counters)
+    return [
+        [VideoCounts(0, 0, *sums[at : at + width]) for sums in batch.sums]
+        for at in range(0, width * len(batch.windows), width)
+    ]
+
+
+def video_rows(rule: ViralRule) -> Callable[[Summed], list[dict[str, Any]]]:
+    """Return what makes rows as ``GET /videos/{video_id}`` answers them."""
+
+    def rows(batch: Summed) -> list[dict[str, Any]]:
+        as_of, step = to_iso(batch.as_of), batch.step
+        rolling_at, tumbling_at = [
+            {"start": to_iso(first * step), "end": to_iso(end * step)}
+            for first, end in batch.windows
+        ]
+        return [
+            {
+                "video_id": video_id,
+                "as_of": as_of,
+                "rolling": {**rolling_at, **_VIDEO.row(rolling)},
+                "tumbling": {**tumbling_at, **_VIDEO.row(tumbling)},
+                "viral": rule.is_viral(rolling),
+            }
+            for video_id, rolling, tumbling in zip(batch.ids, *_video_counts(batch), strict=True)
+        ]
+
+    return rows
+
+
+def video_columns(rule: ViralRule) -> Callable[[Summed], Columns]:
+    """Return what makes :data:`VIDEO_COLUMNS`."""
+
+    def columns(batch: Summed) -> Columns:
+        found: Columns = {"video_id": list(batch.ids), "as_of": batch.as_of}
+        windows = _video_counts(batch)
+        for name, (first, end), counts in zip(
+            ("rolling", "tumbling"), batch.windows, windows, strict=True
+        ):
+            found[f"{name}_start"] = first * batch.step
+            found[f"{name}_end"] = end * batch.step
+            found |= _VIDEO.columns(counts, f"{name}_")
+        found["viral"] = [rule.is_viral(rolling) for rolling in windows[0]]
+        return found
+
+    return columns

@@ -1,0 +1,93 @@
+"""What batches of each table are read with; topology.py names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from views.batch_rows import (
+    USER_COLUMNS,
+    VIDEO_COLUMNS,
+    user_columns,
+    user_rows,
+    video_columns,
+    video_rows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.sums import Panes, Sums
+    from models.viral import ViralRule
+    from models.windows import Slices
+    from tables.sliced import SlicedTable
+    from views.batch_rows import Columns, Summed, Type
+
+
+@dataclass(frozen=True)
+class Entity:
+    """What batches of one table are made with."""
+
+    name: str
+    """Of the route and of the answer's list: ``users``."""
+    key: str
+    """Field and column of the id: ``user_id``."""
+    table: SlicedTable[Any]
+    slices: Slices
+    sums: Sums
+    partitions_of: PartitionsOf
+    has_window: bool
+    """Whether a request may ask for a smaller window."""
+    windows_at: Callable[[int, int | None], tuple[Panes, ...]]
+    """The windows that sums are asked of, at a time and of a size in ms (None: the whole one)."""
+    rows: Callable[[Summed], list[dict[str, Any]]]
+    columns: Callable[[Summed], Columns]
+    types: Mapping[str, Type]
+    """Of the columns, in their order."""
+
+
+#: Returns the partition of each id, of so many partitions.
+PartitionsOf = Callable[[list[int], int], list[int]]
+
+
+def users(
+    table: SlicedTable[Any], slices: Slices, sums: Sums, partitions_of: PartitionsOf
+) -> Entity:
+    """Return what batches of users are made with."""
+    return Entity(
+        name="users",
+        key="user_id",
+        table=table,
+        slices=slices,
+        sums=sums,
+        partitions_of=partitions_of,
+        has_window=True,
+        windows_at=lambda at, size: (slices.window_at(at, size),),
+        rows=user_rows,
+        columns=user_columns,
+        types=USER_COLUMNS,
+    )
+
+
+def videos(
+    table: SlicedTable[Any],
+    slices: Slices,
+    sums: Sums,
+    partitions_of: PartitionsOf,
+    rule: ViralRule,
+) -> Entity:
+    """Return what batches of videos are made with."""
+    return Entity(
+        name="videos",
+        key="video_id",
+        table=table,
+        slices=slices,
+        sums=sums,
+        partitions_of=partitions_of,
+        has_window=False,
+        windows_at=lambda at, _: (slices.window_at(at), slices.tumbling_at(at)),
+        rows=video_rows(rule),
+        columns=video_columns(rule),
+        types=VIDEO_COLUMNS,
+    )
