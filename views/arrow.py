@@ -118,7 +118,9 @@ class ArrowAnswer:
         """See :class:`BatchAnswer`."""
         pa = self._pa
         table = pa.Table.from_batches(self._batches, self._schema).combine_chunks()
-        order = sorted(range(len(self._positions)), key=self._positions.__getitem__)
+        order = pa.array(
+            sorted(range(len(self._positions)), key=self._positions.__getitem__), pa.int64()
+        )
         table = (
             table.take(order)
             .combine_chunks()
