@@ -1,0 +1,10 @@
+"""Reads a Reels Analytics service: many users, videos or creators in one call.
+
+Needs aiohttp, and pyarrow for the methods that return tables.
+"""
+
+from reels_client.blocking import BlockingClient
+from reels_client.client import Client
+from reels_client.errors import ReelsError, Unavailable
+
+__all__ = ["BlockingClient", "Client", "ReelsError", "Unavailable"]

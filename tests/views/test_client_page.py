@@ -1,0 +1,46 @@
+"""The Python of docs/clients.md, run against a worker."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.documents import blocks
+from tests.test_documents import CLIENT_PAGE
+
+AT = "2025-01-15T14:30:45.123Z"
+RANK, WATCHED, FRAME = (
+    block.text for block in blocks() if (block.page, block.language) == (CLIENT_PAGE, "python")
+)
+
+
+@pytest.fixture
+def run(worker):
+    """Run an example as a program of its own would, and return its names."""
+    for video_id in range(1, 31):
+        worker.put_video(video_id, (AT, 100, video_id, 0, 1))
+    worker.put_user(2, ("video_view", AT, 1000), ("video_view", AT, 1000))
+
+    async def run_block(text: str) -> dict:
+        code = text.replace("http://127.0.0.1:6066", str(worker.url))
+        names: dict = {}
+        await asyncio.to_thread(exec, compile(code, CLIENT_PAGE, "exec"), names)
+        return names
+
+    return run_block
+
+
+async def test_candidates_are_ranked(run) -> None:
+    assert (await run(RANK))["ranked"] == list(range(30, 20, -1))
+
+
+async def test_users_are_read_in_an_event_loop(run) -> None:
+    assert (await run(WATCHED))["counts"] == {2: 2}
+
+
+async def test_a_frame_is_filled_from_arrow(run) -> None:
+    frame = (await run(FRAME))["frame"]
+    assert frame["video_id"].tolist() == list(range(1, 31))
+    assert frame["likes_per_view"].tolist() == [video_id / 100 for video_id in range(1, 31)]
+    assert str(frame["as_of"].dtype) == "datetime64[ms, UTC]"
