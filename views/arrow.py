@@ -19,7 +19,7 @@ from views.batch_answers import UNAVAILABLE, UNKNOWN, AnswerError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from views.batch_rows import Summed
+    from views.batch_rows import Columns, Summed
     from views.entities import Entity
 
 MEDIA: Final = "application/vnd.apache.arrow.stream"
@@ -73,21 +73,19 @@ class ArrowAnswer:
         if stale_is_ok:
             fields.append((STALE_COLUMN, types["bool"]))
         self._schema = pyarrow.schema(fields)
-        self._batches: list[Any] = []
+        # Of the rows that were read here; arrays are made of all of them at once.
+        self._rows: dict[str, list[Any]] = {name: [] for name, _ in fields}
         self._positions: list[int] = []
+        self._tables: list[Any] = []
+        self._their_positions: list[int] = []
 
     def add(self, positions: Sequence[int], batch: Summed, *, is_stale: bool) -> None:
         """See :class:`BatchAnswer`."""
-        pa, count = self._pa, len(positions)
-        columns: dict[str, Any] = {**self._columns(batch), STALE_COLUMN: is_stale}
-        arrays = []
-        for field in self._schema:
-            column = columns[field.name]
-            if isinstance(column, list):
-                arrays.append(pa.array(column, field.type))
-            else:
-                arrays.append(pa.repeat(pa.scalar(column, field.type), count))
-        self._batches.append(pa.record_batch(arrays, schema=self._schema))
+        count = len(positions)
+        columns: Columns = {**self._columns(batch), STALE_COLUMN: is_stale}
+        for name, rows in self._rows.items():
+            column = columns[name]
+            rows.extend(column if isinstance(column, list) else [column] * count)
         self._positions += positions
 
     def add_answer(
@@ -102,14 +100,14 @@ class ArrowAnswer:
             unknown, unavailable = (
                 list(orjson.loads(metadata[name.encode()])) for name in (UNKNOWN, UNAVAILABLE)
             )
-            batches = table.cast(self._schema).to_batches()
+            table = table.replace_schema_metadata(None).cast(self._schema)
             positions = [position_of[key] for key in table.column(self._key).to_pylist()]
         except (pa.ArrowException, KeyError, ValueError, TypeError) as exc:
             raise AnswerError(f"an answer to a batch is none: {exc!r}") from exc
         if len(positions) + len(unknown) + len(unavailable) != len(position_of):
             raise AnswerError("an answer to a batch has other ids than the request")
-        self._batches += batches
-        self._positions += positions
+        self._tables.append(table)
+        self._their_positions += positions
         return unknown, unavailable
 
     async def response(
@@ -117,15 +115,15 @@ class ArrowAnswer:
     ) -> web.Response:
         """See :class:`BatchAnswer`."""
         pa = self._pa
-        table = pa.Table.from_batches(self._batches, self._schema).combine_chunks()
-        order = pa.array(
-            sorted(range(len(self._positions)), key=self._positions.__getitem__), pa.int64()
-        )
-        table = (
-            table.take(order)
-            .combine_chunks()
-            .replace_schema_metadata({name: orjson.dumps(ids) for name, ids in left.items()})
-        )
+        arrays = [pa.array(self._rows[field.name], field.type) for field in self._schema]
+        table = pa.Table.from_arrays(arrays, schema=self._schema)
+        if self._tables:
+            table = pa.concat_tables([table, *self._tables]).combine_chunks()
+        positions = self._positions + self._their_positions
+        order = sorted(range(len(positions)), key=positions.__getitem__)
+        table = table.take(pa.array(order, pa.int64()))
+        metadata = {name: orjson.dumps(ids) for name, ids in left.items()}
+        table = table.replace_schema_metadata(metadata)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)

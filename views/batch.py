@@ -171,7 +171,7 @@ class Batch:
     def _by_partition(self) -> Positions:
         ids, table = self._query.ids, self._entity.table
         partitions = Positions()
-        numbers = self._entity.partitions_of(ids, table.app.conf.topic_partitions)
+        numbers = self._entity.partitions_of(ids, table.partition_count)
         for position, partition in enumerate(numbers):
             partitions.setdefault(partition, []).append(position)
         return partitions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp.typedefs import Handler, Middleware
+    from prometheus_client import Counter, Histogram
 
     from views.batch_limits import Budget
 
@@ -52,11 +54,19 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         log.exception("%s %s failed", request.method, request.path)
         response = internal_error().response
     route = route_of(request) or "unmatched"
-    metrics.http_requests.labels(route, str(response.status)).inc()
+    answered, seconds = _series(route, response.status)
+    answered.inc()
     # How long a stream lasts says nothing of the worker.
     if isinstance(response, web.Response):
-        metrics.http_request_seconds.labels(route).observe(perf_counter() - began)
+        seconds.observe(perf_counter() - began)
     return response
+
+
+@lru_cache(maxsize=256)
+def _series(route: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the series of a route and a status: to find them costs as much as to count."""
+    answered = metrics.http_requests.labels(route, str(status))
+    return answered, metrics.http_request_seconds.labels(route)
 
 
 def admit_guests(open_to_guests: frozenset[str]) -> Middleware:
