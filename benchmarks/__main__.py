@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Each is a module of this package with a function ``run``.
 CASES = (
-    *("backlog", "steady", "spike", "memory", "growth"),
+    *("backlog", "steady", "spike", "reads", "memory", "growth"),
     *("plain", "recovery", "takeover", "aging", "micro", "functions"),
 )
 

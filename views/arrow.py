@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import orjson
 from aiohttp import hdrs, web
 
@@ -38,7 +40,7 @@ def is_asked_for(request: web.Request) -> bool:
 
 
 async def load() -> Any:
-    """Return pyarrow, which is loaded when it is first asked for.
+    """Return pyarrow, in a thread: it takes a while.
 
     Raises:
         HttpError: it is not installed.
@@ -73,7 +75,7 @@ class ArrowAnswer:
         if stale_is_ok:
             fields.append((STALE_COLUMN, types["bool"]))
         self._schema = pyarrow.schema(fields)
-        # Of the rows that were read here; arrays are made of all of them at once.
+        # Of the rows that were read here, part by part: arrays are made of all of them at once.
         self._rows: dict[str, list[Any]] = {name: [] for name, _ in fields}
         self._positions: list[int] = []
         self._tables: list[Any] = []
@@ -85,8 +87,17 @@ class ArrowAnswer:
         columns: Columns = {**self._columns(batch), STALE_COLUMN: is_stale}
         for name, rows in self._rows.items():
             column = columns[name]
-            rows.extend(column if isinstance(column, list) else [column] * count)
+            rows.append(column if isinstance(column, list) else np.full(count, column))
         self._positions += positions
+
+    def _array(self, parts: list[Any], kind: Any) -> Any:
+        """Return one array of the parts of a column."""
+        if parts and isinstance(parts[0], np.ndarray):
+            whole = np.concatenate(parts)
+            if self._pa.types.is_timestamp(kind):
+                whole = whole.view("datetime64[ms]")
+            return self._pa.array(whole, kind)
+        return self._pa.array(list(chain.from_iterable(parts)), kind)
 
     def add_answer(
         self, position_of: Mapping[int, int], body: bytes
@@ -115,7 +126,7 @@ class ArrowAnswer:
     ) -> web.Response:
         """See :class:`BatchAnswer`."""
         pa = self._pa
-        arrays = [pa.array(self._rows[field.name], field.type) for field in self._schema]
+        arrays = [self._array(self._rows[field.name], field.type) for field in self._schema]
         table = pa.Table.from_arrays(arrays, schema=self._schema)
         if self._tables:
             table = pa.concat_tables([table, *self._tables]).combine_chunks()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from aiohttp import hdrs, web
@@ -59,6 +59,7 @@ class BatchViews:
         self._reader = reader
         self._budget = budget
         self._routing = routing
+        self._pyarrow: Any = None
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that these views answer."""
@@ -77,7 +78,9 @@ class BatchViews:
         entity = self._entity
         answer: BatchAnswer
         if arrow.is_asked_for(request):
-            answer = arrow.ArrowAnswer(await arrow.load(), entity, stale_is_ok=query.stale_is_ok)
+            if self._pyarrow is None:
+                self._pyarrow = await arrow.load()
+            answer = arrow.ArrowAnswer(self._pyarrow, entity, stale_is_ok=query.stale_is_ok)
         else:
             answer = JsonAnswer(entity, len(query.ids))
         with self._budget.take(len(query.ids)):

@@ -23,7 +23,7 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
 
     main(
         [
-            *("backlog", "steady", "spike", "aging", "micro", "functions", "--size", "smoke"),
+            *("backlog", "steady", "spike", "reads", "aging", "micro", "functions", "--size", "smoke"),
             *("--output", str(output), "--bootstrap", broker.bootstrap),
         ]
     )
@@ -39,6 +39,9 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
     assert burst["figures"]["most behind"]["median"] > 1000
     assert burst["figures"]["user ms samples"]["median"] == 20
     assert burst["figures"]["catching up events/s"]["median"] > 0
+    reads = {row["setting"]["reads"]: row["figures"] for row in cases["reads"]["rows"]}
+    assert {"single, idle", "batches of 100, idle", "batches of 1,000, Arrow, idle"} < set(reads)
+    assert all(figures["values/s"]["median"] > 0 for figures in reads.values())
     young, old = (row["figures"] for row in cases["aging"]["rows"])
     assert young["changelog bytes/event"]["median"] < old["changelog bytes/event"]["median"]
     assert old["us/event"]["median"] > 0

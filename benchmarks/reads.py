@@ -1,0 +1,202 @@
+"""Reads: values a second over HTTP, one by one and in batches, idle and beside full load.
+
+The reader is a process of its own that does next to nothing with what it gets (``http_reader``).
+Values are those of users in sessions, drawn evenly; Redis, where it is installed, holds the same
+packed values and answers MGET. ``server us/value`` is processor time of the process that answers,
+what it takes for the load beside it included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from benchmarks.rig.figures import Row, percentile, percentiles
+from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
+from benchmarks.rig.http_reader import Reading
+from benchmarks.rig.offsets import offsets_of
+from benchmarks.rig.probes import Prober
+from benchmarks.rig.processes import Usage
+from benchmarks.rig.redis_server import is_installed, redis
+from benchmarks.rig.steady_load import SteadyLoad
+from benchmarks.rig.worker import BenchError
+from tables.users import user_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.rig.bench import Bench
+    from benchmarks.rig.cluster import Rig
+    from benchmarks.rig.steady_load import Sending
+    from benchmarks.rig.worker import Worker
+
+#: Users whose values are read.
+USERS = 20_000
+
+#: Events/s beside the reads, on one worker and on two.
+RATE, RATE_OF_TWO = 25_000, 10_000
+
+#: Values/s that are read while freshness is measured, and by batches spread over two workers.
+PACE, PACE_OF_TWO = 50_000.0, 20_000.0
+
+PROBES_PER_S = 4.0
+#: Of one reading; beside a load its process has to start as well.
+SECONDS = 8.0
+_STARTS_S = 3.0
+_TIMEOUT_S = 60.0
+_BETWEEN_S = 30.0
+
+
+def run(bench: Bench) -> list[Row]:
+    """Measure the table of reads once a run."""
+    rows: dict[str, Row] = {}
+
+    def add(name: str, figures: dict[str, float]) -> None:
+        rows.setdefault(name, Row({"reads": name})).add(figures)
+        bench.tell(f"{name}: " + ", ".join(f"{k} {v:,.2f}" for k, v in list(figures.items())[:3]))
+
+    seconds, users = min(SECONDS, bench.size.seconds), min(USERS, max(bench.size.users))
+    rate = RATE if not bench.size.brief else min(bench.size.rates)
+    with bench.filled_rig(users) as rig:
+        loads = Loads(bench, rig, users)
+        worker = rig.worker()
+        worker.wait_ready()
+        read = partial(Reading, [worker.port], users=users, seconds=seconds)
+        batches = read("json", 100)
+        for _ in range(bench.size.runs):
+            with loads.beside(rate, seconds) as sending:
+                add(f"batches of 100, beside {rate:,} events/s", measure(rig, batches, [worker]))
+                uvloop.run(finish(rig, sending))
+            with loads.beside(rate, seconds) as sending:
+                add(
+                    f"{PACE:,.0f} values/s by 100, beside {rate:,} events/s",
+                    uvloop.run(freshness(rig, worker, replace(batches, keys_per_s=PACE), sending)),
+                )
+            for name, reading in {
+                "single": read("single", 1),
+                "batches of 100": batches,
+                "batches of 1,000, Arrow": read("arrow", 1000),
+            }.items():
+                add(f"{name}, idle", measure(rig, reading, [worker]))
+            if is_installed():
+                with redis(rig.folder / "redis", values_of(rig, users)) as (port, pid):
+                    reading = replace(batches, ports=[port], kind="redis")
+                    add("Redis MGET of 100, idle", measure(rig, reading, [pid]))
+            else:
+                bench.tell("Redis is left out: there is no redis-server (Debian: redis-server)")
+        if not bench.size.brief:
+            second = rig.worker("b")
+            second.wait_ready()
+            both = [worker, second]
+            wait_shared(both)
+            reading = replace(batches, ports=[each.port for each in both], keys_per_s=PACE_OF_TWO)
+            for _ in range(bench.size.runs):
+                with loads.beside(RATE_OF_TWO, seconds) as sending:
+                    name = f"two workers, batches of 100, beside {RATE_OF_TWO:,} events/s"
+                    add(name, measure(rig, reading, both))
+                    uvloop.run(finish(rig, sending))
+            second.stop()
+        worker.stop()
+    return list(rows.values())
+
+
+class Loads:
+    """Loads of one rig, one after the other in event time."""
+
+    def __init__(self, bench: Bench, rig: Rig, users: int) -> None:
+        """Begin where the filling ends."""
+        self._bench = bench
+        self._rig = rig
+        self._users = users
+        self._start_ms = FILLED_UNTIL_MS
+        self._made = 0
+
+    @contextmanager
+    def beside(self, rate: int, seconds: float) -> Iterator[Sending]:
+        """Send so many events/s while something is measured."""
+        self._made += 1
+        length_s = seconds + 2 * _STARTS_S
+        load = SteadyLoad(
+            *(f"reads-{self._made}", self._made, rate, self._users, self._start_ms, length_s),
+            max_events_per_ms=math.inf,
+        )
+        self._start_ms += round(1000 * (length_s + _BETWEEN_S))
+        with load.ready(self._rig, partial(self._bench.tell, "making the load ready")) as ready:
+            sending = ready.send()
+            uvloop.run(asyncio.sleep(_STARTS_S))
+            yield sending
+
+
+async def finish(rig: Rig, sending: Sending) -> None:
+    """Wait until a load is sent and worked off."""
+    await sending.end()
+    async with offsets_of(rig.settings) as offsets:
+        await offsets.wait_caught_up(_TIMEOUT_S, 0.2)
+
+
+def measure(rig: Rig, reading: Reading, servers: Sequence[Worker | int]) -> dict[str, float]:
+    """Read, and return the figures; ``servers``: workers, or ids of processes."""
+    return uvloop.run(_measure(rig, reading, servers))
+
+
+async def _measure(rig: Rig, reading: Reading, servers: Sequence[Worker | int]) -> dict[str, float]:
+    def cpu_s() -> float:
+        used = [Usage.of(s) if isinstance(s, int) else s.usage() for s in servers]
+        return sum(each.cpu_s for each in used)
+
+    before = cpu_s()
+    command = ["-m", "benchmarks.rig.http_reader", reading.argument()]
+    reader = rig.child("reader", command)
+    if not await asyncio.to_thread(reader.wait, reading.seconds + _TIMEOUT_S):
+        raise BenchError("the reader does not end")
+    used_s = cpu_s() - before
+    read = json.loads(reader.output().splitlines()[-1])
+    if read["errors"]:
+        raise BenchError(f"{read['errors']:,} of {read['requests']:,} reads were refused")
+    values = read["requests"] * reading.keys
+    return {
+        "values/s": values / read["seconds"],
+        **{f"request ms p{percent}": percentile(read["times"], percent) for percent in (50, 99)},
+        "server us/value": 1e6 * used_s / values,
+        "values/s a core of server": values / used_s,
+    }
+
+
+async def freshness(
+    rig: Rig, worker: Worker, reading: Reading, sending: Sending
+) -> dict[str, float]:
+    """Read at a pace, and measure meanwhile how old answers are."""
+    prober = Prober(rig.settings, worker.url, sending.event_time_ms)
+    probes = round(PROBES_PER_S * reading.seconds)
+    figures, latencies = await asyncio.gather(
+        _measure(rig, reading, [worker]), prober.run(reading.seconds, probes)
+    )
+    await finish(rig, sending)
+    return {**figures, **percentiles(latencies.users, "user ms")}
+
+
+def values_of(rig: Rig, users: int) -> dict[bytes, bytes]:
+    """Return the packed values that the tables were filled with."""
+    found: dict[bytes, bytes] = {}
+    for _, keys, values in Filling(users, 1).rows(user_windows(rig.settings)):
+        found.update(
+            (key, value) for key, value in zip(keys, values, strict=True) if b":" not in key
+        )
+    return found
+
+
+def wait_shared(workers: Sequence[Worker]) -> None:
+    """Wait until each worker has partitions, and is ready. Raises BenchError."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while not all(worker.is_ready() and worker.partitions() for worker in workers):
+        if time.monotonic() > deadline:
+            raise BenchError("two workers do not share the partitions")
+        time.sleep(0.1)
