@@ -93,6 +93,9 @@ export function showCurves(now) {
   if (first > 0) for (const name of NAMES) points[name].splice(0, first);
   latest = at;
   showFigures();
+  // A worker of a release before does not tell.
+  const { requests = 0, keys = 0 } = now.reads ?? {};
+  show("reads", `answering ${count(requests)} requests/s for ${count(keys)} keys/s`);
   describe("rate-chart", `Events a second in the last five minutes, now ${count(now.rate)}`);
   describe("latency-chart", `Latency in the last five minutes, now ${
     QUANTILES.map((name) => `${name} ${duration(now.latency_s[name])}`).join(", ")}`);

@@ -60,6 +60,8 @@ class BatchViews:
         self._budget = budget
         self._routing = routing
         self._pyarrow: Any = None
+        # A rate needs a series that has begun.
+        self._count(0, {UNKNOWN: 0, UNAVAILABLE: 0})
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that these views answer."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from tables.viral import ViralTable
-    from views.figures import Figures, LatencyBuckets, Viral
+    from views.figures import Figures, LatencyBuckets, Reads, Viral
     from views.roster import Departed
 
 #: Seconds over which events/s and latencies are measured.
@@ -44,6 +44,7 @@ class Sample(NamedTuple):
     uptime_s: float
     read: int
     latency: LatencyBuckets
+    reads: Reads
 
 
 @dataclass
@@ -63,7 +64,9 @@ class WorkerHistory:
             return
         if known is not None and figures.uptime_s < known:
             self.samples.clear()
-        self.samples.append(Sample(figures.uptime_s, figures.events.read, figures.latency))
+        self.samples.append(
+            Sample(figures.uptime_s, figures.events.read, figures.latency, figures.reads)
+        )
         self.figures, self.answered_at, self.gone_since = figures, now, None
 
     def silent(self, now: float) -> None:
@@ -86,6 +89,17 @@ class WorkerHistory:
             return None
         first, last = pair
         return (last.read - first.read) / (last.uptime_s - first.uptime_s)
+
+    def read_rates(self) -> tuple[float, float]:
+        """Requests for users and videos a second, and keys."""
+        if (pair := self.since(RATE_WINDOW)) is None:
+            return 0.0, 0.0
+        first, last = pair
+        seconds = last.uptime_s - first.uptime_s
+        requests, keys = (
+            getattr(last.reads, name) - getattr(first.reads, name) for name in ("requests", "keys")
+        )
+        return requests / seconds, keys / seconds
 
 
 class Cluster:
@@ -141,10 +155,15 @@ class Cluster:
             "lag": total_lag(partitions),
         }
         self._points.append(_point(totals, now))
+        reads = [worker.read_rates() for worker in self._alive()]
         return {
             "time": to_iso(int(now * 1000)),
             "worker": own.worker,
             **totals,
+            "reads": {
+                "requests": sum(requests for requests, _ in reads),
+                "keys": sum(keys for _, keys in reads),
+            },
             "events": {
                 "read": sum(figures.events.read for figures in alive),
                 "outcomes": _add(figures.events.outcomes for figures in alive),

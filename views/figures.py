@@ -41,6 +41,13 @@ class Events(Struct, frozen=True):
     rejected: dict[str, int]
 
 
+class Reads(Struct, frozen=True):
+    """Requests for users and videos answered since the worker's start, and keys asked for."""
+
+    requests: int = 0
+    keys: int = 0
+
+
 class Lag(Struct, frozen=True):
     """Records not applied yet, and the age in seconds of the oldest of them."""
 
@@ -118,6 +125,7 @@ class Figures(Struct, frozen=True):
     """The settings that all workers of an app have to share; a release before gives none."""
     departed: list[Departed] = []
     """Workers that are in the group no more: left, or lost."""
+    reads: Reads = Reads()
 
 
 class FiguresReader:
@@ -181,6 +189,7 @@ class FiguresReader:
             worker_id=self._status.worker_id,
             rules=self._neighbours.rules,
             departed=self._neighbours.roster.departed,
+            reads=_reads(),
         )
 
     def _partitions(self) -> Partitions:
@@ -228,6 +237,26 @@ def by_label(metric: MetricWrapperBase) -> dict[str, float]:
         for family in metric.collect()
         for sample in family.samples
     }
+
+
+#: Routes whose requests ask for one key.
+_SINGLE: Final = ("/users/{", "/videos/{")
+#: Routes whose requests ask for many, which are counted by themselves.
+_BATCHES: Final = frozenset({"/users", "/users/query", "/videos", "/videos/query"})
+
+
+def _reads() -> Reads:
+    """Return what was read; a request that another worker has passed on counts on both."""
+    single = batches = 0
+    for family in metrics.http_requests.collect():
+        for sample in family.samples:
+            route = sample.labels["route"]
+            if route.startswith(_SINGLE):
+                single += int(sample.value)
+            elif route in _BATCHES:
+                batches += int(sample.value)
+    keys = sum(by_label(metrics.batch_keys_asked).values())
+    return Reads(requests=single + batches, keys=single + int(keys))
 
 
 def _whole(numbers: dict[str, float]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from views.figures import (
     Lag,
     LatencyBuckets,
     Partitions,
+    Reads,
     Steps,
     Viral,
     ViralList,
@@ -144,6 +145,18 @@ class TestRates:
         for uptime, read in looks:
             shown = cluster.update(figures(uptime=uptime, read=read), {}, None, NOW + uptime)
         return shown
+
+    def test_reads_a_second_are_those_of_all_workers(self) -> None:
+        owners, cluster, shown = {A: [0], B: [1]}, Cluster(), {}
+        for second in range(3):
+            a, b = (
+                replace(
+                    figures(url, second + 1, owners=owners), reads=Reads(n * second, 9 * second)
+                )
+                for url, n in ((A, 2), (B, 5))
+            )
+            shown = cluster.update(a, {B: b}, None, NOW + second)
+        assert shown["reads"] == {"requests": 7, "keys": 18}
 
     def test_there_is_none_before_the_second_look(self) -> None:
         assert self.run(Cluster(), (1, 100))["rate"] is None

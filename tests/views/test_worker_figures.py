@@ -180,3 +180,16 @@ class TestOverview:
         assert answer["ready"] is False
         assert answer["obstacle"] == "the worker has not joined its group yet"
         assert answer["partitions"]["by_worker"] == {}
+
+
+async def test_reads_are_requests_and_the_keys_that_they_ask_for(worker) -> None:
+    async def reads() -> tuple[int, int]:
+        found = (await worker.ask("/overview")).json["reads"]
+        return found["requests"], found["keys"]
+
+    requests, keys = await reads()
+    await worker.ask("/users/1")
+    await worker.ask("/videos/1/series")
+    await worker.ask("/users?ids=1,2,3")
+    await worker.ask("/videos/query", "POST", json={"ids": list(range(40))})
+    assert await reads() == (requests + 4, keys + 45)
