@@ -21,15 +21,16 @@ T = TypeVar("T")
 
 
 class BatchReader:
-    """Reads for requests.
+    """Reads for requests."""
 
-    One thread at most waits for the disk on their behalf: the other one stays for who folds.
-    """
+    def __init__(self, executor: Executor, turn: asyncio.Semaphore) -> None:
+        """Read in a thread of ``executor`` what is on disk, while it is this reader's ``turn``.
 
-    def __init__(self, executor: Executor) -> None:
-        """Read in a thread of ``executor`` what is on disk."""
+        All readers have the same turns: one thread at most waits for the disk on their behalf, and
+        the other one stays for the tasks.
+        """
         self._executor = executor
-        self._turn = asyncio.Semaphore(1)
+        self._turn = turn
 
     async def read(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -102,10 +103,10 @@ def make_application(
             web.get("/static/{name:.+}", pages.get_file),
         ]
     )
-    budget = Budget(MAX_KEYS, "keys")
+    budget, turn = Budget(MAX_KEYS, "keys"), asyncio.Semaphore(1)
     for entity in batches:
-        views = BatchViews(entity, BatchReader(entity.table.executor), budget, routing)
-        application.add_routes(views.routes())
+        reader = BatchReader(entity.table.executor, turn)
+        application.add_routes(BatchViews(entity, reader, budget, routing).routes())
     application[COLLECTOR] = collector
     application[NEIGHBOURS] = neighbours
     application.on_startup.append(_start_looking)

@@ -10,12 +10,10 @@ import sys
 import tomllib
 import zipfile
 from collections import defaultdict
-from time import monotonic
 
 import orjson
 import pytest
 from aiohttp import web
-from yarl import URL
 
 from models.partitioner import partition_of
 from reels_client import BlockingClient, Client, ReelsError, Unavailable, topology
@@ -34,7 +32,6 @@ async def pair(make_worker, **environ):
     for worker, partition in (first, 0), (second, 1):
         await worker.open(partition)
         await worker.become_ready()
-        worker.app.consumer.fetching_since = monotonic()
         worker.owns({first.url: [0], second.url: [1]})
     for key in range(30):
         owner = (first, second)[first.users.partition(key)]
@@ -228,11 +225,11 @@ def test_keys_are_looked_for_where_kafka_puts_them() -> None:
         assert [topology.partition_of(key, partitions) for key in keys] == expected
 
 
-def test_a_client_needs_an_address_and_to_be_open() -> None:
+async def test_a_client_needs_an_address_and_to_be_open() -> None:
     with pytest.raises(ValueError, match="address"):
         Client()
     with pytest.raises(RuntimeError, match="async with"):
-        asyncio.run(Client(str(URL("http://127.0.0.1:1"))).users([1]))
+        await Client("http://127.0.0.1:1").users([1])
     with pytest.raises(RuntimeError, match="`with`"):
         BlockingClient("http://127.0.0.1:1").users([1])
 
