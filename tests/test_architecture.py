@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 #: Where the program's own modules lie; tests may know everything.
 FOLDERS = (
     *("accelerator", "agents", "auditing", "benchmarks", "commands", "docs", "embedded"),
-    *("loadgen", "models", "monitoring", "streaming", "tables", "views"),
+    *("loadgen", "models", "monitoring", "reels_client", "streaming", "tables", "views"),
 )
 
 #: What the pure modules may import besides the standard library and each other.
