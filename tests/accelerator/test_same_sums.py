@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelerator import Summing, memory
+from models.counters import USER, VIDEO
 from models.errors import CodecError
 from models.panes import PaneRows
 from models.partitioner import partition_of
@@ -29,10 +30,11 @@ WINDOWS = st.lists(
 ).map(tuple)
 
 
-def rows_of(shape: str, counters):
+def rows_of(entity):
     """Draw the rows of a value: panes in order, each once."""
-    pack = PaneRows(shape).pack
+    counters = st.tuples(*(U32 if c.code == "I" else U64 for c in entity.counters.values()))
     rows = st.dictionaries(st.integers(0, 12), counters, max_size=6)
+    pack = entity.rows.pack
     return rows.map(lambda r: b"".join(pack(pane, *r[pane]) for pane in sorted(r)))
 
 
@@ -41,16 +43,16 @@ def user_values(draw: st.DrawFn) -> bytes:
     """Draw a value of today's layout."""
     blocks = draw(st.integers(0, 2))
     ids = draw(st.lists(st.tuples(st.integers(0, 2**64 - 1), TIMES), max_size=16))
-    value = bytes((3, blocks, draw(st.integers(0, 255)), len(ids)))
+    value = bytes((USER.version, blocks, draw(st.integers(0, 255)), len(ids)))
     value += draw(TIMES).to_bytes(4, "little") if blocks else b""
     value += b"".join(h.to_bytes(8, "little") + t.to_bytes(4, "little") for h, t in ids)
-    return value + draw(rows_of("IIQ", st.tuples(U32, U32, U64)))
+    return value + draw(rows_of(USER))
 
 
 VIDEO_VALUES = st.builds(
     lambda since, rows: VIDEOS.with_detected_at(None, since) + rows,
     st.integers(0, 2**63),
-    rows_of("IIII", st.tuples(U32, U32, U32, U32)),
+    rows_of(VIDEO),
 )
 
 
@@ -93,7 +95,7 @@ def test_sums_are_those_of_single_reads(users, videos, now, at):
         for value, found in zip(users, sums, strict=True):
             assert (found is None) == USERS.is_expired(value, now)
             if found is not None:
-                assert found == USERS.metrics(value, at)[4:]
+                assert found == USERS.metrics(value, at)[2:]
     for sums in both("videos", videos, now, (hopping, tumbling)):
         for value, found in zip(videos, sums, strict=True):
             assert (found is None) == VIDEOS.is_expired(value, now)
@@ -109,9 +111,9 @@ def test_values_of_earlier_versions_are_summed():
         3: b"\x03\x00\x00\x01" + bytes(12) + row,
     }
     for version, value in versions.items():
-        assert USERS.metrics(value, 3500)[4:] == (5, 2, 700), version
+        assert USERS.metrics(value, 3500)[2:] == (5, 2, 700, 0, 0), version
     for sums in both("users", list(versions.values()), 3500, ((0, 4),)):
-        assert sums == [(5, 2, 700)] * 3
+        assert sums == [(5, 2, 700, 0, 0)] * 3
 
 
 @pytest.mark.parametrize("table", ["users", "videos"])

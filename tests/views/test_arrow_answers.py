@@ -88,6 +88,7 @@ async def test_columns_have_types(worker) -> None:
         "total_engagement_minutes": pa.float64(),
         "likes": pa.int64(),
         "engagement_rate": pa.float64(),
+        "average_completion": pa.float64(),
     }
     assert videos.schema.field("rolling_views").type == pa.int64()
     assert videos.schema.field("rolling_start").type == time
