@@ -23,7 +23,17 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
 
     main(
         [
-            *("backlog", "steady", "spike", "reads", "aging", "micro", "functions", "--size", "smoke"),
+            *(
+                "backlog",
+                "steady",
+                "spike",
+                "reads",
+                "aging",
+                "micro",
+                "functions",
+                "--size",
+                "smoke",
+            ),
             *("--output", str(output), "--bootstrap", broker.bootstrap),
         ]
     )
