@@ -36,7 +36,7 @@ def redis(folder: Path, values: Mapping[bytes, bytes]) -> Iterator[tuple[int, in
     (port,) = free_ports(1)
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = BoundProcess(
-        ["redis-server", *options, "--dir", str(folder)],
+        [shutil.which("redis-server") or "redis-server", *options, "--dir", str(folder)],
         output=folder / "redis.log",
         env=dict(os.environ),
     )
