@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
 
@@ -130,8 +131,22 @@ def test_no_two_files_know_each_other() -> None:
 
 
 def test_the_domain_is_pure() -> None:
-    """``models/`` and ``reels.py`` need the standard library, msgspec, numpy and xxhash only."""
+    """``models/`` and ``reels.py`` need the standard library, msgspec, numpy and xxhash only.
+
+    reels.py takes the compiled form of models, which is told apart in accelerator/ alone.
+    """
     for name, path in MODULES.items():
-        if room_of(name) in {"models", "reels"}:
+        if (room := room_of(name)) in {"models", "reels"}:
             needed = {each.partition(".")[0] for each in names_of(path.read_text())}
-            assert needed - sys.stdlib_module_names <= PURE, name
+            allowed = PURE | ({"accelerator"} if room == "reels" else set())
+            assert needed - sys.stdlib_module_names <= allowed, name
+
+
+def test_the_three_functions_need_no_kafka():
+    """``import reels`` loads neither Faust nor a client of Kafka, nor RocksDB."""
+    heavy = ("faust", "aiokafka", "rocksdict", "aiohttp", "streaming", "settings")
+    code = f"import sys, reels; sys.exit(', '.join(set({heavy!r}) & set(sys.modules)) or 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
