@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from topology import TableEntry
 
 COMMANDS = (
-    *("audit", "dead_letters", "generate", "kafka", "replay_dead_letters"),
+    *("audit", "dead_letters", "export", "generate", "kafka", "replay_dead_letters"),
     *("restore_changelog", "status", "topics", "worker"),
 )
 

@@ -1,0 +1,114 @@
+"""``faust -A app export``: every key's metrics at one time, to files.
+
+Importing this module registers the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+from aiokafka.errors import KafkaError
+from faust.cli.base import AppCommand, argument, option
+
+from commands.progress import ProgressBar
+from exporting.errors import ExportError
+from exporting.export import Exporter
+from exporting.sources import TABLES, source_of, tables_of
+from exporting.writers import Format
+from models.windows import from_iso, to_iso
+from streaming.errors import ChangelogError, NoTokenError, StartError
+from streaming.kafka.broker_check import unreachable
+
+if TYPE_CHECKING:
+    from exporting.export import Result
+    from streaming.runtime.app import App
+
+
+class export(AppCommand):  # noqa: N801 - the class's name is the command's
+    """Write every key's metrics at one time to files, from what is committed.
+
+    TABLE is users or videos. The changelog topics are read: no worker needs to run, and none is
+    disturbed. Each partition becomes a file of its own; all appear at the end, or none.
+    """
+
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        argument("table", type=click.Choice(sorted(TABLES))),
+        option(
+            "--format",
+            "kind",
+            type=click.Choice([each.value for each in Format]),
+            default=Format.PARQUET.value,
+            show_default=True,
+            help="parquet and arrow need the extra: reels-analytics[arrow].",
+        ),
+        option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            required=True,
+            help="Folder for the files, made when there is none.",
+        ),
+        option("--at", default=None, help="RFC 3339; default: the latest stream time."),
+        option("--window", default=None, help="Of users: a multiple of the step, such as 1h."),
+    ]
+
+    def __init__(
+        self,
+        ctx: click.Context,
+        *args: Any,
+        table: str,
+        kind: str,
+        out: Path,
+        at: str | None,
+        window: str | None,
+        **kwargs: Any,
+    ) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args)
+        self._table, self._kind, self._out = table, Format(kind), out
+        self._at, self._window = at, window
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: there is no app to start."""
+        # What it has to say about brokers comes as an exception, and is one line then.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        app = cast("App", self.app)
+        begun = monotonic()
+        try:
+            result = asyncio.run(self._export(app))
+        except (ExportError, StartError, NoTokenError, ChangelogError) as exc:
+            reason = str(exc)
+        except (KafkaError, OSError) as exc:
+            reason = unreachable(app.task_context.settings.broker_url, exc)
+        else:
+            self._print(result, monotonic() - begun)
+            sys.exit(0)
+        click.echo(f"error: {reason}", err=True)
+        sys.exit(1)
+
+    async def _export(self, app: App) -> Result:
+        parts, table, at = app.task_context, tables_of(app)[self._table], self._time()
+        source = source_of(parts.settings, self._table, table, self._window)
+        with ProgressBar(quiet=self.quiet) as progress:
+            exporter = Exporter(source, parts.client_settings, progress)
+            return await exporter.run(self._out, self._kind, at)
+
+    def _time(self) -> int | None:
+        try:
+            return None if self._at is None else from_iso(self._at)
+        except ValueError as exc:
+            raise ExportError(
+                f"--at is a time in RFC 3339 with a zone, as 2025-01-15T14:30:45.123Z: {exc}"
+            ) from exc
+
+    def _print(self, result: Result, seconds: float) -> None:
+        at = "an empty table" if result.at is None else f"as of {to_iso(result.at)}"
+        click.echo(
+            f"{self._table}: {result.rows:,} rows, {at}, in {result.files} files in {self._out} "
+            f"({seconds:.1f} s, {result.rows / max(seconds, 1e-9):,.0f} rows/s)"
+        )

@@ -1,0 +1,160 @@
+"""The columns of an export: the fields of the routes' JSON, flattened.
+
+``window.start`` is ``window_start``, ``rolling.views`` is ``rolling_views``. Names and kinds stand
+here and nowhere else; ``tests/exporting/test_columns.py`` holds them against the JSON.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.user import UserWindows
+    from models.video import VideoCounts, VideoWindows
+    from models.viral import ViralRule
+    from models.windows import Slices
+
+
+class Kind(Enum):
+    """What a column holds; any value may be missing where a column says so."""
+
+    INTEGER = "int64"
+    FLOAT = "float64"
+    TIME = "timestamp[ms, UTC]"
+    FLAG = "bool"
+
+
+class Column(NamedTuple):
+    """A column of the files."""
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+
+
+#: Values of the columns in their order, each as many as there are keys. Times are milliseconds.
+Values = list[list[Any]]
+
+
+class Metrics(Protocol):
+    """What is exported of one table."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The columns of each row."""
+
+    @property
+    def slices(self) -> Slices:
+        """How the table's windows are cut."""
+
+    def first_pane(self, at: int) -> int:
+        """Return the oldest pane that the windows at ``at`` (ms) are made of."""
+
+    def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
+        """Whether nothing is known of a key with this value any more."""
+
+    def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
+        """Return the columns of keys with these packed values at ``at`` (ms)."""
+
+
+class UserMetrics:
+    """What ``GET /users/{user_id}`` answers."""
+
+    columns = (
+        Column("user_id", Kind.INTEGER),
+        Column("as_of", Kind.TIME),
+        Column("window_start", Kind.TIME),
+        Column("window_end", Kind.TIME),
+        Column("window_size_s", Kind.INTEGER),
+        Column("window_step_s", Kind.INTEGER),
+        Column("total_videos_watched", Kind.INTEGER),
+        Column("total_engagement_minutes", Kind.FLOAT),
+        Column("likes", Kind.INTEGER),
+        Column("engagement_rate", Kind.FLOAT),
+    )
+
+    def __init__(self, windows: UserWindows, size: int | None) -> None:
+        """Take windows of ``size`` ms, None for whole ones. Raises ValueError for other sizes."""
+        windows.slices.window_at(0, size)
+        self.slices = windows.slices
+        self.is_expired = windows.is_expired
+        self._windows = windows
+        self._size = size
+
+    def first_pane(self, at: int) -> int:
+        """See :class:`Metrics`."""
+        return self.slices.window_at(at, self._size)[0]
+
+    def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
+        """See :class:`Metrics`."""
+        metrics, size = self._windows.metrics, self._size
+        found = [metrics(value, at, size) for value in packed]
+        window, count = metrics(None, at, size), len(ids)
+        return [
+            ids,
+            *([each] * count for each in (at, window.window_start_ms, window.window_end_ms)),
+            *([each // 1000] * count for each in (window.size_ms, window.step_ms)),
+            [each.views for each in found],
+            [each.total_engagement_minutes for each in found],
+            [each.likes for each in found],
+            [each.engagement_rate for each in found],
+        ]
+
+
+def _window_columns(name: str) -> tuple[Column, ...]:
+    return (
+        *(Column(f"{name}_{edge}", Kind.TIME) for edge in ("start", "end")),
+        *(Column(f"{name}_{each}", Kind.INTEGER) for each in _COUNTERS),
+        Column(f"{name}_viral_coefficient", Kind.FLOAT, nullable=True),
+    )
+
+
+_COUNTERS = ("views", "likes", "comments", "shares")
+
+
+class VideoMetrics:
+    """What ``GET /videos/{video_id}`` answers."""
+
+    columns = (
+        Column("video_id", Kind.INTEGER),
+        Column("as_of", Kind.TIME),
+        *_window_columns("rolling"),
+        *_window_columns("tumbling"),
+        Column("viral", Kind.FLAG),
+    )
+
+    def __init__(self, windows: VideoWindows, rule: ViralRule) -> None:
+        """Take the program's windows, and its rule for viral videos."""
+        self.slices = windows.slices
+        self.is_expired = windows.is_expired
+        self._windows = windows
+        self._rule = rule
+
+    def first_pane(self, at: int) -> int:
+        """See :class:`Metrics`."""
+        return min(self.slices.window_at(at)[0], self.slices.tumbling_at(at)[0])
+
+    def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
+        """See :class:`Metrics`."""
+        windows = self._windows
+        rolling = [windows.rolling(value, at) for value in packed]
+        tumbling = [windows.tumbling(value, at) for value in packed]
+        return [
+            ids,
+            [at] * len(ids),
+            *_window_values(rolling),
+            *_window_values(tumbling),
+            [self._rule.is_viral(each) for each in rolling],
+        ]
+
+
+def _window_values(windows: Sequence[VideoCounts]) -> Values:
+    return [
+        [each.start_ms for each in windows],
+        [each.end_ms for each in windows],
+        *([getattr(each, name) for each in windows] for name in _COUNTERS),
+        [each.viral_coefficient for each in windows],
+    ]

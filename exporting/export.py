@@ -1,0 +1,282 @@
+"""An export from begin to end.
+
+1. **read**: each changelog, as it is committed, is folded into a database of the export's own
+2. **at**: the time of all rows is chosen: the one asked for, or the latest stream time
+3. **write**: a file for each partition, under a name that readers of folders pass over
+4. **publish**: all files get their names
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from contextlib import AsyncExitStack
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+from faust.types import TP
+
+from exporting.errors import ExportError
+from exporting.writers import Format, check_format, open_writer
+from models.seen import is_sealed_key
+from models.windows import to_iso
+from streaming.kafka.metadata import Right, find_topics
+from streaming.kafka.rights import require_rights
+from streaming.kafka.topics import admin_client
+from streaming.restore.changelog import changelog_consumer
+from streaming.restore.committed import read_changes
+from streaming.runtime.app import NO_SPACE
+from tables.layout import LAYOUT_KEY, LayoutError
+from tables.rocks import RocksMemory, RocksStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from exporting.columns import Metrics
+    from tables.layout import Position, StoreFormat
+
+#: Bytes of memory for rows on their way to the disk, and rows written at once.
+WRITE_BUFFERS = 64 << 20
+ROWS_AT_ONCE = 20_000
+
+
+#: Errors of the folder, not of a connection.
+_OF_THE_FOLDER = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO),
+}
+
+
+class Progress(Protocol):
+    """Is told how far the export is."""
+
+    def begin(self, what: str, total: int) -> None:
+        """Say what is done next."""
+
+    def advance(self, count: int) -> None:
+        """Say how much of it was done since."""
+
+
+class Source(NamedTuple):
+    """A table to be exported."""
+
+    name: str
+    """``users``: the files' names begin with it."""
+    app_id: str
+    changelog: str
+    layout: StoreFormat
+    partitions: int
+    metrics: Metrics
+
+
+class Partition(NamedTuple):
+    """One partition, as it was read."""
+
+    number: int
+    store: RocksStore
+    stream_time: int | None
+    positions: Mapping[str, Position]
+
+
+class Result(NamedTuple):
+    """What was exported."""
+
+    rows: int
+    files: int
+    at: int | None
+    """The time of all rows in ms; None: the table is empty."""
+
+
+class Exporter:
+    """Exports one table to one folder."""
+
+    def __init__(
+        self, source: Source, client_settings: Mapping[str, Any], progress: Progress
+    ) -> None:
+        """Connect with aiokafka's ``client_settings`` once :meth:`run` is called."""
+        self._source = source
+        self._settings = client_settings
+        self._progress = progress
+
+    async def run(self, out: Path, kind: Format, at: int | None) -> Result:
+        """Write the files of ``kind`` into the folder ``out``, as of ``at`` (ms).
+
+        Raises:
+            ExportError: one line that says why there is no export; no file is left then.
+            ChangelogError: a changelog has rows that no worker has written.
+        """
+        check_format(kind)
+        try:
+            self._prepare(out)
+            # Beside the files, which take as much room; a temporary folder may be in memory.
+            with TemporaryDirectory(prefix=".export-", dir=out) as folder:
+                return await self._run(out, Path(folder), kind, at)
+        except OSError as exc:
+            if exc.errno in _OF_THE_FOLDER:
+                raise _unwritable(out, exc.strerror or str(exc)) from exc
+            raise
+
+    def _prepare(self, out: Path) -> None:
+        """Make the folder, and refuse one with an export."""
+        out.mkdir(parents=True, exist_ok=True)
+        name = self._source.name
+        if found := sorted(out.glob(f"{name}-*.*")):
+            raise ExportError(
+                f"{out} has an export of {name} already ({found[0].name}): choose another folder, "
+                "or delete it"
+            )
+
+    async def _run(self, out: Path, folder: Path, kind: Format, at: int | None) -> Result:
+        async with AsyncExitStack() as stack:
+            partitions = await self._read(folder, stack)
+            at = self._time(partitions, at)
+            rows, files = 0, []
+            for each in partitions:
+                name = f"{self._source.name}-{each.number:05d}.{kind}"
+                rows += await asyncio.to_thread(self._write, each, folder / name, kind, at)
+                files.append(name)
+        for name in files:
+            (folder / name).rename(out / name)
+        (out / f"_{self._source.name}.json").write_bytes(self._summary(partitions, at, rows))
+        return Result(rows, len(files), at)
+
+    async def _read(self, folder: Path, stack: AsyncExitStack) -> list[Partition]:
+        memory, partitions = RocksMemory.create(WRITE_BUFFERS), []
+        await self._check_topic()
+        async with changelog_consumer(self._settings) as consumer:
+            for number in range(self._source.partitions):
+                store = RocksStore(folder / f"{number}.db", memory)
+                stack.callback(store.close)
+                partitions.append(await self._fold(consumer, number, store))
+        return partitions
+
+    async def _check_topic(self) -> None:
+        name = self._source.changelog
+        async with admin_client(self._settings) as admin:
+            await require_rights(admin, {name: Right.READ})
+            found = (await find_topics(admin, [name])).topics.get(name)
+        if found is None:
+            raise ExportError(f"there is no topic {name}: has no worker run yet?")
+        if found.partitions != self._source.partitions:
+            raise ExportError(
+                f"topic {name} has {found.partitions} partitions, TOPIC_PARTITIONS says "
+                f"{self._source.partitions}: set TOPIC_PARTITIONS={found.partitions}"
+            )
+
+    async def _fold(self, consumer: Any, number: int, store: RocksStore) -> Partition:
+        source, layout = self._source, None
+        changelog, read = TP(source.changelog, number), None
+        async for chunk in read_changes(consumer, changelog, source.layout.find_foreign):
+            if read is None:
+                read = chunk.read[0].offset
+                end = (await consumer.end_offsets([changelog]))[changelog]
+                self._progress.begin(f"reading {source.name}, partition {number}", end - read)
+            layout = chunk.changes.pop(LAYOUT_KEY, layout)
+            rows = {
+                key: value
+                for key, value in chunk.changes.items()
+                if key is not None and not is_sealed_key(key)
+            }
+            try:
+                await asyncio.to_thread(store.write, rows, chunk.offset)
+            except Exception as exc:
+                # rocksdict has no kinds of exceptions.
+                if (full := NO_SPACE.search(str(exc))) is None:
+                    raise
+                raise _unwritable(store.path.parents[1], full[0]) from exc
+            self._progress.advance(chunk.offset + 1 - read)
+            read = chunk.offset + 1
+        try:
+            time = source.layout.stored_stream_time(source.changelog, layout)
+        except LayoutError as exc:
+            raise ExportError(str(exc)) from exc
+        return Partition(number, store, time, source.layout.positions_of(layout) or {})
+
+    def _time(self, partitions: list[Partition], at: int | None) -> int | None:
+        """Return the time of all rows: what was asked for, or the latest stream time."""
+        times = [each.stream_time for each in partitions if each.stream_time is not None]
+        if at is None:
+            return max(times, default=None)
+        metrics = self._source.metrics
+        step, kept_from = metrics.slices.step, max(map(metrics.slices.kept_from, times), default=0)
+        if metrics.first_pane(at) < kept_from:
+            raise ExportError(
+                f"--at {to_iso(at)} is too early: the window begins at "
+                f"{to_iso(metrics.first_pane(at) * step)}, kept is what came from "
+                f"{to_iso(kept_from * step)} on"
+            )
+        return at
+
+    def _write(self, partition: Partition, path: Path, kind: Format, at: int | None) -> int:
+        metrics, rows = self._source.metrics, 0
+        self._progress.begin(
+            f"writing {self._source.name}, partition {partition.number}",
+            partition.store.estimated_keys,
+        )
+        metadata = {f"reels.{k}": v for k, v in self._describe(partition, at).items()}
+        writer = open_writer(kind, path, metrics.columns, metadata)
+        try:
+            now = partition.stream_time
+            if now is not None and at is not None:
+                for ids, values in _batches(partition.store, metrics, now):
+                    writer.write(metrics.values(ids, values, at))
+                    rows += len(ids)
+                    self._progress.advance(len(ids))
+        finally:
+            writer.close()
+        return rows
+
+    def _describe(self, partition: Partition, at: int | None) -> dict[str, str]:
+        source = self._source
+        return {
+            "app_id": source.app_id,
+            "table": source.name,
+            "at": "" if at is None else to_iso(at),
+            "partition": str(partition.number),
+            "partitions": str(source.partitions),
+            "as_of": "" if partition.stream_time is None else to_iso(partition.stream_time),
+            "positions": msgspec.json.encode(
+                {topic: each._asdict() for topic, each in partition.positions.items()}
+            ).decode(),
+        }
+
+    def _summary(self, partitions: list[Partition], at: int | None, rows: int) -> bytes:
+        """Return the same of all partitions as JSON, for the formats that have no room for it."""
+        source = self._source
+        summary = {
+            "app_id": source.app_id,
+            "table": source.name,
+            "at": None if at is None else to_iso(at),
+            "rows": rows,
+            "partitions": [
+                {
+                    "partition": each.number,
+                    "as_of": None if each.stream_time is None else to_iso(each.stream_time),
+                    "positions": {k: v._asdict() for k, v in each.positions.items()},
+                }
+                for each in partitions
+            ],
+        }
+        return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
+
+
+def _batches(
+    store: RocksStore, metrics: Metrics, now: int
+) -> Iterator[tuple[list[int], list[bytes]]]:
+    """Yield the ids and the values of the keys of which something is known at stream time."""
+    is_expired, items = metrics.is_expired, store.items()
+    while batch := list(islice(items, ROWS_AT_ONCE)):
+        known = [item for item in batch if not is_expired(item[1], now)]
+        if known:
+            keys, values = zip(*known, strict=True)
+            yield list(map(int, keys)), list(values)
+
+
+def _unwritable(out: Path, reason: str) -> ExportError:
+    return ExportError(
+        f"the folder {out} cannot be written to ({reason}): choose another with --out, or make room"
+    )

@@ -1,0 +1,179 @@
+"""The formats of an export. Each writer makes one file, batch by batch."""
+
+from __future__ import annotations
+
+import csv
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from exporting.columns import Kind
+from exporting.errors import ExportError
+from models.timestamps import to_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from exporting.columns import Column, Values
+
+#: Rows of one row group of Parquet, or batch of Arrow.
+GROUP_ROWS = 128_000
+
+
+class Format(StrEnum):
+    """What the files are, and how their names end."""
+
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class Writer(Protocol):
+    """Writes one file."""
+
+    def write(self, values: Values) -> None:
+        """Append rows, given as columns."""
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+
+
+def open_writer(
+    kind: Format, path: Path, columns: Sequence[Column], metadata: Mapping[str, str]
+) -> Writer:
+    """Begin a file; ``metadata`` goes into those formats that have room for it.
+
+    Raises:
+        ExportError: the format needs pyarrow, which is not installed.
+    """
+    if kind is Format.CSV:
+        return _CsvWriter(path, columns)
+    if kind is Format.JSONL:
+        return _JsonWriter(path, columns)
+    return _ArrowWriter(kind, path, columns, metadata)
+
+
+def check_format(kind: Format) -> None:
+    """Raise ExportError when files of this kind cannot be written here."""
+    if kind in {Format.PARQUET, Format.ARROW}:
+        _pyarrow()
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra: most workers run without it
+        import pyarrow.parquet  # noqa: PLC0415
+    except ImportError as exc:
+        raise ExportError(
+            "the formats parquet and arrow need pyarrow: install reels-analytics[arrow], or choose "
+            "--format csv or jsonl"
+        ) from exc
+    return pa
+
+
+class _ArrowWriter:
+    """Parquet and Arrow files: typed columns."""
+
+    def __init__(
+        self, kind: Format, path: Path, columns: Sequence[Column], metadata: Mapping[str, str]
+    ) -> None:
+        pa = _pyarrow()
+        types = {
+            Kind.INTEGER: pa.int64(),
+            Kind.FLOAT: pa.float64(),
+            Kind.TIME: pa.timestamp("ms", tz="UTC"),
+            Kind.FLAG: pa.bool_(),
+        }
+        fields = [pa.field(each.name, types[each.kind], each.nullable) for each in columns]
+        self._pa = pa
+        self._schema = pa.schema(fields, metadata=dict(metadata))
+        self._batches: list[Any] = []
+        self._rows = 0
+        if kind is Format.PARQUET:
+            self._writer = pa.parquet.ParquetWriter(str(path), self._schema, compression="zstd")
+        else:
+            self._writer = pa.ipc.new_file(str(path), self._schema)
+
+    def write(self, values: Values) -> None:
+        """See :class:`Writer`."""
+        pa = self._pa
+        arrays = [
+            pa.array(column, field.type) for column, field in zip(values, self._schema, strict=True)
+        ]
+        self._batches.append(pa.record_batch(arrays, schema=self._schema))
+        self._rows += len(values[0])
+        if self._rows >= GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._batches:
+            table = self._pa.Table.from_batches(self._batches, self._schema).combine_chunks()
+            self._writer.write_table(table)
+            self._batches, self._rows = [], 0
+
+    def close(self) -> None:
+        """See :class:`Writer`."""
+        self._flush()
+        self._writer.close()
+
+
+def _as_texts(values: Values, columns: Sequence[Column]) -> Iterable[tuple[Any, ...]]:
+    """Yield rows with times as text."""
+    shown = [
+        _times(column) if each.kind is Kind.TIME else column
+        for each, column in zip(columns, values, strict=True)
+    ]
+    return zip(*shown, strict=True)
+
+
+def _times(column: list[int]) -> list[str]:
+    # A column of times holds few different ones.
+    texts = {time: to_iso(time) for time in set(column)}
+    return [texts[time] for time in column]
+
+
+class _CsvWriter:
+    """Comma-separated values with a line of names; what is missing is empty."""
+
+    def __init__(self, path: Path, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._csv = csv.writer(self._file, lineterminator="\n")
+        self._csv.writerow([each.name for each in columns])
+        self._flags = [n for n, each in enumerate(columns) if each.kind is Kind.FLAG]
+
+    def write(self, values: Values) -> None:
+        """See :class:`Writer`."""
+        shown = list(values)
+        for number in self._flags:
+            shown[number] = ["true" if flag else "false" for flag in shown[number]]
+        self._csv.writerows(_as_texts(shown, self._columns))
+
+    def close(self) -> None:
+        """See :class:`Writer`."""
+        self._file.close()
+
+
+class _JsonWriter:
+    """One JSON object a line."""
+
+    def __init__(self, path: Path, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._names = [each.name for each in columns]
+        self._file = path.open("wb")
+        self._dumps: Callable[[Any], bytes] = orjson.dumps
+
+    def write(self, values: Values) -> None:
+        """See :class:`Writer`."""
+        names, dumps = self._names, self._dumps
+        rows = _as_texts(values, self._columns)
+        self._file.write(
+            b"".join(dumps(dict(zip(names, row, strict=True))) + b"\n" for row in rows)
+        )
+
+    def close(self) -> None:
+        """See :class:`Writer`."""
+        self._file.close()

@@ -1,0 +1,84 @@
+"""Changelogs as they are committed, read from outside: no worker is asked or disturbed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka.structs import TopicPartition
+
+from streaming.errors import ForeignChangelogError
+from streaming.restore.changelog import POLL_MS
+from streaming.restore.changelog_fetch import fetch_changes
+from tables.foreign import ForeignRowError, check_rows
+from tables.layout import LAYOUT_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiokafka import AIOKafkaConsumer
+    from faust.types import TP
+
+    from models.rows import FindForeign
+    from streaming.restore.changelog_fetch import Chunk
+
+#: Offsets before the end that are looked through first for the layout record, and by what factor
+#: more each time after that. Each commit writes one.
+LAYOUT_TAIL, TAIL_GROWTH = 500, 8
+
+
+async def read_changes(
+    consumer: AIOKafkaConsumer, changelog: TP, find_foreign: FindForeign | None
+) -> AsyncIterator[Chunk]:
+    """Yield what a changelog holds, oldest first, up to its last stable offset.
+
+    Arguments:
+        consumer: reads what is committed, and belongs to no group.
+        changelog: the partition to read; the consumer is assigned to it alone.
+        find_foreign: finds rows that no worker has written.
+
+    Raises:
+        ForeignChangelogError: it has such a row.
+    """
+    tp = TopicPartition(*changelog)
+    consumer.assign([tp])
+    await consumer.seek_to_beginning(tp)
+    # Compaction may take away a record before it is read, for a newer one behind the end as it was:
+    # that one lies before the end as it is after the first round.
+    for _ in range(2):
+        end = (await consumer.end_offsets([tp]))[tp]
+        while await consumer.position(tp) < end:
+            for chunk in (await fetch_changes(consumer, POLL_MS / 1000)).values():
+                if find_foreign is not None:
+                    _check(chunk, changelog, find_foreign)
+                yield chunk
+
+
+def _check(chunk: Chunk, changelog: TP, find_foreign: FindForeign) -> None:
+    try:
+        check_rows(chunk.changes, find_foreign)
+    except ForeignRowError as exc:
+        offsets = chunk.offsets()
+        key = min(exc.keys, key=offsets.__getitem__)
+        raise ForeignChangelogError(
+            changelog.topic, changelog.partition, offsets[key], key
+        ) from exc
+
+
+async def last_layout(consumer: AIOKafkaConsumer, changelog: TP) -> bytes | None:
+    """Return the layout record of a changelog as it is committed last, None when it has none."""
+    tp = TopicPartition(*changelog)
+    consumer.assign([tp])
+    begin = (await consumer.beginning_offsets([tp]))[tp]
+    end = until = (await consumer.end_offsets([tp]))[tp]
+    tail = LAYOUT_TAIL
+    while until > begin:
+        start = max(begin, end - tail)
+        consumer.seek(tp, start)
+        layout: bytes | None = None
+        while await consumer.position(tp) < until:
+            for chunk in (await fetch_changes(consumer, POLL_MS / 1000)).values():
+                layout = chunk.changes.get(LAYOUT_KEY, layout)
+        if layout is not None:
+            return layout
+        until, tail = start, tail * TAIL_GROWTH
+    return None

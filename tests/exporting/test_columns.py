@@ -1,0 +1,81 @@
+"""An export's columns are the fields of the routes' JSON."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from exporting.columns import Kind, UserMetrics, VideoMetrics
+from exporting.errors import ExportError
+from exporting.sources import source_of
+from models.user import UserWindows, describe
+from models.video import VideoWindows
+from models.viral import ViralRule
+from models.windows import Slices, to_iso
+from settings import load
+from views.videos import describe as describe_window
+
+HOUR = 3_600_000
+AT = 1_736_951_445_123
+
+
+def flat(fields, prefix=""):
+    found = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}_")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def row_of(metrics, key, value):
+    columns = metrics.values([key], [value], AT)
+    shown = {}
+    for column, (cell,) in zip(metrics.columns, columns, strict=True):
+        shown[column.name] = to_iso(cell) if column.kind is Kind.TIME else cell
+    return shown
+
+
+def test_a_users_columns_are_the_fields_of_the_route():
+    """Of a window smaller than the whole, too: names, order and values."""
+    windows, rows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR), {}
+    for number, kind in enumerate(["video_view", "video_view", "like"]):
+        windows.apply(rows, b"5", kind, AT - number * HOUR, 1500, number, AT)
+    for size in (None, 2 * HOUR):
+        expected = flat(describe(5, AT, windows.metrics(rows[b"5"], AT, size)))
+        found = row_of(UserMetrics(windows, size), 5, rows[b"5"])
+        assert list(found.items()) == list(expected.items())
+
+
+def test_a_videos_columns_are_the_fields_of_the_route():
+    """A coefficient without views is missing, as it is null there."""
+    windows, rule = VideoWindows(Slices(2 * HOUR, HOUR // 12)), ViralRule(1.5, 2)
+    for value in (None, windows.apply(None, AT * 12 // HOUR, 2, 1, 3, 4, AT)):
+        rolling, tumbling = windows.rolling(value, AT), windows.tumbling(value, AT)
+        expected = flat(
+            {
+                "video_id": 7,
+                "as_of": to_iso(AT),
+                "rolling": describe_window(rolling),
+                "tumbling": describe_window(tumbling),
+                "viral": rule.is_viral(rolling),
+            }
+        )
+        found = row_of(VideoMetrics(windows, rule), 7, value)
+        assert list(found.items()) == list(expected.items())
+
+
+@pytest.mark.parametrize(
+    ("word", "window", "reason"),
+    [
+        ("users", "7m", "--window 7m is wrong: a window is a multiple of 15m up to 1d"),
+        ("users", "48h", "--window 48h is wrong: a window is a multiple of 15m up to 1d"),
+        ("videos", "1h", "--window is for users"),
+    ],
+)
+def test_a_window_that_a_table_has_not_is_refused(word, window, reason):
+    table = SimpleNamespace(changelog_topic_name="t", layout=None)
+    with pytest.raises(ExportError, match=reason):
+        source_of(load({}), word, table, window)

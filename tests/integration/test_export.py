@@ -1,0 +1,184 @@
+"""Exports are what the routes answer, key by key, in files that analysts' tools read."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import cache
+from types import SimpleNamespace
+
+import duckdb
+import polars as pl
+import pyarrow.parquet
+import pytest
+
+from commands.progress import ProgressBar
+from exporting.errors import ExportError
+from exporting.export import Exporter
+from exporting.sources import source_of
+from exporting.writers import Format
+from models.windows import from_iso, to_iso
+from settings import load
+from streaming.kafka.clients import client_settings
+from tables.videos import video_layout, video_windows
+from tests.faults.aftermath import rules_of
+from tests.integration import checks
+from tests.integration.stream import send_stream, untidy_stream
+
+
+@pytest.fixture(scope="module")
+def cluster(make_shared_cluster):
+    """One worker that goes on while all tests here export what it has committed."""
+    cluster = make_shared_cluster(REELS_VIRAL_MIN_VIEWS=20)
+    cluster.create_topic(cluster.events)
+    cluster.worker().start()
+    send_stream(cluster, untidy_stream(3000, seed=29))
+    cluster.wait_until_applied()
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture(scope="module")
+def export(cluster, folder):
+    """Return the folder of an export, made once for each set of options."""
+
+    @cache
+    def run(*words):
+        out = folder / "-".join(words)
+        done = cluster.command("export", *words, "--out", str(out))
+        assert done.returncode == 0, done.stderr
+        return out
+
+    return run
+
+
+async def exported_videos(cluster, out, kind):
+    """Do as the command does, without another process."""
+    settings = load(cluster.environment)
+    layout = video_layout(video_windows(settings))
+    table = SimpleNamespace(changelog_topic_name=cluster.video_changelog, layout=layout)
+    source = source_of(settings, "videos", table, None)
+    with ProgressBar(quiet=True) as progress:
+        await Exporter(source, client_settings(settings), progress).run(out, Format(kind), None)
+
+
+def flat(fields, prefix=""):
+    found = {}
+    for name, value in fields.items():
+        inner = (
+            flat(value, f"{prefix}{name}_") if isinstance(value, dict) else {prefix + name: value}
+        )
+        found |= inner
+    return found
+
+
+def answers(cluster, path, ids, query):
+    """Return what the worker says of each id, fields flattened, times in ms."""
+    (worker,) = cluster.workers
+    found = worker.get_all([f"/{path}/{each}?{query}" for each in ids])
+    assert {status for status, _ in found} == {200}
+    rows = [flat(answer) for _, answer in found]
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value):
+    return from_iso(value) if isinstance(value, str) else value
+
+
+def time_of(out, table):
+    summary = json.loads((out / f"_{table}.json").read_text())
+    return summary["at"], summary
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "window"),
+    [("users", "user_id", None), ("users", "user_id", "2h"), ("videos", "video_id", None)],
+)
+def test_every_row_is_what_the_route_answers_at_the_same_time(cluster, export, table, key, window):
+    """Read with DuckDB, value by value; none is left out."""
+    out = export(table, *(["--window", window] if window else []))
+    at, summary = time_of(out, table)
+    query = f"at={at}" + (f"&window={window}" if window else "")
+    relation = duckdb.sql(f"SELECT * FROM '{out}/{table}-*.parquet' ORDER BY {key}")
+    rows = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+    times = {
+        name
+        for name, kind in zip(relation.columns, relation.types, strict=True)
+        if "TIME" in str(kind)
+    }
+    for row in rows:
+        row.update({name: round(row[name].timestamp() * 1000) for name in times})
+    assert len(rows) == summary["rows"] > 100
+    assert rows == answers(cluster, table, [row[key] for row in rows], query)
+    oracle = checks.ask_oracle(cluster, rules_of(cluster))
+    known = sorted(oracle.of_user if table == "users" else oracle.of_video)
+    asked = cluster.workers[0].get_all([f"/{table}/{each}" for each in known])
+    assert sum(status == 200 for status, _ in asked) == len(rows)
+
+
+def test_a_parquet_file_has_types_and_says_what_it_stands_for(cluster, export):
+    """The types that DuckDB, pandas, polars and Spark know; positions for each partition."""
+    out = export("videos")
+    at, summary = time_of(out, "videos")
+    files = sorted(out.glob("*.parquet"))
+    assert len(files) == cluster.partitions
+    for number, path in enumerate(files):
+        schema = pyarrow.parquet.read_schema(path)
+        assert {str(each) for each in schema.types} == {
+            *("int64", "double", "bool", "timestamp[ms, tz=UTC]")
+        }
+        metadata = {name.decode(): value.decode() for name, value in schema.metadata.items()}
+        assert metadata["reels.app_id"] == cluster.app_id
+        assert (metadata["reels.at"], metadata["reels.partition"]) == (at, str(number))
+        assert metadata["reels.as_of"] == summary["partitions"][number]["as_of"]
+        positions = json.loads(metadata["reels.positions"])
+        assert positions == summary["partitions"][number]["positions"]
+        assert positions[cluster.deltas]["offset"] > 0
+
+
+@pytest.mark.parametrize("kind", ["arrow", "csv", "jsonl"])
+async def test_all_formats_hold_the_same_rows(cluster, export, tmp_path, kind):
+    """Polars reads the Parquet files; the others are held against that."""
+    expected = pl.read_parquet(export("videos") / "*.parquet").sort("video_id")
+    await exported_videos(cluster, tmp_path, kind)
+    files = sorted(tmp_path.glob(f"videos-*.{kind}"))
+    if kind == "arrow":
+        found = pl.concat([pl.read_ipc(path) for path in files])
+        assert found.sort("video_id").equals(expected)
+        return
+    rows = []
+    for path in files:
+        with path.open(newline="") as lines:
+            rows += map(json.loads, lines) if kind == "jsonl" else csv.DictReader(lines)
+    texts = [
+        {name: _text(value, kind) for name, value in row.items()}
+        for row in expected.iter_rows(named=True)
+    ]
+    assert sorted(rows, key=lambda row: int(row["video_id"])) == texts
+
+
+def _text(value, kind):
+    if hasattr(value, "timestamp"):
+        return to_iso(round(value.timestamp() * 1000))
+    if kind == "jsonl":
+        return value
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_what_cannot_be_exported_is_refused_in_one_line_and_leaves_no_file(cluster, tmp_path):
+    """Such as a time whose window is not kept as a whole any more."""
+    words = "export", "users", "--at", "2025-01-01T00:00:00Z", "--out", str(tmp_path)
+    done = cluster.command(*words)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: --at 2025-01-01T00:00:00Z is too early: the window begins at")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_export_is_never_written_over(cluster, export):
+    with pytest.raises(ExportError, match="has an export of videos already"):
+        await exported_videos(cluster, export("videos"), "parquet")
