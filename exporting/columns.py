@@ -9,6 +9,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import numpy as np
+
+from exporting.packed_users import PackedUsers
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -35,8 +39,9 @@ class Column(NamedTuple):
     nullable: bool = False
 
 
-#: Values of the columns in their order, each as many as there are keys. Times are milliseconds.
-Values = list[list[Any]]
+#: Values of the columns in their order, each as many as there are keys: lists, or numpy's arrays.
+#: Times are milliseconds.
+Values = list[Any]
 
 
 class Metrics(Protocol):
@@ -53,8 +58,8 @@ class Metrics(Protocol):
     def first_pane(self, at: int) -> int:
         """Return the oldest pane that the windows at ``at`` (ms) are made of."""
 
-    def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
-        """Whether nothing is known of a key with this value any more."""
+    def known(self, packed: Sequence[bytes], stream_time_ms: int) -> Sequence[bool]:
+        """Return for each value whether anything is known of its key still."""
 
     def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
         """Return the columns of keys with these packed values at ``at`` (ms)."""
@@ -80,7 +85,6 @@ class UserMetrics:
         """Take windows of ``size`` ms, None for whole ones. Raises ValueError for other sizes."""
         windows.slices.window_at(0, size)
         self.slices = windows.slices
-        self.is_expired = windows.is_expired
         self._windows = windows
         self._size = size
 
@@ -88,19 +92,29 @@ class UserMetrics:
         """See :class:`Metrics`."""
         return self.slices.window_at(at, self._size)[0]
 
+    def known(self, packed: Sequence[bytes], stream_time_ms: int) -> Sequence[bool]:
+        """See :class:`Metrics`."""
+        known = PackedUsers(packed).newest_panes() >= self.slices.kept_from(stream_time_ms)
+        for place in np.flatnonzero(~known).tolist():
+            known[place] = not self._windows.is_expired(packed[place], stream_time_ms)
+        found: list[bool] = known.tolist()
+        return found
+
     def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
         """See :class:`Metrics`."""
-        metrics, size = self._windows.metrics, self._size
-        found = [metrics(value, at, size) for value in packed]
-        window, count = metrics(None, at, size), len(ids)
+        window, count = self._windows.metrics(None, at, self._size), len(ids)
+        totals = PackedUsers(packed).totals(*self.slices.window_at(at, self._size))
+        minutes = totals.watch_ms / 60_000
+        rates = np.divide(totals.likes, totals.views, np.zeros(count), where=totals.views > 0)
+        for place in np.flatnonzero(~totals.exact).tolist():
+            found = self._windows.metrics(packed[place], at, self._size)
+            totals.views[place], totals.likes[place] = found.views, found.likes
+            minutes[place], rates[place] = found.total_engagement_minutes, found.engagement_rate
         return [
-            ids,
-            *([each] * count for each in (at, window.window_start_ms, window.window_end_ms)),
-            *([each // 1000] * count for each in (window.size_ms, window.step_ms)),
-            [each.views for each in found],
-            [each.total_engagement_minutes for each in found],
-            [each.likes for each in found],
-            [each.engagement_rate for each in found],
+            np.array(ids),
+            *(np.full(count, t) for t in (at, window.window_start_ms, window.window_end_ms)),
+            *(np.full(count, ms // 1000) for ms in (window.size_ms, window.step_ms)),
+            *(totals.views, minutes, totals.likes, rates),
         ]
 
 
@@ -129,13 +143,16 @@ class VideoMetrics:
     def __init__(self, windows: VideoWindows, rule: ViralRule) -> None:
         """Take the program's windows, and its rule for viral videos."""
         self.slices = windows.slices
-        self.is_expired = windows.is_expired
         self._windows = windows
         self._rule = rule
 
     def first_pane(self, at: int) -> int:
         """See :class:`Metrics`."""
         return min(self.slices.window_at(at)[0], self.slices.tumbling_at(at)[0])
+
+    def known(self, packed: Sequence[bytes], stream_time_ms: int) -> Sequence[bool]:
+        """See :class:`Metrics`."""
+        return [not self._windows.is_expired(value, stream_time_ms) for value in packed]
 
     def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
         """See :class:`Metrics`."""

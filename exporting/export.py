@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from contextlib import AsyncExitStack
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -268,11 +268,11 @@ def _batches(
     store: RocksStore, metrics: Metrics, now: int
 ) -> Iterator[tuple[list[int], list[bytes]]]:
     """Yield the ids and the values of the keys of which something is known at stream time."""
-    is_expired, items = metrics.is_expired, store.items()
+    items = store.items()
     while batch := list(islice(items, ROWS_AT_ONCE)):
-        known = [item for item in batch if not is_expired(item[1], now)]
-        if known:
-            keys, values = zip(*known, strict=True)
+        known = metrics.known([value for _, value in batch], now)
+        if kept := list(compress(batch, known)):
+            keys, values = zip(*kept, strict=True)
             yield list(map(int, keys)), list(values)
 
 

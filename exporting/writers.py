@@ -6,6 +6,7 @@ import csv
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import orjson
 
 from exporting.columns import Kind
@@ -101,7 +102,10 @@ class _ArrowWriter:
         """See :class:`Writer`."""
         pa = self._pa
         arrays = [
-            pa.array(column, field.type) for column, field in zip(values, self._schema, strict=True)
+            pa.array(column).cast(field.type)
+            if isinstance(column, np.ndarray)
+            else pa.array(column, field.type)
+            for column, field in zip(values, self._schema, strict=True)
         ]
         self._batches.append(pa.record_batch(arrays, schema=self._schema))
         self._rows += len(values[0])
@@ -122,9 +126,10 @@ class _ArrowWriter:
 
 def _as_texts(values: Values, columns: Sequence[Column]) -> Iterable[tuple[Any, ...]]:
     """Yield rows with times as text."""
+    plain = [each.tolist() if isinstance(each, np.ndarray) else each for each in values]
     shown = [
         _times(column) if each.kind is Kind.TIME else column
-        for each, column in zip(columns, values, strict=True)
+        for each, column in zip(columns, plain, strict=True)
     ]
     return zip(*shown, strict=True)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from exporting.columns import Kind, UserMetrics, VideoMetrics
@@ -14,6 +16,7 @@ from models.video import VideoWindows
 from models.viral import ViralRule
 from models.windows import Slices, to_iso
 from settings import load
+from tests.models.older import make_version_1, make_version_2
 from views.videos import describe as describe_window
 
 HOUR = 3_600_000
@@ -31,7 +34,7 @@ def flat(fields, prefix=""):
 
 
 def row_of(metrics, key, value):
-    columns = metrics.values([key], [value], AT)
+    columns = [np.asarray(each, object).tolist() for each in metrics.values([key], [value], AT)]
     shown = {}
     for column, (cell,) in zip(metrics.columns, columns, strict=True):
         shown[column.name] = to_iso(cell) if column.kind is Kind.TIME else cell
@@ -79,3 +82,32 @@ def test_a_window_that_a_table_has_not_is_refused(word, window, reason):
     table = SimpleNamespace(changelog_topic_name="t", layout=None)
     with pytest.raises(ExportError, match=reason):
         source_of(load({}), word, table, window)
+
+
+def test_users_read_by_the_batch_are_what_they_are_one_by_one():
+    """Of all versions of values, with sealed ids, none in the window, and sums beyond 2**53."""
+    rng, rows, now = random.Random(29), {}, AT
+    windows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR)
+    for number in range(3000):
+        key, t = b"%d" % rng.randrange(40), AT - rng.randrange(24) * HOUR
+        kind = rng.choice(["video_view", "like", "share"])
+        windows.apply(rows, key, kind, t, rng.randrange(10_000), number, AT)
+    for number, make_older in enumerate([make_version_1, make_version_2]):
+        make_older(rows, b"%d" % number)
+    for watch_ms in (2**53, 2**63):
+        windows.apply(rows, b"99%d" % watch_ms, "video_view", AT, watch_ms, 1, AT)
+    windows.apply(rows, b"77", "like", AT - 30 * HOUR, 0, 1, AT - 30 * HOUR)
+    users = {int(key): row for key, row in rows.items() if row and b":" not in key}
+    metrics = UserMetrics(windows, 2 * HOUR)
+    values, ids = list(users.values()), list(range(len(users)))
+    assert list(metrics.known(values, now)) == [not windows.is_expired(v, now) for v in values]
+    assert len(set(metrics.known(values, now))) == 2
+    columns = dict(
+        zip([c.name for c in metrics.columns], metrics.values(ids, values, now), strict=True)
+    )
+    for place, value in enumerate(values):
+        found = windows.metrics(value, now, 2 * HOUR)
+        assert columns["total_videos_watched"][place] == found.views
+        assert columns["likes"][place] == found.likes
+        assert columns["total_engagement_minutes"][place] == found.total_engagement_minutes
+        assert columns["engagement_rate"][place] == found.engagement_rate

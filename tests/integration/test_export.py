@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from functools import cache
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from tables.videos import video_layout, video_windows
 from tests.faults.aftermath import rules_of
 from tests.integration import checks
 from tests.integration.stream import send_stream, untidy_stream
+from tests.worker import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +184,18 @@ def test_what_cannot_be_exported_is_refused_in_one_line_and_leaves_no_file(clust
 async def test_an_export_is_never_written_over(cluster, export):
     with pytest.raises(ExportError, match="has an export of videos already"):
         await exported_videos(cluster, export("videos"), "parquet")
+
+
+def test_the_questions_of_the_how_to_are_answered(cluster, export, monkeypatch, tmp_path):
+    """Each query of the page runs as it stands there, and finds something."""
+    for link, out in (("users", export("users")), ("videos", export("videos"))):
+        for path in out.glob(f"{link}-*.parquet"):
+            for folder in ("export", "earlier"):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                (tmp_path / folder / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/how-to/analyse-an-export.md").read_text()
+    queries = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    assert len(queries) == 3
+    for query in queries:
+        assert duckdb.sql(query).fetchall()
