@@ -63,7 +63,8 @@ class PackedUsers:
 
     def _sum(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
         before = np.concatenate([[np.uint64(0)], np.cumsum(numbers, dtype=np.uint64)])
-        return before[self._ends] - before[self._begins]
+        sums: npt.NDArray[np.uint64] = before[self._ends] - before[self._begins]
+        return sums
 
 
 class Totals(NamedTuple):
