@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 INTERNAL_PREFIX = b"__"
 LAYOUT_KEY = b"__reels\0layout__"
 
+#: Version of the record while rows are moved here from another table: no program works with it.
+UNFINISHED = 0
+
 
 class LayoutError(Exception):
     """The stored table is of another version or step than this worker's settings."""
@@ -118,14 +121,36 @@ class StoreFormat:
         return uuid4().hex
 
     @staticmethod
+    def moved_id(app_id: str) -> str:
+        """Draw an id for a table whose rows come from another app's."""
+        return f"{uuid4().hex}:{app_id}"
+
+    @staticmethod
+    def origin_of(stored: bytes | None) -> str | None:
+        """Return the app whose rows a table was made of, None when it was not made of another's."""
+        table_id = StoreFormat.id_of(stored) or ""
+        return table_id.partition(":")[2] or None
+
+    @staticmethod
+    def is_unfinished(stored: bytes | None) -> bool:
+        """Whether rows are still missing that are moved here."""
+        return stored is not None and _decoded(stored).version == UNFINISHED
+
+    def encode_unfinished(self, table_id: str) -> bytes:
+        """Return the value of a record that no program takes for a whole table."""
+        return msgspec.json.encode(
+            _Record(UNFINISHED, self.size, self.step, None, table_id, self.partitions)
+        )
+
+    @staticmethod
     def id_of(stored: bytes | None) -> str | None:
         """Return the id in a stored record, None when there is none."""
-        return None if stored is None else msgspec.json.decode(stored, type=_Record).table_id
+        return None if stored is None else _decoded(stored).table_id
 
     @staticmethod
     def positions_of(stored: bytes | None) -> dict[str, Position] | None:
         """Return the positions in a stored record by source topic, None when there is no record."""
-        return None if stored is None else msgspec.json.decode(stored, type=_Record).positions
+        return None if stored is None else _decoded(stored).positions
 
     def encode(
         self, stream_time: int | None, table_id: str, positions: Mapping[str, Position]
@@ -151,7 +176,12 @@ class StoreFormat:
         """
         if stored is None:
             return None
-        found = msgspec.json.decode(stored, type=_Record)
+        found = _decoded(stored)
+        if found.version == UNFINISHED:
+            raise LayoutError(
+                f"table {table} has only a part of the rows that `faust -A app rescale` moves to "
+                f"it: run that again with REELS_APP_ID={self.origin_of(stored)}, as before"
+            )
         if found.version != self.version and found.version not in self.older:
             raise LayoutError(
                 f"table {table} is of version {found.version}, this program writes version "
@@ -173,3 +203,7 @@ class StoreFormat:
                 "or start anew with another REELS_APP_ID"
             )
         return found.stream_time
+
+
+def _decoded(stored: bytes) -> _Record:
+    return msgspec.json.decode(stored, type=_Record)

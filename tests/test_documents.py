@@ -28,7 +28,8 @@ def of(*languages: str) -> list:
 
 def test_every_block_is_in_a_language_that_is_tested():
     # py: tests/integration/test_producers_of_the_page.py, yaml: tests/monitoring/test_rules.py
-    tested = {"python", "console", "json", "py", "yaml"}
+    # sql: tests/integration/test_export.py, against files that the program wrote
+    tested = {"python", "console", "json", "py", "yaml", "sql"}
     assert {block.language for block in blocks()} <= tested
 
 

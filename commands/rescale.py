@@ -1,0 +1,170 @@
+"""``faust -A app rescale``: all tables moved to another number of partitions.
+
+Importing this module registers the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+from aiokafka.errors import KafkaError
+from faust.cli.base import AppCommand, option
+
+from accelerator import Packing, is_wanted, memory
+from auditing import AuditError
+from commands.progress import ProgressBar
+from rescaling.errors import RescaleError
+from rescaling.rescale import Rescale
+from rescaling.sides import Sides
+from settings import VARIABLES
+from streaming.errors import (
+    ChangelogError,
+    ConfigurationError,
+    NoTokenError,
+    StartError,
+    TransactionFailedError,
+)
+from streaming.kafka.batch_writer import packer
+from streaming.kafka.broker_check import unreachable
+from tables import users
+
+if TYPE_CHECKING:
+    from settings import Settings
+    from streaming.runtime.app import App
+
+
+class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
+    """Move all tables to another number of partitions, under another app id.
+
+    Stop all workers first, at a lag of 0; producers may go on. Run it with the settings of the
+    workers: TOPIC_PARTITIONS is the old number. It prints a plan, moves every row, and says how
+    workers are started from then on. It may be killed and run again. The old app's topics stay as
+    they are.
+    """
+
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        option("--partitions", type=int, required=True, help="The new number."),
+        option(
+            "--to-app-id", default=None, help="REELS_APP_ID from then on. Default: the old one-N."
+        ),
+        option(
+            "--to-events-topic",
+            default=None,
+            help="REELS_EVENTS_TOPIC from then on, for fewer partitions: all events of the old one "
+            "have to be applied.",
+        ),
+        option("--dry-run", is_flag=True, help="Print the plan, and change nothing."),
+        option("--alter-input", is_flag=True, help="Add the partitions that the input lacks."),
+        option(
+            "--delete-old",
+            is_flag=True,
+            help="In a later call: delete the topics of the old app, and do nothing else.",
+        ),
+    ]
+
+    def __init__(
+        self,
+        ctx: click.Context,
+        *args: Any,
+        partitions: int,
+        to_app_id: str | None,
+        to_events_topic: str | None,
+        dry_run: bool,
+        alter_input: bool,
+        delete_old: bool,
+        **kwargs: Any,
+    ) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args)
+        self._partitions = partitions
+        self._app_id, self._events_topic = to_app_id, to_events_topic
+        self._is_dry, self._alters_input, self._deletes_old = dry_run, alter_input, delete_old
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: there is no app to start."""
+        # What it has to say about brokers comes as an exception, and is one line then.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        app = cast("App", self.app)
+        try:
+            asyncio.run(self._run(app))
+        except (RescaleError, AuditError, StartError, NoTokenError) as exc:
+            reason = str(exc)
+        except (ChangelogError, ConfigurationError) as exc:
+            reason = str(exc)
+        except TransactionFailedError as exc:
+            reason = f"Kafka did not take the rows; none of them counts, run it again: {exc}"
+        except (KafkaError, OSError) as exc:
+            reason = unreachable(app.task_context.settings.broker_url, exc)
+        else:
+            sys.exit(0)
+        click.echo(f"error: {reason}", err=True)
+        sys.exit(1)
+
+    async def _run(self, app: App) -> None:
+        parts = app.task_context
+        sides = Sides.of(parts.settings, self._new(parts.settings), parts.tables, users.NAME)
+        accelerated = is_wanted(parts.settings.accelerator)
+        with ProgressBar(quiet=self.quiet) as progress:
+            move = Rescale(
+                sides,
+                parts.client_settings,
+                memory(accelerated=accelerated).layer,
+                packer(Packing.of(accelerated=accelerated).pack),
+                progress,
+            )
+            if self._deletes_old:
+                for name in await move.delete_old():
+                    click.echo(f"deleted {name}")
+                return
+            plan = await move.plan()
+            for line in plan.lines(alters_input=self._alters_input):
+                click.echo(line)
+            if self._is_dry:
+                return
+            await move.run(alters_input=self._alters_input)
+        if plan.adds_partitions and not self._alters_input:
+            click.echo(
+                f"next: add partitions to {sides.new.events_topic} until it has "
+                f"{sides.new.partitions}, or run this again with --alter-input"
+            )
+        variables = [
+            f"REELS_APP_ID={sides.new.app_id}",
+            f"TOPIC_PARTITIONS={sides.new.partitions}",
+            *([] if sides.keeps_input else [f"REELS_EVENTS_TOPIC={sides.new.events_topic}"]),
+        ]
+        click.echo(f"moved. Start the workers with {' '.join(variables)}")
+
+    def _new(self, old: Settings) -> Settings:
+        kind = next(each.kind for each in VARIABLES if each.attribute == "partitions")
+        try:
+            partitions = kind.parse(str(self._partitions))
+        except ValueError:
+            raise RescaleError(
+                f"--partitions {self._partitions} is wrong: allowed is {kind.allowed}"
+            ) from None
+        if partitions == old.partitions:
+            raise RescaleError(
+                f"the tables have {partitions} partitions already, by TOPIC_PARTITIONS: choose "
+                "another number"
+            )
+        app_id = self._app_id or f"{old.app_id}-{partitions}"
+        if app_id == old.app_id:
+            raise RescaleError("--to-app-id has to be another app id than REELS_APP_ID")
+        kind = next(each.kind for each in VARIABLES if each.attribute == "app_id")
+        try:
+            app_id = kind.parse(app_id)
+        except ValueError:
+            raise RescaleError(
+                f"--to-app-id {app_id} is wrong: allowed is {kind.allowed}"
+            ) from None
+        return replace(
+            old,
+            app_id=app_id,
+            partitions=partitions,
+            events_topic=self._events_topic or old.events_topic,
+        )

@@ -1,0 +1,185 @@
+"""The state of the old app between two events: what each partition of its tables stands for.
+
+It is one cut through all partitions, since nothing is on its way between them: no worker runs, and
+the topics from task to task are read to their ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient
+from faust.types import TP
+
+from models.moved import parents
+from models.windows import format_duration
+from rescaling.errors import RescaleError
+from streaming.kafka.topic_ids import topic_ids
+from streaming.restore.committed import last_layout
+from tables.layout import LayoutError, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from aiokafka import AIOKafkaConsumer
+
+    from auditing.reading import Topics
+    from rescaling.sides import MovedTable, Sides
+
+ONCE_MORE = "start the workers once more, wait until the lag is 0, and stop them"
+
+
+class Part(NamedTuple):
+    """One partition of one table."""
+
+    stream_time: int | None
+    positions: Mapping[str, Position]
+
+
+class Cut(NamedTuple):
+    """All partitions of all tables."""
+
+    parts: Mapping[str, list[Part]]
+    """By table, in the order of the partitions."""
+    ends: Mapping[str, Mapping[int, int]]
+    """Where each changelog ends, by table."""
+    records: int
+    """Of all changelogs, at most."""
+
+    def stream_times(self, table: str, after: int) -> list[int | None]:
+        """Return the stream time of each of ``after`` new partitions: its parents' latest one."""
+        parts = self.parts[table]
+        times = (
+            [parts[p].stream_time for p in parents(q, len(parts), after)] for q in range(after)
+        )
+        return [max((t for t in each if t is not None), default=None) for each in times]
+
+
+async def require_stopped(client_settings: Mapping[str, Any], groups: list[str]) -> None:
+    """Raise RescaleError while workers of one of ``groups`` run."""
+    admin = AIOKafkaAdminClient(**client_settings)
+    await admin.start()
+    try:
+        for group in groups:
+            (response,) = await admin.describe_consumer_groups([group])
+            for _error, _group, state, *_ in response.groups:
+                if state not in {"Empty", "Dead"}:
+                    raise RescaleError(
+                        f"workers of group {group} are running ({state}): stop them first"
+                    )
+    finally:
+        await admin.close()
+
+
+async def take_cut(topics: Topics, consumer: AIOKafkaConsumer, sides: Sides) -> Cut:
+    """Look where the old app stands.
+
+    Raises:
+        RescaleError: something is on its way between its tasks, or nobody can say where it stands.
+    """
+    parts: dict[str, list[Part]] = {}
+    ends: dict[str, Mapping[int, int]] = {}
+    records = 0
+    for table in sides.tables:
+        found = len(await topics.partitions(table.old_changelog))
+        if found != sides.old.partitions:
+            raise RescaleError(
+                f"the tables of {sides.old.app_id} have {found} partitions, TOPIC_PARTITIONS says "
+                f"{sides.old.partitions}: set TOPIC_PARTITIONS={found}, and give the new number as "
+                "--partitions"
+            )
+        ends[table.name] = await topics.ends(table.old_changelog)
+        begins = await topics.begins(table.old_changelog)
+        records += sum(ends[table.name].values()) - sum(begins.values())
+        parts[table.name] = [
+            await _part(consumer, table, number) for number in range(sides.old.partitions)
+        ]
+    cut = Cut(parts, ends, records)
+    await _check_positions(topics, consumer, sides, cut)
+    return cut
+
+
+async def _part(consumer: AIOKafkaConsumer, table: MovedTable, number: int) -> Part:
+    stored = await last_layout(consumer, TP(table.old_changelog, number))
+    try:
+        time = table.old_format.stored_stream_time(table.old_changelog, stored)
+    except LayoutError as exc:
+        raise RescaleError(str(exc)) from exc
+    positions = table.old_format.positions_of(stored)
+    if not positions:
+        raise RescaleError(
+            f"partition {number} of {table.old_changelog} does not say where it stands: {ONCE_MORE}"
+        )
+    return Part(time, positions)
+
+
+async def _check_positions(
+    topics: Topics, consumer: AIOKafkaConsumer, sides: Sides, cut: Cut
+) -> None:
+    old, waiting = sides.old, set()
+    internal = {old.deltas_topic, old.repartition_topic}
+    sources = {topic for parts in cut.parts.values() for part in parts for topic in part.positions}
+    ids = await topic_ids(consumer._client, sources)
+    for topic in sorted(sources | internal):
+        if topic != old.events_topic and topic not in internal:
+            raise RescaleError(
+                f"the tables were built from topic {topic}, the settings say {old.events_topic}: "
+                "set REELS_EVENTS_TOPIC back"
+            )
+        ends, committed = await topics.ends(topic), await topics.committed(topic)
+        for number in range(old.partitions):
+            at = next(
+                (
+                    p[number].positions[topic]
+                    for p in cut.parts.values()
+                    if topic in p[number].positions
+                ),
+                Position(0, ""),
+            )
+            _check_topic(topic, number, at, ids.get(topic, ""), ends[number])
+            if committed[number] > at.offset and await _has_records(
+                topics, topic, number, at.offset, committed[number]
+            ):
+                raise RescaleError(
+                    f"the group's offset of {topic}-{number} was moved ahead of the tables: "
+                    f"{ONCE_MORE}"
+                )
+            if await _has_records(topics, topic, number, at.offset, ends[number]):
+                if topic in internal or not sides.keeps_input:
+                    raise RescaleError(f"not all of {topic} is applied yet: {ONCE_MORE}")
+                waiting.add(number)
+    _check_lag(sides, cut, waiting)
+
+
+def _check_topic(topic: str, number: int, at: Position, topic_id: str, end: int) -> None:
+    if (at.topic_id and topic_id and at.topic_id != topic_id) or at.offset > end:
+        raise RescaleError(
+            f"the tables were built from another topic than {topic} is now, or it has lost records "
+            f"(partition {number}: position {at.offset}, end {end}): a worker says what to do"
+        )
+
+
+async def _has_records(topics: Topics, topic: str, number: int, start: int, end: int) -> bool:
+    """Whether there is a record: transactions leave markers, which take offsets as well."""
+    start = max(start, (await topics.begins(topic))[number])
+    async for records in topics.read(topic, number, start, end):
+        if records:
+            return True
+    return False
+
+
+def _check_lag(sides: Sides, cut: Cut, waiting: set[int]) -> None:
+    """Refuse what would make events late that wait: the stream time of others goes for them."""
+    for table in (each for each in sides.tables if each.has_ids):
+        parts, slices = cut.parts[table.name], table.old_format
+        for number, time in enumerate(cut.stream_times(table.name, sides.new.partitions)):
+            for parent in waiting.intersection(parents(number, len(parts), sides.new.partitions)):
+                behind = (time or 0) - (parts[parent].stream_time or time or 0)
+                if behind * 2 > slices.size:
+                    minutes = format_duration(behind // 60_000 * 60_000)
+                    raise RescaleError(
+                        f"events wait in partition {parent} of {sides.old.events_topic}, "
+                        f"{minutes} of event time behind others: they might be late beside them. "
+                        f"Either {ONCE_MORE}, or choose a multiple of {len(parts)} partitions"
+                    )

@@ -1,0 +1,188 @@
+"""The rows, moved.
+
+1. **begin**: each new partition gets a record that says that rows are missing, all in one
+   transaction: no worker takes it for a table
+2. **move**: each record of the old changelogs goes to the new partition of its key, in its order: a
+   key lies in one partition on either side
+3. **end**: each new partition gets its layout record: stream time and positions, and the group its
+   offsets, all in one transaction. Before it nothing counts, after it everything is there
+
+Whoever comes after a kill finds the tables whole, or begins anew. The transactional id lets one
+run move at a time: a second one fences the first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from faust.types import TP
+
+from models.moved import later, parents
+from models.partitioner import murmur2_partitions
+from streaming.restore.committed import read_changes
+from tables.layout import LAYOUT_KEY, Position, StoreFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any, Protocol
+
+    from aiokafka import AIOKafkaConsumer
+
+    from rescaling.cut import Cut
+    from rescaling.sides import MovedTable, Sides
+    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.producer import TransactionalProducer
+    from tables.layers import Layer
+
+    class Progress(Protocol):
+        """Is told how far the move is, in records."""
+
+        def begin(self, what: str, total: int) -> None:
+            """Say what is done next."""
+
+        def advance(self, count: int) -> None:
+            """Say how much of it was done since."""
+
+
+#: Rows of one transaction, about.
+ROWS_PER_TRANSACTION = 40_000
+
+Rows = dict["bytes | None", "bytes | None"]
+
+
+class Mover:
+    """Moves the rows of all tables."""
+
+    def __init__(
+        self,
+        sides: Sides,
+        cut: Cut,
+        consumer: AIOKafkaConsumer,
+        producer: TransactionalProducer,
+        new_layer: Callable[[], Layer],
+        progress: Progress,
+    ) -> None:
+        """Read through ``consumer``, and write through ``producer``, which is started.
+
+        ``new_layer`` makes what the producer takes values from.
+        """
+        self._sides = sides
+        self._cut = cut
+        self._consumer = consumer
+        self._producer = producer
+        self._new_layer = new_layer
+        self._progress = progress
+        self._ids = {table.name: StoreFormat.moved_id(sides.old.app_id) for table in sides.tables}
+
+    async def begin(self) -> None:
+        """Say in all new partitions that rows are missing."""
+        await self._send_layouts(
+            lambda table, _: table.new_format.encode_unfinished(self._ids[table.name]), {}
+        )
+
+    async def move(self) -> None:
+        """Move all rows."""
+        for table in self._sides.tables:
+            times = self._cut.stream_times(table.name, self._sides.new.partitions)
+            for number in range(self._sides.old.partitions):
+                await self._move(table, number, times)
+
+    async def end(self, topics: Mapping[str, FoundTopic], offsets: Mapping[TP, int]) -> None:
+        """Make the tables whole.
+
+        Arguments:
+            topics: the new app's, and its input.
+            offsets: what the new group is to begin with, for tools that watch the lag.
+        """
+
+        def layout(table: MovedTable, number: int) -> bytes:
+            times = self._cut.stream_times(table.name, self._sides.new.partitions)
+            positions = self.positions(table, number, topics)
+            return table.new_format.encode(times[number], self._ids[table.name], positions)
+
+        await self._send_layouts(layout, offsets)
+
+    def positions(
+        self, table: MovedTable, number: int, topics: Mapping[str, FoundTopic]
+    ) -> dict[str, Position]:
+        """Return where a new partition begins in its source topics."""
+        sides, parts = self._sides, self._cut.parts[table.name]
+        positions = {}
+        for topic in {topic for part in parts for topic in part.positions}:
+            name = sides.new_name(topic)
+            at = 0
+            if topic == sides.old.events_topic == name and number < len(parts):
+                at = parts[number].positions[topic].offset
+            positions[name] = Position(at, topics[name].id)
+        return positions
+
+    async def _send_layouts(
+        self, layout: Callable[[MovedTable, int], bytes], offsets: Mapping[TP, int]
+    ) -> None:
+        async with self._producer.transaction() as transaction:
+            for table in self._sides.tables:
+                for number in range(self._sides.new.partitions):
+                    values = self._new_layer()
+                    values[LAYOUT_KEY] = layout(table, number)
+                    await transaction.send_values(table.new_changelog, number, values)
+            await transaction.delivered()
+            if offsets:
+                transaction.send_offsets(offsets)
+
+    async def _move(self, table: MovedTable, number: int, times: Sequence[int | None]) -> None:
+        changelog = TP(table.old_changelog, number)
+        end = self._cut.ends[table.name][number]
+        shifts = self._shifts(table, number, times)
+        gathered: Rows = {}
+        done: int | None = None
+        find_foreign = table.old_format.find_foreign
+        async for chunk in read_changes(self._consumer, changelog, find_foreign):
+            if done is None:
+                done = chunk.read[0].offset
+                self._progress.begin(f"{table.name}, partition {number}", end - done)
+            chunk.changes.pop(LAYOUT_KEY, None)
+            gathered.update(chunk.changes)
+            if len(gathered) >= ROWS_PER_TRANSACTION:
+                await self._send(table, gathered, shifts)
+                gathered = {}
+            self._progress.advance(chunk.offset + 1 - done)
+            done = chunk.offset + 1
+        if gathered:
+            await self._send(table, gathered, shifts)
+
+    def _shifts(
+        self, table: MovedTable, number: int, times: Sequence[int | None]
+    ) -> dict[int, int]:
+        """Return by how many ms each new partition's stream time is later than this one's."""
+        if not table.has_ids:
+            return {}
+        time, before = self._cut.parts[table.name][number].stream_time, self._sides.old.partitions
+        return {
+            target: later - time
+            for target, later in enumerate(times)
+            if time is not None
+            and later is not None
+            and later > time
+            and number in parents(target, before, len(times))
+        }
+
+    async def _send(self, table: MovedTable, rows: Rows, shifts: Mapping[int, int]) -> None:
+        async with self._producer.transaction() as transaction:
+            for target, values in self._split(rows, shifts):
+                await transaction.send_values(table.new_changelog, target, values)
+
+    def _split(self, rows: Rows, shifts: Mapping[int, int]) -> Iterator[tuple[int, Any]]:
+        """Yield new partitions, and the rows that go there."""
+        # The keys of a user's sealed ids begin with the user's.
+        keys = [key for key in rows if key is not None]
+        owners = np.array([int(key.partition(b":")[0]) for key in keys], dtype=np.uint64)
+        targets = murmur2_partitions(owners, self._sides.new.partitions)
+        layers: dict[int, Any] = {}
+        for key, target in zip(keys, targets.tolist(), strict=True):
+            layer = layers.get(target)
+            if layer is None:
+                layer = layers[target] = self._new_layer()
+            row, shift = rows[key], shifts.get(target)
+            layer[key] = later(row, shift) if shift and row is not None else row
+        yield from layers.items()

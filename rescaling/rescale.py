@@ -1,0 +1,262 @@
+"""A move from begin to end: looked at, planned, done, finished."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from auditing.reading import open_topics
+from rescaling.cut import require_stopped, take_cut
+from rescaling.errors import RescaleError
+from rescaling.moving import Mover
+from rescaling.target import Target, add_partitions, delete, look, prepare
+from streaming.kafka.metadata import find_topics
+from streaming.kafka.producer import TransactionalProducer
+from streaming.kafka.topic_limits import Limits
+from streaming.kafka.topics import admin_client, create_topics, topic_specs
+from streaming.restore.changelog import changelog_consumer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from typing import Any
+
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    from auditing.reading import Topics
+    from rescaling.cut import Cut
+    from rescaling.moving import Progress
+    from rescaling.sides import Sides
+    from streaming.kafka.batch_writer import Pack
+    from streaming.kafka.metadata import FoundTopic
+    from tables.layers import Layer
+
+#: Records that are moved in a second, about, and bytes of one, for the plan.
+RECORDS_PER_SECOND, RECORD_BYTES = 100_000, 160
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a move will do."""
+
+    sides: Sides
+    target: Target
+    input: FoundTopic | None
+    """The new app's input; None: it is made."""
+    cut: Cut | None
+    """None: the tables are moved already."""
+
+    @property
+    def adds_partitions(self) -> bool:
+        """Whether the input has fewer partitions than the new app."""
+        return self.input is not None and self.input.partitions < self.sides.new.partitions
+
+    def lines(self, *, alters_input: bool) -> list[str]:
+        """Return the plan for people."""
+        old, new = self.sides.old, self.sides.new
+        lines = [
+            f"from: {old.app_id}, {old.partitions} partitions",
+            f"to:   {new.app_id}, {new.partitions} partitions ({self.target.value})",
+        ]
+        if self.cut is not None:
+            records, copies = self.cut.records, new.replication_factor
+            size, tables = records * RECORD_BYTES / 1e6, self.sides.tables
+            disk = f"about {size:,.0f} MB in each of {copies} copies at the brokers"
+            lines += [
+                f"read: {_names(each.old_changelog for each in tables)}: up to {records:,} records",
+                f"write: {_names(each.new_changelog for each in tables)}: as many, {disk}",
+                f"time: about {records / RECORDS_PER_SECOND:,.0f} s",
+            ]
+        if self.input is None:
+            lines.append(f"input: {new.events_topic} is made with {new.partitions} partitions")
+        elif self.adds_partitions:
+            how = "get" if alters_input else "needs, which --alter-input gives it,"
+            lines.append(
+                f"input: {new.events_topic} ({self.input.partitions} partitions) {how} "
+                f"{new.partitions} partitions"
+            )
+        return lines
+
+
+def _names(topics: Iterable[str]) -> str:
+    return ", ".join(topics)
+
+
+class Rescale:
+    """Moves the tables of one app to another."""
+
+    def __init__(
+        self,
+        sides: Sides,
+        client_settings: Mapping[str, Any],
+        new_layer: Callable[[], Layer],
+        pack: Pack,
+        progress: Progress,
+    ) -> None:
+        """Connect with aiokafka's ``client_settings`` once it is asked for anything.
+
+        ``pack`` makes batches of what ``new_layer`` makes.
+        """
+        self._sides = sides
+        self._settings = client_settings
+        self._new_layer = new_layer
+        self._pack = pack
+        self._progress = progress
+
+    @asynccontextmanager
+    async def _connected(
+        self,
+    ) -> AsyncIterator[tuple[AIOKafkaAdminClient, Topics, AIOKafkaConsumer]]:
+        async with (
+            admin_client(self._settings) as admin,
+            open_topics(self._settings, self._sides.old.app_id) as topics,
+            changelog_consumer(self._settings) as consumer,
+        ):
+            yield admin, topics, consumer
+
+    async def plan(self) -> Plan:
+        """Look at everything that there is, and change nothing.
+
+        Raises:
+            RescaleError, StartError, AuditError: it cannot be done; one line says why.
+        """
+        async with self._connected() as (admin, topics, consumer):
+            return await self._plan(admin, topics, consumer)
+
+    async def _plan(
+        self, admin: AIOKafkaAdminClient, topics: Topics, consumer: AIOKafkaConsumer
+    ) -> Plan:
+        sides = self._sides
+        old, new = sides.old, sides.new
+        await require_stopped(self._settings, [old.app_id, new.app_id])
+        source = (await find_topics(admin, [new.events_topic])).topics.get(new.events_topic)
+        if source is None and sides.keeps_input:
+            raise RescaleError(f"there is no topic {new.events_topic}: has no worker run yet?")
+        if source is not None and source.partitions > new.partitions:
+            raise RescaleError(
+                f"the input {new.events_topic} has {source.partitions} partitions, and Kafka takes "
+                f"none away: choose at least {source.partitions}, or another input with "
+                "--to-events-topic"
+            )
+        target = await look(admin, consumer, sides)
+        cut = None if target is Target.WHOLE else await take_cut(topics, consumer, sides)
+        return Plan(sides, target, source, cut)
+
+    async def run(self, *, alters_input: bool) -> None:
+        """Move the tables, or what an earlier run has left to do.
+
+        Raises:
+            RescaleError, StartError, AuditError: nothing counts of what was done; or, once the
+                tables are moved, the input did not get its partitions.
+            TransactionFailedError: the brokers did not take the rows; nothing counts of them.
+        """
+        new = self._sides.new
+        async with self._connected() as (admin, topics, consumer):
+            plan = await self._plan(admin, topics, consumer)
+            if plan.cut is not None:
+                await self._move(plan, plan.cut, admin, topics, consumer)
+            if plan.adds_partitions and alters_input:
+                await add_partitions(admin, new.events_topic, new.partitions)
+            await self._name_offsets(admin)
+
+    async def _move(
+        self,
+        plan: Plan,
+        cut: Cut,
+        admin: AIOKafkaAdminClient,
+        topics: Topics,
+        consumer: AIOKafkaConsumer,
+    ) -> None:
+        sides = self._sides
+        if plan.input is None:
+            specs = topic_specs(sides.new, ())
+            await create_topics(admin, specs[:1], sides.new.replication_factor)
+        limits = Limits(self._settings, [spec.name for spec in sides.new_specs()])
+        producer = self._producer(limits)
+        # Before anything is deleted: a run that is still at it moves nothing more.
+        await producer.start()
+        try:
+            found = await prepare(admin, sides, plan.target)
+            found |= (await find_topics(admin, [sides.new.events_topic])).topics
+            if sides.new.events_topic not in found:
+                raise RescaleError("the brokers do not know of the new input yet: run it again")
+            await limits.refresh()
+            mover = Mover(sides, cut, consumer, producer, self._new_layer, self._progress)
+            await mover.begin()
+            await mover.move()
+            await self._check_unchanged(cut, topics)
+            await mover.end(found, self._offsets(cut, found))
+        finally:
+            await producer.stop()
+
+    def _producer(self, limits: Limits) -> TransactionalProducer:
+        app_id = self._sides.new.app_id
+        return TransactionalProducer(
+            f"{app_id}-rescale", app_id, self._settings, None, self._pack, limits
+        )
+
+    async def _check_unchanged(self, cut: Cut, topics: Topics) -> None:
+        """Refuse to end a move whose rows are of different times."""
+        await require_stopped(self._settings, [self._sides.old.app_id])
+        for table in self._sides.tables:
+            if await topics.ends(table.old_changelog) != cut.ends[table.name]:
+                raise RescaleError(
+                    f"workers of {self._sides.old.app_id} have run meanwhile: stop them, and run "
+                    "it again, which begins anew"
+                )
+
+    def _offsets(self, cut: Cut, topics: Mapping[str, FoundTopic]) -> dict[TP, int]:
+        """Return the group's offsets to begin with, where partitions are there already."""
+        sides, offsets = self._sides, {}
+        for parts in cut.parts.values():
+            for topic in {topic for part in parts for topic in part.positions}:
+                name = sides.new_name(topic)
+                for number in range(min(topics[name].partitions, sides.new.partitions)):
+                    is_kept = topic == sides.old.events_topic == name and number < len(parts)
+                    at = parts[number].positions[topic].offset if is_kept else 0
+                    offsets[TP(name, number)] = at
+        return offsets
+
+    async def _name_offsets(self, admin: AIOKafkaAdminClient) -> None:
+        """Let the new group begin at 0 in partitions that the input has got since."""
+        new, old = self._sides.new, self._sides.old
+        source = (await find_topics(admin, [new.events_topic])).topics[new.events_topic]
+        known = await admin.list_consumer_group_offsets(new.app_id)
+        added = range(old.partitions, min(source.partitions, new.partitions))
+        offsets = {
+            TP(source.name, number): 0
+            for number in added
+            if TopicPartition(source.name, number) not in known
+        }
+        if offsets:
+            producer = self._producer(Limits())
+            await producer.start()
+            try:
+                async with producer.transaction() as transaction:
+                    transaction.send_offsets(offsets)
+            finally:
+                await producer.stop()
+
+    async def delete_old(self) -> list[str]:
+        """Delete the topics of the old app, once the new one's tables are whole; return them.
+
+        Raises:
+            RescaleError: they are not, or a worker of the old app runs.
+        """
+        sides = self._sides
+        async with admin_client(self._settings) as admin:
+            await require_stopped(self._settings, [sides.old.app_id])
+            async with changelog_consumer(self._settings) as consumer:
+                target = await look(admin, consumer, sides)
+            source = (await find_topics(admin, [sides.new.events_topic])).topics
+            has_all = all(each.partitions == sides.new.partitions for each in source.values())
+            if target is not Target.WHOLE or not has_all:
+                raise RescaleError(
+                    f"the tables of {sides.old.app_id} are not moved to {sides.new.app_id} yet: "
+                    "run it without --delete-old first"
+                )
+            return await delete(admin, sides.old_topics())

@@ -1,0 +1,83 @@
+"""The app whose tables are moved, and the one that they are moved to: names and tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from streaming.kafka.topics import Role, topic_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from settings import Settings
+    from streaming.kafka.topics import TopicSpec
+    from tables.layout import StoreFormat
+    from tables.sliced import SlicedTable
+
+
+@dataclass(frozen=True)
+class MovedTable:
+    """One table on both sides."""
+
+    name: str
+    old_changelog: str
+    new_changelog: str
+    old_format: StoreFormat
+    new_format: StoreFormat
+    has_ids: bool
+    """Whether its rows hold ids with the stream time at which they were applied."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both apps."""
+
+    old: Settings
+    new: Settings
+    tables: Sequence[MovedTable]
+
+    @classmethod
+    def of(
+        cls, old: Settings, new: Settings, tables: Sequence[SlicedTable[Any]], with_ids: str
+    ) -> Sides:
+        """Name what both apps have of ``tables``; the one named ``with_ids`` holds event ids."""
+        prefix = f"{old.app_id}-"
+        return cls(
+            old,
+            new,
+            [
+                MovedTable(
+                    table.name,
+                    table.changelog_topic_name,
+                    f"{new.app_id}-{table.changelog_topic_name.removeprefix(prefix)}",
+                    table.layout,
+                    replace(table.layout, partitions=new.partitions),
+                    has_ids=table.name == with_ids,
+                )
+                for table in tables
+            ],
+        )
+
+    def new_specs(self) -> list[TopicSpec]:
+        """Return the topics of the new app that are its alone."""
+        specs = topic_specs(self.new, [table.new_changelog for table in self.tables])
+        shared = {self.old.events_topic, self.new.dead_letter_topic, self.new.viral_topic}
+        return [spec for spec in specs if spec.name not in shared]
+
+    def old_topics(self) -> list[str]:
+        """Return the topics of the old app that are its alone."""
+        own = [table.old_changelog for table in self.tables]
+        specs = topic_specs(self.old, own)
+        return [spec.name for spec in specs if spec.role in {Role.INTERNAL, Role.CHANGELOG}]
+
+    @property
+    def keeps_input(self) -> bool:
+        """Whether the new app reads the topic that the old one reads."""
+        return self.new.events_topic == self.old.events_topic
+
+    def new_name(self, topic: str) -> str:
+        """Return the new app's topic in the place of one of the old app's."""
+        if topic == self.old.events_topic:
+            return self.new.events_topic
+        return f"{self.new.app_id}-{topic.removeprefix(f'{self.old.app_id}-')}"

@@ -1,0 +1,139 @@
+"""The new app's topics: what there is of them, made, and made anew."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from aiokafka.admin import NewPartitions
+from aiokafka.errors import for_code
+from faust.types import TP
+
+from rescaling.errors import RescaleError
+from streaming.kafka.metadata import find_topics
+from streaming.kafka.topics import ATTEMPTS, create_topics
+from streaming.restore.committed import last_layout
+from tables.layout import StoreFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    from rescaling.sides import Sides
+    from streaming.kafka.metadata import FoundTopic
+
+
+class Target(Enum):
+    """How far the new app's tables are."""
+
+    MISSING = "not begun"
+    UNFINISHED = "an earlier run has not ended: it is begun anew"
+    WHOLE = "moved already"
+
+
+async def look(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, sides: Sides) -> Target:
+    """Return how far the new app's tables are.
+
+    Raises:
+        RescaleError: there is another app of that name.
+    """
+    changelogs = [table.new_changelog for table in sides.tables]
+    found = (await find_topics(admin, changelogs)).topics
+    if not found:
+        return Target.MISSING
+    taken = RescaleError(
+        f"there is an app {sides.new.app_id} already, whose tables are no copy of "
+        f"{sides.old.app_id}'s: choose another with --to-app-id"
+    )
+    layouts: list[bytes | None] = []
+    for name, topic in found.items():
+        for number in range(topic.partitions):
+            stored = await last_layout(consumer, TP(name, number))
+            if stored is not None and StoreFormat.origin_of(stored) != sides.old.app_id:
+                raise taken
+            if StoreFormat.is_unfinished(stored):
+                return Target.UNFINISHED
+            if stored is None and await _has_rows(consumer, TP(name, number)):
+                raise taken
+            layouts.append(stored)
+    if not any(layouts):
+        wrong = [each for each in found.values() if each.partitions != sides.new.partitions]
+        return Target.UNFINISHED if wrong else Target.MISSING
+    if len(layouts) != len(changelogs) * sides.new.partitions or not all(layouts):
+        raise taken
+    return Target.WHOLE
+
+
+async def _has_rows(consumer: AIOKafkaConsumer, tp: TP) -> bool:
+    begins, ends = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
+    return bool(begins[tp] < ends[tp])
+
+
+async def prepare(
+    admin: AIOKafkaAdminClient, sides: Sides, target: Target
+) -> dict[str, FoundTopic]:
+    """Make the new app's topics, those of an earlier run anew, and return them.
+
+    Raises:
+        StartError, RescaleError: the brokers refuse to.
+    """
+    specs = sides.new_specs()
+    if target is Target.UNFINISHED:
+        await delete(admin, [spec.name for spec in specs])
+    found = (await find_topics(admin, [spec.name for spec in specs])).topics
+    for spec in specs:
+        topic = found.get(spec.name)
+        if topic is not None and topic.partitions != spec.partitions:
+            raise RescaleError(
+                f"topic {spec.name} has {topic.partitions} partitions, not {spec.partitions}: "
+                "delete it, or choose another app id with --to-app-id"
+            )
+    missing = [spec for spec in specs if spec.name not in found]
+    await create_topics(admin, missing, sides.new.replication_factor)
+    for _ in range(ATTEMPTS):
+        found = (await find_topics(admin, [spec.name for spec in specs])).topics
+        if all(found.get(s.name) and found[s.name].partitions == s.partitions for s in specs):
+            return found
+        await asyncio.sleep(0.1)
+    raise RescaleError("the brokers do not know of the new topics yet: run it again")
+
+
+async def delete(admin: AIOKafkaAdminClient, names: Iterable[str]) -> list[str]:
+    """Delete those topics of ``names`` that there are, and return them."""
+    there = sorted((await find_topics(admin, names)).topics)
+    if there:
+        response = await admin.delete_topics(there)
+        for name, code, *_ in response.topic_error_codes:
+            if code:
+                raise RescaleError(
+                    f"topic {name} cannot be deleted ({for_code(code).__name__}): grant Delete on "
+                    "it, or delete it yourself"
+                )
+    for _ in range(ATTEMPTS):
+        if not (await find_topics(admin, names)).topics:
+            return there
+        await asyncio.sleep(0.1)
+    raise RescaleError(f"the brokers have not deleted {', '.join(there)} yet: run it again")
+
+
+async def add_partitions(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
+    """Give ``topic`` so many partitions.
+
+    Raises:
+        RescaleError: the brokers refuse to.
+    """
+    response = await admin.create_partitions({topic: NewPartitions(partitions)})
+    for name, code, message in response.topic_errors:
+        if code:
+            raise RescaleError(
+                f"topic {name} gets no partitions ({message or for_code(code).__name__}): the "
+                f"tables are moved; add partitions until it has {partitions}"
+            )
+    for _ in range(ATTEMPTS):
+        if (await find_topics(admin, [topic])).topics[topic].partitions == partitions:
+            return
+        await asyncio.sleep(0.1)
+    raise RescaleError(f"the brokers do not know of the partitions of {topic} yet: run it again")
