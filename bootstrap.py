@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("audit", "dead_letters", "export", "generate", "kafka", "replay_dead_letters"),
-    *("restore_changelog", "status", "topics", "worker"),
+    *("rescale", "restore_changelog", "status", "topics", "worker"),
 )
 
 

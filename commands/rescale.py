@@ -107,7 +107,12 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
 
     async def _run(self, app: App) -> None:
         parts = app.task_context
-        sides = Sides.of(parts.settings, self._new(parts.settings), parts.tables, users.NAME)
+        sides = Sides.of(
+            parts.settings,
+            self._new(parts.settings),
+            list(parts.tables.values()),
+            with_ids=users.NAME,
+        )
         accelerated = is_wanted(parts.settings.accelerator)
         with ProgressBar(quiet=self.quiet) as progress:
             move = Rescale(

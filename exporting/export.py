@@ -170,7 +170,7 @@ class Exporter:
     async def _fold(self, consumer: Any, number: int, store: RocksStore) -> Partition:
         source, layout = self._source, None
         changelog, read = TP(source.changelog, number), None
-        async for chunk in read_changes(consumer, changelog, source.layout.find_foreign):
+        async for chunk in read_changes(consumer, changelog, source.layout):
             if read is None:
                 read = chunk.read[0].offset
                 end = (await consumer.end_offsets([changelog]))[changelog]

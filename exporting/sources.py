@@ -24,7 +24,7 @@ TABLES = {"users": users.NAME, "videos": videos.NAME}
 
 def tables_of(app: App) -> dict[str, SlicedTable[Any]]:
     """Return the tables of ``app`` by the names that TABLES has for them."""
-    by_name = {table.name: table for table in app.task_context.tables}
+    by_name = app.task_context.tables
     return {word: by_name[name] for word, name in TABLES.items() if name in by_name}
 
 

@@ -118,7 +118,7 @@ async def _check_positions(
     topics: Topics, consumer: AIOKafkaConsumer, sides: Sides, cut: Cut
 ) -> None:
     old, waiting = sides.old, set()
-    internal = {old.deltas_topic, old.repartition_topic}
+    internal = sides.between_tasks
     sources = {topic for parts in cut.parts.values() for part in parts for topic in part.positions}
     ids = await topic_ids(consumer._client, sources)
     for topic in sorted(sources | internal):

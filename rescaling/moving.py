@@ -136,8 +136,7 @@ class Mover:
         shifts = self._shifts(table, number, times)
         gathered: Rows = {}
         done: int | None = None
-        find_foreign = table.old_format.find_foreign
-        async for chunk in read_changes(self._consumer, changelog, find_foreign):
+        async for chunk in read_changes(self._consumer, changelog, table.old_format):
             if done is None:
                 done = chunk.read[0].offset
                 self._progress.begin(f"{table.name}, partition {number}", end - done)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from streaming.kafka.topics import Role, topic_specs
+from streaming.kafka.topics import Role, changelog_topic
+from topology import all_topics, topology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,6 @@ class Sides:
         cls, old: Settings, new: Settings, tables: Sequence[SlicedTable[Any]], with_ids: str
     ) -> Sides:
         """Name what both apps have of ``tables``; the one named ``with_ids`` holds event ids."""
-        prefix = f"{old.app_id}-"
         return cls(
             old,
             new,
@@ -50,7 +50,7 @@ class Sides:
                 MovedTable(
                     table.name,
                     table.changelog_topic_name,
-                    f"{new.app_id}-{table.changelog_topic_name.removeprefix(prefix)}",
+                    changelog_topic(new, table.name),
                     table.layout,
                     replace(table.layout, partitions=new.partitions),
                     has_ids=table.name == with_ids,
@@ -61,15 +61,20 @@ class Sides:
 
     def new_specs(self) -> list[TopicSpec]:
         """Return the topics of the new app that are its alone."""
-        specs = topic_specs(self.new, [table.new_changelog for table in self.tables])
+        specs = all_topics(self.new, topology(self.new))
         shared = {self.old.events_topic, self.new.dead_letter_topic, self.new.viral_topic}
         return [spec for spec in specs if spec.name not in shared]
 
     def old_topics(self) -> list[str]:
         """Return the topics of the old app that are its alone."""
-        own = [table.old_changelog for table in self.tables]
-        specs = topic_specs(self.old, own)
+        specs = all_topics(self.old, topology(self.old))
         return [spec.name for spec in specs if spec.role in {Role.INTERNAL, Role.CHANGELOG}]
+
+    @property
+    def between_tasks(self) -> set[str]:
+        """The old app's topics from task to task, which have to be read to their ends."""
+        deltas = {entry.deltas for entry in topology(self.old) if entry.deltas is not None}
+        return {*deltas, self.old.repartition_topic}
 
     @property
     def keeps_input(self) -> bool:

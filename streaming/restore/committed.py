@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer
     from faust.types import TP
 
-    from models.rows import FindForeign
     from streaming.restore.changelog_fetch import Chunk
+    from tables.layout import StoreFormat
 
 #: Offsets before the end that are looked through first for the layout record, and by what factor
 #: more each time after that. Each commit writes one.
@@ -27,14 +27,14 @@ LAYOUT_TAIL, TAIL_GROWTH = 500, 8
 
 
 async def read_changes(
-    consumer: AIOKafkaConsumer, changelog: TP, find_foreign: FindForeign | None
+    consumer: AIOKafkaConsumer, changelog: TP, layout: StoreFormat
 ) -> AsyncIterator[Chunk]:
     """Yield what a changelog holds, oldest first, up to its last stable offset.
 
     Arguments:
         consumer: reads what is committed, and belongs to no group.
         changelog: the partition to read; the consumer is assigned to it alone.
-        find_foreign: finds rows that no worker has written.
+        layout: the table's; it knows which rows no worker has written.
 
     Raises:
         ForeignChangelogError: it has such a row.
@@ -48,14 +48,15 @@ async def read_changes(
         end = (await consumer.end_offsets([tp]))[tp]
         while await consumer.position(tp) < end:
             for chunk in (await fetch_changes(consumer, POLL_MS / 1000)).values():
-                if find_foreign is not None:
-                    _check(chunk, changelog, find_foreign)
+                _check(chunk, changelog, layout)
                 yield chunk
 
 
-def _check(chunk: Chunk, changelog: TP, find_foreign: FindForeign) -> None:
+def _check(chunk: Chunk, changelog: TP, layout: StoreFormat) -> None:
+    if layout.find_foreign is None:
+        return
     try:
-        check_rows(chunk.changes, find_foreign)
+        check_rows(chunk.changes, layout.find_foreign)
     except ForeignRowError as exc:
         offsets = chunk.offsets()
         key = min(exc.keys, key=offsets.__getitem__)
