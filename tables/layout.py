@@ -142,6 +142,16 @@ class StoreFormat:
             _Record(UNFINISHED, self.size, self.step, None, table_id, self.partitions)
         )
 
+    def change_of(self, stored: bytes | None) -> str | None:
+        """Return what these settings change of a table that was stored with others, or None."""
+        found = None if stored is None else _decoded(stored)
+        if found is None or found.size <= self.size:
+            return None
+        return (
+            f"the window becomes {format_duration(self.size)} in place of "
+            f"{format_duration(found.size)}: what is older is dropped as keys are touched"
+        )
+
     @staticmethod
     def id_of(stored: bytes | None) -> str | None:
         """Return the id in a stored record, None when there is none."""
@@ -188,12 +198,12 @@ class StoreFormat:
                 f"{self.version}: run the program that wrote it, or start anew with another "
                 "REELS_APP_ID"
             )
-        if (found.size, found.step) != (self.size, self.step):
+        if found.step != self.step or found.size < self.size:
             raise LayoutError(
                 f"table {table} was built with a window of {format_duration(found.size)} by "
                 f"{format_duration(found.step)}, the settings say {format_duration(self.size)} by "
-                f"{format_duration(self.step)}: set them back (?window= answers any smaller one "
-                "without a change), or build new tables with faust -A app rebuild "
+                f"{format_duration(self.step)}: a window may become shorter, the step has to stay. "
+                "Set them back, or build new tables with `faust -A app rebuild --to-app-id ID` "
                 "(docs/how-to/change.md)"
             )
         if found.partitions != self.partitions and found.partitions and self.partitions:

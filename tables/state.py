@@ -16,6 +16,7 @@ again for each commit, and written once for several. The changelog has what Rock
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tables.foreign import check_rows
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tables.layers import Changes, Layer, Memory, Value, Values
     from tables.layout import Position, StoreFormat
     from tables.rocks import RocksStore, WritePace
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -121,6 +124,8 @@ class PartitionState:
         self._is_writing = False
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
+        if (change := self._layout.change_of(stored)) is not None:
+            log.info("table %s: %s", self.table, change)
         self._frozen_time = self.stream_time
         self.positions = self._layout.positions_of(stored)
         self._table_id = self._layout.id_of(stored) or self._layout.new_id()

@@ -160,7 +160,8 @@ DYING = """
         "all rows": lambda: after(mover, "move", 1),
         "ended": lambda: after(mover, "end", 1),
     }[moment]()
-    cli(["-A", "app", *sys.argv[1:]])
+    sys.argv[:] = ["faust", "-A", "app", *sys.argv[1:]]
+    cli()
 """
 
 

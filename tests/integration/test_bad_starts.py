@@ -60,7 +60,7 @@ def test_a_topic_with_another_number_of_partitions_is_refused(make_cluster):
     ("name", "value", "table", "disk"),
     [
         ("REELS_USER_STEP", "30m", "user_metrics", "same disk"),
-        ("REELS_USER_WINDOW", "12h", "user_metrics", "empty disk"),
+        ("REELS_USER_WINDOW", "48h", "user_metrics", "empty disk"),
         ("REELS_VIDEO_STEP", "10m", "video_metrics", "same disk"),
     ],
 )

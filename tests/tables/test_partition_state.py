@@ -202,7 +202,7 @@ class TestLayout:
         await commit(state)
         state.store.close()
 
-    @pytest.mark.parametrize("slices", [Slices(12 * HOUR, HOUR), Slices(24 * HOUR, 2 * HOUR)])
+    @pytest.mark.parametrize("slices", [Slices(36 * HOUR, HOUR), Slices(24 * HOUR, 2 * HOUR)])
     async def test_a_table_of_another_window_or_step_is_refused_with_what_to_do(
         self, make_state, slices
     ):
@@ -213,12 +213,30 @@ class TestLayout:
             make_state("users", slices)
 
     async def test_the_refusal_of_another_window_says_which_ways_there_are(self, make_state):
-        """A smaller one is answered without a change; for another the page tells what it takes."""
+        """A shorter one is taken over; for another the page tells what it takes."""
         await self.write(make_state, name="users")
         with pytest.raises(LayoutError) as refused:
-            make_state("users", Slices(12 * HOUR, HOUR))
-        for way in ("set them back", "?window=", "faust -A app rebuild", "docs/how-to/change.md"):
+            make_state("users", Slices(36 * HOUR, HOUR))
+        for way in ("Set them back", "faust -A app rebuild", "docs/how-to/change.md"):
             assert way in str(refused.value)
+
+    async def test_a_shorter_window_is_taken_over_and_said_once_until_it_is_committed(
+        self, make_state, caplog
+    ):
+        await self.write(make_state, name="users")
+        caplog.set_level("INFO")
+        state = make_state("users", Slices(12 * HOUR, HOUR))
+        assert "table users: the window becomes 12h in place of 24h" in caplog.text
+        assert state.stream_time == HOUR
+        state.stream_time = 2 * HOUR
+        await commit(state)
+        caplog.clear()
+        state.reset_to_committed()
+        assert not caplog.text
+        with pytest.raises(LayoutError, match="a window may become shorter"):
+            StoreFormat.of(1, Slices(24 * HOUR, HOUR)).stored_stream_time(
+                "users", state.store.get(LAYOUT_KEY)
+            )
 
     async def test_a_table_of_another_version_is_refused_with_what_to_do(self, make_state):
         await self.write(make_state, name="users", version=2)
