@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tables.sliced import SlicedTable
 
 
+#: Input, dead letters and viral videos are others' too: nobody deletes them here.
+_OF_ONE_APP = {Role.INTERNAL, Role.CHANGELOG}
+
+
 @dataclass(frozen=True)
 class MovedTable:
     """One table on both sides."""
@@ -61,14 +65,12 @@ class Sides:
 
     def new_specs(self) -> list[TopicSpec]:
         """Return the topics of the new app that are its alone."""
-        specs = all_topics(self.new, topology(self.new))
-        shared = {self.old.events_topic, self.new.dead_letter_topic, self.new.viral_topic}
-        return [spec for spec in specs if spec.name not in shared]
+        return [s for s in all_topics(self.new, topology(self.new)) if s.role in _OF_ONE_APP]
 
     def old_topics(self) -> list[str]:
         """Return the topics of the old app that are its alone."""
         specs = all_topics(self.old, topology(self.old))
-        return [spec.name for spec in specs if spec.role in {Role.INTERNAL, Role.CHANGELOG}]
+        return [spec.name for spec in specs if spec.role in _OF_ONE_APP]
 
     @property
     def between_tasks(self) -> set[str]:

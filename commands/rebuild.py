@@ -1,0 +1,180 @@
+"""``faust -A app rebuild``: the retained input counted anew, beside the running app.
+
+Importing this module registers the command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+from aiokafka.errors import KafkaError
+from faust.cli.base import AppCommand, option
+
+from auditing import AuditError
+from auditing.reading import open_topics
+from commands.progress import ProgressBar
+from embedded.probe import free_ports
+from embedded.process import BoundProcess
+from models.windows import to_iso
+from rescaling.catching_up import Backlog, Lag
+from rescaling.cut import require_stopped
+from rescaling.errors import RescaleError
+from streaming.errors import NoTokenError, StartError
+from streaming.kafka.broker_check import unreachable
+
+if TYPE_CHECKING:
+    from settings import Settings
+    from streaming.runtime.app import App
+
+#: Seconds between two looks, and how many a worker may take for what had come until a look.
+POLL, IS_CURRENT = 0.5, 5.0
+
+#: Seconds that the worker gets to end.
+PATIENCE = 30.0
+
+
+class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
+    """Count all that the input still has anew, under another app id, beside the running app.
+
+    Run it with the settings that are to hold from then on: other windows, steps, or the like. A
+    worker of its own does the work; it ends once it has caught up, and the command says how workers
+    are started from then on, and from when on answers are complete. It may be killed and run again.
+    """
+
+    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+        option("--to-app-id", required=True, help="REELS_APP_ID of the new tables."),
+        option(
+            "--to-viral-topic",
+            default=None,
+            help="REELS_VIRAL_TOPIC of the new app. Default: that of now, and the new app id.",
+        ),
+        option(
+            "--to-datadir",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=None,
+            help="Data directory of the worker. Default: the new app id, and -data.",
+        ),
+    ]
+
+    def __init__(
+        self,
+        ctx: click.Context,
+        *args: Any,
+        to_app_id: str,
+        to_viral_topic: str | None,
+        to_datadir: Path | None,
+        **kwargs: Any,
+    ) -> None:
+        """Read the options."""
+        super().__init__(ctx, *args)
+        old = cast("App", self.app).task_context.settings
+        self._old = old
+        self._new = replace(
+            old, app_id=to_app_id, viral_topic=to_viral_topic or f"{old.viral_topic}-{to_app_id}"
+        )
+        self._folder = to_datadir or Path(f"{to_app_id}-data")
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run without Faust's worker around it: the worker is a process of its own."""
+        # What it has to say about brokers comes as an exception, and is one line then.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        try:
+            asyncio.run(self._run())
+        except (RescaleError, AuditError, StartError, NoTokenError) as exc:
+            reason = str(exc)
+        except (KafkaError, OSError) as exc:
+            reason = unreachable(self._old.broker_url, exc)
+        else:
+            sys.exit(0)
+        click.echo(f"error: {reason}", err=True)
+        sys.exit(1)
+
+    async def _run(self) -> None:
+        old, new = self._old, self._new
+        if new.app_id == old.app_id:
+            raise RescaleError("--to-app-id has to be another app id than REELS_APP_ID")
+        client_settings = cast("App", self.app).task_context.client_settings
+        async with open_topics(client_settings, new.app_id) as topics:
+            await require_stopped(client_settings, [new.app_id])
+            backlog = await Backlog.of(topics, new.events_topic)
+            self._say_when_complete(backlog, new)
+            worker = self._worker()
+            try:
+                sources = new.events_topic, new.repartition_topic, new.deltas_topic
+                await self._follow(worker, Lag(topics, sources))
+            finally:
+                await asyncio.to_thread(worker.terminate, PATIENCE)
+        click.echo(
+            f"caught up. Start the workers with REELS_APP_ID={new.app_id} "
+            f"REELS_VIRAL_TOPIC={new.viral_topic}, then switch the readers to them"
+        )
+
+    def _say_when_complete(self, backlog: Backlog, new: Settings) -> None:
+        complete = backlog.complete_from(new)
+        if complete is None:
+            click.echo("the input has lost nothing: answers are complete once this has caught up")
+        else:
+            click.echo(
+                "the input begins where older events are deleted: answers are complete for stream "
+                f"times from {to_iso(complete)} on"
+            )
+
+    def _worker(self) -> BoundProcess:
+        folder = self._folder.absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        (port,) = free_ports(1)
+        command = [
+            *(sys.executable, "-m", "faust", "-A", "app", "--datadir", str(folder)),
+            *("worker", "-l", "warning", "--web-port", str(port)),
+        ]
+        env = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "REELS_APP_ID": self._new.app_id,
+            "REELS_VIRAL_TOPIC": self._new.viral_topic,
+            # What is rejected now was rejected before.
+            "REELS_DEAD_LETTER_TOPIC": f"{self._old.dead_letter_topic}-{self._new.app_id}",
+        }
+        self._log = folder / "rebuild.log"
+        worker = BoundProcess(command, output=self._log, env=env)
+        worker.start()
+        return worker
+
+    async def _follow(self, worker: BoundProcess, lag: Lag) -> None:
+        """Show how far the worker is, until it is done with what has come until some seconds ago.
+
+        Raises:
+            RescaleError: the worker has ended.
+        """
+        with ProgressBar(quiet=self.quiet) as progress:
+            total = done = 0
+            current_since: float | None = None
+            while current_since is None or monotonic() - current_since < IS_CURRENT:
+                if not worker.running:
+                    lines = self._log.read_text(errors="replace").split("\n")
+                    said = next((line for line in reversed(lines) if line.strip()), "nothing")
+                    raise RescaleError(f"the worker has ended ({self._log}): {said[-400:]}")
+                await asyncio.sleep(POLL)
+                try:
+                    left = await lag.left()
+                except AuditError:
+                    # Its topics are being made.
+                    continue
+                if left > total:
+                    total = left
+                    progress.begin(f"counting {self._new.events_topic} anew", total)
+                    done = 0
+                progress.advance(max(0, total - left - done))
+                done = max(done, total - left)
+                if left > total // 100:
+                    current_since = None
+                elif current_since is None:
+                    current_since = monotonic()
