@@ -13,6 +13,7 @@ run move at a time: a second one fences the first.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,6 +74,7 @@ class Mover:
         self._producer = producer
         self._new_layer = new_layer
         self._progress = progress
+        self._sending: asyncio.Task[None] | None = None
         self._ids = {table.name: StoreFormat.moved_id(sides.old.app_id) for table in sides.tables}
 
     async def begin(self) -> None:
@@ -83,10 +85,15 @@ class Mover:
 
     async def move(self) -> None:
         """Move all rows."""
-        for table in self._sides.tables:
-            times = self._cut.stream_times(table.name, self._sides.new.partitions)
-            for number in range(self._sides.old.partitions):
-                await self._move(table, number, times)
+        try:
+            for table in self._sides.tables:
+                times = self._cut.stream_times(table.name, self._sides.new.partitions)
+                for number in range(self._sides.old.partitions):
+                    await self._move(table, number, times)
+        finally:
+            if self._sending is not None:
+                self._sending.cancel()
+                await asyncio.gather(self._sending, return_exceptions=True)
 
     async def end(self, topics: Mapping[str, FoundTopic], offsets: Mapping[TP, int]) -> None:
         """Make the tables whole.
@@ -143,12 +150,21 @@ class Mover:
             chunk.changes.pop(LAYOUT_KEY, None)
             gathered.update(chunk.changes)
             if len(gathered) >= ROWS_PER_TRANSACTION:
-                await self._send(table, gathered, shifts)
+                # While the brokers end one transaction, the next one's rows are read.
+                await self._sent()
+                self._sending = asyncio.create_task(self._send(table, gathered, shifts))
                 gathered = {}
             self._progress.advance(chunk.offset + 1 - done)
             done = chunk.offset + 1
+        await self._sent()
         if gathered:
             await self._send(table, gathered, shifts)
+
+    async def _sent(self) -> None:
+        """Wait for the transaction that is under way."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            await sending
 
     def _shifts(
         self, table: MovedTable, number: int, times: Sequence[int | None]

@@ -14,7 +14,7 @@ from rescaling.cut import require_stopped, take_cut
 from rescaling.errors import RescaleError
 from rescaling.moving import Mover
 from rescaling.target import Target, add_partitions, delete, look, prepare
-from streaming.kafka.metadata import find_topics
+from streaming.kafka.metadata import Right, find_topics
 from streaming.kafka.producer import TransactionalProducer
 from streaming.kafka.topic_limits import Limits
 from streaming.kafka.topics import admin_client, create_topics, topic_specs
@@ -74,10 +74,11 @@ class Plan:
         if self.input is None:
             lines.append(f"input: {new.events_topic} is made with {new.partitions} partitions")
         elif self.adds_partitions:
-            how = "get" if alters_input else "needs, which --alter-input gives it,"
+            has = f"input: {new.events_topic} ({self.input.partitions} partitions)"
             lines.append(
-                f"input: {new.events_topic} ({self.input.partitions} partitions) {how} "
-                f"{new.partitions} partitions"
+                f"{has} gets {new.partitions} partitions"
+                if alters_input
+                else f"{has} needs {new.partitions} partitions, which --alter-input gives it"
             )
         return lines
 
@@ -132,6 +133,7 @@ class Rescale:
     ) -> Plan:
         sides = self._sides
         old, new = sides.old, sides.new
+        await topics.require(dict.fromkeys(sides.read_topics(), Right.READ))
         await require_stopped(self._settings, [old.app_id, new.app_id])
         source = (await find_topics(admin, [new.events_topic])).topics.get(new.events_topic)
         if source is None and sides.keeps_input:

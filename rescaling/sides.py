@@ -78,6 +78,11 @@ class Sides:
         deltas = {entry.deltas for entry in topology(self.old) if entry.deltas is not None}
         return {*deltas, self.old.repartition_topic}
 
+    def read_topics(self) -> list[str]:
+        """Return the old app's topics that are read."""
+        changelogs = [table.old_changelog for table in self.tables]
+        return [self.old.events_topic, *sorted(self.between_tasks), *changelogs]
+
     @property
     def keeps_input(self) -> bool:
         """Whether the new app reads the topic that the old one reads."""
