@@ -140,6 +140,8 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
         variables = [
             f"REELS_APP_ID={sides.new.app_id}",
             f"TOPIC_PARTITIONS={sides.new.partitions}",
+            f"REELS_VIRAL_TOPIC={sides.new.app_id}-viral-videos",
+            f"REELS_DEAD_LETTER_TOPIC={sides.new.dead_letter_topic}",
             *([] if sides.keeps_input else [f"REELS_EVENTS_TOPIC={sides.new.events_topic}"]),
         ]
         click.echo(f"moved. Start the workers with {' '.join(variables)}")

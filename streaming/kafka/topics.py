@@ -262,10 +262,16 @@ def partitions_advice(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic
     source = next((spec.name for spec in specs if spec.role is Role.INPUT), "the input")
     partitions = counts.get(source, usual)
     said = f"{odd}, the other topics of this app have {usual}" if odd else f"they have {usual} now"
+    others = {n for name, n in counts.items() if name != source}
+    if others == {usual} and partitions < usual:
+        return f"{said}: add partitions to {source} until it has {usual}"
+    move = ""
+    if others == {usual}:
+        move = f"stop the workers and run `faust -A app rescale --partitions {partitions}`, or "
     return (
-        f"{said}: Kafka cannot take partitions away, and tables cannot be moved to another number "
-        f"of them yet; start anew with TOPIC_PARTITIONS={partitions}, another REELS_APP_ID and "
-        f"another REELS_VIRAL_TOPIC, which counts again all that {source} still has"
+        f"{said}: Kafka cannot take partitions away; {move}start anew with "
+        f"TOPIC_PARTITIONS={partitions}, another REELS_APP_ID and another REELS_VIRAL_TOPIC, which "
+        f"counts again all that {source} still has"
     )
 
 

@@ -73,8 +73,8 @@ def test_a_videos_columns_are_the_fields_of_the_route():
 @pytest.mark.parametrize(
     ("word", "window", "reason"),
     [
-        ("users", "7m", "--window 7m is wrong: a window is a multiple of 15m up to 1d"),
-        ("users", "48h", "--window 48h is wrong: a window is a multiple of 15m up to 1d"),
+        ("users", "7m", "--window 7m is wrong: a window is a multiple of 15m up to 24h"),
+        ("users", "48h", "--window 48h is wrong: a window is a multiple of 15m up to 24h"),
         ("videos", "1h", "--window is for users"),
     ],
 )
