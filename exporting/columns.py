@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from exporting.packed_users import PackedUsers
+from models.counters import USER, VIDEO, UserCounts
+from models.entity import COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models.counters import VideoCounts
+    from models.entity import Shown
     from models.user import UserWindows
-    from models.video import VideoCounts, VideoWindows
+    from models.video import VideoWindows
     from models.viral import ViralRule
     from models.windows import Slices
 
@@ -65,6 +69,22 @@ class Metrics(Protocol):
         """Return the columns of keys with these packed values at ``at`` (ms)."""
 
 
+def _shown(fields: Sequence[Shown], prefix: str = "") -> tuple[Column, ...]:
+    """Return columns for the fields of an answer."""
+    return tuple(
+        Column(
+            prefix + each.name,
+            Kind.INTEGER if each.format is COUNT else Kind.FLOAT,
+            nullable="null" in each.format.schema["type"],
+        )
+        for each in fields
+    )
+
+
+def _values(fields: Sequence[Shown], counts: Sequence[object]) -> Values:
+    return [[each.value(count) for count in counts] for each in fields]
+
+
 class UserMetrics:
     """What ``GET /users/{user_id}`` answers."""
 
@@ -75,10 +95,7 @@ class UserMetrics:
         Column("window_end", Kind.TIME),
         Column("window_size_s", Kind.INTEGER),
         Column("window_step_s", Kind.INTEGER),
-        Column("total_videos_watched", Kind.INTEGER),
-        Column("total_engagement_minutes", Kind.FLOAT),
-        Column("likes", Kind.INTEGER),
-        Column("engagement_rate", Kind.FLOAT),
+        *_shown(USER.answer),
     )
 
     def __init__(self, windows: UserWindows, size: int | None) -> None:
@@ -102,31 +119,25 @@ class UserMetrics:
 
     def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
         """See :class:`Metrics`."""
-        window, count = self._windows.metrics(None, at, self._size), len(ids)
+        metrics, count = self._windows.metrics, len(ids)
+        window = metrics(None, at, self._size)
+        start, end = window.start_ms, window.end_ms
         totals = PackedUsers(packed).totals(*self.slices.window_at(at, self._size))
-        minutes = totals.watch_ms / 60_000
-        rates = np.divide(totals.likes, totals.views, np.zeros(count), where=totals.views > 0)
-        for place in np.flatnonzero(~totals.exact).tolist():
-            found = self._windows.metrics(packed[place], at, self._size)
-            totals.views[place], totals.likes[place] = found.views, found.likes
-            minutes[place], rates[place] = found.total_engagement_minutes, found.engagement_rate
+        found = [
+            metrics(value, at, self._size) if total is None else UserCounts(start, end, *total)
+            for value, total in zip(packed, totals, strict=True)
+        ]
         return [
             np.array(ids),
-            *(np.full(count, t) for t in (at, window.window_start_ms, window.window_end_ms)),
-            *(np.full(count, ms // 1000) for ms in (window.size_ms, window.step_ms)),
-            *(totals.views, minutes, totals.likes, rates),
+            *(np.full(count, t) for t in (at, start, end)),
+            *(np.full(count, ms // 1000) for ms in (end - start, self.slices.step)),
+            *_values(USER.answer, found),
         ]
 
 
 def _window_columns(name: str) -> tuple[Column, ...]:
-    return (
-        *(Column(f"{name}_{edge}", Kind.TIME) for edge in ("start", "end")),
-        *(Column(f"{name}_{each}", Kind.INTEGER) for each in _COUNTERS),
-        Column(f"{name}_viral_coefficient", Kind.FLOAT, nullable=True),
-    )
-
-
-_COUNTERS = ("views", "likes", "comments", "shares")
+    edges = (Column(f"{name}_{edge}", Kind.TIME) for edge in ("start", "end"))
+    return (*edges, *_shown(VIDEO.answer, f"{name}_"))
 
 
 class VideoMetrics:
@@ -172,6 +183,5 @@ def _window_values(windows: Sequence[VideoCounts]) -> Values:
     return [
         [each.start_ms for each in windows],
         [each.end_ms for each in windows],
-        *([getattr(each, name) for each in windows] for name in _COUNTERS),
-        [each.viral_coefficient for each in windows],
+        *_values(VIDEO.answer, windows),
     ]

@@ -1,28 +1,27 @@
-"""Users' values read by the batch: the usual ones at once, as columns.
+"""Users' values read by the batch: the usual ones at once.
 
-What :class:`models.user.UserWindows` answers for one value, numpy answers here for thousands.
-Values of earlier versions, and sums beyond 2**53, are left to it.
+What :class:`models.user.UserWindows` answers for one value, numpy sums here for thousands. Values
+of earlier versions, and counters beyond 2**53, are left to it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from models.counters import USER
 from models.seen import HEADER_SIZE, ID_SIZE, TIME_SIZE
-from models.user import ROW_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    Numbers = npt.NDArray[np.int64]
-
-#: The version of values that are read here, and how their rows are laid out.
-_VERSION: Final = 3
-_ROW: Final = np.dtype([("pane", "<u4"), ("views", "<u4"), ("likes", "<u4"), ("watch_ms", "<u8")])
+_FORMATS: Final = {"I": "<u4", "Q": "<u8", "H": "<u2", "B": "u1"}
+_ROW: Final = np.dtype(
+    [("pane", "<u4"), *((name, _FORMATS[each.code]) for name, each in USER.counters.items())]
+)
 _LARGEST: Final = 2**53
 
 
@@ -36,41 +35,39 @@ class PackedUsers:
         starts = np.cumsum(sizes) - sizes
         blocks, opened = data[starts + 1], data[starts + 3].astype(np.int64)
         ids = HEADER_SIZE + TIME_SIZE * (blocks > 0) + ID_SIZE * opened
-        #: Whether each value is of the usual form.
-        self.usual = (data[starts] == _VERSION) & (_ROW.itemsize == ROW_SIZE)
-        counts = np.where(self.usual, (sizes - ids) // ROW_SIZE, 0)
+        #: Whether each value is of the version that is written.
+        self.usual = data[starts] == USER.version
+        counts = np.where(self.usual, (sizes - ids) // _ROW.itemsize, 0)
         ends = np.cumsum(counts)
         self._begins, self._ends = ends - counts, ends
-        place = np.arange(ends[-1] if len(ends) else 0) - np.repeat(self._begins, counts)
-        at = np.repeat(starts + ids, counts) + ROW_SIZE * place
-        self._rows: Any = data[at[:, None] + np.arange(ROW_SIZE)].view(_ROW).ravel()
+        place = np.arange(counts.sum()) - np.repeat(self._begins, counts)
+        at = np.repeat(starts + ids, counts) + _ROW.itemsize * place
+        self._rows: Any = data[at[:, None] + np.arange(_ROW.itemsize)].view(_ROW).ravel()
 
-    def newest_panes(self) -> Numbers:
+    def newest_panes(self) -> npt.NDArray[np.int64]:
         """Return each value's newest pane, -1 where it has none or is not usual."""
         newest = np.full(len(self._ends), -1, np.int64)
         has_rows = self._ends > self._begins
         newest[has_rows] = self._rows["pane"][self._ends[has_rows] - 1]
         return newest
 
-    def totals(self, first: int, end: int) -> Totals:
-        """Return the sums over the panes first <= p < end."""
+    def totals(self, first: int, end: int) -> list[tuple[int, ...] | None]:
+        """Return the sums of each value's counters over the panes first <= p < end.
+
+        None: the value is not usual, and to be asked for by itself.
+        """
         panes = self._rows["pane"]
         inside = (panes >= first) & (panes < end)
-        names = ("views", "likes", "watch_ms")
-        sums = [self._sum(np.where(inside, self._rows[name], 0)) for name in names]
-        exact = self.usual & np.all([each < _LARGEST for each in sums], axis=0)
-        return Totals(exact, *(each.astype(np.int64) for each in sums))
+        columns = [np.where(inside, self._rows[name], 0) for name in USER.counters]
+        if any((column >= _LARGEST).any() for column in columns):
+            return [None] * len(self._ends)
+        sums = zip(*(self._sum(column).tolist() for column in columns), strict=True)
+        return [
+            each if is_usual else None
+            for each, is_usual in zip(sums, self.usual.tolist(), strict=True)
+        ]
 
     def _sum(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
         before = np.concatenate([[np.uint64(0)], np.cumsum(numbers, dtype=np.uint64)])
         sums: npt.NDArray[np.uint64] = before[self._ends] - before[self._begins]
         return sums
-
-
-class Totals(NamedTuple):
-    """Sums of each value's counters; ``exact`` says which of them hold."""
-
-    exact: npt.NDArray[np.bool_]
-    views: Numbers
-    likes: Numbers
-    watch_ms: Numbers

@@ -11,6 +11,8 @@ import pytest
 from exporting.columns import Kind, UserMetrics, VideoMetrics
 from exporting.errors import ExportError
 from exporting.sources import source_of
+from models.counters import USER
+from models.event import Metadata
 from models.user import UserWindows, describe
 from models.video import VideoWindows
 from models.viral import ViralRule
@@ -21,6 +23,10 @@ from views.videos import describe as describe_window
 
 HOUR = 3_600_000
 AT = 1_736_951_445_123
+
+
+def adds(kind, watch_ms=0):
+    return USER.increments(kind, Metadata(view_duration_ms=watch_ms, video_position=0.25))
 
 
 def flat(fields, prefix=""):
@@ -45,9 +51,10 @@ def test_a_users_columns_are_the_fields_of_the_route():
     """Of a window smaller than the whole, too: names, order and values."""
     windows, rows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR), {}
     for number, kind in enumerate(["video_view", "video_view", "like"]):
-        windows.apply(rows, b"5", kind, AT - number * HOUR, 1500, number, AT)
+        windows.apply(rows, b"5", adds(kind, 1500), AT - number * HOUR, number, AT)
     for size in (None, 2 * HOUR):
-        expected = flat(describe(5, AT, windows.metrics(rows[b"5"], AT, size)))
+        counts = windows.metrics(rows[b"5"], AT, size)
+        expected = flat(describe(5, AT, counts, HOUR // 4))
         found = row_of(UserMetrics(windows, size), 5, rows[b"5"])
         assert list(found.items()) == list(expected.items())
 
@@ -55,7 +62,7 @@ def test_a_users_columns_are_the_fields_of_the_route():
 def test_a_videos_columns_are_the_fields_of_the_route():
     """A coefficient without views is missing, as it is null there."""
     windows, rule = VideoWindows(Slices(2 * HOUR, HOUR // 12)), ViralRule(1.5, 2)
-    for value in (None, windows.apply(None, AT * 12 // HOUR, 2, 1, 3, 4, AT)):
+    for value in (None, windows.apply(None, AT * 12 // HOUR, (2, 1, 3, 4, 1, 500_000_000), AT)):
         rolling, tumbling = windows.rolling(value, AT), windows.tumbling(value, AT)
         expected = flat(
             {
@@ -91,12 +98,12 @@ def test_users_read_by_the_batch_are_what_they_are_one_by_one():
     for number in range(3000):
         key, t = b"%d" % rng.randrange(40), AT - rng.randrange(24) * HOUR
         kind = rng.choice(["video_view", "like", "share"])
-        windows.apply(rows, key, kind, t, rng.randrange(10_000), number, AT)
+        windows.apply(rows, key, adds(kind, rng.randrange(10_000)), t, number, AT)
     for number, make_older in enumerate([make_version_1, make_version_2]):
         make_older(rows, b"%d" % number)
     for watch_ms in (2**53, 2**63):
-        windows.apply(rows, b"99%d" % watch_ms, "video_view", AT, watch_ms, 1, AT)
-    windows.apply(rows, b"77", "like", AT - 30 * HOUR, 0, 1, AT - 30 * HOUR)
+        windows.apply(rows, b"99%d" % watch_ms, adds("video_view", watch_ms), AT, 1, AT)
+    windows.apply(rows, b"77", adds("like"), AT - 30 * HOUR, 1, AT - 30 * HOUR)
     users = {int(key): row for key, row in rows.items() if row and b":" not in key}
     metrics = UserMetrics(windows, 2 * HOUR)
     values, ids = list(users.values()), list(range(len(users)))
@@ -107,7 +114,6 @@ def test_users_read_by_the_batch_are_what_they_are_one_by_one():
     )
     for place, value in enumerate(values):
         found = windows.metrics(value, now, 2 * HOUR)
+        for name in ("likes", "total_engagement_minutes", "engagement_rate", "average_completion"):
+            assert columns[name][place] == getattr(found, name)
         assert columns["total_videos_watched"][place] == found.views
-        assert columns["likes"][place] == found.likes
-        assert columns["total_engagement_minutes"][place] == found.total_engagement_minutes
-        assert columns["engagement_rate"][place] == found.engagement_rate

@@ -6,6 +6,8 @@ import random
 
 import pytest
 
+from models.counters import USER
+from models.event import Metadata
 from models.moved import later, parents
 from models.partitioner import partition_of
 from models.seen import is_sealed_key
@@ -14,6 +16,7 @@ from models.windows import Slices
 from tests.models.older import make_version_1, make_version_2
 
 HOUR = 3_600_000
+LIKE = USER.increments("like", Metadata())
 AT = 1_736_951_445_123
 #: A clock of 32 bits turns over between the ids and what they become.
 TURNS = 2**32 * 405 - 500_000
@@ -37,14 +40,14 @@ def test_a_duplicate_stays_one_for_exactly_as_long(start, ids, ms):
     rng, rows, now = random.Random(ids), {}, start
     for number in range(ids):
         now += rng.randrange(60_000)
-        windows.apply(rows, b"5", "like", now, 0, number, now)
+        windows.apply(rows, b"5", LIKE, now, number, now)
     moved = {key: row and later(row, ms) for key, row in rows.items()}
     assert any(map(is_sealed_key, rows)) == (ids > 16)
     outcomes = set()
     for _ in range(300):
         now, number = now + rng.randrange(30_000), rng.randrange(ids + 20)
-        there = windows.apply(rows, b"5", "like", start, 0, number, now)
-        here = windows.apply(moved, b"5", "like", start, 0, number, now + ms)
+        there = windows.apply(rows, b"5", LIKE, start, number, now)
+        here = windows.apply(moved, b"5", LIKE, start, number, now + ms)
         assert here == there
         outcomes.add(here)
     assert outcomes == {True, False}
@@ -54,11 +57,11 @@ def test_a_duplicate_stays_one_for_exactly_as_long(start, ids, ms):
 def test_values_of_earlier_versions_are_moved_too(make_older):
     windows, rows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR), {}
     for number in range(40):
-        windows.apply(rows, b"5", "like", AT, 0, number, AT + number * 1000)
+        windows.apply(rows, b"5", LIKE, AT, number, AT + number * 1000)
     make_older(rows, b"5")
     moved = {key: row and later(row, 7000) for key, row in rows.items()}
     for number in range(60):
         now = AT + HOUR + 20_000
-        there = windows.apply(rows, b"5", "like", AT, 0, number, now)
-        assert windows.apply(moved, b"5", "like", AT, 0, number, now + 7000) == there
+        there = windows.apply(rows, b"5", LIKE, AT, number, now)
+        assert windows.apply(moved, b"5", LIKE, AT, number, now + 7000) == there
         assert there == (number < 20 or number >= 40)

@@ -57,8 +57,8 @@ def test_a_videos_longer_window_leaves_nothing_behind():
     for number in range(100):
         now = AT + number * 7 * 60_000
         pane = now // (HOUR // 12)
-        changed = (long if number < 50 else short).apply(changed, pane, 3, 1, 1, 2, now)
-        always = short.apply(always, pane, 3, 1, 1, 2, now)
+        changed = (long if number < 50 else short).apply(changed, pane, (3, 1, 1, 2, 0, 0), now)
+        always = short.apply(always, pane, (3, 1, 1, 2, 0, 0), now)
         assert short.rolling(changed, now) == short.rolling(always, now)
         assert short.tumbling(changed, now) == short.tumbling(always, now)
     assert changed == always
