@@ -24,13 +24,14 @@ from commands.progress import ProgressBar
 from embedded.probe import free_ports
 from embedded.process import BoundProcess
 from models.windows import to_iso
-from rescaling.catching_up import Backlog, Lag
+from rescaling.catching_up import Backlog, left
 from rescaling.cut import require_stopped
 from rescaling.errors import RescaleError
 from streaming.errors import NoTokenError, StartError
 from streaming.kafka.broker_check import unreachable
 
 if TYPE_CHECKING:
+    from auditing.reading import Topics
     from settings import Settings
     from streaming.runtime.app import App
 
@@ -108,8 +109,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             self._say_when_complete(backlog, new)
             worker = self._worker()
             try:
-                sources = new.events_topic, new.repartition_topic, new.deltas_topic
-                await self._follow(worker, Lag(topics, sources))
+                await self._follow(worker, topics)
             finally:
                 await asyncio.to_thread(worker.terminate, PATIENCE)
         click.echo(
@@ -148,14 +148,15 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         worker.start()
         return worker
 
-    async def _follow(self, worker: BoundProcess, lag: Lag) -> None:
+    async def _follow(self, worker: BoundProcess, topics: Topics) -> None:
         """Show how far the worker is, until it is done with what has come until some seconds ago.
 
         Raises:
             RescaleError: the worker has ended.
         """
         with ProgressBar(quiet=self.quiet) as progress:
-            total = done = 0
+            waiting = total = await left(topics, self._new.events_topic)
+            progress.begin(f"counting {self._new.events_topic} anew", total)
             current_since: float | None = None
             while current_since is None or monotonic() - current_since < IS_CURRENT:
                 if not worker.running:
@@ -163,18 +164,9 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
                     said = next((line for line in reversed(lines) if line.strip()), "nothing")
                     raise RescaleError(f"the worker has ended ({self._log}): {said[-400:]}")
                 await asyncio.sleep(POLL)
-                try:
-                    left = await lag.left()
-                except AuditError:
-                    # Its topics are being made.
-                    continue
-                if left > total:
-                    total = left
-                    progress.begin(f"counting {self._new.events_topic} anew", total)
-                    done = 0
-                progress.advance(max(0, total - left - done))
-                done = max(done, total - left)
-                if left > total // 100:
+                before, waiting = waiting, await left(topics, self._new.events_topic)
+                progress.advance(max(0, before - waiting))
+                if waiting > total // 100:
                     current_since = None
                 elif current_since is None:
                     current_since = monotonic()

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from models.event import Rejected, decode, timestamp_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from auditing.reading import Topics
     from settings import Settings
 
@@ -57,25 +55,10 @@ async def _first_time(
     return None
 
 
-class Lag:
-    """Counts what the new group has read and what is left, in offsets."""
-
-    def __init__(self, topics: Topics, sources: Sequence[str]) -> None:
-        """Look at the topics ``sources``, the input first."""
-        self._topics = topics
-        self._sources = sources
-
-    async def left(self) -> int:
-        """Return how many offsets are left of all sources, as they end now."""
-        left = 0
-        for topic in self._sources:
-            ends = await self._topics.ends(topic)
-            begins, committed = (
-                await self._topics.begins(topic),
-                await self._topics.committed(topic),
-            )
-            left += sum(
-                end - max(begins[number], min(end, committed[number]))
-                for number, end in ends.items()
-            )
-        return left
+async def left(topics: Topics, topic: str) -> int:
+    """Return how many offsets of ``topic``, as it ends now, its group has not committed."""
+    ends, begins = await topics.ends(topic), await topics.begins(topic)
+    committed = await topics.committed(topic)
+    return sum(
+        end - max(begins[number], min(end, committed[number])) for number, end in ends.items()
+    )
