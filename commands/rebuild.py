@@ -133,7 +133,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         (port,) = free_ports(1)
         command = [
             *(sys.executable, "-m", "faust", "-A", "app", "--datadir", str(folder)),
-            *("worker", "-l", "warning", "--web-port", str(port)),
+            *("worker", "-l", "warn", "--web-port", str(port)),
         ]
         env = {
             **os.environ,
