@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from accelerator import AcceleratorError, Packing, is_wanted, memory, row_checks
+from accelerator import AcceleratorError, Packing, is_wanted, memory, row_checks, start_lines
 from agents.subscriptions import add_agent
+from monitoring.metrics import set_build
 from setting_names import unknown_variables
 from settings import SettingsError, load
 from streaming.kafka.batch_reader import unpacker
@@ -74,6 +75,8 @@ def create_app(settings: Settings) -> App:
         AcceleratorError: the compiled form is asked for, and there is none.
     """
     tables = topology(settings)
+    form, fallback = start_lines(settings.accelerator)
+    set_build(form)
     install()
     app = App(
         settings.app_id, lambda app: _parts(app, settings, tables), **faust_settings(settings)
@@ -83,6 +86,7 @@ def create_app(settings: Settings) -> App:
         # Asked for with each batch: a consumer without a running loop cannot be made.
         app.tasks.submit(batches)
 
+    app.start_lines = (f"the hot path runs {form}", fallback)
     for entry in tables:
         for source in entry.sources:
             add_agent(app, source, settings.partitions, submit)

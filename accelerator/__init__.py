@@ -65,6 +65,7 @@ __all__ = [
     "is_wanted",
     "memory",
     "row_checks",
+    "start_lines",
     "user_rows",
 ]
 
@@ -151,6 +152,18 @@ class Packing(NamedTuple):
     def of(cls, *, accelerated: bool = IS_BUILT) -> Packing:
         """Return the compiled form, or the plain one."""
         return cls(Records, pack) if accelerated else cls(None, None)
+
+
+def start_lines(setting: str) -> tuple[str, str | None]:
+    """Return which form runs, ``compiled`` or ``plain``, and the warning of one that falls back."""
+    if is_wanted(setting):
+        return "compiled", None
+    if setting == "off":
+        return "plain", None
+    return "plain", (
+        f"the accelerator is not used ({REASON}): the plain form takes about ten times the CPU "
+        "per event; run make setup"
+    )
 
 
 def is_wanted(setting: str) -> bool:

@@ -212,14 +212,19 @@ http_request_seconds = Histogram(
 build_info = Gauge(
     "reels_build_info",
     "Always 1; what runs is in the labels.",
-    ["version", "python", "faust"],
+    ["version", "python", "faust", "accelerator"],
     registry=registry,
 )
 ProcessCollector(registry=registry)
 
-build_info.labels(
-    _version_of("reels-analytics"), python_version(), _version_of("faust-streaming")
-).set(1)
+
+def set_build(accelerator: str) -> None:
+    """Say which form of the hot path runs, ``compiled`` or ``plain``."""
+    build_info.clear()
+    release, faust = _version_of("reels-analytics"), _version_of("faust-streaming")
+    build_info.labels(release, python_version(), faust, accelerator).set(1)
+
+
 # A rate needs a value before the first one that counts.
 for _outcome in OUTCOMES:
     events.labels(_outcome)

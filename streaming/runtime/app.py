@@ -99,6 +99,8 @@ class App(faust.App):
     given_up: str | None = None
     #: Tells this worker from others, whatever their addresses; the same over restarts.
     worker_id = ""
+    #: Which form of the hot path runs, and the warning when that is not the one to expect.
+    start_lines: tuple[str, str | None] = ("", None)
     _rebalance_begun: float | None = None
     _lock: TextIOWrapper | None = None
 
@@ -215,6 +217,10 @@ class App(faust.App):
             self.log.warning("%s", line)
         for name, value in describe(self._settings_in_use()):
             self.log.info("%s = %s", name, value)
+        line, fallback = self.start_lines
+        self.log.info("%s", line)
+        if fallback is not None:
+            self.log.warning("%s", fallback)
         self.log.info("the tables are in %s", self.conf.appdir.absolute())
         if self.conf.web_enabled:
             # Before the brokers answer: whoever asks how the worker is gets told.

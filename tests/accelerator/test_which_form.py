@@ -1,0 +1,45 @@
+"""Which form of the hot path runs, as operators see it."""
+
+import pytest
+
+import accelerator
+from accelerator import AcceleratorError, is_wanted, start_lines
+from monitoring import metrics
+
+
+@pytest.fixture
+def unbuilt(monkeypatch):
+    monkeypatch.setattr(accelerator, "IS_BUILT", False)
+    monkeypatch.setattr(accelerator, "REASON", "it was built for other layouts: run make setup")
+
+
+def test_the_compiled_form_runs_without_a_warning():
+    """Nobody is warned where the compiled form runs."""
+    assert start_lines("auto") == ("compiled", None)
+
+
+def test_the_plain_form_that_is_asked_for_is_no_fallback():
+    """Whoever chooses the plain form is not warned of it."""
+    assert start_lines("off") == ("plain", None)
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_a_fallback_is_warned_of_with_its_reason():
+    """A stale build does not go unnoticed."""
+    form, warning = start_lines("auto")
+    assert form == "plain"
+    assert "built for other layouts" in warning
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_without_a_build_on_ends_with_one_line():
+    """The compiled form that is demanded and missing is an error."""
+    with pytest.raises(AcceleratorError, match=r"^REELS_ACCELERATOR.*other layouts.*$"):
+        is_wanted("on")
+
+
+def test_build_info_says_which_form_runs():
+    """Dashboards tell compiled workers from plain ones."""
+    metrics.set_build("plain")
+    (sample,) = next(iter(metrics.build_info.collect())).samples
+    assert sample.labels["accelerator"] == "plain"
