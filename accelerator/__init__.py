@@ -7,8 +7,9 @@ form, and nobody can tell but by the clock: tests hold the two equal.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from models import layouts
 from models.chunk import Chunk as PlainChunk
@@ -46,12 +47,17 @@ else:
     IS_BUILT = True
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from models.pane_windows import PaneWindows
     from models.sums import Sums
     from models.user import UserWindows
     from models.video import VideoWindows
     from tables.layers import PackRecords
+
+    MakeDeltaChunk = Callable[[Iterable[bytes | None]], PlainDeltaChunk]
+
+W = TypeVar("W", bound="PaneWindows[Any]")
 
 
 __all__ = [
@@ -81,8 +87,8 @@ class Folding(NamedTuple):
     chunk: type[PlainChunk[Any]]
     functions: UserWindows
     """``windows``, in the form that chunks of this kind take."""
-    gathered: type[PlainGathered]
-    """Takes what the chunks' events add to videos."""
+    gathered: Callable[[], PlainGathered]
+    """Makes what takes what the chunks' events add to videos."""
 
     @classmethod
     def of(cls, windows: UserWindows, *, accelerated: bool = IS_BUILT) -> Folding:
@@ -92,20 +98,21 @@ class Folding(NamedTuple):
         return cls(windows, PlainChunk, windows, PlainGathered)
 
 
-class Counting(NamedTuple):
-    """How deltas are folded into videos: the kind of chunks, and what they fold with."""
+class Counting(NamedTuple, Generic[W]):
+    """How deltas are folded into a table: what makes chunks of them, and what they fold with."""
 
-    windows: VideoWindows
-    chunk: type[PlainDeltaChunk]
-    functions: VideoWindows
+    windows: W
+    chunk: MakeDeltaChunk
+    functions: W
     """``windows``, in the form that chunks of this kind take."""
 
     @classmethod
-    def of(cls, windows: VideoWindows, *, accelerated: bool = IS_BUILT) -> Counting:
+    def of(cls, windows: W, *, accelerated: bool = IS_BUILT) -> Counting[W]:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            return cls(windows, DeltaChunk, Counters(windows))  # type: ignore[arg-type]
-        return cls(windows, PlainDeltaChunk, windows)
+            chunk = partial(DeltaChunk, of=windows.entity)
+            return cls(windows, chunk, Counters(windows))  # type: ignore[arg-type]
+        return cls(windows, partial(PlainDeltaChunk, of=windows.entity), windows)
 
 
 class Summing(NamedTuple):

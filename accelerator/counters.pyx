@@ -34,7 +34,8 @@ video.shares: I since 1, one of each share
 video.positions: I since 2, positions of each video_view
 video.position_sum: Q since 2, video_position of each video_view
 video header: <BxxxQ
-deltas: <BxHIq, rows <QI and the video's counters
+deltas: <BBHIq, rows <QI and the entity's counters
+flags of deltas: begins 1
 viral: (comments + shares) / views
 """
 

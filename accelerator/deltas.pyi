@@ -1,8 +1,10 @@
+from typing import Any
+
 from models.delta_chunk import DeltaChunk as DeltaChunk
 from models.deltas import Gathered as Gathered
-from models.video import VideoWindows
+from models.pane_windows import PaneWindows
 
 class Counters:
-    windows: VideoWindows
+    windows: PaneWindows[Any]
 
-    def __init__(self, windows: VideoWindows) -> None: ...
+    def __init__(self, windows: PaneWindows[Any]) -> None: ...

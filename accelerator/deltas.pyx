@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """models.delta_chunk and models.deltas.Gathered, compiled.
 
-The layouts are told in models.deltas and models.video, which do what is rare: this gives the same
-bytes.
+The layouts are told in models.deltas and models.pane_windows, which do what is rare: this gives the
+same bytes.
 """
 
 from cpython.bytes cimport (
@@ -30,30 +30,44 @@ from accelerator.layer cimport (
 
 cdef enum:
     DELTA_HEADER = 16
-    HEADER = 12
     FIRST_ROOM = 256
     SLOTS_A_ROW = 2
 
 #: Panes are below.
 cdef long long END_OF_PANES = video.END_OF_PANES
 
-cdef object ROW_OF_DELTA = struct.Struct(deltas.ROW_FORMAT + VIDEO.codes(VIDEO.version))
 cdef int64_t MAX_TIME = deltas.MAX_TIME_MS
 cdef Py_ssize_t AT_ONCE = deltas.ROWS_AT_ONCE
-cdef int VERSION = VIDEO.version
-cdef bytes EMPTY = video.EMPTY
+cdef int BEGINS = deltas.BEGINS
 
 cdef object FEW_VIEWS = video.Verdict.FEW_VIEWS, ENOUGH_VIEWS = video.Verdict.ENOUGH_VIEWS
 
-cdef Shape SHAPE
-shape_of(VIDEO, &SHAPE)
-cdef Py_ssize_t ROW = SHAPE.row_size, DELTA_ROW = VIDEO_ID + SHAPE.row_size
+
+cdef class Form:
+
+    def __init__(self, entity):
+        shape_of(entity, &self.shape)
+        self.row, self.delta_row = self.shape.row_size, KEY + self.shape.row_size
+        self.version, self.entity = entity.version, entity
+        self.packed = struct.Struct(deltas.ROW_FORMAT + entity.codes(entity.version))
+
+
+cdef dict FORMS = {}
+
+
+cdef Form form_of(entity):
+    """The form of an entity; there is one of each."""
+    if entity not in FORMS:
+        FORMS[entity] = Form(entity)
+    return FORMS[entity]
+
 
 def _place(name):
     place = list(VIDEO.counters).index(name)
-    if SHAPE.fields[place].size != 4:
+    cdef Form form = form_of(VIDEO)
+    if form.shape.fields[place].size != 4:
         raise ImportError(f"the viral rule reads 32 bits of {name}")
-    return PANE + SHAPE.fields[place].offset
+    return PANE + form.shape.fields[place].offset
 
 
 #: Where the counters of the rule lie in a row: 32 bits each.
@@ -77,59 +91,66 @@ cdef struct Total:
     uint64_t others
 
 
+#: Of a video's value and of its rows.
+cdef Py_ssize_t VIDEO_HEADER = len(video.EMPTY), VIDEO_ROW = form_of(VIDEO).row
+
+
 cdef Total _total(Row *video, long long first_pane, long long end_pane) noexcept nogil:
     """Views, and comments and shares, in the panes first <= p < end."""
     cdef Total total
-    cdef Py_ssize_t at = HEADER
+    cdef Py_ssize_t at = VIDEO_HEADER
     cdef const unsigned char *row
     total.views = total.others = 0
-    while at + ROW <= video.value_size:
+    while at + VIDEO_ROW <= video.value_size:
         row = value_text(video) + at
         if first_pane <= _u32(row) < end_pane:
             total.views += _u32(row + VIEWS_AT)
             total.others += _u32(row + COMMENTS_AT) + <uint64_t> _u32(row + SHARES_AT)
-        at += ROW
+        at += VIDEO_ROW
     return total
 
 
 cdef class Counters:
-    """models.video.VideoWindows, faster at adding."""
+    """models.pane_windows.PaneWindows, faster at adding; those of videos judge, too."""
 
     cdef readonly object windows
+    cdef Form form
+    cdef bytes empty
     cdef long long step, panes
 
     def __init__(self, windows):
-        self.windows = windows
+        self.windows, self.form, self.empty = windows, form_of(windows.entity), windows.empty
         self.step = windows.slices.step
         self.panes = windows.slices.panes
 
     cdef Row *apply(self, Row *old, const Key *key, const unsigned char *delta,
                     long long now) except NULL:
-        """The video's row after a pane's delta, to be let go."""
-        cdef const unsigned char *data = <const unsigned char *> PyBytes_AS_STRING(EMPTY)
-        cdef Py_ssize_t size = HEADER, kept
+        """The key's row after a pane's delta, to be let go."""
+        cdef const unsigned char *data = <const unsigned char *> PyBytes_AS_STRING(self.empty)
+        cdef Py_ssize_t header = PyBytes_GET_SIZE(self.empty), row_size = self.form.row
+        cdef Py_ssize_t size = header, kept
         cdef long long first_pane = now // self.step + 1 - self.panes
         cdef uint32_t pane = _u32(delta), last_pane
         cdef unsigned char[MOST_ROW] row
         if old != NULL and old.value_size > 0:
             data, size = value_text(old), old.value_size
-        if data[0] != VERSION or size < HEADER or pane < first_pane:
+        if data[0] != self.form.version or size < header or pane < first_pane:
             return self._rare(old, key, delta, now)
         kept = size
-        memcpy(row, delta, ROW)
-        if size >= HEADER + ROW:
-            last_pane = _u32(data + size - ROW)
-            if _u32(data + HEADER) < first_pane or last_pane > pane:
+        memcpy(row, delta, row_size)
+        if size >= header + row_size:
+            last_pane = _u32(data + size - row_size)
+            if _u32(data + header) < first_pane or last_pane > pane:
                 return self._rare(old, key, delta, now)
             if last_pane == pane:
-                kept -= ROW
-                if not add_counters(&SHAPE, row + PANE, data + kept + PANE):
+                kept -= row_size
+                if not add_counters(&self.form.shape, row + PANE, data + kept + PANE):
                     return self._rare(old, key, delta, now)
-        cdef Row *new = make_row(key, kept + ROW)
+        cdef Row *new = make_row(key, kept + row_size)
         if new == NULL:
             raise MemoryError
         memcpy(value_text(new), data, kept)
-        memcpy(value_text(new) + kept, row, ROW)
+        memcpy(value_text(new) + kept, row, row_size)
         return new
 
     def judge(self, Found values not None, long long t_ms, rule):
@@ -144,7 +165,7 @@ cdef class Counters:
         for number in range(values.count):
             total.views = total.others = 0
             if values.rows[number] != NULL and values.rows[number].value_size > 0:
-                if value_text(values.rows[number])[0] != VERSION:
+                if value_text(values.rows[number])[0] != self.form.version:
                     verdicts += self.windows.judge([value_of(values.rows[number])], t_ms, rule)
                     continue
                 total = _total(values.rows[number], first_pane, end_pane)
@@ -158,7 +179,7 @@ cdef class Counters:
 
     cdef Row *_rare(self, Row *old, const Key *key, const unsigned char *delta,
                     long long now) except NULL:
-        pane, *counts = VIDEO.rows.unpack_from(delta[:ROW])
+        pane, *counts = self.form.entity.rows.unpack_from(delta[:self.form.row])
         return row_from_bytes(key, self.windows.apply(value_of(old), pane, tuple(counts), now))
 
 
@@ -166,27 +187,31 @@ cdef class DeltaChunk:
     """See models.delta_chunk.DeltaChunk."""
 
     cdef readonly Keys keys
-    cdef readonly long long latest
+    cdef readonly long long latest, complete_from
     cdef list _values
+    cdef Form _form
 
-    def __init__(self, values):
+    def __init__(self, values, of=VIDEO):
         cdef const unsigned char *data
         cdef Py_ssize_t size, at, end, room = 0
         cdef uint32_t count
         cdef int64_t stream_time
-        self._values = []
-        self.latest = -1
+        self._values, self._form = [], form_of(of)
+        cdef Py_ssize_t delta_row = self._form.delta_row
+        self.latest, self.complete_from = -1, 0
         for value in values:
             if not PyBytes_CheckExact(value) or PyBytes_GET_SIZE(value) < DELTA_HEADER:
-                renewed(value or b"")  # says what is wrong
+                renewed(value or b"", of)  # says what is wrong
             data = <const unsigned char *> PyBytes_AS_STRING(value)
             size = PyBytes_GET_SIZE(value)
             memcpy(&count, data + 4, 4)
             memcpy(&stream_time, data + 8, 8)
-            if (data[0] != VERSION or not 0 <= stream_time <= MAX_TIME
-                    or size != DELTA_HEADER + <Py_ssize_t> count * DELTA_ROW):
-                value = renewed(value)  # says what is wrong, when it is not of an older version
+            if (data[0] != self._form.version or not 0 <= stream_time <= MAX_TIME
+                    or size != DELTA_HEADER + <Py_ssize_t> count * delta_row):
+                value = renewed(value, of)  # says what is wrong, when it is not of an older version
             self.latest = max(self.latest, stream_time)
+            if data[1] & BEGINS:
+                self.complete_from = max(self.complete_from, stream_time + 1)
             room += count
             self._values.append(value)
         self.keys = Keys(room=room)
@@ -195,12 +220,14 @@ cdef class DeltaChunk:
             at, end = DELTA_HEADER, PyBytes_GET_SIZE(value)
             while at < end:
                 self.keys.add(_u64(data + at))
-                at += DELTA_ROW
+                at += delta_row
 
     def apply(self, Counters windows not None, Found loaded not None, Layer dirty not None,
-             long long now, rule):
+             long long now, rule=None):
         cdef set reached = set()
-        cdef long long needed = rule.prefilter()[0]
+        cdef bint is_ruled = rule is not None
+        cdef long long needed = rule.prefilter()[0] if is_ruled else 0
+        cdef Py_ssize_t delta_row = self._form.delta_row, empty = len(windows.empty)
         cdef const unsigned char *data
         cdef Py_ssize_t at, end, number = 0
         cdef const unsigned char *delta
@@ -211,39 +238,41 @@ cdef class DeltaChunk:
         cdef long long first_pane = windows.windows.slices.kept_from(now)
         if loaded.count != self.keys.count:
             raise ValueError("a chunk has as many keys as values loaded")
+        if windows.form is not self._form:
+            raise ValueError("a chunk is folded into a table of its entity")
         for packed in self._values:
             data = <const unsigned char *> PyBytes_AS_STRING(packed)
             at, end = DELTA_HEADER, PyBytes_GET_SIZE(packed)
             while at < end:
                 delta = data + at
-                at += DELTA_ROW
+                at += delta_row
                 key = self.keys.keys + number
                 old = dirty.find(key)
                 if old == NULL:
                     old = loaded.rows[number]
                 number += 1
                 changes = old != NULL and old.value_size >= 0
-                new = windows.apply(old, key, delta + VIDEO_ID, now)
-                if <long long> _total(new, first_pane, END_OF_PANES).views >= needed:
+                new = windows.apply(old, key, delta + KEY, now)
+                if is_ruled and <long long> _total(new, first_pane, END_OF_PANES).views >= needed:
                     reached.add(_u64(delta))
-                if not changes and new.value_size <= HEADER:
+                if not changes and new.value_size <= empty:
                     evict(new)
                 elif dirty.put(new) < 0:
                     raise MemoryError
         return reached
 
 
-cdef inline uint64_t _slot_of(uint64_t video_id, uint32_t pane) noexcept nogil:
+cdef inline uint64_t _slot_of(uint64_t key, uint32_t pane) noexcept nogil:
     """By Fibonacci hashing: Knuth, The Art of Computer Programming, 6.4."""
-    return (video_id + (<uint64_t> pane << 40)) * 0x9E3779B97F4A7C15U >> 32
+    return (key + (<uint64_t> pane << 40)) * 0x9E3779B97F4A7C15U >> 32
 
 
 cdef class Gathered:
     """See models.deltas.Gathered."""
 
-    def __cinit__(self):
-        self._room = FIRST_ROOM
-        self._rows = <unsigned char *> malloc(self._room * DELTA_ROW)
+    def __cinit__(self, of=VIDEO):
+        self._room, self.form = FIRST_ROOM, form_of(of)
+        self._rows = <unsigned char *> malloc(self._room * self.form.delta_row)
         self._slots = <uint32_t *> calloc(SLOTS_A_ROW * self._room, sizeof(uint32_t))
         if self._rows == NULL or self._slots == NULL:
             raise MemoryError
@@ -255,40 +284,41 @@ cdef class Gathered:
     def __len__(self):
         return self._count
 
-    def add(self, video_id, pane, increments):
+    def add(self, key, pane, increments):
         cdef Outcome outcome
         try:
-            delta = ROW_OF_DELTA.pack(video_id, pane, *increments)
+            delta = self.form.packed.pack(key, pane, *increments)
         except struct.error as error:
             raise ValueError(f"not a delta record: {error}") from error
         outcome = self.add_row(<const unsigned char *> PyBytes_AS_STRING(delta))
         if outcome == NO_MEMORY:
             raise MemoryError
 
-    cdef Outcome count(self, uint64_t video_id, long long pane, int kind,
+    cdef Outcome count(self, uint64_t key, long long pane, int kind,
                        const uint64_t *amounts) noexcept nogil:
         """Count one more event, unless that is impossible."""
         cdef unsigned char[MOST_DELTA] delta
         cdef uint32_t own_pane = <uint32_t> pane
         if pane >> 32 != 0:
             return NO_PANE
-        memcpy(delta, &video_id, VIDEO_ID)
-        memcpy(delta + VIDEO_ID, &own_pane, PANE)
-        count_event(&SHAPE, kind, amounts, delta + VIDEO_ID + PANE)
+        memcpy(delta, &key, KEY)
+        memcpy(delta + KEY, &own_pane, PANE)
+        count_event(&self.form.shape, kind, amounts, delta + KEY + PANE)
         return self.add_row(delta)
 
     cdef Outcome add_row(self, const unsigned char *delta) noexcept nogil:
         """Add a row of a delta record. None of its counters gets full within a commit."""
         cdef uint64_t last = SLOTS_A_ROW * self._room - 1
-        cdef uint64_t slot = _slot_of(_u64(delta), _u32(delta + VIDEO_ID)) & last
+        cdef uint64_t slot = _slot_of(_u64(delta), _u32(delta + KEY)) & last
+        cdef Py_ssize_t delta_row = self.form.delta_row
         cdef unsigned char *row
         while self._slots[slot]:
-            row = self._rows + DELTA_ROW * (self._slots[slot] - 1)
-            if memcmp(row, delta, VIDEO_ID + PANE) == 0:
-                add_counters(&SHAPE, row + VIDEO_ID + PANE, delta + VIDEO_ID + PANE)
+            row = self._rows + delta_row * (self._slots[slot] - 1)
+            if memcmp(row, delta, KEY + PANE) == 0:
+                add_counters(&self.form.shape, row + KEY + PANE, delta + KEY + PANE)
                 return APPLIED
             slot = (slot + 1) & last
-        memcpy(self._rows + DELTA_ROW * self._count, delta, DELTA_ROW)
+        memcpy(self._rows + delta_row * self._count, delta, delta_row)
         self._count += 1
         self._slots[slot] = <uint32_t> self._count
         if self._count == self._room and self._grow() < 0:
@@ -297,11 +327,12 @@ cdef class Gathered:
 
     cdef int _grow(self) noexcept nogil:
         """Double the room."""
+        cdef Py_ssize_t delta_row = self.form.delta_row
         cdef Py_ssize_t room = 2 * self._room, number
         cdef uint64_t last = SLOTS_A_ROW * room - 1, slot
         cdef uint32_t *slots
         cdef unsigned char *row
-        cdef unsigned char *rows = <unsigned char *> realloc(self._rows, room * DELTA_ROW)
+        cdef unsigned char *rows = <unsigned char *> realloc(self._rows, room * delta_row)
         if rows == NULL:
             return -1
         self._rows = rows
@@ -311,8 +342,8 @@ cdef class Gathered:
         free(self._slots)
         self._slots, self._room = slots, room
         for number in range(self._count):
-            row = rows + DELTA_ROW * number
-            slot = _slot_of(_u64(row), _u32(row + VIDEO_ID)) & last
+            row = rows + delta_row * number
+            slot = _slot_of(_u64(row), _u32(row + KEY)) & last
             while slots[slot]:
                 slot = (slot + 1) & last
             slots[slot] = <uint32_t> (number + 1)
@@ -320,10 +351,10 @@ cdef class Gathered:
 
     def records(self, int source_partition, long long stream_time_ms, int partitions, *, bint tick):
         """See models.deltas.Gathered.records."""
-        cdef Py_ssize_t i, first = 0, some
+        cdef Py_ssize_t i, first = 0, some, delta_row = self.form.delta_row
         cdef uint32_t *targets = <uint32_t *> malloc(self._count * sizeof(uint32_t))
         cdef Py_ssize_t *ends = <Py_ssize_t *> calloc(partitions, sizeof(Py_ssize_t))
-        cdef unsigned char *sorted_rows = <unsigned char *> malloc(max(1, self._count * DELTA_ROW))
+        cdef unsigned char *sorted_rows = <unsigned char *> malloc(max(1, self._count * delta_row))
         cdef list records = []
         cdef uint32_t target
         cdef unsigned char[MAX_DIGITS] digits
@@ -332,7 +363,7 @@ cdef class Gathered:
             if targets == NULL or ends == NULL or sorted_rows == NULL:
                 raise MemoryError
             for i in range(self._count):
-                digit = first_digit(_u64(self._rows + DELTA_ROW * i), digits)
+                digit = first_digit(_u64(self._rows + delta_row * i), digits)
                 targets[i] = partition_of(digits + digit, MAX_DIGITS - digit, partitions)
                 ends[targets[i]] += 1
             # Counting sort: where each partition's rows begin, then where they end.
@@ -341,17 +372,18 @@ cdef class Gathered:
                 ends[target] = first
                 first += some
             for i in range(self._count):
-                memcpy(sorted_rows + DELTA_ROW * ends[targets[i]], self._rows + DELTA_ROW * i, DELTA_ROW)
+                memcpy(sorted_rows + delta_row * ends[targets[i]], self._rows + delta_row * i, delta_row)
                 ends[targets[i]] += 1
             first = 0
             for target in range(partitions):
                 if tick and first == ends[target]:
-                    records.append((target, _record(NULL, 0, source_partition, stream_time_ms)))
+                    records.append((target, _record(self.form, NULL, 0, source_partition, stream_time_ms)))
                 while first < ends[target]:
                     some = min(AT_ONCE, ends[target] - first)
                     records.append(
                         (target,
-                         _record(sorted_rows + DELTA_ROW * first, some, source_partition, stream_time_ms))
+                         _record(self.form, sorted_rows + delta_row * first, some, source_partition,
+                                 stream_time_ms))
                     )
                     first += some
             return records
@@ -361,13 +393,15 @@ cdef class Gathered:
             free(sorted_rows)
 
 
-cdef bytes _record(const unsigned char *rows, uint32_t count, uint16_t source, int64_t stream_time):
-    result = PyBytes_FromStringAndSize(NULL, DELTA_HEADER + count * DELTA_ROW)
+cdef bytes _record(Form form, const unsigned char *rows, uint32_t count, uint16_t source,
+                   int64_t stream_time):
+    cdef Py_ssize_t size = count * form.delta_row
+    result = PyBytes_FromStringAndSize(NULL, DELTA_HEADER + size)
     cdef unsigned char *out = <unsigned char *> PyBytes_AS_STRING(result)
-    out[0] = VERSION
+    out[0] = form.version
     out[1] = 0
     memcpy(out + 2, &source, 2)
     memcpy(out + 4, &count, 4)
     memcpy(out + 8, &stream_time, 8)
-    memcpy(out + DELTA_HEADER, rows, count * DELTA_ROW)
+    memcpy(out + DELTA_HEADER, rows, size)
     return result

@@ -1,4 +1,4 @@
-"""Engagement events: to user metrics, video deltas, dead letters, or on to their own partition."""
+"""Engagement events: to users' metrics, sums for others, dead letters, or to their partition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from faust.types import TP
 
+from agents.feeds import Feed
 from agents.misplaced import misplaced_share
+from models.counters import VIDEO
 from models.event import Rejected
 from models.merge_order import MergeOrder
 from models.schema import SOURCE_APP
@@ -60,8 +62,8 @@ class EngagementProcessor:
         self._settings = settings
         self._input = TP(settings.events_topic, partition)
         self._order = MergeOrder()
-        self._deltas = folding.gathered()
-        self._ticked = -1
+        step = settings.video_step
+        self._videos = Feed(settings.deltas_topic, step, VIDEO, folding.gathered)
         self._read = metrics.events_read.labels(str(partition))
         self._outcomes = [metrics.events.labels(name) for name in OUTCOMES]
 
@@ -77,7 +79,8 @@ class EngagementProcessor:
         functions = self._folding.functions
         rows = await load_rows(state, chunk, functions)
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
-        folded = chunk.apply(functions, rows, state.stream_time, self._deltas, settings.video_step)
+        videos = self._videos.gathered
+        folded = chunk.apply(functions, rows, state.stream_time, videos, settings.video_step)
         state.stream_time = folded.stream_time
         for record, partition, key in chunk.foreign:
             self._pass_on(record, partition, key)
@@ -143,34 +146,21 @@ class EngagementProcessor:
         metrics.ingest_latency.observe(time() - known / 1000)
 
     def has_pending(self) -> bool:
-        """Whether deltas are waiting."""
-        return bool(self._deltas)
+        """Whether sums are waiting."""
+        return bool(self._videos.gathered)
 
     def prepare(self) -> None:
-        """Make delta records of what has gathered, one for each partition of videos it touches.
-
-        When stream time enters another step of the videos, every partition of them is told:
-        a video leaves its windows as time passes, also when nothing more happens to it.
-        """
+        """Make delta records of what has gathered, one for each partition that it touches."""
         if self._order:
             order = OutRecord(None, self._order.take())
             self._outbox.add(self._settings.order_topic, self._partition, order)
         stream_time = self.state.stream_time
         if stream_time is None:
             return
-        gathered, self._deltas = self._deltas, self._folding.gathered()
-        step = stream_time // self._settings.video_step
-        tick, self._ticked = step != self._ticked, step
-        records = gathered.records(
-            self._partition, stream_time, self._settings.partitions, tick=tick
-        )
-        for target, value in records:
-            self._outbox.add(self._settings.deltas_topic, target, OutRecord(None, value))
+        self._videos.send(self._outbox, self._partition, stream_time, self._settings.partitions)
 
     def reset_to_committed(self) -> None:
         """Begin anew: deltas that were not committed are folded again."""
         self.state.reset_to_committed()
         self._order = MergeOrder()
-        self._deltas = self._folding.gathered()
-        stream_time = self.state.stream_time
-        self._ticked = -1 if stream_time is None else stream_time // self._settings.video_step
+        self._videos.reset(self.state.stream_time)

@@ -5,16 +5,11 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from faust.types import TP
-
-from models.deltas import unpack_deltas
-from models.errors import CodecError
+from agents.folded_deltas import DeltaProcessor
 from models.schema import SOURCE_APP
-from models.video import Verdict
+from models.video import Verdict, VideoWindows
 from models.windows import to_iso
-from monitoring import metrics
 from streaming.kafka.records import OutRecord
-from streaming.restore.foreign import FOREIGN
 from tables.records import ViralVideo
 
 if TYPE_CHECKING:
@@ -24,7 +19,6 @@ if TYPE_CHECKING:
     from models.counters import VideoCounts
     from models.viral import ViralRule
     from settings import Settings
-    from streaming.kafka.records import Record
     from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
 
@@ -33,7 +27,7 @@ JUDGE_INTERVAL: Final = 0.25
 JUDGE_AT_ONCE: Final = 4000
 
 
-class VideoProcessor:
+class VideoProcessor(DeltaProcessor[VideoWindows]):
     """Folds one partition of the deltas into the videos of that partition."""
 
     def __init__(
@@ -42,65 +36,39 @@ class VideoProcessor:
         state: PartitionState,
         outbox: Outbox,
         settings: Settings,
-        counting: Counting,
+        counting: Counting[VideoWindows],
         rule: ViralRule,
         changelog_topic: str,
     ) -> None:
         """Fold into ``state``; flags go to the viral topic through ``outbox``."""
-        self.topics: Sequence[str] = (settings.deltas_topic,)
-        self.changelog_topic = changelog_topic
-        self.state = state
-        self._partition = partition
+        super().__init__(partition, state, settings.deltas_topic, counting, changelog_topic, rule)
         self._outbox = outbox
         self._settings = settings
         self._headers = ((SOURCE_APP, settings.app_id.encode()),)
-        self._counting = counting
         self._windows = counting.windows
-        self._rule = rule
+        self._viral_rule = rule
         #: Videos to be judged: changed, or (when the window moves on) with views enough.
         self._unjudged: set[int] = set()
         #: Videos with views enough: they may turn viral by time alone, as old views leave.
         self._candidates: set[int] = set()
         #: Videos that are viral, with the counts as last told.
         self._flagged: dict[int, VideoCounts | None] = {}
-        # An alert finds its series before the first of them.
-        metrics.foreign_records.labels(settings.deltas_topic)
         self._judged_at = 0.0
         self._pane = -1
         self._advanced_at = monotonic()
 
-    async def process(self, records: Sequence[Record], *_: object) -> None:
-        """Add up the deltas, and stream time with them."""
-        state, counting = self.state, self._counting
-        try:
-            chunk = counting.chunk([record.value for record in records])
-        except CodecError:
-            chunk = counting.chunk([record.value for record in records if self._is_delta(record)])
-        if chunk.latest < 0:
-            return
-        loaded = await state.load(chunk.keys)
-        # From here on nothing waits: a commit sees all of this chunk or nothing of it.
-        self._advance(chunk.latest)
-        now = state.stream_time or 0
-        self._unjudged |= chunk.apply(counting.functions, loaded, state.dirty, now, self._rule)
-
-    def _is_delta(self, record: Record) -> bool:
-        try:
-            unpack_deltas(record.value or b"")
-        except CodecError as exc:
-            FOREIGN.skip(TP(self.topics[0], self._partition), record.offset, str(exc))
-            return False
-        return True
-
     def _advance(self, stream_time: int) -> None:
-        state = self.state
-        if state.stream_time is None or stream_time > state.stream_time:
-            state.stream_time = stream_time
+        before = self.state.stream_time
+        super()._advance(stream_time)
+        if self.state.stream_time != before:
             self._advanced_at = monotonic()
-        pane = self._windows.slices.pane_of(state.stream_time)
+        pane = self._windows.slices.pane_of(self.state.stream_time or 0)
         if pane != self._pane:
             self._pane = pane
             self._unjudged |= self._candidates | self._flagged.keys()
+
+    def _note(self, reached: set[int]) -> None:
+        self._unjudged |= reached
 
     @property
     def is_idle(self) -> bool:
@@ -130,7 +98,7 @@ class VideoProcessor:
         state, windows = self.state, self._windows
         stream_time = state.stream_time or 0
         values = state.get_many([b"%d" % video_id for video_id in video_ids])
-        verdicts = self._counting.functions.judge(values, stream_time, self._rule)
+        verdicts = self._counting.functions.judge(values, stream_time, self._viral_rule)
         for number, (video_id, verdict) in enumerate(zip(video_ids, verdicts, strict=True)):
             if verdict == Verdict.FEW_VIEWS:
                 self._candidates.discard(video_id)
@@ -186,6 +154,6 @@ class VideoProcessor:
         for key, value in self.state.items():
             if self._windows.detected_at(value):
                 self._flagged[int(key)] = None
-            if self._rule.may_be_viral(self._windows.kept_views(value, stream_time)):
+            if self._viral_rule.may_be_viral(self._windows.kept_views(value, stream_time)):
                 self._candidates.add(int(key))
         self._unjudged = self._candidates | self._flagged.keys()

@@ -1,4 +1,4 @@
-"""The audit: users and videos counted anew from the input topic, and compared with the tables.
+"""The audit: everything counted anew from the input topic, and compared with the tables.
 
 It goes by the topics alone: the tables are their changelogs, folded. No worker has to run, and any
 number may::

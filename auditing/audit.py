@@ -7,30 +7,30 @@ from collections import defaultdict
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from auditing.comparison import compare_users, compare_videos
+from auditing.comparison import compare_sums, compare_users
 from auditing.dead_letters import number_of
 from auditing.errors import AuditError
 from auditing.merging import Ahead, Copies, Merge
 from auditing.parts import Shelf
 from auditing.passed_on import Input, PassedOn, Replayed
-from auditing.recount import PartitionRecount, Refused, Span, Spans, VideoSums
+from auditing.recount import PartitionRecount, Refused, Span, Spans
 from auditing.report import Report
+from auditing.summed import FoundTable, Sums, summed_tables
 from models.errors import CodecError
 from models.windows import to_iso
 from tables.layout import LayoutError
 from tables.users import NAME as USERS
 from tables.users import user_layout, user_windows
-from tables.videos import NAME as VIDEOS
-from tables.videos import video_layout, video_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from auditing.merging import Arrival
     from auditing.parts import Names, Progress
     from auditing.reading import Topics
+    from auditing.summed import SummedTable
     from auditing.values import Values
     from settings import Settings
     from tables.layout import Position, StoreFormat
@@ -40,7 +40,7 @@ __all__ = ["AuditError", "Report", "audit"]
 #: Reasons for which an event is rejected that may count when it is replayed.
 REPLAYED = ("late", "future_timestamp")
 
-#: Seconds that workers get to apply the video deltas that are there, and between two looks.
+#: Seconds that workers get to apply the deltas that are there, and between two looks.
 DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
 
 
@@ -63,6 +63,14 @@ async def audit(
         return await _Audit(settings, topics, names, progress, Shelf(Path(folder), memory)).run()
 
 
+class Stored(NamedTuple):
+    """What the layout record of a table's partition says."""
+
+    stream_time: int | None
+    positions: Mapping[str, Position]
+    complete_from: int
+
+
 class _Audit:
     def __init__(
         self, settings: Settings, topics: Topics, names: Names, progress: Progress, shelf: Shelf
@@ -73,7 +81,7 @@ class _Audit:
         self._names = names
         self._progress = progress
         self._user_windows = user_windows(settings)
-        self._video_windows = video_windows(settings)
+        self._tables = summed_tables(settings, names.deltas)
         self._report = Report()
         self._refused: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
         """Offsets of the events that were ahead of the clock, by topic and partition."""
@@ -90,13 +98,13 @@ class _Audit:
                 f"{self._settings.partitions}"
             )
         sure = await self._committed()
-        complete = await self._wait_for_deltas()
-        found, times = await self._video_table()
+        complete = [await self._wait_for_deltas(table) for table in self._tables]
+        found = [await self._summed_table(table) for table in self._tables]
         most = await self._committed()
         passed_on = await self._find_passed_on(most[0])
         gone = Ahead(passed_on.gone())
 
-        sums = VideoSums(self._shelf.values("video-sums"))
+        sums = [Sums(each, self._shelf.values(f"{each.what}-sums")) for each in self._tables]
         judged_from = []
         for partition in partitions:
             spans = _spans(partition, sure, most)
@@ -104,12 +112,11 @@ class _Audit:
             judged_from.append(first)
             await self._audit_users(partition, spans, sums, first, _of_home(gone, partition))
         passed_on.close()
-        compared = compare_videos(
-            *(found, sums, self._video_windows, times, max(judged_from)), complete=complete
-        )
-        self._report.videos = self._report.take("videos", compared)
-        for values in (found, sums.values):
-            values.close()
+        for table, says, counted, whole in zip(self._tables, found, sums, complete, strict=True):
+            compared = compare_sums(says, counted, max(judged_from), complete=whole)
+            self._report.summed[table.kind] = self._report.take(table.kind, compared)
+            for values in (says.values, counted.values):
+                values.close()
         return self._report
 
     async def _read_dead_letters(self) -> None:
@@ -134,16 +141,16 @@ class _Audit:
                             name = headers.get("source.topic", b"").decode(errors="replace")
                             self._refused[name][source].add(offset)
 
-    async def _wait_for_deltas(self) -> bool:
-        """Wait until the videos have what their users' partitions have sent; or say that not."""
-        topic = self._names.deltas[VIDEOS]
+    async def _wait_for_deltas(self, table: SummedTable) -> bool:
+        """Wait until a table has what the users' partitions have sent it; or say that not."""
+        topic = self._names.deltas[table.name]
         ends = await self._topics.ends(topic)
         deadline = asyncio.get_running_loop().time() + DELTAS_PATIENCE
         while waiting := await self._unread(topic, ends):
             if asyncio.get_running_loop().time() >= deadline:
                 self._report.notes.append(
-                    f"{waiting} video deltas are not applied yet: does no worker run? Videos are "
-                    "only checked for counts that are too high"
+                    f"{waiting} {table.what} deltas are not applied yet: does no worker run? "
+                    f"{table.kind.capitalize()} are only checked for counts that are too high"
                 )
                 return False
             await asyncio.sleep(DELTAS_POLL)
@@ -159,27 +166,36 @@ class _Audit:
                 count += len(records)
         return count
 
-    async def _video_table(self) -> tuple[Values, dict[int, int]]:
-        """Return all videos, and the stream time of each of their partitions."""
-        found = self._shelf.values("videos")
-        times: dict[int, int] = {}
-        self._progress.begin("table video_metrics", self._settings.partitions)
-        layout = video_layout(self._video_windows, partitions=self._settings.partitions)
+    async def _summed_table(self, table: SummedTable) -> FoundTable:
+        """Return all that a table says."""
+        found = FoundTable(self._shelf.values(table.kind))
+        self._progress.begin(f"table {table.name}", self._settings.partitions)
+        changelog = self._names.changelogs[table.name]
         for partition in range(self._settings.partitions):
-            time, _ = await self._fold(self._names.changelogs[VIDEOS], partition, found, layout)
-            times[partition] = -1 if time is None else time
+            stored = await self._fold(changelog, partition, found.values, table.layout)
+            found.times[partition] = -1 if stored.stream_time is None else stored.stream_time
+            found.complete_from[partition] = stored.complete_from
             self._progress.advance(1)
-        return found, times
+        if latest := max(found.complete_from.values(), default=0):
+            self._report.notes.append(
+                f"{table.kind} are counted from {to_iso(latest)} on: what happened before is not "
+                "judged"
+            )
+        return found
 
     async def _fold(
         self, topic: str, partition: int, values: Values, layout: StoreFormat
-    ) -> tuple[int | None, Mapping[str, Position]]:
-        """Put a table's partition into ``values``, and return its stream time and positions."""
+    ) -> Stored:
+        """Put a table's partition into ``values``, and return what its layout record says."""
         find_foreign = layout.find_foreign
         assert find_foreign is not None, "a table of any rows"  # noqa: S101 - a fault of ours
         stored = await self._topics.replay(topic, partition, values, find_foreign)
         try:
-            return layout.stored_stream_time(topic, stored), layout.positions_of(stored) or {}
+            return Stored(
+                layout.stored_stream_time(topic, stored),
+                layout.positions_of(stored) or {},
+                layout.complete_from_of(stored),
+            )
         except LayoutError as exc:
             raise AuditError(str(exc)) from exc
 
@@ -232,8 +248,8 @@ class _Audit:
     async def _audit_users(
         self,
         partition: int,
-        videos: Spans,
-        sums: VideoSums,
+        summed: Spans,
+        sums: Sequence[Sums],
         judged_from: int,
         gone: Iterator[Arrival],
     ) -> None:
@@ -244,7 +260,7 @@ class _Audit:
             self._shelf.values("users"),
             user_layout(self._user_windows, partitions=self._settings.partitions),
         )
-        as_of, positions = await self._fold(names.changelogs[USERS], partition, found, layout)
+        as_of, positions, _ = await self._fold(names.changelogs[USERS], partition, found, layout)
         most = await self._committed()
         begin = (await topics.begins(names.events))[partition]
         await self._read_dead_letters()
@@ -258,7 +274,7 @@ class _Audit:
             Refused(
                 *(self._refused[each][partition] for each in (names.events, names.repartition))
             ),
-            (users, videos),
+            (users, summed),
             *(self._shelf.values("sure-users"), self._shelf.values("changed-users")),
             None if merge.is_known else self._shelf.values("repeated-users"),
         )

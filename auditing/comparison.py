@@ -8,17 +8,17 @@ from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditing.values import id_key, id_of, pane_of, unique
-from models.counters import USER, VIDEO
+from models.counters import USER
 from models.partitioner import partition_of
 from models.windows import to_iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from auditing.recount import PartitionRecount, VideoSums
+    from auditing.recount import PartitionRecount
+    from auditing.summed import FoundTable, Sums
     from auditing.values import Values
     from models.user import UserWindows
-    from models.video import VideoWindows
 
 Panes = dict[int, tuple[int, ...]]
 
@@ -76,40 +76,34 @@ def compare_users(
         yield list(_compare(f"user {id_of(key)}", rows, least, most, tuple(USER.counters)))
 
 
-def compare_videos(
-    found: Values,
-    sums: VideoSums,
-    windows: VideoWindows,
-    as_of: Mapping[int, int],
-    judged_from: int,
-    *,
-    complete: bool,
+def compare_sums(
+    found: FoundTable, sums: Sums, judged_from: int, *, complete: bool
 ) -> Iterator[list[Difference]]:
-    """Compare all videos in the windows of their partitions.
+    """Compare all keys of a table of sums in the windows of their partitions.
 
     Arguments:
-        found: the table's values.
+        found: what the table says.
         sums: what the input says.
-        windows: the functions on videos' values.
-        as_of: the stream time of each partition of videos that has one.
         judged_from: steps that begin before are left out.
         complete: whether all that is sure has to be in the table already.
 
     Yields:
-        The differences of each video, in the order of their numbers.
+        The differences of each key, in the order of their numbers.
     """
+    table, times = sums.table, found.times
+    windows, nothing = table.windows, table.entity.nothing
     step = windows.slices.step
-    # The table's key of a video comes before its panes' keys, which begin with it.
-    ordered = merge(found, sums.values)
-    for video_id, keys in groupby(unique(ordered), key=id_of):
-        counted = [key for key in keys if len(key) > len(id_key(video_id))]
-        time = as_of.get(partition_of(video_id, len(as_of))) if as_of else None
-        if time is None:
-            continue
-        first = max(windows.slices.kept_from(time), -(-judged_from // step))
+    # The table's key of a number comes before its panes' keys, which begin with it.
+    ordered = merge(found.values, sums.values)
+    for number, keys in groupby(unique(ordered), key=id_of):
+        counted = [key for key in keys if len(key) > len(id_key(number))]
+        partition = partition_of(number, len(times)) if times else -1
+        time = times.get(partition, -1)
+        begin = max(judged_from, found.complete_from.get(partition, 0))
+        first = max(windows.slices.kept_from(time), -(-begin // step))
         rows: Panes = {
             pane.start_ms: tuple(pane[2:])
-            for pane in windows.series(found.get(id_key(video_id)), time)
+            for pane in windows.series(found.values.get(id_key(number)), time)
             if pane.start_ms >= first * step
         }
         least: Panes = {}
@@ -117,9 +111,10 @@ def compare_videos(
         for key in counted:
             if (pane := pane_of(key)) >= first:
                 low, high = sums.bounds(key)
-                least[pane * step] = low if complete else VIDEO.nothing
+                least[pane * step] = low if complete else nothing
                 most[pane * step] = high
-        yield list(_compare(f"video {video_id}", rows, least, most, tuple(VIDEO.counters)))
+        counters = tuple(table.entity.counters)
+        yield list(_compare(f"{table.what} {number}", rows, least, most, counters))
 
 
 def _compare(

@@ -1,4 +1,4 @@
-"""Users and videos counted anew, event by event, from the records of the input topic.
+"""Users, and sums of other keys, counted anew, event by event, from the records of the input topic.
 
 Those that lay in another partition than their user's are counted where their copies were. When it
 is not known any more where that was, an event whose id came before may have counted or not: that
@@ -16,23 +16,21 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from auditing.values import id_key, pane_key
-from models.counters import USER, VIDEO
+from models.counters import USER
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import partition_of
 from models.user import UserWindows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from auditing.merging import Arrival
+    from auditing.summed import Sums
     from auditing.values import Values
     from models.event import Event
     from settings import Settings
     from streaming.kafka.records import Record
 
-_WIDTH: Final = len(VIDEO.counters)
-_COUNTS: Final = Struct(f"<{2 * _WIDTH}Q")
-_NOTHING: Final = bytes(_COUNTS.size)
 _REPEATED: Final = Struct(f"<{len(USER.counters)}Q")
 _NOT_REPEATED: Final = bytes(_REPEATED.size)
 
@@ -52,28 +50,6 @@ class Spans(NamedTuple):
 
     input: Span
     passed_on: Span
-
-
-class VideoSums:
-    """What all partitions together count of each video and pane."""
-
-    def __init__(self, values: Values) -> None:
-        """Begin with nothing, and keep it in ``values``."""
-        self.values = values
-        """By :func:`auditing.values.pane_key`: what is sure, and what may come on top of it."""
-
-    def add(self, video_id: int, pane: int, increments: tuple[int, ...], *, sure: bool) -> None:
-        """Count one event."""
-        key = pane_key(video_id, pane)
-        more = increments + VIDEO.nothing if sure else VIDEO.nothing + increments
-        counts = _COUNTS.unpack(self.values.get(key) or _NOTHING)
-        self.values.put(key, _COUNTS.pack(*map(add, counts, more)))
-
-    def bounds(self, key: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the least and the most that the table may have of a video's pane."""
-        counts = _COUNTS.unpack(self.values.get(key) or _NOTHING)
-        least, more = counts[:_WIDTH], counts[_WIDTH:]
-        return least, tuple(map(add, least, more))
 
 
 class Refused(NamedTuple):
@@ -102,7 +78,7 @@ class PartitionRecount:
         partition: int,
         settings: Settings,
         windows: UserWindows,
-        videos: VideoSums,
+        sums: Sequence[Sums],
         refused: Refused,
         spans: tuple[Spans, Spans],
         sure: Values,
@@ -115,9 +91,9 @@ class PartitionRecount:
             partition: its number.
             settings: those that the workers run with.
             windows: the functions on users' values.
-            videos: where the counts of videos go.
+            sums: where the counts of other keys go, a table each.
             refused: the events that were ahead of the clock when they were read.
-            spans: what the users' table holds, and what the videos' does.
+            spans: what the users' table holds, and what those of other keys do.
             sure: where the users go, empty.
             changed: where users go that events beyond what is sure have changed, empty.
             repeated: where events go whose ids came before, empty; None when the order of all
@@ -129,14 +105,13 @@ class PartitionRecount:
         self.stream_time: int | None = None
         self._partition = partition
         self._partitions = settings.partitions
-        self._video_step = settings.video_step
         self._windows = (
             windows if repeated is None else UserWindows(windows.slices, LONGEST_HORIZON)
         )
         self._repeated = repeated
-        self._videos = videos
+        self._sums = sums
         self._refused = refused
-        self._users_hold, self._videos_hold = spans
+        self._users_hold, self._sums_hold = spans
         #: Whether the table holds all that was counted so far: what is sure is a beginning of that.
         self._is_sure = True
 
@@ -147,12 +122,12 @@ class PartitionRecount:
     def add(self, record: Record) -> None:
         """Count the next record of the input."""
         is_refused = record.offset in self._refused.input
-        spans = self._users_hold.input, self._videos_hold.input
+        spans = self._users_hold.input, self._sums_hold.input
         self.outcomes[self._fold(record.value, record.offset, is_refused, *spans)] += 1
 
     def fold_passed_on(self, arrivals: Iterable[Arrival]) -> int:
         """Count the next events that came from other partitions; return how many."""
-        spans = self._users_hold.passed_on, self._videos_hold.passed_on
+        spans = self._users_hold.passed_on, self._sums_hold.passed_on
         count = 0
         for count, (offset, _, value) in enumerate(arrivals, 1):  # noqa: B007 - it is returned
             is_refused = offset in self._refused.passed_on
@@ -165,7 +140,7 @@ class PartitionRecount:
         offset: int,
         is_refused: bool,  # noqa: FBT001
         users: Span,
-        videos: Span,
+        summed: Span,
     ) -> str:
         self._is_sure = self._is_sure and offset < users.sure
         event = decode(value)
@@ -185,17 +160,16 @@ class PartitionRecount:
         ):
             if self._repeated is not None:
                 self._repeat(event, t_ms)
-                self._count_video(event, t_ms, offset, videos._replace(sure=-1))
+                self._count(event, t_ms, offset, summed._replace(sure=-1))
             return "duplicate"
         self.stream_time = now
-        self._count_video(event, t_ms, offset, videos)
+        self._count(event, t_ms, offset, summed)
         return "applied"
 
-    def _count_video(self, event: Event, t_ms: int, offset: int, videos: Span) -> None:
-        if event.event_type in VIDEO.event_types and offset < videos.most:
-            pane = t_ms // self._video_step
-            increments = VIDEO.increments(event.event_type, event.metadata)
-            self._videos.add(event.video_id, pane, increments, sure=offset < videos.sure)
+    def _count(self, event: Event, t_ms: int, offset: int, summed: Span) -> None:
+        if offset < summed.most:
+            for sums in self._sums:
+                sums.count(event, t_ms, sure=offset < summed.sure)
 
     def _repeat(self, event: Event, t_ms: int) -> None:
         assert self._repeated is not None  # noqa: S101 - for the types

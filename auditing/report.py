@@ -22,9 +22,10 @@ class Report:
     records: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     users: int = 0
-    videos: int = 0
+    summed: dict[str, int] = field(default_factory=dict)
+    """How many keys of the tables of sums: ``videos``, ``creators``."""
     differing: Counter[str] = field(default_factory=Counter)
-    """Users and videos with a difference."""
+    """Users, videos and creators with a difference."""
     differences: list[Difference] = field(default_factory=list)
     """The first ones, up to KEPT_DIFFERENCES."""
     total: int = 0
@@ -38,7 +39,7 @@ class Report:
         return not self.differing
 
     def take(self, kind: str, compared: Iterable[list[Difference]]) -> int:
-        """Note the differences of users or videos, and return how many of those were compared."""
+        """Note the differences of one kind of keys, and return how many of those were compared."""
         count = 0
         for differences in compared:
             count += 1

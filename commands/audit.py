@@ -31,7 +31,7 @@ OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
 
 
 class audit(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Recompute users and videos from the input topic and compare them with the tables.
+    """Recompute users and videos from the input topic, and compare the tables with that.
 
     The tables are read from their changelog topics, so no worker needs to run. When workers do run
     and events come in, each count of a table has to lie between what was committed before and
@@ -109,7 +109,7 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             records=report.records,
             outcomes={name: report.outcomes[name] for name in OUTCOMES},
             users=shapes.Compared(report.users, report.differing["users"]),
-            videos=shapes.Compared(report.videos, report.differing["videos"]),
+            videos=shapes.Compared(report.summed.get("videos", 0), report.differing["videos"]),
             total_differences=report.total,
             differences=[
                 shapes.DifferentCount(
@@ -134,5 +134,7 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             click.echo(f"note: {note}")
         outcomes = ", ".join(f"{name} {report.outcomes[name]:,}" for name in OUTCOMES)
         click.echo(f"recounted {report.records:,} records: {outcomes}")
-        click.echo(f"users:  {report.users:,} compared, {report.differing['users']:,} differ")
-        click.echo(f"videos: {report.videos:,} compared, {report.differing['videos']:,} differ")
+        compared = {"users": report.users, **report.summed}
+        for kind, count in compared.items():
+            title = f"{kind}:".ljust(max(map(len, compared)) + 1)
+            click.echo(f"{title} {count:,} compared, {report.differing[kind]:,} differ")

@@ -1,71 +1,75 @@
-"""A chunk of delta records, folded into the videos of one partition.
+"""A chunk of delta records, folded into the videos or creators of one partition.
 
 This is the plain form. The package `accelerator` has one that does the same, compiled.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from models.deltas import unpack_deltas
-from models.video import EMPTY
+from models.counters import VIDEO
+from models.deltas import complete_from, unpack_deltas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from models.chunk import Changes
     from models.deltas import DeltaRow
-    from models.video import VideoWindows
+    from models.entity import Entity
+    from models.pane_windows import PaneWindows
     from models.viral import ViralRule
 
 
 class DeltaChunk:
     """Delta records, unpacked."""
 
-    __slots__ = ("_rows", "keys", "latest")
+    __slots__ = ("_rows", "complete_from", "keys", "latest")
 
-    def __init__(self, values: Iterable[bytes | None]) -> None:
-        """Unpack the values of delta records.
+    def __init__(self, values: Iterable[bytes | None], of: Entity[Any] = VIDEO) -> None:
+        """Unpack the values of delta records of an entity.
 
         Raises:
             CodecError: one of them is no delta record.
         """
         #: The latest stream time of their sources, in ms; -1 without records.
         self.latest = -1
-        #: Keys of the videos, one a row.
+        #: The latest stream time from which on one of them sends all, in ms; 0 when none says.
+        self.complete_from = 0
+        #: Keys, one a row.
         self.keys: list[bytes] = []
         self._rows: list[DeltaRow] = []
         for value in values:
-            _, stream_time, rows = unpack_deltas(value or b"")
+            _, stream_time, rows = unpack_deltas(value or b"", of)
             self.latest = max(self.latest, stream_time)
+            self.complete_from = max(self.complete_from, complete_from(value or b""))
             for row in rows:
                 self._rows.append(row)
                 self.keys.append(b"%d" % row[0])
 
     def apply(
         self,
-        windows: VideoWindows,
+        windows: PaneWindows[Any],
         loaded: Iterable[bytes | None],
         dirty: Changes,
         now: int,
-        rule: ViralRule,
+        rule: ViralRule | None = None,
     ) -> set[int]:
         """Add all rows up, and return the videos that may be viral by their views.
 
         Arguments:
-            windows: what is done to a video's value.
+            windows: what is done to a key's value.
             loaded: the value of each key, or None; counts where `dirty` has none.
             dirty: takes the values after.
             now: stream time in ms.
-            rule: when a video is viral.
+            rule: when a video is viral; None: nothing is.
         """
-        apply, reached = windows.apply, set()
+        apply, nothing, reached = windows.apply, len(windows.empty), set()
         for key, row, before in zip(self.keys, self._rows, loaded, strict=True):
-            video_id, pane, *counts = row
+            number, pane, *counts = row
             old = dirty.get(key, before)
             value = apply(old, pane, tuple(counts), now)
-            if old is not None or len(value) > len(EMPTY):
+            if old is not None or len(value) > nothing:
                 dirty[key] = value
-            if rule.may_be_viral(windows.kept_views(value, now)):
-                reached.add(video_id)
+            if rule is not None and rule.may_be_viral(windows.kept_views(value, now)):
+                reached.add(number)
         return reached

@@ -39,7 +39,8 @@ def _lines() -> Iterator[str]:
                 f"{kept.amount} of each {kept.event_type}"
             )
     yield f"video header: {video.HEADER_FORMAT}"
-    yield f"deltas: {deltas.HEADER_FORMAT}, rows {deltas.ROW_FORMAT} and the video's counters"
+    yield f"deltas: {deltas.HEADER_FORMAT}, rows {deltas.ROW_FORMAT} and the entity's counters"
+    yield f"flags of deltas: begins {deltas.BEGINS}"
     yield f"viral: ({' + '.join(viral.REACTIONS)}) / views"
 
 

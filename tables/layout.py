@@ -79,6 +79,10 @@ class _Record(msgspec.Struct, frozen=True):
     """Of the table; 0 in earlier releases."""
     positions: dict[str, Position] = {}
     """By source topic; earlier releases have none."""
+    feeds: list[str] = []
+    """The tables that may be left out to which all that this one counts is sent."""
+    complete_from: int = 0
+    """The stream time in ms from which on all is counted; 0: it always was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +166,23 @@ class StoreFormat:
         """Return the positions in a stored record by source topic, None when there is no record."""
         return None if stored is None else _decoded(stored).positions
 
+    @staticmethod
+    def feeds_of(stored: bytes | None) -> frozenset[str]:
+        """Return the tables, of those that may be left out, that are sent all that one counts."""
+        return frozenset(msgspec.json.decode(stored, type=_Record).feeds if stored else ())
+
+    @staticmethod
+    def complete_from_of(stored: bytes | None) -> int:
+        """Return the stream time in ms from which on all is counted, 0 when it always was."""
+        return msgspec.json.decode(stored, type=_Record).complete_from if stored else 0
+
     def encode(
-        self, stream_time: int | None, table_id: str, positions: Mapping[str, Position]
+        self,
+        stream_time: int | None,
+        table_id: str,
+        positions: Mapping[str, Position],
+        feeds: Collection[str] = (),
+        complete_from: int = 0,
     ) -> bytes:
         """Return the record's value, as of ``stream_time`` and ``positions``."""
         return msgspec.json.encode(
@@ -175,6 +194,8 @@ class StoreFormat:
                 table_id,
                 self.partitions,
                 dict(positions),
+                sorted(feeds),
+                complete_from,
             )
         )
 

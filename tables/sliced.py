@@ -42,6 +42,8 @@ class Reading(NamedTuple):
 
     value: bytes | None
     as_of: int | None
+    complete_from: int = 0
+    """From which stream time on all is counted in it; 0: it always was."""
 
 
 def is_readable(state: PartitionState) -> bool:
@@ -144,7 +146,7 @@ class SlicedTable(faust.Table, Generic[View]):
         """Return the packed value of ``key``, uncommitted changes included."""
         state = self.state(key)
         try:
-            return Reading(state.get(b"%d" % key), state.stream_time)
+            return Reading(state.get(b"%d" % key), state.stream_time, state.complete_from)
         except StoreCorruptError as exc:
             raise NotHereError(str(exc)) from exc
 
@@ -161,7 +163,8 @@ class SlicedTable(faust.Table, Generic[View]):
         if state is None:
             raise NotHereError(f"there is no copy of partition {partition} of {self.name} here")
         try:
-            return Reading(state.get(b"%d" % key), state.known_time())
+            value = state.get(b"%d" % key)
+            return Reading(value, state.known_time(), state.known_complete_from())
         except (DbClosedError, StoreCorruptError):
             raise NotHereError(f"partition {partition} of {self.name} is built anew") from None
 

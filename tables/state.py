@@ -87,6 +87,11 @@ class PartitionState:
         #: Where the table stands in its source topics, as of the last commit; None when nothing was
         #: ever committed, empty when an earlier release was the last to commit.
         self.positions: Mapping[str, Position] | None = None
+        #: The tables that are sent all that this one counts, of those that a setting leaves out.
+        self.feeds: frozenset[str] = frozenset()
+        #: The stream time in ms from which on all is counted; 0: it always was.
+        self.complete_from = 0
+        self._frozen_of_feeds = self.feeds, self.complete_from
         self._layout = layout
         self._executor = executor
         self._frozen: Layer = memory.layer()
@@ -128,6 +133,9 @@ class PartitionState:
             log.info("table %s: %s", self.table, change)
         self._frozen_time = self.stream_time
         self.positions = self._layout.positions_of(stored)
+        self.feeds = self._layout.feeds_of(stored)
+        self.complete_from = self._layout.complete_from_of(stored)
+        self._frozen_of_feeds = self.feeds, self.complete_from
         self._table_id = self._layout.id_of(stored) or self._layout.new_id()
 
     def known_time(self) -> int | None:
@@ -135,6 +143,12 @@ class PartitionState:
         if self.stream_time is not None:
             return self.stream_time
         return self._layout.stored_stream_time(self.table, self.store.get(LAYOUT_KEY))
+
+    def known_complete_from(self) -> int:
+        """Return from when on all is counted, likewise."""
+        if self.stream_time is not None:
+            return self.complete_from
+        return self._layout.complete_from_of(self.store.get(LAYOUT_KEY))
 
     def _layers(self) -> tuple[Layer, ...]:
         return self.dirty, self._frozen, self._unwritten, *self._written
@@ -218,14 +232,20 @@ class PartitionState:
             msg = "a commit of this partition is still under way"
             raise RuntimeError(msg)
         positions = self.positions if positions is None else positions
+        of_feeds = self.feeds, self.complete_from
         # With every commit: whatever part of a changelog is read tells whose it is.
         if positions != self.positions or (
             self.stream_time is not None
-            and (len(self.dirty) or self.stream_time != self._frozen_time)
+            and (
+                len(self.dirty)
+                or self.stream_time != self._frozen_time
+                or of_feeds != self._frozen_of_feeds
+            )
         ):
             self._frozen_time, self.positions = self.stream_time, positions
+            self._frozen_of_feeds = of_feeds
             self.dirty[LAYOUT_KEY] = self._layout.encode(
-                self.stream_time, self._table_id, positions or {}
+                self.stream_time, self._table_id, positions or {}, *of_feeds
             )
         self._frozen, self.dirty = self.dirty, self._memory.layer()
         return self._frozen

@@ -80,7 +80,7 @@ def describe(settings: Settings, topics: Sequence[TopicSpec], deltas: Collection
             ),
         ),
         **{
-            name: ("send", _message("Internal: sums by video.", _BINARY, "None."))
+            name: ("send", _message("Internal: sums for a table.", _BINARY, "None."))
             for name in deltas
         },
         settings.repartition_topic: (

@@ -215,7 +215,7 @@ class FiguresReader:
 
     def _steps(self, video_id: int) -> Steps | None:
         try:
-            value, stream_time = self._sources.tables[VIDEOS].read(video_id)
+            value, stream_time, _ = self._sources.tables[VIDEOS].read(video_id)
         except NotHereError:
             return None
         if value is None or stream_time is None:

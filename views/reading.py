@@ -25,6 +25,8 @@ class Known(NamedTuple):
 
     value: bytes
     stream_time: int
+    complete_from: int = 0
+    """From which stream time on all is counted in it; 0: it always was."""
 
 
 class Asked(NamedTuple):
@@ -32,7 +34,7 @@ class Asked(NamedTuple):
 
     table: SlicedTable[Any]
     what: str
-    """``user`` or ``video``."""
+    """``user``, ``video`` or ``creator``."""
     key: int
     is_expired: Callable[[bytes, int], bool]
 
@@ -80,12 +82,12 @@ def _known(asked: Asked, read: Callable[[int], Reading]) -> Known | None:
         HttpError: nothing is known of it.
     """
     try:
-        value, stream_time = read(asked.key)
+        value, stream_time, complete_from = read(asked.key)
     except NotHereError:
         return None
     if value is None or stream_time is None or asked.is_expired(value, stream_time):
         raise not_found(f"nothing is known of {asked.what} {asked.key}")
-    return Known(value, stream_time)
+    return Known(value, stream_time, complete_from)
 
 
 def check_kept(

@@ -1,0 +1,89 @@
+"""Deltas: into the table that they are sums for, as all tables that are sent sums do it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from faust.types import TP
+
+from models.deltas import unpack_deltas
+from models.errors import CodecError
+from monitoring import metrics
+from streaming.restore.foreign import FOREIGN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accelerator import Counting
+    from models.pane_windows import PaneWindows
+    from models.viral import ViralRule
+    from streaming.kafka.records import Record
+    from tables.state import PartitionState
+
+W = TypeVar("W", bound="PaneWindows[Any]")
+
+
+class DeltaProcessor(Generic[W]):
+    """Folds one partition of the deltas into the keys of that partition."""
+
+    def __init__(
+        self,
+        partition: int,
+        state: PartitionState,
+        deltas_topic: str,
+        counting: Counting[W],
+        changelog_topic: str,
+        rule: ViralRule | None = None,
+    ) -> None:
+        """Fold into ``state`` what comes in ``deltas_topic``; ``rule`` says which keys to note."""
+        self.topics: Sequence[str] = (deltas_topic,)
+        self.changelog_topic = changelog_topic
+        self.state = state
+        self._partition = partition
+        self._counting = counting
+        self._rule = rule
+        # An alert finds its series before the first of them.
+        metrics.foreign_records.labels(deltas_topic)
+
+    async def process(self, records: Sequence[Record], *_: object) -> None:
+        """Add up the deltas, and stream time with them."""
+        state, counting = self.state, self._counting
+        try:
+            chunk = counting.chunk([record.value for record in records])
+        except CodecError:
+            chunk = counting.chunk([record.value for record in records if self._is_delta(record)])
+        if chunk.latest < 0:
+            return
+        loaded = await state.load(chunk.keys)
+        # From here on nothing waits: a commit sees all of this chunk or nothing of it.
+        self._advance(chunk.latest)
+        state.complete_from = max(state.complete_from, chunk.complete_from)
+        now = state.stream_time or 0
+        self._note(chunk.apply(counting.functions, loaded, state.dirty, now, self._rule))
+
+    def _is_delta(self, record: Record) -> bool:
+        try:
+            unpack_deltas(record.value or b"", self._counting.windows.entity)
+        except CodecError as exc:
+            FOREIGN.skip(TP(self.topics[0], self._partition), record.offset, str(exc))
+            return False
+        return True
+
+    def _advance(self, stream_time: int) -> None:
+        state = self.state
+        if state.stream_time is None or stream_time > state.stream_time:
+            state.stream_time = stream_time
+
+    def _note(self, reached: set[int]) -> None:
+        """Take note of the keys that may have come under the rule."""
+
+    def has_pending(self) -> bool:
+        """Whether there is something to prepare."""
+        return False
+
+    def prepare(self) -> None:
+        """Prepare nothing: what is folded is in the state."""
+
+    def reset_to_committed(self) -> None:
+        """Begin anew from the committed state."""
+        self.state.reset_to_committed()

@@ -1,0 +1,96 @@
+"""Windowed counters of a key, packed into one value: what tables that are sent sums have in common.
+
+Little-endian, unpadded:
+
+    header: u8 version, and what the table keeps of a key besides
+    pane rows, newest last: u32 pane, and the counters of the table's entity
+
+All windows are sums of the same panes. Times are milliseconds. accelerator.deltas does the same,
+compiled, for the usual deltas.
+"""
+
+import struct
+from typing import Any, Final, Generic, TypeVar
+
+from models.entity import Entity
+from models.errors import CodecError
+from models.windows import Slices
+
+C = TypeVar("C", bound=tuple[Any, ...])
+
+_unpack_pane: Final = struct.Struct("<I").unpack_from
+
+
+class PaneWindows(Generic[C]):
+    """The functions on the values of one table for one window."""
+
+    __slots__ = ("_header_size", "_panes", "_step", "_views", "empty", "entity", "slices")
+
+    def __init__(self, entity: Entity[C], empty: bytes, slices: Slices) -> None:
+        """Bind what is counted, the header of a new value, and the settings."""
+        self.entity = entity
+        self.empty = empty
+        self.slices = slices
+        self._header_size = len(empty)
+        self._step = slices.step
+        self._panes = slices.panes
+        self._views = 1 + list(entity.counters).index("views")
+
+    def rows_of(self, value: bytes | None) -> bytes:
+        """The pane rows of a value in the newest layout; CodecError when its version is unknown."""
+        return rows_in(value, self.entity, self._header_size)
+
+    def apply(
+        self,
+        value: bytes | None,
+        pane: int,
+        counts: tuple[int, ...],
+        stream_time_ms: int,
+    ) -> bytes:
+        """The value after counts for one pane were added and panes of no open window dropped.
+
+        Counts for such a pane are dropped as well; nothing may be left but the header.
+        """
+        first_pane = stream_time_ms // self._step + 1 - self._panes
+        header, rows = (value or self.empty)[: self._header_size], self.rows_of(value)
+        if rows and _unpack_pane(rows)[0] < first_pane:
+            rows = self.entity.rows.drop_before(rows, first_pane)
+        if pane >= first_pane:
+            rows = self.entity.rows.add(rows, pane, *counts)
+        return self.empty[:1] + header[1:] + rows
+
+    def rolling(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> C:
+        """The counts of the hopping window at a time; a smaller one is a multiple of the step."""
+        return self._counts(value, *self.slices.window_at(t_ms, size_ms))
+
+    def _counts(self, value: bytes | None, first: int, end: int) -> C:
+        return self.entity.total(self.rows_of(value), first, end, self._step)
+
+    def series(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> list[C]:
+        """The steps of the rolling window at a time in which anything happened, oldest first."""
+        return self.steps(value, *self.slices.window_at(t_ms, size_ms))
+
+    def steps(self, value: bytes | None, first: int, end: int) -> list[C]:
+        """The steps of the panes first <= p < end in which anything happened, oldest first."""
+        return self.entity.each(self.rows_of(value), first, end, self._step)
+
+    def kept_views(self, value: bytes | None, stream_time_ms: int) -> int:
+        """Views in all panes of open windows: an upper bound of the views in any window."""
+        first_pane, views = self.slices.kept_from(stream_time_ms), self._views
+        rows = self.entity.rows.items(self.rows_of(value))
+        return sum(row[views] for row in rows if row[0] >= first_pane)
+
+    def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
+        """Whether no pane is in an open window any more."""
+        rows = self.rows_of(value)
+        return not rows or self.entity.rows.newest(rows) < self.slices.kept_from(stream_time_ms)
+
+
+def rows_in(value: bytes | None, entity: Entity[Any], header_size: int) -> bytes:
+    """The pane rows behind a header in the newest layout; CodecError for an unknown version."""
+    if not value:
+        return b""
+    version = value[0]
+    if version != entity.version and version not in entity.older:
+        raise CodecError(f"a value has the unknown version {version}")
+    return entity.renewed(value[header_size:], version)
