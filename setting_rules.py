@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _ATTRIBUTES: Final = frozenset(
     {
         *("user_window", "user_step", "video_window", "video_step"),
-        *("dedup_horizon", "max_future_skew", "viral_coefficient", "viral_min_views"),
+        *("dedup_horizon", "max_future_skew", "viral_coefficient", "viral_min_views", "creators"),
     }
 )
 _VARIABLES: Final = tuple(each for each in VARIABLES if each.attribute in _ATTRIBUTES)

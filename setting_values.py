@@ -58,11 +58,22 @@ class Settings:
     """Bytes, shared by all partitions of a worker."""
     log_format: str
     accelerator: str
+    creators: str
 
     @property
     def deltas_topic(self) -> str:
         """The topic between the users' partitions and the videos'."""
         return f"{self.app_id}-video-deltas"
+
+    @property
+    def has_creators(self) -> bool:
+        """Whether the table of creators is kept."""
+        return self.creators == "on"
+
+    @property
+    def creator_deltas_topic(self) -> str:
+        """The topic between the users' partitions and the creators'."""
+        return f"{self.app_id}-creator-deltas"
 
     @property
     def repartition_topic(self) -> str:

@@ -259,4 +259,11 @@ VARIABLES: tuple[Variable, ...] = (
         "auto",
         "The compiled form of the hot path: where it was built, always, or never.",
     ),
+    Variable(
+        "REELS_CREATORS",
+        "creators",
+        kinds.one_of("on", "off"),
+        "on",
+        "The table of creators: kept, or left out with its topics and its cost.",
+    ),
 )

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from accelerator import Counting, Folding, Summing, is_wanted
 from agents.engagement import EngagementProcessor
+from agents.folded_deltas import DeltaProcessor
 from agents.subscriptions import Source
 from agents.video_deltas import VideoProcessor
 from models.viral import ViralRule
 from streaming.kafka.topics import changelog_topic, topic_specs
-from tables import users, videos
+from tables import creators, users, videos
 from views import entities
+from views.creators import CreatorViews
 from views.users import UserViews
 from views.videos import VideoViews
 
@@ -58,10 +60,8 @@ def topology(settings: Settings) -> list[TableEntry]:
         AcceleratorError: the compiled form is asked for, and there is none.
     """
     is_accelerated = is_wanted(settings.accelerator)
-    return [
-        _users(settings, accelerated=is_accelerated),
-        _videos(settings, accelerated=is_accelerated),
-    ]
+    makers = [_users, _videos, *([_creators] if settings.has_creators else [])]
+    return [make(settings, accelerated=is_accelerated) for make in makers]
 
 
 def all_topics(settings: Settings, tables: Sequence[TableEntry]) -> list[TopicSpec]:
@@ -136,4 +136,21 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
         batches=lambda table: entities.videos(
             table, windows.slices, summing.video_sums(windows), summing.partitions_of, rule
         ),
+    )
+
+
+def _creators(settings: Settings, *, accelerated: bool) -> TableEntry:
+    windows = creators.creator_windows(settings)
+    counting = Counting.of(windows, accelerated=accelerated)
+    topic = settings.creator_deltas_topic
+    return TableEntry(
+        name=creators.NAME,
+        sources=[Source(topic, "creator_deltas", "Creator metrics.")],
+        deltas=topic,
+        windows=windows,
+        make_table=lambda app, stores: creators.creator_table(app, settings, windows, stores),
+        make_processor=lambda context: DeltaProcessor(
+            context.partition, context.state, topic, counting, context.changelog_topic
+        ),
+        views=lambda context: CreatorViews(context.table, windows, context.routing).routes(),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from models import layouts
 from models.chunk import Chunk as PlainChunk
+from models.counters import CREATOR
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
 from models.sums import partitions_of as plain_partitions_of
@@ -37,7 +38,7 @@ try:
     from accelerator.layer import ROW_SIZE, InOrder, Layer
     from accelerator.packing import pack
     from accelerator.records import Records
-    from accelerator.rows import foreign_users, foreign_videos
+    from accelerator.rows import foreign_creators, foreign_users, foreign_videos
     from accelerator.sums import partitions_of, user_sums, video_sums
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
@@ -89,13 +90,17 @@ class Folding(NamedTuple):
     """``windows``, in the form that chunks of this kind take."""
     gathered: Callable[[], PlainGathered]
     """Makes what takes what the chunks' events add to videos."""
+    creators: Callable[[], PlainGathered]
+    """The same of creators."""
 
     @classmethod
     def of(cls, windows: UserWindows, *, accelerated: bool = IS_BUILT) -> Folding:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            return cls(windows, Chunk, Histories(windows), Gathered)  # type: ignore[arg-type]
-        return cls(windows, PlainChunk, windows, PlainGathered)
+            creators = partial(Gathered, CREATOR)
+            return cls(windows, Chunk, Histories(windows), Gathered, creators)  # type: ignore[arg-type]
+        creators = partial(PlainGathered, CREATOR)
+        return cls(windows, PlainChunk, windows, PlainGathered, creators)
 
 
 class Counting(NamedTuple, Generic[W]):
@@ -139,7 +144,9 @@ def memory(*, accelerated: bool = IS_BUILT) -> Memory:
 
 def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:
     """Return what finds rows of others in changelogs, compiled or plain."""
-    return RowChecks(foreign_users, foreign_videos) if accelerated else PLAIN_CHECKS
+    if not accelerated:
+        return PLAIN_CHECKS
+    return RowChecks(foreign_users, foreign_videos, foreign_creators)
 
 
 def user_rows(windows: UserWindows, *, accelerated: bool = IS_BUILT) -> PlainUserRows:

@@ -21,16 +21,18 @@ from accelerator.records cimport Place, Records
 from accelerator.scan cimport AMOUNTS, Event, scan
 from models import entity
 from models.chunk import Folded
-from models.counters import VIDEO
+from models.counters import CREATOR, VIDEO
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.schema import EVENT_TYPES
 
 cdef list ADDED = list(entity.AMOUNTS.values())
 
-#: The kinds of events that add to a counter of videos, a bit each.
-cdef int OF_VIDEOS = 0
+#: The kinds of events that add to a counter of videos, and of creators, a bit each.
+cdef int OF_VIDEOS = 0, OF_CREATORS = 0
 for _kind in VIDEO.event_types:
     OF_VIDEOS |= 1 << EVENT_TYPES.index(_kind)
+for _kind in CREATOR.event_types:
+    OF_CREATORS |= 1 << EVENT_TYPES.index(_kind)
 
 
 cdef struct Own:
@@ -119,6 +121,7 @@ cdef class Chunk:
                 event.t_ms = timestamp_ms(decoded.timestamp)
                 event.kind = EVENT_TYPES.index(decoded.event_type)
                 event.user_id, event.video_id = decoded.user_id, decoded.video_id
+                event.creator_id = -1 if decoded.creator_id is None else decoded.creator_id
                 for amount in range(AMOUNTS):
                     event.amounts[amount] = ADDED[amount](decoded.metadata)
                 own.id_hash, is_hashed = id_hash(decoded.event_id), True
@@ -166,7 +169,7 @@ cdef class Chunk:
         return self._indexes
 
     def apply(self, Histories windows not None, rows not None, stream_time, Gathered deltas not None,
-             long long video_step):
+             long long video_step, Gathered creators=None):
         cdef Found loaded = rows.loaded, indexes = rows.indexes
         cdef Layer dirty = rows.dirty
         cdef Progress progress
@@ -178,7 +181,8 @@ cdef class Chunk:
         progress.is_begun = stream_time is not None
         progress.stream_time = stream_time if progress.is_begun else -1
         while True:
-            outcome = self._fold(windows, dirty, loaded, indexes, deltas, video_step, &progress)
+            outcome = self._fold(windows, dirty, loaded, indexes, deltas, video_step, creators,
+                                 &progress)
             if outcome != RARE:
                 break
             own = self._events + progress.next
@@ -189,7 +193,8 @@ cdef class Chunk:
             now = max(own.event.t_ms, progress.stream_time)
             if windows.apply_rare(rows, key, own.event.kind, own.event.t_ms, own.event.amounts,
                                   own.id_hash, now):
-                outcome = self._applied(own, now, deltas, video_step, &progress)
+                outcome = self._applied(own, now, deltas, video_step, creators, windows.step,
+                                        &progress)
                 if outcome != APPLIED:
                     break
             else:
@@ -209,7 +214,8 @@ cdef class Chunk:
         )
 
     cdef Outcome _fold(self, Histories windows, Layer dirty, Found loaded, Found indexes,
-                       Gathered deltas, long long video_step, Progress *progress) noexcept nogil:
+                       Gathered deltas, long long video_step, Gathered creators,
+                       Progress *progress) noexcept nogil:
         """Go on to the end of the chunk, or to the next event that is RARE."""
         cdef long long now, step = windows.step
         cdef Outcome outcome
@@ -251,7 +257,7 @@ cdef class Chunk:
                     or dirty.put(new) < 0
                 ):
                     return NO_MEMORY
-                outcome = self._applied(own, now, deltas, video_step, progress)
+                outcome = self._applied(own, now, deltas, video_step, creators, step, progress)
                 if outcome != APPLIED:
                     return outcome
             elif outcome == DUPLICATE:
@@ -262,14 +268,20 @@ cdef class Chunk:
         return APPLIED
 
     cdef Outcome _applied(self, Own *own, long long now, Gathered deltas, long long video_step,
-                          Progress *progress) noexcept nogil:
+                          Gathered creators, long long step, Progress *progress) noexcept nogil:
+        cdef Outcome outcome = APPLIED
+        cdef Event *event = &own.event
         progress.applied += 1
         progress.stream_time = now
         progress.is_begun = True
-        if not OF_VIDEOS >> own.event.kind & 1:
-            return APPLIED
-        return deltas.count(own.event.video_id, own.event.t_ms // video_step, own.event.kind,
-                            own.event.amounts)
+        if OF_VIDEOS >> event.kind & 1:
+            outcome = deltas.count(event.video_id, event.t_ms // video_step, event.kind,
+                                   event.amounts)
+        if outcome == APPLIED and creators is not None and event.creator_id >= 0 and (
+                OF_CREATORS >> event.kind & 1):
+            outcome = creators.count(event.creator_id, event.t_ms // step, event.kind,
+                                     event.amounts)
+        return outcome
 
 
 cdef int _put_blocks(Layer dirty, const Key *user, Blocks *changed) noexcept nogil:

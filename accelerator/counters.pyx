@@ -33,7 +33,17 @@ video.comments: I since 1, one of each comment
 video.shares: I since 1, one of each share
 video.positions: I since 2, positions of each video_view
 video.position_sum: Q since 2, video_position of each video_view
+creator: version 1
+creator.views: I since 1, one of each video_view
+creator.likes: I since 1, one of each like
+creator.comments: I since 1, one of each comment
+creator.shares: I since 1, one of each share
+creator.follows: I since 1, one of each follow
+creator.watch_ms: Q since 1, view_duration_ms of each video_view
+creator.positions: I since 1, positions of each video_view
+creator.position_sum: Q since 1, video_position of each video_view
 video header: <BxxxQ
+creator header: <B
 deltas: <BBHIq, rows <QI and the entity's counters
 flags of deltas: begins 1
 viral: (comments + shares) / views

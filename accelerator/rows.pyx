@@ -4,8 +4,8 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 
 from accelerator.keys cimport MAX_DIGITS
-from models import rows, seen, video
-from models.counters import USER, VIDEO
+from models import creator, rows, seen, video
+from models.counters import CREATOR, USER, VIDEO
 
 cdef enum Kind:
     # What a key is one of.
@@ -17,16 +17,23 @@ cdef enum Kind:
 cdef Py_ssize_t SEALED_HEADER = seen.SEALED_HEADER_SIZE, ENTRY = seen.ENTRY_SIZE
 cdef Py_ssize_t MAX_BLOCKS = seen.MAX_BLOCKS, BLOCK_SIZE = rows.BLOCK_SIZE
 cdef Py_ssize_t HEADER = seen.HEADER_SIZE, TIME = seen.TIME_SIZE, ID = seen.ID_SIZE
-cdef Py_ssize_t VIDEO_HEADER = len(video.EMPTY)
+cdef Py_ssize_t VIDEO_HEADER = len(video.EMPTY), CREATOR_HEADER = len(creator.EMPTY)
 cdef int BLOCK_VERSION = seen.BLOCK_VERSION, INDEX_VERSION = seen.INDEX_VERSION
 cdef int INDEXED = seen.INDEXED
 
 #: Bytes of a pane's row by the version of the value; 0: there is no such version.
 cdef Py_ssize_t[256] USER_ROW
 cdef Py_ssize_t[256] VIDEO_ROW
+cdef Py_ssize_t[256] CREATOR_ROW
 for _version in range(256):
     USER_ROW[_version] = USER.row_sizes.get(_version, 0)
     VIDEO_ROW[_version] = VIDEO.row_sizes.get(_version, 0)
+    CREATOR_ROW[_version] = CREATOR.row_sizes.get(_version, 0)
+
+cdef enum Table:
+    USERS
+    VIDEOS
+    CREATORS
 
 
 cdef Py_ssize_t _digits(const unsigned char *text, Py_ssize_t size, Py_ssize_t most) noexcept nogil:
@@ -77,13 +84,22 @@ cdef bint _is_user_row(Kind kind, const unsigned char *row, Py_ssize_t size) noe
     return panes >= 0 and panes % USER_ROW[row[0]] == 0
 
 
-cdef bint _is_video_row(Kind kind, const unsigned char *row, Py_ssize_t size) noexcept nogil:
-    cdef Py_ssize_t panes = size - VIDEO_HEADER
-    return (kind == NUMBER and panes >= 0 and VIDEO_ROW[row[0]] != 0
-            and panes % VIDEO_ROW[row[0]] == 0)
+cdef bint _is_sums(Kind kind, const unsigned char *row, Py_ssize_t size, Py_ssize_t header,
+                   const Py_ssize_t *row_sizes) noexcept nogil:
+    cdef Py_ssize_t panes = size - header
+    return (kind == NUMBER and panes >= 0 and row_sizes[row[0]] != 0
+            and panes % row_sizes[row[0]] == 0)
 
 
-cdef list _foreign(dict changes, bytes internal, bint are_users):
+cdef bint _is_row(Table table, Kind kind, const unsigned char *row, Py_ssize_t size) noexcept nogil:
+    if table == USERS:
+        return _is_user_row(kind, row, size)
+    if table == VIDEOS:
+        return _is_sums(kind, row, size, VIDEO_HEADER, VIDEO_ROW)
+    return _is_sums(kind, row, size, CREATOR_HEADER, CREATOR_ROW)
+
+
+cdef list _foreign(dict changes, bytes internal, Table table):
     cdef list found = []
     cdef const unsigned char *data
     cdef Py_ssize_t size
@@ -94,7 +110,7 @@ cdef list _foreign(dict changes, bytes internal, bint are_users):
         if PyBytes_CheckExact(key) and PyBytes_CheckExact(row):
             kind = _kind(<const unsigned char *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
             data, size = <const unsigned char *> PyBytes_AS_STRING(row), PyBytes_GET_SIZE(row)
-            if _is_user_row(kind, data, size) if are_users else _is_video_row(kind, data, size):
+            if _is_row(table, kind, data, size):
                 continue
         if key != internal:
             found.append(key)
@@ -103,9 +119,14 @@ cdef list _foreign(dict changes, bytes internal, bint are_users):
 
 def foreign_users(dict changes not None, bytes internal not None):
     """See models.rows."""
-    return _foreign(changes, internal, True)
+    return _foreign(changes, internal, USERS)
 
 
 def foreign_videos(dict changes not None, bytes internal not None):
     """See models.rows."""
-    return _foreign(changes, internal, False)
+    return _foreign(changes, internal, VIDEOS)
+
+
+def foreign_creators(dict changes not None, bytes internal not None):
+    """See models.rows."""
+    return _foreign(changes, internal, CREATORS)

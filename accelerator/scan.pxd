@@ -10,6 +10,8 @@ cdef struct Event:
     uint64_t[AMOUNTS] amounts
     unsigned long long user_id
     unsigned long long video_id
+    # -1: it names none.
+    long long creator_id
     const unsigned char *event_id
     Py_ssize_t event_id_size
     int kind

@@ -284,9 +284,8 @@ cdef const unsigned char *_value(
         return _metadata(at, event)
     if field & (USER_ID | VIDEO_ID):
         return _number(at, <long long *> (&event.user_id if field == USER_ID else &event.video_id))
-    cdef long long ignored
     if field == CREATOR_ID:
-        return _null(at) if at[0] == c"n" else _number(at, &ignored)
+        return _null(at) if at[0] == c"n" else _number(at, &event.creator_id)
     if field == SESSION_ID and at[0] == c"n":
         return _null(at)
     at = _text(at)
@@ -318,6 +317,7 @@ cdef bint scan(const unsigned char *text, Py_ssize_t size, Event *event) noexcep
     cdef int seen = 0, field
     event.amounts[ONE], event.amounts[WATCHED] = 1, 0
     event.amounts[POSITIONS], event.amounts[REACHED] = 0, 0
+    event.creator_id = -1
     if size > LONGEST_TEXT or at[0] != c"{":
         return False
     at = _skip(at + 1)

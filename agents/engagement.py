@@ -9,7 +9,7 @@ from faust.types import TP
 
 from agents.feeds import Feed
 from agents.misplaced import misplaced_share
-from models.counters import VIDEO
+from models.counters import CREATOR, VIDEO
 from models.event import Rejected
 from models.merge_order import MergeOrder
 from models.schema import SOURCE_APP
@@ -17,6 +17,7 @@ from models.windows import format_duration, to_iso
 from monitoring import metrics
 from streaming.kafka.record_bounds import ORIGINAL_HEADER
 from streaming.kafka.records import FIRST_TIMESTAMP, OutRecord
+from tables.creators import NAME as CREATORS
 from tables.user_rows import load_rows
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ class EngagementProcessor:
         self._order = MergeOrder()
         step = settings.video_step
         self._videos = Feed(settings.deltas_topic, step, VIDEO, folding.gathered)
+        self._creators: Feed | None = None
+        if settings.has_creators:
+            step, topic = folding.windows.slices.step, settings.creator_deltas_topic
+            self._creators = Feed(topic, step, CREATOR, folding.creators)
+        #: The stream time up to which nothing was sent to the creators; None: all was.
+        self._unsent_until: int | None = None
         self._read = metrics.events_read.labels(str(partition))
         self._outcomes = [metrics.events.labels(name) for name in OUTCOMES]
 
@@ -79,9 +86,14 @@ class EngagementProcessor:
         functions = self._folding.functions
         rows = await load_rows(state, chunk, functions)
         # From here on nothing waits: a commit sees all of this chunk or nothing of it.
-        videos = self._videos.gathered
-        folded = chunk.apply(functions, rows, state.stream_time, videos, settings.video_step)
+        creators = self._creators.gathered if self._creators is not None else None
+        folded = chunk.apply(
+            *(functions, rows, state.stream_time, self._videos.gathered, settings.video_step),
+            creators,
+        )
         state.stream_time = folded.stream_time
+        if creators is None and folded.applied:
+            state.feeds -= {CREATORS}
         for record, partition, key in chunk.foreign:
             self._pass_on(record, partition, key)
         rejected = [
@@ -145,9 +157,13 @@ class EngagementProcessor:
         known = sent[(sent >= FIRST_TIMESTAMP) & (sent <= latest)]
         metrics.ingest_latency.observe(time() - known / 1000)
 
+    @property
+    def _feeds(self) -> list[Feed]:
+        return [self._videos] if self._creators is None else [self._videos, self._creators]
+
     def has_pending(self) -> bool:
-        """Whether sums are waiting."""
-        return bool(self._videos.gathered)
+        """Whether sums are waiting, or a table is to be told since when it is sent them."""
+        return self._unsent_until is not None or any(feed.gathered for feed in self._feeds)
 
     def prepare(self) -> None:
         """Make delta records of what has gathered, one for each partition that it touches."""
@@ -157,10 +173,22 @@ class EngagementProcessor:
         stream_time = self.state.stream_time
         if stream_time is None:
             return
-        self._videos.send(self._outbox, self._partition, stream_time, self._settings.partitions)
+        partitions = self._settings.partitions
+        if self._creators is not None and self._unsent_until is not None:
+            begin = self._unsent_until
+            self._creators.begin(self._outbox, self._partition, begin, partitions)
+        self._unsent_until = None
+        for feed in self._feeds:
+            feed.send(self._outbox, self._partition, stream_time, partitions)
 
     def reset_to_committed(self) -> None:
         """Begin anew: deltas that were not committed are folded again."""
-        self.state.reset_to_committed()
+        state = self.state
+        state.reset_to_committed()
         self._order = MergeOrder()
-        self._videos.reset(self.state.stream_time)
+        for feed in self._feeds:
+            feed.reset(state.stream_time)
+        self._unsent_until = None
+        if self._creators is not None and CREATORS not in state.feeds:
+            self._unsent_until = state.stream_time
+            state.feeds |= {CREATORS}

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 #: What is counted or read of a table at the same time.
 KINDS = (
-    *("videos", "video-sums", "users", "sure-users", "changed-users", "repeated-users"),
+    *("videos", "video-sums", "creators", "creator-sums"),
+    *("users", "sure-users", "changed-users", "repeated-users"),
     *("copies", *PASSED_ON_KINDS),
 )
 

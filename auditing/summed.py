@@ -8,8 +8,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from auditing.values import pane_key
-from models.counters import VIDEO
-from tables import videos
+from models.counters import CREATOR, VIDEO
+from tables import creators, videos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,13 +43,18 @@ class SummedTable:
 
 def summed_tables(settings: Settings, names: Iterable[str]) -> list[SummedTable]:
     """Return the tables of sums among those with these names."""
-    of_videos = videos.video_windows(settings)
+    of_videos, of_creators = videos.video_windows(settings), creators.creator_windows(settings)
     partitions = settings.partitions
     tables = [
         SummedTable(
             *(videos.NAME, "video", VIDEO, of_videos),
             videos.video_layout(of_videos, partitions=partitions),
             lambda event: event.video_id,
+        ),
+        SummedTable(
+            *(creators.NAME, "creator", CREATOR, of_creators),
+            creators.creator_layout(of_creators, partitions=partitions),
+            lambda event: event.creator_id,
         ),
     ]
     known = set(names)

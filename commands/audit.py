@@ -31,7 +31,7 @@ OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
 
 
 class audit(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Recompute users and videos from the input topic, and compare the tables with that.
+    """Recompute users, videos and creators from the input topic, and compare the tables with that.
 
     The tables are read from their changelog topics, so no worker needs to run. When workers do run
     and events come in, each count of a table has to lie between what was committed before and
@@ -110,6 +110,9 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             outcomes={name: report.outcomes[name] for name in OUTCOMES},
             users=shapes.Compared(report.users, report.differing["users"]),
             videos=shapes.Compared(report.summed.get("videos", 0), report.differing["videos"]),
+            creators=shapes.Compared(report.summed["creators"], report.differing["creators"])
+            if "creators" in report.summed
+            else None,
             total_differences=report.total,
             differences=[
                 shapes.DifferentCount(

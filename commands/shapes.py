@@ -81,6 +81,8 @@ class Audit(msgspec.Struct, forbid_unknown_fields=True):
     outcomes: dict[str, int]
     users: Compared
     videos: Compared
+    creators: Compared | None
+    """None: the app has no such table."""
     total_differences: int
     differences: list[DifferentCount]
     notes: list[str]

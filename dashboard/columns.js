@@ -59,5 +59,42 @@ export const COLUMNS = {
       "average_completion",
       "coefficient"
     ]
+  ],
+  "creator": [
+    [
+      "views",
+      "views",
+      "count"
+    ],
+    [
+      "likes",
+      "likes",
+      "count"
+    ],
+    [
+      "comments",
+      "comments",
+      "count"
+    ],
+    [
+      "shares",
+      "shares",
+      "count"
+    ],
+    [
+      "follows",
+      "follows",
+      "count"
+    ],
+    [
+      "minutes watched",
+      "total_engagement_minutes",
+      "decimal"
+    ],
+    [
+      "average completion",
+      "average_completion",
+      "coefficient"
+    ]
   ]
 };

@@ -1,5 +1,5 @@
-// Looks a user or a video up, and goes on doing so while it is shown. Its address is in the
-// page's: #user/42, #video/7.
+// Looks a user, a video or a creator up, and goes on doing so while it is shown. Its address is in
+// the page's: #user/42, #video/7, #creator/3.
 
 import { ask } from "./api.js";
 import { Chart } from "./chart.js";
@@ -55,6 +55,26 @@ const KINDS = {
       },
     ],
   },
+  creator: {
+    path: "creators",
+    fields: [
+      ...fields("creator"),
+      ["complete since", ({ complete_since: since }) => (since ? moment(since) : "all of it")],
+    ],
+    bounds: (series) => [series.window.start, series.window.end, series.window.step_s],
+    charts: [
+      {
+        title: "Views and likes",
+        format: compact,
+        lines: [["views", "views", "--line-1", "22"], ["likes", "likes", "--line-3"]],
+      },
+      {
+        title: "Minutes watched and follows",
+        format: compact,
+        lines: [["minutes watched", "minutes", "--line-2", "22"], ["follows", "follows", "--line-3"]],
+      },
+    ],
+  },
 };
 
 let shown = null;
@@ -66,7 +86,7 @@ let charts = [];
 // --- what is asked for
 
 const fromAddress = () => {
-  const [, kind, id] = location.hash.match(/^#(user|video)\/(\d+)$/) ?? [];
+  const [, kind, id] = location.hash.match(/^#(user|video|creator)\/(\d+)$/) ?? [];
   return kind ? { kind, id } : null;
 };
 
@@ -137,8 +157,9 @@ function dense(panes, from, to, stepMs) {
   const steps = [];
   for (let at = from; at < to; at += stepMs) {
     const pane = known.get(at) ?? {};
-    const { views = 0, likes = 0, comments = 0, shares = 0, watch_ms: watched = 0 } = pane;
-    steps.push({ at, views, likes, comments, shares, minutes: watched / 60_000 });
+    const { views = 0, likes = 0, comments = 0, shares = 0, follows = 0 } = pane;
+    const minutes = (pane.watch_ms ?? 0) / 60_000;
+    steps.push({ at, views, likes, comments, shares, follows, minutes });
   }
   return steps;
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from models.counters import USER, VIDEO
+from models.counters import CREATOR, USER, VIDEO
 from settings import VARIABLES, load
 from topology import all_topics, topology
 from views import asyncapi, openapi
@@ -77,7 +77,7 @@ def columns() -> str:
         name: [
             [field.label, field.name, field.format.text] for field in entity.answer if field.label
         ]
-        for name, entity in (("user", USER), ("video", VIDEO))
+        for name, entity in (("user", USER), ("video", VIDEO), ("creator", CREATOR))
     }
     text = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
     return f"// Written by make docs, from models/counters.py.\n\nexport const COLUMNS = {text};\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from models.counters import USER, VIDEO
+from models.counters import CREATOR, USER, VIDEO
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import murmur2_partitions
 
@@ -185,6 +185,7 @@ class Chunk(Generic[R]):
         stream_time: int | None,
         deltas: Gathered,
         video_step: int,
+        creators: Gathered | None = None,
     ) -> Folded[R]:
         """Fold the events of this partition, in their order.
 
@@ -194,7 +195,9 @@ class Chunk(Generic[R]):
             stream_time: before, in ms; None when there was no event yet.
             deltas: what the events add to videos; is added to.
             video_step: a pane of the videos, in ms.
+            creators: what the events add to creators, in panes of the users; is added to.
         """
+        step = windows.slices.step
         apply, is_late = windows.apply, windows.is_late
         rows.ahead.update(zip(self._indexes, rows.indexes, strict=True))
         rows.ahead.update(zip(self.keys, rows.loaded, strict=True))
@@ -215,4 +218,8 @@ class Chunk(Generic[R]):
             if kind in VIDEO.event_types:
                 added = VIDEO.increments(kind, metadata)
                 deltas.add(event.video_id, t_ms // video_step, added)
+            if creators is not None and kind in CREATOR.event_types:
+                creator_id = event.creator_id
+                if creator_id is not None:
+                    creators.add(creator_id, t_ms // step, CREATOR.increments(kind, metadata))
         return Folded(stream_time, applied, duplicate, late)

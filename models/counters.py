@@ -1,4 +1,4 @@
-"""What is counted of users and videos, declared once.
+"""What is counted of users, videos and creators, declared once.
 
 From these declarations come the packed rows (models.panes) and their older layouts, the compiled
 form's offsets, delta records, sums over panes, the fields of answers and of series with their
@@ -74,6 +74,31 @@ class VideoCounts(NamedTuple):
         return _mean_position(self.positions, self.position_sum)
 
 
+class CreatorCounts(NamedTuple):
+    """What happened to a creator in [start_ms, end_ms): a window, or a pane of one step."""
+
+    start_ms: int
+    end_ms: int
+    views: Annotated[int, Counter("I", "video_view")]
+    likes: Annotated[int, Counter("I", "like")]
+    comments: Annotated[int, Counter("I", "comment")]
+    shares: Annotated[int, Counter("I", "share")]
+    follows: Annotated[int, Counter("I", "follow")]
+    watch_ms: Annotated[int, Counter("Q", "video_view", "view_duration_ms")]
+    positions: Annotated[int, Counter("I", "video_view", "positions")]
+    position_sum: Annotated[int, Counter("Q", "video_view", "video_position")]
+
+    @property
+    def total_engagement_minutes(self) -> float:
+        """Minutes watched."""
+        return self.watch_ms / 60_000
+
+    @property
+    def average_completion(self) -> float | None:
+        """Mean position of the views that gave one, None without."""
+        return _mean_position(self.positions, self.position_sum)
+
+
 def _mean_position(positions: int, position_sum: int) -> float | None:
     # A full counter of positions may not make more than a whole of them.
     return min(position_sum / (positions * POSITION_UNITS), 1.0) if positions else None
@@ -120,3 +145,28 @@ VIDEO: Final = Entity(
     ),
 )
 """The version is that of values in the table and of delta records."""
+
+CREATOR: Final = Entity(
+    CreatorCounts,
+    version=1,
+    answer=(
+        Shown("views", COUNT, "views"),
+        Shown("likes", COUNT, "likes"),
+        Shown("comments", COUNT, "comments"),
+        Shown("shares", COUNT, "shares"),
+        Shown("follows", COUNT, "follows"),
+        Shown("total_engagement_minutes", MINUTES, "minutes watched"),
+        Shown("average_completion", PART_OR_NULL, "average completion"),
+    ),
+    steps=(
+        Shown("views", COUNT),
+        Shown("likes", COUNT),
+        Shown("comments", COUNT),
+        Shown("shares", COUNT),
+        Shown("follows", COUNT),
+        Shown("watch_ms", COUNT),
+        Shown("positions", COUNT),
+        Shown("average_completion", PART_OR_NULL),
+    ),
+)
+"""As VIDEO: of values in the table and of delta records."""

@@ -8,8 +8,8 @@ the new text, as `python -m models.layouts` prints it, into accelerator/counters
 
 from collections.abc import Iterator
 
-from models import deltas, entity, partitioner, rows, schema, seen, video, viral
-from models.counters import USER, VIDEO
+from models import creator, deltas, entity, partitioner, rows, schema, seen, video, viral
+from models.counters import CREATOR, USER, VIDEO
 
 
 def describe() -> str:
@@ -31,7 +31,7 @@ def _lines() -> Iterator[str]:
         f"keys {seen.block_key(b'1', 23)!r} {seen.index_key(b'1')!r}"
     )
     yield f"blocks: {rows.BLOCK_SIZE} bytes"
-    for name, counted in (("user", USER), ("video", VIDEO)):
+    for name, counted in (("user", USER), ("video", VIDEO), ("creator", CREATOR)):
         yield f"{name}: version {counted.version}"
         for counter, kept in counted.counters.items():
             yield (
@@ -39,6 +39,7 @@ def _lines() -> Iterator[str]:
                 f"{kept.amount} of each {kept.event_type}"
             )
     yield f"video header: {video.HEADER_FORMAT}"
+    yield f"creator header: {creator.HEADER_FORMAT}"
     yield f"deltas: {deltas.HEADER_FORMAT}, rows {deltas.ROW_FORMAT} and the entity's counters"
     yield f"flags of deltas: begins {deltas.BEGINS}"
     yield f"viral: ({' + '.join(viral.REACTIONS)}) / views"

@@ -5,9 +5,11 @@ This is the plain form. The package `accelerator` has one that does the same, co
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from models.counters import USER, VIDEO
+from models.counters import CREATOR, USER, VIDEO
+from models.creator import EMPTY as EMPTY_CREATOR
+from models.entity import Entity
 from models.errors import CodecError
 from models.seen import (
     BLOCK_IDS,
@@ -47,6 +49,11 @@ def foreign_videos(rows: Rows, internal: bytes) -> list[bytes | None]:
     return _foreign(rows, internal, _is_video_row)
 
 
+def foreign_creators(rows: Rows, internal: bytes) -> list[bytes | None]:
+    """The keys of rows that are no creator's value; see foreign_users."""
+    return _foreign(rows, internal, _is_creator_row)
+
+
 def _foreign(
     rows: Rows, internal: bytes, is_row: Callable[[bytes, bytes], bool]
 ) -> list[bytes | None]:
@@ -84,8 +91,16 @@ def _is_user_row(key: bytes, row: bytes) -> bool:
 
 
 def _is_video_row(key: bytes, row: bytes) -> bool:
-    panes = len(row) - len(EMPTY_VIDEO)
+    return _is_sums(key, row, VIDEO, len(EMPTY_VIDEO))
+
+
+def _is_creator_row(key: bytes, row: bytes) -> bool:
+    return _is_sums(key, row, CREATOR, len(EMPTY_CREATOR))
+
+
+def _is_sums(key: bytes, row: bytes, entity: Entity[Any], header_size: int) -> bool:
+    panes = len(row) - header_size
     if panes < 0 or not _is_number(key):
         return False
-    size = VIDEO.row_sizes.get(row[0])
+    size = entity.row_sizes.get(row[0])
     return size is not None and panes % size == 0

@@ -35,6 +35,8 @@ class Part(NamedTuple):
 
     stream_time: int | None
     positions: Mapping[str, Position]
+    feeds: frozenset[str] = frozenset()
+    complete_from: int = 0
 
 
 class Cut(NamedTuple):
@@ -54,6 +56,15 @@ class Cut(NamedTuple):
             [parts[p].stream_time for p in parents(q, len(parts), after)] for q in range(after)
         )
         return [max((t for t in each if t is not None), default=None) for each in times]
+
+    def feeds(self, table: str) -> frozenset[str]:
+        """Return the tables that were sent all that a table has counted in any partition."""
+        counted = [part.feeds for part in self.parts[table] if part.stream_time is not None]
+        return frozenset.intersection(*counted) if counted else frozenset()
+
+    def complete_from(self, table: str) -> int:
+        """Return the stream time from which on all is counted in every partition of a table."""
+        return max((part.complete_from for part in self.parts[table]), default=0)
 
 
 async def require_stopped(client_settings: Mapping[str, Any], groups: list[str]) -> None:
@@ -111,7 +122,9 @@ async def _part(consumer: AIOKafkaConsumer, table: MovedTable, number: int) -> P
         raise RescaleError(
             f"partition {number} of {table.old_changelog} does not say where it stands: {ONCE_MORE}"
         )
-    return Part(time, positions)
+    table_format = table.old_format
+    feeds, begun = table_format.feeds_of(stored), table_format.complete_from_of(stored)
+    return Part(time, positions, feeds, begun)
 
 
 async def _check_positions(

@@ -106,7 +106,12 @@ class Mover:
         def layout(table: MovedTable, number: int) -> bytes:
             times = self._cut.stream_times(table.name, self._sides.new.partitions)
             positions = self.positions(table, number, topics)
-            return table.new_format.encode(times[number], self._ids[table.name], positions)
+            # What is not moved along begins anew.
+            feeds = self._cut.feeds(table.name) & self._ids.keys()
+            return table.new_format.encode(
+                *(times[number], self._ids[table.name], positions),
+                *(feeds, self._cut.complete_from(table.name)),
+            )
 
         await self._send_layouts(layout, offsets)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from models.rows import foreign_users, foreign_videos
+from models.rows import foreign_creators, foreign_users, foreign_videos
 from tables.layout import LAYOUT_KEY, StoreFormat
 
 if TYPE_CHECKING:
@@ -20,9 +20,10 @@ class RowChecks(NamedTuple):
 
     users: FindForeign
     videos: FindForeign
+    creators: FindForeign
 
 
-PLAIN_CHECKS = RowChecks(foreign_users, foreign_videos)
+PLAIN_CHECKS = RowChecks(foreign_users, foreign_videos, foreign_creators)
 
 
 class ForeignRowError(Exception):

@@ -44,6 +44,21 @@ class VideoMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-
     average_completion: float | None
 
 
+class CreatorMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-arg]
+    """A creator's metrics in one window; times are RFC 3339."""
+
+    creator_id: int
+    window_start: str
+    window_end: str
+    views: int
+    likes: int
+    comments: int
+    shares: int
+    follows: int
+    total_engagement_minutes: float
+    average_completion: float | None
+
+
 class _StoredViral(msgspec.Struct):
     video_id: VideoId
     viral_coefficient: Coefficient

@@ -58,6 +58,8 @@ class Cluster:
         self.order = f"{app_id}-events-order"
         self.user_changelog = f"{app_id}-user_metrics-changelog"
         self.video_changelog = f"{app_id}-video_metrics-changelog"
+        self.creator_deltas = f"{app_id}-creator-deltas"
+        self.creator_changelog = f"{app_id}-creator_metrics-changelog"
         self.partitions = int(settings.get("TOPIC_PARTITIONS", 4))
         self.replicas = int(settings.get("TOPIC_REPLICATION_FACTOR", 1))
         self.environment = {
@@ -245,10 +247,10 @@ class Cluster:
         wait_until(nothing_is_left, "all is applied", timeout)
 
     def _sources(self) -> list[str]:
-        """Return the topics that the group reads; a release before had no repartition topic."""
+        """Return the topics that the group reads; releases before had not all of them."""
         topics = self.admin.list_topics(timeout=TIMEOUT).topics
-        sources = self.events, self.repartition, self.deltas
-        return [name for name in sources if name in topics or name != self.repartition]
+        newer = [name for name in (self.repartition, self.creator_deltas) if name in topics]
+        return [self.events, self.deltas, *newer]
 
     def is_transaction_open(self) -> bool:
         """Whether one of the program's topics ends later than what is committed of it."""

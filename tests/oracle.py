@@ -84,6 +84,20 @@ class VideoCounts(NamedTuple):
     completion: Fraction | None
 
 
+class CreatorCounts(NamedTuple):
+    """A creator's counts in the window [start, end)."""
+
+    start: int
+    end: int
+    views: int
+    likes: int
+    comments: int
+    shares: int
+    follows: int
+    watched: int
+    completion: Fraction | None
+
+
 @dataclass(frozen=True)
 class Rules:
     """The settings that decide, times in ms."""
@@ -115,6 +129,7 @@ class Oracle:
         self.applied: list[Event] = []
         self.of_user: dict[int, list[Event]] = defaultdict(list)
         self.of_video: dict[int, list[Event]] = defaultdict(list)
+        self.of_creator: dict[int, list[Event]] = defaultdict(list)
         self._seen: dict[tuple[int, str], int] = {}
 
     def feed(self, record: Record, topic: str | None = None) -> Outcome:
@@ -154,6 +169,8 @@ class Oracle:
         self.of_user[event.user_id].append(event)
         if event.event_type in ("video_view", "like", "comment", "share"):
             self.of_video[event.video_id].append(event)
+        if event.creator_id is not None and event.event_type != "save":
+            self.of_creator[event.creator_id].append(event)
         return Outcome("applied")
 
     def _is_late(self, t: int, stream_time: int | None) -> bool:
@@ -204,6 +221,21 @@ class Oracle:
         types = Counter(each.event_type for each in inside)
         return VideoCounts(
             *(start, end, types["video_view"], types["like"], types["comment"], types["share"]),
+            completion_of(inside),
+        )
+
+    # -- creators
+
+    def creator(self, creator_id: int, at: int, size: int | None = None) -> CreatorCounts:
+        """Return a creator's counts in the window at a time, by the users' window and step."""
+        window = self.rules.user_window if size is None else size
+        start, end = hopping_window(at, window, self.rules.user_step)
+        inside = [each for each in self.of_creator.get(creator_id, ()) if start <= each.t < end]
+        types = Counter(each.event_type for each in inside)
+        return CreatorCounts(
+            *(start, end, types["video_view"], types["like"], types["comment"], types["share"]),
+            types["follow"],
+            sum(each.watched for each in inside if each.event_type == "video_view"),
             completion_of(inside),
         )
 

@@ -28,6 +28,7 @@ class Event(NamedTuple):
     t: int
     watched: int
     position: Fraction | None = None
+    creator_id: int | None = None
 
 
 def parse(value: bytes | None) -> Event | str:
@@ -95,7 +96,12 @@ def _event_of(document: dict[str, Any]) -> Event | str:
         if type(reached) in (int, float) and 0 <= reached <= 1:
             position = Fraction(reached)
     ids = document["user_id"], document["video_id"]
-    return Event(event_id, event_type, *ids, t, watched, position)
+    return Event(event_id, event_type, *ids, t, watched, position, _creator_of(document))
+
+
+def _creator_of(document: dict[str, Any]) -> int | None:
+    creator = document.get("creator_id")
+    return creator if type(creator) is int and 0 <= creator < 2**63 else None
 
 
 _TIME = re.compile(

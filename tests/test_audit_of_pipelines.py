@@ -22,6 +22,7 @@ from streaming.kafka.records import OutRecord
 from tables.foreign import check_rows
 from tables.layout import LAYOUT_KEY
 from tests.agents.pipeline import (
+    CREATOR_DELTAS,
     DEAD_LETTERS,
     DELTAS,
     EVENTS,
@@ -39,8 +40,8 @@ NAMES = Names(
     REPARTITION,
     ORDER,
     DEAD_LETTERS,
-    {"video_metrics": DELTAS},
-    {"user_metrics": "users", "video_metrics": "videos"},
+    {"video_metrics": DELTAS, "creator_metrics": CREATOR_DELTAS},
+    {"user_metrics": "users", "video_metrics": "videos", "creator_metrics": "creators"},
 )
 PLENTY = 64 << 20
 KINDS = ("video_view", "video_view", "share", "comment", "like", "save")

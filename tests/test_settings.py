@@ -89,6 +89,7 @@ class TestDefaults:
             write_buffers=128 << 20,
             log_format="text",
             accelerator="auto",
+            creators="on",
         )
 
     @pytest.mark.parametrize("variable", VARIABLES, ids=lambda each: each.name)

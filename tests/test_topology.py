@@ -56,6 +56,7 @@ def test_the_names_of_tables_are_those_that_the_contract_promises(settings) -> N
     assert [entry.name for entry in declared.topology(settings)] == [
         "user_metrics",
         "video_metrics",
+        "creator_metrics",
     ]
 
 
@@ -100,13 +101,29 @@ def test_one_more_entry_is_one_more_table_everywhere(settings) -> None:
     assert {"shop-third-deltas", "shop-third-changelog"} < {each.name for each in context.topics}
     assert context.deltas["third"] == "shop-third-deltas"
     state = SimpleNamespace(stream_time=None)
-    states = dict.fromkeys(("user_metrics", "video_metrics", "third"), state)
+    states = dict.fromkeys(("user_metrics", "video_metrics", "creator_metrics", "third"), state)
     assert list(context.tables) == list(states)
     processors = context.make_processors(0, states, SimpleNamespace())
     assert [each.changelog_topic for each in processors] == [
         "shop-third-changelog",
+        "shop-creator_metrics-changelog",
         "shop-video_metrics-changelog",
         "shop-user_metrics-changelog",
     ]
     routes = {resource.canonical for resource in app.web.web_app.router.resources()}
     assert {"/third", "/users/{user_id}", "/videos/viral"} < routes
+
+
+def test_an_app_without_creators_has_neither_their_table_nor_their_topics_nor_routes() -> None:
+    """REELS_CREATORS=off leaves all of it out, down to the sums that events add up."""
+    settings = load({"REELS_CREATORS": "off"})
+    app = create_app(settings)
+    assert list(app.task_context.tables) == ["user_metrics", "video_metrics"]
+    assert not any("creator" in spec.name for spec in app.task_context.topics)
+    assert not any("creator" in name for name in app.agents)
+    routes = {resource.canonical for resource in app.web.web_app.router.resources()}
+    assert not any("creator" in route for route in routes)
+    state = SimpleNamespace(stream_time=None)
+    states = dict.fromkeys(app.task_context.tables, state)
+    *_, engagement = app.task_context.make_processors(0, states, SimpleNamespace())
+    assert [feed.topic for feed in engagement._feeds] == ["reels-video-deltas"]

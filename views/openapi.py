@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.json import schema_components
 
-from models.counters import USER, VIDEO
+from models.counters import CREATOR, USER, VIDEO
 from models.entity import schemas
 from views import openapi_batch
 from views.answers import json_response
@@ -107,6 +107,12 @@ _VIRAL_VIDEOS["properties"]["complete"] = {
 _VIDEO_WINDOW: Final = _record(**_BOUNDS, **schemas(VIDEO.answer))
 _USER_WINDOW: Final = _record(**_BOUNDS, size_s=_SECONDS, step_s=_SECONDS)
 
+_COMPLETE_SINCE: Final[Json] = {
+    "type": ["string", "null"],
+    "format": "date-time",
+    "description": "From when on all of the window is counted; null: all of it.",
+}
+
 _SCHEMAS: Final[Json] = {
     "Error": _record(error=_record(code={"type": "string"}, message={"type": "string"})),
     "Status": _status(),
@@ -140,6 +146,20 @@ _SCHEMAS: Final[Json] = {
     "ViralVideos": _VIRAL_VIDEOS,
     "Users": openapi_batch.schema("users", "User", _ID),
     "Videos": openapi_batch.schema("videos", "Video", _ID),
+    "Creator": _answer(
+        creator_id=_ID,
+        as_of=_TIME,
+        window=_USER_WINDOW,
+        **schemas(CREATOR.answer),
+        complete_since=_COMPLETE_SINCE,
+    ),
+    "CreatorSeries": _answer(
+        creator_id=_ID,
+        as_of=_TIME,
+        window=_USER_WINDOW,
+        panes=_list(_record(start=_TIME, **schemas(CREATOR.steps))),
+        complete_since=_COMPLETE_SINCE,
+    ),
 }
 
 _ERRORS: Final = {
@@ -181,6 +201,7 @@ _TEXT: Final[Json] = {"type": "string"}
 
 def _paths() -> Json:
     user, video = _id_parameter("user_id"), _id_parameter("video_id")
+    creator = _id_parameter("creator_id")
     limit = {
         "name": "limit",
         "in": "query",
@@ -219,6 +240,16 @@ def _paths() -> Json:
         ),
         **openapi_batch.paths("users", "Users", _ID, [_WINDOW, _AT, _STALE]),
         **openapi_batch.paths("videos", "Videos", _ID, [_AT, _STALE]),
+        "/creators/{creator_id}": _data(
+            "What happened to a creator's videos.",
+            _responses(_ref("Creator"), *_KEY_ERRORS),
+            *(creator, _WINDOW, _AT, _STALE),
+        ),
+        "/creators/{creator_id}/series": _data(
+            "The steps that a creator's metrics are the sums of.",
+            _responses(_ref("CreatorSeries"), *_KEY_ERRORS),
+            *(creator, _WINDOW, _AT, _STALE),
+        ),
         "/overview": _data(
             "This worker's figures.", _responses(_ref("Figures"), "401", "403", "503")
         ),

@@ -73,7 +73,7 @@ class Side:
         self.folding = Folding.of(windows, accelerated=accelerated)
         self.memory = memory(accelerated=accelerated)
         self.records = records
-        self.deltas = self.folding.gathered()
+        self.deltas, self.creators = self.folding.gathered(), self.folding.creators()
         self.stored, self.stream_time = {}, None
         self.kept = self.memory.layer() if keeps else None
         self.asked = []
@@ -92,7 +92,8 @@ class Side:
         indexes = self.find(self.asked)
         rows = Overlay(self.memory.layer(), loaded, indexes, self.stored.get)
         folded = chunk.apply(
-            self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP
+            *(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP),
+            self.creators,
         )
         self.stored |= dict(rows.dirty.items())
         if self.kept is not None:
@@ -110,6 +111,7 @@ class Side:
             folded._replace(late=[]),
             list(self.stored.items()),
             self.deltas.records(0, 0, 3, tick=False),
+            self.creators.records(0, 0, 3, tick=False),
         ]
 
     def find(self, keys):
@@ -189,9 +191,10 @@ class TestWhoseItIs:
 EVENTS = st.builds(
     dict,
     event_id=st.integers(0, 30).map(str),
-    event_type=st.sampled_from(["video_view", "video_view", "like", "comment", "share", "save"]),
+    event_type=st.sampled_from(["video_view", "like", "comment", "share", "save", "follow"]),
     user_id=st.integers(0, 3),
     video_id=st.integers(0, 3),
+    creator_id=st.none() | st.integers(-1, 3) | st.integers(2**63 - 2, 2**63) | st.just("1"),
     at=st.integers(0, 20 * MINUTE) | st.integers(0, 5 * HOUR),
     metadata=st.fixed_dictionaries({"view_duration_ms": st.integers(0, 2**53)}),
 )

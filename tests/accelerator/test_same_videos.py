@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelerator import Counting, Folding, memory
-from models.counters import VIDEO
-from models.deltas import ROWS_AT_ONCE, pack_deltas, unpack_deltas
+from models.counters import CREATOR, VIDEO
+from models.creator import CreatorWindows
+from models.deltas import BEGINS, ROWS_AT_ONCE, pack_deltas, unpack_deltas
 from models.errors import CodecError
 from models.partitioner import partition_of
 from models.user import UserWindows
@@ -177,3 +178,45 @@ def test_more_than_a_record_takes_makes_another_one(more):
 def test_a_number_that_does_not_fit_is_not_told(accelerated, pane):
     with pytest.raises(ValueError, match="not a delta record"):
         gathered(accelerated, [(1, pane, 0)]).records(0, 0, 1, tick=False)
+
+
+CREATORS = CreatorWindows(SLICES)
+CREATOR_COUNTS = [U32 if counter.code == "I" else U64 for counter in CREATOR.counters.values()]
+CREATOR_ROWS = st.tuples(st.integers(0, 4), st.integers(0, 9), *CREATOR_COUNTS)
+CREATOR_RECORDS = st.builds(
+    lambda source, now, rows, flags: pack_deltas(source, now, rows, CREATOR, flags),
+    *(st.integers(0, 7), st.integers(0, 9999), st.lists(CREATOR_ROWS, max_size=8)),
+    st.sampled_from([0, 0, BEGINS]),
+)
+
+
+@given(st.lists(st.lists(CREATOR_RECORDS, max_size=3), max_size=6))
+@settings(max_examples=300)
+def test_any_history_of_creators_is_folded_the_same(batches):
+    """Another entity, with counters and a header of its own, and no rule that videos have."""
+    sides = [Counting.of(CREATORS, accelerated=accelerated) for accelerated in FORMS]
+    stored, now = [{} for _ in sides], 0
+    for values in batches:
+        found = []
+        for counting, accelerated, rows in zip(sides, FORMS, stored, strict=True):
+            chunk, form = counting.chunk(values), memory(accelerated=accelerated)
+            now = max(now, chunk.latest)
+            loaded, dirty = form.find([form.layer()], chunk.keys), form.layer()
+            loaded.fill([rows.get(key) for key in loaded.missing])
+            assert chunk.apply(counting.functions, loaded, dirty, now) == set()
+            rows |= dict(dirty.items())
+            found.append((chunk.latest, chunk.complete_from, list(chunk.keys)))
+        assert found[0] == found[1]
+        assert list(stored[0].items()) == list(stored[1].items())
+
+
+@given(st.lists(CREATOR_ROWS, max_size=50), st.integers(1, 9), st.booleans())
+def test_what_was_gathered_of_creators_is_told_the_same(rows, partitions, tick):
+    """Sums of small numbers, so that no counter gets full within a commit."""
+    records = []
+    for accelerated in FORMS:
+        made = Folding.of(UserWindows(SLICES, 1000), accelerated=accelerated).creators()
+        for creator_id, pane, *counts in rows:
+            made.add(creator_id, pane, tuple(count % 1000 for count in counts))
+        records.append(made.records(7, 123, partitions, tick=tick))
+    assert records[0] == records[1]

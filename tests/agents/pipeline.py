@@ -15,9 +15,11 @@ from faust.types import TP
 import settings as program_settings
 from accelerator import Counting, Folding, is_wanted, memory
 from agents.engagement import EngagementProcessor
+from agents.folded_deltas import DeltaProcessor
 from agents.video_deltas import VideoProcessor
 from models.viral import ViralRule
 from streaming.tasks.outbox import Outbox
+from tables.creators import creator_layout, creator_windows
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.users import user_layout, user_windows
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from tables.layout import StoreFormat
 
 EVENTS, DELTAS = "events", "reels-video-deltas"
+CREATOR_DELTAS = "reels-creator-deltas"
 REPARTITION, ORDER = "reels-events-repartition", "reels-events-order"
-SOURCES = DELTAS, REPARTITION, EVENTS
+SOURCES = CREATOR_DELTAS, DELTAS, REPARTITION, EVENTS
 DEAD_LETTERS, VIRAL = "dead-letters", "viral"
 NOW = 1_800_000_000_000
 
@@ -57,26 +60,26 @@ class Part:
     def __init__(self, number: int, folder: Path, pipeline: Pipeline) -> None:
         """Open the tables in ``folder``."""
         settings = pipeline.settings
-        users, videos = user_windows(settings), video_windows(settings)
-        self.users = self._state("users", number, user_layout(users), pipeline)
+        videos = video_windows(settings)
+        self.users = self._state("users", number, user_layout(user_windows(settings)), pipeline)
         self.videos = self._state("videos", number, video_layout(videos), pipeline)
         self.outbox = Outbox()
         accelerated = is_wanted(settings.accelerator)
         counting = Counting.of(videos, accelerated=accelerated)
         rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
-        self.engagement = EngagementProcessor(
-            number,
-            self.users,
-            self.outbox,
-            settings,
-            Folding.of(users, accelerated=accelerated),
-            "users-changelog",
-            settings.partitions,
-        )
+        self.number = number
+        self.engagement = self._engagement(settings)
         self.video = VideoProcessor(
             number, self.videos, self.outbox, settings, counting, rule, "videos-changelog"
         )
-        self.processors = (self.engagement, self.video)
+        of_creators = creator_windows(settings)
+        self.creators = self._state("creators", number, creator_layout(of_creators), pipeline)
+        self.creator = DeltaProcessor(
+            *(number, self.creators, CREATOR_DELTAS),
+            Counting.of(of_creators, accelerated=accelerated),
+            "creators-changelog",
+        )
+        self.processors = (self.engagement, self.video, self.creator)
         self.positions = dict.fromkeys(SOURCES, 0)
         self.committed = dict(self.positions)
         self.commits = 0
@@ -90,6 +93,23 @@ class Part:
         store = RocksStore(pipeline.folder / f"{table}-{number}.db", pipeline.memory)
         changes = memory(accelerated=is_wanted(pipeline.settings.accelerator))
         return PartitionState(table, layout, store, pipeline.executor, changes)
+
+    def _engagement(self, settings: program_settings.Settings) -> EngagementProcessor:
+        return EngagementProcessor(
+            self.number,
+            self.users,
+            self.outbox,
+            settings,
+            Folding.of(user_windows(settings), accelerated=is_wanted(settings.accelerator)),
+            "users-changelog",
+            settings.partitions,
+        )
+
+    async def restart(self, settings: program_settings.Settings) -> None:
+        """Begin anew with other settings of the users' task."""
+        self.engagement = self._engagement(settings)
+        self.processors = (self.engagement, self.video, self.creator)
+        await self.restore()
 
     async def restore(self) -> None:
         """Begin anew from what is committed, as after a crash."""
@@ -127,6 +147,7 @@ class Pipeline:
         for part in self.parts:
             part.users.store.close()
             part.videos.store.close()
+            part.creators.store.close()
         self.executor.shutdown()
 
     def send(self, topic: str, partition: int, record: OutRecord) -> None:
@@ -154,7 +175,8 @@ class Pipeline:
         at = part.positions[topic]
         records = self.topics[topic, number][at : at + count]
         if records:
-            processor = part.video if topic == DELTAS else part.engagement
+            folds: dict[str, Any] = {DELTAS: part.video, CREATOR_DELTAS: part.creator}
+            processor = folds.get(topic, part.engagement)
             positions = {TP(name, number): at for name, at in part.positions.items()}
             await processor.process(records, topic, positions)
             part.positions[topic] = at + len(records)

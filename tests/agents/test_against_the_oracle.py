@@ -69,6 +69,10 @@ POSITIONS = [
 ]
 
 
+#: By the number of an event: some have none, and one is not counted because it is no id.
+CREATORS = [None, 3, 2**63 - 1, 0, "3", 3]
+
+
 class Send(NamedTuple):
     """An event arrives, in any partition."""
 
@@ -140,6 +144,7 @@ async def play(pipeline, script):
                     *(user_id, video_id, min(t, 2 * T), number),
                     event_type=event_type,
                     metadata={"view_duration_ms": number} | POSITIONS[number],
+                    creator_id=CREATORS[number],
                     **far,
                 )
                 pipeline.send(EVENTS, partition, OutRecord(b"k%d" % number, value))
@@ -176,6 +181,8 @@ def test_every_script_ends_as_the_oracle_says(accelerator, script):
         if latest is not None:
             checks.check_user_values(pipeline.values("users"), oracle)
             checks.check_video_values(pipeline.values("videos"), oracle)
+            checks.check_creator_values(pipeline.values("creators"), oracle)
+            assert not any(part.creators.complete_from for part in pipeline.parts)
             expected = checks.viral_topic_of(oracle.viral(latest))
             assert checks.viral_flags(pipeline.folded(VIRAL)) == expected
         for part in pipeline.parts:

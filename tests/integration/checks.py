@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 from rocksdict import AccessType, Options, Rdict
 
+from models.creator import CreatorWindows
 from models.seen import is_sealed_key
 from models.user import UserWindows
 from models.video import VideoWindows
 from models.windows import Slices, from_iso
 from settings import load
+from tables.creators import creator_windows
 from tables.layout import LAYOUT_KEY
 from tables.rocks import CHANGELOG_ID_KEY, OFFSET_KEY
 from tables.users import user_windows
@@ -82,6 +84,8 @@ def check_all(cluster: Cluster, *workers: Worker) -> None:
         worker.wait_ready()
         check_users_over_http(worker, oracle, sorted(oracle.of_user))
         check_videos_over_http(worker, oracle, sorted(oracle.of_video))
+        if not cluster.was_taken_over:
+            check_creators_over_http(worker, oracle, sorted(oracle.of_creator))
 
 
 def check_dead_letters(cluster: Cluster, oracle: Oracle) -> None:
@@ -172,6 +176,22 @@ def check_video_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
             check_completion(found.average_completion, expected.completion)
 
 
+def check_creator_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
+    """Each creator's value says what the oracle says, of the whole window and of its last step."""
+    rules = oracle.rules
+    windows = CreatorWindows(Slices(rules.user_window, rules.user_step))
+    creators = {int(key): value for key, value in values.items()}
+    latest = oracle.latest()
+    assert latest is not None
+    assert creators.keys() <= oracle.of_creator.keys()
+    for creator_id in oracle.of_creator:
+        for size in (None, rules.user_step):
+            found = windows.rolling(creators.get(creator_id), latest, size)
+            expected = oracle.creator(creator_id, latest, size)
+            assert found[:8] == expected[:8], f"creator {creator_id}"
+            check_completion(found.average_completion, expected.completion)
+
+
 def check_completion(found: float | None, expected: Fraction | None) -> None:
     """A mean position is the oracle's, to a billionth."""
     assert (found is None) == (expected is None)
@@ -179,11 +199,16 @@ def check_completion(found: float | None, expected: Fraction | None) -> None:
 
 
 def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
-    """Both changelogs, folded by hand, hold the oracle's values and stream times."""
+    """The changelogs, folded by hand, hold the oracle's values and stream times."""
     for topic, check in (
         (cluster.user_changelog, check_user_values),
         (cluster.video_changelog, check_video_values),
+        (cluster.creator_changelog, check_creator_values),
     ):
+        if topic == cluster.creator_changelog and not cluster.has_topic(topic):
+            continue
+        # A release before had no creators: they are counted since the one after it.
+        is_whole = True
         values: dict[bytes, bytes] = {}
         for record in cluster.read(topic):
             assert record.key is not None
@@ -199,10 +224,12 @@ def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
                     values[record.key] = record.value
         for partition in range(cluster.partitions):
             layout = values.pop(b"%d:" % partition + LAYOUT_KEY, None)
-            stream_time = msgspec.json.decode(layout)["stream_time"] if layout else None
+            found = msgspec.json.decode(layout) if layout else {}
             if topic == cluster.user_changelog:
-                assert stream_time == oracle.stream_times.get(partition)
-        check(values, oracle)
+                assert found.get("stream_time") == oracle.stream_times.get(partition)
+            is_whole = is_whole and not found.get("complete_from")
+        if is_whole:
+            check(values, oracle)
 
 
 def check_databases(
@@ -217,7 +244,10 @@ def check_databases(
     for table, topic, windows in (
         ("user_metrics", cluster.user_changelog, user_windows(settings)),
         ("video_metrics", cluster.video_changelog, video_windows(settings)),
+        ("creator_metrics", cluster.creator_changelog, creator_windows(settings)),
     ):
+        if not cluster.has_topic(topic):
+            continue
         records = cluster.read(topic)
         for partition in range(cluster.partitions):
             changes = [record for record in records if record.partition == partition]
@@ -317,6 +347,37 @@ def _check_video(found: Json, expected: VideoCounts) -> None:
     coefficient = reactions / expected.views if expected.views else None
     assert found["viral_coefficient"] == coefficient
     check_completion(found["average_completion"], expected.completion)
+
+
+def check_creators_over_http(
+    worker: Worker, oracle: Oracle, creator_ids: Sequence[int], window: int | None = None
+) -> None:
+    """Each creator's answer is the oracle's; one with nothing in the window may be unknown."""
+    latest = oracle.latest()
+    assert latest is not None
+    step = oracle.rules.user_step
+    query = "" if window is None else f"?window={window // 1000}s"
+    answers = worker.get_all([f"/creators/{creator_id}{query}" for creator_id in creator_ids])
+    start, _ = hopping_window(latest, oracle.rules.user_window, step)
+    for creator_id, (status, found) in zip(creator_ids, answers, strict=True):
+        if status == 404 and all(each.t < start for each in oracle.of_creator[creator_id]):
+            continue
+        assert status == 200, (creator_id, found)
+        as_of = from_iso(found["as_of"])
+        # As videos do, a creator learns of the latest event's step, not of every millisecond in it.
+        assert latest // step == as_of // step
+        assert as_of <= latest
+        expected = oracle.creator(creator_id, latest, window)
+        assert found["creator_id"] == creator_id
+        assert from_iso(found["window"]["start"]) == expected.start
+        assert from_iso(found["window"]["end"]) == expected.end
+        assert found["window"]["size_s"] == (expected.end - expected.start) // 1000
+        assert found["window"]["step_s"] == step // 1000
+        for name in ("views", "likes", "comments", "shares", "follows"):
+            assert found[name] == getattr(expected, name), (creator_id, name)
+        assert found["total_engagement_minutes"] == expected.watched / 60_000
+        check_completion(found["average_completion"], expected.completion)
+        assert found["complete_since"] is None
 
 
 # -- viral videos

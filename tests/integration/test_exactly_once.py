@@ -119,6 +119,14 @@ def test_every_video_answers_over_http_whichever_worker_is_asked(run):
     checks.check_videos_over_http(run.workers[1], run.oracle, videos[::10])
 
 
+def test_every_creator_answers_over_http_whichever_worker_is_asked(run):
+    creators = sorted(run.oracle.of_creator)
+    assert len(creators) > 5
+    for window in (None, HOUR):
+        for worker in run.workers:
+            checks.check_creators_over_http(worker, run.oracle, creators, window)
+
+
 def test_the_viral_list_is_the_same_on_both_workers(run):
     expected = checks.viral_rows(run.oracle.viral(run.oracle.latest()))
     for worker in run.workers:

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from accelerator import rows as compiled
 from models import rows as plain
+from models.counters import CREATOR
+from models.creator import CreatorWindows
 from models.cut import CUT_BYTES, CutValue
+from models.schema import Metadata
 from models.seen import (
     BLOCK_IDS,
     ID_SIZE,
@@ -27,6 +30,7 @@ LAYOUT = b"__layout__"
 HOUR = 3_600_000
 USERS = UserWindows(Slices(24 * HOUR, HOUR), HOUR)
 VIDEOS = VideoWindows(Slices(2 * HOUR, HOUR // 12))
+CREATORS = CreatorWindows(Slices(24 * HOUR, HOUR))
 NOW = 1_736_951_445_123
 
 FORMS = {"plain": plain, "compiled": compiled}
@@ -149,3 +153,21 @@ def test_what_is_not_found_can_be_read_and_swept(rows):
             VIDEOS.is_expired(row, NOW)
             VIDEOS.rolling(row, NOW)
             VIDEOS.detected_at(row)
+
+
+@each_form
+@pytest.mark.parametrize(
+    ("key", "row"),
+    [
+        (b"x", b"\x01"),
+        (b"1:i", b"\x01"),
+        (b"1", b""),
+        (b"1", b"\x02"),
+        (b"1", b"\x01" + bytes(CREATOR.row_sizes[1] - 1)),
+    ],
+)
+def test_what_no_creator_has_is_foreign(form, key, row):
+    """A value is a version and whole rows, under a number."""
+    view = CREATOR.increments("video_view", Metadata(1000, 0.5))
+    value = CREATORS.apply(None, NOW // HOUR, view, NOW)
+    assert form.foreign_creators({b"7": value, b"8": None, key: row}, LAYOUT) == [key]

@@ -15,6 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 from bootstrap import create_app
+from models.counters import CREATOR
 from models.windows import from_iso
 from settings import load
 from tables.records import ViralVideo
@@ -26,6 +27,7 @@ from views.listener import Listener
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from models.schema import Metadata
     from settings import Settings
 
 PARTITIONS = 2
@@ -61,6 +63,8 @@ class Worker:
         self.tables, windows = self.sources.tables, self.sources.windows
         self.users, self.videos = self.tables["user_metrics"], self.tables["video_metrics"]
         self.user_windows, self.video_windows = windows["user_metrics"], windows["video_metrics"]
+        self.creators = self.tables.get("creator_metrics")
+        self.creator_windows = windows.get("creator_metrics")
         self.viral = self.sources.viral
         self.status = FakeStatus(partitions=PARTITIONS, data_dir=Path(settings.data_dir))
         self.application = make_application(
@@ -118,6 +122,16 @@ class Worker:
             pane = self.video_windows.slices.pane_of(t_ms)
             value = self.video_windows.apply(value, pane, of_video(*numbers), t_ms)
         state.dirty[b"%d" % video_id] = value
+
+    def put_creator(self, creator_id: int, *events: tuple[str, str, Metadata]) -> None:
+        """Count events of a type, a time and metadata."""
+        state, value = self.creators.state(creator_id), None
+        for event_type, at, metadata in events:
+            t_ms = from_iso(at)
+            pane = self.creator_windows.slices.pane_of(t_ms)
+            added = CREATOR.increments(event_type, metadata)
+            value = self.creator_windows.apply(value, pane, added, t_ms)
+        state.dirty[b"%d" % creator_id] = value
 
     async def flag_viral(self, video_id: int, coefficient: float) -> None:
         """Take a flag from the output topic."""

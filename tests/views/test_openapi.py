@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from models.schema import Metadata
 from views.openapi import describe
 
 VIEW = ("video_view", "2025-01-15T14:30:45.123Z", 45_000)
@@ -54,7 +56,7 @@ async def test_a_worker_tells_it(make_worker) -> None:
 async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker) -> None:
     worker = await make_worker(REELS_HTTP_TOKEN="a-token-of-some-length")
     for route, operations in DESCRIPTION["paths"].items():
-        path = route.replace("{user_id}", "1").replace("{video_id}", "1")
+        path = re.sub(r"{\w+_id}", "1", route)
         for method, operation in operations.items():
             answer = await worker.ask(path, method.upper())
             assert (answer.status == 401) == bool(operation["security"]), route
@@ -77,6 +79,9 @@ async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker) 
         ("/users", "?ids=1,2", 200),
         ("/users", "?ids=1,x", 400),
         ("/videos", "?ids=1", 200),
+        ("/creators/{creator_id}", "", 200),
+        ("/creators/{creator_id}", "?window=7m", 400),
+        ("/creators/{creator_id}/series", "?window=1h", 200),
         ("/videos/viral", "", 200),
         ("/videos/viral", "?limit=0", 400),
         ("/overview", "", 200),
@@ -87,17 +92,20 @@ async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker) 
 async def test_answers_are_as_described(worker, route: str, query: str, status: int) -> None:
     worker.put_user(1, VIEW)
     worker.put_video(1, ("2025-01-15T14:30:00Z", 3, 1, 1, 1))
+    worker.put_creator(1, ("video_view", "2025-01-15T14:30:00Z", Metadata(1000, 0.5)))
     await worker.become_ready()
     await worker.flag_viral(1, 1.7)
-    path = route.replace("{user_id}", "1").replace("{video_id}", "1") + query
+    path = re.sub(r"{\w+_id}", "1", route) + query
     answer = await worker.ask(path)
     assert answer.status == status
     check(answer, route)
 
 
-@pytest.mark.parametrize("route", ["/users/{user_id}", "/videos/{video_id}"])
+@pytest.mark.parametrize(
+    "route", ["/users/{user_id}", "/videos/{video_id}", "/creators/{creator_id}"]
+)
 async def test_unknown_ids_and_strange_hosts_are_as_described(worker, route: str) -> None:
-    path = route.replace("{user_id}", "9").replace("{video_id}", "9")
+    path = re.sub(r"{\w+_id}", "9", route)
     missing, strange = await worker.ask(path), await worker.ask(path, headers={"Host": "a.b"})
     assert (missing.status, strange.status) == (404, 403)
     check(missing, route)

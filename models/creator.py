@@ -1,0 +1,48 @@
+"""A creator's windowed counters, packed into one value.
+
+Little-endian, unpadded:
+
+    u8 version
+    pane rows, newest last: u32 pane, and the counters of models.counters.CREATOR
+"""
+
+import struct
+from typing import Any, Final
+
+from models.counters import CREATOR, CreatorCounts
+from models.pane_windows import PaneWindows
+from models.windows import Slices, to_iso
+
+HEADER_FORMAT: Final = "<B"
+EMPTY: Final = struct.pack(HEADER_FORMAT, CREATOR.version)
+
+
+class CreatorWindows(PaneWindows[CreatorCounts]):
+    """The functions on creators' values for one window."""
+
+    __slots__ = ()
+
+    def __init__(self, slices: Slices) -> None:
+        """Bind the settings."""
+        super().__init__(CREATOR, EMPTY, slices)
+
+
+def describe_window(
+    creator_id: int, as_of_ms: int, counts: CreatorCounts, step_ms: int
+) -> dict[str, Any]:
+    """Whose metrics they are, and of which window, as it is shown to people and programs."""
+    return {
+        "creator_id": creator_id,
+        "as_of": to_iso(as_of_ms),
+        "window": {
+            "start": to_iso(counts.start_ms),
+            "end": to_iso(counts.end_ms),
+            "size_s": (counts.end_ms - counts.start_ms) // 1000,
+            "step_s": step_ms // 1000,
+        },
+    }
+
+
+def complete_since(counts: CreatorCounts, complete_from_ms: int) -> str | None:
+    """From when on all events of a window are counted; None when that is the whole window."""
+    return to_iso(complete_from_ms) if complete_from_ms > counts.start_ms else None

@@ -1,0 +1,181 @@
+"""What becomes of the table of creators, and from when on it says that all is counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.creator import CreatorWindows
+from models.windows import Slices
+from streaming.kafka.records import OutRecord
+from tests.agents.pipeline import CREATOR_DELTAS, EVENTS, Pipeline, make_settings
+from tests.integration.stream import START, event
+from tests.oracle import HOUR, MINUTE
+from tests.oracle_events import partition_of
+
+T = START // HOUR * HOUR
+WINDOWS = CreatorWindows(Slices(24 * HOUR, 15 * MINUTE))
+PARTITIONS = 2
+#: One user of each partition.
+USERS = [
+    next(user for user in range(100) if partition_of(user, PARTITIONS) == number)
+    for number in range(PARTITIONS)
+]
+
+
+def settings(creators="on", accelerator="auto"):
+    return make_settings(
+        TOPIC_PARTITIONS=PARTITIONS, REELS_CREATORS=creators, REELS_ACCELERATOR=accelerator
+    )
+
+
+@pytest.fixture(params=["on", "off"])
+def accelerator(request):
+    return request.param
+
+
+@pytest.fixture
+def make(tmp_path, accelerator):
+    """Return a factory of pipelines with creators or without."""
+    open_now = []
+
+    def make_pipeline(creators="on"):
+        open_now.append(Pipeline(tmp_path, settings(creators, accelerator)))
+        return open_now[-1]
+
+    yield make_pipeline
+    for pipeline in open_now:
+        pipeline.__exit__()
+
+
+def send(pipeline, number, t, creator_id=5, source=0, **changes):
+    value = event(USERS[source], 1, t, number, creator_id=creator_id, **changes)
+    pipeline.send(EVENTS, source, OutRecord(b"%d" % USERS[source], value))
+
+
+async def restart(pipeline, creators, accelerator):
+    for part in pipeline.parts:
+        await part.restart(settings(creators, accelerator))
+
+
+def views(pipeline, creator_id=5, at=T + HOUR):
+    return WINDOWS.rolling(pipeline.values("creators").get(b"%d" % creator_id), at).views
+
+
+def complete_from(pipeline):
+    return [part.creators.complete_from for part in pipeline.parts]
+
+
+async def test_a_hot_video_costs_its_creator_one_row_a_commit(make) -> None:
+    """Sums by creator and pane leave, not events; each partition of creators gets one record."""
+    pipeline = make()
+    for number in range(50):
+        send(pipeline, number, T)
+    await pipeline.process(0, EVENTS, 50)
+    await pipeline.commit(0)
+    records = [len(pipeline.topics[CREATOR_DELTAS, n]) for n in range(PARTITIONS)]
+    assert records == [1, 1], "one with the row, and a tick"
+    await pipeline.finish()
+    assert views(pipeline) == 50
+
+
+@pytest.mark.parametrize("creator_id", [None, -1, 2**63, True, 1.0, "5"])
+async def test_an_event_without_a_right_creator_counts_for_nobody(make, creator_id) -> None:
+    """It counts for its user and its video all the same."""
+    pipeline = make()
+    send(pipeline, 1, T, creator_id=creator_id)
+    await pipeline.finish()
+    assert not pipeline.values("creators")
+    assert len(pipeline.values("users")) == len(pipeline.values("videos")) == 1
+
+
+async def test_an_app_that_was_built_with_creators_counts_them_from_its_beginning(make) -> None:
+    """Restarts change nothing about it: what was counted by then was sent."""
+    pipeline = make()
+    for source in range(PARTITIONS):
+        send(pipeline, 1, T, source=source)
+    await pipeline.finish()
+    for number in range(PARTITIONS):
+        await pipeline.crash(number)
+    send(pipeline, 2, T + MINUTE)
+    await pipeline.finish()
+    assert complete_from(pipeline) == [0, 0]
+    assert views(pipeline) == 3
+
+
+async def test_without_creators_nothing_is_sent_for_them(make) -> None:
+    """REELS_CREATORS=off leaves out their sums, too."""
+    pipeline = make("off")
+    send(pipeline, 1, T)
+    await pipeline.finish()
+    assert not pipeline.read(CREATOR_DELTAS)
+
+
+async def test_creators_who_come_later_are_counted_from_then_on(make, accelerator) -> None:
+    """The latest of the sources' stream times is where all is counted; a new source has none."""
+    pipeline = make("off")
+    send(pipeline, 1, T)
+    send(pipeline, 2, T + 20 * MINUTE, source=1)
+    await pipeline.finish()
+    await restart(pipeline, "on", accelerator)
+    send(pipeline, 3, T + 30 * MINUTE)
+    await pipeline.finish()
+    assert views(pipeline) == 1
+    assert complete_from(pipeline) == [T + 20 * MINUTE + 1] * PARTITIONS
+
+
+async def test_since_when_creators_are_counted_is_not_lost(make, accelerator) -> None:
+    """Neither by a crash before the first commit nor by one after it."""
+    pipeline = make("off")
+    send(pipeline, 1, T)
+    await pipeline.finish()
+    await restart(pipeline, "on", accelerator)
+    send(pipeline, 2, T + MINUTE)
+    await pipeline.process(0, EVENTS, 1)
+    await pipeline.crash(0)
+    await pipeline.finish()
+    for number in range(PARTITIONS):
+        await pipeline.crash(number)
+    send(pipeline, 3, T + 2 * MINUTE)
+    await pipeline.finish()
+    assert complete_from(pipeline) == [T + 1] * PARTITIONS
+    assert views(pipeline) == 2
+
+
+async def test_the_table_is_told_even_when_nothing_more_comes(make, accelerator) -> None:
+    """A source that is silent after the restart has counted before it, too."""
+    pipeline = make("off")
+    send(pipeline, 1, T)
+    await pipeline.finish()
+    await restart(pipeline, "on", accelerator)
+    assert pipeline.parts[0].engagement.has_pending()
+    await pipeline.finish()
+    assert not pipeline.parts[0].engagement.has_pending()
+    assert complete_from(pipeline) == [T + 1] * PARTITIONS
+
+
+async def test_a_time_without_creators_makes_a_new_beginning(make, accelerator) -> None:
+    """On, off and on again: what came in between is lacking, and the answers say so."""
+    pipeline = make()
+    send(pipeline, 1, T)
+    await pipeline.finish()
+    await restart(pipeline, "off", accelerator)
+    send(pipeline, 2, T + 10 * MINUTE)
+    await pipeline.finish()
+    await restart(pipeline, "on", accelerator)
+    send(pipeline, 3, T + 20 * MINUTE)
+    await pipeline.finish()
+    assert views(pipeline) == 2
+    assert complete_from(pipeline) == [T + 10 * MINUTE + 1] * PARTITIONS
+
+
+async def test_a_time_without_creators_in_which_nothing_came_changes_nothing(
+    make, accelerator
+) -> None:
+    """Nothing is lacking then."""
+    pipeline = make()
+    send(pipeline, 1, T)
+    await pipeline.finish()
+    for creators in ("off", "on"):
+        await restart(pipeline, creators, accelerator)
+        await pipeline.finish()
+    assert complete_from(pipeline) == [0, 0]
