@@ -229,7 +229,7 @@ def test_a_video_is_looked_up_with_the_keyboard_alone(workers, rest, visit) -> N
         page.keyboard.type(str(video))
         page.keyboard.press("Enter")
         fields = page.locator("#lookup-fields > div")
-        expect(fields).to_have_count(6)
+        expect(fields).to_have_count(7)
         shown = {
             f.locator("dt").text_content(): f.locator("dd").text_content() for f in fields.all()
         }
