@@ -76,6 +76,8 @@ class Cluster:
         self.workers: list[Worker] = []
         #: Whether a release was at work that passed misplaced events on through the input.
         self.was_taken_over = False
+        #: Whether no release was at work that counted no positions of users.
+        self.users_have_positions = True
         self._admin: AdminClient | None = None
 
     @property

@@ -117,6 +117,9 @@ class Rules:
 class Oracle:
     """The truth about the records that it was fed with."""
 
+    #: Whether all of the users' events were counted by a release that counts positions.
+    users_have_positions = True
+
     def __init__(self, rules: Rules, topic: str = "engagement-events") -> None:
         """Begin with nothing."""
         self.rules = rules

@@ -43,7 +43,7 @@ def test_a_wall_clock_that_jumps_an_hour_each_way_changes_no_count(cluster, tmp_
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("disk", ["same disk", "empty disk"])
 def test_users_of_releases_before_are_taken_over(cluster, disk, version):
-    """Their values had more in them; duplicates of all ids are still told."""
+    """Their values had more in them, and no positions; duplicates of all ids are still told."""
     stream = untidy_stream(6000, seed=62)
     half = len(stream) * 3 // 5
     worker = cluster.worker("a").start()
@@ -51,6 +51,7 @@ def test_users_of_releases_before_are_taken_over(cluster, disk, version):
     check_answers(cluster, worker)
     assert worker.terminate() == 0
     rewritten = write_users_as_of_version(version, cluster)
+    cluster.users_have_positions = False
     assert rewritten > 1
     worker = worker if disk == "same disk" else cluster.worker("b")
     worker.start()
@@ -72,7 +73,10 @@ def test_a_group_whose_misplaced_events_lie_in_the_input_is_taken_over_in_mid_st
         wait_until(lambda: events_read(worker) >= half, "all is folded")
         assert worker.terminate() == 0
     else:
-        worker.launch(SABOTAGE, FAULT_PASS_ON="input", FAULT="after commit")
+        # The first commit has some of the misplaced events.
+        worker.launch(
+            SABOTAGE, FAULT_PASS_ON="input", FAULT="after commit", BROKER_COMMIT_INTERVAL=1
+        )
         assert worker.wait_exit() == -signal.SIGKILL
         assert cluster.is_unread(cluster.events)
     cluster.wait_until_no_transaction_is_open()
