@@ -21,6 +21,7 @@ KNOWN = (
     r"recover(ing|ed).*records.*",
     r"partitions ready after \d+\.\d\d s: 0, 1, 2, 3",
     r"partitions that stay went on after .*",
+    r"the hot path runs (compiled|plain)",
     r"Signal received: .*",
     r"Stopping\.\.\.",
 )
