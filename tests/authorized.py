@@ -94,6 +94,7 @@ def rights_of_a_worker(cluster: Cluster) -> list[Grant]:
     """Return all that a worker needs whose topics exist."""
     both: Iterable[str] = (
         *(cluster.deltas, cluster.repartition, cluster.order, cluster.viral),
+        *(cluster.creator_deltas, cluster.creator_changelog),
         *(cluster.user_changelog, cluster.video_changelog),
     )
     return [

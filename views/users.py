@@ -37,7 +37,7 @@ class UserViews:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that these views answer."""
         return [
-            web.get("/users/{user_id}", self.get),
+            web.get(r"/users/{user_id:(?!query$)[^/]+}", self.get),
             web.get("/users/{user_id}/series", self.get_series),
         ]
 

@@ -57,7 +57,7 @@ class VideoViews:
         return [
             # Before the next one, which would take it for an id.
             web.get("/videos/viral", self.list_viral),
-            web.get("/videos/{video_id}", self.get),
+            web.get(r"/videos/{video_id:(?!query$)[^/]+}", self.get),
             web.get("/videos/{video_id}/series", self.get_series),
         ]
 

@@ -15,6 +15,7 @@ from views import middlewares
 TOKEN = "a-token-of-some-length"
 DATA = [
     *("/users/1", "/users/1/series", "/videos/1", "/videos/1/series"),
+    *("/creators/1", "/creators/1/series"),
     *("/videos/viral", "/metrics", "/overview", "/users?ids=1", "/videos?ids=1"),
 ]
 POSTED = ["/users/query", "/videos/query"]
@@ -60,6 +61,7 @@ class TestToken:
     async def test_every_route_is_one_or_the_other(self, worker) -> None:
         routes = {resource.canonical for resource in worker.application.router.resources()}
         templates = {"/users/1": "/users/{user_id}", "/videos/1": "/videos/{video_id}"}
+        templates["/creators/1"] = "/creators/{creator_id}"
         templates |= {f"{path}/series": f"{name}/series" for path, name in templates.items()}
         templates["/static/dashboard.js"] = "/static/{name}"
         templates |= {path: path.partition("?")[0] for path in DATA if "?" in path}

@@ -16,6 +16,7 @@ def sums_of_user(series) -> dict:
         "total_engagement_minutes": sum(pane["watch_ms"] for pane in series["panes"]) / 60_000,
         "likes": likes,
         "engagement_rate": likes / views if views else 0.0,
+        "average_completion": None,
     }
 
 
@@ -24,7 +25,9 @@ def sums_of_video(series, window: str) -> dict:
     # Times in one form compare as text.
     inside = [p for p in series["panes"] if bounds["start"] <= p["start"] < bounds["end"]]
     names = ("views", "likes", "comments", "shares")
-    return {name: sum(pane[name] for pane in inside) for name in names}
+    return {name: sum(pane[name] for pane in inside) for name in names} | {
+        "average_completion": None
+    }
 
 
 class TestUser:
@@ -36,8 +39,10 @@ class TestUser:
             b'{"user_id":1,"as_of":"2025-01-15T14:30:45.123Z",'
             b'"window":{"start":"2025-01-15T11:45:00Z","end":"2025-01-15T14:45:00Z",'
             b'"size_s":10800,"step_s":900},'
-            b'"panes":[{"start":"2025-01-15T12:00:00Z","views":1,"likes":0,"watch_ms":60000},'
-            b'{"start":"2025-01-15T14:30:00Z","views":4,"likes":1,"watch_ms":180000}]}'
+            b'"panes":[{"start":"2025-01-15T12:00:00Z","views":1,"likes":0,"watch_ms":60000,'
+            b'"positions":0,"average_completion":null},'
+            b'{"start":"2025-01-15T14:30:00Z","views":4,"likes":1,"watch_ms":180000,'
+            b'"positions":0,"average_completion":null}]}'
         )
 
     @pytest.mark.parametrize(
@@ -75,8 +80,9 @@ class TestVideo:
             b'"rolling":{"start":"2025-01-15T12:35:00Z","end":"2025-01-15T14:35:00Z"},'
             b'"tumbling":{"start":"2025-01-15T14:00:00Z","end":"2025-01-15T16:00:00Z"},'
             b'"panes":[{"start":"2025-01-15T13:00:00Z","views":100,"likes":5,"comments":10,'
-            b'"shares":20},{"start":"2025-01-15T14:30:00Z","views":900,"likes":7,"comments":800,'
-            b'"shares":700}]}'
+            b'"shares":20,"positions":0,"average_completion":null},'
+            b'{"start":"2025-01-15T14:30:00Z","views":900,"likes":7,"comments":800,'
+            b'"shares":700,"positions":0,"average_completion":null}]}'
         )
 
     @pytest.mark.parametrize("at", ["", "?at=2025-01-15T14:50:00Z", "?at=2025-01-15T16:30:00Z"])

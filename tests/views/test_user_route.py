@@ -22,7 +22,7 @@ class TestAnswers:
             b'"window":{"start":"2025-01-14T14:45:00Z","end":"2025-01-15T14:45:00Z",'
             b'"size_s":86400,"step_s":900},'
             b'"total_videos_watched":4,"total_engagement_minutes":3.0,"likes":1,'
-            b'"engagement_rate":0.25}'
+            b'"engagement_rate":0.25,"average_completion":null}'
         )
 
     async def test_a_user_who_watched_nothing_has_zeros_that_are_floats(self, worker) -> None:

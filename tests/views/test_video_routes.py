@@ -22,10 +22,11 @@ class TestVideo:
         assert answer.body == (
             b'{"video_id":7,"as_of":"2025-01-15T14:30:45.123Z",'
             b'"rolling":{"start":"2025-01-15T12:35:00Z","end":"2025-01-15T14:35:00Z",'
-            b'"views":1000,"likes":12,"comments":810,"shares":720,"viral_coefficient":1.53},'
+            b'"views":1000,"likes":12,"comments":810,"shares":720,"viral_coefficient":1.53,'
+            b'"average_completion":null},'
             b'"tumbling":{"start":"2025-01-15T14:00:00Z","end":"2025-01-15T16:00:00Z",'
             b'"views":900,"likes":7,"comments":800,"shares":700,'
-            b'"viral_coefficient":1.6666666666666667},"viral":true}'
+            b'"viral_coefficient":1.6666666666666667,"average_completion":null},"viral":true}'
         )
 
     async def test_without_views_there_is_no_coefficient(self, worker) -> None:
