@@ -6,9 +6,12 @@ the topics from task to task are read to their ends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from faust.types import TP
 
 from models.moved import parents
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 
     from auditing.reading import Topics
     from rescaling.sides import MovedTable, Sides
+
+#: Seconds to wait for the coordinator of a group that nobody has asked for, and between two looks.
+COORDINATOR_TIMEOUT_S: Final = 20.0
+COORDINATOR_PAUSE_S: Final = 0.5
 
 ONCE_MORE = "start the workers once more, wait until the lag is 0, and stop them"
 
@@ -73,7 +80,7 @@ async def require_stopped(client_settings: Mapping[str, Any], groups: list[str])
     await admin.start()
     try:
         for group in groups:
-            (response,) = await admin.describe_consumer_groups([group])
+            (response,) = await _described(admin, group)
             for _error, _group, state, *_ in response.groups:
                 if state not in {"Empty", "Dead"}:
                     raise RescaleError(
@@ -81,6 +88,18 @@ async def require_stopped(client_settings: Mapping[str, Any], groups: list[str])
                     )
     finally:
         await admin.close()
+
+
+async def _described(admin: AIOKafkaAdminClient, group: str) -> Any:
+    """Describe a group; a new cluster makes its coordinator when somebody asks for it."""
+    deadline = monotonic() + COORDINATOR_TIMEOUT_S
+    while True:
+        try:
+            return await admin.describe_consumer_groups([group])
+        except GroupCoordinatorNotAvailableError:
+            if monotonic() > deadline:
+                raise
+        await asyncio.sleep(COORDINATOR_PAUSE_S)
 
 
 async def take_cut(topics: Topics, consumer: AIOKafkaConsumer, sides: Sides) -> Cut:
