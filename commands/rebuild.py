@@ -25,10 +25,11 @@ from embedded.probe import free_ports
 from embedded.process import BoundProcess
 from models.windows import to_iso
 from rescaling.catching_up import Backlog, left
-from rescaling.cut import require_stopped
 from rescaling.errors import RescaleError
 from streaming.errors import NoTokenError, StartError
 from streaming.kafka.broker_check import unreachable
+from streaming.kafka.stopped_groups import require_stopped
+from streaming.kafka.topics import admin_client
 
 if TYPE_CHECKING:
     from auditing.reading import Topics
@@ -104,7 +105,8 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             raise RescaleError("--to-app-id has to be another app id than REELS_APP_ID")
         client_settings = cast("App", self.app).task_context.client_settings
         async with open_topics(client_settings, new.app_id) as topics:
-            await require_stopped(client_settings, [new.app_id])
+            async with admin_client(client_settings) as admin:
+                await require_stopped(admin, new.app_id)
             backlog = await Backlog.of(topics, new.events_topic)
             self._say_when_complete(backlog, new)
             worker = self._worker()

@@ -6,12 +6,8 @@ the topics from task to task are read to their ends.
 
 from __future__ import annotations
 
-import asyncio
-from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
 from faust.types import TP
 
 from models.moved import parents
@@ -23,16 +19,11 @@ from tables.layout import LayoutError, Position
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from aiokafka import AIOKafkaConsumer
 
     from auditing.reading import Topics
     from rescaling.sides import MovedTable, Sides
-
-#: Seconds to wait for the coordinator of a group that nobody has asked for, and between two looks.
-COORDINATOR_TIMEOUT_S: Final = 20.0
-COORDINATOR_PAUSE_S: Final = 0.5
 
 ONCE_MORE = "start the workers once more, wait until the lag is 0, and stop them"
 
@@ -72,34 +63,6 @@ class Cut(NamedTuple):
     def complete_from(self, table: str) -> int:
         """Return the stream time from which on all is counted in every partition of a table."""
         return max((part.complete_from for part in self.parts[table]), default=0)
-
-
-async def require_stopped(client_settings: Mapping[str, Any], groups: list[str]) -> None:
-    """Raise RescaleError while workers of one of ``groups`` run."""
-    admin = AIOKafkaAdminClient(**client_settings)
-    await admin.start()
-    try:
-        for group in groups:
-            (response,) = await _described(admin, group)
-            for _error, _group, state, *_ in response.groups:
-                if state not in {"Empty", "Dead"}:
-                    raise RescaleError(
-                        f"workers of group {group} are running ({state}): stop them first"
-                    )
-    finally:
-        await admin.close()
-
-
-async def _described(admin: AIOKafkaAdminClient, group: str) -> Any:
-    """Describe a group; a new cluster makes its coordinator when somebody asks for it."""
-    deadline = monotonic() + COORDINATOR_TIMEOUT_S
-    while True:
-        try:
-            return await admin.describe_consumer_groups([group])
-        except GroupCoordinatorNotAvailableError:
-            if monotonic() > deadline:
-                raise
-        await asyncio.sleep(COORDINATOR_PAUSE_S)
 
 
 async def take_cut(topics: Topics, consumer: AIOKafkaConsumer, sides: Sides) -> Cut:

@@ -10,12 +10,13 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from auditing.reading import open_topics
-from rescaling.cut import require_stopped, take_cut
+from rescaling.cut import take_cut
 from rescaling.errors import RescaleError
 from rescaling.moving import Mover
 from rescaling.target import Target, add_partitions, delete, look, prepare
 from streaming.kafka.metadata import Right, find_topics
 from streaming.kafka.producer import TransactionalProducer
+from streaming.kafka.stopped_groups import require_stopped
 from streaming.kafka.topic_limits import Limits
 from streaming.kafka.topics import admin_client, create_topics, topic_specs
 from streaming.restore.changelog import changelog_consumer
@@ -134,7 +135,7 @@ class Rescale:
         sides = self._sides
         old, new = sides.old, sides.new
         await topics.require(dict.fromkeys(sides.read_topics(), Right.READ))
-        await require_stopped(self._settings, [old.app_id, new.app_id])
+        await require_stopped(admin, old.app_id, new.app_id)
         source = (await find_topics(admin, [new.events_topic])).topics.get(new.events_topic)
         if source is None and sides.keeps_input:
             raise RescaleError(f"there is no topic {new.events_topic}: has no worker run yet?")
@@ -190,7 +191,7 @@ class Rescale:
             mover = Mover(sides, cut, consumer, producer, self._new_layer, self._progress)
             await mover.begin()
             await mover.move()
-            await self._check_unchanged(cut, topics)
+            await self._check_unchanged(cut, admin, topics)
             await mover.end(found, self._offsets(cut, found))
         finally:
             await producer.stop()
@@ -201,9 +202,9 @@ class Rescale:
             f"{app_id}-rescale", app_id, self._settings, None, self._pack, limits
         )
 
-    async def _check_unchanged(self, cut: Cut, topics: Topics) -> None:
+    async def _check_unchanged(self, cut: Cut, admin: AIOKafkaAdminClient, topics: Topics) -> None:
         """Refuse to end a move whose rows are of different times."""
-        await require_stopped(self._settings, [self._sides.old.app_id])
+        await require_stopped(admin, self._sides.old.app_id)
         for table in self._sides.tables:
             if await topics.ends(table.old_changelog) != cut.ends[table.name]:
                 raise RescaleError(
@@ -247,11 +248,12 @@ class Rescale:
         """Delete the topics of the old app, once the new one's tables are whole; return them.
 
         Raises:
-            RescaleError: they are not, or a worker of the old app runs.
+            RescaleError: they are not.
+            StartError: a worker of the old app runs.
         """
         sides = self._sides
         async with admin_client(self._settings) as admin:
-            await require_stopped(self._settings, [sides.old.app_id])
+            await require_stopped(admin, sides.old.app_id)
             async with changelog_consumer(self._settings) as consumer:
                 target = await look(admin, consumer, sides)
             source = (await find_topics(admin, [sides.new.events_topic])).topics

@@ -17,7 +17,7 @@ from streaming.restore.committed import last_layout
 from tables.layout import StoreFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer
     from aiokafka.admin import AIOKafkaAdminClient
@@ -93,15 +93,17 @@ async def prepare(
             )
     missing = [spec for spec in specs if spec.name not in found]
     await create_topics(admin, missing, sides.new.replication_factor)
-    for _ in range(ATTEMPTS):
-        found = (await find_topics(admin, [spec.name for spec in specs])).topics
-        if all(found.get(s.name) and found[s.name].partitions == s.partitions for s in specs):
-            return found
-        await asyncio.sleep(0.1)
-    raise RescaleError("the brokers do not know of the new topics yet: run it again")
+    return await _known_as(
+        admin,
+        [spec.name for spec in specs],
+        lambda found: all(
+            s.name in found and found[s.name].partitions == s.partitions for s in specs
+        ),
+        "the brokers do not know of the new topics yet: run it again",
+    )
 
 
-async def delete(admin: AIOKafkaAdminClient, names: Iterable[str]) -> list[str]:
+async def delete(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[str]:
     """Delete those topics of ``names`` that there are, and return them."""
     there = sorted((await find_topics(admin, names)).topics)
     if there:
@@ -112,11 +114,9 @@ async def delete(admin: AIOKafkaAdminClient, names: Iterable[str]) -> list[str]:
                     f"topic {name} cannot be deleted ({for_code(code).__name__}): grant Delete on "
                     "it, or delete it yourself"
                 )
-    for _ in range(ATTEMPTS):
-        if not (await find_topics(admin, names)).topics:
-            return there
-        await asyncio.sleep(0.1)
-    raise RescaleError(f"the brokers have not deleted {', '.join(there)} yet: run it again")
+    late = f"the brokers have not deleted {', '.join(there)} yet: run it again"
+    await _known_as(admin, names, lambda found: not found, late)
+    return there
 
 
 async def add_partitions(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
@@ -132,8 +132,24 @@ async def add_partitions(admin: AIOKafkaAdminClient, topic: str, partitions: int
                 f"topic {name} gets no partitions ({message or for_code(code).__name__}): the "
                 f"tables are moved; add partitions until it has {partitions}"
             )
+    late = f"the brokers do not know of the partitions of {topic} yet: run it again"
+    await _known_as(admin, [topic], lambda found: found[topic].partitions == partitions, late)
+
+
+async def _known_as(
+    admin: AIOKafkaAdminClient,
+    names: Sequence[str],
+    is_so: Callable[[Mapping[str, FoundTopic]], bool],
+    late: str,
+) -> dict[str, FoundTopic]:
+    """Return the topics of ``names`` that there are, once the brokers say what they were told.
+
+    Raises:
+        RescaleError: they do not in time; the text is ``late``.
+    """
     for _ in range(ATTEMPTS):
-        if (await find_topics(admin, [topic])).topics[topic].partitions == partitions:
-            return
+        found = (await find_topics(admin, names)).topics
+        if is_so(found):
+            return found
         await asyncio.sleep(0.1)
-    raise RescaleError(f"the brokers do not know of the partitions of {topic} yet: run it again")
+    raise RescaleError(late)

@@ -13,9 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from streaming.errors import StartError
 from streaming.kafka.producer import TransactionalProducer
 from streaming.kafka.records import OutRecord
+from streaming.kafka.stopped_groups import require_stopped
 from streaming.kafka.topic_ids import topic_ids
 from streaming.restore.changelog import POLL_MS, changelog_consumer
 from streaming.restore.changelog_fetch import fetch_changes
@@ -99,12 +99,7 @@ class ChangelogWriter:
         admin = AIOKafkaAdminClient(**self._settings)
         await admin.start()
         try:
-            (response,) = await admin.describe_consumer_groups([self._app_id])
-            for _error, _group, state, *_ in response.groups:
-                if state not in {"Empty", "Dead"}:
-                    raise StartError(
-                        f"workers of group {self._app_id} are running ({state}): stop them first"
-                    )
+            await require_stopped(admin, self._app_id)
             found = await admin.list_consumer_group_offsets(self._app_id)
         finally:
             await admin.close()

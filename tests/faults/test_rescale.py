@@ -256,6 +256,7 @@ def test_what_cannot_be_moved_is_refused_in_one_line_and_nothing_is_made(make_cl
     assert left == {
         *(cluster.events, cluster.dead_letters, cluster.deltas, cluster.repartition, cluster.order),
         *(cluster.viral, cluster.user_changelog, cluster.video_changelog, other.user_changelog),
+        *(cluster.creator_deltas, cluster.creator_changelog),
     }
 
 

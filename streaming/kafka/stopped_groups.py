@@ -1,0 +1,44 @@
+"""What may be done only while no worker runs asks the group's coordinator first."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+from streaming.errors import StartError
+
+if TYPE_CHECKING:
+    from aiokafka.admin import AIOKafkaAdminClient
+
+#: Seconds to wait for the coordinator of a group that nobody has asked for, and between two looks.
+COORDINATOR_TIMEOUT_S: Final = 20.0
+COORDINATOR_PAUSE_S: Final = 0.5
+
+
+async def require_stopped(admin: AIOKafkaAdminClient, *groups: str) -> None:
+    """Refuse to go on while a group has members.
+
+    Raises:
+        StartError: workers of one of ``groups`` are running.
+        KafkaError: the brokers do not answer.
+    """
+    for group in groups:
+        (response,) = await _described(admin, group)
+        for _error, _group, state, *_ in response.groups:
+            if state not in {"Empty", "Dead"}:
+                raise StartError(f"workers of group {group} are running ({state}): stop them first")
+
+
+async def _described(admin: AIOKafkaAdminClient, group: str) -> Any:
+    """Describe a group; a new cluster makes its coordinator when somebody asks for it."""
+    deadline = monotonic() + COORDINATOR_TIMEOUT_S
+    while True:
+        try:
+            return await admin.describe_consumer_groups([group])
+        except GroupCoordinatorNotAvailableError:
+            if monotonic() > deadline:
+                raise
+        await asyncio.sleep(COORDINATOR_PAUSE_S)
