@@ -27,6 +27,7 @@ from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
 from accelerator.layer cimport (
     Key, Keys, Layer, Row, evict, make_row, row_from_bytes, value_of, value_text
 )
+from accelerator.numbers cimport u32, u64
 
 cdef enum:
     DELTA_HEADER = 16
@@ -74,18 +75,6 @@ def _place(name):
 cdef int VIEWS_AT = _place("views"), COMMENTS_AT = _place("comments"), SHARES_AT = _place("shares")
 
 
-cdef inline uint32_t _u32(const unsigned char *at) noexcept nogil:
-    cdef uint32_t number
-    memcpy(&number, at, 4)
-    return number
-
-
-cdef inline uint64_t _u64(const unsigned char *at) noexcept nogil:
-    cdef uint64_t number
-    memcpy(&number, at, 8)
-    return number
-
-
 cdef struct Total:
     uint64_t views
     uint64_t others
@@ -103,9 +92,9 @@ cdef Total _total(Row *video, long long first_pane, long long end_pane) noexcept
     total.views = total.others = 0
     while at + VIDEO_ROW <= video.value_size:
         row = value_text(video) + at
-        if first_pane <= _u32(row) < end_pane:
-            total.views += _u32(row + VIEWS_AT)
-            total.others += _u32(row + COMMENTS_AT) + <uint64_t> _u32(row + SHARES_AT)
+        if first_pane <= u32(row) < end_pane:
+            total.views += u32(row + VIEWS_AT)
+            total.others += u32(row + COMMENTS_AT) + <uint64_t> u32(row + SHARES_AT)
         at += VIDEO_ROW
     return total
 
@@ -130,7 +119,7 @@ cdef class Counters:
         cdef Py_ssize_t header = PyBytes_GET_SIZE(self.empty), row_size = self.form.row
         cdef Py_ssize_t size = header, kept
         cdef long long first_pane = now // self.step + 1 - self.panes
-        cdef uint32_t pane = _u32(delta), last_pane
+        cdef uint32_t pane = u32(delta), last_pane
         cdef unsigned char[MOST_ROW] row
         if old != NULL and old.value_size > 0:
             data, size = value_text(old), old.value_size
@@ -139,8 +128,8 @@ cdef class Counters:
         kept = size
         memcpy(row, delta, row_size)
         if size >= header + row_size:
-            last_pane = _u32(data + size - row_size)
-            if _u32(data + header) < first_pane or last_pane > pane:
+            last_pane = u32(data + size - row_size)
+            if u32(data + header) < first_pane or last_pane > pane:
                 return self._rare(old, key, delta, now)
             if last_pane == pane:
                 kept -= row_size
@@ -219,7 +208,7 @@ cdef class DeltaChunk:
             data = <const unsigned char *> PyBytes_AS_STRING(value)
             at, end = DELTA_HEADER, PyBytes_GET_SIZE(value)
             while at < end:
-                self.keys.add(_u64(data + at))
+                self.keys.add(u64(data + at))
                 at += delta_row
 
     def apply(self, Counters windows not None, Found loaded not None, Layer dirty not None,
@@ -254,7 +243,7 @@ cdef class DeltaChunk:
                 changes = old != NULL and old.value_size >= 0
                 new = windows.apply(old, key, delta + KEY, now)
                 if is_ruled and <long long> _total(new, first_pane, END_OF_PANES).views >= needed:
-                    reached.add(_u64(delta))
+                    reached.add(u64(delta))
                 if not changes and new.value_size <= empty:
                     evict(new)
                 elif dirty.put(new) < 0:
@@ -309,7 +298,7 @@ cdef class Gathered:
     cdef Outcome add_row(self, const unsigned char *delta) noexcept nogil:
         """Add a row of a delta record. None of its counters gets full within a commit."""
         cdef uint64_t last = SLOTS_A_ROW * self._room - 1
-        cdef uint64_t slot = _slot_of(_u64(delta), _u32(delta + KEY)) & last
+        cdef uint64_t slot = _slot_of(u64(delta), u32(delta + KEY)) & last
         cdef Py_ssize_t delta_row = self.form.delta_row
         cdef unsigned char *row
         while self._slots[slot]:
@@ -343,7 +332,7 @@ cdef class Gathered:
         self._slots, self._room = slots, room
         for number in range(self._count):
             row = rows + delta_row * number
-            slot = _slot_of(_u64(row), _u32(row + KEY)) & last
+            slot = _slot_of(u64(row), u32(row + KEY)) & last
             while slots[slot]:
                 slot = (slot + 1) & last
             slots[slot] = <uint32_t> (number + 1)
@@ -363,7 +352,7 @@ cdef class Gathered:
             if targets == NULL or ends == NULL or sorted_rows == NULL:
                 raise MemoryError
             for i in range(self._count):
-                digit = first_digit(_u64(self._rows + delta_row * i), digits)
+                digit = first_digit(u64(self._rows + delta_row * i), digits)
                 targets[i] = partition_of(digits + digit, MAX_DIGITS - digit, partitions)
                 ends[targets[i]] += 1
             # Counting sort: where each partition's rows begin, then where they end.

@@ -15,6 +15,7 @@ from models.counters import USER
 from accelerator.counters cimport MOST_ROW, PANE, Shape, add_counters, count_event, shape_of
 from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
 from accelerator.layer cimport hold, key_from, evict, make_row, value_text
+from accelerator.numbers cimport u16, u32, u64
 
 cdef enum:
     HEADER = 4
@@ -33,24 +34,6 @@ cdef int INDEX_VERSION = seen.INDEX_VERSION
 
 cdef Shape SHAPE
 shape_of(USER, &SHAPE)
-
-
-cdef inline uint16_t _u16(const unsigned char *at) noexcept nogil:
-    cdef uint16_t number
-    memcpy(&number, at, 2)
-    return number
-
-
-cdef inline uint32_t _u32(const unsigned char *at) noexcept nogil:
-    cdef uint32_t number
-    memcpy(&number, at, 4)
-    return number
-
-
-cdef inline uint64_t _u64(const unsigned char *at) noexcept nogil:
-    cdef uint64_t number
-    memcpy(&number, at, 8)
-    return number
 
 
 cdef Key index_key(const Key *user, unsigned char *text) noexcept nogil:
@@ -83,7 +66,7 @@ cdef bint _seal(Blocks *changed, const Key *key, const unsigned char *ids, int n
                 const unsigned char *entries, Py_ssize_t size, long long stream_time) noexcept nogil:
     """Make a block of ids, and the index of it and of the entries before; whether there is memory."""
     cdef const unsigned char *time = ids + ID * BLOCK_IDS - TIME
-    cdef uint32_t age = <uint32_t> stream_time - _u32(time)
+    cdef uint32_t age = <uint32_t> stream_time - u32(time)
     cdef uint64_t newest = stream_time - age
     cdef unsigned char[MAX_KEY] text
     cdef Key named = index_key(key, text)
@@ -120,7 +103,7 @@ cdef inline bint _is_in(const unsigned char *entry, uint16_t wanted) noexcept no
     cdef bint found = False
     cdef int i
     for i in range(BLOCK_IDS):
-        found |= _u16(entry + PRINT * i) == wanted
+        found |= u16(entry + PRINT * i) == wanted
     return found
 
 
@@ -140,7 +123,7 @@ cdef class Histories:
             return False
         data = value_text(old)
         return (INDEXED <= data[0] <= VERSION and data[1]
-                and <uint32_t> (<uint32_t> stream_time - _u32(data + HEADER)) <= self.horizon)
+                and <uint32_t> (<uint32_t> stream_time - u32(data + HEADER)) <= self.horizon)
 
     cdef Outcome apply(self, Row *old, Row *index, const Key *key, int kind, long long t_ms,
                        const uint64_t *amounts, uint64_t id_hash, long long stream_time,
@@ -177,11 +160,11 @@ cdef class Histories:
             rows = ids + ID * opened
             rows_size = data + size - rows
             last = data + size - row_size
-            last_pane = _u32(last)
+            last_pane = u32(last)
             if (rows_size < row_size or pane < last_pane
                     or stream_time - (last_pane + self.other_panes + 1) * self.step > self.horizon):
                 return RARE
-            if blocks and <uint32_t> (now - _u32(data + HEADER)) > self.horizon:
+            if blocks and <uint32_t> (now - u32(data + HEADER)) > self.horizon:
                 gone = blocks
             elif blocks:
                 if index == NULL or index.value_size != SEALED_HEADER + ENTRY * blocks:
@@ -191,24 +174,24 @@ cdef class Histories:
                     return RARE
                 entries += SEALED_HEADER
                 while gone < blocks and (
-                        <uint32_t> (now - _u32(entries + ENTRY * (gone + 1) - TIME)) > self.horizon):
+                        <uint32_t> (now - u32(entries + ENTRY * (gone + 1) - TIME)) > self.horizon):
                     gone += 1
                 for i in range(gone, blocks):
                     if _is_in(entries + ENTRY * i, wanted):
                         return RARE
             i = opened - 1
-            while i >= 0 and _u64(ids + ID * i) != id_hash:
+            while i >= 0 and u64(ids + ID * i) != id_hash:
                 i -= 1
             # The same id further down is older still.
-            if i >= 0 and <uint32_t> (now - _u32(ids + ID * i + 8)) <= self.horizon:
+            if i >= 0 and <uint32_t> (now - u32(ids + ID * i + 8)) <= self.horizon:
                 return DUPLICATE
-            while first < opened and <uint32_t> (now - _u32(ids + ID * first + 8)) > self.horizon:
+            while first < opened and <uint32_t> (now - u32(ids + ID * first + 8)) > self.horizon:
                 first += 1
             if opened - first > BLOCK_IDS or (
                 opened - first == BLOCK_IDS and blocks - gone == MAX_BLOCKS
             ):
                 return RARE
-            while rows_size and _u32(rows) < first_pane:
+            while rows_size and u32(rows) < first_pane:
                 rows += row_size
                 rows_size -= row_size
             if pane == last_pane:

@@ -7,7 +7,6 @@ told in models.seen and models.video.
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
 
 from models import seen, sums, video
 from models.counters import USER, VIDEO
@@ -15,6 +14,7 @@ from models.counters import USER, VIDEO
 from accelerator.found cimport Found
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
 from accelerator.layer cimport Row, reels_fetch, value_of, value_text
+from accelerator.numbers cimport u32, u64
 
 cdef enum:
     PANE = 4
@@ -87,7 +87,7 @@ cdef class Sums:
         cdef const unsigned char *data = value_text(row)
         cdef const unsigned char *end = data + row.value_size
         cdef const unsigned char *at
-        cdef uint32_t pane, small
+        cdef uint32_t pane
         cdef uint64_t count
         cdef Py_ssize_t window
         cdef int counter
@@ -100,20 +100,16 @@ cdef class Sums:
             at = data + VIDEO_HEADER
         if end - at < self._row or (end - at) % self._row:
             return False
-        memcpy(&pane, end - self._row, PANE)
+        pane = u32(end - self._row)
         if pane < kept_from:
             return False
         for counter in range(self._counters * <int> windows):
             total[counter] = 0
         while at < end:
-            memcpy(&pane, at, PANE)
+            pane = u32(at)
             at += PANE
             for counter in range(self._counters):
-                if self._sizes[counter] == 4:
-                    memcpy(&small, at, 4)
-                    count = small
-                else:
-                    memcpy(&count, at, 8)
+                count = u32(at) if self._sizes[counter] == 4 else u64(at)
                 at += self._sizes[counter]
                 for window in range(windows):
                     if bounds[2 * window] <= pane < bounds[2 * window + 1]:
