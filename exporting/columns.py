@@ -1,46 +1,25 @@
-"""The columns of an export: the fields of the routes' JSON, flattened.
-
-``window.start`` is ``window_start``, ``rolling.views`` is ``rolling_views``. Names and kinds stand
-here and nowhere else; ``tests/exporting/test_columns.py`` holds them against the JSON.
-"""
+"""The values of an export's columns, computed from packed values."""
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from exporting.packed_users import PackedUsers
+from models.columns import USER_COLUMNS, VIDEO_COLUMNS
 from models.counters import USER, VIDEO, UserCounts
-from models.entity import COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models.columns import Column
     from models.counters import VideoCounts
     from models.entity import Shown
     from models.user import UserWindows
     from models.video import VideoWindows
     from models.viral import ViralRule
     from models.windows import Slices
-
-
-class Kind(Enum):
-    """What a column holds; any value may be missing where a column says so."""
-
-    INTEGER = "int64"
-    FLOAT = "float64"
-    TIME = "timestamp[ms, UTC]"
-    FLAG = "bool"
-
-
-class Column(NamedTuple):
-    """A column of the files."""
-
-    name: str
-    kind: Kind
-    nullable: bool = False
 
 
 #: Values of the columns in their order, each as many as there are keys: lists, or numpy's arrays.
@@ -69,18 +48,6 @@ class Metrics(Protocol):
         """Return the columns of keys with these packed values at ``at`` (ms)."""
 
 
-def _shown(fields: Sequence[Shown], prefix: str = "") -> tuple[Column, ...]:
-    """Return columns for the fields of an answer."""
-    return tuple(
-        Column(
-            prefix + each.name,
-            Kind.INTEGER if each.format is COUNT else Kind.FLOAT,
-            nullable="null" in each.format.schema["type"],
-        )
-        for each in fields
-    )
-
-
 def _values(fields: Sequence[Shown], counts: Sequence[object]) -> Values:
     return [[each.value(count) for count in counts] for each in fields]
 
@@ -88,15 +55,7 @@ def _values(fields: Sequence[Shown], counts: Sequence[object]) -> Values:
 class UserMetrics:
     """What ``GET /users/{user_id}`` answers."""
 
-    columns = (
-        Column("user_id", Kind.INTEGER),
-        Column("as_of", Kind.TIME),
-        Column("window_start", Kind.TIME),
-        Column("window_end", Kind.TIME),
-        Column("window_size_s", Kind.INTEGER),
-        Column("window_step_s", Kind.INTEGER),
-        *_shown(USER.answer),
-    )
+    columns = USER_COLUMNS
 
     def __init__(self, windows: UserWindows, size: int | None) -> None:
         """Take windows of ``size`` ms, None for whole ones. Raises ValueError for other sizes."""
@@ -135,21 +94,10 @@ class UserMetrics:
         ]
 
 
-def _window_columns(name: str) -> tuple[Column, ...]:
-    edges = (Column(f"{name}_{edge}", Kind.TIME) for edge in ("start", "end"))
-    return (*edges, *_shown(VIDEO.answer, f"{name}_"))
-
-
 class VideoMetrics:
     """What ``GET /videos/{video_id}`` answers."""
 
-    columns = (
-        Column("video_id", Kind.INTEGER),
-        Column("as_of", Kind.TIME),
-        *_window_columns("rolling"),
-        *_window_columns("tumbling"),
-        Column("viral", Kind.FLAG),
-    )
+    columns = VIDEO_COLUMNS
 
     def __init__(self, windows: VideoWindows, rule: ViralRule) -> None:
         """Take the program's windows, and its rule for viral videos."""

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import orjson
 
-from exporting.columns import Kind
 from exporting.errors import ExportError
+from models.columns import Kind, arrow_types
 from models.timestamps import to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from exporting.columns import Column, Values
+    from exporting.columns import Values
+    from models.columns import Column
 
 #: Rows of one row group of Parquet, or batch of Arrow.
 GROUP_ROWS = 128_000
@@ -82,12 +83,7 @@ class _ArrowWriter:
         self, kind: Format, path: Path, columns: Sequence[Column], metadata: Mapping[str, str]
     ) -> None:
         pa = _pyarrow()
-        types = {
-            Kind.INTEGER: pa.int64(),
-            Kind.FLOAT: pa.float64(),
-            Kind.TIME: pa.timestamp("ms", tz="UTC"),
-            Kind.FLAG: pa.bool_(),
-        }
+        types = arrow_types(pa)
         fields = [pa.field(each.name, types[each.kind], each.nullable) for each in columns]
         self._pa = pa
         self._schema = pa.schema(fields, metadata=dict(metadata))

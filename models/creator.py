@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from models.counters import CREATOR, CreatorCounts
 from models.pane_windows import PaneWindows
-from models.windows import Slices, to_iso
+from models.windows import Slices, to_iso, window_fields
 
 HEADER_FORMAT: Final = "<B"
 EMPTY: Final = struct.pack(HEADER_FORMAT, CREATOR.version)
@@ -34,12 +34,7 @@ def describe_window(
     return {
         "creator_id": creator_id,
         "as_of": to_iso(as_of_ms),
-        "window": {
-            "start": to_iso(counts.start_ms),
-            "end": to_iso(counts.end_ms),
-            "size_s": (counts.end_ms - counts.start_ms) // 1000,
-            "step_s": step_ms // 1000,
-        },
+        "window": window_fields(counts.start_ms, counts.end_ms, step_ms),
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from models.counters import USER, UserCounts
 from models.seen import EMPTY, MAX_SEEN, Rows, SeenIds, index_key, is_sealed, size_of
-from models.windows import Slices, to_iso
+from models.windows import Slices, to_iso, window_fields
 
 __all__ = ["EMPTY", "MAX_SEEN", "UserCounts", "UserWindows", "describe", "describe_window"]
 
@@ -35,12 +35,7 @@ def describe_window(
     return {
         "user_id": user_id,
         "as_of": to_iso(as_of_ms),
-        "window": {
-            "start": to_iso(counts.start_ms),
-            "end": to_iso(counts.end_ms),
-            "size_s": (counts.end_ms - counts.start_ms) // 1000,
-            "step_s": step_ms // 1000,
-        },
+        "window": window_fields(counts.start_ms, counts.end_ms, step_ms),
     }
 
 

@@ -137,3 +137,13 @@ class Slices:
     def kept_from(self, stream_time_ms: int) -> int:
         """First pane of the window at the stream time: older panes are in no open window."""
         return stream_time_ms // self.step + 1 - self.size // self.step
+
+
+def window_fields(start_ms: int, end_ms: int, step_ms: int) -> dict[str, str | int]:
+    """A window that hops by a step, as it is shown to people and programs."""
+    return {
+        "start": to_iso(start_ms),
+        "end": to_iso(end_ms),
+        "size_s": (end_ms - start_ms) // 1000,
+        "step_s": step_ms // 1000,
+    }

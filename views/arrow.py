@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 from aiohttp import hdrs, web
 
+from models.columns import Kind, arrow_types
 from views.answers import HttpError
 from views.batch_answers import UNAVAILABLE, UNKNOWN, AnswerError
 
@@ -65,15 +66,10 @@ class ArrowAnswer:
         self._pa = pyarrow
         self._key = entity.key
         self._columns = entity.columns
-        types = {
-            "int64": pyarrow.int64(),
-            "float64": pyarrow.float64(),
-            "time": pyarrow.timestamp("ms", "UTC"),
-            "bool": pyarrow.bool_(),
-        }
-        fields = [(name, types[kind]) for name, kind in entity.types.items()]
+        types = arrow_types(pyarrow)
+        fields = [(column.name, types[column.kind]) for column in entity.schema]
         if stale_is_ok:
-            fields.append((STALE_COLUMN, types["bool"]))
+            fields.append((STALE_COLUMN, types[Kind.FLAG]))
         self._schema = pyarrow.schema(fields)
         # Of the rows that were read here, part by part: arrays are made of all of them at once.
         self._rows: dict[str, list[Any]] = {name: [] for name, _ in fields}

@@ -1,7 +1,7 @@
 """What a batch answers of many keys of one partition: rows for JSON, flat columns for Arrow.
 
 A row is what a single read answers; a column is named by the fields that lead to it
-(``window_start``, ``rolling_views``). The fields are those of models.counters. What all keys of a
+(``window_start``, ``rolling_views``): those of models.columns. What all keys of a
 partition have in common is made once.
 """
 
@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orjson import Fragment, dumps
 
 from models.counters import USER, VIDEO, UserCounts, VideoCounts
-from models.user import describe_window
-from models.windows import to_iso
+from models.windows import to_iso, window_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from models.entity import Shown
     from models.viral import ViralRule
-
-#: Types of columns: whole number, float (null where there is none), time in ms, bool.
-Type = Literal["int64", "float64", "time", "bool"]
 
 #: A column: of each key its own, or the same of all.
 Column = list[Any] | int
@@ -49,10 +45,6 @@ class _Fields:
 
     def __init__(self, answer: tuple[Shown, ...]) -> None:
         self.names = [shown.name for shown in answer]
-        self.types: dict[str, Type] = {
-            shown.name: "int64" if shown.format.schema["type"] == "integer" else "float64"
-            for shown in answer
-        }
         self.values: Callable[[Any], tuple[Any, ...]] = attrgetter(
             *(shown.of or shown.name for shown in answer)
         )
@@ -69,16 +61,6 @@ class _Fields:
 
 _USER: Final = _Fields(USER.answer)
 _VIDEO: Final = _Fields(VIDEO.answer)
-
-USER_COLUMNS: Final[Mapping[str, Type]] = {
-    "user_id": "int64",
-    "as_of": "time",
-    "window_start": "time",
-    "window_end": "time",
-    "window_size_s": "int64",
-    "window_step_s": "int64",
-    **_USER.types,
-}
 
 
 def user_rows(batch: Summed) -> list[dict[str, Any]]:
@@ -98,12 +80,11 @@ def user_rows(batch: Summed) -> list[dict[str, Any]]:
 @lru_cache(maxsize=64)
 def _user_window(first: int, end: int, step: int) -> Fragment:
     """Return the text of a window, of which all partitions have the same for most of the time."""
-    counts = UserCounts(first * step, end * step, *USER.nothing)
-    return Fragment(dumps(describe_window(0, 0, counts, step)["window"]))
+    return Fragment(dumps(window_fields(first * step, end * step, step)))
 
 
 def user_columns(batch: Summed) -> Columns:
-    """Return :data:`USER_COLUMNS`."""
+    """Return the values of :data:`models.columns.USER_COLUMNS`."""
     (first, end), step = batch.windows[0], batch.step
     return {
         "user_id": list(batch.ids),
@@ -114,17 +95,6 @@ def user_columns(batch: Summed) -> Columns:
         "window_step_s": step // 1000,
         **_USER.columns(UserCounts(0, 0, *sums) for sums in batch.sums),
     }
-
-
-_VIDEO_WINDOW: Final[Mapping[str, Type]] = {"start": "time", "end": "time", **_VIDEO.types}
-
-VIDEO_COLUMNS: Final[Mapping[str, Type]] = {
-    "video_id": "int64",
-    "as_of": "time",
-    **{f"rolling_{name}": kind for name, kind in _VIDEO_WINDOW.items()},
-    **{f"tumbling_{name}": kind for name, kind in _VIDEO_WINDOW.items()},
-    "viral": "bool",
-}
 
 
 def _video_counts(batch: Summed) -> list[list[VideoCounts]]:
@@ -160,7 +130,7 @@ def video_rows(rule: ViralRule) -> Callable[[Summed], list[dict[str, Any]]]:
 
 
 def video_columns(rule: ViralRule) -> Callable[[Summed], Columns]:
-    """Return what makes :data:`VIDEO_COLUMNS`."""
+    """Return what makes the values of :data:`models.columns.VIDEO_COLUMNS`."""
 
     def columns(batch: Summed) -> Columns:
         found: Columns = {"video_id": list(batch.ids), "as_of": batch.as_of}

@@ -6,23 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from views.batch_rows import (
-    USER_COLUMNS,
-    VIDEO_COLUMNS,
-    user_columns,
-    user_rows,
-    video_columns,
-    video_rows,
-)
+from models.columns import USER_COLUMNS, VIDEO_COLUMNS
+from views.batch_rows import user_columns, user_rows, video_columns, video_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
+    from models.columns import Column
     from models.sums import Panes, Sums
     from models.viral import ViralRule
     from models.windows import Slices
     from tables.sliced import SlicedTable
-    from views.batch_rows import Columns, Summed, Type
+    from views.batch_rows import Columns, Summed
 
 
 @dataclass(frozen=True)
@@ -43,8 +38,8 @@ class Entity:
     """The windows that sums are asked of, at a time and of a size in ms (None: the whole one)."""
     rows: Callable[[Summed], list[dict[str, Any]]]
     columns: Callable[[Summed], Columns]
-    types: Mapping[str, Type]
-    """Of the columns, in their order."""
+    schema: Sequence[Column]
+    """Of the columns."""
 
 
 #: Returns the partition of each id, of so many partitions.
@@ -66,7 +61,7 @@ def users(
         windows_at=lambda at, size: (slices.window_at(at, size),),
         rows=user_rows,
         columns=user_columns,
-        types=USER_COLUMNS,
+        schema=USER_COLUMNS,
     )
 
 
@@ -89,5 +84,5 @@ def videos(
         windows_at=lambda at, _: (slices.window_at(at), slices.tumbling_at(at)),
         rows=video_rows(rule),
         columns=video_columns(rule),
-        types=VIDEO_COLUMNS,
+        schema=VIDEO_COLUMNS,
     )

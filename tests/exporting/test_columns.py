@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from exporting.columns import Kind, UserMetrics, VideoMetrics
+from exporting.columns import UserMetrics, VideoMetrics
 from exporting.errors import ExportError
 from exporting.sources import source_of
+from models.columns import Kind
 from models.counters import USER
 from models.event import Metadata
 from models.user import UserWindows, describe
