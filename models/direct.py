@@ -11,30 +11,23 @@ from typing import Any, Final
 from msgspec import MsgspecError, Struct
 from msgspec.json import Decoder
 
+from models.lenient import NullableMetadata
 from models.schema import (
     EVENT_TYPES,
     MAX_DEPTH,
-    DurationMs,
+    MAX_DURATION_MS,
+    MAX_ID,
+    MAX_ID_LENGTH,
     Event,
     EventId,
     EventType,
     Id,
     Metadata,
-    Position,
 )
 
 _TYPES: Final = frozenset(EVENT_TYPES)
-_LONGEST_ID: Final = 128
-_MOST: Final = 2**63 - 1
-_LONGEST_DURATION: Final = 2**53
 # Too short to close what MAX_DEPTH levels open, and to be too large.
 _SHORT: Final = 2 * MAX_DEPTH
-
-
-class _MetadataFields(Struct, gc=False):
-    view_duration_ms: DurationMs | None = None
-    video_position: Position | None = None
-    device_type: str | None = None
 
 
 class _Fields(Struct, gc=False):
@@ -45,7 +38,7 @@ class _Fields(Struct, gc=False):
     timestamp: str
     creator_id: Id | None = None
     session_id: str | None = None
-    metadata: _MetadataFields | None = None
+    metadata: NullableMetadata | None = None
 
 
 _decode: Final = Decoder(_Fields).decode
@@ -97,7 +90,7 @@ def usual_fields(text: str | bytes | bytearray) -> dict[str, Any] | None:
     return fields
 
 
-def _metadata_fields(given: _MetadataFields) -> dict[str, Any]:
+def _metadata_fields(given: NullableMetadata) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if given.view_duration_ms is not None:
         fields["view_duration_ms"] = given.view_duration_ms
@@ -145,7 +138,7 @@ def _usual_metadata(given: object) -> Metadata | None:
     if type(given) is not dict:
         return None
     duration = given.get("view_duration_ms", 0)
-    if type(duration) is not int or not 0 <= duration <= _LONGEST_DURATION:
+    if type(duration) is not int or not 0 <= duration <= MAX_DURATION_MS:
         return None
     position, device = given.get("video_position"), given.get("device_type")
     known = ("view_duration_ms" in given) + (position is not None) + (device is not None)
@@ -158,9 +151,9 @@ def _usual_metadata(given: object) -> Metadata | None:
 
 def _is_text(given: object) -> bool:
     """Whether it is a short text that JSON can hold."""
-    return type(given) is str and given.isascii() and len(given) <= _LONGEST_ID
+    return type(given) is str and given.isascii() and len(given) <= MAX_ID_LENGTH
 
 
 def _is_number(given: object) -> bool:
     """Whether it is an integer, and no bool, from 0 to 2**63 - 1."""
-    return type(given) is int and 0 <= given <= _MOST
+    return type(given) is int and 0 <= given <= MAX_ID

@@ -49,7 +49,9 @@ class _RawMetadata(Struct):
     device_type: Raw = Raw()
 
 
-class _NullableMetadata(Struct, gc=False):
+class NullableMetadata(Struct, gc=False):
+    """How a video was watched, null where nothing is said."""
+
     view_duration_ms: DurationMs | None = None
     video_position: Position | None = None
     device_type: str | None = None
@@ -63,7 +65,7 @@ class _NullableEvent(Struct, gc=False):
     timestamp: AwareDatetime
     creator_id: Id | None = None
     session_id: str | None = None
-    metadata: _NullableMetadata | None = None
+    metadata: NullableMetadata | None = None
 
 
 _decode_nullable: Final = Decoder(_NullableEvent).decode

@@ -14,11 +14,12 @@ so that the verdict on an event never depends on how deep the caller's stack hap
 EventType = Literal["video_view", "like", "comment", "share", "save", "follow"]
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
 
+MAX_ID: Final = 2**63 - 1
 MAX_ID_LENGTH: Final = 128
 MAX_DURATION_MS: Final = 2**53
 
 EventId = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
-Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Id = Annotated[int, Meta(ge=0, le=MAX_ID)]
 DurationMs = Annotated[int, Meta(ge=0, le=MAX_DURATION_MS)]
 Position = Annotated[float, Meta(ge=0, le=1)]
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
+from models.schema import MAX_ID
 from views.answers import bad_request
-from views.parameters import MAX_ID, parse_at, parse_id, parse_stale, parse_window
+from views.parameters import parse_at, parse_id, parse_stale, parse_window
 
 if TYPE_CHECKING:
     from multidict import MultiMapping

@@ -12,10 +12,11 @@ from msgspec.json import schema_components
 
 from models.counters import CREATOR, USER, VIDEO
 from models.entity import schemas
+from models.schema import MAX_ID
 from views import openapi_batch
 from views.answers import json_response
 from views.figures import Figures
-from views.parameters import DEFAULT_LIMIT, MAX_ID, MAX_LIMIT
+from views.parameters import DEFAULT_LIMIT, MAX_LIMIT
 
 if TYPE_CHECKING:
     from aiohttp import web

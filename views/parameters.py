@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from models.schema import MAX_ID
 from models.windows import format_duration, from_iso, parse_mixed
 from views.answers import bad_request
 
 if TYPE_CHECKING:
     from models.windows import Slices
 
-MAX_ID: Final = 2**63 - 1
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 1000
 
