@@ -90,16 +90,16 @@ def steps() -> dict[str, tuple[type, str]]:
 
 def tell_claims_apart() -> ContextVar[bool]:
     """Return what is true within the transaction of a claim: that is none of the commit's."""
-    from streaming.commit import fencing as claims
+    from streaming.commit import fencing
 
     claiming = ContextVar("claiming", default=False)
-    original = claims._claim
+    original = fencing._claim
 
     async def claim(*args: Any) -> Any:
         claiming.set(True)
         return await original(*args)
 
-    claims._claim = claim
+    fencing._claim = claim
     return claiming
 
 
