@@ -11,10 +11,11 @@ from streaming.kafka import rights
 from streaming.kafka.clients import client_settings
 from streaming.kafka.rights import check_rights
 from streaming.kafka.topic_settings import check_settings
-from streaming.kafka.topics import admin_client, make_topics, topic_specs
+from streaming.kafka.topics import admin_client, make_topics
 from tests.authorized import authorized_broker, rights_of_a_worker
 from tests.integration.stream import START, event
 from tests.integration.test_bad_starts import refusal as last_line
+from topology import all_topics, topology
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ async def check(cluster, *, as_super_user=False, replication_factor=1, **changed
     """Do what a worker does at its start."""
     login = super_user(cluster) if as_super_user else {}
     settings = load(cluster.environment | login | changed)
-    specs = topic_specs(settings, [cluster.user_changelog, cluster.video_changelog])
+    specs = all_topics(settings, topology(settings))
     async with admin_client(client_settings(settings)) as admin:
         found = await make_topics(admin, specs, replication_factor)
         await check_rights(admin, specs, found, settings)
