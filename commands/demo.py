@@ -91,6 +91,7 @@ class Figures:
         self._urls = urls
         self._token = token
         self._last: tuple[float, float] | None = None
+        self.events = 0.0
 
     def line(self) -> str:
         """Return the live line."""
@@ -109,6 +110,7 @@ class Figures:
                         buckets[bound] = buckets.get(bound, 0.0) + sample.value
         read, now = sums.get("reels_events_read_total", 0.0), time.monotonic()
         rate = 0.0
+        self.events = read
         if self._last:
             rate = max(0.0, read - self._last[1]) / (now - self._last[0])
         self._last = (now, read)
@@ -149,15 +151,24 @@ def wait_ready(workers: list[Child], urls: list[str], token: str | None) -> None
 
 
 def show(figures: Figures, children: list[Child], seconds: float) -> None:
-    """Print the live line until ``seconds`` are over."""
-    end = time.monotonic() + seconds
+    """Print the live line until events have flowed for ``seconds``.
+
+    The time begins with the first event counted, not with the generator's start: on a busy machine
+    that start alone takes longer than a short demo. The last line is printed when the time is over.
+    """
     terminal = sys.stdout.isatty()
+    end = time.monotonic() + START_TIMEOUT
     while (left := end - time.monotonic()) > 0:
-        time.sleep(min(1.0 if terminal else 5.0, left))
+        time.sleep(min(1.0 if terminal or not figures.events else 5.0, left))
         for child in children:
             child.check()
+        seen = figures.events
         line = figures.line()
+        if figures.events and not seen:
+            end = time.monotonic() + seconds
         print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", flush=True)
+    if not figures.events:
+        sys.exit(f"error: no event was counted within {START_TIMEOUT:.0f} s: see the logs")
 
 
 @contextlib.contextmanager
@@ -211,7 +222,7 @@ def run(seconds: float) -> None:
 
 
 def main() -> None:
-    """Run until Ctrl-C, SIGTERM, or for ``DEMO_SECONDS``."""
+    """Run until Ctrl-C, SIGTERM, or until events have flowed for ``DEMO_SECONDS``."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -33,9 +33,9 @@ keep secrets in files of their own. `FAUST_` variables are read before it.
 
 Durations read `100ms`, `90s`, `15m`, `2h`, sizes `64MiB`. What the command line sets (`--datadir`,
 `--web-port`, before `worker` or after it) goes before the variable of the same meaning. Beside
-these, `make demo` reads `DEMO_SECONDS` (after which it ends) and `DEMO_DIR` (where data and logs
-are kept; without it they are deleted at the end), and the embedded Kafka `REELS_CACHE_DIR` (where
-its jars are kept; default: `~/.cache/reels-analytics`).
+these, `make demo` reads `DEMO_SECONDS` (how long events flow before it ends) and `DEMO_DIR` (where
+data and logs are kept; without it they are deleted at the end), and the embedded Kafka
+`REELS_CACHE_DIR` (where its jars are kept; default: `~/.cache/reels-analytics`).
 
 | variable | default | allowed | meaning |
 | --- | --- | --- | --- |
