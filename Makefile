@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-faults test-versions test-fast bench check format lock docs clean audit-dependencies
+.PHONY: help setup demo test test-faults test-versions test-fast bench check format lock docs docs-site clean audit-dependencies
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-19s %s\n", $$1, $$2}'
@@ -52,7 +52,7 @@ test-fast: setup ## The tests that need no Kafka
 bench: setup ## The benchmark suite: make bench CASES="backlog micro" BENCH="--size full"
 	$(BIN)/python -m benchmarks $(CASES) $(BENCH)
 
-check: $(STAMP) ## Lint, format, types
+check: $(STAMP) docs-site ## Lint, format, types, links of the documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -73,6 +73,10 @@ audit-dependencies: $(STAMP) ## Known vulnerabilities of the locked packages (ne
 
 docs: $(STAMP) ## Write the generated pages
 	$(BIN)/python docs/build.py
+
+docs-site: $(STAMP) ## The documents as a site that needs no network: build/site/index.html
+	@$(BIN)/python tools/docs_site.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean: ## Remove the virtual environment and what tests left
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
