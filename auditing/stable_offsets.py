@@ -2,7 +2,7 @@
 
 aiokafka asks for offsets in versions of the request that answer with the old ones meanwhile. Leans
 on the insides of aiokafka 0.14 (how requests are declared, and how the admin client sends them);
-``tests/streaming/test_audit_topics.py`` fails when they move.
+``tests/auditing/test_topics.py`` fails when they move.
 """
 
 from __future__ import annotations
