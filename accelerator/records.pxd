@@ -14,6 +14,8 @@ cdef class Records:
     cdef Py_ssize_t _room
     cdef list _contents
     cdef Records _whole
+    cdef dict _omitted
     cdef object value(self, Py_ssize_t number)
     cdef object record(self, Py_ssize_t number)
+    cdef int _cut(self, Place *place, cut) except -1
     cdef int _reserve(self, Py_ssize_t more) except -1

@@ -1,6 +1,8 @@
 from collections.abc import Iterator, Sequence
 from typing import overload
 
+from models.cut import Cut
+
 class Record:
     offset: int
     timestamp: int
@@ -9,7 +11,7 @@ class Record:
     headers: list[tuple[str, bytes]]
 
 class Records(Sequence[Record]):
-    def add(self, data: bytes, start: int, end: int, first: int, cut: int) -> None: ...
+    def add(self, data: bytes, start: int, end: int, first: int, cut: Cut | None) -> None: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Record]: ...
     @overload

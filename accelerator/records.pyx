@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport int32_t, int64_t
 
-from models.cut import CUT_BYTES, CutValue
+from models.cut import CUT_BYTES, CutBytes, CutHeaders
 
 cdef enum:
     # Of the header: its size, and where in it are (base offset 0) attributes, both ends of the
@@ -24,10 +24,10 @@ cdef enum:
     # Of a record: its length, attributes, four numbers and the number of headers, a byte each.
     SHORTEST = 7
     ROOM = 64
-    # As the size of a value: there is none. Below that it is the size of a value that was cut, negated.
-    NO_VALUE = -1
+    # As the size of a text: there is none. Below that it is the size of one that was cut, negated.
+    NONE = -1
 
-#: Bytes that are kept of such a value.
+#: Bytes that are kept of such a text.
 cdef Py_ssize_t CUT = CUT_BYTES
 
 
@@ -89,13 +89,20 @@ cdef const unsigned char *_read(const unsigned char *at, const unsigned char *en
     return end
 
 
+cdef object _content(const unsigned char *text, Py_ssize_t size):
+    """A key or a value."""
+    if size == NONE:
+        return None
+    if size < 0:
+        return CutBytes.of(PyBytes_FromStringAndSize(<const char *> text, CUT), -size)
+    return PyBytes_FromStringAndSize(<const char *> text, size)
+
+
 cdef class Record:
     """See streaming.fetch.batch_schema.Record."""
 
     cdef readonly long long offset, timestamp
-    cdef readonly bytes key
-    cdef readonly object value
-    cdef readonly list headers
+    cdef readonly object key, value, headers
 
 
 cdef class Records:
@@ -109,10 +116,10 @@ cdef class Records:
             PyMem_Free(self.places)
 
     def add(self, bytes data not None, Py_ssize_t start, Py_ssize_t end, long long first,
-            long long cut):
+            cut=None):
         """Append the records of the batch between `start` and `end`, from the offset `first` on.
 
-        It is not compressed. Not 0, `cut` is the size of its only record's value, which begins there.
+        It is not compressed. `cut`, if any, is what its only record lacks.
 
         Raises ValueError when the records do not fit the batch.
         """
@@ -139,12 +146,23 @@ cdef class Records:
                 raise ValueError("a record does not fit its batch")
             place.offset += base_offset
             place.timestamp = appended if is_appended else place.timestamp + base_timestamp
-            if cut:
-                if count != 1 or place.value_size != CUT:
-                    raise ValueError("a value that was cut is of another size")
-                place.value_size = -cut
+            if cut is not None:
+                if count != 1:
+                    raise ValueError("a record that was cut is not alone")
+                self._cut(place, cut)
             if place.offset >= first:
                 self.count += 1
+
+    cdef int _cut(self, Place *place, cut) except -1:
+        if cut.value:
+            place.value_size = -<Py_ssize_t> cut.value
+        if cut.key:
+            place.key_size = -<Py_ssize_t> cut.key
+        if cut.headers:
+            if self._omitted is None:
+                self._omitted = {}
+            self._omitted[place.offset] = cut.headers
+        return 0
 
     cdef int _reserve(self, Py_ssize_t more) except -1:
         cdef Py_ssize_t needed = self.count + more
@@ -171,6 +189,7 @@ cdef class Records:
             part = Records.__new__(Records)
             part._whole = self if self._whole is None else self._whole
             part.places, part.count = self.places + <Py_ssize_t> start, max(0, stop - start)
+            part._omitted = self._omitted
             return part
         number = place
         if number < 0:
@@ -186,22 +205,17 @@ cdef class Records:
 
     cdef object value(self, Py_ssize_t number):
         cdef Place *place = self.places + number
-        if place.value_size == NO_VALUE:
-            return None
-        if place.value_size < 0:
-            return CutValue.of(
-                PyBytes_FromStringAndSize(<const char *> place.value, CUT), -place.value_size
-            )
-        return PyBytes_FromStringAndSize(<const char *> place.value, place.value_size)
+        return _content(place.value, place.value_size)
 
     cdef object record(self, Py_ssize_t number):
         cdef Place *place = self.places + number
         cdef Record record = Record.__new__(Record)
         record.offset, record.timestamp = place.offset, place.timestamp
-        if place.key_size >= 0:
-            record.key = PyBytes_FromStringAndSize(<const char *> place.key, place.key_size)
+        record.key = _content(place.key, place.key_size)
         record.value = self.value(number)
         record.headers = _headers(place)
+        if self._omitted is not None and place.offset in self._omitted:
+            record.headers = CutHeaders.of(record.headers, self._omitted[place.offset])
         return record
 
 

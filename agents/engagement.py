@@ -10,6 +10,7 @@ from faust.types import TP
 from agents.feeds import Feed
 from agents.misplaced import misplaced_share
 from models.counters import CREATOR, VIDEO
+from models.cut import omitted
 from models.event import Rejected
 from models.merge_order import MergeOrder
 from models.schema import SOURCE_APP
@@ -126,7 +127,10 @@ class EngagementProcessor:
         self._outbox.add(
             self._settings.repartition_topic,
             partition,
-            OutRecord(key, record.value, tuple(record.headers), record.timestamp),
+            OutRecord(
+                *(key, record.value, tuple(record.headers), record.timestamp),
+                omitted=omitted(record.headers),
+            ),
         )
 
     def _reject(self, record: Record, topic: str, rejection: Rejected) -> None:
@@ -142,7 +146,11 @@ class EngagementProcessor:
         self._outbox.add(
             self._settings.dead_letter_topic,
             self._dead_letter_partition,
-            OutRecord(record.key, record.value, headers, whole=False),
+            OutRecord(
+                *(record.key, record.value, headers),
+                whole=False,
+                omitted=omitted(record.headers),
+            ),
         )
         metrics.events_rejected.labels(rejection.reason).inc()
 

@@ -19,7 +19,7 @@ from operator import add
 from typing import Any, Final
 
 from models.counters import VIDEO
-from models.cut import CutValue
+from models.cut import CutBytes
 from models.entity import Entity
 from models.errors import CodecError
 from models.partitioner import murmur2_partitions
@@ -125,7 +125,7 @@ class Gathered:
 
 def unpack_deltas(value: bytes, of: Entity[Any] = VIDEO) -> tuple[int, int, Iterator[DeltaRow]]:
     """(source partition, stream time in ms, rows); CodecError when the value is no delta record."""
-    if isinstance(value, CutValue):
+    if isinstance(value, CutBytes):
         raise CodecError(f"a delta record of {value.full_size} bytes is too large")
     if len(value) < _HEADER.size:
         raise CodecError(f"a delta record of {len(value)} bytes is too short for its header")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from aiokafka.record.default_records import DefaultRecordBatch
     from aiokafka.structs import ConsumerRecord, TopicPartition
 
+    from models.cut import Cut
     from streaming.kafka.pieces import Piece
     from streaming.kafka.records import Record
 
@@ -67,8 +68,8 @@ class RawMemoryRecords:
         #: What the batch or piece that was read last lies in, and where.
         self.data = self._fetched = data
         self.start = self.end = 0
-        #: Bytes of its only value before that was cut; 0: its values are whole.
-        self.cut = 0
+        #: What its only record lacks; None: its records are whole.
+        self.cut: Cut | None = None
         #: Where a reader goes on behind it.
         self.next_offset = 0
         #: Bytes of memory that was needed since somebody set it to 0.
@@ -107,7 +108,7 @@ class RawMemoryRecords:
             return None
         start, self._next = self._next, self._end(self._next)
         self.data, self.start, self.end = self._fetched, start, self._next
-        self.cut, self._piece = 0, None
+        self.cut = self._piece = None
         self.next_offset = self._batch.next_offset
         if not self._needs_pieces():
             self.taken += self.end - self.start
@@ -266,7 +267,7 @@ def put_back(fetched: FetchResult, results: dict[TopicPartition, FetchResult]) -
 class Packed(Protocol):
     """A sequence of records that stay in their bytes; see ``accelerator.records``."""
 
-    def add(self, data: bytes, start: int, end: int, first: int, cut: int) -> None:
+    def add(self, data: bytes, start: int, end: int, first: int, cut: Cut | None) -> None:
         """Append the records of a batch that is not compressed.
 
         Arguments:
@@ -274,8 +275,7 @@ class Packed(Protocol):
             start: where in it the batch begins.
             end: and where it ends.
             first: offset of the first record to append.
-            cut: bytes of the value of its only record, of which the first ones are there; 0: its
-                values are whole.
+            cut: what its only record lacks; None: its records are whole.
 
         Raises:
             ValueError: the records do not fit the batch.

@@ -2,7 +2,7 @@
 
 A piece is an uncompressed batch of some of the records, with the header of the batch that they are
 from. A record larger than a piece is read past: of its value, when that is above what an event may
-have, the beginning is kept and the size.
+have, the beginning is kept and the size, and so of its key; of that many headers the first.
 
 Leans on the layout of record batches of version 2 (KIP-98).
 """
@@ -16,7 +16,7 @@ from aiokafka.record.default_records import DefaultRecordBase as Layout
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import decode_varint, encode_varint
 
-from models.cut import CUT_BYTES, CutValue
+from models.cut import CUT_BYTES, Cut, CutBytes, CutHeaders
 from models.schema import MAX_VALUE_BYTES
 from streaming.kafka.decompression import DECODERS, open_content
 
@@ -65,8 +65,8 @@ class Piece(NamedTuple):
     """Behind these records and those before them."""
     is_last: bool
     """Whether none follows of the same batch."""
-    cut: int = 0
-    """Bytes of the value of its only record, of which the first are here; 0: values are whole."""
+    cut: Cut | None = None
+    """What its only record lacks; None: all records are whole."""
 
     def records(self) -> Iterator[Any]:
         """Yield the records as aiokafka parses them."""
@@ -74,16 +74,17 @@ class Piece(NamedTuple):
         header[_ATTRIBUTES] &= ~Layout.CODEC_MASK
         plain = b"".join((_HEADER.pack(*header), memoryview(self.data)[_HEADER.size :]))
         for record in DefaultRecordBatch(plain):
-            if not self.cut:
+            if self.cut is None:
                 yield record
                 continue
+            value, key, headers = self.cut
             yield CutRecord(
                 record.offset,
                 record.timestamp,
                 record.timestamp_type,
-                record.key,
-                CutValue.of(record.value, self.cut),
-                record.headers,
+                CutBytes.of(record.key, key) if key else record.key,
+                CutBytes.of(record.value, value) if value else record.value,
+                CutHeaders.of(record.headers, headers) if headers else record.headers,
             )
 
 
@@ -141,7 +142,12 @@ class _Pieces:
             DECODERS.leave(held)
 
     def _piece(
-        self, records: bytes = b"", count: int = 0, *, cut: int = 0, is_last: bool = False
+        self,
+        records: bytes = b"",
+        count: int = 0,
+        *,
+        cut: Cut | None = None,
+        is_last: bool = False,
     ) -> Piece:
         header = list(self._header)
         header[_LENGTH] = _HEADER.size - Layout.AFTER_LEN_OFFSET + len(records)
@@ -201,8 +207,8 @@ class _Pieces:
         record += encode(stream.varint())
         offset = stream.varint()
         record += encode(offset)
-        cut = 0
-        for is_value in (False, True):
+        sizes = []
+        for _part in ("key", "value"):
             size = stream.varint()
             if size > end - stream.at:
                 raise ValueError(UNFIT)
@@ -212,19 +218,39 @@ class _Pieces:
             record += stream.read(kept)
             for _ in stream.skip(max(size, 0) - kept):
                 yield self._piece()
-            if is_value and kept < size:
-                cut = size
-        headers = end - stream.at
+            sizes.append(size if kept < size else 0)
+        headers, omitted = end - stream.at, 0
         if headers < 1:
             raise ValueError(UNFIT)
         if headers <= MAX_VALUE_BYTES:
             record += stream.read(headers)
         else:
-            record += encode(0)
-            for _ in stream.skip(headers):
+            first, omitted = _first_headers(stream.read(CUT_BYTES))
+            record += first
+            for _ in stream.skip(headers - CUT_BYTES):
                 yield self._piece()
         self._rest, self._last_offset = stream.rest, offset
+        key, value = sizes
+        cut = Cut(value, key, omitted) if value or key or omitted else None
         yield self._piece(encode(len(record)) + record, 1, cut=cut, is_last=not self._left)
+
+
+def _first_headers(begin: bytes) -> tuple[bytes, int]:
+    """Return those headers that ``begin`` holds whole, and how many there are besides."""
+    count, first = decode_varint(begin, 0)
+    at, kept = first, 0
+    while kept < count:
+        try:
+            size, place = decode_varint(begin, at)
+            value_size, place = decode_varint(begin, place + max(size, 0))
+        except IndexError:
+            break
+        if place + max(value_size, 0) > len(begin):
+            break
+        at, kept = place + max(value_size, 0), kept + 1
+    if count < 0:
+        raise ValueError(UNFIT)
+    return encode(kept) + begin[first:at], count - kept
 
 
 def encode(number: int) -> bytes:

@@ -5,7 +5,7 @@ that come with an event are bounded, a dead letter is cut to what its topic take
 the topic refuses gives way to the time of sending. Headers of the record say what it was before:
 
 * ``original.size`` and ``original.sha256``, of a value that was cut; ``original.key.size`` and
-  ``original.key.sha256``, of a key
+  ``original.key.sha256``, of a key; without the hash of what was cut when it was read
 * ``original.headers.omitted``, how many headers were left out
 * ``original.timestamp``, in ms since 1970
 """
@@ -16,7 +16,7 @@ from hashlib import sha256
 from time import time
 from typing import TYPE_CHECKING
 
-from models.cut import CutValue
+from models.cut import CutBytes
 from monitoring import metrics
 
 if TYPE_CHECKING:
@@ -67,13 +67,15 @@ def fit(record: OutRecord, limits: TopicLimits) -> OutRecord:
     Only of a record that is not ``whole`` key and value are cut.
     """
     notes: list[Header] = []
-    if isinstance(record.value, CutValue):
+    if isinstance(record.key, CutBytes):
+        notes.append(_note("key", "original.key.size", record.key.full_size))
+    if isinstance(record.value, CutBytes):
         notes.append(_note("value", "original.size", record.value.full_size))
     if record.timestamp is not None and not _is_taken(record.timestamp, limits):
         if record.timestamp >= 0:  # else it had none
             notes.append(_note("timestamp", "original.timestamp", record.timestamp))
         record = record._replace(timestamp=None)
-    if record.headers:
+    if record.headers or record.omitted:
         record = _with_headers_bounded(record, min(HEADER_BYTES, limits.batch_bytes // 2), notes)
     room = limits.batch_bytes - sum(map(_header_size, notes))
     if not record.whole and size_of(record) > room:
@@ -93,11 +95,13 @@ def _is_taken(timestamp_ms: int, limits: TopicLimits) -> bool:
 
 
 def _with_headers_bounded(record: OutRecord, room: int, notes: list[Header]) -> OutRecord:
-    if sum(map(_header_size, record.headers)) <= room:
+    kept = record.headers
+    if sum(map(_header_size, kept)) > room:
+        kept = tuple(_as_many_as_fit(record, room))
+    omitted = record.omitted + len(record.headers) - len(kept)
+    if not omitted:
         return record
-    kept = tuple(_as_many_as_fit(record, room))
-    if omitted := len(record.headers) - len(kept):
-        notes.append(_note("headers", "original.headers.omitted", omitted))
+    notes.append(_note("headers", "original.headers.omitted", omitted))
     return record._replace(headers=kept)
 
 
@@ -115,13 +119,14 @@ def _cut(record: OutRecord, room: int, notes: list[Header]) -> OutRecord:
     """Cut the key to a quarter of the room, if it is longer, and the value to the rest."""
     key = record.key
     if key is not None and len(key) > room // 4:
-        notes.append(_note("key", "original.key.size", len(key)))
-        notes.append(("original.key.sha256", sha256(key).hexdigest().encode()))
+        # Of a part that was cut as it was read, the size is noted already.
+        if not isinstance(key, CutBytes):
+            notes.append(_note("key", "original.key.size", len(key)))
+            notes.append(("original.key.sha256", sha256(key).hexdigest().encode()))
         record = record._replace(key=key[: max(0, room // 4)])
     value, excess = record.value or b"", size_of(record) - room
     if excess > 0 and value:
-        # Of a value that was cut as it was read, the size is noted already.
-        if not isinstance(value, CutValue):
+        if not isinstance(value, CutBytes):
             notes.append(_note("value", "original.size", len(value)))
             notes.append(("original.sha256", sha256(value).hexdigest().encode()))
         record = record._replace(value=value[: max(0, len(value) - excess)])

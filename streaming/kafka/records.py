@@ -62,3 +62,5 @@ class OutRecord(NamedTuple):
     timestamp: int | None = None
     whole: bool = True
     """Whether it is worth nothing without all of its key and its value."""
+    omitted: int = 0
+    """Headers that were left out when it was read."""

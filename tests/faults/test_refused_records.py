@@ -166,6 +166,29 @@ def test_headers_and_keys_that_are_large_once_they_are_unpacked_stop_nothing(clu
     assert worker.terminate() == 0
 
 
+def test_a_record_that_is_too_large_to_be_read_whole_says_what_it_lacks(cluster):
+    worker = cluster.worker().start()
+    key, user = b"\0" * (3 * MIB), 50
+    headers = [("trace", b"17"), ("large", b"\0" * (5 * MIB)), ("last", b"18")]
+    misplaced(cluster, user, "large-headers", headers)
+    with cluster.producer(message_max_bytes=16 * MIB, compression_type="gzip") as producer:
+        producer.produce(cluster.events, b"no json", key, 0, headers=headers)
+    cluster.wait_until_applied()
+    assert passed_on(cluster)[user].headers == (
+        *(("trace", b"17"), ("original.headers.omitted", b"2")),
+    )
+    (letter,) = cluster.read(cluster.dead_letters)
+    assert letter.value == b"no json"
+    assert key.startswith(letter.key)
+    assert dict(letter.headers[6:]) == {
+        "original.header.trace": b"17",
+        "original.headers.omitted": b"2",
+        "original.key.size": b"%d" % len(key),
+    }
+    assert worker.metrics()[ABORTED] == 0
+    assert worker.terminate() == 0
+
+
 def test_a_topic_that_takes_no_record_of_a_kind_ends_the_worker_with_one_line(cluster):
     """No waiting helps, and no other form: an operator has to see to the topic."""
     cluster.create_topic(cluster.dead_letters)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.counters import VIDEO
-from models.cut import CUT_BYTES, CutValue
+from models.cut import CUT_BYTES, CutBytes
 from models.deltas import MAX_TIME_MS, ROW_SIZE, pack_deltas, unpack_deltas
 from models.errors import CodecError
 
@@ -42,7 +42,7 @@ def test_a_time_that_no_event_has_is_refused(stream_time):
 def test_what_was_cut_is_no_delta_record_whatever_it_begins_with():
     rows = [ROW] * ((CUT_BYTES - 16) // ROW_SIZE)
     with pytest.raises(CodecError, match="too large"):
-        unpacked(CutValue.of(pack_deltas(0, 0, rows), 1 << 30))
+        unpacked(CutBytes.of(pack_deltas(0, 0, rows), 1 << 30))
 
 
 def test_a_record_without_rows_is_a_tick():

@@ -10,7 +10,7 @@ from accelerator import rows as compiled
 from models import rows as plain
 from models.counters import CREATOR
 from models.creator import CreatorWindows
-from models.cut import CUT_BYTES, CutValue
+from models.cut import CUT_BYTES, CutBytes
 from models.schema import Metadata
 from models.seen import (
     BLOCK_IDS,
@@ -105,7 +105,7 @@ def test_all_rows_of_videos_are_the_programs(form):
         (b"7", b"\x09" + USER[1:]),
         (b"7", USER[:-1]),
         (b"7", b'{"user": 7}'),
-        (b"7", CutValue.of(bytes(CUT_BYTES), 1 << 30)),
+        (b"7", CutBytes.of(bytes(CUT_BYTES), 1 << 30)),
     ],
 )
 def test_what_no_worker_writes_of_users_is_found(form, key, row):

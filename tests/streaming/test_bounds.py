@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cut import CutValue
+from models.cut import CutBytes
 from monitoring import metrics
 from streaming.kafka.batch_writer import record_batches
 from streaming.kafka.record_bounds import HEADER_BYTES, MARGIN_MS, ORIGINAL_HEADER, fit, size_of
@@ -45,7 +45,7 @@ def test_a_value_is_cut_to_what_the_topic_takes_and_can_be_told_by_size_and_hash
 
 @pytest.mark.parametrize("kept", [5000, 50_000])
 def test_a_value_that_was_cut_as_it_was_read_has_its_first_size(kept):
-    cut = fit(OutRecord(b"7", CutValue.of(b"v" * kept, 3_000_000), OWN, whole=False), SMALL)
+    cut = fit(OutRecord(b"7", CutBytes.of(b"v" * kept, 3_000_000), OWN, whole=False), SMALL)
     assert cut.headers == (*OWN, ("original.size", b"3000000"))
     assert size_of(cut) <= 10_000
 
@@ -59,6 +59,22 @@ def test_a_large_key_leaves_room_for_the_value():
     assert len(cut.value) > 6000
     assert dict(cut.headers)["original.key.size"] == b"50000"
     assert dict(cut.headers)["original.key.sha256"] == sha256(key).hexdigest().encode()
+
+
+@pytest.mark.parametrize("kept", [100, 65_536])
+def test_a_key_that_was_cut_as_it_was_read_has_its_first_size(kept):
+    cut = fit(OutRecord(CutBytes.of(b"k" * kept, 3_000_000), b"v", OWN, whole=False), SMALL)
+    assert cut.headers == (*OWN, ("original.key.size", b"3000000"))
+    assert size_of(cut) <= 10_000
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_headers_that_were_left_out_as_it_was_read_are_counted(whole):
+    some = tuple((f"{ORIGINAL_HEADER}{n}", b"x" * 2000) for n in range(4))
+    record = OutRecord(b"7", b"v", some, whole=whole, omitted=5)
+    assert dict(fit(record, SMALL).headers)["original.headers.omitted"] == b"7"
+    alone = fit(record._replace(headers=()), SMALL)
+    assert alone.headers == (("original.headers.omitted", b"5"),)
 
 
 def test_a_key_that_is_all_there_is_too_much_of_is_cut_alone():

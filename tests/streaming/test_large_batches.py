@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelerator.records import Records
-from models.cut import CUT_BYTES, CutValue, full_size
+from models.cut import CUT_BYTES, CutBytes, full_size, omitted
 from models.event import MAX_VALUE_BYTES, Rejected, decode
 from streaming.kafka import batch_reader as fetched_module
 from streaming.kafka import pieces as pieces_module
@@ -137,7 +137,7 @@ class TestRecordsThatAreTooLarge:
         first, cut, last = found
         assert (first.value, last.value) == (b"1", b"3")
         assert (cut.key, list(cut.headers)) == (b"b", [("h", b"y")])
-        assert isinstance(cut.value, CutValue)
+        assert isinstance(cut.value, CutBytes)
         assert cut.value == b"x" * CUT_BYTES
         assert full_size(cut.value) == size
 
@@ -160,7 +160,28 @@ class TestRecordsThatAreTooLarge:
         found, _ = all_of(form, fetched(batch_of(records)))
         assert [record.value for record in found] == [value, value, None]
         assert found[0].key == large[:CUT_BYTES]
-        assert list(found[1].headers) == []
+        assert full_size(found[0].key) == len(large)
+        assert [list(each.headers) for each in found] == [[], [], []]
+        if form is not list:  # aiokafka's own makes tuples of them
+            assert [omitted(each.headers) for each in found] == [0, 1, 1]
+
+    @each_form
+    @pytest.mark.parametrize("value", [b"v", b"x" * (2 * PIECE_BYTES), None])
+    def test_the_first_headers_are_kept_and_how_many_are_left_out(self, form, value):
+        headers = [(f"name {n}", None if n % 3 == 0 else b"x" * 1000) for n in range(8000)]
+        found, _ = all_of(form, fetched(batch_of([(b"k", value, headers), (b"c", b"3", [])])))
+        kept = list(found[0].headers)
+        assert kept == headers[: len(kept)]
+        assert CUT_BYTES - 2000 < sum(len(v or b"") + len(name) for name, v in kept) <= CUT_BYTES
+        if form is not list:
+            assert omitted(found[0].headers) == len(headers) - len(kept)
+            assert omitted(found[1].headers) == 0
+
+    def test_slices_of_records_that_were_cut_say_the_same(self):
+        headers = [("h", b"x" * (5 << 20))]
+        found = unpacker(Records)(fetched(batch_of([(b"k", b"v", headers), (b"k", b"v", [])])))
+        assert [omitted(each.headers) for each in found[0:2]] == [1, 0]
+        assert [omitted(each.headers) for each in found[1:][0:1]] == [0]
 
     @each_form
     def test_whoever_takes_a_step_gets_his_turn_back_soon(self, form):
@@ -181,7 +202,7 @@ class TestRecordsThatAreTooLarge:
             b'{"event_id": "e", "event_type": "like", "user_id": 1, "video_id": 2, '
             b'"timestamp": "2025-01-15T14:30:45.123Z"}'
         )
-        value = CutValue.of(event.ljust(CUT_BYTES), 1 << 30)
+        value = CutBytes.of(event.ljust(CUT_BYTES), 1 << 30)
         rejected = decode(value)
         assert isinstance(rejected, Rejected)
         assert rejected.reason == "too_large"
