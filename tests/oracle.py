@@ -12,7 +12,8 @@ What the contract leaves open is decided so:
 * Late: its step lies before the oldest step of the window at the stream time before it. Before
   1970 is late, always.
 * Duplicate: an event of that user with that id was applied, and stream time, this event included,
-  has since moved on by at most the horizon.
+  has since moved on by at most the horizon. Of more than :data:`REMEMBERED` ids of a user since
+  then nothing is promised: a stream with such a duplicate is a mistake of the test.
 * What is below a millisecond is cut off.
 """
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
+
+#: Ids of a user that are remembered within the horizon at least.
+REMEMBERED = 4080
 
 
 class Record(NamedTuple):
@@ -133,7 +137,9 @@ class Oracle:
         self.of_user: dict[int, list[Event]] = defaultdict(list)
         self.of_video: dict[int, list[Event]] = defaultdict(list)
         self.of_creator: dict[int, list[Event]] = defaultdict(list)
-        self._seen: dict[tuple[int, str], int] = {}
+        self._seen: dict[tuple[int, str], tuple[int, int]] = {}
+        """When an id was applied, and which of its user's it was."""
+        self._ids: Counter[int] = Counter()
 
     def feed(self, record: Record, topic: str | None = None) -> Outcome:
         """Judge the next record of its partition, which lies in ``topic`` or in the input."""
@@ -163,10 +169,13 @@ class Oracle:
         if self._is_late(event.t, before):
             return Outcome("late", "late")
         now = event.t if before is None else max(before, event.t)
-        seen_at = self._seen.get((event.user_id, event.event_id))
+        seen_at, number = self._seen.get((event.user_id, event.event_id), (None, 0))
         if seen_at is not None and now - seen_at <= self.rules.horizon:
+            between = self._ids[event.user_id] - number
+            assert between <= REMEMBERED, f"{between} ids of user {event.user_id}: no promise holds"
             return Outcome("duplicate")
-        self._seen[event.user_id, event.event_id] = now
+        self._ids[event.user_id] += 1
+        self._seen[event.user_id, event.event_id] = now, self._ids[event.user_id]
         self.stream_times[record.partition] = now
         self.applied.append(event)
         self.of_user[event.user_id].append(event)
