@@ -30,6 +30,7 @@ from tables.layout import LAYOUT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from auditing.values import Values
     from models.rows import FindForeign
@@ -88,10 +89,15 @@ class Topics:
         self._group = group
         self._partitions: dict[str, list[int]] = {}
 
-    async def require(self, topics: Mapping[str, Right], writer: str | None = None) -> None:
-        """Raise AuditError without a right on each of ``topics``, or to write as ``writer``."""
+    async def require(
+        self, topics: Mapping[str, AbstractSet[Right]], writer: str | None = None
+    ) -> None:
+        """Raise AuditError without these rights on each of ``topics``.
+
+        ``writer``: what is to be a consumer group and a transactional id as well.
+        """
         try:
-            await require_rights(self._admin, topics, writer=writer)
+            await require_rights(self._admin, topics, group=writer, transactional_id=writer)
         except StartError as exc:
             raise AuditError(str(exc)) from exc
 

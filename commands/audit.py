@@ -93,7 +93,7 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             {name: table.changelog_topic_name for name, table in parts.tables.items()},
         )
         async with open_topics(parts.client_settings, settings.app_id) as topics:
-            await topics.require(dict.fromkeys(names.all(), Right.READ))
+            await topics.require({name: {Right.READ} for name in names.all()})
             with ProgressBar(quiet=self.quiet) as progress:
                 return await make_audit(settings, topics, names, progress, self._memory)
 

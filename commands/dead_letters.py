@@ -186,7 +186,7 @@ class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command'
         settings, topic = self._settings, self._settings.dead_letter_topic
         client = cast("App", self.app).task_context.client_settings
         async with open_topics(client, settings.app_id) as topics:
-            await topics.require({topic: Right.READ})
+            await topics.require({topic: {Right.READ}})
             reader = Reader(topics, settings, self._reason, self._since)
             with ProgressBar(quiet=self.quiet or self._as_json) as progress:
                 found, ends = await reader.newest(self._limit, progress)

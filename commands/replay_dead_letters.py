@@ -125,7 +125,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         async with open_topics(parts.client_settings, settings.app_id) as topics:
             target = settings.events_topic if self._to_input else settings.repartition_topic
             names = settings.dead_letter_topic, target
-            rights = dict(zip(names, (Right.READ, Right.WRITE), strict=True))
+            rights = dict(zip(names, ({Right.READ}, {Right.WRITE}), strict=True))
             await topics.require(rights, writer=None if self._dry_run else group)
             for name in names:
                 await topics.partitions(name)

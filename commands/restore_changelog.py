@@ -18,7 +18,9 @@ from faust.types import TP
 
 from commands.progress import ProgressBar
 from streaming.errors import NoTokenError, StartError, TransactionFailedError
-from streaming.kafka.topics import ensure_topics
+from streaming.kafka.metadata import Right
+from streaming.kafka.rights import require_rights
+from streaming.kafka.topics import Role, admin_client, make_topics
 from streaming.restore.rewriting import ChangelogWriter, Copy, Verdict
 from tables.rocks import RocksStore, StoreCorruptError
 
@@ -71,7 +73,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
     async def _restore(self, app: App) -> dict[TP, Verdict]:
         parts = app.task_context
         app.lock_data_directory()
-        await ensure_topics(parts.client_settings, parts.topics, parts.settings.replication_factor)
+        await _make_changelogs(app)
         copies = _copies(app)
         if not copies:
             raise StartError(
@@ -94,6 +96,19 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
             where = ", ".join(map(str, sorted(numbers)))
             click.echo(f"{topic}, partitions {where}: {verdict.value}")
         return int(any(verdict in _REFUSED for verdict in verdicts.values()))
+
+
+async def _make_changelogs(app: App) -> None:
+    """Make changelogs that are missing. Raises StartError without a right that is needed then."""
+    parts = app.task_context
+    specs = [spec for spec in parts.topics if spec.role is Role.CHANGELOG]
+    async with admin_client(parts.client_settings) as admin:
+        await make_topics(admin, specs, parts.settings.replication_factor)
+        await require_rights(
+            admin,
+            {spec.name: {Right.READ, Right.WRITE} for spec in specs},
+            transactional_id=f"{parts.settings.app_id}-*",
+        )
 
 
 def _copies(app: App) -> list[Copy]:

@@ -157,7 +157,7 @@ class Exporter:
     async def _check_topic(self) -> None:
         name = self._source.changelog
         async with admin_client(self._settings) as admin:
-            await require_rights(admin, {name: Right.READ})
+            await require_rights(admin, {name: {Right.READ}})
             found = (await find_topics(admin, [name])).topics.get(name)
         if found is None:
             raise ExportError(f"there is no topic {name}: has no worker run yet?")

@@ -16,6 +16,7 @@ from rescaling.moving import Mover
 from rescaling.target import Target, add_partitions, delete, look, prepare
 from streaming.kafka.metadata import Right, find_topics
 from streaming.kafka.producer import TransactionalProducer
+from streaming.kafka.rights import require_rights
 from streaming.kafka.stopped_groups import require_stopped
 from streaming.kafka.topic_limits import Limits
 from streaming.kafka.topics import admin_client, create_topics, topic_specs
@@ -134,7 +135,8 @@ class Rescale:
     ) -> Plan:
         sides = self._sides
         old, new = sides.old, sides.new
-        await topics.require(dict.fromkeys(sides.read_topics(), Right.READ))
+        await topics.require({name: {Right.READ} for name in sides.read_topics()})
+        await require_rights(admin, {}, group=new.app_id)
         await require_stopped(admin, old.app_id, new.app_id)
         source = (await find_topics(admin, [new.events_topic])).topics.get(new.events_topic)
         if source is None and sides.keeps_input:
@@ -160,6 +162,8 @@ class Rescale:
         new = self._sides.new
         async with self._connected() as (admin, topics, consumer):
             plan = await self._plan(admin, topics, consumer)
+            if plan.adds_partitions and alters_input:
+                await require_rights(admin, {new.events_topic: {Right.ALTER}})
             if plan.cut is not None:
                 await self._move(plan, plan.cut, admin, topics, consumer)
             if plan.adds_partitions and alters_input:
@@ -187,6 +191,8 @@ class Rescale:
             found |= (await find_topics(admin, [sides.new.events_topic])).topics
             if sides.new.events_topic not in found:
                 raise RescaleError("the brokers do not know of the new input yet: run it again")
+            # Before anything is moved that would only be refused at its end.
+            await require_rights(admin, sides.new_rights())
             await limits.refresh()
             mover = Mover(sides, cut, consumer, producer, self._new_layer, self._progress)
             await mover.begin()
@@ -249,10 +255,11 @@ class Rescale:
 
         Raises:
             RescaleError: they are not.
-            StartError: a worker of the old app runs.
+            StartError: a worker of the old app runs, or a right is missing.
         """
         sides = self._sides
         async with admin_client(self._settings) as admin:
+            await require_rights(admin, sides.deletion_rights())
             await require_stopped(admin, sides.old.app_id)
             async with changelog_consumer(self._settings) as consumer:
                 target = await look(admin, consumer, sides)

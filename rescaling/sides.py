@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from streaming.kafka.metadata import Right
 from streaming.kafka.topics import Role, changelog_topic
 from topology import all_topics, topology
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 #: Input, dead letters and viral videos are others' too: nobody deletes them here.
-_OF_ONE_APP = {Role.INTERNAL, Role.CHANGELOG}
+_OF_ONE_APP = {Role.INTERNAL, Role.ORDER, Role.CHANGELOG}
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,19 @@ class Sides:
         """Return the old app's topics that are read."""
         changelogs = [table.old_changelog for table in self.tables]
         return [self.old.events_topic, *sorted(self.between_tasks), *changelogs]
+
+    def new_rights(self) -> dict[str, set[Right]]:
+        """Return what is done with the new app's topics."""
+        specs = self.new_specs()
+        rights = {spec.name: {Right.READ} for spec in specs if spec.role is Role.INTERNAL}
+        changelogs = (table.new_changelog for table in self.tables)
+        return rights | {name: {Right.READ, Right.WRITE} for name in changelogs}
+
+    def deletion_rights(self) -> dict[str, set[Right]]:
+        """Return what is done with topics when the old app's are deleted."""
+        rights = {name: {Right.DELETE} for name in self.old_topics()}
+        changelogs = {table.new_changelog: {Right.READ} for table in self.tables}
+        return {self.new.events_topic: {Right.DESCRIBE}} | changelogs | rights
 
     @property
     def keeps_input(self) -> bool:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from aiokafka.admin import NewPartitions
-from aiokafka.errors import for_code
+from aiokafka.errors import KafkaError, for_code
 from faust.types import TP
 
 from rescaling.errors import RescaleError
@@ -112,7 +112,7 @@ async def delete(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[str]:
             if code:
                 raise RescaleError(
                     f"topic {name} cannot be deleted ({for_code(code).__name__}): grant Delete on "
-                    "it, or delete it yourself"
+                    "it (docs/security.md), or delete it yourself"
                 )
     late = f"the brokers have not deleted {', '.join(there)} yet: run it again"
     await _known_as(admin, names, lambda found: not found, late)
@@ -125,13 +125,13 @@ async def add_partitions(admin: AIOKafkaAdminClient, topic: str, partitions: int
     Raises:
         RescaleError: the brokers refuse to.
     """
-    response = await admin.create_partitions({topic: NewPartitions(partitions)})
-    for name, code, message in response.topic_errors:
-        if code:
-            raise RescaleError(
-                f"topic {name} gets no partitions ({message or for_code(code).__name__}): the "
-                f"tables are moved; add partitions until it has {partitions}"
-            )
+    try:
+        await admin.create_partitions({topic: NewPartitions(partitions)})
+    except KafkaError as exc:
+        raise RescaleError(
+            f"topic {topic} gets no partitions ({exc}): the tables are moved; add partitions until "
+            f"it has {partitions}"
+        ) from exc
     late = f"the brokers do not know of the partitions of {topic} yet: run it again"
     await _known_as(admin, [topic], lambda found: found[topic].partitions == partitions, late)
 

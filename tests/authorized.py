@@ -93,13 +93,14 @@ def _filter(kind: str, name: str, operation: str) -> AclBindingFilter:
 def rights_of_a_worker(cluster: Cluster) -> list[Grant]:
     """Return all that a worker needs whose topics exist."""
     both: Iterable[str] = (
-        *(cluster.deltas, cluster.repartition, cluster.order, cluster.viral),
+        *(cluster.deltas, cluster.repartition, cluster.viral),
         *(cluster.creator_deltas, cluster.creator_changelog),
         *(cluster.user_changelog, cluster.video_changelog),
     )
     return [
         ("TOPIC", cluster.events, "READ"),
         ("TOPIC", cluster.dead_letters, "WRITE"),
+        ("TOPIC", cluster.order, "WRITE"),
         *(("TOPIC", name, "READ") for name in both),
         *(("TOPIC", name, "WRITE") for name in both),
         ("GROUP", cluster.app_id, "READ"),

@@ -54,7 +54,7 @@ class Purge:
             log.log(
                 logging.DEBUG if self._has_warned else logging.WARNING,
                 "counted events stay in the repartition topic, which grows: %r; does the worker "
-                "have the right to DELETE records of it?",
+                "have the right Delete on it (docs/security.md)?",
                 exc,
             )
             self._has_warned = True

@@ -35,6 +35,8 @@ class Right(IntEnum):
     READ = 3
     WRITE = 4
     CREATE = 5
+    DELETE = 6
+    ALTER = 7
     DESCRIBE = 8
     DESCRIBE_CONFIGS = 10
 

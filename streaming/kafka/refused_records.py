@@ -37,11 +37,11 @@ REFUSALS = (*FOR_SIZE, *FOR_TIME, CorruptRecordException, UnknownError)
 
 #: What no waiting changes, and what to do.
 _ADVICE = {
-    TopicAuthorizationFailedError: "grant the operation Write on the topic",
-    GroupAuthorizationFailedError: "grant the operation Read on the group",
+    TopicAuthorizationFailedError: "grant the operation Write on the topic (docs/security.md)",
+    GroupAuthorizationFailedError: "grant the operation Read on the group (docs/security.md)",
     TransactionalIdAuthorizationFailed: (
-        "grant the operations Write and Describe on the transactional ids that begin with "
-        "REELS_APP_ID and a dash"
+        "grant the operation Write on the transactional ids that begin with REELS_APP_ID and a "
+        "dash (docs/security.md)"
     ),
     ClusterAuthorizationFailedError: "grant the operation IdempotentWrite on the cluster",
     InvalidTransactionTimeout: "the brokers' transaction.max.timeout.ms has to be 15000 at least",

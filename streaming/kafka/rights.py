@@ -37,6 +37,7 @@ from streaming.kafka.topics import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.protocol.api import Request
@@ -57,6 +58,7 @@ _NEEDED: Final = {
     Role.INPUT: {Right.READ},
     Role.DEAD_LETTERS: {Right.WRITE},
     Role.INTERNAL: {Right.READ, Right.WRITE},
+    Role.ORDER: {Right.WRITE},
     Role.VIRAL: {Right.READ, Right.WRITE},
     Role.CHANGELOG: {Right.READ, Right.WRITE},
 }
@@ -84,6 +86,20 @@ def missing_rights(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) 
         if (topic := found.get(spec.name)) is not None and topic.rights is not None
         for right in sorted(_NEEDED[spec.role] - topic.rights)
     ]
+
+
+def _warn_of_growth(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) -> None:
+    """Say which topics will grow for want of a right that a worker can do without."""
+    for spec in specs:
+        topic = found.get(spec.name)
+        if topic is None or topic.rights is None or not spec.purged:
+            continue
+        if Right.DELETE not in topic.rights:
+            log.warning(
+                "without the right Delete on topic %s counted events stay in it, and it grows "
+                "(kafka-acls.sh --add; all rights: docs/security.md)",
+                spec.name,
+            )
 
 
 def refuse_without(rights: Sequence[str]) -> None:
@@ -124,14 +140,23 @@ async def check_rights(
     if not await _may_commit(admin, f"{settings.app_id}-start", brokers):
         missing.append(f"Write on transactional id {settings.app_id}-* (a prefix)")
     refuse_without(missing)
+    _warn_of_growth(specs, found)
 
 
 async def require_rights(
-    admin: AIOKafkaAdminClient, topics: Mapping[str, Right], *, writer: str | None = None
+    admin: AIOKafkaAdminClient,
+    topics: Mapping[str, AbstractSet[Right]],
+    *,
+    group: str | None = None,
+    transactional_id: str | None = None,
 ) -> None:
-    """Refuse to go on without a right on each of those ``topics`` that exist.
+    """Refuse to go on without these rights on each of those ``topics`` that exist.
 
-    ``writer``: what is to be a consumer group and a transactional id as well.
+    Arguments:
+        admin: asks the brokers.
+        topics: what is to be done with each.
+        group: of which offsets are to be committed.
+        transactional_id: that is to write; one that ends with * is the begin of several.
 
     Raises:
         StartError: a right is missing.
@@ -141,14 +166,16 @@ async def require_rights(
     rights = {name: topic.rights for name, topic in answer.topics.items()}
     missing = [
         f"{right.name.capitalize()} on topic {name}"
-        for name, right in topics.items()
+        for name, wanted in topics.items()
+        for right in sorted(wanted)
         if name in answer.forbidden or right not in (rights.get(name) or {right})
     ]
-    if writer is not None:
-        if not await _may_join(admin, writer, {}):
-            missing.append(f"Read on group {writer}")
-        if not await _may_commit(admin, writer, {}):
-            missing.append(f"Write on transactional id {writer}")
+    if group is not None and not await _may_join(admin, group, {}):
+        missing.append(f"Read on group {group}")
+    if transactional_id is not None:
+        opened = transactional_id.replace("*", "start")
+        if not await _may_commit(admin, opened, {}):
+            missing.append(f"Write on transactional id {transactional_id}")
     refuse_without(missing)
 
 

@@ -6,9 +6,14 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    for_code,
+)
 
 from streaming.errors import StartError
+from streaming.kafka.rights import needed
 
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
@@ -22,14 +27,20 @@ async def require_stopped(admin: AIOKafkaAdminClient, *groups: str) -> None:
     """Refuse to go on while a group has members.
 
     Raises:
-        StartError: workers of one of ``groups`` are running.
+        StartError: workers of one of ``groups`` are running, or it may not be looked at.
         KafkaError: the brokers do not answer.
     """
     for group in groups:
-        (response,) = await _described(admin, group)
-        for _error, _group, state, *_ in response.groups:
-            if state not in {"Empty", "Dead"}:
-                raise StartError(f"workers of group {group} are running ({state}): stop them first")
+        try:
+            (response,) = await _described(admin, group)
+        except GroupAuthorizationFailedError as exc:
+            raise StartError(needed([f"Describe on group {group}"])) from exc
+        for code, _group, state, *_ in response.groups:
+            if state in {"Empty", "Dead"}:
+                continue
+            if code:
+                raise for_code(code)(f"group {group}")
+            raise StartError(f"workers of group {group} are running ({state}): stop them first")
 
 
 async def _described(admin: AIOKafkaAdminClient, group: str) -> Any:

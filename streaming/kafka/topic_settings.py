@@ -168,6 +168,9 @@ def _retention_ms(topic: _Topic) -> _Judgement:
         )
     elif role is Role.DEAD_LETTERS:
         least, reason = 24 * HOUR_MS, "rejected events are deleted within a day"
+    elif role is Role.ORDER:
+        least = better
+        reason = "an audit has to do without the order in which older events were counted"
     else:
         least = better if better >= 0 else NEVER_MS
         reason = "what was not read is deleted after that: counts lack what a worker left unread"

@@ -59,6 +59,7 @@ class Role(Enum):
     INPUT = "input"
     DEAD_LETTERS = "dead letters"
     INTERNAL = "records on their way between tasks"
+    ORDER = "the order in which events of two topics were counted"
     VIRAL = "viral videos"
     CHANGELOG = "changelog"
 
@@ -73,6 +74,8 @@ class TopicSpec:
     #: Whether another number of partitions than set is refused.
     fixed: bool = True
     role: Role = Role.INTERNAL
+    #: Whether workers delete records of it once they are counted.
+    purged: bool = False
 
 
 def _compacted(segment_bytes: int) -> dict[str, str]:
@@ -141,12 +144,14 @@ def topic_specs(
                 "segment.bytes": str(64 * MIB),
                 "max.message.bytes": str(8 * MIB),
             },
+            purged=True,
         ),
         TopicSpec(
             settings.order_topic,
             partitions,
             # For the audit alone, which does with less.
             {"retention.ms": str(24 * HOUR_MS), "segment.bytes": str(64 * MIB)},
+            role=Role.ORDER,
         ),
         TopicSpec(
             settings.viral_topic,

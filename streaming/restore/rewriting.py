@@ -13,8 +13,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
+from streaming.kafka.metadata import Right
 from streaming.kafka.producer import TransactionalProducer
 from streaming.kafka.records import OutRecord
+from streaming.kafka.rights import require_rights
 from streaming.kafka.stopped_groups import require_stopped
 from streaming.kafka.topic_ids import topic_ids
 from streaming.restore.changelog import POLL_MS, changelog_consumer
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer
 
+    from tables.layout import Position
     from tables.rocks import RocksStore
 
 #: Rows of one transaction.
@@ -79,10 +82,10 @@ class ChangelogWriter:
             even_behind: write from a copy also when the group's offsets do not agree with it.
 
         Raises:
-            StartError: workers of the app are running.
+            StartError: workers of the app are running, or a right is missing.
             TransactionFailedError: the brokers did not take the records; run it again.
         """
-        offsets = await self._group_offsets()
+        offsets = await self._group_offsets(copies)
         verdicts: dict[TP, Verdict] = {}
         async with changelog_consumer(self._settings) as consumer:
             for copy in copies:
@@ -95,10 +98,13 @@ class ChangelogWriter:
                 verdicts[copy.changelog] = verdict
         return verdicts
 
-    async def _group_offsets(self) -> dict[TP, int]:
+    async def _group_offsets(self, copies: Sequence[Copy]) -> dict[TP, int]:
+        sources = {topic for copy in copies for topic in _positions(copy)}
         admin = AIOKafkaAdminClient(**self._settings)
         await admin.start()
         try:
+            # Offsets are shown to those alone who may describe the topic.
+            await require_rights(admin, {topic: {Right.DESCRIBE} for topic in sources})
             await require_stopped(admin, self._app_id)
             found = await admin.list_consumer_group_offsets(self._app_id)
         finally:
@@ -167,9 +173,13 @@ async def _layout_in(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -
     return layout
 
 
+def _positions(copy: Copy) -> Mapping[str, Position]:
+    return StoreFormat.positions_of(copy.store.get(LAYOUT_KEY)) or {}
+
+
 def _stands_at(copy: Copy, offsets: Mapping[TP, int]) -> bool:
     """Whether the group's offsets are where the copy stands."""
-    positions = StoreFormat.positions_of(copy.store.get(LAYOUT_KEY)) or {}
+    positions = _positions(copy)
     partition = copy.changelog.partition
     return bool(positions) and all(
         offsets.get(TP(topic, partition)) == position.offset

@@ -52,6 +52,12 @@ _CONSEQUENCES: Final = {
     ),
 }
 
+#: Topics that are made again, and what is lost with them.
+_REMADE: Final = {
+    Role.DEAD_LETTERS: "the rejected events in it",
+    Role.ORDER: "the order of what was counted, which an audit has to do without",
+}
+
 
 class TopicWatch(Service):
     """Ends the worker when a topic that it cannot do without is gone; makes the others again."""
@@ -112,7 +118,7 @@ class TopicWatch(Service):
     async def _look(self, admin: AIOKafkaAdminClient) -> None:
         found = await find_topics(admin, [spec.name for spec in self._specs])
         lost = self._believed(found)
-        self._check_lost([spec for spec in lost if spec.role is not Role.DEAD_LETTERS], found)
+        self._check_lost([spec for spec in lost if spec.role not in _REMADE], found)
         if found.topics:
             for spec in lost:
                 await self._restore(admin, spec, found)
@@ -158,8 +164,8 @@ class TopicWatch(Service):
                     f"the topic {spec.name} was made anew with fewer partitions: start again"
                 )
             log.error(
-                "the topic %s was deleted, with the rejected events in it: it is made again",
-                spec.name,
+                "the topic %s was deleted, with %s: it is made again",
+                *(spec.name, _REMADE[spec.role]),
             )
             self._known[spec.name] = topic.id
 

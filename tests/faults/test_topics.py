@@ -118,6 +118,25 @@ def test_a_dead_letter_topic_that_is_deleted_is_made_again_and_nothing_else_is_l
     check_aftermath(cluster, worker)
 
 
+def test_an_order_topic_that_is_deleted_is_made_again_and_counts_go_on(cluster):
+    """Only an audit reads it, so nobody has to count anew for it."""
+    worker = cluster.worker().start()
+    stream = untidy_stream(4000, seed=42)
+    send_stream(cluster, stream[:2000])
+    cluster.wait_until_applied()
+    orders = cluster.read(cluster.order)
+    assert orders
+    cluster.admin.delete_topics([cluster.order])[cluster.order].result(30)
+    wait_until(lambda: "it is made again" in worker.output(), "it is said aloud")
+    wait_until(lambda: cluster.has_topic(cluster.order), "it is there")
+    # For the recount, which goes by it as an audit does.
+    with cluster.producer() as producer:
+        for each in orders:
+            producer.produce(cluster.order, each.value, each.key, each.partition)
+    send_stream(cluster, stream[2000:])
+    check_aftermath(cluster, worker)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["made anew", "deleted"])
 def test_an_input_that_is_deleted_or_made_anew_stops_the_worker(cluster, state):

@@ -10,21 +10,31 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
+from faust.types import TP
 
 from auditing import AuditError
 from bootstrap import create_app
+from commands import restore_changelog as restoring
 from commands.audit import audit
+from commands.dead_letters import dead_letters
 from commands.replay_dead_letters import replay_dead_letters
+from commands.rescale import rescale
 from commands.sending import EventSender, SendError
 from commands.topics import topics
+from exporting.export import Exporter
+from exporting.sources import source_of, tables_of
+from rescaling.errors import RescaleError
 from settings import load
-from streaming.errors import StartError
+from streaming.commit.purge import KEPT_LOOKS, Purge
+from streaming.errors import ConfigurationError, StartError
 from streaming.kafka.rights import check_rights
 from streaming.kafka.topics import admin_client, make_topics
+from streaming.restore.rewriting import ChangelogWriter
 from tests.authorized import authorized_broker
 from tests.integration.stream import START, event
+from tests.oracle_events import partition_of
 from tests.ports import reserve_ports
-from tests.worker import ROOT
+from tests.worker import ROOT, TIMEOUT, wait_until
 
 
 class Row(NamedTuple):
@@ -39,27 +49,51 @@ class Row(NamedTuple):
 ROWS = [
     Row(*row)
     for row in re.findall(
-        r"^\| ([a-z-]+) \| (topic|group|transactional id) \| `(\S+)` \| ([A-Z][a-z]+) \|$",
+        r"^\| ([a-z -]+) \| (topic|group|transactional id) \| `(\S+)` \| ([A-Za-z]+) \|$",
         (ROOT / "docs" / "security.md").read_text(),
         re.MULTILINE,
     )
 ]
 
 
-def grants_of(program, cluster):
-    """Return what the table grants a program, with the cluster's names."""
-    return [grant_of(row, cluster) for row in ROWS if row.program == program]
+#: Partition of user 0, of two.
+HOME = partition_of(0, 2)
+
+#: A worker does without it, after a warning.
+MERELY_WISE = Row("worker", "topic", "reels-events-repartition", "Delete")
+
+#: What these programs need besides what the others do.
+ALSO = {"rescale --alter-input": "rescale"}
 
 
-def grant_of(row, cluster):
+class Names(NamedTuple):
+    """What stands in the place of the default names."""
+
+    app_id: str
+    events: str
+    dead_letters: str
+    viral: str
+
+
+def grants_of(program, names):
+    """Return what the table grants a program."""
+    programs = {program, ALSO.get(program, program)}
+    return [grant_of(row, names) for row in ROWS if row.program in programs]
+
+
+def grant_of(row, names):
     name = row.name
     for default, own in (
-        ("engagement-events", cluster.events),
-        ("viral-videos", cluster.viral),
-        ("reels", cluster.app_id),
+        ("engagement-events-dead-letter", names.dead_letters),
+        ("engagement-events", names.events),
+        ("viral-videos", names.viral),
+        ("reels", names.app_id),
     ):
-        name = re.sub(f"^{default}", own, name)
-    return row.kind.upper().replace(" ", "_"), name, row.right.upper()
+        if name.startswith(default):
+            name = own + name.removeprefix(default)
+            break
+    right = re.sub("(?<=[a-z])(?=[A-Z])", "_", row.right)
+    return row.kind.upper().replace(" ", "_"), name, right.upper()
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +108,7 @@ def make_program(broker, make_shared_cluster):
     """Programs that log in, with names that have as much in common as the default names."""
 
     def make():
-        cluster = make_shared_cluster(TOPIC_PARTITIONS=1)
+        cluster = make_shared_cluster(TOPIC_PARTITIONS=2)
         cluster.events = f"in-{cluster.app_id}"
         cluster.dead_letters = f"{cluster.events}-dead-letter"
         cluster.viral = f"out-{cluster.app_id}"
@@ -90,14 +124,40 @@ def make_program(broker, make_shared_cluster):
 
 
 @pytest.fixture(scope="module")
-def cluster(broker, make_program):
-    """A program whose topics exist."""
-    cluster = make_program()
-    logins = dict.fromkeys(broker.environment, "")
-    as_super_user = {**logins, "BROKER_URL": f"kafka://{broker.bootstrap}"}
-    made = cluster.command("topics", **as_super_user)
-    assert made.returncode == 0, made.stderr
-    return cluster
+def as_super_user(broker):
+    """Return the settings of who may do anything."""
+    return {**dict.fromkeys(broker.environment, ""), "BROKER_URL": f"kafka://{broker.bootstrap}"}
+
+
+@pytest.fixture(scope="module")
+def make_stopped(make_program, as_super_user):
+    """Programs that have counted something, and are stopped."""
+
+    def make():
+        cluster = make_program()
+        made = cluster.command("topics", **as_super_user)
+        assert made.returncode == 0, made.stderr
+        send(cluster)
+        worker = cluster.worker(**as_super_user).start()
+        cluster.wait_until_applied()
+        assert worker.terminate() == 0
+        return cluster
+
+    return make
+
+
+def send(cluster):
+    """Send an event that lies right, one to be passed on, and one to be rejected."""
+    with cluster.producer() as producer:
+        producer.produce(cluster.events, event(0, 1, START, 1), b"0", HOME)
+        producer.produce(cluster.events, event(0, 1, START, 2), b"0", 1 - HOME)
+        producer.produce(cluster.events, b"no event", b"0", HOME)
+
+
+@pytest.fixture(scope="module")
+def cluster(make_stopped):
+    """A program that is stopped and stays as it is."""
+    return make_stopped()
 
 
 @pytest.fixture
@@ -116,25 +176,28 @@ def grant(broker):
         broker.revoke(*granted)
 
 
-def test_with_exactly_these_rights_everything_works(broker, make_program):
+@pytest.fixture
+def run(broker):
+    """Run a program with exactly its rights, and return what it says."""
+
+    def run(cluster, program, *words, before=(), grants=None):
+        rights = dict.fromkeys(grants or grants_of(program, cluster))
+        broker.grant(*rights)
+        done = cluster.command(*before, *program.split(), *words)
+        broker.revoke(*rights)
+        assert done.returncode == 0, done
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_with_exactly_these_rights_everything_works(broker, make_program, run):
     """One program after the other, each with its own rights alone."""
     cluster = make_program()
-
-    def run(program, *words):
-        grants = list(dict.fromkeys(grants_of(program, cluster)))
-        broker.grant(*grants)
-        done = cluster.command(program, *words)
-        broker.revoke(*grants)
-        return done
-
-    made = run("topics")
-    assert made.returncode == 0, made.stderr
-    generated = run("generate", "--count", "500", "--rate", "0", "--seed", "1")
-    assert generated.returncode == 0, generated.stderr
-    with cluster.producer() as producer:
-        # One event to be passed on, one to be rejected.
-        producer.produce(cluster.events, event(1, 1, START, 1), b"another key")
-        producer.produce(cluster.events, b"no event", b"1")
+    run(cluster, "topics")
+    run(cluster, "topics --check")
+    run(cluster, "generate", "--count", "500", "--rate", "0", "--seed", "1")
+    send(cluster)
     rights = grants_of("worker", cluster)
     broker.grant(*rights)
     worker = cluster.worker().start()
@@ -145,15 +208,68 @@ def test_with_exactly_these_rights_everything_works(broker, make_program):
     assert worker.terminate() == 0
     broker.revoke(*rights)
     assert "Traceback" not in worker.output()
-    audited = run("audit")
-    assert audited.returncode == 0, audited
-    assert "rejected 1" in audited.stdout
-    replayed = run("replay-dead-letters", "--reason", "malformed_json")
-    assert "sent 1 dead letters" in replayed.stdout, replayed.stderr
+    assert "right Delete" not in worker.output()
+    assert "rejected 1" in run(cluster, "audit")
+    assert "malformed_json 1" in run(cluster, "dead-letters")
+    replayed = run(cluster, "replay-dead-letters", "--reason", "malformed_json")
+    assert "sent 1 dead letters" in replayed
+    for table in ("users", "videos"):
+        out = str(cluster.folder / table)
+        assert "rows" in run(cluster, f"export {table}", "--out", out, "--format", "jsonl")
+
+
+def test_with_these_rights_a_lost_changelog_is_written_anew(broker, make_stopped, run):
+    cluster = make_stopped()
+    name = cluster.user_changelog
+    broker.admin.delete_topics([name])[name].result(TIMEOUT)
+    wait_until(lambda: not cluster.has_topic(name), "the changelog is deleted")
+    run(cluster, "topics")
+    (worker,) = cluster.workers
+    where = "--datadir", str(worker.data_dir)
+    assert "written anew" in run(cluster, "restore-changelog", before=where)
+
+
+def test_with_these_rights_tables_are_moved_and_the_old_ones_deleted(make_stopped, run):
+    cluster = make_stopped()
+    words = "--partitions", "4", "--to-app-id", f"{cluster.app_id}-32"
+    assert "moved" in run(cluster, "rescale", *words)
+    assert "moved" in run(cluster, "rescale --alter-input", *words)
+    assert "deleted" in run(cluster, "rescale --delete-old", *words)
+
+
+def test_with_the_rights_of_a_worker_and_of_topics_tables_are_rebuilt(cluster, run, tmp_path):
+    app_id = f"{cluster.app_id}-anew"
+    letters, viral = f"{cluster.dead_letters}-{app_id}", f"{cluster.viral}-{app_id}"
+    names = Names(app_id, cluster.events, letters, viral)
+    grants = grants_of("worker", names) + grants_of("topics", names)
+    words = "--to-app-id", app_id, "--to-datadir", str(tmp_path / "anew")
+    assert "caught up" in run(cluster, "rebuild", *words, grants=grants)
+
+
+async def test_without_the_right_to_delete_a_worker_warns_and_goes_on(cluster, grant, caplog):
+    withheld = grant_of(MERELY_WISE, cluster)
+    grant(each for each in grants_of("worker", cluster) if each != withheld)
+    await start_worker(parts_of(cluster))
+    (line,) = [each for each in caplog.messages if "Delete" in each]
+    assert cluster.repartition in line
+    assert "docs/security.md" in line
+
+
+async def test_with_the_right_to_delete_counted_events_are_deleted(make_stopped, grant):
+    cluster = make_stopped()
+    grant(grants_of("worker", cluster))
+    passed_on = TP(cluster.repartition, HOME)
+    end = cluster.committed(cluster.repartition)[HOME]
+    assert end > 0
+    purge = Purge(parts_of(cluster).client_settings)
+    for _ in range(KEPT_LOOKS + 1):
+        await purge.look({passed_on: end})
+    assert cluster.read(cluster.repartition) == []
 
 
 def parts_of(cluster):
-    settings = load(cluster.environment)
+    data = cluster.workers[0].data_dir if cluster.workers else cluster.folder
+    settings = load(cluster.environment | {"APP_DATADIR": str(data)})
     return create_app(settings).task_context
 
 
@@ -183,22 +299,88 @@ async def see_to_topics(parts):
     await topics._ensure(SimpleNamespace(_parts=parts, say=print), parts.topics)
 
 
+async def check_topics(parts):
+    command = SimpleNamespace(_parts=parts, json=False, _print_text=lambda *_: None)
+    await topics._compare(command, parts.topics)
+
+
+async def show_dead_letters(parts):
+    command = SimpleNamespace(
+        _settings=parts.settings,
+        app=SimpleNamespace(task_context=parts),
+    )
+    await dead_letters._show(command)
+
+
+def export(table):
+    async def export(parts):
+        app = SimpleNamespace(task_context=parts)
+        source = source_of(parts.settings, table, tables_of(app)[table], None)
+        await Exporter(source, parts.client_settings, None)._check_topic()
+
+    return export
+
+
+async def restore_changelogs(parts):
+    app = SimpleNamespace(task_context=parts)
+    await restoring._make_changelogs(app)
+    copies = restoring._copies(app)
+    assert copies
+    try:
+        writer = ChangelogWriter(parts.settings.app_id, parts.client_settings, None)
+        await writer.run(copies, even_behind=False)
+    finally:
+        for copy in copies:
+            copy.store.close()
+
+
+def move(**options):
+    async def move(parts):
+        command = rescale.__new__(rescale)
+        command.__dict__ |= {
+            "quiet": True,
+            "_partitions": 4,
+            "_app_id": f"{parts.settings.app_id}-32",
+            "_events_topic": None,
+            "_is_dry": False,
+            "_alters_input": False,
+            "_deletes_old": False,
+            **options,
+        }
+        await command._run(SimpleNamespace(task_context=parts))
+
+    return move
+
+
 BEGINNINGS = {
     "worker": start_worker,
     "generate": generate,
     "audit": make_audit,
     "replay-dead-letters": replay,
     "topics": see_to_topics,
+    "topics --check": check_topics,
+    "dead-letters": show_dead_letters,
+    "export users": export("users"),
+    "export videos": export("videos"),
+    "restore-changelog": restore_changelogs,
+    "rescale": move(),
+    "rescale --alter-input": move(_alters_input=True),
+    "rescale --delete-old": move(_deletes_old=True),
 }
+REFUSALS = StartError, SendError, AuditError, RescaleError, ConfigurationError
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.program} {row.right} {row.name}")
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if row != MERELY_WISE],
+    ids=lambda row: f"{row.program} {row.right} {row.name}",
+)
 async def test_without_any_one_of_them_one_line_names_it(row, request, make_program, grant):
     # What is to be made may not exist.
     cluster = make_program() if row.program == "topics" else request.getfixturevalue("cluster")
     withheld = grant_of(row, cluster)
     grant(each for each in grants_of(row.program, cluster) if each != withheld)
-    with pytest.raises((StartError, SendError, AuditError)) as refused:
+    with pytest.raises(REFUSALS) as refused:
         await BEGINNINGS[row.program](parts_of(cluster))
     text = str(refused.value)
     assert "\n" not in text
@@ -210,3 +392,4 @@ async def test_without_any_one_of_them_one_line_names_it(row, request, make_prog
 
 def test_the_table_names_every_program():
     assert {row.program for row in ROWS} == BEGINNINGS.keys()
+    assert MERELY_WISE in ROWS

@@ -77,7 +77,7 @@ async def test_each_right_that_is_missing_is_named_and_with_all_of_them_a_worker
         text = await refusal(cluster)
         broker.grant(grant)
         assert f"{kinds[kind]} {name}" in text or f"topics {name}" in text, text
-        alone = name in {cluster.events, cluster.dead_letters}
+        alone = name in {cluster.events, cluster.dead_letters, cluster.order}
         assert operation.capitalize() in text or (alone and "Describe on" in text)
         assert "docs/security.md" in text
     await check(cluster)

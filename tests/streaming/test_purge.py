@@ -64,4 +64,4 @@ async def test_a_refusal_is_told_once_and_nothing_ends(cluster, purge, caplog):
         for _ in range(KEPT_LOOKS + 2):
             await purge.look({beyond: 10**9})
     (line,) = caplog.messages
-    assert "right to DELETE" in line
+    assert "right Delete" in line
