@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 #: Looks at what cannot be, and seconds between them, before it is believed.
 LOOKS, LOOK_DELAY = 4, 0.5
 
-ADVICE = (
-    "Nobody can say which events were counted: set the group's offsets, or start anew with "
-    "another REELS_APP_ID"
-)
+NOBODY_KNOWS = "Nobody can say which events were counted"
+#: Where the group's offsets decide, and where the tables do.
+SET_OFFSETS = f"{NOBODY_KNOWS}: set the group's offsets, or start anew with another REELS_APP_ID"
+START_ANEW = f"{NOBODY_KNOWS}: start anew with another REELS_APP_ID"
 
 #: Why a table's position does not agree with the group's offset, and what is done about it.
 GONE = "the group's offsets are gone; going on where the tables stand"
@@ -87,7 +87,7 @@ class Known(NamedTuple):
         if positions is not None and not positions and not self.is_new:
             raise PositionError(
                 f"the group's offset for {self._name} is gone, and {self.table.changelog} was "
-                f"written by a release that kept offsets with the group only. {ADVICE}"
+                f"written by a release that kept offsets with the group only. {SET_OFFSETS}"
             )
         return Start(self.begin)
 
@@ -100,7 +100,7 @@ class Known(NamedTuple):
                 "back to that topic, or start anew with another REELS_APP_ID"
             )
         if at > self.end:
-            raise beyond_end(self.tp, at, self.end)
+            raise beyond_end(self.tp, at, self.end, START_ANEW)
         if group is None:
             return Start(at, GONE)
         if group > self.end:
@@ -118,7 +118,7 @@ class Known(NamedTuple):
                 "another REELS_APP_ID"
             )
         if group > self.end:
-            raise beyond_end(self.tp, group, self.end)
+            raise beyond_end(self.tp, group, self.end, SET_OFFSETS)
         return group
 
     def describe(self) -> str:
@@ -236,7 +236,7 @@ class Positions:
             if not beyond:
                 return
         for tp, at in beyond.items():
-            raise beyond_end(tp, at, ends[tp])
+            raise beyond_end(tp, at, ends[tp], START_ANEW)
 
 
 def _check_names(tables: Mapping[TP, TablePositions]) -> None:
@@ -253,11 +253,11 @@ def _check_names(tables: Mapping[TP, TablePositions]) -> None:
             )
 
 
-def beyond_end(tp: TP, at: int, end: int) -> PositionError:
-    """Return the refusal of a position behind the end of its log."""
+def beyond_end(tp: TP, at: int, end: int, advice: str) -> PositionError:
+    """Return the refusal of a position behind the end of its log, with what to do."""
     return PositionError(
         f"offset {at} of {tp.topic}-{tp.partition} is beyond the end of the topic, {end}: it was "
-        f"made anew, or has lost records. {ADVICE}"
+        f"made anew, or has lost records. {advice}"
     )
 
 

@@ -62,6 +62,15 @@ class TestStart:
         with pytest.raises(PositionError, match=r"offset 101 .* beyond the end of the topic, 100"):
             known(101, 50).start()
 
+    def test_what_it_says_to_do_helps(self):
+        """Offsets are the group's to say only where the tables do not."""
+        advice = "set the group's offsets"
+        with pytest.raises(PositionError, match="another REELS_APP_ID") as refused:
+            known(101, 50).start()
+        assert advice not in str(refused.value)
+        with pytest.raises(PositionError, match=advice):
+            known(None, 101, is_claimed=False).start()
+
     def test_a_new_app_begins_with_the_oldest_record(self):
         assert known(None, None, is_claimed=False).start() == Start(10)
 
