@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from embedded.distribution import KAFKA_VERSION
 from settings import VARIABLES, load
 from tests.monitoring.queries import ROOT
 from views.server import KNOWN_TOKENS
@@ -112,13 +114,35 @@ def test_each_token_in_the_files_is_one_that_a_worker_warns_of():
     assert found == KNOWN_TOKENS
 
 
-def test_each_image_of_others_is_pinned_by_its_digest():
-    pinned = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
-    images = [each["image"] for each in COMPOSE["services"].values()]
-    images += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    own = {"reels-analytics", "base"}
-    assert [each for each in images if each not in own and not pinned.fullmatch(each)] == []
-    assert len(set(images) - own) == 4
+#: Files that name images, and the images that they are made of here.
+NAMING_IMAGES = "Dockerfile", "docker-compose.yml", "deploy/k8s/*.yaml", ".github/workflows/*.yml"
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+OWN = {"reels-analytics", f"reels-analytics:{VERSION}", "base"}
+
+
+def images_of_others():
+    """Return each image of others as often as a file names it."""
+    texts = [path.read_text() for name in NAMING_IMAGES for path in ROOT.glob(name)]
+    named = re.compile(r"^(?:FROM|\s*(?:- )?(?:image|container):) +(\S+)", re.MULTILINE)
+    return [image for text in texts for image in named.findall(text) if image not in OWN]
+
+
+def test_each_image_of_others_is_named_once_and_pinned_by_its_digest():
+    pinned = re.compile(r"([\w./-]+):[\w.-]+@sha256:[0-9a-f]{64}")
+    images = images_of_others()
+    assert [each for each in images if not pinned.fullmatch(each)] == []
+    names = [pinned.fullmatch(each)[1] for each in images]
+    assert sorted(names) == ["apache/kafka", "grafana/grafana", "prom/prometheus", "python"]
+    assert len({each.partition("@")[2] for each in images}) == len(images)
+
+
+def test_images_have_the_versions_that_the_tests_run_with(pod):
+    tags = dict(each.partition("@")[0].split(":") for each in images_of_others())
+    assert tags["apache/kafka"] == KAFKA_VERSION
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert tags["python"].removesuffix("-slim") in tested
+    assert [each["image"] for each in pod["containers"]] == [f"reels-analytics:{VERSION}"]
 
 
 def test_only_workers_are_asked_for_their_health_by_the_image():
