@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -114,3 +115,38 @@ def test_commands_are_ones_that_there_are(block):
             assert any(re.fullmatch(route, path) for route in known), path
         else:
             pytest.fail(f"nothing checks this command: {line}")
+
+
+#: Folders whose code a worker or a command runs.
+FOLDERS = (
+    *("accelerator", "agents", "auditing", "commands", "embedded", "exporting", "models"),
+    *("monitoring", "rescaling", "streaming", "tables", "views"),
+)
+
+
+@cache
+def texts_of_the_program() -> list[str]:
+    """Return all texts in the program's code, and those parts of them that are not filled in."""
+    paths = [*ROOT.glob("*.py")]
+    for folder in FOLDERS:
+        paths += (ROOT / folder).rglob("*.py")
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
+    constants = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    # What is filled in by format or by a log call ends a part, too.
+    return [
+        part
+        for text in constants
+        if isinstance(text, str)
+        for part in re.split(r"\{\w*\}|%s", text)
+    ]
+
+
+@pytest.mark.parametrize("page", ["runbook.md", "how-to/rescale.md"])
+def test_what_pages_explain_is_what_the_program_says(page):
+    text = (ROOT / "docs" / page).read_text()
+    table = re.search(r"^\| it says \|.*\n\|[ -|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)[1]
+    said = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    assert len(said) == table.count("\n")
+    for words in said:
+        for part in filter(None, (each.strip() for each in re.split("…", words))):
+            assert any(part in each for each in texts_of_the_program()), part

@@ -45,6 +45,15 @@ def test_fault_tolerance_page_names_tests_that_there_are_and_all_of_them():
     assert named == set(re.findall(r"^def (test_\w+)", code, re.MULTILINE))
 
 
+def test_fault_tolerance_page_names_modules_of_tests_that_there_are():
+    """Faults outside of the fault suite have theirs elsewhere."""
+    page = (ROOT / "docs" / "fault-tolerance.md").read_text()
+    table = page.partition("\n## Beside the fault suite\n")[2]
+    named = re.findall(r"`([\w/]+\.py)`", table)
+    assert named
+    assert [name for name in named if not (ROOT / "tests" / name).exists()] == []
+
+
 def test_readme_example_gives_what_it_says():
     """The Python example of the README runs, and its comment is true."""
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
