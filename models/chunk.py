@@ -1,6 +1,6 @@
 """A chunk of records: decoded, sorted by whose they are, and folded into users of one partition.
 
-This is the plain form. The package `accelerator` has one that does the same, compiled.
+accelerator.chunk does the same, compiled.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from models.counters import CREATOR, USER, VIDEO
+from models.entity import amounts_of
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import murmur2_partitions
 
@@ -199,6 +200,7 @@ class Chunk(Generic[R]):
         """
         step = windows.slices.step
         apply, is_late = windows.apply, windows.is_late
+        of_user, of_video, of_creator = USER.added, VIDEO.added, CREATOR.added
         rows.ahead.update(zip(self._indexes, rows.indexes, strict=True))
         rows.ahead.update(zip(self.keys, rows.loaded, strict=True))
         late: list[tuple[R, int]] = []
@@ -208,18 +210,17 @@ class Chunk(Generic[R]):
                 late.append((record, stream_time or 0))
                 continue
             now = t_ms if stream_time is None or t_ms > stream_time else stream_time
-            kind, metadata = event.event_type, event.metadata
-            added = USER.increments(kind, metadata)
+            kind, amounts = event.event_type, amounts_of(event.metadata)
+            added = of_user[kind](amounts)
             if not apply(rows, key, added, t_ms, id_hash(event.event_id), now):
                 duplicate += 1
                 continue
             applied += 1
             stream_time = now
             if kind in VIDEO.event_types:
-                added = VIDEO.increments(kind, metadata)
-                deltas.add(event.video_id, t_ms // video_step, added)
+                deltas.add(event.video_id, t_ms // video_step, of_video[kind](amounts))
             if creators is not None and kind in CREATOR.event_types:
                 creator_id = event.creator_id
                 if creator_id is not None:
-                    creators.add(creator_id, t_ms // step, CREATOR.increments(kind, metadata))
+                    creators.add(creator_id, t_ms // step, of_creator[kind](amounts))
         return Folded(stream_time, applied, duplicate, late)

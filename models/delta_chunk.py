@@ -1,6 +1,6 @@
 """A chunk of delta records, folded into the videos or creators of one partition.
 
-This is the plain form. The package `accelerator` has one that does the same, compiled.
+accelerator.deltas does the same, compiled.
 """
 
 from __future__ import annotations
@@ -65,11 +65,10 @@ class DeltaChunk:
         """
         apply, nothing, reached = windows.apply, len(windows.empty), set()
         for key, row, before in zip(self.keys, self._rows, loaded, strict=True):
-            number, pane, *counts = row
             old = dirty.get(key, before)
-            value = apply(old, pane, tuple(counts), now)
+            value = apply(old, row[1], row[2:], now)
             if old is not None or len(value) > nothing:
                 dirty[key] = value
             if rule is not None and rule.may_be_viral(windows.kept_views(value, now)):
-                reached.add(number)
+                reached.add(row[0])
         return reached

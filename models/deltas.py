@@ -79,7 +79,7 @@ def pack_deltas(
 class Gathered:
     """What a source task's events add to a table until its next commit, by key and pane.
 
-    This is the plain form; accelerator.deltas has one that does the same, compiled.
+    accelerator.deltas has one that does the same, compiled.
     """
 
     __slots__ = ("_counts", "_of")
@@ -95,16 +95,18 @@ class Gathered:
 
     def add(self, key: int, pane: int, increments: tuple[int, ...]) -> None:
         """Add what an event adds to each counter; see models.entity.Entity.increments."""
-        counts = self._counts.get((key, pane), self._of.nothing)
-        self._counts[key, pane] = tuple(map(add, counts, increments))
+        place = key, pane
+        counts = self._counts.get(place)
+        self._counts[place] = increments if counts is None else tuple(map(add, counts, increments))
 
     def records(
         self, source_partition: int, stream_time_ms: int, partitions: int, *, tick: bool
     ) -> list[tuple[int, bytes]]:
         """Records of all this, each with the partition of its keys, in their order.
 
-        With `tick`, partitions without any rows are told the stream time, too. ValueError when a
-        number does not fit its field; the compiled form says so when it is added.
+        With `tick`, partitions without any rows are told the stream time, too. Counters stop at
+        their maximum. ValueError when another number does not fit its field; the compiled form
+        says so when it is added.
         """
         targets = murmur2_partitions([key for key, _ in self._counts], partitions)
         rows: dict[int, list[DeltaRow]] = {number: [] for number in range(partitions)}
@@ -113,14 +115,19 @@ class Gathered:
         return [
             (
                 target,
-                pack_deltas(
-                    *(source_partition, stream_time_ms, each[first : first + ROWS_AT_ONCE]),
-                    self._of,
-                ),
+                self._record(source_partition, stream_time_ms, each[first : first + ROWS_AT_ONCE]),
             )
             for target, each in rows.items()
             for first in range(0, len(each) or (1 if tick else 0), ROWS_AT_ONCE)
         ]
+
+    def _record(self, source_partition: int, stream_time_ms: int, rows: list[DeltaRow]) -> bytes:
+        try:
+            return pack_deltas(source_partition, stream_time_ms, rows, self._of)
+        except ValueError:
+            limited = self._of.rows.limited
+            rows = [(key, pane, *limited(counts)) for key, pane, *counts in rows]
+            return pack_deltas(source_partition, stream_time_ms, rows, self._of)
 
 
 def unpack_deltas(value: bytes, of: Entity[Any] = VIDEO) -> tuple[int, int, Iterator[DeltaRow]]:

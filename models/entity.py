@@ -5,6 +5,7 @@ The declarations themselves are in models.counters.
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from operator import itemgetter
 from typing import Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
 
 from models.panes import PaneRows
@@ -24,7 +25,13 @@ AMOUNTS: Final[dict[str, Callable[[Metadata], int]]] = {
 }
 """What an event may add to a counter, by name; accelerator.scan has them in this order."""
 
-_CONSTANT: Final = frozenset({"one"})
+
+def amounts_of(metadata: Metadata) -> tuple[int, ...]:
+    """What an event adds to a counter of each of AMOUNTS; behind them 0, to all other counters."""
+    position = metadata.video_position
+    if position is None:
+        return 1, metadata.view_duration_ms, 0, 0, 0
+    return 1, metadata.view_duration_ms, 1, round(position * POSITION_UNITS), 0
 
 
 class Format(NamedTuple):
@@ -113,24 +120,19 @@ class Entity(Generic[C]):
         self.rows: Final = self.rows_of(version)
         self.row_sizes: Final = {v: self.rows_of(v).size for v in range(1, version + 1)}
         """Bytes of a row by version."""
-        self._adds = {kind: self._amounts_of(kind) for kind in EVENT_TYPES}
-        self._constant = {
-            kind: tuple(add(Metadata()) for add in self._adds[kind])
-            for kind in EVENT_TYPES
-            if all(
-                counter.amount in _CONSTANT
-                for counter in self.counters.values()
-                if counter.event_type == kind
-            )
-        }
+        self.added: Final = {kind: self._added_by(kind) for kind in EVENT_TYPES}
+        """By event type: takes an event's amounts, and returns what it adds to each counter."""
         self.nothing: Final = (0,) * len(self.counters)
         self.event_types: Final = frozenset(c.event_type for c in self.counters.values())
 
-    def _amounts_of(self, event_type: str) -> list[Callable[[Metadata], int]]:
-        return [
-            AMOUNTS[counter.amount] if counter.event_type == event_type else _nothing
-            for counter in self.counters.values()
-        ]
+    def _added_by(self, event_type: str) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
+        amounts = list(AMOUNTS)
+        return itemgetter(
+            *(
+                amounts.index(counter.amount) if counter.event_type == event_type else len(amounts)
+                for counter in self.counters.values()
+            )
+        )
 
     def codes(self, version: int) -> str:
         """The types of the counters that rows of a version have, as struct names them."""
@@ -152,10 +154,7 @@ class Entity(Generic[C]):
 
     def increments(self, event_type: str, metadata: Metadata) -> tuple[int, ...]:
         """What an event adds to each counter."""
-        constant = self._constant.get(event_type)
-        if constant is not None:
-            return constant
-        return tuple([add(metadata) for add in self._adds[event_type]])
+        return self.added[event_type](amounts_of(metadata))
 
     def total(self, rows: bytes, first: int, end: int, step: int) -> C:
         """The counts of the panes first <= p < end, of `step` ms each."""
@@ -181,10 +180,6 @@ class Entity(Generic[C]):
 def schemas(fields: tuple[Shown, ...]) -> dict[str, Schema]:
     """The JSON schemas of fields by their names."""
     return {shown.name: shown.format.schema for shown in fields}
-
-
-def _nothing(_: Metadata) -> int:
-    return 0
 
 
 @cache

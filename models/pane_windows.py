@@ -24,7 +24,7 @@ _unpack_pane: Final = struct.Struct("<I").unpack_from
 class PaneWindows(Generic[C]):
     """The functions on the values of one table for one window."""
 
-    __slots__ = ("_header_size", "_panes", "_step", "_views", "empty", "entity", "slices")
+    __slots__ = ("_header_size", "_panes", "_rows", "_step", "_views", "empty", "entity", "slices")
 
     def __init__(self, entity: Entity[C], empty: bytes, slices: Slices) -> None:
         """Bind what is counted, the header of a new value, and the settings."""
@@ -32,13 +32,23 @@ class PaneWindows(Generic[C]):
         self.empty = empty
         self.slices = slices
         self._header_size = len(empty)
+        self._rows = entity.rows
         self._step = slices.step
         self._panes = slices.panes
         self._views = 1 + list(entity.counters).index("views")
 
     def rows_of(self, value: bytes | None) -> bytes:
         """The pane rows of a value in the newest layout; CodecError when its version is unknown."""
-        return rows_in(value, self.entity, self._header_size)
+        return self._renewed(value)[self._header_size :]
+
+    def _renewed(self, value: bytes | None) -> bytes:
+        """A value in the newest layout, where there is none an empty one."""
+        if not value:
+            return self.empty
+        if value[0] == self.empty[0]:
+            return value
+        rows = rows_in(value, self.entity, self._header_size)
+        return self.empty[:1] + value[1 : self._header_size] + rows
 
     def apply(
         self,
@@ -52,12 +62,13 @@ class PaneWindows(Generic[C]):
         Counts for such a pane are dropped as well; nothing may be left but the header.
         """
         first_pane = stream_time_ms // self._step + 1 - self._panes
-        header, rows = (value or self.empty)[: self._header_size], self.rows_of(value)
+        value = self._renewed(value)
+        header, rows = value[: self._header_size], value[self._header_size :]
         if rows and _unpack_pane(rows)[0] < first_pane:
-            rows = self.entity.rows.drop_before(rows, first_pane)
+            rows = self._rows.drop_before(rows, first_pane)
         if pane >= first_pane:
-            rows = self.entity.rows.add(rows, pane, *counts)
-        return self.empty[:1] + header[1:] + rows
+            rows = self._rows.add(rows, pane, *counts)
+        return header + rows
 
     def rolling(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> C:
         """The counts of the hopping window at a time; a smaller one is a multiple of the step."""
@@ -76,9 +87,9 @@ class PaneWindows(Generic[C]):
 
     def kept_views(self, value: bytes | None, stream_time_ms: int) -> int:
         """Views in all panes of open windows: an upper bound of the views in any window."""
-        first_pane, views = self.slices.kept_from(stream_time_ms), self._views
-        rows = self.entity.rows.items(self.rows_of(value))
-        return sum(row[views] for row in rows if row[0] >= first_pane)
+        first_pane, views = stream_time_ms // self._step + 1 - self._panes, self._views
+        rows = self._rows.items(self.rows_of(value))
+        return sum([row[views] for row in rows if row[0] >= first_pane])
 
     def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
         """Whether no pane is in an open window any more."""

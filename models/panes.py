@@ -6,8 +6,9 @@ object a pane or a key. Counters stop at their maximum. accelerator.counters add
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from operator import add
 from typing import Final
 
 _unpack_pane: Final = struct.Struct("<I").unpack_from
@@ -40,24 +41,35 @@ class PaneRows:
 
     def add(self, rows: bytes, pane: int, *increments: int) -> bytes:
         """Add to one pane's counters, and the pane if it is new; fastest at the newest pane."""
-        size = self.size
-        end = len(rows)
-        at = end - size
-        if at < 0 or (newest := _unpack_pane(rows, at)[0]) < pane:
+        newest, at = -1, len(rows) - self.size
+        if at >= 0:
+            newest, *counters = self.unpack_from(rows, at)
+            if newest == pane:
+                try:
+                    return rows[:at] + self.pack(pane, *map(add, counters, increments))
+                except struct.error:  # a counter is full
+                    pass
+        if newest < pane:
             return rows + self._pack(pane, increments)
-        if newest > pane:
-            at = self._find(rows, pane)
+        return self._add_anywhere(rows, pane, increments)
+
+    def _add_anywhere(self, rows: bytes, pane: int, increments: tuple[int, ...]) -> bytes:
+        at = self._find(rows, pane)
         found, *counters = self.unpack_from(rows, at)
         if found != pane:
             return rows[:at] + self._pack(pane, increments) + rows[at:]
-        sums = tuple(map(int.__add__, counters, increments))
-        return rows[:at] + self._pack(pane, sums) + rows[at + size :]
+        sums = tuple(map(add, counters, increments))
+        return rows[:at] + self._pack(pane, sums) + rows[at + self.size :]
 
     def _pack(self, pane: int, counters: tuple[int, ...]) -> bytes:
         try:
             return self.pack(pane, *counters)
         except struct.error:
-            return self.pack(pane, *map(min, counters, self._limits))
+            return self.pack(pane, *self.limited(counters))
+
+    def limited(self, counters: Iterable[int]) -> tuple[int, ...]:
+        """Counters, those that are full at their maximum."""
+        return tuple(map(min, counters, self._limits))
 
     def _find(self, rows: bytes, pane: int) -> int:
         """Where the first row of that pane or a newer one begins."""

@@ -39,6 +39,7 @@ from typing import Final, Protocol
 from models.counters import USER
 from models.errors import CodecError
 
+VERSION: Final = USER.version
 INDEXED: Final = 3
 """From this version of a user's value on the index of its blocks is a row of its own."""
 BLOCK_VERSION: Final = 0x82
@@ -67,7 +68,7 @@ _FULL: Final = BLOCK_IDS * ID_SIZE
 _pack_hash: Final = struct.Struct("<Q").pack
 _unpack_time: Final = struct.Struct("<I").unpack_from
 
-EMPTY: Final = bytes((USER.version, 0, 0, 0))
+EMPTY: Final = bytes((VERSION, 0, 0, 0))
 
 
 class Rows(Protocol):
@@ -148,21 +149,16 @@ class SeenIds:
         ids = ids[ID_SIZE * self._past(ids, ID_SIZE, now_ms) :]
         first, blocks = (0, 0) if value[0] == 1 else (value[2], value[1])
         entries = b"" if forget else self._entries(rows, key, value, now_ms)
-        gone = blocks - len(entries) // ENTRY_SIZE
-
-        def key_of(block: int) -> bytes:
-            return block_key(key, (first + block) % _NUMBERS)
-
-        if self._is_in(ids, id_hash, now_ms) or any(
-            self._is_in(_row(rows, key_of(gone + block), BLOCK_VERSION), id_hash, now_ms)
-            for block in _candidates(entries, id_hash)
-        ):
+        if self._is_in(ids, id_hash, now_ms):
+            return None
+        oldest = first + blocks - len(entries) // ENTRY_SIZE
+        if entries and self._is_in_blocks(rows, key, oldest, entries, id_hash, now_ms):
             return None
         is_changed = value[0] < INDEXED or not entries
         # More than one only when the value is of version 1.
         while len(ids) >= _FULL:
             sealed, ids = ids[:_FULL], ids[_FULL:]
-            rows[key_of(blocks)] = pack_block(_last_time(sealed, now_ms), sealed)
+            rows[_block_key(key, first + blocks)] = pack_block(_last_time(sealed, now_ms), sealed)
             entries += index_entry(sealed)
             blocks += 1
             is_changed = True
@@ -170,14 +166,14 @@ class SeenIds:
             entries = entries[-MAX_BLOCKS * ENTRY_SIZE :]
             gone = blocks - len(entries) // ENTRY_SIZE
             for block in range(gone):
-                rows[key_of(block)] = None
+                rows[_block_key(key, first + block)] = None
             rows[index_key(key)] = (
                 pack_index(_last_time(entries, now_ms), entries) if entries else None
             )
             first, blocks = (first + gone) % _NUMBERS, blocks - gone
         return b"".join(
             (
-                bytes((USER.version, blocks, first, len(ids) // ID_SIZE + 1)),
+                bytes((VERSION, blocks, first, len(ids) // ID_SIZE + 1)),
                 entries[-TIME_SIZE:],
                 ids,
                 _ID.pack(id_hash, now_ms & _CLOCK),
@@ -186,7 +182,7 @@ class SeenIds:
 
     def asks_index(self, value: bytes, now_ms: int) -> bool:
         """Whether the index of a user with this value is read for an event at a stream time."""
-        has_index = INDEXED <= value[0] <= USER.version and value[1] > 0
+        has_index = INDEXED <= value[0] <= VERSION and value[1] > 0
         return has_index and not self._is_past(value, HEADER_SIZE, now_ms)
 
     def _entries(self, rows: Rows, key: bytes, value: bytes, now_ms: int) -> bytes:
@@ -218,6 +214,15 @@ class SeenIds:
             for found, time in _ID.iter_unpack(ids)
         )
 
+    def _is_in_blocks(
+        self, rows: Rows, key: bytes, first: int, entries: bytes, id_hash: int, now_ms: int
+    ) -> bool:
+        """Whether an id is in one of the blocks, from a number on, that these entries are of."""
+        return any(
+            self._is_in(_row(rows, _block_key(key, first + block), BLOCK_VERSION), id_hash, now_ms)
+            for block in _candidates(entries, id_hash)
+        )
+
     def is_past(self, value: bytes, now_ms: int) -> bool:
         """Whether none of a value's ids is seen any more: the newest one is open."""
         ids = _open_ids(value)
@@ -229,9 +234,13 @@ class SeenIds:
         return now_ms - newest > self.horizon
 
 
+def _block_key(key: bytes, number: int) -> bytes:
+    return block_key(key, number % _NUMBERS)
+
+
 def _open_ids(value: bytes) -> bytes:
-    end = size_of(value)
-    return value[end - ID_SIZE * _opened(value) : end]
+    first = HEADER_SIZE + _sealed_size(value)
+    return value[first : first + ID_SIZE * _opened(value)]
 
 
 def _opened(value: bytes) -> int:
@@ -242,7 +251,7 @@ def _opened(value: bytes) -> int:
 def _sealed_size(value: bytes) -> int:
     """How many bytes of a value are about sealed ids."""
     version = value[0]
-    if INDEXED <= version <= USER.version:
+    if INDEXED <= version <= VERSION:
         return TIME_SIZE if value[1] else 0
     if version not in USER.older:
         raise CodecError(f"a user's value has the unknown version {version}")

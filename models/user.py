@@ -13,7 +13,7 @@ import struct
 from typing import Any, Final
 
 from models.counters import USER, UserCounts
-from models.seen import EMPTY, MAX_SEEN, Rows, SeenIds, index_key, is_sealed, size_of
+from models.seen import EMPTY, MAX_SEEN, VERSION, Rows, SeenIds, index_key, is_sealed, size_of
 from models.windows import Slices, to_iso, window_fields
 
 __all__ = ["EMPTY", "MAX_SEEN", "UserCounts", "UserWindows", "describe", "describe_window"]
@@ -79,11 +79,11 @@ class UserWindows:
         """
         value = rows.get(key) or EMPTY
         ids_size = size_of(value)
-        panes = USER.renewed(value[ids_size:], value[0])
-        ids = self._seen.add(
-            *(rows, key, value, id_hash, stream_time_ms),
-            forget=self._is_long_ago(panes, stream_time_ms),
-        )
+        panes = value[ids_size:]
+        if value[0] != VERSION:
+            panes = USER.renewed(panes, value[0])
+        forget = self._is_long_ago(panes, stream_time_ms)
+        ids = self._seen.add(rows, key, value, id_hash, stream_time_ms, forget=forget)
         if ids is None:
             return False
         first_pane = stream_time_ms // self._step - self._other_panes
