@@ -110,7 +110,7 @@ def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
 
 def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
     windows = videos.video_windows(settings)
-    counting = Counting.of(windows, accelerated=accelerated)
+    counting = Counting.of_videos(windows, accelerated=accelerated)
     summing = Summing.of(accelerated=accelerated)
     rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
     return TableEntry(

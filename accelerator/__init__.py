@@ -48,17 +48,13 @@ else:
     IS_BUILT = True
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from models.pane_windows import PaneWindows
-    from models.sums import Sums
-    from models.user import UserWindows
-    from models.video import VideoWindows
-    from tables.layers import PackRecords
+    from models import _protocols, user, video
+    from models.pane_windows import PaneWindows as PlainPaneWindows
 
-    MakeDeltaChunk = Callable[[Iterable[bytes | None]], PlainDeltaChunk]
-
-W = TypeVar("W", bound="PaneWindows[Any]")
+W = TypeVar("W", bound="PlainPaneWindows[Any]")
+F = TypeVar("F", bound="_protocols.PaneWindows")
 
 
 __all__ = [
@@ -84,54 +80,63 @@ class AcceleratorError(ValueError):
 class Folding(NamedTuple):
     """How events are folded into users: the kind of chunks, and what they fold with."""
 
-    windows: UserWindows
-    chunk: type[PlainChunk[Any]]
-    functions: UserWindows
+    windows: user.UserWindows
+    chunk: _protocols.MakeChunk
+    functions: _protocols.UserWindows
     """``windows``, in the form that chunks of this kind take."""
-    gathered: Callable[[], PlainGathered]
+    gathered: Callable[[], _protocols.Gathered]
     """Makes what takes what the chunks' events add to videos."""
-    creators: Callable[[], PlainGathered]
+    creators: Callable[[], _protocols.Gathered]
     """The same of creators."""
 
     @classmethod
-    def of(cls, windows: UserWindows, *, accelerated: bool = IS_BUILT) -> Folding:
+    def of(cls, windows: user.UserWindows, *, accelerated: bool = IS_BUILT) -> Folding:
         """Return the compiled form, or the plain one."""
         if accelerated:
             creators = partial(Gathered, CREATOR)
-            return cls(windows, Chunk, Histories(windows), Gathered, creators)  # type: ignore[arg-type]
-        creators = partial(PlainGathered, CREATOR)
-        return cls(windows, PlainChunk, windows, PlainGathered, creators)
+            return cls(windows, Chunk, Histories(windows), Gathered, creators)
+        plain_creators = partial(PlainGathered, CREATOR)
+        return cls(windows, PlainChunk, windows, PlainGathered, plain_creators)
 
 
-class Counting(NamedTuple, Generic[W]):
+class Counting(NamedTuple, Generic[W, F]):
     """How deltas are folded into a table: what makes chunks of them, and what they fold with."""
 
     windows: W
-    chunk: MakeDeltaChunk
-    functions: W
+    chunk: _protocols.MakeDeltaChunk
+    functions: F
     """``windows``, in the form that chunks of this kind take."""
 
     @classmethod
-    def of(cls, windows: W, *, accelerated: bool = IS_BUILT) -> Counting[W]:
+    def of(cls, windows: W, *, accelerated: bool = IS_BUILT) -> Counting[W, _protocols.PaneWindows]:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            chunk = partial(DeltaChunk, of=windows.entity)
-            return cls(windows, chunk, Counters(windows))  # type: ignore[arg-type]
-        return cls(windows, partial(PlainDeltaChunk, of=windows.entity), windows)
+            functions = Counters(windows)
+            return Counting(windows, partial(DeltaChunk, of=windows.entity), functions)
+        return Counting(windows, partial(PlainDeltaChunk, of=windows.entity), windows)
+
+    @classmethod
+    def of_videos(
+        cls, windows: video.VideoWindows, *, accelerated: bool = IS_BUILT
+    ) -> Counting[video.VideoWindows, _protocols.VideoWindows]:
+        """Return the same of videos, whose functions also judge which are viral."""
+        if accelerated:
+            return Counting(windows, DeltaChunk, Counters(windows))
+        return Counting(windows, PlainDeltaChunk, windows)
 
 
 class Summing(NamedTuple):
     """How batches are read: values found in :func:`memory` of the same form are summed."""
 
-    user_sums: Callable[[UserWindows], Sums]
-    video_sums: Callable[[VideoWindows], Sums]
+    user_sums: Callable[[user.UserWindows], _protocols.Sums]
+    video_sums: Callable[[video.VideoWindows], _protocols.Sums]
     partitions_of: Callable[[list[int], int], list[int]]
 
     @classmethod
     def of(cls, *, accelerated: bool = IS_BUILT) -> Summing:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            return cls(user_sums, video_sums, partitions_of)  # type: ignore[arg-type]
+            return cls(user_sums, video_sums, partitions_of)
         return cls(plain_user_sums, plain_video_sums, plain_partitions_of)
 
 
@@ -149,9 +154,9 @@ def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:
     return RowChecks(foreign_users, foreign_videos, foreign_creators)
 
 
-def user_rows(windows: UserWindows, *, accelerated: bool = IS_BUILT) -> PlainUserRows:
+def user_rows(windows: user.UserWindows, *, accelerated: bool = IS_BUILT) -> _protocols.UserRows:
     """Return rows of users for the functions of reels, compiled or plain."""
-    return UserRows(windows) if accelerated else PlainUserRows(windows)  # type: ignore[return-value]
+    return UserRows(windows) if accelerated else PlainUserRows(windows)
 
 
 class Packing(NamedTuple):
@@ -159,7 +164,7 @@ class Packing(NamedTuple):
 
     records: type[Records] | None
     """A sequence that leaves them in the bytes of the fetch."""
-    pack: PackRecords | None
+    pack: _protocols.PackRecords | None
     """Packs values into batches."""
 
     @classmethod

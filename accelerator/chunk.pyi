@@ -1,1 +1,35 @@
-from models.chunk import Chunk as Chunk
+from collections.abc import Sequence
+from typing import Generic
+
+import numpy as np
+import numpy.typing as npt
+
+from accelerator.deltas import Gathered
+from accelerator.found import Found
+from accelerator.history import Histories
+from models.chunk import Folded, Overlay, R
+from models.schema import Rejected
+
+class Chunk(Generic[R]):
+    sent: npt.NDArray[np.int64]
+    keys: Sequence[bytes]
+    foreign: list[tuple[R, int, bytes]]
+    future: list[tuple[R, int]]
+    rejected: list[tuple[R, Rejected]]
+    dropped: list[str]
+
+    def __init__(
+        self, records: Sequence[R], partition: int, partitions: int, latest_ms: int
+    ) -> None: ...
+    def indexes(
+        self, windows: Histories, loaded: Found, stream_time: int | None
+    ) -> Sequence[bytes]: ...
+    def apply(
+        self,
+        windows: Histories,
+        rows: Overlay,
+        stream_time: int | None,
+        deltas: Gathered,
+        video_step: int,
+        creators: Gathered | None = None,
+    ) -> Folded[R]: ...

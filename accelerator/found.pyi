@@ -1,7 +1,7 @@
 from collections.abc import Iterator, Sequence
 
 from accelerator.layer import Layer
-from tables.layers import Value
+from models._protocols import Value
 
 class Found:
     missing: list[bytes]

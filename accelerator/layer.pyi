@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from tables.layers import Batch, Value
+from models._protocols import Batch, Value
 
 ROW_SIZE: int
 

@@ -1,3 +1,3 @@
-from tables.layers import PackRecords
+from models._protocols import PackRecords
 
 pack: PackRecords

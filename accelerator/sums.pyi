@@ -1,15 +1,15 @@
 from collections.abc import Sequence
 
 from accelerator.found import Found
-from models.sums import Panes, PlainSums
+from models import sums
 from models.user import UserWindows
 from models.video import VideoWindows
 
 class Sums:
-    plain: PlainSums
+    plain: sums.Sums
 
     def of(
-        self, values: Found, stream_time_ms: int, windows: tuple[Panes, ...], /
+        self, values: Found, stream_time: int, windows: tuple[sums.Panes, ...]
     ) -> list[tuple[int, ...] | None]: ...
 
 def user_sums(windows: UserWindows) -> Sums: ...

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from accelerator import Folding
-    from models.chunk import Chunk
+    from models._protocols import Chunk
     from settings import Settings
     from streaming.kafka.records import Record
     from streaming.tasks.outbox import Outbox

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from models.deltas import Gathered
+    from models._protocols import Gathered
     from models.entity import Entity
     from streaming.tasks.outbox import Outbox
 

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from accelerator import Counting
+    from models import _protocols
     from models.pane_windows import PaneWindows
     from models.viral import ViralRule
     from streaming.kafka.records import Record
     from tables.state import PartitionState
 
 W = TypeVar("W", bound="PaneWindows[Any]")
+F = TypeVar("F", bound="_protocols.PaneWindows")
 
 
-class DeltaProcessor(Generic[W]):
+class DeltaProcessor(Generic[W, F]):
     """Folds one partition of the deltas into the keys of that partition."""
 
     def __init__(
@@ -31,7 +33,7 @@ class DeltaProcessor(Generic[W]):
         partition: int,
         state: PartitionState,
         deltas_topic: str,
-        counting: Counting[W],
+        counting: Counting[W, F],
         changelog_topic: str,
         rule: ViralRule | None = None,
     ) -> None:

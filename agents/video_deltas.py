@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from accelerator import Counting
+    from models import _protocols
     from models.counters import VideoCounts
     from models.viral import ViralRule
     from settings import Settings
@@ -27,7 +28,7 @@ JUDGE_INTERVAL: Final = 0.25
 JUDGE_AT_ONCE: Final = 4000
 
 
-class VideoProcessor(DeltaProcessor[VideoWindows]):
+class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
     """Folds one partition of the deltas into the videos of that partition."""
 
     def __init__(
@@ -36,7 +37,7 @@ class VideoProcessor(DeltaProcessor[VideoWindows]):
         state: PartitionState,
         outbox: Outbox,
         settings: Settings,
-        counting: Counting[VideoWindows],
+        counting: Counting[VideoWindows, _protocols.VideoWindows],
         rule: ViralRule,
         changelog_topic: str,
     ) -> None:

@@ -98,9 +98,9 @@ class Stages:
         for form, folding in forms.items():
             chunk = self._loads["sessions"].chunk(_EVENTS)
             us, records = _timed(_unpack, self._fetch(chunk.keys, chunk.values), form)
-            yield f"fetch: unpack record batches ({form})", "event", us / _EVENTS
+            yield f"fetch: unpack record batches ({form})", "event", us / len(records)
             us, _ = _timed(_decode, records, folding)
-            yield f"decode, check and place ({form})", "event", us / _EVENTS
+            yield f"decode, check and place ({form})", "event", us / len(records)
 
         for kind, load in self._loads.items():
             for form, folding in forms.items():
@@ -153,7 +153,7 @@ class Stages:
             us, records = _timed(work)
             yield f"gathered counts to delta records ({name})", "row", us / len(gathered)
 
-            counting, kind = Counting.of(windows, accelerated=form), memory(accelerated=form)
+            kind, counting = memory(accelerated=form), Counting.of_videos(windows, accelerated=form)
             stored = kind.layer()
             for number in range(_KEYS):
                 stored[b"%d" % number] = None

@@ -6,6 +6,7 @@ schemas, the audit's recount and comparison, the benchmarks' rows and the dashbo
 
 A new counter stands behind the others, with the layout version that it comes with: the version of
 its entity, which rises with it. docs/how-to/add-a-metric.md goes through all of it.
+accelerator.counters has the declarations as offsets, compiled.
 """
 
 from typing import Annotated, Final, NamedTuple

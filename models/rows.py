@@ -1,6 +1,6 @@
 """Which rows a table may have: what it is restored from may be written by others, too.
 
-This is the plain form. The package `accelerator` has one that does the same, compiled.
+accelerator.rows does the same, compiled.
 """
 
 import re
@@ -36,22 +36,22 @@ BLOCK_SIZE: Final = SEALED_HEADER_SIZE + BLOCK_IDS * ID_SIZE
 _LAST_BLOCK: Final = 255
 
 
-def foreign_users(rows: Rows, internal: bytes) -> list[bytes | None]:
+def foreign_users(changes: Rows, internal: bytes) -> list[bytes | None]:
     """The keys of rows that are neither a user's value nor a block of ids nor an index of those.
 
     Whatever is deleted is right, as long as it has a key.
     """
-    return _foreign(rows, internal, _is_user_row)
+    return _foreign(changes, internal, _is_user_row)
 
 
-def foreign_videos(rows: Rows, internal: bytes) -> list[bytes | None]:
+def foreign_videos(changes: Rows, internal: bytes) -> list[bytes | None]:
     """The keys of rows that are no video's value; see foreign_users."""
-    return _foreign(rows, internal, _is_video_row)
+    return _foreign(changes, internal, _is_video_row)
 
 
-def foreign_creators(rows: Rows, internal: bytes) -> list[bytes | None]:
+def foreign_creators(changes: Rows, internal: bytes) -> list[bytes | None]:
     """The keys of rows that are no creator's value; see foreign_users."""
-    return _foreign(rows, internal, _is_creator_row)
+    return _foreign(changes, internal, _is_creator_row)
 
 
 def _foreign(

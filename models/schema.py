@@ -1,4 +1,7 @@
-"""The input event as typed records, and the reasons why one is rejected."""
+"""The input event as typed records, and the reasons why one is rejected.
+
+accelerator.scan has the fields and limits, compiled.
+"""
 
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 

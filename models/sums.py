@@ -19,20 +19,11 @@ Panes = tuple[int, int]
 class Windows(Protocol):
     """The functions on the values of a table, of which one is needed here."""
 
-    def is_expired(self, value: bytes, stream_time_ms: int, /) -> bool:
+    def is_expired(self, value: bytes, stream_time: int, /) -> bool:
         """Whether nothing of a value counts any more."""
 
 
-class Sums(Protocol):
-    """Sums the counters of many values; see `PlainSums`."""
-
-    def of(
-        self, values: Iterable[bytes | None], stream_time_ms: int, windows: Sequence[Panes], /
-    ) -> list[tuple[int, ...] | None]:
-        """The sums of each value, None where nothing is known of its key."""
-
-
-class PlainSums:
+class Sums:
     """Sums value by value."""
 
     def __init__(
@@ -44,29 +35,29 @@ class PlainSums:
         self._rows_of = rows_of
 
     def of(
-        self, values: Iterable[bytes | None], stream_time_ms: int, windows: Sequence[Panes]
+        self, values: Iterable[bytes | None], stream_time: int, windows: Sequence[Panes]
     ) -> list[tuple[int, ...] | None]:
-        """See `Sums`."""
-        return [self.of_one(value, stream_time_ms, windows) for value in values]
+        """The sums of each value at a time in ms, None where nothing is known of its key."""
+        return [self.of_one(value, stream_time, windows) for value in values]
 
     def of_one(
-        self, value: bytes | None, stream_time_ms: int, windows: Sequence[Panes]
+        self, value: bytes | None, stream_time: int, windows: Sequence[Panes]
     ) -> tuple[int, ...] | None:
         """The sums of one value."""
-        if value is None or self._windows.is_expired(value, stream_time_ms):
+        if value is None or self._windows.is_expired(value, stream_time):
             return None
         rows, total = self._rows_of(value), self._shape.total
         return tuple([count for first, end in windows for count in total(rows, first, end)])
 
 
-def user_sums(windows: UserWindows) -> PlainSums:
+def user_sums(windows: UserWindows) -> Sums:
     """Sums of users' values: the counters of models.counters.USER, of each window."""
-    return PlainSums(windows, user._ROWS, user._rows)
+    return Sums(windows, user._ROWS, user._rows)
 
 
-def video_sums(windows: VideoWindows) -> PlainSums:
+def video_sums(windows: VideoWindows) -> Sums:
     """Sums of videos' values: the counters of models.counters.VIDEO, of each window."""
-    return PlainSums(windows, video._ROWS, video._rows)
+    return Sums(windows, video._ROWS, video._rows)
 
 
 def partitions_of(ids: Sequence[int], partitions: int) -> list[int]:

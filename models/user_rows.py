@@ -1,4 +1,7 @@
-"""Users' rows in memory, without tables: what the plain functions of reels count in."""
+"""Users' rows in memory, without tables: what the plain functions of reels count in.
+
+accelerator.functions does the same, compiled.
+"""
 
 from models.counters import USER
 from models.schema import Event

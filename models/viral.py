@@ -1,4 +1,7 @@
-"""When a video is viral: much shared and talked about for each time that it was seen."""
+"""When a video is viral: much shared and talked about for each time that it was seen.
+
+accelerator.deltas has the rule as far as whole numbers decide it, compiled.
+"""
 
 import math
 from dataclasses import dataclass, field

@@ -1,71 +1,35 @@
-"""A partition's changes in memory, in layers: the plain form of accelerator.layer."""
+"""A partition's changes in memory, in layers; compiled: accelerator.layer, accelerator.found.
+
+What both forms are is in models._protocols.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from models._protocols import Found as Values
+from models._protocols import InOrder as Ordered
+from models._protocols import Layer, PackRecords, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-Value = bytes | None
-"""None: the key is deleted."""
+    from models._protocols import Batch
+
+__all__ = [
+    "DICTS",
+    "Changes",
+    "Found",
+    "InOrder",
+    "Layer",
+    "Memory",
+    "Ordered",
+    "PackRecords",
+    "Value",
+    "Values",
+]
 
 Changes = dict[bytes, Value]
-
-
-class Layer(Protocol):
-    """Values by key, in the order in which their keys came."""
-
-    def __len__(self) -> int:
-        """Count the keys."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Iterate over the keys."""
-
-    def __contains__(self, key: object, /) -> bool:
-        """Whether there is anything of a key."""
-
-    def __getitem__(self, key: bytes, /) -> Value:
-        """Return what there is of a key."""
-
-    def get(self, key: bytes, otherwise: Value, /) -> Value:
-        """Return what there is of a key, or (nothing) what to return otherwise."""
-
-    def __setitem__(self, key: bytes, value: Value, /) -> None:
-        """Change it."""
-
-    def keys(self) -> Iterable[bytes]:
-        """Return all keys."""
-
-    def items(self) -> Iterable[tuple[bytes, Value]]:
-        """Return all keys and values."""
-
-    def update(self, newer: Any, /) -> None:
-        """Take over what another layer of this kind has."""
-
-
-class Values(Protocol):
-    """The values of some keys in their order; see :class:`Found`."""
-
-    def __len__(self) -> int:
-        """Count the keys, each as often as it was asked for."""
-
-    def __getitem__(self, number: int, /) -> Value:
-        """Return a value."""
-
-    def __iter__(self) -> Iterator[Value]:
-        """Iterate over the values."""
-
-    @property
-    def missing(self) -> list[bytes]:
-        """The keys that no layer had, each once."""
-
-    def fill(self, values: list[Value], /) -> None:
-        """Say what the missing keys' values are, in their order."""
-
-    def renew(self, layers: Sequence[Any], /) -> None:
-        """Take what the layers say now of keys that any of them has."""
-
 
 #: In place of a value: nothing is known of the key.
 _ABSENT: Final[Any] = object()
@@ -102,23 +66,6 @@ class Found(list[Value]):
         self[:] = [values.get(key, old) for key, old in zip(self._keys, self, strict=True)]
 
 
-class Batch(Protocol):
-    """Takes what RocksDB is to write at once."""
-
-    def put(self, key: bytes, value: bytes, /) -> None:
-        """Write a value."""
-
-    def delete(self, key: bytes, /) -> None:
-        """Delete a key."""
-
-
-class Ordered(Protocol):
-    """Keys and values in the order of the keys; see :class:`InOrder`."""
-
-    def put_into(self, batch: Batch, most: int, /) -> bool:
-        """Put the next ones, ``most`` or all, into ``batch``; return whether some are left."""
-
-
 class InOrder:
     """Keys and values in the order of the keys."""
 
@@ -138,13 +85,6 @@ class InOrder:
             else:
                 batch.put(key, value)
         return self._next < len(self._keys)
-
-
-class PackRecords(Protocol):
-    """Packs a layer's values into batches of records; see ``accelerator.packing``."""
-
-    def __call__(self, values: Layer, limit: int, /) -> Iterator[tuple[bytearray, int]]:
-        """Yield batches, with room for their headers, and how many records each has."""
 
 
 class Memory(NamedTuple):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from models.chunk import Overlay
 
 if TYPE_CHECKING:
-    from models.chunk import Chunk
-    from models.user import UserWindows
+    from models._protocols import Chunk, UserWindows
     from tables.state import PartitionState
 
 

@@ -12,8 +12,9 @@ from views.batch_rows import user_columns, user_rows, video_columns, video_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models._protocols import Sums
     from models.columns import Column
-    from models.sums import Panes, Sums
+    from models.sums import Panes
     from models.viral import ViralRule
     from models.windows import Slices
     from tables.sliced import SlicedTable

@@ -43,7 +43,7 @@ class Side:
     """One of the two forms, and what it has folded so far."""
 
     def __init__(self, accelerated):
-        self.counting = Counting.of(WINDOWS, accelerated=accelerated)
+        self.counting = Counting.of_videos(WINDOWS, accelerated=accelerated)
         self.memory = memory(accelerated=accelerated)
         self.stored, self.now = {}, 0
 
@@ -100,7 +100,7 @@ def test_videos_are_judged_the_same(records, now, coefficient, min_views):
         form = memory(accelerated=accelerated)
         values = form.find([form.layer()], keys)
         values.fill([side.stored.get(key) for key in values.missing])
-        functions = Counting.of(WINDOWS, accelerated=accelerated).functions
+        functions = Counting.of_videos(WINDOWS, accelerated=accelerated).functions
         assert functions.judge(values, now, rule) == expected
 
 
@@ -110,14 +110,16 @@ def test_a_video_of_an_unknown_version_is_not_judged(accelerated):
     values = form.find([], [b"1"])
     values.fill([b"\x07" + EMPTY[1:]])
     with pytest.raises(CodecError, match="unknown version 7"):
-        Counting.of(WINDOWS, accelerated=accelerated).functions.judge(values, 0, ViralRule(1.5, 0))
+        Counting.of_videos(WINDOWS, accelerated=accelerated).functions.judge(
+            values, 0, ViralRule(1.5, 0)
+        )
 
 
 @pytest.mark.parametrize("accelerated", FORMS)
 @pytest.mark.parametrize("value", [None, b"", b"\x01", bytes(16), pack_deltas(0, 0, [])[:-1]])
 def test_what_is_no_delta_record_is_refused(accelerated, value):
     with pytest.raises(CodecError):
-        Counting.of(WINDOWS, accelerated=accelerated).chunk([pack_deltas(0, 0, []), value])
+        Counting.of_videos(WINDOWS, accelerated=accelerated).chunk([pack_deltas(0, 0, []), value])
 
 
 @pytest.mark.parametrize("accelerated", FORMS)

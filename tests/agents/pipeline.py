@@ -65,7 +65,7 @@ class Part:
         self.videos = self._state("videos", number, video_layout(videos), pipeline)
         self.outbox = Outbox()
         accelerated = is_wanted(settings.accelerator)
-        counting = Counting.of(videos, accelerated=accelerated)
+        counting = Counting.of_videos(videos, accelerated=accelerated)
         rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
         self.number = number
         self.engagement = self._engagement(settings)
