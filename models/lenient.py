@@ -92,6 +92,9 @@ _METADATA: Final[dict[str, Decoder[Any]]] = {
     "device_type": Decoder(str),
 }
 
+#: Optional values by the names that `examine` tells of them.
+OPTIONAL_VALUES: Final = (*_OPTIONAL, "metadata", *(f"metadata.{name}" for name in _METADATA))
+
 
 def decode_with_nulls(value: bytes) -> Event | None:
     """The event in a value whose only fault, if any, is a null where a value is optional.

@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from models.lenient import OPTIONAL_VALUES
 from models.schema import REASONS
 
 if TYPE_CHECKING:
@@ -230,6 +231,8 @@ for _outcome in OUTCOMES:
     events.labels(_outcome)
 for _reason in REASONS:
     events_rejected.labels(_reason)
+for _value in OPTIONAL_VALUES:
+    optional_values_dropped.labels(_value)
 for _step in COMMIT_STEPS:
     commit_seconds.labels(_step)
 for _outcome in ("committed", "aborted", "fenced"):

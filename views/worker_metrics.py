@@ -80,6 +80,7 @@ class WorkerCollector(Collector):
         assigned, opened = self._status.assigned(), self._status.open()
         ready = float(self._obstacle() is None)
         yield _gauge("ready", "1 when the worker can answer for its partitions, else 0.", ready)
+        yield _gauge("partitions", "Partitions that the group shares out.", self._status.partitions)
         yield _gauge("partitions_assigned", "Partitions of this worker.", len(assigned))
         yield _gauge("partitions_open", "Those of them that are at work.", len(opened))
         waiting = GaugeMetricFamily(

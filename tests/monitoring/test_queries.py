@@ -73,6 +73,26 @@ def test_every_query_of_the_dashboard_finds_its_series(labels):
         check(query, labels)
 
 
+#: Of the process, beside its memory, CPU and open files, which have panels.
+WITHOUT_PANEL = {"process_virtual_memory_bytes", "process_start_time_seconds", "process_max_fds"}
+
+
+def test_every_metric_is_shown_somewhere_on_the_dashboard(families):
+    shown = {name for query in dashboard_queries() for name, _ in selected(query)}
+    missing = {
+        family.name
+        for family in families.values()
+        if family.name not in WITHOUT_PANEL
+        and not {
+            family.name,
+            f"{family.name}_total",
+            *(sample.name for sample in family.samples),
+        }
+        & shown
+    }
+    assert missing == set()
+
+
 def test_every_alert_finds_its_series(labels):
     for rule in rules():
         check(rule["expr"], labels)

@@ -117,6 +117,8 @@ class TestMetrics:
             assert f'\nreels_transactions_total{{outcome="{outcome}"}} ' in text
         for reason in REASONS:
             assert f'\nreels_events_rejected_total{{reason="{reason}"}} ' in text
+        for name in ("creator_id", "metadata", "metadata.view_duration_ms"):
+            assert f'\nreels_optional_values_dropped_total{{field="{name}"}} ' in text
         for step in metrics.COMMIT_STEPS:
             assert f'\nreels_commit_seconds_count{{step="{step}"}} ' in text
 
@@ -130,6 +132,17 @@ class TestMetrics:
         await worker.viral.feeds[worker.users.partition(7)].apply({b"7": None}, 1)
         sample = (await self.families(worker))["reels_viral_videos"].samples[0]
         assert sample.value == 0
+
+    async def test_partitions_of_the_group_are_told_beside_those_that_are_here(
+        self, worker
+    ) -> None:
+        """What the workers together do not have, the alert ReelsPartitionsUnowned finds."""
+        await worker.become_ready()
+        worker.assign([1], accepting=[])
+        families = await self.families(worker)
+        names = ("partitions", "partitions_assigned", "partitions_open")
+        told = [families[f"reels_{name}"].samples[0].value for name in names]
+        assert told == [2, 1, 0]
 
     async def test_it_is_prometheus_text_unless_openmetrics_is_asked_for(self, worker) -> None:
         answer = await worker.ask("/metrics")
