@@ -50,6 +50,8 @@ class Status(msgspec.Struct, forbid_unknown_fields=True):
     viral: int | None
     workers: list[WorkerStatus]
     partitions: list[PartitionStatus]
+    troubles: list[str]
+    """What is wrong besides the states of workers and partitions: the last lines of the text."""
 
 
 class Compared(msgspec.Struct, forbid_unknown_fields=True):
@@ -146,7 +148,7 @@ def print_json(shape: msgspec.Struct) -> None:
     click.echo(msgspec.json.encode(shape).decode())
 
 
-def status(figures: dict[str, Any], *, well: bool) -> Status:
+def status(figures: dict[str, Any], *, well: bool, troubles: list[str]) -> Status:
     """Return what a worker tells of all workers, as ``status`` prints it."""
     return Status(
         well=well,
@@ -176,6 +178,7 @@ def status(figures: dict[str, Any], *, well: bool) -> Status:
             )
             for each in figures["partitions"]
         ],
+        troubles=troubles,
     )
 
 

@@ -22,7 +22,7 @@ from rich.live import Live
 from yarl import URL
 
 from commands import shapes
-from commands.status_tables import is_well, rendered
+from commands.status_tables import is_well, rendered, troubles
 from setting_kinds import hide_login
 from views.peers import address_of
 from views.proof import Prover
@@ -194,7 +194,8 @@ class status(_Asking):  # noqa: N801 - the class's name is the command's
             raise StatusError(f"{hide_login(self._url)} is stopping")
         well = is_well(last, self._expected)
         if self.json:
-            shapes.print_json(shapes.status(last, well=well))
+            troubles_now = troubles(last, self._expected)
+            shapes.print_json(shapes.status(last, well=well, troubles=troubles_now))
         elif not self.quiet:
             Console().print(rendered(last, self._expected))
         return 0 if well else 1

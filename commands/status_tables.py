@@ -92,6 +92,8 @@ def troubles(figures: Figures, expected: int = 0) -> list[str]:
         )
         for each in figures.get("rules", ())
     ]
+    if lost := [_name(each["url"]) for each in figures["workers"] if each["state"] == "lost"]:
+        lines.append(f"lost: {', '.join(lost)} (shown for 15 minutes, or until back)")
     answering = sum(each["state"] in ANSWERING for each in figures["workers"])
     if answering < expected:
         lines.append(f"{answering} of {expected} expected workers answer")

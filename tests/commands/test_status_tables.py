@@ -95,6 +95,13 @@ def test_a_worker_that_left_is_no_trouble_and_one_that_was_lost_is(state, well) 
     assert is_well(shown) is well
 
 
+def test_why_a_lost_worker_ends_status_with_1_is_said_below_the_tables() -> None:
+    """All partitions are ready again by then, and the headline is well."""
+    shown = figures()
+    shown["workers"].append({"url": "http://c:1", "partitions": [], "state": "lost", "since": "x"})
+    assert text_of(shown).splitlines()[-1] == "lost: c:1 (shown for 15 minutes, or until back)"
+
+
 def test_fewer_workers_than_expected_are_trouble_and_said() -> None:
     assert is_well(figures(), 2)
     assert not is_well(figures(), 3)
