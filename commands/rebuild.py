@@ -26,6 +26,7 @@ from embedded.process import BoundProcess
 from models.windows import to_iso
 from rescaling.catching_up import Backlog, left
 from rescaling.errors import RescaleError
+from setting_variables import VARIABLES
 from streaming.errors import NoTokenError, StartError
 from streaming.kafka.broker_check import unreachable
 from streaming.kafka.stopped_groups import require_stopped
@@ -33,6 +34,7 @@ from streaming.kafka.topics import admin_client
 
 if TYPE_CHECKING:
     from auditing.reading import Topics
+    from setting_variables import Variable
     from settings import Settings
     from streaming.runtime.app import App
 
@@ -41,6 +43,19 @@ POLL, IS_CURRENT = 0.5, 5.0
 
 #: Seconds that the worker gets to end.
 PATIENCE = 30.0
+
+
+def _variable(attribute: str) -> Variable:
+    return next(each for each in VARIABLES if each.attribute == attribute)
+
+
+def own_topic(old: Settings, app_id: str, attribute: str) -> str:
+    """Return the name of the new app's topic: what its workers take, but never the old app's."""
+    name: str = getattr(old, attribute)
+    variable = _variable(attribute)
+    default = variable.default_for(app_id)
+    is_chosen = name != variable.default_for(old.app_id)
+    return f"{name}-{app_id}" if is_chosen or default is None else default
 
 
 class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
@@ -56,7 +71,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         option(
             "--to-viral-topic",
             default=None,
-            help="REELS_VIRAL_TOPIC of the new app. Default: that of now, and the new app id.",
+            help="REELS_VIRAL_TOPIC of the new app. Default: as for any app of that id.",
         ),
         option(
             "--to-datadir",
@@ -80,7 +95,11 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         old = cast("App", self.app).task_context.settings
         self._old = old
         self._new = replace(
-            old, app_id=to_app_id, viral_topic=to_viral_topic or f"{old.viral_topic}-{to_app_id}"
+            old,
+            app_id=to_app_id,
+            viral_topic=to_viral_topic or own_topic(old, to_app_id, "viral_topic"),
+            # What is rejected now was rejected before: it is no news in the running app's topic.
+            dead_letter_topic=own_topic(old, to_app_id, "dead_letter_topic"),
         )
         self._folder = to_datadir or Path(f"{to_app_id}-data")
 
@@ -114,9 +133,13 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
                 await self._follow(worker, topics)
             finally:
                 await asyncio.to_thread(worker.terminate, PATIENCE)
+        names = [f"REELS_APP_ID={new.app_id}"]
+        if new.viral_topic != _variable("viral_topic").default_for(new.app_id):
+            names.append(f"REELS_VIRAL_TOPIC={new.viral_topic}")
         click.echo(
-            f"caught up. Start the workers with REELS_APP_ID={new.app_id} "
-            f"REELS_VIRAL_TOPIC={new.viral_topic}, then switch the readers to them"
+            f"caught up. Start the workers with {' '.join(names)} and all other settings of this "
+            f"rebuild, one of them with --datadir {self._folder}, which has the tables; then "
+            "switch the readers to them"
         )
 
     def _say_when_complete(self, backlog: Backlog, new: Settings) -> None:
@@ -142,8 +165,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "REELS_APP_ID": self._new.app_id,
             "REELS_VIRAL_TOPIC": self._new.viral_topic,
-            # What is rejected now was rejected before.
-            "REELS_DEAD_LETTER_TOPIC": f"{self._old.dead_letter_topic}-{self._new.app_id}",
+            "REELS_DEAD_LETTER_TOPIC": self._new.dead_letter_topic,
         }
         self._log = folder / "rebuild.log"
         worker = BoundProcess(command, output=self._log, env=env)
