@@ -2,8 +2,9 @@
 
 aiokafka and mode tell each step of each client and service at level info: some two hundred lines a
 start. ``-l debug`` shows all of them. Warnings and errors are left out only where they are known to
-mean nothing: while a new cluster makes its internal topics, it has no coordinator yet, and a timer
-that comes late under load is told by ``reels_event_loop_delay_seconds``.
+mean nothing: while a new cluster makes its internal topics, it has no coordinator yet; a timer
+that comes late under load is told by ``reels_event_loop_delay_seconds``; and by a heartbeat each
+member learns that another one joins or leaves.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ _NO_COORDINATOR: Final = re.compile(
 _LATE_TIMER: Final = re.compile(r"Timer .* (?:is overlapping|woke up too (?:late|early))")
 
 
+_REBALANCE: Final = re.compile(r"Heartbeat failed for group .* because it is rebalancing")
+
+
 class QuietFilter(logging.Filter):
     """Leaves out the lines of libraries that mean nothing."""
 
@@ -59,7 +63,7 @@ class QuietFilter(logging.Filter):
             if _OF_THE_WORKER.match(text):
                 return True
             return not (is_library or _STEPS.fullmatch(text))
-        if _LATE_TIMER.search(text):
+        if _LATE_TIMER.search(text) or _REBALANCE.match(text):
             return False
         if is_library and _NO_COORDINATOR.search(text):
             return self._clock() - self._began > COORDINATOR_PATIENCE

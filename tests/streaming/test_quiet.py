@@ -73,6 +73,15 @@ def test_a_coordinator_that_is_not_there_yet_is_left_out_and_one_that_stays_away
     assert is_written(*line)
 
 
+def test_a_heartbeat_that_tells_of_a_rebalance_is_left_out(is_written):
+    """Each worker that joins or leaves causes one in all others."""
+    logger = "aiokafka.consumer.group_coordinator"
+    line = "Heartbeat failed for group %s because it is rebalancing"
+    assert not is_written(logger, logging.WARNING, line, "reels")
+    line = "Heartbeat failed: local member_id was not recognized;"
+    assert is_written(logger, logging.WARNING, line)
+
+
 def test_other_warnings_and_errors_of_libraries_are_written(is_written):
     assert is_written("aiokafka.conn", logging.ERROR, "Unable connect to node 1")
     assert is_written("mode.services", logging.ERROR, "[^-App]: Crashed reason=%r", OSError())
