@@ -12,7 +12,7 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 #: Events to look at before it is said, and the share of them from which on.
-ENOUGH: Final = 1000
+ENOUGH: Final = 100
 HIGH_SHARE: Final = 0.2
 
 

@@ -21,6 +21,7 @@ from commands.dead_letters import Time
 from commands.progress import ProgressBar
 from commands.replaying import SAME_AGAIN, Replay, Selection, read_corrected
 from models.schema import REASONS
+from models.windows import format_duration
 from streaming.errors import ConfigurationError, FencedError, TransactionFailedError
 from streaming.kafka.metadata import Right
 from streaming.kafka.producer import TransactionalProducer
@@ -98,6 +99,13 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         app = cast("App", self.app)
         if self._path is None and (advice := SAME_AGAIN.get(self._reason)):
             click.echo(f"note: a replay of {self._reason} does not help: {advice}", err=True)
+        elif self._path is None and self._reason == "future_timestamp":
+            skew = format_duration(app.task_context.settings.max_future_skew)
+            click.echo(
+                f"note: events that are still more than {skew} ahead of the clock are rejected "
+                "again",
+                err=True,
+            )
         try:
             if self._path is not None:
                 topic = app.task_context.settings.dead_letter_topic
@@ -158,11 +166,9 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
 
     def _print(self, replay: Replay) -> None:
         others = replay.found.total() - replay.found[self._reason]
-        if self._dry_run:
-            count = replay.chosen
-            click.echo(f"{count:,} dead letters of reason {self._reason} would be sent again")
-        else:
-            click.echo(f"sent {replay.sent:,} dead letters of reason {self._reason} again")
+        count = replay.chosen if self._dry_run else replay.sent
+        letters = f"{count:,} dead letter{'s' * (count != 1)} of reason {self._reason}"
+        click.echo(f"{letters} would be sent again" if self._dry_run else f"sent {letters} again")
         click.echo(f"passed over {others:,} of other reasons")
         if replay.before:
             click.echo(f"passed over {replay.before:,} that an earlier run has sent")

@@ -108,7 +108,7 @@ def test_what_was_cut_or_is_too_large_stays_and_the_rest_goes_back_with_its_head
         ):
             producer.produce(cluster.dead_letters, value, b"k", headers=[*source, *headers])
     dry = replay(cluster, "--reason", "late", "--to-input", "--dry-run")
-    assert "1 dead letters of reason late would be sent again" in dry.stdout
+    assert "1 dead letter of reason late would be sent again" in dry.stdout
     done = replay(cluster, "--reason", "late", "--to-input")
     assert done.returncode == 0, done.stderr
     assert "sent 1 dead letters" in done.stdout
