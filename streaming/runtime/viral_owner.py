@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer
 
-#: Offsets at the end of each partition that are looked at; transactions' markers are among them.
-TAIL: Final = 2000
+#: Offsets at the end of each partition that are looked at first. A transaction's marker follows its
+#: records, so the last record is nearly always among them, in some kilobytes per partition.
+TAIL: Final = 50
 
 
 async def check_owner(
@@ -41,7 +42,7 @@ async def check_owner(
         begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
         starts = {tp: max(begins[tp], ends[tp] - TAIL) for tp in tps if ends[tp] > begins[tp]}
         writers, read = await _last_writers(consumer, starts, ends)
-        # Compaction may have left nothing among the last offsets.
+        # Compaction, or transactions that were aborted, may have left nothing among them.
         if older := {tp: begins[tp] for tp in starts.keys() - read if starts[tp] > begins[tp]}:
             found, _ = await _last_writers(consumer, older, ends)
             writers |= found
