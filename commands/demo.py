@@ -91,10 +91,11 @@ class Figures:
         self._urls = urls
         self._token = token
         self._last: tuple[float, float] | None = None
+        self._last_buckets: dict[float, float] = {}
         self.events = 0.0
 
     def line(self) -> str:
-        """Return the live line."""
+        """Return the live line; rate and latency are those since the line before."""
         sums: dict[str, float] = {}
         buckets: dict[float, float] = {}
         for url in self._urls:
@@ -114,12 +115,16 @@ class Figures:
         if self._last:
             rate = max(0.0, read - self._last[1]) / (now - self._last[0])
         self._last = (now, read)
+        since = {
+            bound: count - self._last_buckets.get(bound, 0.0) for bound, count in buckets.items()
+        }
+        self._last_buckets = buckets
         outcomes = ", ".join(
             f"{sums.get(f'reels_events_total {name}', 0):,.0f} {name}"
             for name in ("applied", "duplicate", "late", "rejected")
         )
         return (
-            f"{rate:7,.0f} events/s | {outcomes} | p99 {self._p99(buckets)} | "
+            f"{rate:7,.0f} events/s | {outcomes} | p99 {self._p99(since)} | "
             f"lag {sums.get('reels_consumer_lag_records', 0):,.0f} | {self._viral()}"
         )
 
@@ -164,7 +169,9 @@ def show(figures: Figures, children: list[Child], seconds: float) -> None:
             child.check()
         seen = figures.events
         line = figures.line()
-        if figures.events and not seen:
+        if not figures.events:
+            continue
+        if not seen:
             end = time.monotonic() + seconds
         print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", flush=True)
     if not figures.events:
@@ -216,7 +223,14 @@ def run(seconds: float) -> None:
         generator = Child("generator", [*faust, "generate", *GENERATE, *ODDITIES], env, folder)
         stack.callback(generator.stop)
         print(f"dashboard: {urls[0]}/   (the other worker: {urls[1]}/)")
-        print(f"logs and data: {folder}   stop with Ctrl-C", flush=True)
+        print(f"to ask: curl {urls[0]}/users/42, {urls[0]}/videos/viral")
+        kept = (
+            "kept"
+            if os.environ.get("DEMO_DIR")
+            else "deleted at the end; DEMO_DIR=folder keeps them"
+        )
+        print(f"logs and data: {folder} ({kept})")
+        print("the first events come in a moment; Ctrl-C stops all", flush=True)
         show(Figures(urls, token), [*workers, generator], seconds)
         print("\nstopping", flush=True)
 
