@@ -62,7 +62,10 @@ class Tables:
 
     def __init__(self, key: str) -> None:
         """Expect tables with their ids in the column ``key``. Raises ImportError."""
-        import pyarrow as pa  # noqa: PLC0415 - only this needs it
+        try:
+            import pyarrow as pa  # noqa: PLC0415 - only this needs it
+        except ImportError as exc:
+            raise ImportError("tables need pyarrow: pip install pyarrow") from exc
 
         self._pa: Any = pa
         self._key = key

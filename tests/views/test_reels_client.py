@@ -234,6 +234,13 @@ async def test_a_client_needs_an_address_and_to_be_open() -> None:
         BlockingClient("http://127.0.0.1:1").users([1])
 
 
+async def test_tables_without_pyarrow_say_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    async with Client("http://127.0.0.1:1") as client:
+        with pytest.raises(ImportError, match="tables need pyarrow: pip install pyarrow"):
+            await client.users_table([1])
+
+
 def test_the_clients_own_distribution_needs_aiohttp_alone() -> None:
     project = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]
     assert [re.match(r"[\w-]+", each)[0] for each in project["dependencies"]] == ["aiohttp"]
