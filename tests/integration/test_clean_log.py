@@ -75,3 +75,14 @@ def test_a_start_with_a_backlog_says_nothing_of_timers_that_are_late(cluster):
     cluster.wait_until_applied()
     assert worker.terminate() == 0
     assert unknown_lines(worker) == []
+
+
+def test_a_worker_that_comes_and_goes_is_no_warning_in_the_log_of_the_others(cluster):
+    """Each time, aiokafka's heartbeat fails by its own words, and all is well."""
+    staying, coming = cluster.worker().start(), cluster.worker("second").start()
+    staying.wait_ready()
+    assert coming.terminate() == 0
+    staying.wait_ready()
+    assert staying.terminate() == 0
+    assert [line for line in staying.output().splitlines() if "[WARNING]" in line] == []
+    assert staying.output().count("partitions ready after") > 1
