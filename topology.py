@@ -134,7 +134,7 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
             context.table, windows, rule, context.viral, context.routing, context.readiness
         ).routes(),
         batches=lambda table: entities.videos(
-            table, windows.slices, summing.video_sums(windows), summing.partitions_of, rule
+            table, windows.slices, summing.pane_sums(windows), summing.partitions_of, rule
         ),
     )
 
@@ -142,6 +142,7 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
 def _creators(settings: Settings, *, accelerated: bool) -> TableEntry:
     windows = creators.creator_windows(settings)
     counting = Counting.of(windows, accelerated=accelerated)
+    summing = Summing.of(accelerated=accelerated)
     topic = settings.creator_deltas_topic
     return TableEntry(
         name=creators.NAME,
@@ -153,4 +154,7 @@ def _creators(settings: Settings, *, accelerated: bool) -> TableEntry:
             context.partition, context.state, topic, counting, context.changelog_topic
         ),
         views=lambda context: CreatorViews(context.table, windows, context.routing).routes(),
+        batches=lambda table: entities.creators(
+            table, windows.slices, summing.pane_sums(windows), summing.partitions_of
+        ),
     )

@@ -16,9 +16,9 @@ from models.chunk import Chunk as PlainChunk
 from models.counters import CREATOR
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
+from models.sums import pane_sums as plain_pane_sums
 from models.sums import partitions_of as plain_partitions_of
 from models.sums import user_sums as plain_user_sums
-from models.sums import video_sums as plain_video_sums
 from models.user_rows import UserRows as PlainUserRows
 from tables.foreign import PLAIN_CHECKS, RowChecks
 from tables.layers import DICTS, Memory
@@ -39,7 +39,7 @@ try:
     from accelerator.packing import pack
     from accelerator.records import Records
     from accelerator.rows import foreign_creators, foreign_users, foreign_videos
-    from accelerator.sums import partitions_of, user_sums, video_sums
+    from accelerator.sums import pane_sums, partitions_of, user_sums
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
     IS_BUILT = False
@@ -129,15 +129,16 @@ class Summing(NamedTuple):
     """How batches are read: values found in :func:`memory` of the same form are summed."""
 
     user_sums: Callable[[user.UserWindows], _protocols.Sums]
-    video_sums: Callable[[video.VideoWindows], _protocols.Sums]
+    pane_sums: Callable[[PlainPaneWindows[Any]], _protocols.Sums]
+    """Of a table that is sent sums."""
     partitions_of: Callable[[list[int], int], list[int]]
 
     @classmethod
     def of(cls, *, accelerated: bool = IS_BUILT) -> Summing:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            return cls(user_sums, video_sums, partitions_of)
-        return cls(plain_user_sums, plain_video_sums, plain_partitions_of)
+            return cls(user_sums, pane_sums, partitions_of)
+        return cls(plain_user_sums, plain_pane_sums, plain_partitions_of)
 
 
 def memory(*, accelerated: bool = IS_BUILT) -> Memory:

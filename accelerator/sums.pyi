@@ -1,9 +1,10 @@
 from collections.abc import Sequence
+from typing import Any
 
 from accelerator.found import Found
 from models import sums
+from models.pane_windows import PaneWindows
 from models.user import UserWindows
-from models.video import VideoWindows
 
 class Sums:
     plain: sums.Sums
@@ -13,5 +14,5 @@ class Sums:
     ) -> list[tuple[int, ...] | None]: ...
 
 def user_sums(windows: UserWindows) -> Sums: ...
-def video_sums(windows: VideoWindows) -> Sums: ...
+def pane_sums(windows: PaneWindows[Any]) -> Sums: ...
 def partitions_of(ids: Sequence[int], partitions: int) -> list[int]: ...

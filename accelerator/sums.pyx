@@ -2,14 +2,14 @@
 """models.sums, compiled, for values as they are written today; the others take the plain form.
 
 Rows of panes are summed by their shape, such as "IIQ" (models.panes). Where they lie in a value is
-told in models.seen and models.video.
+told in models.seen and models.pane_windows.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from models import seen, sums, video
-from models.counters import USER, VIDEO
+from models import seen, sums
+from models.counters import USER
 
 from accelerator.found cimport Found
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
@@ -26,8 +26,6 @@ cdef enum:
     # Rows whose values are asked for from memory ahead of their turn.
     AHEAD = 8
 
-cdef int VIDEO_HEADER = len(video.EMPTY)
-
 if (HEADER, ID, TIME) != (seen.HEADER_SIZE, seen.ID_SIZE, seen.TIME_SIZE):
     raise ImportError("models.seen has another layout")
 
@@ -37,17 +35,18 @@ cdef class Sums:
 
     cdef readonly object plain
     cdef int _version
-    cdef bint _has_ids
+    # Bytes before the rows; 0: a user's, which ids make longer.
+    cdef Py_ssize_t _header
     cdef int _counters
     cdef int[MAX_COUNTERS] _sizes
     cdef Py_ssize_t _row
     cdef object _slices
 
-    def __init__(self, windows, plain, int version, bint has_ids, str counters not None):
+    def __init__(self, windows, plain, int version, Py_ssize_t header, str counters not None):
         if len(counters) > MAX_COUNTERS or set(counters) - set("IQ"):
             raise ImportError("the panes of models have another shape")
         self.plain, self._slices = plain, windows.slices
-        self._version, self._has_ids = version, has_ids
+        self._version, self._header = version, header
         self._counters, self._row = len(counters), PANE
         for number, counter in enumerate(counters):
             self._sizes[number] = 4 if counter == "I" else 8
@@ -92,12 +91,12 @@ cdef class Sums:
         cdef Py_ssize_t window
         cdef int counter
         cdef uint64_t *sums
-        if row.value_size < HEADER or data[0] != self._version:
+        if row.value_size < (self._header or HEADER) or data[0] != self._version:
             return False
-        if self._has_ids:
-            at = data + HEADER + (TIME if data[1] else 0) + ID * <Py_ssize_t> data[3]
+        if self._header:
+            at = data + self._header
         else:
-            at = data + VIDEO_HEADER
+            at = data + HEADER + (TIME if data[1] else 0) + ID * <Py_ssize_t> data[3]
         if end - at < self._row or (end - at) % self._row:
             return False
         pane = u32(end - self._row)
@@ -122,12 +121,14 @@ cdef class Sums:
 
 def user_sums(windows):
     """See models.sums.user_sums."""
-    return Sums(windows, sums.user_sums(windows), USER.version, True, USER.codes(USER.version))
+    return Sums(windows, sums.user_sums(windows), USER.version, 0, USER.codes(USER.version))
 
 
-def video_sums(windows):
-    """See models.sums.video_sums."""
-    return Sums(windows, sums.video_sums(windows), VIDEO.version, False, VIDEO.codes(VIDEO.version))
+def pane_sums(windows):
+    """See models.sums.pane_sums."""
+    entity, header = windows.entity, len(windows.empty)
+    codes = entity.codes(entity.version)
+    return Sums(windows, sums.pane_sums(windows), entity.version, header, codes)
 
 
 def partitions_of(list ids not None, uint32_t partitions):

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-from models.counters import USER, VIDEO
-from models.entity import Shown
+from models.counters import CREATOR, USER, VIDEO
+from models.entity import Entity, Shown
 
 
 class Kind(Enum):
@@ -46,16 +46,22 @@ def _video_window(name: str) -> tuple[Column, ...]:
     return (*edges, *_shown(VIDEO.answer, f"{name}_"))
 
 
-USER_COLUMNS: Final = (
-    Column("user_id", Kind.INTEGER),
-    Column("as_of", Kind.TIME),
-    Column("window_start", Kind.TIME),
-    Column("window_end", Kind.TIME),
-    Column("window_size_s", Kind.INTEGER),
-    Column("window_step_s", Kind.INTEGER),
-    *_shown(USER.answer),
-)
+def _hopping(of: Entity[Any]) -> tuple[Column, ...]:
+    """Columns of what is answered of one window that hops."""
+    return (
+        Column(of.key, Kind.INTEGER),
+        Column("as_of", Kind.TIME),
+        Column("window_start", Kind.TIME),
+        Column("window_end", Kind.TIME),
+        Column("window_size_s", Kind.INTEGER),
+        Column("window_step_s", Kind.INTEGER),
+        *_shown(of.answer),
+    )
+
+
+USER_COLUMNS: Final = _hopping(USER)
 """What ``GET /users/{user_id}`` answers."""
+
 
 VIDEO_COLUMNS: Final = (
     Column("video_id", Kind.INTEGER),
@@ -65,6 +71,10 @@ VIDEO_COLUMNS: Final = (
     Column("viral", Kind.FLAG),
 )
 """What ``GET /videos/{video_id}`` answers."""
+
+
+CREATOR_COLUMNS: Final = (*_hopping(CREATOR), Column("complete_since", Kind.TIME, nullable=True))
+"""What ``GET /creators/{creator_id}`` answers."""
 
 
 def arrow_types(pyarrow: Any) -> dict[Kind, Any]:

@@ -106,6 +106,7 @@ def _mean_position(positions: int, position_sum: int) -> float | None:
 
 
 USER: Final = Entity(
+    "user",
     UserCounts,
     version=4,
     answer=(
@@ -126,6 +127,7 @@ USER: Final = Entity(
 """Versions 1 to 3 differ in how the ids before the rows lie: see models.seen."""
 
 VIDEO: Final = Entity(
+    "video",
     VideoCounts,
     version=2,
     answer=(
@@ -148,6 +150,7 @@ VIDEO: Final = Entity(
 """The version is that of values in the table and of delta records."""
 
 CREATOR: Final = Entity(
+    "creator",
     CreatorCounts,
     version=1,
     answer=(
@@ -171,3 +174,5 @@ CREATOR: Final = Entity(
     ),
 )
 """As VIDEO: of values in the table and of delta records."""
+
+ENTITIES: Final = (USER, VIDEO, CREATOR)

@@ -36,8 +36,3 @@ def describe_window(
         "as_of": to_iso(as_of_ms),
         "window": window_fields(counts.start_ms, counts.end_ms, step_ms),
     }
-
-
-def complete_since(counts: CreatorCounts, complete_from_ms: int) -> str | None:
-    """From when on all events of a window are counted; None when that is the whole window."""
-    return to_iso(complete_from_ms) if complete_from_ms > counts.start_ms else None

@@ -93,6 +93,7 @@ class Entity(Generic[C]):
 
     def __init__(
         self,
+        name: str,
         counts: type[C],
         *,
         version: int,
@@ -102,18 +103,23 @@ class Entity(Generic[C]):
         """Derive the layouts; ValueError when the declaration contradicts itself.
 
         Arguments:
+            name: of one of them: ``user``.
             counts: declares the counters, and what is worked out from them as properties.
             version: of the layout that is written.
             answer: the fields of a window.
             steps: the fields of a step of a series.
         """
+        self.name = name
+        self.plural = f"{name}s"
+        self.key = f"{name}_id"
+        """The field of the id, in events and in answers."""
         self.version = version
         self.older: Final = frozenset(range(1, version))
         """Versions that are read, too; a value that is written anew is of `version`."""
         self.answer = answer
         self.steps = steps
         self.counters: Final[dict[str, Counter]] = dict(_declared(counts))
-        self._make: Callable[..., C] = counts
+        self.counts: Final[Callable[..., C]] = counts
         sinces = [counter.since for counter in self.counters.values()]
         if sinces != sorted(sinces) or not 1 <= sinces[-1] <= version:
             raise ValueError("a new counter stands behind the others, and raises the version")
@@ -158,12 +164,12 @@ class Entity(Generic[C]):
 
     def total(self, rows: bytes, first: int, end: int, step: int) -> C:
         """The counts of the panes first <= p < end, of `step` ms each."""
-        return self._make(first * step, end * step, *self.rows.total(rows, first, end))
+        return self.counts(first * step, end * step, *self.rows.total(rows, first, end))
 
     def each(self, rows: bytes, first: int, end: int, step: int) -> list[C]:
         """The counts of each of these panes that has any, oldest first."""
         return [
-            self._make(row[0] * step, (row[0] + 1) * step, *row[1:])
+            self.counts(row[0] * step, (row[0] + 1) * step, *row[1:])
             for row in self.rows.items(rows)
             if first <= row[0] < end
         ]

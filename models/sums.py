@@ -4,13 +4,13 @@ A key's sums are one tuple: its counters in the first window, in the second, and
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from models import user, video
+from models import user
+from models.pane_windows import PaneWindows
 from models.panes import PaneRows
 from models.partitioner import partition_of
 from models.user import UserWindows
-from models.video import VideoWindows
 
 Panes = tuple[int, int]
 """A window: its panes first <= p < end."""
@@ -55,9 +55,9 @@ def user_sums(windows: UserWindows) -> Sums:
     return Sums(windows, user._ROWS, user._rows)
 
 
-def video_sums(windows: VideoWindows) -> Sums:
-    """Sums of videos' values: the counters of models.counters.VIDEO, of each window."""
-    return Sums(windows, video._ROWS, video._rows)
+def pane_sums(windows: PaneWindows[Any]) -> Sums:
+    """Sums of the values of a table that is sent sums: the entity's counters, of each window."""
+    return Sums(windows, windows.entity.rows, windows.rows_of)
 
 
 def partitions_of(ids: Sequence[int], partitions: int) -> list[int]:

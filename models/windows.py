@@ -139,6 +139,11 @@ class Slices:
         return stream_time_ms // self.step + 1 - self.size // self.step
 
 
+def complete_since(start_ms: int, complete_from_ms: int) -> int | None:
+    """From when on all of a window that begins at `start_ms` is counted; None: all of it is."""
+    return complete_from_ms if complete_from_ms > start_ms else None
+
+
 def window_fields(start_ms: int, end_ms: int, step_ms: int) -> dict[str, str | int]:
     """A window that hops by a step, as it is shown to people and programs."""
     return {

@@ -226,11 +226,11 @@ class Batch:
         entity, query = self._entity, self._query
         if is_stale:
             try:
-                stream_time = state.known_time()
+                stream_time, complete_from = state.known_time(), state.known_complete_from()
             except DbClosedError:
                 return False
         elif is_readable(state):
-            stream_time = state.stream_time
+            stream_time, complete_from = state.stream_time, state.complete_from
         else:
             return False
         if stream_time is None:
@@ -246,7 +246,7 @@ class Batch:
         if known:
             check_kept(entity.slices, min(first for first, _ in windows), stream_time)
             ids = [query.ids[position] for position in positions]
-            batch = Summed(ids, known, as_of, windows, entity.slices.step)
+            batch = Summed(ids, known, as_of, windows, entity.slices.step, complete_from)
             self._answer.add(positions, batch, is_stale=is_stale)
         return True
 

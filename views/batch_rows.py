@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orjson import Fragment, dumps
 
-from models.counters import USER, VIDEO, UserCounts, VideoCounts
-from models.windows import to_iso, window_fields
+from models.counters import VIDEO, VideoCounts
+from models.windows import complete_since, to_iso, window_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from models.entity import Shown
+    from models.entity import Entity, Shown
     from models.viral import ViralRule
 
 #: A column: of each key its own, or the same of all.
@@ -38,6 +38,8 @@ class Summed(NamedTuple):
     """The windows' panes."""
     step: int
     """Milliseconds of a pane."""
+    complete_from: int = 0
+    """From which stream time on all is counted; 0: it always was."""
 
 
 class _Fields:
@@ -59,42 +61,62 @@ class _Fields:
         return {prefix + n: list(column) for n, column in zip(self.names, columns, strict=True)}
 
 
-_USER: Final = _Fields(USER.answer)
 _VIDEO: Final = _Fields(VIDEO.answer)
 
 
-def user_rows(batch: Summed) -> list[dict[str, Any]]:
-    """Return rows as :func:`models.user.describe` makes them."""
-    as_of, window = to_iso(batch.as_of), _user_window(*batch.windows[0], batch.step)
-    return [
-        {
-            "user_id": user_id,
-            "as_of": as_of,
-            "window": window,
-            **_USER.row(UserCounts(0, 0, *sums)),
+class HoppingRows:
+    """Rows and columns of tables that answer with one window that hops."""
+
+    def __init__(self, of: Entity[Any], *, tells_complete: bool) -> None:
+        """Answer for what ``of`` counts.
+
+        With ``tells_complete`` a row says since when all of its window is counted.
+        """
+        self._key = of.key
+        self._counts = of.counts
+        self._fields = _Fields(of.answer)
+        self._tells_complete = tells_complete
+
+    def _counted(self, batch: Summed) -> list[Any]:
+        make = self._counts
+        return [make(0, 0, *sums) for sums in batch.sums]
+
+    def rows(self, batch: Summed) -> list[dict[str, Any]]:
+        """Return rows as single reads answer them."""
+        key, row = self._key, self._fields.row
+        as_of, window = to_iso(batch.as_of), _window(*batch.windows[0], batch.step)
+        rows = [
+            {key: each, "as_of": as_of, "window": window, **row(counts)}
+            for each, counts in zip(batch.ids, self._counted(batch), strict=True)
+        ]
+        if self._tells_complete:
+            since = complete_since(batch.windows[0][0] * batch.step, batch.complete_from)
+            for each in rows:
+                each["complete_since"] = None if since is None else to_iso(since)
+        return rows
+
+    def columns(self, batch: Summed) -> Columns:
+        """Return the values of the table's columns, see :mod:`models.columns`."""
+        (first, end), step = batch.windows[0], batch.step
+        columns: Columns = {
+            self._key: list(batch.ids),
+            "as_of": batch.as_of,
+            "window_start": first * step,
+            "window_end": end * step,
+            "window_size_s": (end - first) * step // 1000,
+            "window_step_s": step // 1000,
+            **self._fields.columns(self._counted(batch)),
         }
-        for user_id, sums in zip(batch.ids, batch.sums, strict=True)
-    ]
+        if self._tells_complete:
+            since = complete_since(first * step, batch.complete_from)
+            columns["complete_since"] = [since] * len(batch.ids)
+        return columns
 
 
 @lru_cache(maxsize=64)
-def _user_window(first: int, end: int, step: int) -> Fragment:
+def _window(first: int, end: int, step: int) -> Fragment:
     """Return the text of a window, of which all partitions have the same for most of the time."""
     return Fragment(dumps(window_fields(first * step, end * step, step)))
-
-
-def user_columns(batch: Summed) -> Columns:
-    """Return the values of :data:`models.columns.USER_COLUMNS`."""
-    (first, end), step = batch.windows[0], batch.step
-    return {
-        "user_id": list(batch.ids),
-        "as_of": batch.as_of,
-        "window_start": first * step,
-        "window_end": end * step,
-        "window_size_s": (end - first) * step // 1000,
-        "window_step_s": step // 1000,
-        **_USER.columns(UserCounts(0, 0, *sums) for sums in batch.sums),
-    }
 
 
 def _video_counts(batch: Summed) -> list[list[VideoCounts]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from models.counters import CREATOR
-from models.creator import complete_since, describe_window
-from models.windows import to_iso
+from models.creator import describe_window
+from models.windows import complete_since, to_iso
 from views.parameters import parse_at, parse_id, parse_window
 from views.reading import Asked, answer, check_kept
 
@@ -31,7 +31,7 @@ class CreatorViews:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that these views answer."""
         return [
-            web.get("/creators/{creator_id}", self.get),
+            web.get(r"/creators/{creator_id:(?!query$)[^/]+}", self.get),
             web.get("/creators/{creator_id}/series", self.get_series),
         ]
 
@@ -73,10 +73,11 @@ class CreatorViews:
                 }
             else:
                 shown = CREATOR.describe(counts)
+            since = complete_since(counts.start_ms, known.complete_from)
             return {
                 **describe_window(creator_id, as_of, counts, slices.step),
                 **shown,
-                "complete_since": complete_since(counts, known.complete_from),
+                "complete_since": None if since is None else to_iso(since),
             }
 
         asked = Asked(self._table, "creator", creator_id, windows.is_expired)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.columns import USER_COLUMNS, VIDEO_COLUMNS
-from views.batch_rows import user_columns, user_rows, video_columns, video_rows
+from models.columns import CREATOR_COLUMNS, USER_COLUMNS, VIDEO_COLUMNS
+from models.counters import CREATOR, USER
+from views.batch_rows import HoppingRows, video_columns, video_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,7 @@ def users(
     table: SlicedTable[Any], slices: Slices, sums: Sums, partitions_of: PartitionsOf
 ) -> Entity:
     """Return what batches of users are made with."""
+    rows = HoppingRows(USER, tells_complete=False)
     return Entity(
         name="users",
         key="user_id",
@@ -60,9 +62,29 @@ def users(
         partitions_of=partitions_of,
         has_window=True,
         windows_at=lambda at, size: (slices.window_at(at, size),),
-        rows=user_rows,
-        columns=user_columns,
+        rows=rows.rows,
+        columns=rows.columns,
         schema=USER_COLUMNS,
+    )
+
+
+def creators(
+    table: SlicedTable[Any], slices: Slices, sums: Sums, partitions_of: PartitionsOf
+) -> Entity:
+    """Return what batches of creators are made with."""
+    rows = HoppingRows(CREATOR, tells_complete=True)
+    return Entity(
+        name="creators",
+        key="creator_id",
+        table=table,
+        slices=slices,
+        sums=sums,
+        partitions_of=partitions_of,
+        has_window=True,
+        windows_at=lambda at, size: (slices.window_at(at, size),),
+        rows=rows.rows,
+        columns=rows.columns,
+        schema=CREATOR_COLUMNS,
     )
 
 

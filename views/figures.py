@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from models.counters import ENTITIES
 from models.windows import to_iso
 from monitoring import metrics
 from tables.sliced import NotHereError
@@ -42,7 +43,7 @@ class Events(Struct, frozen=True):
 
 
 class Reads(Struct, frozen=True):
-    """Requests for users and videos answered since the worker's start, and keys asked for."""
+    """Requests for keys of the tables answered since the worker's start, and keys asked for."""
 
     requests: int = 0
     keys: int = 0
@@ -240,9 +241,9 @@ def by_label(metric: MetricWrapperBase) -> dict[str, float]:
 
 
 #: Routes whose requests ask for one key.
-_SINGLE: Final = ("/users/{", "/videos/{")
+_SINGLE: Final = tuple(f"/{each.plural}/{{" for each in ENTITIES)
 #: Routes whose requests ask for many, which are counted by themselves.
-_BATCHES: Final = frozenset({"/users", "/users/query", "/videos", "/videos/query"})
+_BATCHES: Final = frozenset(f"/{each.plural}{end}" for each in ENTITIES for end in ("", "/query"))
 
 
 def _reads() -> Reads:

@@ -147,6 +147,7 @@ _SCHEMAS: Final[Json] = {
     "ViralVideos": _VIRAL_VIDEOS,
     "Users": openapi_batch.schema("users", "User", _ID),
     "Videos": openapi_batch.schema("videos", "Video", _ID),
+    "Creators": openapi_batch.schema("creators", "Creator", _ID),
     "Creator": _answer(
         creator_id=_ID,
         as_of=_TIME,
@@ -241,6 +242,7 @@ def _paths() -> Json:
         ),
         **openapi_batch.paths("users", "Users", _ID, [_WINDOW, _AT, _STALE]),
         **openapi_batch.paths("videos", "Videos", _ID, [_AT, _STALE]),
+        **openapi_batch.paths("creators", "Creators", _ID, [_WINDOW, _AT, _STALE]),
         "/creators/{creator_id}": _data(
             "What happened to a creator's videos.",
             _responses(_ref("Creator"), *_KEY_ERRORS),

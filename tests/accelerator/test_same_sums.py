@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelerator import Summing, memory
-from models.counters import USER, VIDEO
+from models.counters import CREATOR, USER, VIDEO
+from models.creator import EMPTY, CreatorWindows
 from models.errors import CodecError
 from models.panes import PaneRows
 from models.partitioner import partition_of
@@ -17,7 +18,7 @@ from models.windows import Slices
 
 # Panes of 1 s, windows of 4: few enough that values reach every edge of them.
 SLICES = Slices(4000, 1000)
-USERS, VIDEOS = UserWindows(SLICES, 2000), VideoWindows(SLICES)
+USERS, VIDEOS, CREATORS = UserWindows(SLICES, 2000), VideoWindows(SLICES), CreatorWindows(SLICES)
 PLAIN, COMPILED = Summing.of(accelerated=False), Summing.of(accelerated=True)
 
 U32 = st.integers(0, 3) | st.integers(2**32 - 3, 2**32 - 1)
@@ -56,9 +57,14 @@ VIDEO_VALUES = st.builds(
 )
 
 
+CREATOR_VALUES = rows_of(CREATOR).map(EMPTY.__add__)
+
+
 def sums_of(table: str, summing: Summing):
     """What sums the values of a table."""
-    return summing.user_sums(USERS) if table == "users" else summing.video_sums(VIDEOS)
+    if table == "users":
+        return summing.user_sums(USERS)
+    return summing.pane_sums(VIDEOS if table == "videos" else CREATORS)
 
 
 def both(table: str, values, now, windows):
@@ -86,6 +92,22 @@ def test_users_are_summed_the_same(values, now, windows):
 def test_videos_are_summed_the_same(values, now, windows):
     plain, compiled = both("videos", values, now, windows)
     assert compiled == plain
+
+
+@given(st.lists(st.none() | CREATOR_VALUES, max_size=12), TIMES, WINDOWS)
+@settings(max_examples=400)
+def test_creators_are_summed_the_same(values, now, windows):
+    plain, compiled = both("creators", values, now, windows)
+    assert compiled == plain
+
+
+@given(st.lists(CREATOR_VALUES, max_size=4), TIMES, TIMES)
+def test_sums_of_creators_are_those_of_single_reads(creators, now, at):
+    for sums in both("creators", creators, now, (SLICES.window_at(at),)):
+        for value, found in zip(creators, sums, strict=True):
+            assert (found is None) == CREATORS.is_expired(value, now)
+            if found is not None:
+                assert found == CREATORS.rolling(value, at)[2:]
 
 
 @given(st.lists(user_values(), max_size=4), st.lists(VIDEO_VALUES, max_size=4), TIMES, TIMES)
@@ -116,7 +138,7 @@ def test_values_of_earlier_versions_are_summed():
         assert sums == [(5, 2, 700, 0, 0)] * 3
 
 
-@pytest.mark.parametrize("table", ["users", "videos"])
+@pytest.mark.parametrize("table", ["users", "videos", "creators"])
 @pytest.mark.parametrize("accelerated", [False, True])
 def test_a_value_of_an_unknown_version_is_refused(table, accelerated):
     form, summing = memory(accelerated=accelerated), (PLAIN, COMPILED)[accelerated]

@@ -8,6 +8,7 @@ import sys
 import pyarrow as pa
 import pytest
 
+from models.schema import Metadata
 from models.windows import from_iso
 from views.arrow import MEDIA
 
@@ -51,18 +52,22 @@ def columns_of(table: pa.Table) -> list[dict]:
     return table.to_pylist()
 
 
-@pytest.mark.parametrize("table", ["users", "videos"])
+@pytest.mark.parametrize("table", ["users", "videos", "creators"])
 async def test_columns_hold_what_json_rows_do(worker, table: str) -> None:
     ids = [3, 99, 1, 2, 2**63 - 1]
     for key in (1, 2, 3, 2**63 - 1):
         worker.put_user(key, *VIEWS[: key % 4], LIKE)
         worker.put_video(key, (AT, 1000 * (key % 3), 7, 900, 800))
+        views = [("video_view", AT, Metadata(45_000, 0.25))] * (key % 3)
+        worker.put_creator(key, *views, ("follow", AT, Metadata()))
+    # One partition has counted from the beginning, the other one has not.
+    worker.creators.data.partitions[1].complete_from = from_iso("2025-01-15T12:00:00Z")
     rows = (await worker.ask(f"/{table}/query", "POST", json={"ids": ids})).json[table]
     arrow = await table_of(worker, ids, table)
     names = arrow.schema.names
     expected = [
         {
-            name: from_iso(value) if name == "as_of" or name.endswith(("start", "end")) else value
+            name: from_iso(value) if value is not None and is_time(name) else value
             for name, value in flat(row).items()
         }
         for row in rows
@@ -72,11 +77,19 @@ async def test_columns_hold_what_json_rows_do(worker, table: str) -> None:
     assert left(arrow) == ([99], [])
 
 
+def is_time(name: str) -> bool:
+    return name in ("as_of", "complete_since") or name.endswith(("start", "end"))
+
+
 async def test_columns_have_types(worker) -> None:
     worker.put_user(1, LIKE)
     worker.put_video(1, (AT, 1, 0, 0, 0))
     time = pa.timestamp("ms", "UTC")
+    worker.put_creator(1, ("follow", AT, Metadata()))
     users, videos = await table_of(worker, [1]), await table_of(worker, [1], "videos")
+    creators = await table_of(worker, [1], "creators")
+    assert creators.schema.field("follows").type == pa.int64()
+    assert creators.schema.field("complete_since").type == time
     assert {name: users.schema.field(name).type for name in users.schema.names} == {
         "user_id": pa.int64(),
         "as_of": time,

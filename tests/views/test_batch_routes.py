@@ -1,4 +1,4 @@
-"""``POST /users/query``, ``GET /users?ids=`` and those of videos: many keys in one request."""
+"""``POST /users/query``, ``GET /users?ids=`` and the like: many keys in one request."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from models.schema import Metadata
 from models.windows import from_iso
 from views import batch_limits
 from views.batch_parameters import MAX_BATCH_BODY, MAX_IDS
@@ -59,7 +60,8 @@ class TestAnswers:
         for key in (1, 2):
             worker.put_user(key, *VIEWS)
             worker.put_video(key, COUNTS)
-        for table in ("users", "videos"):
+            worker.put_creator(key, ("like", AT, Metadata()))
+        for table in ("users", "videos", "creators"):
             asked = ",".join(map(str, [2, 1, *range(100, 198)]))
             answer = await worker.ask(f"/{table}?ids={asked}&window=1h")
             assert [row[f"{table[:-1]}_id"] for row in answer.json[table]] == [2, 1]
@@ -151,10 +153,11 @@ class TestRefusals:
         answer = await worker.ask(f"/users?{query}")
         assert (answer.status, answer.code) == (400, code)
 
-    @pytest.mark.parametrize("table", ["users", "videos"])
+    @pytest.mark.parametrize("table", ["users", "videos", "creators"])
     async def test_a_window_that_is_kept_no_more_is_refused(self, worker, table) -> None:
         worker.put_user(1, LIKE)
         worker.put_video(1, COUNTS)
+        worker.put_creator(1, ("like", AT, Metadata()))
         answer = await batch(worker, [1], table, at="2020-01-01T00:00:00Z")
         assert (answer.status, answer.code) == (400, "window_not_kept")
 
@@ -221,8 +224,9 @@ class TestSeveralWorkers:
             owner = workers[workers[0].users.partition(key)]
             owner.put_user(key, *VIEWS)
             owner.put_video(key, COUNTS)
+            owner.put_creator(key, ("like", AT, Metadata()))
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        for table in ("users", "videos"):
+        for table in ("users", "videos", "creators"):
             for worker in workers:
                 answer = await worker.ask(
                     f"/{table}/query", "POST", json={"ids": ids[::-1]}, headers=headers

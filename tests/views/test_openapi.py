@@ -79,6 +79,8 @@ async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker) 
         ("/users", "?ids=1,2", 200),
         ("/users", "?ids=1,x", 400),
         ("/videos", "?ids=1", 200),
+        ("/creators", "?ids=1,2&window=1h", 200),
+        ("/creators", "?ids=1&window=7m", 400),
         ("/creators/{creator_id}", "", 200),
         ("/creators/{creator_id}", "?window=7m", 400),
         ("/creators/{creator_id}/series", "?window=1h", 200),
@@ -120,13 +122,15 @@ async def test_moving_partitions_are_as_described(make_worker, route: str) -> No
     check(answer, route)
 
 
-@pytest.mark.parametrize("table", ["users", "videos"])
+@pytest.mark.parametrize("table", ["users", "videos", "creators"])
 async def test_batches_are_as_described(make_worker, table: str, monkeypatch) -> None:
     monkeypatch.setattr("views.application.MAX_KEYS", 3)
     worker = await make_worker()
     await worker.open(0)
     route = f"/{table}/query"
-    for ids, status in ([1, 2, 3], 200), ([1, 2, 3, 4], 429), ([-1], 400):
+    key = next(key for key in range(100) if worker.creators.partition(key) == 0)
+    worker.put_creator(key, ("video_view", "2025-01-15T14:30:00Z", Metadata(1000, 0.5)))
+    for ids, status in ([key, 4_000, 5_000], 200), ([1, 2, 3, 4], 429), ([-1], 400):
         answer = await worker.ask(route, "POST", json={"ids": ids})
         assert answer.status == status
         check(answer, route, "post")

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from models.partitioner import partition_of
+from models.schema import Metadata
 from reels_client import BlockingClient, Client, ReelsError, Unavailable, topology
 from tests.worker import ROOT
 from views import middlewares
@@ -37,6 +38,7 @@ async def pair(make_worker, **environ):
         owner = (first, second)[first.users.partition(key)]
         owner.put_user(key, LIKE)
         owner.put_video(key, COUNTS)
+        owner.put_creator(key, ("follow", AT, Metadata()))
     return first, second
 
 
@@ -62,10 +64,12 @@ class TestAnswers:
         ids = [*range(35)][::-1]
         async with Client(str(first.url)) as client:
             users, videos = await client.users(ids, window="1h"), await client.videos(ids)
-        assert list(users) == list(videos) == ids[5:]
+            creators = await client.creators(ids, window="1h")
+        assert list(users) == list(videos) == list(creators) == ids[5:]
         for key in (3, 4, 5):
             assert users[key] == (await second.ask(f"/users/{key}?window=1h")).json
             assert videos[key] == (await first.ask(f"/videos/{key}")).json
+            assert creators[key] == (await first.ask(f"/creators/{key}?window=1h")).json
 
     async def test_no_ids_are_no_rows(self, make_worker) -> None:
         first, _ = await pair(make_worker)
@@ -78,6 +82,9 @@ class TestAnswers:
         async with Client(str(first.url), batch_size=7) as client:
             table = await client.users_table(iter(ids))
             assert (await client.videos_table(ids)).column("viral").to_pylist() == [True] * 30
+            creators = await client.creators_table(ids)
+        assert creators.column("follows").to_pylist() == [1] * 30
+        assert creators.column("complete_since").to_pylist() == [None] * 30
         assert table.column("user_id").to_pylist() == ids[5:]
         assert orjson.loads(table.schema.metadata[b"unknown"]) == ids[:5]
 
@@ -95,10 +102,12 @@ class TestAnswers:
         def read():
             with BlockingClient(str(first.url)) as client:
                 table = client.users_table([1, 2])
-                return client.users([2, 1]), client.videos([40]), client.viral(), table.num_rows
+                rows = table.num_rows, client.creators_table([1, 2, 40]).num_rows
+                read = client.users([2, 1]), client.videos([40]), client.creators([40, 3])
+                return *read, client.viral(), rows
 
-        users, videos, viral, rows = await asyncio.to_thread(read)
-        assert (list(users), videos, viral, rows) == ([2, 1], {}, [], 2)
+        users, videos, creators, viral, rows = await asyncio.to_thread(read)
+        assert (list(users), videos, list(creators), viral, rows) == ([2, 1], {}, [3], [], (2, 2))
 
 
 class TestWhomItAsks:
