@@ -140,7 +140,7 @@ def _parts(app: App, settings: Settings, entries: Sequence[TableEntry]) -> AppPa
         {entry.name: entry.views for entry in entries},
         viral,
         stores.memory,
-        {entry.name: entry.batches for entry in entries if entry.batches is not None},
+        {entry.name: entry.batches for entry in entries},
     )
     return AppParts(
         TaskContext(

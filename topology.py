@@ -14,6 +14,8 @@ from agents.engagement import EngagementProcessor
 from agents.folded_deltas import DeltaProcessor
 from agents.subscriptions import Source
 from agents.video_deltas import VideoProcessor
+from exporting.columns import SummedMetrics, UserMetrics, VideoMetrics
+from exporting.sources import Exported
 from models.viral import ViralRule
 from streaming.kafka.topics import changelog_topic, topic_specs
 from tables import creators, users, videos
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     import faust
 
+    from models.entity import Entity
     from settings import Settings
     from streaming.kafka.topics import TopicSpec
     from streaming.tasks.processor import Processor, ProcessorContext
@@ -49,8 +52,15 @@ class TableEntry:
     make_table: Callable[[faust.App, StoreContext], SlicedTable[Any]]
     make_processor: Callable[[ProcessorContext], Processor]
     views: MakeViews
-    batches: MakeEntity | None = None
-    """Returns what batches of its keys are read with; None for a table without batches."""
+    exported: Exported
+    batches: MakeEntity
+    """Returns what batches of its keys are read with."""
+
+    @property
+    def entity(self) -> Entity[Any]:
+        """What is counted in it."""
+        found: Entity[Any] = self.windows.entity
+        return found
 
 
 def topology(settings: Settings) -> list[TableEntry]:
@@ -105,6 +115,7 @@ def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
         batches=lambda table: entities.users(
             table, windows.slices, summing.user_sums(windows), summing.partitions_of
         ),
+        exported=Exported(windows.slices, lambda size: UserMetrics(windows, size)),
     )
 
 
@@ -136,6 +147,7 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
         batches=lambda table: entities.videos(
             table, windows.slices, summing.pane_sums(windows), summing.partitions_of, rule
         ),
+        exported=Exported(windows.slices, lambda _: VideoMetrics(windows, rule), has_window=False),
     )
 
 
@@ -154,7 +166,8 @@ def _creators(settings: Settings, *, accelerated: bool) -> TableEntry:
             context.partition, context.state, topic, counting, context.changelog_topic
         ),
         views=lambda context: CreatorViews(context.table, windows, context.routing).routes(),
-        batches=lambda table: entities.creators(
-            table, windows.slices, summing.pane_sums(windows), summing.partitions_of
+        batches=lambda table: entities.summed(
+            table, windows, summing.pane_sums(windows), summing.partitions_of
         ),
+        exported=Exported(windows.slices, lambda size: SummedMetrics(windows, size)),
     )

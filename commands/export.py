@@ -19,11 +19,12 @@ from faust.cli.base import AppCommand, argument, option
 from commands.progress import ProgressBar
 from exporting.errors import ExportError
 from exporting.export import Exporter
-from exporting.sources import TABLES, source_of, tables_of
 from exporting.writers import Format
+from models.counters import ENTITIES
 from models.windows import from_iso, to_iso
 from streaming.errors import ChangelogError, NoTokenError, StartError
 from streaming.kafka.broker_check import unreachable
+from topology import topology
 
 if TYPE_CHECKING:
     from exporting.export import Result
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 class export(AppCommand):  # noqa: N801 - the class's name is the command's
     """Write every key's metrics at one time to files, from what is committed.
 
-    TABLE is users or videos. The changelog topics are read: no worker needs to run, and none is
-    disturbed. Each partition becomes a file of its own; all appear at the end, or none.
+    TABLE is users, videos or creators. The changelog topics are read: no worker needs to run, and
+    none is disturbed. Each partition becomes a file of its own; all appear at the end, or none.
     """
 
     options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
-        argument("table", type=click.Choice(sorted(TABLES))),
+        argument("table", type=click.Choice([each.plural for each in ENTITIES])),
         option(
             "--format",
             "kind",
@@ -54,7 +55,11 @@ class export(AppCommand):  # noqa: N801 - the class's name is the command's
             help="Folder for the files, made when there is none.",
         ),
         option("--at", default=None, help="RFC 3339; default: the latest stream time."),
-        option("--window", default=None, help="Of users: a multiple of the step, such as 1h."),
+        option(
+            "--window",
+            default=None,
+            help="Of users and creators: a multiple of the step, such as 1h.",
+        ),
     ]
 
     def __init__(
@@ -92,8 +97,15 @@ class export(AppCommand):  # noqa: N801 - the class's name is the command's
         sys.exit(1)
 
     async def _export(self, app: App) -> Result:
-        parts, table, at = app.task_context, tables_of(app)[self._table], self._time()
-        source = source_of(parts.settings, self._table, table, self._window)
+        parts, at = app.task_context, self._time()
+        entries = {each.entity.plural: each for each in topology(parts.settings)}
+        entry = entries.get(self._table)
+        if entry is None:
+            raise ExportError(
+                f"this app keeps no table of {self._table}: REELS_{self._table.upper()} is off"
+            )
+        table = parts.tables[entry.name]
+        source = entry.exported.source(parts.settings, self._table, table, self._window)
         with ProgressBar(quiet=self.quiet) as progress:
             exporter = Exporter(source, parts.client_settings, progress)
             return await exporter.run(self._out, self._kind, at)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from exporting.packed_users import PackedUsers
-from models.columns import USER_COLUMNS, VIDEO_COLUMNS
+from models.columns import USER_COLUMNS, VIDEO_COLUMNS, summed_columns
 from models.counters import USER, VIDEO, UserCounts
+from models.windows import complete_since
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from models.columns import Column
     from models.counters import VideoCounts
     from models.entity import Shown
+    from models.pane_windows import PaneWindows
     from models.user import UserWindows
     from models.video import VideoWindows
     from models.viral import ViralRule
@@ -44,8 +46,13 @@ class Metrics(Protocol):
     def known(self, packed: Sequence[bytes], stream_time_ms: int) -> Sequence[bool]:
         """Return for each value whether anything is known of its key still."""
 
-    def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
-        """Return the columns of keys with these packed values at ``at`` (ms)."""
+    def values(
+        self, ids: list[int], packed: Sequence[bytes], at: int, complete_from: int
+    ) -> Values:
+        """Return the columns of keys with these packed values at ``at`` (ms).
+
+        All is counted from the stream time ``complete_from`` (ms) on; 0: it always was.
+        """
 
 
 def _values(fields: Sequence[Shown], counts: Sequence[object]) -> Values:
@@ -76,7 +83,9 @@ class UserMetrics:
         found: list[bool] = known.tolist()
         return found
 
-    def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
+    def values(
+        self, ids: list[int], packed: Sequence[bytes], at: int, complete_from: int = 0
+    ) -> Values:
         """See :class:`Metrics`."""
         metrics, count = self._windows.metrics, len(ids)
         window = metrics(None, at, self._size)
@@ -91,6 +100,41 @@ class UserMetrics:
             *(np.full(count, t) for t in (at, start, end)),
             *(np.full(count, ms // 1000) for ms in (end - start, self.slices.step)),
             *_values(USER.answer, found),
+        ]
+
+
+class SummedMetrics:
+    """What is answered of a key of a table of sums with one window, such as a creator."""
+
+    def __init__(self, windows: PaneWindows[Any], size: int | None) -> None:
+        """Take windows of ``size`` ms, None for whole ones. Raises ValueError for other sizes."""
+        windows.slices.window_at(0, size)
+        self.columns = summed_columns(windows.entity)
+        self.slices = windows.slices
+        self._windows = windows
+        self._size = size
+
+    def first_pane(self, at: int) -> int:
+        """See :class:`Metrics`."""
+        return self.slices.window_at(at, self._size)[0]
+
+    def known(self, packed: Sequence[bytes], stream_time_ms: int) -> Sequence[bool]:
+        """See :class:`Metrics`."""
+        return [not self._windows.is_expired(value, stream_time_ms) for value in packed]
+
+    def values(
+        self, ids: list[int], packed: Sequence[bytes], at: int, complete_from: int = 0
+    ) -> Values:
+        """See :class:`Metrics`."""
+        counts = [self._windows.rolling(value, at, self._size) for value in packed]
+        panes, step = self.slices.window_at(at, self._size), self.slices.step
+        start, end = (pane * step for pane in panes)
+        window = at, start, end, (end - start) // 1000, step // 1000
+        return [
+            ids,
+            *([each] * len(ids) for each in window),
+            *_values(self._windows.entity.answer, counts),
+            [complete_since(start, complete_from)] * len(ids),
         ]
 
 
@@ -113,7 +157,9 @@ class VideoMetrics:
         """See :class:`Metrics`."""
         return [not self._windows.is_expired(value, stream_time_ms) for value in packed]
 
-    def values(self, ids: list[int], packed: Sequence[bytes], at: int) -> Values:
+    def values(
+        self, ids: list[int], packed: Sequence[bytes], at: int, complete_from: int = 0
+    ) -> Values:
         """See :class:`Metrics`."""
         windows = self._windows
         rolling = [windows.rolling(value, at) for value in packed]

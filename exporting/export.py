@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from exporting.columns import Metrics
-    from tables.layout import Position, StoreFormat
+    from exporting.sources import Source
+    from tables.layout import Position
 
 #: Bytes of memory for rows on their way to the disk, and rows written at once.
 WRITE_BUFFERS = 64 << 20
@@ -61,18 +62,6 @@ class Progress(Protocol):
         """Say how much of it was done since."""
 
 
-class Source(NamedTuple):
-    """A table to be exported."""
-
-    name: str
-    """``users``: the files' names begin with it."""
-    app_id: str
-    changelog: str
-    layout: StoreFormat
-    partitions: int
-    metrics: Metrics
-
-
 class Partition(NamedTuple):
     """One partition, as it was read."""
 
@@ -80,6 +69,8 @@ class Partition(NamedTuple):
     store: RocksStore
     stream_time: int | None
     positions: Mapping[str, Position]
+    complete_from: int
+    """The stream time in ms from which on all is counted; 0: it always was."""
 
 
 class Result(NamedTuple):
@@ -194,7 +185,11 @@ class Exporter:
             time = source.layout.stored_stream_time(source.changelog, layout)
         except LayoutError as exc:
             raise ExportError(str(exc)) from exc
-        return Partition(number, store, time, source.layout.positions_of(layout) or {})
+        return Partition(
+            *(number, store, time),
+            source.layout.positions_of(layout) or {},
+            source.layout.complete_from_of(layout),
+        )
 
     def _time(self, partitions: list[Partition], at: int | None) -> int | None:
         """Return the time of all rows: what was asked for, or the latest stream time."""
@@ -223,7 +218,7 @@ class Exporter:
             now = partition.stream_time
             if now is not None and at is not None:
                 for ids, values in _batches(partition.store, metrics, now):
-                    writer.write(metrics.values(ids, values, at))
+                    writer.write(metrics.values(ids, values, at, partition.complete_from))
                     rows += len(ids)
                     self._progress.advance(len(ids))
         finally:

@@ -130,9 +130,9 @@ def _as_texts(values: Values, columns: Sequence[Column]) -> Iterable[tuple[Any, 
     return zip(*shown, strict=True)
 
 
-def _times(column: list[int]) -> list[str]:
+def _times(column: list[int | None]) -> list[str | None]:
     # A column of times holds few different ones.
-    texts = {time: to_iso(time) for time in set(column)}
+    texts = {time: None if time is None else to_iso(time) for time in set(column)}
     return [texts[time] for time in column]
 
 

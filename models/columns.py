@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-from models.counters import CREATOR, USER, VIDEO
+from models.counters import USER, VIDEO
 from models.entity import Entity, Shown
 
 
@@ -46,7 +46,7 @@ def _video_window(name: str) -> tuple[Column, ...]:
     return (*edges, *_shown(VIDEO.answer, f"{name}_"))
 
 
-def _hopping(of: Entity[Any]) -> tuple[Column, ...]:
+def hopping_columns(of: Entity[Any]) -> tuple[Column, ...]:
     """Columns of what is answered of one window that hops."""
     return (
         Column(of.key, Kind.INTEGER),
@@ -59,7 +59,7 @@ def _hopping(of: Entity[Any]) -> tuple[Column, ...]:
     )
 
 
-USER_COLUMNS: Final = _hopping(USER)
+USER_COLUMNS: Final = hopping_columns(USER)
 """What ``GET /users/{user_id}`` answers."""
 
 
@@ -73,8 +73,9 @@ VIDEO_COLUMNS: Final = (
 """What ``GET /videos/{video_id}`` answers."""
 
 
-CREATOR_COLUMNS: Final = (*_hopping(CREATOR), Column("complete_since", Kind.TIME, nullable=True))
-"""What ``GET /creators/{creator_id}`` answers."""
+def summed_columns(of: Entity[Any]) -> tuple[Column, ...]:
+    """Columns of a table of sums that has one window, such as what ``GET /creators/3`` answers."""
+    return (*hopping_columns(of), Column("complete_since", Kind.TIME, nullable=True))
 
 
 def arrow_types(pyarrow: Any) -> dict[Kind, Any]:

@@ -48,6 +48,8 @@ class UserWindows:
 
     __slots__ = ("_other_panes", "_seen", "_step", "slices")
 
+    entity: Final = USER
+
     def __init__(self, slices: Slices, horizon_ms: int) -> None:
         """Bind the settings."""
         self.slices = slices

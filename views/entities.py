@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.columns import CREATOR_COLUMNS, USER_COLUMNS, VIDEO_COLUMNS
-from models.counters import CREATOR, USER
+from models.columns import USER_COLUMNS, VIDEO_COLUMNS, summed_columns
+from models.counters import USER
 from views.batch_rows import HoppingRows, video_columns, video_rows
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from models._protocols import Sums
     from models.columns import Column
+    from models.pane_windows import PaneWindows
     from models.sums import Panes
     from models.viral import ViralRule
     from models.windows import Slices
@@ -68,14 +69,15 @@ def users(
     )
 
 
-def creators(
-    table: SlicedTable[Any], slices: Slices, sums: Sums, partitions_of: PartitionsOf
+def summed(
+    table: SlicedTable[Any], windows: PaneWindows[Any], sums: Sums, partitions_of: PartitionsOf
 ) -> Entity:
-    """Return what batches of creators are made with."""
-    rows = HoppingRows(CREATOR, tells_complete=True)
+    """Return what batches of a table of sums with one window are made with, such as creators."""
+    of, slices = windows.entity, windows.slices
+    rows = HoppingRows(of, tells_complete=True)
     return Entity(
-        name="creators",
-        key="creator_id",
+        name=of.plural,
+        key=of.key,
         table=table,
         slices=slices,
         sums=sums,
@@ -84,7 +86,7 @@ def creators(
         windows_at=lambda at, size: (slices.window_at(at, size),),
         rows=rows.rows,
         columns=rows.columns,
-        schema=CREATOR_COLUMNS,
+        schema=summed_columns(of),
     )
 
 

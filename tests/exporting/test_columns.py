@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from exporting.columns import UserMetrics, VideoMetrics
+from exporting.columns import SummedMetrics, UserMetrics, VideoMetrics
 from exporting.errors import ExportError
-from exporting.sources import source_of
 from models.columns import Kind
 from models.counters import USER
 from models.event import Metadata
@@ -20,10 +19,12 @@ from models.viral import ViralRule
 from models.windows import Slices, to_iso
 from settings import load
 from tests.models.older import make_version_1, make_version_2
+from topology import topology
 from views.videos import describe as describe_window
 
 HOUR = 3_600_000
 AT = 1_736_951_445_123
+EXPORTED = {entry.entity.plural: entry.exported for entry in topology(load({}))}
 
 
 def adds(kind, watch_ms=0):
@@ -40,11 +41,13 @@ def flat(fields, prefix=""):
     return found
 
 
-def row_of(metrics, key, value):
-    columns = [np.asarray(each, object).tolist() for each in metrics.values([key], [value], AT)]
+def row_of(metrics, key, value, complete_from=0):
+    values = metrics.values([key], [value], AT, complete_from)
+    columns = [np.asarray(each, object).tolist() for each in values]
     shown = {}
     for column, (cell,) in zip(metrics.columns, columns, strict=True):
-        shown[column.name] = to_iso(cell) if column.kind is Kind.TIME else cell
+        is_time = column.kind is Kind.TIME and cell is not None
+        shown[column.name] = to_iso(cell) if is_time else cell
     return shown
 
 
@@ -58,6 +61,21 @@ def test_a_users_columns_are_the_fields_of_the_route():
         expected = flat(describe(5, AT, counts, HOUR // 4))
         found = row_of(UserMetrics(windows, size), 5, rows[b"5"])
         assert list(found.items()) == list(expected.items())
+
+
+async def test_a_creators_columns_are_the_fields_of_the_route(worker):
+    """Of a worker: of a smaller window, and of a table that was begun within the window, too."""
+    viewed = ("video_view", to_iso(AT), Metadata(1500, 0.25))
+    worker.put_creator(3, viewed, ("follow", to_iso(AT - 3 * HOUR), Metadata()))
+    state = worker.creators.state(3)
+    for complete_from in (0, AT - 4 * HOUR):
+        state.complete_from = complete_from
+        for size, query in ((None, ""), (2 * HOUR, "&window=2h")):
+            answer = await worker.ask(f"/creators/3?at={to_iso(AT)}{query}")
+            metrics = SummedMetrics(worker.creator_windows, size)
+            found = row_of(metrics, 3, state.get(b"3"), complete_from)
+            assert list(found.items()) == list(flat(answer.json).items())
+    assert not any(SummedMetrics(worker.creator_windows, None).known([state.get(b"3")], AT * 2))
 
 
 def test_a_videos_columns_are_the_fields_of_the_route():
@@ -83,13 +101,14 @@ def test_a_videos_columns_are_the_fields_of_the_route():
     [
         ("users", "7m", "--window 7m is wrong: a window is a multiple of 15m up to 24h"),
         ("users", "48h", "--window 48h is wrong: a window is a multiple of 15m up to 24h"),
-        ("videos", "1h", "--window is for users"),
+        ("creators", "7m", "--window 7m is wrong: a window is a multiple of 15m up to 24h"),
+        ("videos", "1h", "--window is not for videos, whose windows are of one size each"),
     ],
 )
 def test_a_window_that_a_table_has_not_is_refused(word, window, reason):
     table = SimpleNamespace(changelog_topic_name="t", layout=None)
     with pytest.raises(ExportError, match=reason):
-        source_of(load({}), word, table, window)
+        EXPORTED[word].source(load({}), word, table, window)
 
 
 def test_users_read_by_the_batch_are_what_they_are_one_by_one():

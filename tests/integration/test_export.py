@@ -16,7 +16,6 @@ import pytest
 from commands.progress import ProgressBar
 from exporting.errors import ExportError
 from exporting.export import Exporter
-from exporting.sources import source_of
 from exporting.writers import Format
 from models.windows import from_iso, to_iso
 from settings import load
@@ -26,6 +25,7 @@ from tests.faults.aftermath import rules_of
 from tests.integration import checks
 from tests.integration.stream import send_stream, untidy_stream
 from tests.worker import ROOT
+from topology import topology
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,8 @@ async def exported_videos(cluster, out, kind):
     settings = load(cluster.environment)
     layout = video_layout(video_windows(settings))
     table = SimpleNamespace(changelog_topic_name=cluster.video_changelog, layout=layout)
-    source = source_of(settings, "videos", table, None)
+    exported = {entry.entity.plural: entry.exported for entry in topology(settings)}
+    source = exported["videos"].source(settings, "videos", table, None)
     with ProgressBar(quiet=True) as progress:
         await Exporter(source, client_settings(settings), progress).run(out, Format(kind), None)
 
@@ -98,7 +99,13 @@ def time_of(out, table):
 
 @pytest.mark.parametrize(
     ("table", "key", "window"),
-    [("users", "user_id", None), ("users", "user_id", "2h"), ("videos", "video_id", None)],
+    [
+        ("users", "user_id", None),
+        ("users", "user_id", "2h"),
+        ("videos", "video_id", None),
+        ("creators", "creator_id", None),
+        ("creators", "creator_id", "2h"),
+    ],
 )
 def test_every_row_is_what_the_route_answers_at_the_same_time(cluster, export, table, key, window):
     """Read with DuckDB, value by value; none is left out."""
@@ -117,7 +124,7 @@ def test_every_row_is_what_the_route_answers_at_the_same_time(cluster, export, t
     assert len(rows) == summary["rows"] > 100
     assert rows == answers(cluster, table, [row[key] for row in rows], query)
     oracle = checks.ask_oracle(cluster, rules_of(cluster))
-    known = sorted(oracle.of_user if table == "users" else oracle.of_video)
+    known = sorted(getattr(oracle, f"of_{table[:-1]}"))
     asked = cluster.workers[0].get_all([f"/{table}/{each}" for each in known])
     assert sum(status == 200 for status, _ in asked) == len(rows)
 
@@ -169,6 +176,34 @@ def _text(value, kind):
     if kind == "jsonl":
         return value
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@pytest.mark.parametrize("kind", ["arrow", "csv", "jsonl"])
+def test_creators_of_all_formats_are_the_same(export, kind):
+    """What is null in one, such as since when all is counted, is missing in each."""
+    expected = pl.read_parquet(export("creators") / "*.parquet").sort("creator_id")
+    files = sorted(export("creators", "--format", kind).glob(f"creators-*.{kind}"))
+    if kind == "arrow":
+        found = pl.concat([pl.read_ipc(path) for path in files]).sort("creator_id")
+        assert found.equals(expected)
+        return
+    rows = []
+    for path in files:
+        with path.open(newline="") as lines:
+            rows += map(json.loads, lines) if kind == "jsonl" else csv.DictReader(lines)
+    texts = [
+        {name: _text(value, kind) for name, value in row.items()}
+        for row in expected.iter_rows(named=True)
+    ]
+    assert sorted(rows, key=lambda row: int(row["creator_id"])) == texts
+    assert {row["complete_since"] for row in rows} == {"" if kind == "csv" else None}
+
+
+def test_a_table_that_is_left_out_cannot_be_exported(cluster, tmp_path):
+    """The line says by which setting."""
+    done = cluster.command("export", "creators", "--out", str(tmp_path), REELS_CREATORS="off")
+    assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
+    assert done.stderr == "error: this app keeps no table of creators: REELS_CREATORS is off\n"
 
 
 def test_what_cannot_be_exported_is_refused_in_one_line_and_leaves_no_file(cluster, tmp_path):

@@ -1,0 +1,7 @@
+"""Exports are held against the answers of a worker's views."""
+
+from __future__ import annotations
+
+from tests.views.conftest import make_worker, worker
+
+__all__ = ["make_worker", "worker"]
