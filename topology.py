@@ -19,8 +19,9 @@ from exporting.sources import Exported
 from models.viral import ViralRule
 from streaming.kafka.topics import changelog_topic, topic_specs
 from tables import creators, users, videos
+from tables.summed import summed_table
 from views import entities
-from views.creators import CreatorViews
+from views.summed import SummedViews
 from views.users import UserViews
 from views.videos import VideoViews
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import faust
 
     from models.entity import Entity
+    from models.pane_windows import PaneWindows
     from settings import Settings
     from streaming.kafka.topics import TopicSpec
     from streaming.tasks.processor import Processor, ProcessorContext
@@ -131,7 +133,9 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
         ],
         deltas=settings.deltas_topic,
         windows=windows,
-        make_table=lambda app, stores: videos.video_table(app, settings, windows, stores),
+        make_table=lambda app, stores: summed_table(
+            *(app, settings, videos.NAME, windows, stores, windows.tumbling)
+        ),
         make_processor=lambda context: VideoProcessor(
             context.partition,
             context.state,
@@ -152,20 +156,26 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
 
 
 def _creators(settings: Settings, *, accelerated: bool) -> TableEntry:
-    windows = creators.creator_windows(settings)
+    windows, topic = creators.creator_windows(settings), settings.creator_deltas_topic
+    return _summed(settings, creators.NAME, windows, topic, accelerated=accelerated)
+
+
+def _summed(
+    settings: Settings, name: str, windows: PaneWindows[Any], topic: str, *, accelerated: bool
+) -> TableEntry:
+    """Return a table of sums with one window, which comes in ``topic``."""
+    of, summing = windows.entity, Summing.of(accelerated=accelerated)
     counting = Counting.of(windows, accelerated=accelerated)
-    summing = Summing.of(accelerated=accelerated)
-    topic = settings.creator_deltas_topic
     return TableEntry(
-        name=creators.NAME,
-        sources=[Source(topic, "creator_deltas", "Creator metrics.")],
+        name=name,
+        sources=[Source(topic, f"{of.name}_deltas", f"{of.name.title()} metrics.")],
         deltas=topic,
         windows=windows,
-        make_table=lambda app, stores: creators.creator_table(app, settings, windows, stores),
+        make_table=lambda app, stores: summed_table(app, settings, name, windows, stores),
         make_processor=lambda context: DeltaProcessor(
             context.partition, context.state, topic, counting, context.changelog_topic
         ),
-        views=lambda context: CreatorViews(context.table, windows, context.routing).routes(),
+        views=lambda context: SummedViews(context.table, windows, context.routing).routes(),
         batches=lambda table: entities.summed(
             table, windows, summing.pane_sums(windows), summing.partitions_of
         ),

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from models import layouts
 from models.chunk import Chunk as PlainChunk
-from models.counters import CREATOR
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
 from models.sums import pane_sums as plain_pane_sums
@@ -38,7 +37,7 @@ try:
     from accelerator.layer import ROW_SIZE, InOrder, Layer
     from accelerator.packing import pack
     from accelerator.records import Records
-    from accelerator.rows import foreign_creators, foreign_users, foreign_videos
+    from accelerator.rows import foreign_sums, foreign_users
     from accelerator.sums import pane_sums, partitions_of, user_sums
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models import _protocols, user, video
+    from models.entity import Entity
     from models.pane_windows import PaneWindows as PlainPaneWindows
 
 W = TypeVar("W", bound="PlainPaneWindows[Any]")
@@ -84,19 +84,15 @@ class Folding(NamedTuple):
     chunk: _protocols.MakeChunk
     functions: _protocols.UserWindows
     """``windows``, in the form that chunks of this kind take."""
-    gathered: Callable[[], _protocols.Gathered]
-    """Makes what takes what the chunks' events add to videos."""
-    creators: Callable[[], _protocols.Gathered]
-    """The same of creators."""
+    gathered: Callable[[Entity[Any]], _protocols.Gathered]
+    """Makes what takes what the chunks' events add to the keys of another table."""
 
     @classmethod
     def of(cls, windows: user.UserWindows, *, accelerated: bool = IS_BUILT) -> Folding:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            creators = partial(Gathered, CREATOR)
-            return cls(windows, Chunk, Histories(windows), Gathered, creators)
-        plain_creators = partial(PlainGathered, CREATOR)
-        return cls(windows, PlainChunk, windows, PlainGathered, plain_creators)
+            return cls(windows, Chunk, Histories(windows), Gathered)
+        return cls(windows, PlainChunk, windows, PlainGathered)
 
 
 class Counting(NamedTuple, Generic[W, F]):
@@ -152,7 +148,7 @@ def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:
     """Return what finds rows of others in changelogs, compiled or plain."""
     if not accelerated:
         return PLAIN_CHECKS
-    return RowChecks(foreign_users, foreign_videos, foreign_creators)
+    return RowChecks(foreign_users, foreign_sums)
 
 
 def user_rows(windows: user.UserWindows, *, accelerated: bool = IS_BUILT) -> _protocols.UserRows:

@@ -4,8 +4,8 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 
 from accelerator.keys cimport MAX_DIGITS
-from models import creator, rows, seen, video
-from models.counters import CREATOR, USER, VIDEO
+from models import rows, seen
+from models.counters import USER
 
 cdef enum Kind:
     # What a key is one of.
@@ -17,23 +17,26 @@ cdef enum Kind:
 cdef Py_ssize_t SEALED_HEADER = seen.SEALED_HEADER_SIZE, ENTRY = seen.ENTRY_SIZE
 cdef Py_ssize_t MAX_BLOCKS = seen.MAX_BLOCKS, BLOCK_SIZE = rows.BLOCK_SIZE
 cdef Py_ssize_t HEADER = seen.HEADER_SIZE, TIME = seen.TIME_SIZE, ID = seen.ID_SIZE
-cdef Py_ssize_t VIDEO_HEADER = len(video.EMPTY), CREATOR_HEADER = len(creator.EMPTY)
 cdef int BLOCK_VERSION = seen.BLOCK_VERSION, INDEX_VERSION = seen.INDEX_VERSION
 cdef int INDEXED = seen.INDEXED
 
-#: Bytes of a pane's row by the version of the value; 0: there is no such version.
-cdef Py_ssize_t[256] USER_ROW
-cdef Py_ssize_t[256] VIDEO_ROW
-cdef Py_ssize_t[256] CREATOR_ROW
-for _version in range(256):
-    USER_ROW[_version] = USER.row_sizes.get(_version, 0)
-    VIDEO_ROW[_version] = VIDEO.row_sizes.get(_version, 0)
-    CREATOR_ROW[_version] = CREATOR.row_sizes.get(_version, 0)
 
-cdef enum Table:
-    USERS
-    VIDEOS
-    CREATORS
+cdef struct Table:
+    # Bytes before the rows of a value of sums; 0: a user's, which ids make longer.
+    Py_ssize_t header
+    # Bytes of a pane's row by the version of the value; 0: there is no such version.
+    Py_ssize_t[256] row_sizes
+
+
+cdef Table _table(entity, Py_ssize_t header):
+    cdef Table table
+    table.header = header
+    for version in range(256):
+        table.row_sizes[version] = entity.row_sizes.get(version, 0)
+    return table
+
+
+cdef Table USERS = _table(USER, 0)
 
 
 cdef Py_ssize_t _digits(const unsigned char *text, Py_ssize_t size, Py_ssize_t most) noexcept nogil:
@@ -73,7 +76,7 @@ cdef bint _is_user_row(Kind kind, const unsigned char *row, Py_ssize_t size) noe
         return row[0] == INDEX_VERSION and size % ENTRY == 0 and ENTRY <= size <= MAX_BLOCKS * ENTRY
     if kind == BLOCK:
         return row[0] == BLOCK_VERSION and size == BLOCK_SIZE
-    if panes < 0 or USER_ROW[row[0]] == 0:
+    if panes < 0 or USERS.row_sizes[row[0]] == 0:
         return False
     if row[0] >= INDEXED:
         panes -= (TIME if row[1] else 0) + ID * row[3]
@@ -81,25 +84,19 @@ cdef bint _is_user_row(Kind kind, const unsigned char *row, Py_ssize_t size) noe
         panes -= ENTRY * row[1] + ID * row[3]
     else:
         panes -= ID * (row[2] | row[3] << 8)
-    return panes >= 0 and panes % USER_ROW[row[0]] == 0
+    return panes >= 0 and panes % USERS.row_sizes[row[0]] == 0
 
 
-cdef bint _is_sums(Kind kind, const unsigned char *row, Py_ssize_t size, Py_ssize_t header,
-                   const Py_ssize_t *row_sizes) noexcept nogil:
-    cdef Py_ssize_t panes = size - header
-    return (kind == NUMBER and panes >= 0 and row_sizes[row[0]] != 0
-            and panes % row_sizes[row[0]] == 0)
-
-
-cdef bint _is_row(Table table, Kind kind, const unsigned char *row, Py_ssize_t size) noexcept nogil:
-    if table == USERS:
+cdef bint _is_row(const Table *table, Kind kind, const unsigned char *row,
+                  Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t panes = size - table.header
+    if table.header == 0:
         return _is_user_row(kind, row, size)
-    if table == VIDEOS:
-        return _is_sums(kind, row, size, VIDEO_HEADER, VIDEO_ROW)
-    return _is_sums(kind, row, size, CREATOR_HEADER, CREATOR_ROW)
+    return (kind == NUMBER and panes >= 0 and table.row_sizes[row[0]] != 0
+            and panes % table.row_sizes[row[0]] == 0)
 
 
-cdef list _foreign(dict changes, bytes internal, Table table):
+cdef list _foreign(dict changes, bytes internal, const Table *table):
     cdef list found = []
     cdef const unsigned char *data
     cdef Py_ssize_t size
@@ -119,14 +116,21 @@ cdef list _foreign(dict changes, bytes internal, Table table):
 
 def foreign_users(dict changes not None, bytes internal not None):
     """See models.rows."""
-    return _foreign(changes, internal, USERS)
+    return _foreign(changes, internal, &USERS)
 
 
-def foreign_videos(dict changes not None, bytes internal not None):
+cdef class _Sums:
+    """Finds the keys of rows that are no value of a table of sums."""
+
+    cdef Table _of
+
+    def __init__(self, entity, Py_ssize_t header):
+        self._of = _table(entity, header)
+
+    def __call__(self, dict changes not None, bytes internal not None):
+        return _foreign(changes, internal, &self._of)
+
+
+def foreign_sums(entity, Py_ssize_t header_size):
     """See models.rows."""
-    return _foreign(changes, internal, VIDEOS)
-
-
-def foreign_creators(dict changes not None, bytes internal not None):
-    """See models.rows."""
-    return _foreign(changes, internal, CREATORS)
+    return _Sums(entity, header_size)

@@ -69,7 +69,7 @@ class EngagementProcessor:
         self._creators: Feed | None = None
         if settings.has_creators:
             step, topic = folding.windows.slices.step, settings.creator_deltas_topic
-            self._creators = Feed(topic, step, CREATOR, folding.creators)
+            self._creators = Feed(topic, step, CREATOR, folding.gathered)
         #: The stream time up to which nothing was sent to the creators; None: all was.
         self._unsent_until: int | None = None
         self._read = metrics.events_read.labels(str(partition))

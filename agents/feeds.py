@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from models.deltas import BEGINS, pack_deltas
 from streaming.kafka.records import OutRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from models._protocols import Gathered
@@ -20,14 +20,14 @@ class Feed:
     """What one users' partition sends to one table."""
 
     def __init__(
-        self, topic: str, step: int, entity: Entity[Any], gathered: Callable[[], Gathered]
+        self, topic: str, step: int, entity: Entity[Any], gathered: type[Gathered]
     ) -> None:
-        """Send to ``topic``; the table's panes are of ``step`` ms, ``gathered`` adds them up."""
+        """Send to ``topic``; the table's panes are of ``step`` ms, a ``gathered`` adds them up."""
         self.topic = topic
         self._step = step
         self._entity = entity
-        self._make = gathered
-        self.gathered = gathered()
+        self._make = partial(gathered, entity)
+        self.gathered = self._make()
         self._ticked = -1
 
     def reset(self, stream_time: int | None) -> None:

@@ -17,7 +17,7 @@ from auditing.parts import Shelf
 from auditing.passed_on import Input, PassedOn, Replayed
 from auditing.recount import PartitionRecount, Refused, Span, Spans
 from auditing.report import Report
-from auditing.summed import FoundTable, Sums, summed_tables
+from auditing.summed import FoundTable, Sums
 from models.errors import CodecError
 from models.windows import to_iso
 from tables.layout import LayoutError
@@ -45,7 +45,12 @@ DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
 
 
 async def audit(
-    settings: Settings, topics: Topics, names: Names, progress: Progress, memory: int
+    settings: Settings,
+    topics: Topics,
+    names: Names,
+    tables: Sequence[SummedTable],
+    progress: Progress,
+    memory: int,
 ) -> Report:
     """Recount the input and compare.
 
@@ -53,6 +58,7 @@ async def audit(
         settings: those that the workers run with.
         topics: to be read.
         names: which they are.
+        tables: those that are sent sums.
         progress: is told how far this is.
         memory: bytes for what is counted; what is beyond that goes to a temporary folder.
 
@@ -60,7 +66,8 @@ async def audit(
         AuditError: there is nothing to compare.
     """
     with TemporaryDirectory(prefix="reels-audit-") as folder:
-        return await _Audit(settings, topics, names, progress, Shelf(Path(folder), memory)).run()
+        shelf = Shelf(Path(folder), memory, tables)
+        return await _Audit(settings, topics, names, tables, progress, shelf).run()
 
 
 class Stored(NamedTuple):
@@ -73,7 +80,13 @@ class Stored(NamedTuple):
 
 class _Audit:
     def __init__(
-        self, settings: Settings, topics: Topics, names: Names, progress: Progress, shelf: Shelf
+        self,
+        settings: Settings,
+        topics: Topics,
+        names: Names,
+        tables: Sequence[SummedTable],
+        progress: Progress,
+        shelf: Shelf,
     ) -> None:
         self._shelf = shelf
         self._settings = settings
@@ -81,7 +94,7 @@ class _Audit:
         self._names = names
         self._progress = progress
         self._user_windows = user_windows(settings)
-        self._tables = summed_tables(settings, names.deltas)
+        self._tables = tables
         self._report = Report()
         self._refused: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
         """Offsets of the events that were ahead of the clock, by topic and partition."""
@@ -104,7 +117,7 @@ class _Audit:
         passed_on = await self._find_passed_on(most[0])
         gone = Ahead(passed_on.gone())
 
-        sums = [Sums(each, self._shelf.values(f"{each.what}-sums")) for each in self._tables]
+        sums = [Sums(each, self._shelf.values(each.sums_kind)) for each in self._tables]
         judged_from = []
         for partition in partitions:
             spans = _spans(partition, sure, most)
@@ -114,7 +127,7 @@ class _Audit:
         passed_on.close()
         for table, says, counted, whole in zip(self._tables, found, sums, complete, strict=True):
             compared = compare_sums(says, counted, max(judged_from), complete=whole)
-            self._report.summed[table.kind] = self._report.take(table.kind, compared)
+            self._report.take(table.kind, compared)
             for values in (says.values, counted.values):
                 values.close()
         return self._report
@@ -149,8 +162,8 @@ class _Audit:
         while waiting := await self._unread(topic, ends):
             if asyncio.get_running_loop().time() >= deadline:
                 self._report.notes.append(
-                    f"{waiting} {table.what} deltas are not applied yet: does no worker run? "
-                    f"{table.kind.capitalize()} are only checked for counts that are too high"
+                    f"{waiting} {table.entity.name} deltas are not applied yet: does no worker "
+                    f"run? {table.kind.capitalize()} are only checked for counts that are too high"
                 )
                 return False
             await asyncio.sleep(DELTAS_POLL)
@@ -289,7 +302,7 @@ class _Audit:
         report.outcomes += recount.outcomes
         times = [time for time in (as_of, recount.stream_time) if time is not None]
         if times:
-            report.users += report.take(
+            report.take(
                 "users",
                 compare_users(found, recount, self._user_windows, max(times), judged_from),
             )

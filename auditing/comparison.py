@@ -114,7 +114,7 @@ def compare_sums(
                 least[pane * step] = low if complete else nothing
                 most[pane * step] = high
         counters = tuple(table.entity.counters)
-        yield list(_compare(f"{table.what} {number}", rows, least, most, counters))
+        yield list(_compare(f"{table.entity.name} {number}", rows, least, most, counters))
 
 
 def _compare(

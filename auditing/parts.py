@@ -10,12 +10,13 @@ from auditing.passed_on import KINDS as PASSED_ON_KINDS
 from auditing.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-#: What is counted or read of a table at the same time.
+    from auditing.summed import SummedTable
+
+#: What is counted or read of users and events at the same time.
 KINDS = (
-    *("videos", "video-sums", "creators", "creator-sums"),
     *("users", "sure-users", "changed-users", "repeated-users"),
     *("copies", *PASSED_ON_KINDS),
 )
@@ -52,10 +53,13 @@ class Progress(Protocol):
 class Shelf:
     """Gives each kind of values its share of the memory."""
 
-    def __init__(self, folder: Path, memory: int) -> None:
-        """Share ``memory`` bytes among :data:`KINDS`; the rest goes to ``folder``."""
+    def __init__(self, folder: Path, memory: int, tables: Sequence[SummedTable]) -> None:
+        """Share ``memory`` bytes among :data:`KINDS` and ``tables``; the rest goes to ``folder``.
+
+        Of each table what it says and what the input says is kept at the same time.
+        """
         self._folder = folder
-        self._limit = memory // len(KINDS)
+        self._limit = memory // (len(KINDS) + 2 * len(tables))
 
     def values(self, kind: str) -> Values:
         """Return empty values of a kind."""

@@ -21,11 +21,10 @@ class Report:
 
     records: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    users: int = 0
-    summed: dict[str, int] = field(default_factory=dict)
-    """How many keys of the tables of sums: ``videos``, ``creators``."""
+    compared: Counter[str] = field(default_factory=lambda: Counter(users=0))
+    """How many keys were compared, by kind: ``users``, ``videos``, ``creators``."""
     differing: Counter[str] = field(default_factory=Counter)
-    """Users, videos and creators with a difference."""
+    """Those of them with a difference."""
     differences: list[Difference] = field(default_factory=list)
     """The first ones, up to KEPT_DIFFERENCES."""
     total: int = 0
@@ -38,13 +37,12 @@ class Report:
         """Whether nothing differs."""
         return not self.differing
 
-    def take(self, kind: str, compared: Iterable[list[Difference]]) -> int:
-        """Note the differences of one kind of keys, and return how many of those were compared."""
-        count = 0
+    def take(self, kind: str, compared: Iterable[list[Difference]]) -> None:
+        """Note the differences of the keys of one kind, a list for each."""
+        self.compared[kind] += 0
         for differences in compared:
-            count += 1
+            self.compared[kind] += 1
             if differences:
                 self.total += len(differences)
                 self.differing[kind] += 1
                 self.differences += differences[: KEPT_DIFFERENCES - len(self.differences)]
-        return count

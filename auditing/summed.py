@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from operator import add
+from operator import add, attrgetter
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from auditing.values import pane_key
-from models.counters import CREATOR, VIDEO
-from tables import creators, videos
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from auditing.values import Values
     from models.entity import Entity
     from models.event import Event
     from models.pane_windows import PaneWindows
-    from settings import Settings
     from tables.layout import StoreFormat
 
 
@@ -27,38 +24,23 @@ class SummedTable:
     """A table of sums."""
 
     name: str
-    what: str
-    """One of its keys: ``video``."""
-    entity: Entity[Any]
     windows: PaneWindows[Any]
     layout: StoreFormat
-    key_of: Callable[[Event], int | None]
-    """The key that an event counts for, None when it counts for none."""
+
+    @property
+    def entity(self) -> Entity[Any]:
+        """What is counted in it."""
+        return self.windows.entity
 
     @property
     def kind(self) -> str:
-        """Its keys, as a report calls them."""
-        return f"{self.what}s"
+        """Its keys, as a report calls them: ``videos``."""
+        return self.entity.plural
 
-
-def summed_tables(settings: Settings, names: Iterable[str]) -> list[SummedTable]:
-    """Return the tables of sums among those with these names."""
-    of_videos, of_creators = videos.video_windows(settings), creators.creator_windows(settings)
-    partitions = settings.partitions
-    tables = [
-        SummedTable(
-            *(videos.NAME, "video", VIDEO, of_videos),
-            videos.video_layout(of_videos, partitions=partitions),
-            lambda event: event.video_id,
-        ),
-        SummedTable(
-            *(creators.NAME, "creator", CREATOR, of_creators),
-            creators.creator_layout(of_creators, partitions=partitions),
-            lambda event: event.creator_id,
-        ),
-    ]
-    known = set(names)
-    return [table for table in tables if table.name in known]
+    @property
+    def sums_kind(self) -> str:
+        """What the input says of them, beside ``kind``."""
+        return f"{self.entity.name}-sums"
 
 
 class Sums:
@@ -70,13 +52,15 @@ class Sums:
         """By :func:`auditing.values.pane_key`: what is sure, and what may come on top of it."""
         self.table = table
         self._step = table.windows.slices.step
+        #: The key that an event counts for, None when it counts for none.
+        self._key_of: Callable[[Event], int | None] = attrgetter(table.entity.key)
         self._width = len(table.entity.counters)
         self._counts = Struct(f"<{2 * self._width}Q")
         self._nothing = bytes(self._counts.size)
 
     def count(self, event: Event, t_ms: int, *, sure: bool) -> None:
         """Count an event, if it is one that the table counts."""
-        entity, number = self.table.entity, self.table.key_of(event)
+        entity, number = self.table.entity, self._key_of(event)
         if number is None or event.event_type not in entity.event_types:
             return
         key = pane_key(number, t_ms // self._step)

@@ -19,10 +19,12 @@ from auditing import audit as make_audit
 from auditing.parts import Names
 from auditing.reading import open_topics
 from auditing.report import KEPT_DIFFERENCES
+from auditing.summed import SummedTable
 from commands import shapes
 from commands.progress import ProgressBar
 from models.windows import to_iso
 from streaming.kafka.metadata import Right
+from topology import topology
 
 if TYPE_CHECKING:
     from streaming.runtime.app import App
@@ -92,10 +94,15 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             parts.deltas,
             {name: table.changelog_topic_name for name, table in parts.tables.items()},
         )
+        summed = [
+            SummedTable(entry.name, entry.windows, parts.tables[entry.name].layout)
+            for entry in topology(settings)
+            if entry.deltas is not None
+        ]
         async with open_topics(parts.client_settings, settings.app_id) as topics:
             await topics.require({name: {Right.READ} for name in names.all()})
             with ProgressBar(quiet=self.quiet) as progress:
-                return await make_audit(settings, topics, names, progress, self._memory)
+                return await make_audit(*(settings, topics, names, summed, progress, self._memory))
 
     def _print(self, report: Report) -> None:
         if self.json:
@@ -104,15 +111,15 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             self._print_text(report)
 
     def _as_json(self, report: Report) -> shapes.Audit:
+        compared = {
+            kind: shapes.Compared(count, report.differing[kind])
+            for kind, count in report.compared.items()
+        }
         return shapes.Audit(
+            **compared,
             clean=report.is_clean,
             records=report.records,
             outcomes={name: report.outcomes[name] for name in OUTCOMES},
-            users=shapes.Compared(report.users, report.differing["users"]),
-            videos=shapes.Compared(report.summed.get("videos", 0), report.differing["videos"]),
-            creators=shapes.Compared(report.summed["creators"], report.differing["creators"])
-            if "creators" in report.summed
-            else None,
             total_differences=report.total,
             differences=[
                 shapes.DifferentCount(
@@ -137,7 +144,7 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             click.echo(f"note: {note}")
         outcomes = ", ".join(f"{name} {report.outcomes[name]:,}" for name in OUTCOMES)
         click.echo(f"recounted {report.records:,} records: {outcomes}")
-        compared = {"users": report.users, **report.summed}
-        for kind, count in compared.items():
-            title = f"{kind}:".ljust(max(map(len, compared)) + 1)
+        width = max(map(len, report.compared)) + 1
+        for kind, count in report.compared.items():
+            title = f"{kind}:".ljust(width)
             click.echo(f"{title} {count:,} compared, {report.differing[kind]:,} differ")

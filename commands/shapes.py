@@ -72,7 +72,7 @@ class DifferentCount(msgspec.Struct, forbid_unknown_fields=True):
     most: int
 
 
-class Audit(msgspec.Struct, forbid_unknown_fields=True):
+class Audit(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``faust -A app --json audit``; ``clean`` goes with exit code 0.
 
     ``differences`` are the first ones, as many as ``--show`` says, of ``total_differences``.
@@ -83,7 +83,7 @@ class Audit(msgspec.Struct, forbid_unknown_fields=True):
     outcomes: dict[str, int]
     users: Compared
     videos: Compared
-    creators: Compared | None
+    creators: Compared | None = None
     """None: the app has no such table."""
     total_differences: int
     differences: list[DifferentCount]

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from models.counters import CREATOR, USER, VIDEO
+from models.counters import ENTITIES
 from settings import VARIABLES, load
 from topology import all_topics, topology
 from views import asyncapi, openapi
@@ -74,10 +74,10 @@ def description(name: str) -> bytes:
 def columns() -> str:
     """Return the dashboard's columns: of each entity label, field and format."""
     shown = {
-        name: [
+        entity.name: [
             [field.label, field.name, field.format.text] for field in entity.answer if field.label
         ]
-        for name, entity in (("user", USER), ("video", VIDEO), ("creator", CREATOR))
+        for entity in ENTITIES
     }
     text = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
     return f"// Written by make docs, from models/counters.py.\n\nexport const COLUMNS = {text};\n"

@@ -34,8 +34,8 @@ def _shown(fields: Iterable[Shown], prefix: str = "") -> tuple[Column, ...]:
     return tuple(
         Column(
             prefix + each.name,
-            Kind.INTEGER if each.format.schema["type"] == "integer" else Kind.FLOAT,
-            nullable="null" in each.format.schema["type"],
+            Kind.INTEGER if each.format.is_whole else Kind.FLOAT,
+            nullable=each.format.is_nullable,
         )
         for each in fields
     )

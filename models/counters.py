@@ -175,4 +175,7 @@ CREATOR: Final = Entity(
 )
 """As VIDEO: of values in the table and of delta records."""
 
-ENTITIES: Final = (USER, VIDEO, CREATOR)
+SUMMED: Final = (CREATOR,)
+"""Those whose tables are sent sums, keep panes alone, and answer with one window that hops."""
+
+ENTITIES: Final = (USER, VIDEO, *SUMMED)

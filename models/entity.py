@@ -43,6 +43,16 @@ class Format(NamedTuple):
     schema: Schema
     text: str
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it shows whole numbers only."""
+        return "integer" in self.schema["type"]
+
+    @property
+    def is_nullable(self) -> bool:
+        """Whether it may show nothing."""
+        return "null" in self.schema["type"]
+
 
 COUNT: Final = Format({"type": "integer", "minimum": 0}, "count")
 MINUTES: Final = Format({"type": "number", "minimum": 0}, "decimal")

@@ -8,8 +8,8 @@ the new text, as `python -m models.layouts` prints it, into accelerator/counters
 
 from collections.abc import Iterator
 
-from models import creator, deltas, entity, partitioner, rows, schema, seen, video, viral
-from models.counters import CREATOR, USER, VIDEO
+from models import deltas, entity, pane_windows, partitioner, rows, schema, seen, video, viral
+from models.counters import ENTITIES, SUMMED
 
 
 def describe() -> str:
@@ -31,7 +31,8 @@ def _lines() -> Iterator[str]:
         f"keys {seen.block_key(b'1', 23)!r} {seen.index_key(b'1')!r}"
     )
     yield f"blocks: {rows.BLOCK_SIZE} bytes"
-    for name, counted in (("user", USER), ("video", VIDEO), ("creator", CREATOR)):
+    for counted in ENTITIES:
+        name = counted.name
         yield f"{name}: version {counted.version}"
         for counter, kept in counted.counters.items():
             yield (
@@ -39,7 +40,8 @@ def _lines() -> Iterator[str]:
                 f"{kept.amount} of each {kept.event_type}"
             )
     yield f"video header: {video.HEADER_FORMAT}"
-    yield f"creator header: {creator.HEADER_FORMAT}"
+    for counted in SUMMED:
+        yield f"{counted.name} header: {pane_windows.HEADER_FORMAT}"
     yield f"deltas: {deltas.HEADER_FORMAT}, rows {deltas.ROW_FORMAT} and the entity's counters"
     yield f"flags of deltas: begins {deltas.BEGINS}"
     yield f"viral: ({' + '.join(viral.REACTIONS)}) / views"

@@ -2,7 +2,7 @@
 
 Little-endian, unpadded:
 
-    header: u8 version, and what the table keeps of a key besides
+    header: u8 version, and what the table keeps of a key besides, which most do not
     pane rows, newest last: u32 pane, and the counters of the table's entity
 
 All windows are sums of the same panes. Times are milliseconds. accelerator.deltas does the same,
@@ -21,17 +21,21 @@ C = TypeVar("C", bound=tuple[Any, ...])
 _unpack_pane: Final = struct.Struct("<I").unpack_from
 
 
+HEADER_FORMAT: Final = "<B"
+"""Of a table that keeps nothing of a key besides its panes."""
+
+
 class PaneWindows(Generic[C]):
     """The functions on the values of one table for one window."""
 
     __slots__ = ("_header_size", "_panes", "_rows", "_step", "_views", "empty", "entity", "slices")
 
-    def __init__(self, entity: Entity[C], empty: bytes, slices: Slices) -> None:
-        """Bind what is counted, the header of a new value, and the settings."""
+    def __init__(self, entity: Entity[C], slices: Slices, empty: bytes | None = None) -> None:
+        """Bind what is counted, the settings, and the header of a new value (None: the version)."""
         self.entity = entity
-        self.empty = empty
+        self.empty = struct.pack(HEADER_FORMAT, entity.version) if empty is None else empty
         self.slices = slices
-        self._header_size = len(empty)
+        self._header_size = len(self.empty)
         self._rows = entity.rows
         self._step = slices.step
         self._panes = slices.panes

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from models.counters import CREATOR, USER, VIDEO
-from models.creator import EMPTY as EMPTY_CREATOR
+from models.counters import USER
 from models.entity import Entity
 from models.errors import CodecError
 from models.seen import (
@@ -21,7 +20,6 @@ from models.seen import (
     SEALED_HEADER_SIZE,
     size_of,
 )
-from models.video import EMPTY as EMPTY_VIDEO
 
 Rows = dict[bytes | None, bytes | None]
 """By key, as they came; None: the row is deleted."""
@@ -44,14 +42,17 @@ def foreign_users(changes: Rows, internal: bytes) -> list[bytes | None]:
     return _foreign(changes, internal, _is_user_row)
 
 
-def foreign_videos(changes: Rows, internal: bytes) -> list[bytes | None]:
-    """The keys of rows that are no video's value; see foreign_users."""
-    return _foreign(changes, internal, _is_video_row)
+def foreign_sums(entity: Entity[Any], header_size: int) -> FindForeign:
+    """What finds the keys of rows that are no value of a table of sums; see foreign_users."""
 
+    def is_sums(key: bytes, row: bytes) -> bool:
+        panes = len(row) - header_size
+        if panes < 0 or not _is_number(key):
+            return False
+        size = entity.row_sizes.get(row[0])
+        return size is not None and panes % size == 0
 
-def foreign_creators(changes: Rows, internal: bytes) -> list[bytes | None]:
-    """The keys of rows that are no creator's value; see foreign_users."""
-    return _foreign(changes, internal, _is_creator_row)
+    return lambda changes, internal: _foreign(changes, internal, is_sums)
 
 
 def _foreign(
@@ -88,19 +89,3 @@ def _is_user_row(key: bytes, row: bytes) -> bool:
         return row[0] == INDEX_VERSION and rest == 0 and 1 <= entries <= MAX_BLOCKS
     is_block = row[0] == BLOCK_VERSION and len(row) == BLOCK_SIZE
     return is_block and int(block) <= _LAST_BLOCK
-
-
-def _is_video_row(key: bytes, row: bytes) -> bool:
-    return _is_sums(key, row, VIDEO, len(EMPTY_VIDEO))
-
-
-def _is_creator_row(key: bytes, row: bytes) -> bool:
-    return _is_sums(key, row, CREATOR, len(EMPTY_CREATOR))
-
-
-def _is_sums(key: bytes, row: bytes, entity: Entity[Any], header_size: int) -> bool:
-    panes = len(row) - header_size
-    if panes < 0 or not _is_number(key):
-        return False
-    size = entity.row_sizes.get(row[0])
-    return size is not None and panes % size == 0

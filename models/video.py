@@ -45,7 +45,7 @@ class VideoWindows(PaneWindows[VideoCounts]):
 
     def __init__(self, slices: Slices) -> None:
         """Bind the settings."""
-        super().__init__(VIDEO, EMPTY, slices)
+        super().__init__(VIDEO, slices, EMPTY)
 
     def judge(self, values: Iterable[bytes | None], t_ms: int, rule: ViralRule) -> list[Verdict]:
         """What a rule says of videos by their rolling windows at a time."""

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from models.rows import foreign_creators, foreign_users, foreign_videos
+from models.rows import foreign_sums, foreign_users
 from tables.layout import LAYOUT_KEY, StoreFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from models.entity import Entity
     from models.rows import FindForeign, Rows
 
 
 class RowChecks(NamedTuple):
-    """What finds foreign rows, by table."""
+    """What finds foreign rows."""
 
     users: FindForeign
-    videos: FindForeign
-    creators: FindForeign
+    sums: Callable[[Entity[Any], int], FindForeign]
+    """Makes it for a table of sums: of what it counts, and the bytes of a value's header."""
 
 
-PLAIN_CHECKS = RowChecks(foreign_users, foreign_videos, foreign_creators)
+PLAIN_CHECKS = RowChecks(foreign_users, foreign_sums)
 
 
 class ForeignRowError(Exception):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from types import new_class
+from typing import TYPE_CHECKING, Annotated, Any
 
 import faust
 import msgspec
@@ -10,53 +11,52 @@ import orjson
 from msgspec import Meta
 
 from models.errors import CodecError
-from models.timestamps import parse_rfc3339
+from models.timestamps import parse_rfc3339, to_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.entity import Entity, Format
 
 Count = Annotated[int, Meta(ge=0)]
 VideoId = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Coefficient = Annotated[float, Meta(ge=0, le=2**64)]
 
 
-class UserMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-arg]
-    """A user's metrics in one window; times are RFC 3339, the rate is likes per view."""
+def metrics_view(
+    of: Entity[Any], window: Callable[[bytes | None, int], Any]
+) -> Callable[[int, bytes | None, int], faust.Record]:
+    """Return what makes a record of a key, its packed value and a time in ms.
 
-    user_id: int
-    window_start: str
-    window_end: str
-    total_videos_watched: int
-    total_engagement_minutes: float
-    likes: int
-    engagement_rate: float
-    average_completion: float | None
+    ``window`` returns the counts of a value at a time. A record has the id, ``window_start`` and
+    ``window_end`` (RFC 3339), and the fields of an answer.
+    """
+    make = _record(of)
 
+    def view(key: int, value: bytes | None, at: int) -> faust.Record:
+        counts = window(value, at)
+        start, end = to_iso(counts.start_ms), to_iso(counts.end_ms)
+        return make(**{of.key: key}, window_start=start, window_end=end, **of.describe(counts))
 
-class VideoMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-arg]
-    """A video's counters in one tumbling window; times are RFC 3339."""
-
-    video_id: int
-    window_start: str
-    window_end: str
-    views: int
-    likes: int
-    comments: int
-    shares: int
-    viral_coefficient: float | None
-    average_completion: float | None
+    return view
 
 
-class CreatorMetricsRecord(faust.Record, serializer="json"):  # type: ignore[call-arg]
-    """A creator's metrics in one window; times are RFC 3339."""
+def _record(of: Entity[Any]) -> type[faust.Record]:
+    fields = {of.key: int, "window_start": str, "window_end": str}
+    fields |= {shown.name: _type_of(shown.format) for shown in of.answer}
+    name = f"{of.name.title()}MetricsRecord"
 
-    creator_id: int
-    window_start: str
-    window_end: str
-    views: int
-    likes: int
-    comments: int
-    shares: int
-    follows: int
-    total_engagement_minutes: float
-    average_completion: float | None
+    def fill(namespace: dict[str, Any]) -> None:
+        namespace["__annotations__"] = fields
+        namespace["__module__"] = __name__
+        namespace["__doc__"] = f"What is counted of a {of.name} in one window."
+
+    return new_class(name, (faust.Record,), {"serializer": "json"}, fill)
+
+
+def _type_of(shown: Format) -> Any:
+    found = int if shown.is_whole else float
+    return found | None if shown.is_nullable else found
 
 
 class _StoredViral(msgspec.Struct):

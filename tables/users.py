@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.counters import USER
 from models.rows import foreign_users
 from models.user import UserWindows
-from models.windows import Slices, to_iso
+from models.windows import Slices
 from tables.layout import StoreFormat
-from tables.records import UserMetricsRecord
+from tables.records import metrics_view
 from tables.sliced import SlicedTable
 
 if TYPE_CHECKING:
@@ -39,23 +39,13 @@ def user_layout(
 
 def user_table(
     app: faust.App, settings: Settings, windows: UserWindows, parts: StoreContext
-) -> SlicedTable[UserMetricsRecord]:
+) -> SlicedTable[Any]:
     """Make the table."""
-
-    def view(user_id: int, value: bytes | None, at: int) -> UserMetricsRecord:
-        metrics = windows.metrics(value, at)
-        return UserMetricsRecord(
-            user_id=user_id,
-            window_start=to_iso(metrics.start_ms),
-            window_end=to_iso(metrics.end_ms),
-            **USER.describe(metrics),
-        )
-
     return SlicedTable(
         app,
         name=NAME,
         layout=user_layout(windows, parts.rows.users, settings.partitions),
-        view=view,
+        view=metrics_view(USER, windows.metrics),
         parts=parts,
         partitions=settings.partitions,
         help="each user's last 24 hours: videos watched, minutes, likes (hopping window)",

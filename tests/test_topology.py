@@ -14,7 +14,7 @@ from settings import load
 from streaming.kafka.topics import Role
 from streaming.tasks.processor import ProcessorContext
 from tables.sliced import SlicedTable
-from tables.videos import video_layout
+from tables.summed import summed_layout
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def with_a_third(monkeypatch, settings):
         make_table=lambda app, stores: SlicedTable(
             app,
             name="third",
-            layout=video_layout(videos.windows),
+            layout=summed_layout(videos.windows),
             view=lambda *_: None,
             parts=stores,
             partitions=settings.partitions,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.json import schema_components
 
-from models.counters import CREATOR, USER, VIDEO
+from models.counters import SUMMED, USER, VIDEO
 from models.entity import schemas
 from models.schema import MAX_ID
 from views import openapi_batch
@@ -20,6 +20,8 @@ from views.parameters import DEFAULT_LIMIT, MAX_LIMIT
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+    from models.entity import Entity
 
 Json = dict[str, Any]
 
@@ -37,8 +39,8 @@ _AT: Final[Json] = {
         "The time of the window, RFC 3339 with a zone. Without it, the partition's stream time. "
         "A window ends with the step that the time lies in, and all that was accepted in that "
         "step counts, later than `at` too: `window` in the answer says what is covered. "
-        "The whole window asked for has to be kept still: else `window_not_kept`, and for users "
-        "the message offers the largest window that is."
+        "The whole window asked for has to be kept still: else `window_not_kept`, and where a "
+        "smaller `window` may be asked for the message offers the largest that is."
     ),
     "schema": _TIME,
     "example": "2025-01-15T14:30:45.123Z",
@@ -147,22 +149,20 @@ _SCHEMAS: Final[Json] = {
     "ViralVideos": _VIRAL_VIDEOS,
     "Users": openapi_batch.schema("users", "User", _ID),
     "Videos": openapi_batch.schema("videos", "Video", _ID),
-    "Creators": openapi_batch.schema("creators", "Creator", _ID),
-    "Creator": _answer(
-        creator_id=_ID,
-        as_of=_TIME,
-        window=_USER_WINDOW,
-        **schemas(CREATOR.answer),
-        complete_since=_COMPLETE_SINCE,
-    ),
-    "CreatorSeries": _answer(
-        creator_id=_ID,
-        as_of=_TIME,
-        window=_USER_WINDOW,
-        panes=_list(_record(start=_TIME, **schemas(CREATOR.steps))),
-        complete_since=_COMPLETE_SINCE,
-    ),
 }
+
+
+def _summed_schemas(of: Entity[Any]) -> Json:
+    """Describe the answers of a table of sums with one window, such as creators."""
+    name = of.name.title()
+    head = {of.key: _ID, "as_of": _TIME, "window": _USER_WINDOW}
+    panes = _list(_record(start=_TIME, **schemas(of.steps)))
+    return {
+        f"{name}s": openapi_batch.schema(of.plural, name, _ID),
+        name: _answer(**head, **schemas(of.answer), complete_since=_COMPLETE_SINCE),
+        f"{name}Series": _answer(**head, panes=panes, complete_since=_COMPLETE_SINCE),
+    }
+
 
 _ERRORS: Final = {
     "400": "A wrong id, window, time or limit; or a window that is kept no more; or two logins.",
@@ -201,9 +201,26 @@ _KEY_ERRORS: Final = ("400", "401", "403", "404", "503")
 _TEXT: Final[Json] = {"type": "string"}
 
 
+def _summed_paths(of: Entity[Any]) -> Json:
+    name, parameters = of.name.title(), [_WINDOW, _AT, _STALE]
+    key = _id_parameter(of.key)
+    return {
+        **openapi_batch.paths(of.plural, f"{name}s", _ID, parameters),
+        f"/{of.plural}/{{{of.key}}}": _data(
+            f"What is counted of a {of.name}.",
+            _responses(_ref(name), *_KEY_ERRORS),
+            *(key, *parameters),
+        ),
+        f"/{of.plural}/{{{of.key}}}/series": _data(
+            f"The steps that a {of.name}'s metrics are the sums of.",
+            _responses(_ref(f"{name}Series"), *_KEY_ERRORS),
+            *(key, *parameters),
+        ),
+    }
+
+
 def _paths() -> Json:
     user, video = _id_parameter("user_id"), _id_parameter("video_id")
-    creator = _id_parameter("creator_id")
     limit = {
         "name": "limit",
         "in": "query",
@@ -242,17 +259,7 @@ def _paths() -> Json:
         ),
         **openapi_batch.paths("users", "Users", _ID, [_WINDOW, _AT, _STALE]),
         **openapi_batch.paths("videos", "Videos", _ID, [_AT, _STALE]),
-        **openapi_batch.paths("creators", "Creators", _ID, [_WINDOW, _AT, _STALE]),
-        "/creators/{creator_id}": _data(
-            "What happened to a creator's videos.",
-            _responses(_ref("Creator"), *_KEY_ERRORS),
-            *(creator, _WINDOW, _AT, _STALE),
-        ),
-        "/creators/{creator_id}/series": _data(
-            "The steps that a creator's metrics are the sums of.",
-            _responses(_ref("CreatorSeries"), *_KEY_ERRORS),
-            *(creator, _WINDOW, _AT, _STALE),
-        ),
+        **{path: said for of in SUMMED for path, said in _summed_paths(of).items()},
         "/overview": _data(
             "This worker's figures.", _responses(_ref("Figures"), "401", "403", "503")
         ),
@@ -274,6 +281,7 @@ def _paths() -> Json:
 
 def describe() -> Json:
     """Return the whole description."""
+    summed = {name: said for of in SUMMED for name, said in _summed_schemas(of).items()}
     _, figures = schema_components([Figures], ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
@@ -284,7 +292,7 @@ def describe() -> Json:
         },
         "paths": _paths(),
         "components": {
-            "schemas": {**_SCHEMAS, **figures},
+            "schemas": _SCHEMAS | summed | figures,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }

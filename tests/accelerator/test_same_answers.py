@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from accelerator import IS_BUILT, REASON, Folding, memory
 from accelerator.records import Records
 from models.chunk import Overlay
+from models.counters import CREATOR
 from models.errors import CodecError
 from models.seen import index_key
 from models.user import MAX_SEEN, UserWindows
@@ -73,7 +74,7 @@ class Side:
         self.folding = Folding.of(windows, accelerated=accelerated)
         self.memory = memory(accelerated=accelerated)
         self.records = records
-        self.deltas, self.creators = self.folding.gathered(), self.folding.creators()
+        self.deltas, self.creators = self.folding.gathered(), self.folding.gathered(CREATOR)
         self.stored, self.stream_time = {}, None
         self.kept = self.memory.layer() if keeps else None
         self.asked = []

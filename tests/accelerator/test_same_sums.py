@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from accelerator import Summing, memory
 from models.counters import CREATOR, USER, VIDEO
-from models.creator import EMPTY, CreatorWindows
 from models.errors import CodecError
+from models.pane_windows import PaneWindows
 from models.panes import PaneRows
 from models.partitioner import partition_of
 from models.user import UserWindows
@@ -18,7 +18,11 @@ from models.windows import Slices
 
 # Panes of 1 s, windows of 4: few enough that values reach every edge of them.
 SLICES = Slices(4000, 1000)
-USERS, VIDEOS, CREATORS = UserWindows(SLICES, 2000), VideoWindows(SLICES), CreatorWindows(SLICES)
+USERS, VIDEOS, CREATORS = (
+    UserWindows(SLICES, 2000),
+    VideoWindows(SLICES),
+    PaneWindows(CREATOR, SLICES),
+)
 PLAIN, COMPILED = Summing.of(accelerated=False), Summing.of(accelerated=True)
 
 U32 = st.integers(0, 3) | st.integers(2**32 - 3, 2**32 - 1)
@@ -57,7 +61,7 @@ VIDEO_VALUES = st.builds(
 )
 
 
-CREATOR_VALUES = rows_of(CREATOR).map(EMPTY.__add__)
+CREATOR_VALUES = rows_of(CREATOR).map(CREATORS.empty.__add__)
 
 
 def sums_of(table: str, summing: Summing):

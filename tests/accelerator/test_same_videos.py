@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from accelerator import Counting, Folding, memory
 from models.counters import CREATOR, VIDEO
-from models.creator import CreatorWindows
 from models.deltas import BEGINS, ROWS_AT_ONCE, pack_deltas, unpack_deltas
 from models.errors import CodecError
+from models.pane_windows import PaneWindows
 from models.partitioner import partition_of
 from models.user import UserWindows
 from models.video import EMPTY, Verdict, VideoWindows
@@ -182,7 +182,7 @@ def test_a_number_that_does_not_fit_is_not_told(accelerated, pane):
         gathered(accelerated, [(1, pane, 0)]).records(0, 0, 1, tick=False)
 
 
-CREATORS = CreatorWindows(SLICES)
+CREATORS = PaneWindows(CREATOR, SLICES)
 CREATOR_COUNTS = [U32 if counter.code == "I" else U64 for counter in CREATOR.counters.values()]
 CREATOR_ROWS = st.tuples(st.integers(0, 4), st.integers(0, 9), *CREATOR_COUNTS)
 CREATOR_RECORDS = st.builds(
@@ -217,7 +217,7 @@ def test_what_was_gathered_of_creators_is_told_the_same(rows, partitions, tick):
     """Sums of small numbers, so that no counter gets full within a commit."""
     records = []
     for accelerated in FORMS:
-        made = Folding.of(UserWindows(SLICES, 1000), accelerated=accelerated).creators()
+        made = Folding.of(UserWindows(SLICES, 1000), accelerated=accelerated).gathered(CREATOR)
         for creator_id, pane, *counts in rows:
             made.add(creator_id, pane, tuple(count % 1000 for count in counts))
         records.append(made.records(7, 123, partitions, tick=tick))

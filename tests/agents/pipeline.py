@@ -19,11 +19,12 @@ from agents.folded_deltas import DeltaProcessor
 from agents.video_deltas import VideoProcessor
 from models.viral import ViralRule
 from streaming.tasks.outbox import Outbox
-from tables.creators import creator_layout, creator_windows
+from tables.creators import creator_windows
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
+from tables.summed import summed_layout
 from tables.users import user_layout, user_windows
-from tables.videos import video_layout, video_windows
+from tables.videos import video_windows
 from tests.oracle import Record
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Part:
         settings = pipeline.settings
         videos = video_windows(settings)
         self.users = self._state("users", number, user_layout(user_windows(settings)), pipeline)
-        self.videos = self._state("videos", number, video_layout(videos), pipeline)
+        self.videos = self._state("videos", number, summed_layout(videos), pipeline)
         self.outbox = Outbox()
         accelerated = is_wanted(settings.accelerator)
         counting = Counting.of_videos(videos, accelerated=accelerated)
@@ -73,7 +74,7 @@ class Part:
             number, self.videos, self.outbox, settings, counting, rule, "videos-changelog"
         )
         of_creators = creator_windows(settings)
-        self.creators = self._state("creators", number, creator_layout(of_creators), pipeline)
+        self.creators = self._state("creators", number, summed_layout(of_creators), pipeline)
         self.creator = DeltaProcessor(
             *(number, self.creators, CREATOR_DELTAS),
             Counting.of(of_creators, accelerated=accelerated),

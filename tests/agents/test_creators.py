@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.creator import CreatorWindows
+from models.counters import CREATOR
+from models.pane_windows import PaneWindows
 from models.windows import Slices
 from streaming.kafka.records import OutRecord
 from tests.agents.pipeline import CREATOR_DELTAS, EVENTS, Pipeline, make_settings
@@ -13,7 +14,7 @@ from tests.oracle import HOUR, MINUTE
 from tests.oracle_events import partition_of
 
 T = START // HOUR * HOUR
-WINDOWS = CreatorWindows(Slices(24 * HOUR, 15 * MINUTE))
+WINDOWS = PaneWindows(CREATOR, Slices(24 * HOUR, 15 * MINUTE))
 PARTITIONS = 2
 #: One user of each partition.
 USERS = [

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from auditing import audit
 from auditing.parts import Names
 from auditing.replayed import Done
+from auditing.summed import SummedTable
 from auditing.values import id_key
 from models.seen import is_sealed_key
 from streaming.kafka.records import OutRecord
 from tables.foreign import check_rows
 from tables.layout import LAYOUT_KEY
+from tables.summed import summed_layout
 from tests.agents.pipeline import (
     CREATOR_DELTAS,
     DEAD_LETTERS,
@@ -34,6 +36,7 @@ from tests.agents.pipeline import (
 from tests.agents.test_against_the_oracle import PARTITIONS, SETTINGS, T
 from tests.integration.stream import event
 from tests.oracle import SECOND
+from topology import topology
 
 NAMES = Names(
     EVENTS,
@@ -43,6 +46,11 @@ NAMES = Names(
     {"video_metrics": DELTAS, "creator_metrics": CREATOR_DELTAS},
     {"user_metrics": "users", "video_metrics": "videos", "creator_metrics": "creators"},
 )
+TABLES = [
+    SummedTable(entry.name, entry.windows, summed_layout(entry.windows))
+    for entry in topology(SETTINGS)
+    if entry.deltas is not None
+]
 PLENTY = 64 << 20
 KINDS = ("video_view", "video_view", "share", "comment", "like", "save")
 
@@ -94,7 +102,7 @@ class Silence:
 
 
 def report_of(topics):
-    return asyncio.run(audit(SETTINGS, topics, NAMES, Silence(), PLENTY))
+    return asyncio.run(audit(SETTINGS, topics, NAMES, TABLES, Silence(), PLENTY))
 
 
 def send(pipeline, partition, user, number):

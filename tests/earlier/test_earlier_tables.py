@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 from models.deltas import unpack_deltas
-from models.rows import foreign_users, foreign_videos
+from models.rows import foreign_sums, foreign_users
 from models.user import UserWindows, describe
 from models.video import VideoWindows
 from models.windows import Slices
 from tables.layout import LAYOUT_KEY, LayoutError
 from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
+from tables.summed import summed_layout
 from tables.users import user_layout
-from tables.videos import video_layout
 from views.videos import describe as describe_video
 
 FOLDER = Path(__file__).parent
@@ -71,7 +71,7 @@ def check_videos(get):
 
 CHECKS = {
     "users": (check_users, user_layout(USERS, foreign_users, 8), "user_metrics-0.db"),
-    "videos": (check_videos, video_layout(VIDEOS, foreign_videos, 8), "video_metrics-0.db"),
+    "videos": (check_videos, summed_layout(VIDEOS, foreign_sums, 8), "video_metrics-0.db"),
 }
 
 

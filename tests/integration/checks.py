@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from rocksdict import AccessType, Options, Rdict
 
-from models.creator import CreatorWindows
+from models.counters import CREATOR
+from models.pane_windows import PaneWindows
 from models.seen import is_sealed_key
 from models.user import UserWindows
 from models.video import VideoWindows
@@ -181,7 +182,7 @@ def check_video_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
 def check_creator_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
     """Each creator's value says what the oracle says, of the whole window and of its last step."""
     rules = oracle.rules
-    windows = CreatorWindows(Slices(rules.user_window, rules.user_step))
+    windows = PaneWindows(CREATOR, Slices(rules.user_window, rules.user_step))
     creators = {int(key): value for key, value in values.items()}
     latest = oracle.latest()
     assert latest is not None

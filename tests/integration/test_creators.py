@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.counters import CREATOR
-from models.creator import CreatorWindows
+from models.pane_windows import PaneWindows
 from models.schema import Metadata
 from models.windows import Slices, from_iso
 from tests.integration import checks
@@ -58,7 +58,7 @@ def test_the_audit_names_a_creator_who_is_wrong(applied) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"creators: {len(oracle.of_creator):,} compared, 0 differ" in done.stdout
 
-    windows, now = CreatorWindows(Slices(24 * HOUR, 15 * MINUTE)), oracle.latest()
+    windows, now = PaneWindows(CREATOR, Slices(24 * HOUR, 15 * MINUTE)), oracle.latest()
     creator = max(oracle.of_creator, key=lambda each: oracle.creator(each, now).follows)
     right = cluster.replay(cluster.creator_changelog)[b"%d" % creator]
     follow = CREATOR.increments("follow", Metadata())

@@ -20,7 +20,8 @@ from exporting.writers import Format
 from models.windows import from_iso, to_iso
 from settings import load
 from streaming.kafka.clients import client_settings
-from tables.videos import video_layout, video_windows
+from tables.summed import summed_layout
+from tables.videos import video_windows
 from tests.faults.aftermath import rules_of
 from tests.integration import checks
 from tests.integration.stream import send_stream, untidy_stream
@@ -61,7 +62,7 @@ def export(cluster, folder):
 async def exported_videos(cluster, out, kind):
     """Do as the command does, without another process."""
     settings = load(cluster.environment)
-    layout = video_layout(video_windows(settings))
+    layout = summed_layout(video_windows(settings))
     table = SimpleNamespace(changelog_topic_name=cluster.video_changelog, layout=layout)
     exported = {entry.entity.plural: entry.exported for entry in topology(settings)}
     source = exported["videos"].source(settings, "videos", table, None)
