@@ -17,7 +17,7 @@ from agents.video_deltas import VideoProcessor
 from exporting.columns import SummedMetrics, UserMetrics, VideoMetrics
 from exporting.sources import Exported
 from models.viral import ViralRule
-from streaming.kafka.topics import changelog_topic, topic_specs
+from streaming.kafka.topic_specs import changelog_topic, topic_specs
 from tables import creators, users, videos
 from tables.summed import summed_table
 from views import entities
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from models.entity import Entity
     from models.pane_windows import PaneWindows
     from settings import Settings
-    from streaming.kafka.topics import TopicSpec
+    from streaming.kafka.topic_specs import TopicSpec
     from streaming.tasks.processor import Processor, ProcessorContext
     from tables.sliced import SlicedTable
     from tables.store import StoreContext

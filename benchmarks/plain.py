@@ -31,7 +31,8 @@ from benchmarks.rig.offsets import offsets_of
 from benchmarks.rig.worker import BenchError
 from loadgen.kinds import Kind
 from streaming.kafka.clients import client_settings
-from streaming.kafka.topics import TopicSpec, ensure_topics
+from streaming.kafka.topic_specs import TopicSpec
+from streaming.kafka.topics import ensure_topics
 from streaming.restore.changelog import changelog_consumer, remaining
 
 if TYPE_CHECKING:

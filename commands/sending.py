@@ -20,7 +20,8 @@ from aiokafka.errors import (
 
 from streaming.errors import NoTokenError, StartError
 from streaming.kafka.clients import client_settings
-from streaming.kafka.topics import ensure_topics, topic_specs
+from streaming.kafka.topic_specs import topic_specs
+from streaming.kafka.topics import ensure_topics
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from streaming.kafka.metadata import FoundTopic
     from streaming.kafka.topic_settings import Finding
-    from streaming.kafka.topics import TopicSpec
+    from streaming.kafka.topic_specs import TopicSpec
     from streaming.runtime.app import App
 
 

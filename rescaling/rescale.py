@@ -19,7 +19,8 @@ from streaming.kafka.producer import TransactionalProducer
 from streaming.kafka.rights import require_rights
 from streaming.kafka.stopped_groups import require_stopped
 from streaming.kafka.topic_limits import Limits
-from streaming.kafka.topics import admin_client, create_topics, topic_specs
+from streaming.kafka.topic_specs import topic_specs
+from streaming.kafka.topics import admin_client, create_topics
 from streaming.restore.changelog import changelog_consumer
 
 if TYPE_CHECKING:

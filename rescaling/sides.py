@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from streaming.kafka.metadata import Right
-from streaming.kafka.topics import Role, changelog_topic
+from streaming.kafka.topic_specs import Role, changelog_topic
 from topology import all_topics, topology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from settings import Settings
-    from streaming.kafka.topics import TopicSpec
+    from streaming.kafka.topic_specs import TopicSpec
     from tables.layout import StoreFormat
     from tables.sliced import SlicedTable
 

@@ -11,7 +11,7 @@ from aiohttp import web
 import topology as declared
 from bootstrap import create_app
 from settings import load
-from streaming.kafka.topics import Role
+from streaming.kafka.topic_specs import Role
 from streaming.tasks.processor import ProcessorContext
 from tables.sliced import SlicedTable
 from tables.summed import summed_layout

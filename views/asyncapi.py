@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from msgspec.json import schema_components
 
 from models.schema import REASONS, Event
-from streaming.kafka.topics import Role
+from streaming.kafka.topic_specs import Role
 from tables.records import ViralVideo
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from settings import Settings
-    from streaming.kafka.topics import TopicSpec
+    from streaming.kafka.topic_specs import TopicSpec
 
 Json = dict[str, Any]
 

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec.json import schema_components
-
-from models.counters import SUMMED, USER, VIDEO
-from models.entity import schemas
-from models.schema import MAX_ID
+from models.counters import SUMMED
 from views import openapi_batch
 from views.answers import json_response
-from views.figures import Figures
+from views.openapi_schemas import COUNT, ID, TIME, schemas
 from views.parameters import DEFAULT_LIMIT, MAX_LIMIT
 
 if TYPE_CHECKING:
@@ -24,13 +20,6 @@ if TYPE_CHECKING:
     from models.entity import Entity
 
 Json = dict[str, Any]
-
-_TIME: Final[Json] = {"type": "string", "format": "date-time"}
-_COUNT: Final[Json] = {"type": "integer", "minimum": 0}
-_ID: Final[Json] = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
-_COEFFICIENT: Final[Json] = {"type": "number", "minimum": 0}
-_BOUNDS: Final[Json] = {"start": _TIME, "end": _TIME}
-_SECONDS: Final[Json] = {"type": "integer", "minimum": 1}
 
 _AT: Final[Json] = {
     "name": "at",
@@ -42,7 +31,7 @@ _AT: Final[Json] = {
         "The whole window asked for has to be kept still: else `window_not_kept`, and where a "
         "smaller `window` may be asked for the message offers the largest that is."
     ),
-    "schema": _TIME,
+    "schema": TIME,
     "example": "2025-01-15T14:30:45.123Z",
 }
 _WINDOW: Final[Json] = {
@@ -64,104 +53,12 @@ _STALE: Final[Json] = {
 }
 
 
-def _record(**fields: Json) -> Json:
-    return {"type": "object", "properties": fields, "required": list(fields)}
-
-
-def _answer(**fields: Json) -> Json:
-    """Describe what an owner answers, and a copy, which says that it is one."""
-    answer = _record(**fields)
-    answer["properties"]["stale"] = {"const": True}
-    return answer
-
-
-def _list(item: Json) -> Json:
-    return {"type": "array", "items": item}
-
-
 def _ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _id_parameter(name: str) -> Json:
-    return {"name": name, "in": "path", "required": True, "schema": _ID}
-
-
-def _status() -> Json:
-    """Describe what a health route answers with 200."""
-    status = _record(status={"enum": ["ok", "ready"]})
-    status["properties"]["obstacle"] = {"type": "string"}
-    return status
-
-
-_VIRAL: Final = _record(
-    video_id=_ID,
-    viral_coefficient=_COEFFICIENT,
-    views=_COUNT,
-    shares=_COUNT,
-    comments=_COUNT,
-    detected_at=_TIME,
-)
-_VIRAL_VIDEOS: Final = _record(videos=_list(_VIRAL))
-_VIRAL_VIDEOS["properties"]["complete"] = {
-    "const": False,
-    "description": "Only there when it is not known of every video whether it is viral.",
-}
-_VIDEO_WINDOW: Final = _record(**_BOUNDS, **schemas(VIDEO.answer))
-_USER_WINDOW: Final = _record(**_BOUNDS, size_s=_SECONDS, step_s=_SECONDS)
-
-_COMPLETE_SINCE: Final[Json] = {
-    "type": ["string", "null"],
-    "format": "date-time",
-    "description": "From when on all of the window is counted; null: all of it.",
-}
-
-_SCHEMAS: Final[Json] = {
-    "Error": _record(error=_record(code={"type": "string"}, message={"type": "string"})),
-    "Status": _status(),
-    "User": _answer(
-        user_id=_ID,
-        as_of=_TIME,
-        window=_USER_WINDOW,
-        **schemas(USER.answer),
-    ),
-    "UserSeries": _answer(
-        user_id=_ID,
-        as_of=_TIME,
-        window=_USER_WINDOW,
-        panes=_list(_record(start=_TIME, **schemas(USER.steps))),
-    ),
-    "Video": _answer(
-        video_id=_ID,
-        as_of=_TIME,
-        rolling=_VIDEO_WINDOW,
-        tumbling=_VIDEO_WINDOW,
-        viral={"type": "boolean"},
-    ),
-    "VideoSeries": _answer(
-        video_id=_ID,
-        as_of=_TIME,
-        step_s=_SECONDS,
-        rolling=_record(**_BOUNDS),
-        tumbling=_record(**_BOUNDS),
-        panes=_list(_record(start=_TIME, **schemas(VIDEO.steps))),
-    ),
-    "ViralVideos": _VIRAL_VIDEOS,
-    "Users": openapi_batch.schema("users", "User", _ID),
-    "Videos": openapi_batch.schema("videos", "Video", _ID),
-}
-
-
-def _summed_schemas(of: Entity[Any]) -> Json:
-    """Describe the answers of a table of sums with one window, such as creators."""
-    name = of.name.title()
-    head = {of.key: _ID, "as_of": _TIME, "window": _USER_WINDOW}
-    panes = _list(_record(start=_TIME, **schemas(of.steps)))
-    return {
-        f"{name}s": openapi_batch.schema(of.plural, name, _ID),
-        name: _answer(**head, **schemas(of.answer), complete_since=_COMPLETE_SINCE),
-        f"{name}Series": _answer(**head, panes=panes, complete_since=_COMPLETE_SINCE),
-    }
+    return {"name": name, "in": "path", "required": True, "schema": ID}
 
 
 _ERRORS: Final = {
@@ -179,7 +76,7 @@ def _responses(ok: Json, *errors: str, media: str = "application/json") -> Json:
         content = {"application/json": {"schema": _ref("Error")}}
         answers[status] = {"description": _ERRORS[status], "content": content}
     if "503" in errors:
-        retry = {"description": "Seconds.", "required": True, "schema": _COUNT}
+        retry = {"description": "Seconds.", "required": True, "schema": COUNT}
         answers["503"]["headers"] = {"Retry-After": retry}
     return answers
 
@@ -205,7 +102,7 @@ def _summed_paths(of: Entity[Any]) -> Json:
     name, parameters = of.name.title(), [_WINDOW, _AT, _STALE]
     key = _id_parameter(of.key)
     return {
-        **openapi_batch.paths(of.plural, f"{name}s", _ID, parameters),
+        **openapi_batch.paths(of.plural, f"{name}s", ID, parameters),
         f"/{of.plural}/{{{of.key}}}": _data(
             f"What is counted of a {of.name}.",
             _responses(_ref(name), *_KEY_ERRORS),
@@ -257,8 +154,8 @@ def _paths() -> Json:
             _responses(_ref("VideoSeries"), *_KEY_ERRORS),
             *(video, _AT, _STALE),
         ),
-        **openapi_batch.paths("users", "Users", _ID, [_WINDOW, _AT, _STALE]),
-        **openapi_batch.paths("videos", "Videos", _ID, [_AT, _STALE]),
+        **openapi_batch.paths("users", "Users", ID, [_WINDOW, _AT, _STALE]),
+        **openapi_batch.paths("videos", "Videos", ID, [_AT, _STALE]),
         **{path: said for of in SUMMED for path, said in _summed_paths(of).items()},
         "/overview": _data(
             "This worker's figures.", _responses(_ref("Figures"), "401", "403", "503")
@@ -281,8 +178,6 @@ def _paths() -> Json:
 
 def describe() -> Json:
     """Return the whole description."""
-    summed = {name: said for of in SUMMED for name, said in _summed_schemas(of).items()}
-    _, figures = schema_components([Figures], ref_template="#/components/schemas/{name}")
     return {
         "openapi": "3.1.0",
         "info": {
@@ -292,7 +187,7 @@ def describe() -> Json:
         },
         "paths": _paths(),
         "components": {
-            "schemas": _SCHEMAS | summed | figures,
+            "schemas": schemas(),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }

@@ -12,7 +12,8 @@ from benchmarks.rig.worker import Child, Worker
 from embedded import EmbeddedKafka
 from embedded.probe import free_ports
 from streaming.kafka.clients import client_settings
-from streaming.kafka.topics import changelog_topic, ensure_topics
+from streaming.kafka.topic_specs import changelog_topic
+from streaming.kafka.topics import ensure_topics
 from topology import all_topics, topology
 
 if TYPE_CHECKING:

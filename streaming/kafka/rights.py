@@ -33,7 +33,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from streaming.errors import StartError
 from streaming.kafka.metadata import Right, find_topics
 from streaming.kafka.producer import TRANSACTION_TIMEOUT_MS
-from streaming.kafka.topics import Role
+from streaming.kafka.topic_specs import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from settings import Settings
     from streaming.kafka.metadata import FoundTopic
-    from streaming.kafka.topics import TopicSpec
+    from streaming.kafka.topic_specs import TopicSpec
 
 log = logging.getLogger(__name__)
 

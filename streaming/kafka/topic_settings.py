@@ -16,7 +16,7 @@ from aiokafka.errors import TopicAuthorizationFailedError, for_code
 
 from models.windows import format_duration
 from streaming.errors import StartError
-from streaming.kafka.topics import ANY_TIMESTAMP, HOUR_MS, MIB, SAFE_REPLICAS, Role, TopicSpec
+from streaming.kafka.topic_specs import ANY_TIMESTAMP, HOUR_MS, MIB, SAFE_REPLICAS, Role, TopicSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

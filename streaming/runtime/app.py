@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from settings import Settings
     from streaming.kafka.metadata import FoundTopic
-    from streaming.kafka.topics import TopicSpec
+    from streaming.kafka.topic_specs import TopicSpec
     from streaming.restore.changelog import ChangelogSink
     from streaming.runtime.task_factory import TaskContext
     from tables.viral import ViralTable

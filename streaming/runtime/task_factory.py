@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streaming.kafka.batch_reader import Unpack
     from streaming.kafka.batch_writer import Pack
     from streaming.kafka.io_loop import IoLoop
-    from streaming.kafka.topics import TopicSpec
+    from streaming.kafka.topic_specs import TopicSpec
     from streaming.tasks.processor import Processor
     from streaming.tasks.shared_limits import SharedLimits
     from tables.sliced import SlicedTable

@@ -17,13 +17,14 @@ from mode import Service
 from streaming.errors import StartError, TopicLostError
 from streaming.kafka.metadata import find_topics
 from streaming.kafka.rights import missing_rights, refuse_without
-from streaming.kafka.topics import Role, create_topics, partitions_advice
+from streaming.kafka.topic_specs import Role
+from streaming.kafka.topics import create_topics, partitions_advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from streaming.kafka.metadata import Found, FoundTopic
-    from streaming.kafka.topics import TopicSpec
+    from streaming.kafka.topic_specs import TopicSpec
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 from settings import load
 from streaming.kafka.metadata import FoundTopic
 from streaming.kafka.topic_settings import Verdict, judge_topics
-from streaming.kafka.topics import topic_specs
+from streaming.kafka.topic_specs import topic_specs
 
 RIGHT, UNWISE, WRONG = Verdict.RIGHT, Verdict.UNWISE, Verdict.WRONG
 HOUR = 3_600_000
