@@ -66,12 +66,11 @@ class EngagementProcessor:
         self._order = MergeOrder()
         step = settings.video_step
         self._videos = Feed(settings.deltas_topic, step, VIDEO, folding.gathered)
-        self._creators: Feed | None = None
-        if settings.has_creators:
-            step, topic = folding.windows.slices.step, settings.creator_deltas_topic
-            self._creators = Feed(topic, step, CREATOR, folding.gathered)
-        #: The stream time up to which nothing was sent to the creators; None: all was.
-        self._unsent_until: int | None = None
+        step, topic = folding.windows.slices.step, settings.creator_deltas_topic
+        creators = Feed(topic, step, CREATOR, folding.gathered, CREATORS)
+        self._creators = creators if settings.has_creators else None
+        self._feeds = [feed for feed in (self._videos, self._creators) if feed is not None]
+        self._left_out = frozenset([] if settings.has_creators else [CREATORS])
         self._read = metrics.events_read.labels(str(partition))
         self._outcomes = [metrics.events.labels(name) for name in OUTCOMES]
 
@@ -93,8 +92,8 @@ class EngagementProcessor:
             creators,
         )
         state.stream_time = folded.stream_time
-        if creators is None and folded.applied:
-            state.feeds -= {CREATORS}
+        if folded.applied:
+            state.feeds -= self._left_out
         for record, partition, key in chunk.foreign:
             self._pass_on(record, partition, key)
         rejected = [
@@ -165,13 +164,9 @@ class EngagementProcessor:
         known = sent[(sent >= FIRST_TIMESTAMP) & (sent <= latest)]
         metrics.ingest_latency.observe(time() - known / 1000)
 
-    @property
-    def _feeds(self) -> list[Feed]:
-        return [self._videos] if self._creators is None else [self._videos, self._creators]
-
     def has_pending(self) -> bool:
         """Whether sums are waiting, or a table is to be told since when it is sent them."""
-        return self._unsent_until is not None or any(feed.gathered for feed in self._feeds)
+        return any(feed.has_pending() for feed in self._feeds)
 
     def prepare(self) -> None:
         """Make delta records of what has gathered, one for each partition that it touches."""
@@ -182,10 +177,6 @@ class EngagementProcessor:
         if stream_time is None:
             return
         partitions = self._settings.partitions
-        if self._creators is not None and self._unsent_until is not None:
-            begin = self._unsent_until
-            self._creators.begin(self._outbox, self._partition, begin, partitions)
-        self._unsent_until = None
         for feed in self._feeds:
             feed.send(self._outbox, self._partition, stream_time, partitions)
 
@@ -195,8 +186,4 @@ class EngagementProcessor:
         state.reset_to_committed()
         self._order = MergeOrder()
         for feed in self._feeds:
-            feed.reset(state.stream_time)
-        self._unsent_until = None
-        if self._creators is not None and CREATORS not in state.feeds:
-            self._unsent_until = state.stream_time
-            state.feeds |= {CREATORS}
+            feed.reset(state)
