@@ -3,7 +3,7 @@
 It goes by the topics alone: the tables are their changelogs, folded. No worker has to run, and any
 number may::
 
-    report = await audit(settings, topics, progress)
+    report = await audit(settings, topics, names, tables, progress, memory)
 
 1. The group's committed offsets are read, before and after the changelogs.
 2. The input is recounted partition by partition, up to both.

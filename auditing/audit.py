@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from auditing.comparison import compare_sums, compare_users
 from auditing.dead_letters import number_of
@@ -17,31 +16,27 @@ from auditing.parts import Shelf
 from auditing.passed_on import Input, PassedOn, Replayed
 from auditing.recount import PartitionRecount, Refused, Span, Spans
 from auditing.report import Report
-from auditing.summed import FoundTable, Sums
+from auditing.stored import StoredTables, read_partition
+from auditing.summed import Sums
 from models.errors import CodecError
 from models.windows import to_iso
-from tables.layout import LayoutError
 from tables.users import NAME as USERS
 from tables.users import user_layout, user_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from auditing.merging import Arrival
     from auditing.parts import Names, Progress
     from auditing.reading import Topics
     from auditing.summed import SummedTable
-    from auditing.values import Values
     from settings import Settings
-    from tables.layout import Position, StoreFormat
+    from tables.layout import Position
 
 __all__ = ["AuditError", "Report", "audit"]
 
 #: Reasons for which an event is rejected that may count when it is replayed.
 REPLAYED = ("late", "future_timestamp")
-
-#: Seconds that workers get to apply the deltas that are there, and between two looks.
-DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
 
 
 async def audit(
@@ -68,14 +63,6 @@ async def audit(
     with TemporaryDirectory(prefix="reels-audit-") as folder:
         shelf = Shelf(Path(folder), memory, tables)
         return await _Audit(settings, topics, names, tables, progress, shelf).run()
-
-
-class Stored(NamedTuple):
-    """What the layout record of a table's partition says."""
-
-    stream_time: int | None
-    positions: Mapping[str, Position]
-    complete_from: int
 
 
 class _Audit:
@@ -111,8 +98,12 @@ class _Audit:
                 f"{self._settings.partitions}"
             )
         sure = await self._committed()
-        complete = [await self._wait_for_deltas(table) for table in self._tables]
-        found = [await self._summed_table(table) for table in self._tables]
+        stored = StoredTables(topics, names, self._report, self._progress)
+        complete = [await stored.wait_for_deltas(table) for table in self._tables]
+        found = [
+            await stored.read(table, self._shelf.values(table.kind), self._settings.partitions)
+            for table in self._tables
+        ]
         most = await self._committed()
         passed_on = await self._find_passed_on(most[0])
         gone = Ahead(passed_on.gone())
@@ -153,64 +144,6 @@ class _Audit:
                         else:
                             name = headers.get("source.topic", b"").decode(errors="replace")
                             self._refused[name][source].add(offset)
-
-    async def _wait_for_deltas(self, table: SummedTable) -> bool:
-        """Wait until a table has what the users' partitions have sent it; or say that not."""
-        topic = self._names.deltas[table.name]
-        ends = await self._topics.ends(topic)
-        deadline = asyncio.get_running_loop().time() + DELTAS_PATIENCE
-        while waiting := await self._unread(topic, ends):
-            if asyncio.get_running_loop().time() >= deadline:
-                self._report.notes.append(
-                    f"{waiting} {table.entity.name} deltas are not applied yet: does no worker "
-                    f"run? {table.kind.capitalize()} are only checked for counts that are too high"
-                )
-                return False
-            await asyncio.sleep(DELTAS_POLL)
-        return True
-
-    async def _unread(self, topic: str, ends: dict[int, int]) -> int:
-        committed, begins = await self._topics.committed(topic), await self._topics.begins(topic)
-        count = 0
-        for partition, end in ends.items():
-            start = max(committed[partition], begins[partition])
-            # Offsets alone do not tell: transactions leave markers behind the last record.
-            async for records in self._topics.read(topic, partition, start, end):
-                count += len(records)
-        return count
-
-    async def _summed_table(self, table: SummedTable) -> FoundTable:
-        """Return all that a table says."""
-        found = FoundTable(self._shelf.values(table.kind))
-        self._progress.begin(f"table {table.name}", self._settings.partitions)
-        changelog = self._names.changelogs[table.name]
-        for partition in range(self._settings.partitions):
-            stored = await self._fold(changelog, partition, found.values, table.layout)
-            found.times[partition] = -1 if stored.stream_time is None else stored.stream_time
-            found.complete_from[partition] = stored.complete_from
-            self._progress.advance(1)
-        if latest := max(found.complete_from.values(), default=0):
-            self._report.notes.append(
-                f"{table.kind} are counted from {to_iso(latest)} on: what happened before is not "
-                "judged"
-            )
-        return found
-
-    async def _fold(
-        self, topic: str, partition: int, values: Values, layout: StoreFormat
-    ) -> Stored:
-        """Put a table's partition into ``values``, and return what its layout record says."""
-        find_foreign = layout.find_foreign
-        assert find_foreign is not None, "a table of any rows"  # noqa: S101 - a fault of ours
-        stored = await self._topics.replay(topic, partition, values, find_foreign)
-        try:
-            return Stored(
-                layout.stored_stream_time(topic, stored),
-                layout.positions_of(stored) or {},
-                layout.complete_from_of(stored),
-            )
-        except LayoutError as exc:
-            raise AuditError(str(exc)) from exc
 
     async def _committed(self) -> tuple[dict[int, int], dict[int, int]]:
         """Return the group's offsets in the input, and in the repartition topic."""
@@ -273,7 +206,9 @@ class _Audit:
             self._shelf.values("users"),
             user_layout(self._user_windows, partitions=self._settings.partitions),
         )
-        as_of, positions, _ = await self._fold(names.changelogs[USERS], partition, found, layout)
+        as_of, positions, _ = await read_partition(
+            *(topics, names.changelogs[USERS], partition), found, layout
+        )
         most = await self._committed()
         begin = (await topics.begins(names.events))[partition]
         await self._read_dead_letters()

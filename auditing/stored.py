@@ -1,0 +1,106 @@
+"""What tables say: their changelogs, folded."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from auditing.errors import AuditError
+from auditing.summed import FoundTable
+from models.windows import to_iso
+from tables.layout import LayoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from auditing.parts import Names, Progress
+    from auditing.reading import Topics
+    from auditing.report import Report
+    from auditing.summed import SummedTable
+    from auditing.values import Values
+    from tables.layout import Position, StoreFormat
+
+#: Seconds that workers get to apply the deltas that are there, and between two looks.
+DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
+
+
+class Stored(NamedTuple):
+    """What the layout record of a table's partition says."""
+
+    stream_time: int | None
+    positions: Mapping[str, Position]
+    complete_from: int
+
+
+async def read_partition(
+    topics: Topics, changelog: str, partition: int, values: Values, layout: StoreFormat
+) -> Stored:
+    """Put a table's partition into ``values``, and return what its layout record says.
+
+    Raises:
+        AuditError: it is of another layout.
+    """
+    find_foreign = layout.find_foreign
+    assert find_foreign is not None, "a table of any rows"  # noqa: S101 - a fault of ours
+    stored = await topics.replay(changelog, partition, values, find_foreign)
+    try:
+        return Stored(
+            layout.stored_stream_time(changelog, stored),
+            layout.positions_of(stored) or {},
+            layout.complete_from_of(stored),
+        )
+    except LayoutError as exc:
+        raise AuditError(str(exc)) from exc
+
+
+class StoredTables:
+    """The tables that are sent sums."""
+
+    def __init__(self, topics: Topics, names: Names, report: Report, progress: Progress) -> None:
+        """Read ``topics``; what cannot be judged becomes a note of ``report``."""
+        self._topics = topics
+        self._names = names
+        self._report = report
+        self._progress = progress
+
+    async def wait_for_deltas(self, table: SummedTable) -> bool:
+        """Wait until a table has what the users' partitions have sent it; or say that not."""
+        topic = self._names.deltas[table.name]
+        ends = await self._topics.ends(topic)
+        deadline = asyncio.get_running_loop().time() + DELTAS_PATIENCE
+        while waiting := await self._unread(topic, ends):
+            if asyncio.get_running_loop().time() >= deadline:
+                self._report.notes.append(
+                    f"{waiting} {table.entity.name} deltas are not applied yet: does no worker "
+                    f"run? {table.kind.capitalize()} are only checked for counts that are too high"
+                )
+                return False
+            await asyncio.sleep(DELTAS_POLL)
+        return True
+
+    async def _unread(self, topic: str, ends: dict[int, int]) -> int:
+        committed, begins = await self._topics.committed(topic), await self._topics.begins(topic)
+        count = 0
+        for partition, end in ends.items():
+            start = max(committed[partition], begins[partition])
+            # Offsets alone do not tell: transactions leave markers behind the last record.
+            async for records in self._topics.read(topic, partition, start, end):
+                count += len(records)
+        return count
+
+    async def read(self, table: SummedTable, values: Values, partitions: int) -> FoundTable:
+        """Put all partitions of a table into ``values``, and return what it says."""
+        found = FoundTable(values)
+        self._progress.begin(f"table {table.name}", partitions)
+        changelog = self._names.changelogs[table.name]
+        for partition in range(partitions):
+            stored = await read_partition(self._topics, changelog, partition, values, table.layout)
+            found.times[partition] = -1 if stored.stream_time is None else stored.stream_time
+            found.complete_from[partition] = stored.complete_from
+            self._progress.advance(1)
+        if latest := max(found.complete_from.values(), default=0):
+            self._report.notes.append(
+                f"{table.kind} are counted from {to_iso(latest)} on: what happened before is not "
+                "judged"
+            )
+        return found
