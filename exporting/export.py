@@ -28,7 +28,7 @@ from streaming.kafka.rights import require_rights
 from streaming.kafka.topics import admin_client
 from streaming.restore.changelog import changelog_consumer
 from streaming.restore.committed import read_changes
-from streaming.runtime.app import NO_SPACE
+from streaming.runtime.data_directory import NO_SPACE
 from tables.layout import LAYOUT_KEY, LayoutError
 from tables.rocks import RocksMemory, RocksStore
 

@@ -6,9 +6,8 @@ Pure: it is told the time and the answers, and asks nobody.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
 from time import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -16,16 +15,16 @@ from models.windows import to_iso
 from views.latency import quantile, sum_of
 from views.partition_states import PartitionStates, total_lag
 from views.roster import merge
+from views.worker_history import WorkerHistory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from tables.viral import ViralTable
-    from views.figures import Figures, LatencyBuckets, Reads, Viral
+    from views.figures import Figures, Viral
     from views.roster import Departed
 
-#: Seconds over which events/s and latencies are measured.
-RATE_WINDOW: Final = 5.0
+#: Seconds over which latencies are measured.
 LATENCY_WINDOW: Final = 10.0
 
 #: Points of the curves, one a second; entries of the list of who entered and left.
@@ -36,70 +35,6 @@ CHANGES: Final = 30
 SILENT_AFTER: Final = 3.0
 
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-
-
-class Sample(NamedTuple):
-    """What of a worker's counters is needed for rates."""
-
-    uptime_s: float
-    read: int
-    latency: LatencyBuckets
-    reads: Reads
-
-
-@dataclass
-class WorkerHistory:
-    """What is known of one worker."""
-
-    figures: Figures | None = None
-    """Its latest answer."""
-    answered_at: float = 0.0
-    gone_since: float | None = None
-    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=30))
-
-    def answered(self, figures: Figures, now: float) -> None:
-        """Take an answer, unless it is known; a worker that has started anew counts from 0."""
-        known = None if self.figures is None else self.figures.uptime_s
-        if figures.uptime_s == known:
-            return
-        if known is not None and figures.uptime_s < known:
-            self.samples.clear()
-        self.samples.append(
-            Sample(figures.uptime_s, figures.events.read, figures.latency, figures.reads)
-        )
-        self.figures, self.answered_at, self.gone_since = figures, now, None
-
-    def silent(self, now: float) -> None:
-        """Take that it does not answer."""
-        if self.gone_since is None:
-            self.gone_since = now
-        self.samples.clear()
-
-    def since(self, seconds: float) -> tuple[Sample, Sample] | None:
-        """Return the latest sample, and the one ``seconds`` before it or the oldest there is."""
-        if len(self.samples) < 2:  # noqa: PLR2004 - a difference takes two
-            return None
-        last = self.samples[-1]
-        first = next(s for s in self.samples if last.uptime_s - s.uptime_s <= seconds + 0.5)
-        return (first, last) if first is not last else (self.samples[-2], last)
-
-    def rate(self) -> float | None:
-        """Events a second."""
-        if (pair := self.since(RATE_WINDOW)) is None:
-            return None
-        first, last = pair
-        return (last.read - first.read) / (last.uptime_s - first.uptime_s)
-
-    def read_rates(self) -> tuple[float, float]:
-        """Requests for users and videos a second, and keys."""
-        if (pair := self.since(RATE_WINDOW)) is None:
-            return 0.0, 0.0
-        first, last = pair
-        seconds = last.uptime_s - first.uptime_s
-        requests, keys = (
-            getattr(last.reads, name) - getattr(first.reads, name) for name in ("requests", "keys")
-        )
-        return requests / seconds, keys / seconds
 
 
 class Cluster:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
 import gc
 import os
-import re
 import warnings
 from dataclasses import replace
 from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
 import faust
 from aiokafka.errors import KafkaError
@@ -29,6 +25,7 @@ from streaming.kafka.broker_check import unreachable
 from streaming.kafka.rights import check_rights
 from streaming.kafka.topic_settings import check_settings
 from streaming.kafka.topics import admin_client, make_topics
+from streaming.runtime.data_directory import NO_SPACE, lock
 from streaming.runtime.member_ids import Assignor
 from streaming.runtime.membership import end_former_membership
 from streaming.runtime.recovery import BatchTableManager
@@ -56,9 +53,6 @@ FIRST_DELAY, LONGEST_DELAY = 1.0, 15.0
 
 #: Characters of a data directory's id that tell its worker from the others of the group.
 WORKER_ID_LENGTH = 8
-
-#: How RocksDB says that the disk, or our share of it, is full.
-NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
 
 
 #: Allocations between two looks of the garbage collector, and how many of those make the next
@@ -239,44 +233,8 @@ class App(faust.App):
 
     def lock_data_directory(self) -> str:
         """Keep other workers out, and return the directory's id, drawn when it was first used."""
-        path = self.conf.appdir / "lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Not a file elsewhere that a link in its place points to.
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-            lock = os.fdopen(os.open(path, flags, 0o666), "a+")
-        except OSError as exc:
-            if exc.errno == errno.ELOOP:
-                raise StartError(
-                    f"{path} is a link, which a worker does not follow: delete it, or choose "
-                    "another data directory with --datadir or APP_DATADIR"
-                ) from exc
-            raise self._unwritable(exc) from exc
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            lock.close()
-            raise StartError(
-                f"the data directory {self.conf.datadir} is in use by another worker: give each "
-                "its own, with --datadir or APP_DATADIR"
-            ) from exc
-        self._lock = lock
-        lock.seek(0)
-        directory_id: str = lock.read()
-        if not directory_id:
-            directory_id = uuid4().hex
-            try:
-                lock.write(directory_id)
-                lock.flush()
-            except OSError as exc:
-                raise self._unwritable(exc) from exc
+        self._lock, directory_id = lock(self.conf.appdir, self.conf.datadir)
         return directory_id
-
-    def _unwritable(self, exc: OSError) -> StartError:
-        return StartError(
-            f"the data directory {self.conf.datadir} cannot be written to ({exc.strerror}): "
-            "choose another with --datadir or APP_DATADIR"
-        )
 
     async def _prepare_topics(self) -> None:
         parts = self.task_context

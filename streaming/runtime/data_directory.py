@@ -1,0 +1,68 @@
+"""The folder on disk that holds a worker's tables: one worker's at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from streaming.errors import StartError
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
+    from pathlib import Path
+
+#: How RocksDB says that the disk, or our share of it, is full.
+NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
+
+
+def lock(folder: Path, shown: Path) -> tuple[TextIOWrapper, str]:
+    """Keep other workers out of ``folder`` for as long as the file is open.
+
+    Returns:
+        The open file, and the directory's id, which was drawn when it was first used.
+
+    Raises:
+        StartError: another worker has it, or it cannot be written to; ``shown`` names it.
+    """
+    path = folder / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not a file elsewhere that a link in its place points to.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        file = os.fdopen(os.open(path, flags, 0o666), "a+")
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise StartError(
+                f"{path} is a link, which a worker does not follow: delete it, or choose "
+                "another data directory with --datadir or APP_DATADIR"
+            ) from exc
+        raise _unwritable(shown, exc) from exc
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        file.close()
+        raise StartError(
+            f"the data directory {shown} is in use by another worker: give each "
+            "its own, with --datadir or APP_DATADIR"
+        ) from exc
+    file.seek(0)
+    directory_id = file.read()
+    if not directory_id:
+        directory_id = uuid4().hex
+        try:
+            file.write(directory_id)
+            file.flush()
+        except OSError as exc:
+            raise _unwritable(shown, exc) from exc
+    return file, directory_id
+
+
+def _unwritable(shown: Path, exc: OSError) -> StartError:
+    return StartError(
+        f"the data directory {shown} cannot be written to ({exc.strerror}): "
+        "choose another with --datadir or APP_DATADIR"
+    )
