@@ -10,14 +10,18 @@ from accelerator.counters import LAYOUTS
 from models import viral
 from models.counters import VIDEO, VideoCounts
 from models.viral import ViralRule
-from models.windows import parse_duration
 from setting_rules import rules_of
 from settings import load
+from streaming.tasks.outbox import Outbox
+from streaming.tasks.processor import ProcessorContext
 from tests.worker import ROOT
 from topology import topology
 
 PAGE = (ROOT / "docs/how-to/change-the-viral-rule.md").read_text()
 NUMBERS, FORMULA = PAGE.split("## Its formula")
+#: As the worker of these tests is.
+PLAIN = {"REELS_ACCELERATOR": "off"}
+COUNTS = ("2025-01-15T14:30:00Z", 3, 0, 3, 3)
 #: The first column of the table, and the names in its second one.
 STEPS = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", FORMULA, re.MULTILINE)
 
@@ -37,12 +41,11 @@ async def test_another_number_is_the_rule_of_the_next_start(make_worker):
     """Answers go by it; counters, windows and stored layout stay."""
     settings = [load({"REELS_VIRAL_MIN_VIEWS": views}) for views in ("1000", "3")]
     assert len({of_video(each).windows.slices for each in settings}) == 1
-    counts = ("2025-01-15T14:30:00Z", 3, 0, 3, 3)
     found = []
     for views in ("1000", "3"):
         worker = await make_worker(REELS_VIRAL_MIN_VIEWS=views)
         await worker.open()
-        worker.put_video(7, counts)
+        worker.put_video(7, COUNTS)
         answer = (await worker.ask("/videos/7")).json
         batch = (await worker.ask("/videos?ids=7")).json["videos"]
         assert batch == [answer]
@@ -52,11 +55,42 @@ async def test_another_number_is_the_rule_of_the_next_start(make_worker):
     assert same == also
 
 
-def test_videos_are_judged_at_each_step_of_the_rolling_window():
-    """That is the time within which a new rule shows."""
-    settings = load({"REELS_VIDEO_STEP": "10m"})
-    assert "`REELS_VIDEO_STEP`" in NUMBERS
-    assert of_video(settings).windows.slices.step == parse_duration("10m")
+@pytest.mark.parametrize(("views", "flags"), [("3", [True]), ("1000", [])])
+async def test_videos_are_judged_as_soon_as_their_partition_is_open(worker, views, flags):
+    """Without any event: one that was not viral by the rule before is flagged."""
+    worker.put_video(7, COUNTS)
+    state = worker.videos.state(7)
+    state.freeze()
+    state.post_commit(1)
+    await state.flush()
+    settings, outbox = load({"REELS_VIRAL_MIN_VIEWS": views, **PLAIN}), Outbox()
+    context = ProcessorContext(worker.videos.partition(7), state, outbox, "changelog", 1)
+    processor = of_video(settings).make_processor(context)
+    processor.reset_to_committed()
+    if processor.has_pending():
+        processor.prepare()
+    sent = [record for records in outbox.take().values() for record in records]
+    assert [record.key == b"7" and b'"video_id":7' in record.value for record in sent] == flags
+
+
+@pytest.mark.parametrize(("views", "values"), [("1000", [None]), ("3", [])])
+async def test_a_flag_ends_by_a_rule_that_the_video_does_not_meet(worker, views, values):
+    """As soon as the partition is open, too."""
+    worker.put_video(7, COUNTS)
+    state, windows = worker.videos.state(7), worker.video_windows
+    state.dirty[b"7"] = windows.with_detected_at(state.get(b"7"), 5)
+    state.freeze()
+    state.post_commit(1)
+    await state.flush()
+    settings, outbox = load({"REELS_VIRAL_MIN_VIEWS": views, **PLAIN}), Outbox()
+    context = ProcessorContext(worker.videos.partition(7), state, outbox, "changelog", 1)
+    processor = of_video(settings).make_processor(context)
+    processor.reset_to_committed()
+    assert processor.has_pending()
+    processor.prepare()
+    sent = [record for records in outbox.take().values() for record in records]
+    assert [record.value for record in sent if record.value is None] == values
+    assert (windows.detected_at(state.get(b"7")) == 0) == bool(values)
 
 
 @pytest.mark.parametrize(("files", "names"), STEPS)
