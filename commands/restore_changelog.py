@@ -20,7 +20,8 @@ from commands.progress import ProgressBar
 from streaming.errors import NoTokenError, StartError, TransactionFailedError
 from streaming.kafka.metadata import Right
 from streaming.kafka.rights import require_rights
-from streaming.kafka.topics import Role, admin_client, make_topics
+from streaming.kafka.topic_specs import Role
+from streaming.kafka.topics import admin_client, make_topics
 from streaming.restore.rewriting import ChangelogWriter, Copy, Verdict
 from tables.rocks import RocksStore, StoreCorruptError
 
