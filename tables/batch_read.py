@@ -49,7 +49,7 @@ class BatchReader:
             for state, reading in left.items():
                 found = reading.from_disk()
                 if found is not None:
-                    reading.values.fill(found)
+                    reading.fill(found)
                     taken[state] = take(state, reading.values)
             return taken
         async with self._turn:
@@ -61,7 +61,7 @@ class BatchReader:
                     if state.flushes == left[state].flushes or found is None:
                         reading = left.pop(state)
                         if found is not None:
-                            reading.values.fill(found)
+                            reading.fill(found)
                             state.renew(reading.values)
                             taken[state] = take(state, reading.values)
         return taken
@@ -99,3 +99,8 @@ class _Reading:
             return self._state.store.get_many(self.values.missing)
         except (DbClosedError, StoreCorruptError):
             return None
+
+    def fill(self, found: list[Value]) -> None:
+        """Take what :meth:`from_disk` has returned, while no write of it has ended."""
+        self._state.remember(self.values.missing, found)
+        self.values.fill(found)

@@ -2,15 +2,18 @@
 
 ::
 
-    read          dirty  ->  frozen  ->  unwritten  ->  written  ->  RocksDB
+    read          dirty  ->  frozen  ->  unwritten  ->  written  ->  remembered  ->  RocksDB
     write         dirty
     commit        freeze: dirty becomes frozen    (then the transaction)
                   post_commit: frozen is committed, and goes to unwritten
     now and then  flush: RocksDB gets what is unwritten, which stays in memory as written
     before long   evict: what is on disk leaves memory
+    a request     remember: what it has read from disk is likely to be asked for again
 
-The last two layers are what Kafka Streams calls its record cache: a user in a session is not read
+Unwritten and written are what Kafka Streams calls its record cache: a user in a session is not read
 again for each commit, and written once for several. The changelog has what RocksDB has not got yet.
+Of what is remembered each value is as old as RocksDB's, or older than one in a layer above: it has
+to leave before any of those does.
 """
 
 from __future__ import annotations
@@ -43,6 +46,9 @@ THREAD_WORTH = 32
 
 #: Bytes of a key and its value, as long as none were written.
 LIKELY_SIZE = 200
+
+#: Bytes of what is remembered, in each partition: of ten thousand users.
+REMEMBERED_BYTES = 4 << 20
 
 #: How many times' writes stay in memory. Of users in sessions most come back within half a minute;
 #: each further one would be looked through for every user who does not.
@@ -102,6 +108,7 @@ class PartitionState:
         self._kept_offset = -1
         #: What RocksDB was given last, newest first: the first of them may be on its way there.
         self._written: list[Layer] = []
+        self._remembered: Layer = memory.layer()
         self._is_writing = False
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
@@ -126,6 +133,7 @@ class PartitionState:
         """
         new = self._memory.layer
         self.dirty, self._frozen, self._unwritten, self._written = new(), new(), new(), []
+        self._remembered = new()
         self._is_writing = False
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
@@ -151,7 +159,7 @@ class PartitionState:
         return self._layout.complete_from_of(self.store.get(LAYOUT_KEY))
 
     def _layers(self) -> tuple[Layer, ...]:
-        return self.dirty, self._frozen, self._unwritten, *self._written
+        return self.dirty, self._frozen, self._unwritten, *self._written, self._remembered
 
     def get(self, key: bytes) -> Value:
         """Return the value of ``key`` as it is now, uncommitted changes included."""
@@ -184,6 +192,21 @@ class PartitionState:
     def renew(self, values: Values) -> None:
         """Put into ``values`` what memory has of their keys by now."""
         values.renew(self._layers())
+
+    def remember(self, keys: Sequence[bytes], values: Sequence[Value]) -> None:
+        """Keep what was read from disk, unless a write of it has ended since: see :attr:`flushes`.
+
+        When there is no room for more, all is forgotten.
+        """
+        # A copy's database is written without any layer above.
+        if not self.readable:
+            return
+        layer, most = self._remembered, REMEMBERED_BYTES / self._entry_bytes
+        for key, value in zip(keys, values, strict=True):
+            if value is not None:
+                if len(layer) >= most:
+                    layer = self._remembered = self._memory.layer()
+                layer[key] = value
 
     def _filled(self, values: Values) -> Values:
         """Return ``values`` with those that are missing read from disk."""
@@ -267,6 +290,7 @@ class PartitionState:
         if not len(self._unwritten):
             return
         changes, self._unwritten = self._unwritten, self._memory.layer()
+        self._remembered = self._memory.layer()
         self._written = [changes, *self._written[: WRITTEN_LAYERS - 1]]
         self._is_writing = True
         size = await self.in_thread(
@@ -305,6 +329,7 @@ class PartitionState:
             known = self._layout.id_of(self.store.get(LAYOUT_KEY))
             if known not in {None, told}:
                 raise ForeignCopyError("what is on disk is a copy of another table")
+        self._remembered = self._memory.layer()
         await self.in_thread(self.store.write, changes, offset)
         return ()
 
@@ -347,10 +372,13 @@ class PartitionState:
             rows: the most bytes of :attr:`row_bytes`.
             companions: the most bytes of :attr:`companion_bytes`.
         """
-        while len(self._written) > self._is_writing and (
-            self.row_bytes > rows or self.companion_bytes > companions
-        ):
-            self._written.pop()
+        while self.row_bytes > rows or self.companion_bytes > companions:
+            if len(self._remembered):
+                self._remembered = self._memory.layer()
+            elif len(self._written) > self._is_writing:
+                self._written.pop()
+            else:
+                return
 
     @property
     def unwritten_bytes(self) -> float:

@@ -35,6 +35,7 @@ steps = st.lists(
         change,
         change,
         st.tuples(st.sampled_from(["commit", "freeze", "post_commit", "flush", "evict", "crash"])),
+        st.tuples(st.sampled_from(["remember", "remember"])),
         st.tuples(st.just("flush_while"), keys, values),
         st.tuples(st.just("load"), keys, values, st.booleans(), st.sampled_from(SETTLING)),
     ),
@@ -68,6 +69,7 @@ class Subject:
             memory(accelerated=self.accelerated),
         )
         self.state.reset_to_committed()
+        self.state.readable = True
 
     def change(self, key: bytes, value: bytes | None) -> None:
         value = value and value + b"%d" % next(self.versions)
@@ -92,15 +94,27 @@ class Subject:
     def evict(self) -> None:
         self.state.evict(0, 0)
 
+    def read(self) -> tuple[list[bytes], list[bytes | None]]:
+        missing = self.state.find(KEYS).missing
+        return missing, self.store.get_many(missing)
+
+    def remember(self) -> None:
+        self.state.remember(*self.read())
+
     def commit(self) -> None:
         self.freeze()
         self.post_commit()
 
     async def flush_while(self, key: bytes, value: bytes | None) -> None:
-        """A commit ends, and rows are let go, while what was committed before it is written."""
+        """A commit ends, and rows are let go, while what was committed before it is written.
+
+        What was read before that is remembered when the writing has begun.
+        """
+        read = self.read()
         flushing = asyncio.create_task(self.state.flush())
         await asyncio.sleep(0)
         self.evict()
+        self.state.remember(*read)
         self.change(key, value)
         self.commit()
         self.check()

@@ -2,7 +2,7 @@
 
 ::
 
-    read   dirty  ->  frozen  ->  unwritten  ->  written  ->  RocksDB
+    read   dirty  ->  frozen  ->  unwritten  ->  written  ->  remembered  ->  RocksDB
 """
 
 from __future__ import annotations
@@ -346,6 +346,59 @@ class TestMemory:
         state.evict(0, 0)
         assert state.row_bytes == 0
         assert state.get(KEY) == b"value"
+
+
+class TestRemembering:
+    @pytest.fixture
+    async def state(self, make_state):
+        """Values on disk, and nothing in memory."""
+        state = make_state()
+        state.readable = True
+        state.dirty.update({b"%d" % key: bytes(10_000) for key in range(20)})
+        await commit(state)
+        state.evict(0, 0)
+        assert state.find([b"0"]).missing
+        return state
+
+    @staticmethod
+    def remember(state, *keys):
+        state.remember(keys, state.store.get_many(keys))
+
+    async def test_what_was_read_from_disk_is_found_in_memory(self, state):
+        self.remember(state, b"1", b"99")
+        assert state.find([b"1", b"2", b"99"]).missing == [b"2", b"99"]
+        assert state.get(b"1") == bytes(10_000)
+        assert not state.has_changed(b"1")
+
+    async def test_a_change_counts_before_what_is_remembered(self, state):
+        self.remember(state, b"1")
+        state.dirty[b"1"] = b"new"
+        assert state.get(b"1") == b"new"
+        await commit(state, 1)
+        state.evict(0, 0)
+        assert state.get(b"1") == b"new"
+
+    async def test_what_is_remembered_is_let_go_before_what_was_written(self, state):
+        state.dirty[b"1"] = b"new"
+        await commit(state, 1)
+        self.remember(state, b"2")
+        state.evict(state.row_bytes - 1, 0)
+        assert state.find([b"1", b"2"]).missing == [b"2"]
+
+    async def test_it_has_a_bound(self, state, monkeypatch):
+        monkeypatch.setattr("tables.state.REMEMBERED_BYTES", 55_000)
+        self.remember(state, *(b"%d" % key for key in range(20)))
+        assert 0 < state.row_bytes <= 55_000
+        assert state.get(b"19") == bytes(10_000)
+        assert not state.find([b"19"]).missing
+
+    async def test_of_a_copy_nothing_is_remembered(self, state):
+        self.remember(state, b"1")
+        state.readable = False
+        self.remember(state, b"2")
+        await state.apply({b"1": b"of the owner"}, 5)
+        assert state.get(b"1") == b"of the owner"
+        assert state.find([b"2"]).missing
 
 
 class TestOthers:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from models.schema import Metadata
 from models.windows import from_iso
+from tables.rocks import RocksStore
 from views import batch_limits
 from views.batch_parameters import MAX_BATCH_BODY, MAX_IDS
 
@@ -77,7 +78,7 @@ class TestAnswers:
         await worker.open(at=None)
         assert (await batch(worker, [1, 2])).json["unknown"] == [1, 2]
 
-    async def test_values_on_disk_and_in_memory_make_one_answer(self, worker) -> None:
+    async def test_values_on_disk_and_in_memory_make_one_answer(self, worker, monkeypatch) -> None:
         ids = list(range(1, 2501))
         for key in ids:
             worker.put_user(key, *VIEWS[: 1 + key % 3])
@@ -94,6 +95,9 @@ class TestAnswers:
         assert [row["likes"] for row in answer.json["users"]] == [key % 5 == 1 for key in ids]
         expected = [0 if key % 5 == 1 else 1 + key % 3 for key in ids]
         assert [row["total_videos_watched"] for row in answer.json["users"]] == expected
+        # The disk is not asked twice.
+        monkeypatch.setattr(RocksStore, "get_many", None)
+        assert (await batch(worker, ids)).json == answer.json
 
 
 class TestRefusals:
