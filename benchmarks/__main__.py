@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from benchmarks.reads import PARTS
 from benchmarks.rig import machine
 from benchmarks.rig.bench import SIZES, Bench, with_options
 from benchmarks.rig.report import markdown_of, table_of, write_json
@@ -37,6 +38,10 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.replace("_", "").split(","))
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure.")
@@ -49,6 +54,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--rates", type=_numbers, help="events/s of the steady load, as 10000,50000"
     )
     parser.add_argument("--seconds", type=float, help="seconds of each steady load")
+    parser.add_argument(
+        "--parts", type=_names, help=f"of the case reads, as single,json: {', '.join(PARTS)}"
+    )
     parser.add_argument("--output", type=Path, help="where the JSON goes")
     parser.add_argument("--markdown", action="store_true", help="print the tables for docs, too")
     parser.add_argument("--bootstrap", help=argparse.SUPPRESS)
@@ -56,6 +64,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     unknown = set(options.cases) - set(CASES)
     if unknown:
         parser.error(f"there is no case {', '.join(sorted(unknown))}: {', '.join(CASES)}")
+    if unknown := set(options.parts or ()) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: {', '.join(PARTS)}")
     return options
 
 
@@ -65,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     size = with_options(
         SIZES[options.size],
         **{
-            name: getattr(options, name) for name in ("runs", "events", "users", "rates", "seconds")
+            name: getattr(options, name)
+            for name in ("runs", "events", "users", "rates", "seconds", "parts")
         },
     )
     begun = dt.datetime.now(dt.UTC)

@@ -47,7 +47,14 @@ RATE, RATE_OF_TWO = 25_000, 10_000
 #: Values/s that are read while freshness is measured, and by batches spread over two workers.
 PACE, PACE_OF_TWO = 50_000.0, 20_000.0
 
-PROBES_PER_S = 4.0
+#: Single reads/s beside batches of cold keys.
+PACE_OF_SINGLES = 200.0
+
+#: What can be measured alone.
+PARTS = ("beside", "fresh", "single", "json", "arrow", "redis", "two", "cold")
+_LONG = {"two", "cold"}
+
+PROBES_PER_S = 16.0
 #: Of one reading; beside a load its process has to start as well.
 SECONDS = 8.0
 _STARTS_S = 3.0
@@ -56,56 +63,112 @@ _BETWEEN_S = 30.0
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure the table of reads once a run."""
-    rows: dict[str, Row] = {}
+    """Measure the table of reads once a run, or the parts of it that are asked for."""
+    measured = _Measured(bench)
+    parts = [part for part in PARTS if part in (bench.size.parts or PARTS)]
+    if bench.size.brief:
+        parts = [part for part in parts if part not in _LONG]
+    users = min(USERS, max(bench.size.users))
+    if set(parts) - {"cold"}:
+        with bench.filled_rig(users) as rig:
+            _run_parts(measured, rig, users, parts)
+    if "cold" in parts:
+        users = max(bench.size.users)
+        with bench.filled_rig(users) as rig:
+            worker = rig.worker()
+            worker.wait_ready()
+            for _ in range(bench.size.runs):
+                _cold(measured, rig, worker, users)
+            worker.stop()
+    return list(measured.rows.values())
 
-    def add(name: str, figures: dict[str, float]) -> None:
-        rows.setdefault(name, Row({"reads": name})).add(figures)
-        bench.tell(f"{name}: " + ", ".join(f"{k} {v:,.2f}" for k, v in list(figures.items())[:3]))
 
-    seconds, users = min(SECONDS, bench.size.seconds), min(USERS, max(bench.size.users))
+class _Measured:
+    """Rows by their names, in the order in which they came."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.seconds = min(SECONDS, bench.size.seconds)
+        self.rows: dict[str, Row] = {}
+
+    def add(self, name: str, figures: dict[str, float]) -> None:
+        """Take a run's figures, and tell of them."""
+        self.rows.setdefault(name, Row({"reads": name})).add(figures)
+        some = ", ".join(f"{k} {v:,.2f}" for k, v in list(figures.items())[:3])
+        self.bench.tell(f"{name}: {some}")
+
+
+def _run_parts(measured: _Measured, rig: Rig, users: int, parts: Sequence[str]) -> None:
+    bench, seconds, add = measured.bench, measured.seconds, measured.add
     rate = RATE if not bench.size.brief else min(bench.size.rates)
-    with bench.filled_rig(users) as rig:
-        loads = Loads(bench, rig, users)
-        worker = rig.worker()
-        worker.wait_ready()
-        read = partial(Reading, [worker.port], users=users, seconds=seconds)
-        batches = read("json", 100)
-        for _ in range(bench.size.runs):
+    loads = Loads(bench, rig, users)
+    worker = rig.worker()
+    worker.wait_ready()
+    read = partial(Reading, [worker.port], users=users, seconds=seconds)
+    batches = read("json", 100)
+    idle = {
+        "single": ("single, idle", read("single", 1)),
+        "json": ("batches of 100, idle", batches),
+        "arrow": ("batches of 1,000, Arrow, idle", read("arrow", 1000)),
+    }
+    for _ in range(bench.size.runs):
+        if "beside" in parts:
             with loads.beside(rate, seconds) as sending:
                 add(f"batches of 100, beside {rate:,} events/s", measure(rig, batches, [worker]))
                 uvloop.run(finish(rig, sending))
+        if "fresh" in parts:
             with loads.beside(rate, seconds) as sending:
-                add(
-                    f"{PACE:,.0f} values/s by 100, beside {rate:,} events/s",
-                    uvloop.run(freshness(rig, worker, replace(batches, keys_per_s=PACE), sending)),
-                )
-            for name, reading in {
-                "single": read("single", 1),
-                "batches of 100": batches,
-                "batches of 1,000, Arrow": read("arrow", 1000),
-            }.items():
-                add(f"{name}, idle", measure(rig, reading, [worker]))
-            if is_installed():
-                with redis(rig.folder / "redis", values_of(rig, users)) as (port, pid):
-                    reading = replace(batches, ports=[port], kind="redis")
-                    add("Redis MGET of 100, idle", measure(rig, reading, [pid]))
-            else:
-                bench.tell("Redis is left out: there is no redis-server (Debian: redis-server)")
-        if not bench.size.brief:
-            second = rig.worker("b")
-            second.wait_ready()
-            both = [worker, second]
-            wait_shared(both)
-            reading = replace(batches, ports=[each.port for each in both], keys_per_s=PACE_OF_TWO)
-            for _ in range(bench.size.runs):
-                with loads.beside(RATE_OF_TWO, seconds) as sending:
-                    name = f"two workers, batches of 100, beside {RATE_OF_TWO:,} events/s"
-                    add(name, measure(rig, reading, both))
-                    uvloop.run(finish(rig, sending))
-            second.stop()
-        worker.stop()
-    return list(rows.values())
+                paced = replace(batches, keys_per_s=PACE)
+                name = f"{PACE:,.0f} values/s by 100, beside {rate:,} events/s"
+                add(name, uvloop.run(freshness(rig, worker, paced, sending)))
+        for part, (name, reading) in idle.items():
+            if part in parts:
+                add(name, measure(rig, reading, [worker]))
+        if "redis" in parts and is_installed():
+            with redis(rig.folder / "redis", values_of(rig, users)) as (port, pid):
+                reading = replace(batches, ports=[port], kind="redis")
+                add("Redis MGET of 100, idle", measure(rig, reading, [pid]))
+        elif "redis" in parts:
+            bench.tell("Redis is left out: there is no redis-server (Debian: redis-server)")
+    if "two" in parts:
+        second = rig.worker("b")
+        second.wait_ready()
+        both = [worker, second]
+        wait_shared(both)
+        reading = replace(batches, ports=[each.port for each in both], keys_per_s=PACE_OF_TWO)
+        for _ in range(bench.size.runs):
+            with loads.beside(RATE_OF_TWO, seconds) as sending:
+                name = f"two workers, batches of 100, beside {RATE_OF_TWO:,} events/s"
+                add(name, measure(rig, reading, both))
+                uvloop.run(finish(rig, sending))
+        second.stop()
+    worker.stop()
+
+
+def _cold(measured: _Measured, rig: Rig, worker: Worker, users: int) -> None:
+    """Ask for single keys at a pace, alone and beside batches of as many keys as are allowed.
+
+    What keeps them waiting keeps folding waiting as well: it is the same event loop.
+    """
+    read = partial(Reading, [worker.port], users=users)
+    paced = read("single", 1, seconds=measured.seconds, connections=4, keys_per_s=PACE_OF_SINGLES)
+    measured.add(f"single at {PACE_OF_SINGLES:,.0f}/s, idle", measure(rig, paced, [worker]))
+    large = read("json", 10_000, seconds=measured.seconds + _STARTS_S, connections=1)
+    beside = rig.child("large", ["-m", "benchmarks.rig.http_reader", large.argument()])
+    time.sleep(_STARTS_S / 2)
+    name = f"single at {PACE_OF_SINGLES:,.0f}/s, beside batches of 10,000 keys on disk"
+    measured.add(name, measure(rig, paced, [worker]))
+    if not beside.wait(large.seconds + _TIMEOUT_S):
+        raise BenchError("the reader does not end")
+    read_by_it = json.loads(beside.output().splitlines()[-1])
+    values = read_by_it["requests"] * large.keys
+    measured.add(
+        "those batches of 10,000 keys",
+        {
+            "values/s": values / read_by_it["seconds"],
+            **{f"request ms p{q}": percentile(read_by_it["times"], q) for q in (50, 99)},
+        },
+    )
 
 
 class Loads:
@@ -165,6 +228,7 @@ async def _measure(rig: Rig, reading: Reading, servers: Sequence[Worker | int]) 
     return {
         "values/s": values / read["seconds"],
         **{f"request ms p{percent}": percentile(read["times"], percent) for percent in (50, 99)},
+        "request ms max": max(read["times"]),
         "server us/value": 1e6 * used_s / values,
         "values/s a core of server": values / used_s,
     }

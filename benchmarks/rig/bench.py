@@ -39,6 +39,8 @@ class Size:
     minute, and takes half a core for it: not what a load is like that goes on."""
     brief: bool = False
     """Whether situations are left out that take long or differ little from others."""
+    parts: tuple[str, ...] = ()
+    """Of a case that has some: what of it is measured; empty: all."""
 
 
 SIZES = {

@@ -122,20 +122,29 @@ def redis_size(buffer: bytearray) -> int | None:
     return at
 
 
+async def connect(reading: Reading, number: int) -> Connection:
+    """Return the connection with this number."""
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: Connection(reading.kind),
+        "127.0.0.1",
+        reading.ports[number % len(reading.ports)],
+    )
+    return connection
+
+
 async def read(reading: Reading) -> dict[str, float | list[float]]:
     """Read, and return what came of it: requests, errors and their times in ms."""
-    loop = asyncio.get_running_loop()
     requests, times, errors = reading.requests(), [], 0
+    pause = reading.connections * reading.keys / reading.keys_per_s if reading.keys_per_s else 0.0
+    connections = [await connect(reading, number) for number in range(reading.connections)]
+    # A worker loads some of what it needs with the first request of a kind.
+    await connections[0].ask(requests[0])
     begun = time.monotonic()
     until = begun + reading.seconds
-    pause = reading.connections * reading.keys / reading.keys_per_s if reading.keys_per_s else 0.0
 
     async def go_on(number: int) -> None:
         nonlocal errors
-        port = reading.ports[number % len(reading.ports)]
-        _, connection = await loop.create_connection(
-            lambda: Connection(reading.kind), "127.0.0.1", port
-        )
+        connection = connections[number]
         due = begun + pause * number / reading.connections
         at = number
         while time.monotonic() < until:
