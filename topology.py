@@ -115,7 +115,7 @@ def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
         ),
         views=lambda context: UserViews(context.table, windows, context.routing).routes(),
         batches=lambda table: entities.users(
-            table, windows.slices, summing.user_sums(windows), summing.partitions_of
+            table, windows.slices, summing.user_sums(windows), summing.by_partition
         ),
         exported=Exported(windows.slices, lambda size: UserMetrics(windows, size)),
     )
@@ -149,7 +149,7 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
             context.table, windows, rule, context.viral, context.routing, context.readiness
         ).routes(),
         batches=lambda table: entities.videos(
-            table, windows.slices, summing.pane_sums(windows), summing.partitions_of, rule
+            table, windows.slices, summing.pane_sums(windows), summing.by_partition, rule
         ),
         exported=Exported(windows.slices, lambda _: VideoMetrics(windows, rule), has_window=False),
     )
@@ -177,7 +177,7 @@ def _summed(
         ),
         views=lambda context: SummedViews(context.table, windows, context.routing).routes(),
         batches=lambda table: entities.summed(
-            table, windows, summing.pane_sums(windows), summing.partitions_of
+            table, windows, summing.pane_sums(windows), summing.by_partition
         ),
         exported=Exported(windows.slices, lambda size: SummedMetrics(windows, size)),
     )

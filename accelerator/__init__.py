@@ -15,8 +15,8 @@ from models import layouts
 from models.chunk import Chunk as PlainChunk
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
 from models.deltas import Gathered as PlainGathered
+from models.sums import by_partition as plain_by_partition
 from models.sums import pane_sums as plain_pane_sums
-from models.sums import partitions_of as plain_partitions_of
 from models.sums import user_sums as plain_user_sums
 from models.user_rows import UserRows as PlainUserRows
 from tables.foreign import PLAIN_CHECKS, RowChecks
@@ -38,7 +38,7 @@ try:
     from accelerator.packing import pack
     from accelerator.records import Records
     from accelerator.rows import foreign_sums, foreign_users
-    from accelerator.sums import pane_sums, partitions_of, user_sums
+    from accelerator.sums import by_partition, pane_sums, user_sums
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
     IS_BUILT = False
@@ -127,14 +127,14 @@ class Summing(NamedTuple):
     user_sums: Callable[[user.UserWindows], _protocols.Sums]
     pane_sums: Callable[[PlainPaneWindows[Any]], _protocols.Sums]
     """Of a table that is sent sums."""
-    partitions_of: Callable[[list[int], int], list[int]]
+    by_partition: Callable[[list[int], int], dict[int, list[int]]]
 
     @classmethod
     def of(cls, *, accelerated: bool = IS_BUILT) -> Summing:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            return cls(user_sums, pane_sums, partitions_of)
-        return cls(plain_user_sums, plain_pane_sums, plain_partitions_of)
+            return cls(user_sums, pane_sums, by_partition)
+        return cls(plain_user_sums, plain_pane_sums, plain_by_partition)
 
 
 def memory(*, accelerated: bool = IS_BUILT) -> Memory:

@@ -5,8 +5,11 @@ Rows of panes are summed by their shape, such as "IIQ" (models.panes). Where the
 told in models.seen and models.pane_windows.
 """
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+
+from numpy import frombuffer, uint64
 
 from models import seen, sums
 from models.counters import USER
@@ -54,14 +57,17 @@ cdef class Sums:
 
     def of(self, Found values not None, long long stream_time, tuple windows not None):
         """See models.sums.Sums."""
-        cdef Py_ssize_t count = len(windows), number, width = self._counters * count, i
+        cdef Py_ssize_t count = len(windows), width = self._counters * count, number, known = 0, i
         cdef long long kept_from = self._slices.kept_from(stream_time)
         cdef long long *bounds = <long long *> malloc(max(1, 2 * count) * sizeof(long long))
-        cdef uint64_t *total = <uint64_t *> malloc(max(1, width) * sizeof(uint64_t))
-        cdef list found = []
+        cdef bytearray rows = PyByteArray_FromStringAndSize(
+            NULL, values.count * width * sizeof(uint64_t)
+        )
+        cdef uint64_t *total = <uint64_t *> PyByteArray_AS_STRING(rows)
+        cdef list numbers = []
         cdef Row *row
         try:
-            if bounds == NULL or total == NULL:
+            if bounds == NULL:
                 raise MemoryError
             for number, (first, end) in enumerate(windows):
                 bounds[2 * number], bounds[2 * number + 1] = first, end
@@ -70,15 +76,23 @@ cdef class Sums:
                     reels_fetch(values.rows[number + AHEAD])
                 row = values.rows[number]
                 if row == NULL or row.value_size < 0:
-                    found.append(None)
-                elif self._sum(row, kept_from, bounds, count, total):
-                    found.append(tuple([total[i] for i in range(width)]))
-                else:
-                    found.append(self.plain.of_one(value_of(row), stream_time, windows))
+                    continue
+                if not self._sum(row, kept_from, bounds, count, total + width * known):
+                    rare = self.plain.of_one(value_of(row), stream_time, windows)
+                    if rare is None:
+                        continue
+                    try:
+                        for i in range(width):
+                            total[width * known + i] = rare[i]
+                    except OverflowError:
+                        return self.plain.of(values, stream_time, windows)
+                numbers.append(number)
+                known += 1
         finally:
             free(bounds)
-            free(total)
-        return found
+        return sums.Totals(
+            numbers, frombuffer(rows, uint64, known * width).reshape(known, width)
+        )
 
     cdef bint _sum(self, Row *row, long long kept_from, const long long *bounds, Py_ssize_t windows,
                    uint64_t *total) noexcept nogil:
@@ -131,13 +145,21 @@ def pane_sums(windows):
     return Sums(windows, sums.pane_sums(windows), entity.version, header, codes)
 
 
-def partitions_of(list ids not None, uint32_t partitions):
-    """See models.sums.partitions_of."""
+def by_partition(list ids not None, uint32_t partitions):
+    """See models.sums.by_partition."""
     cdef unsigned char[MAX_DIGITS] digits
     cdef unsigned long long number
+    cdef Py_ssize_t place
     cdef int first
-    cdef list found = []
-    for number in ids:
+    cdef uint32_t partition
+    cdef list lists = [None] * partitions
+    cdef dict places = {}
+    for place in range(len(ids)):
+        number = ids[place]
         first = first_digit(number, digits)
-        found.append(partition_of(digits + first, MAX_DIGITS - first, partitions))
-    return found
+        partition = partition_of(digits + first, MAX_DIGITS - first, partitions)
+        some = lists[partition]
+        if some is None:
+            some = places[partition] = lists[partition] = []
+        (<list> some).append(place)
+    return places

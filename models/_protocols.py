@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from models.chunk import Folded, Overlay
     from models.schema import Event, Rejected
-    from models.sums import Panes
+    from models.sums import Panes, Totals
     from models.video import Verdict
     from models.viral import ViralRule
 
@@ -162,10 +162,8 @@ class UserRows(Protocol):
 class Sums(Protocol):
     """Sums the counters of many values; see models.sums."""
 
-    def of(
-        self, values: Any, stream_time: int, windows: tuple[Panes, ...], /
-    ) -> list[tuple[int, ...] | None]:
-        """Return the sums of each value at a time in ms, None where nothing is known of its key."""
+    def of(self, values: Any, stream_time: int, windows: tuple[Panes, ...], /) -> Totals:
+        """Return the sums at a time in ms of the values of whose keys anything is known."""
 
 
 class Layer(Protocol):

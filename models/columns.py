@@ -21,6 +21,10 @@ class Kind(Enum):
     FLAG = "bool"
 
 
+NO_TIME: Final = -(2**63)
+"""In a column of times: there is none, as numpy's NaT."""
+
+
 class Column(NamedTuple):
     """A column of a table."""
 

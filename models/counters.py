@@ -22,7 +22,16 @@ from models.entity import (
     Entity,
     Shown,
 )
-from models.viral import coefficient_of
+from models.quotients import Quotient
+from models.viral import REACTIONS
+
+MINUTES_WATCHED: Final = Quotient("watch_ms", unit=60_000, without=0.0)
+LIKES_PER_VIEW: Final = Quotient("likes", under="views", without=0.0)
+COEFFICIENT: Final = Quotient(*REACTIONS, under="views", without=None)
+# A full counter of positions may not make more than a whole of them.
+MEAN_POSITION: Final = Quotient(
+    "position_sum", under="positions", unit=POSITION_UNITS, most=1.0, without=None
+)
 
 
 class UserCounts(NamedTuple):
@@ -39,17 +48,17 @@ class UserCounts(NamedTuple):
     @property
     def total_engagement_minutes(self) -> float:
         """Minutes watched."""
-        return self.watch_ms / 60_000
+        return MINUTES_WATCHED.of(self)
 
     @property
     def engagement_rate(self) -> float:
         """Likes per view, 0.0 without views."""
-        return self.likes / self.views if self.views else 0.0
+        return LIKES_PER_VIEW.of(self)
 
     @property
     def average_completion(self) -> float | None:
         """Mean position of the views that gave one, None without."""
-        return _mean_position(self.positions, self.position_sum)
+        return MEAN_POSITION.of(self)
 
 
 class VideoCounts(NamedTuple):
@@ -67,12 +76,12 @@ class VideoCounts(NamedTuple):
     @property
     def viral_coefficient(self) -> float | None:
         """(shares + comments) / views, None without views."""
-        return coefficient_of(self)
+        return COEFFICIENT.of(self)
 
     @property
     def average_completion(self) -> float | None:
         """Mean position of the views that gave one, None without."""
-        return _mean_position(self.positions, self.position_sum)
+        return MEAN_POSITION.of(self)
 
 
 class CreatorCounts(NamedTuple):
@@ -92,17 +101,12 @@ class CreatorCounts(NamedTuple):
     @property
     def total_engagement_minutes(self) -> float:
         """Minutes watched."""
-        return self.watch_ms / 60_000
+        return MINUTES_WATCHED.of(self)
 
     @property
     def average_completion(self) -> float | None:
         """Mean position of the views that gave one, None without."""
-        return _mean_position(self.positions, self.position_sum)
-
-
-def _mean_position(positions: int, position_sum: int) -> float | None:
-    # A full counter of positions may not make more than a whole of them.
-    return min(position_sum / (positions * POSITION_UNITS), 1.0) if positions else None
+        return MEAN_POSITION.of(self)
 
 
 USER: Final = Entity(
@@ -111,17 +115,17 @@ USER: Final = Entity(
     version=4,
     answer=(
         Shown("total_videos_watched", COUNT, "videos watched", of="views"),
-        Shown("total_engagement_minutes", MINUTES, "minutes watched"),
+        Shown("total_engagement_minutes", MINUTES, "minutes watched", quotient=MINUTES_WATCHED),
         Shown("likes", COUNT, "likes"),
-        Shown("engagement_rate", RATIO, "likes per view"),
-        Shown("average_completion", PART_OR_NULL, "average completion"),
+        Shown("engagement_rate", RATIO, "likes per view", quotient=LIKES_PER_VIEW),
+        Shown("average_completion", PART_OR_NULL, "average completion", quotient=MEAN_POSITION),
     ),
     steps=(
         Shown("views", COUNT),
         Shown("likes", COUNT),
         Shown("watch_ms", COUNT),
         Shown("positions", COUNT),
-        Shown("average_completion", PART_OR_NULL),
+        Shown("average_completion", PART_OR_NULL, quotient=MEAN_POSITION),
     ),
 )
 """Versions 1 to 3 differ in how the ids before the rows lie: see models.seen."""
@@ -135,8 +139,8 @@ VIDEO: Final = Entity(
         Shown("likes", COUNT, "likes"),
         Shown("comments", COUNT, "comments"),
         Shown("shares", COUNT, "shares"),
-        Shown("viral_coefficient", RATIO_OR_NULL, "viral coefficient"),
-        Shown("average_completion", PART_OR_NULL, "average completion"),
+        Shown("viral_coefficient", RATIO_OR_NULL, "viral coefficient", quotient=COEFFICIENT),
+        Shown("average_completion", PART_OR_NULL, "average completion", quotient=MEAN_POSITION),
     ),
     steps=(
         Shown("views", COUNT),
@@ -144,7 +148,7 @@ VIDEO: Final = Entity(
         Shown("comments", COUNT),
         Shown("shares", COUNT),
         Shown("positions", COUNT),
-        Shown("average_completion", PART_OR_NULL),
+        Shown("average_completion", PART_OR_NULL, quotient=MEAN_POSITION),
     ),
 )
 """The version is that of values in the table and of delta records."""
@@ -159,8 +163,8 @@ CREATOR: Final = Entity(
         Shown("comments", COUNT, "comments"),
         Shown("shares", COUNT, "shares"),
         Shown("follows", COUNT, "follows"),
-        Shown("total_engagement_minutes", MINUTES, "minutes watched"),
-        Shown("average_completion", PART_OR_NULL, "average completion"),
+        Shown("total_engagement_minutes", MINUTES, "minutes watched", quotient=MINUTES_WATCHED),
+        Shown("average_completion", PART_OR_NULL, "average completion", quotient=MEAN_POSITION),
     ),
     steps=(
         Shown("views", COUNT),
@@ -170,7 +174,7 @@ CREATOR: Final = Entity(
         Shown("follows", COUNT),
         Shown("watch_ms", COUNT),
         Shown("positions", COUNT),
-        Shown("average_completion", PART_OR_NULL),
+        Shown("average_completion", PART_OR_NULL, quotient=MEAN_POSITION),
     ),
 )
 """As VIDEO: of values in the table and of delta records."""

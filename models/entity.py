@@ -8,7 +8,10 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
 
+import numpy.typing as npt
+
 from models.panes import PaneRows
+from models.quotients import Counters, Quotient
 from models.schema import EVENT_TYPES, EventType, Metadata
 
 Schema = dict[str, Any]
@@ -85,11 +88,19 @@ class Shown(NamedTuple):
     """Its name for people; empty: the dashboard has no column of it."""
     of: str = ""
     """The attribute of the counts that it shows, where that has another name."""
+    quotient: Quotient[Any] | None = None
+    """What that attribute is of the counters; None: one of them."""
 
     def value(self, counts: object) -> int | float | None:
         """What it shows of counts."""
         shown: int | float | None = getattr(counts, self.of or self.name)
         return shown
+
+    def column(self, counters: Counters) -> npt.NDArray[Any]:
+        """What it shows of many keys; NaN stands for None."""
+        if self.quotient is not None:
+            return self.quotient.column(counters)
+        return counters[self.of or self.name]
 
 
 C = TypeVar("C", bound=tuple[Any, ...])

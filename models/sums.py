@@ -1,10 +1,13 @@
 """Sums over windows of many values at once; accelerator.sums does the same, compiled.
 
-A key's sums are one tuple: its counters in the first window, in the second, and so on.
+A key's sums are one row: its counters in the first window, in the second, and so on.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from models import user
 from models.pane_windows import PaneWindows
@@ -23,6 +26,15 @@ class Windows(Protocol):
         """Whether nothing of a value counts any more."""
 
 
+class Totals(NamedTuple):
+    """The sums of those keys of which something is known."""
+
+    numbers: list[int]
+    """Which of the values they are of, ascending."""
+    rows: npt.NDArray[Any]
+    """A row of each: 64 bits without sign, or objects when one needs more."""
+
+
 class Sums:
     """Sums value by value."""
 
@@ -36,9 +48,17 @@ class Sums:
 
     def of(
         self, values: Iterable[bytes | None], stream_time: int, windows: Sequence[Panes]
-    ) -> list[tuple[int, ...] | None]:
-        """The sums of each value at a time in ms, None where nothing is known of its key."""
-        return [self.of_one(value, stream_time, windows) for value in values]
+    ) -> Totals:
+        """The sums at a time in ms of the values of whose keys anything is known."""
+        sums = [self.of_one(value, stream_time, windows) for value in values]
+        known = [each for each in sums if each is not None]
+        try:
+            rows = np.array(known, np.uint64)
+        except OverflowError:
+            rows = np.array(known, object)
+        width = len(windows) * len(self._shape.total(b"", 0, 0))
+        numbers = [number for number, each in enumerate(sums) if each is not None]
+        return Totals(numbers, rows.reshape(len(known), width))
 
     def of_one(
         self, value: bytes | None, stream_time: int, windows: Sequence[Panes]
@@ -60,6 +80,9 @@ def pane_sums(windows: PaneWindows[Any]) -> Sums:
     return Sums(windows, windows.entity.rows, windows.rows_of)
 
 
-def partitions_of(ids: Sequence[int], partitions: int) -> list[int]:
-    """The partition of each id."""
-    return [partition_of(key, partitions) for key in ids]
+def by_partition(ids: Sequence[int], partitions: int) -> dict[int, list[int]]:
+    """The ids' places in the list, ascending, by their partitions."""
+    places: dict[int, list[int]] = {}
+    for place, key in enumerate(ids):
+        places.setdefault(partition_of(key, partitions), []).append(place)
+    return places

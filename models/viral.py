@@ -6,7 +6,13 @@ accelerator.deltas has the rule as far as whole numbers decide it, compiled.
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Column = npt.NDArray[Any]
+"""Whole numbers."""
 
 
 class Counts(Protocol):
@@ -77,6 +83,15 @@ class ViralRule:
             and views > 0
             and (counts.shares + counts.comments) * self._denominator > self._numerator * views
         )
+
+    def are_viral(self, views: Column, comments: Column, shares: Column) -> npt.NDArray[np.bool_]:
+        """The same of many videos."""
+        # Whole numbers of any size, as there: a loop over the few that are seen enough.
+        found = np.zeros(len(views), np.bool_)
+        for number in np.flatnonzero(views >= max(self.min_views, 1)).tolist():
+            reactions = int(comments[number]) + int(shares[number])
+            found[number] = reactions * self._denominator > self._numerator * int(views[number])
+        return found
 
     @staticmethod
     def coefficient_of(counts: Counts) -> float | None:

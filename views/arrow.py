@@ -8,27 +8,28 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from importlib import import_module
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import orjson
 from aiohttp import hdrs, web
 
-from models.columns import Kind, arrow_types
+from models.columns import NO_TIME, Column, Kind, arrow_types
 from views.answers import HttpError
 from views.batch_answers import UNAVAILABLE, UNKNOWN, AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from views.batch_rows import Columns, Summed
+    from views.batch_rows import Summed
     from views.entities import Entity
 
 MEDIA: Final = "application/vnd.apache.arrow.stream"
 
 #: Where copies may answer: whether one did.
-STALE_COLUMN: Final = "stale"
+_STALE: Final = Column("stale", Kind.FLAG)
+
+_ORDER: Final = Column("order", Kind.INTEGER)
 
 
 def is_asked_for(request: web.Request) -> bool:
@@ -47,7 +48,9 @@ async def load() -> Any:
         HttpError: it is not installed.
     """
     try:
-        return await asyncio.to_thread(import_module, "pyarrow")
+        # With what it would load itself when a table is first put in order.
+        await asyncio.to_thread(import_module, "pyarrow.compute")
+        return import_module("pyarrow")
     except ImportError as exc:
         raise HttpError(
             HTTPStatus.NOT_ACCEPTABLE,
@@ -66,34 +69,54 @@ class ArrowAnswer:
         self._pa = pyarrow
         self._key = entity.key
         self._columns = entity.columns
-        types = arrow_types(pyarrow)
-        fields = [(column.name, types[column.kind]) for column in entity.schema]
-        if stale_is_ok:
-            fields.append((STALE_COLUMN, types[Kind.FLAG]))
-        self._schema = pyarrow.schema(fields)
+        self._types = arrow_types(pyarrow)
+        self._schema_here = (*entity.schema, *([_STALE] if stale_is_ok else []))
+        self._schema = pyarrow.schema(
+            [(column.name, self._types[column.kind]) for column in self._schema_here]
+        )
         # Of the rows that were read here, part by part: arrays are made of all of them at once.
-        self._rows: dict[str, list[Any]] = {name: [] for name, _ in fields}
+        self._parts: list[Summed] = []
         self._positions: list[int] = []
         self._tables: list[Any] = []
         self._their_positions: list[int] = []
 
-    def add(self, positions: Sequence[int], batch: Summed, *, is_stale: bool) -> None:
+    def add(self, positions: Sequence[int], batch: Summed) -> None:
         """See :class:`BatchAnswer`."""
-        count = len(positions)
-        columns: Columns = {**self._columns(batch), STALE_COLUMN: is_stale}
-        for name, rows in self._rows.items():
-            column = columns[name]
-            rows.append(column if isinstance(column, list) else np.full(count, column))
+        self._parts.append(batch)
         self._positions += positions
 
-    def _array(self, parts: list[Any], kind: Any) -> Any:
-        """Return one array of the parts of a column."""
-        if parts and isinstance(parts[0], np.ndarray):
-            whole = np.concatenate(parts)
-            if self._pa.types.is_timestamp(kind):
-                whole = whole.view("datetime64[ms]")
-            return self._pa.array(whole, kind)
-        return self._pa.array(list(chain.from_iterable(parts)), kind)
+    def _table(self) -> Any:
+        """Return the rows that were read here, in the order of their positions."""
+        parts = self._parts
+        columns = self._columns(parts) if parts else {}
+        columns[_STALE.name] = np.repeat(
+            [part.is_stale for part in parts], [len(part.ids) for part in parts]
+        )
+        order = np.argsort(np.array(self._positions, np.int64))
+        self._positions.sort()
+        empty = np.empty(0, np.int64)
+        arrays = [
+            self._array(column, columns.get(column.name, empty)[order])
+            for column in self._schema_here
+        ]
+        return self._pa.Table.from_arrays(arrays, schema=self._schema)
+
+    def _array(self, column: Column, values: Any) -> Any:
+        """Return an array in the memory of numpy's.
+
+        ``pyarrow.array`` would first import pandas, if it is there, for as long as a second.
+        """
+        pa, there = self._pa, None
+        if column.kind is Kind.FLAG:
+            data = np.packbits(values.astype(np.bool_), bitorder="little")
+        else:
+            data = values.astype(np.float64 if column.kind is Kind.FLOAT else np.int64)
+            if column.nullable:
+                there = ~np.isnan(data) if column.kind is Kind.FLOAT else data != NO_TIME
+        bits = None if there is None else pa.py_buffer(np.packbits(there, bitorder="little"))
+        return pa.Array.from_buffers(
+            self._types[column.kind], len(values), [bits, pa.py_buffer(data)]
+        )
 
     def add_answer(
         self, position_of: Mapping[int, int], body: bytes
@@ -121,14 +144,11 @@ class ArrowAnswer:
         self, left: Mapping[str, list[int]], headers: Mapping[str, str]
     ) -> web.Response:
         """See :class:`BatchAnswer`."""
-        pa = self._pa
-        arrays = [self._array(self._rows[field.name], field.type) for field in self._schema]
-        table = pa.Table.from_arrays(arrays, schema=self._schema)
+        pa, table = self._pa, self._table()
         if self._tables:
             table = pa.concat_tables([table, *self._tables]).combine_chunks()
-        positions = self._positions + self._their_positions
-        order = sorted(range(len(positions)), key=positions.__getitem__)
-        table = table.take(pa.array(order, pa.int64()))
+            order = np.argsort(np.array(self._positions + self._their_positions, np.int64))
+            table = table.take(self._array(_ORDER, order))
         metadata = {name: orjson.dumps(ids) for name, ids in left.items()}
         table = table.replace_schema_metadata(metadata)
         sink = pa.BufferOutputStream()

@@ -174,12 +174,8 @@ class Batch:
             asking.cancel()
 
     def _by_partition(self) -> Positions:
-        ids, table = self._query.ids, self._entity.table
-        partitions = Positions()
-        numbers = self._entity.partitions_of(ids, table.partition_count)
-        for position, partition in enumerate(numbers):
-            partitions.setdefault(partition, []).append(position)
-        return partitions
+        entity = self._entity
+        return entity.by_partition(self._query.ids, entity.table.partition_count)
 
     async def _read_here(
         self,
@@ -238,16 +234,17 @@ class Batch:
             return True
         as_of = stream_time if query.at_ms is None else query.at_ms
         windows = entity.windows_at(as_of, query.window_ms)
-        sums = entity.sums.of(values, stream_time, windows)
-        if None in sums:
-            self.unknown.update(p for p, each in zip(positions, sums, strict=True) if each is None)
-            positions = [p for p, each in zip(positions, sums, strict=True) if each is not None]
-        known = [each for each in sums if each is not None]
-        if known:
+        known, sums = entity.sums.of(values, stream_time, windows)
+        if len(known) < len(positions):
+            there = [positions[number] for number in known]
+            self.unknown.update(set(positions).difference(there))
+            positions = there
+        if positions:
             check_kept(entity.slices, min(first for first, _ in windows), stream_time)
             ids = [query.ids[position] for position in positions]
-            batch = Summed(ids, known, as_of, windows, entity.slices.step, complete_from)
-            self._answer.add(positions, batch, is_stale=is_stale)
+            step = entity.slices.step
+            batch = Summed(ids, sums, as_of, windows, step, complete_from, is_stale)
+            self._answer.add(positions, batch)
         return True
 
     async def _ask(self, worker: Member, positions: list[int]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import orjson
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from views.batch_rows import Summed
     from views.entities import Entity
@@ -36,7 +37,7 @@ class BatchAnswer(Protocol):
     def media(self) -> str:
         """The media type."""
 
-    def add(self, positions: Sequence[int], batch: Summed, *, is_stale: bool) -> None:
+    def add(self, positions: Sequence[int], batch: Summed) -> None:
         """Take the sums of the ids at ``positions``."""
 
     def add_answer(
@@ -65,15 +66,15 @@ class JsonAnswer:
     def __init__(self, entity: Entity, count: int) -> None:
         """Begin with no row for ``count`` ids."""
         self._entity = entity
-        self._rows: list[Any] = [None] * count
+        self._rows: list[bytes | None] = [None] * count
+        # Of rows that are to be made.
+        self._parts: list[Summed] = []
+        self._positions: list[Sequence[int]] = []
 
-    def add(self, positions: Sequence[int], batch: Summed, *, is_stale: bool) -> None:
+    def add(self, positions: Sequence[int], batch: Summed) -> None:
         """See :class:`BatchAnswer`."""
-        rows = self._rows
-        for position, row in zip(positions, self._entity.rows(batch), strict=True):
-            if is_stale:
-                row["stale"] = True
-            rows[position] = row
+        self._parts.append(batch)
+        self._positions.append(positions)
 
     def add_answer(
         self, position_of: Mapping[int, int], body: bytes
@@ -92,19 +93,32 @@ class JsonAnswer:
         if len(rows) != len(ids) or not without <= position_of.keys():
             raise AnswerError("an answer to a batch has other ids than the request")
         for key, row in zip(ids, rows, strict=True):
-            self._rows[position_of[key]] = orjson.Fragment(bytes(row))
+            self._rows[position_of[key]] = bytes(row)
         return unknown, unavailable
 
     async def response(
         self, left: Mapping[str, list[int]], headers: Mapping[str, str]
     ) -> web.Response:
         """See :class:`BatchAnswer`."""
-        rows = [row for row in self._rows if row is not None]
-        texts = []
-        for first in range(0, len(rows), AT_ONCE):
-            if first:
+        rows = self._rows
+        for number, (first, end) in enumerate(_runs([len(part.ids) for part in self._parts])):
+            if number:
                 await asyncio.sleep(0)
-            texts.append(orjson.dumps(rows[first : first + AT_ONCE])[1:-1])
+            made = self._entity.rows(self._parts[first:end])
+            positions = chain.from_iterable(self._positions[first:end])
+            for position, row in zip(positions, made, strict=True):
+                rows[position] = row
+        text = b",".join([row for row in rows if row is not None])
         ends = b",".join(b'"%b":%b' % (k.encode(), orjson.dumps(ids)) for k, ids in left.items())
-        body = b'{"%b":[%b],%b}' % (self._entity.name.encode(), b",".join(texts), ends)
+        body = b'{"%b":[%b],%b}' % (self._entity.name.encode(), text, ends)
         return web.Response(body=body, headers=headers, content_type=self.media)
+
+
+def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield runs of parts of these sizes that have :data:`AT_ONCE` rows, or a part more."""
+    first = rows = 0
+    for number, size in enumerate(sizes):
+        rows += size
+        if rows >= AT_ONCE or number == len(sizes) - 1:
+            yield first, number + 1
+            first, rows = number + 1, 0

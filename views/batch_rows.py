@@ -1,29 +1,32 @@
-"""What a batch answers of many keys of one partition: rows for JSON, flat columns for Arrow.
+"""What a batch answers of many keys: rows as texts for JSON, flat columns for Arrow.
 
 A row is what a single read answers; a column is named by the fields that lead to it
-(``window_start``, ``rolling_views``): those of models.columns. What all keys of a
-partition have in common is made once.
+(``window_start``, ``rolling_views``): those of models.columns. Both are made column by column: no
+loop of ours over the keys.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from operator import attrgetter
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from orjson import Fragment, dumps
+import numpy as np
+from orjson import OPT_SERIALIZE_NUMPY, dumps
 
-from models.counters import VIDEO, VideoCounts
+from models.columns import NO_TIME
+from models.counters import VIDEO
 from models.windows import complete_since, to_iso, window_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from models.entity import Entity, Shown
+    import numpy.typing as npt
+
+    from models.entity import Entity
     from models.viral import ViralRule
 
-#: A column: of each key its own, or the same of all.
-Column = list[Any] | int
+#: Of whole numbers, floats (NaN: none), flags, or times in ms since the epoch.
+Column = Any
 
 Columns = dict[str, Column]
 
@@ -32,7 +35,8 @@ class Summed(NamedTuple):
     """The keys of one partition of which something is known, with their sums."""
 
     ids: Sequence[int]
-    sums: Sequence[tuple[int, ...]]
+    sums: npt.NDArray[Any]
+    """See :class:`models.sums.Totals`."""
     as_of: int
     windows: tuple[tuple[int, int], ...]
     """The windows' panes."""
@@ -40,28 +44,72 @@ class Summed(NamedTuple):
     """Milliseconds of a pane."""
     complete_from: int = 0
     """From which stream time on all is counted; 0: it always was."""
+    is_stale: bool = False
+    """Whether this comes from a copy, which may be behind."""
 
 
-class _Fields:
-    """The fields of a window, many windows at a time."""
-
-    def __init__(self, answer: tuple[Shown, ...]) -> None:
-        self.names = [shown.name for shown in answer]
-        self.values: Callable[[Any], tuple[Any, ...]] = attrgetter(
-            *(shown.of or shown.name for shown in answer)
-        )
-
-    def row(self, counts: object) -> dict[str, Any]:
-        """Return the fields of one window by name."""
-        return dict(zip(self.names, self.values(counts), strict=True))
-
-    def columns(self, counts: Iterable[object], prefix: str = "") -> Columns:
-        """Return the fields of many windows, a list each."""
-        columns = zip(*map(self.values, counts), strict=True)
-        return {prefix + n: list(column) for n, column in zip(self.names, columns, strict=True)}
+Parts = list[Summed]
 
 
-_VIDEO: Final = _Fields(VIDEO.answer)
+class _Rows:
+    """The texts of rows while they grow, those of all keys at a time."""
+
+    def __init__(self, parts: Parts, key: str) -> None:
+        self._sizes = [len(part.ids) for part in parts]
+        self._pieces: list[Any] = []
+        self.add(b'{"%b":' % key.encode())
+        self.add_column(ids_of(parts))
+
+    def add(self, text: bytes) -> None:
+        """Go on with the same text in all rows."""
+        self._pieces.append(repeat(text, sum(self._sizes)))
+
+    def add_parts(self, texts: Sequence[bytes]) -> None:
+        """Go on with another text in each part's rows."""
+        if len(set(texts)) == 1:
+            self.add(texts[0])
+        else:
+            self._pieces.append(chain.from_iterable(map(repeat, texts, self._sizes)))
+
+    def add_column(self, column: Column) -> None:
+        """Go on with each row's number or flag."""
+        # Objects are for numbers beyond 64 bits, which nobody is shown.
+        if column.dtype == object:
+            column = column.astype(np.int64)
+        text = dumps(np.ascontiguousarray(column), option=OPT_SERIALIZE_NUMPY)
+        self._pieces.append(text[1:-1].split(b","))
+
+    def add_fields(self, columns: Columns) -> None:
+        """Go on with named fields."""
+        for name, column in columns.items():
+            self.add(b',"%b":' % name.encode())
+            self.add_column(column)
+
+    def end(self, parts: Parts) -> list[bytes]:
+        """End the rows, and return them."""
+        self.add_parts([b',"stale":true}' if part.is_stale else b"}" for part in parts])
+        return list(map(b"".join, zip(*self._pieces, strict=True)))
+
+
+def ids_of(parts: Parts) -> Column:
+    """Return all ids."""
+    return np.fromiter(chain.from_iterable(part.ids for part in parts), np.int64)
+
+
+def _sums_of(parts: Parts) -> npt.NDArray[Any]:
+    return np.concatenate([part.sums for part in parts])
+
+
+def _repeated(parts: Parts, numbers: list[int]) -> Column:
+    """Return a column of a number of each part."""
+    return np.repeat(np.array(numbers, np.int64), [len(part.ids) for part in parts])
+
+
+def fields(of: Entity[Any], sums: npt.NDArray[Any], window: int = 0, prefix: str = "") -> Columns:
+    """Return the fields of a window by their names."""
+    width = len(of.counters)
+    counters = dict(zip(of.counters, sums.T[width * window :], strict=False))
+    return {prefix + shown.name: shown.column(counters) for shown in of.answer}
 
 
 class HoppingRows:
@@ -72,98 +120,99 @@ class HoppingRows:
 
         With ``tells_complete`` a row says since when all of its window is counted.
         """
-        self._key = of.key
-        self._counts = of.counts
-        self._fields = _Fields(of.answer)
+        self._of = of
         self._tells_complete = tells_complete
 
-    def _counted(self, batch: Summed) -> list[Any]:
-        make = self._counts
-        return [make(0, 0, *sums) for sums in batch.sums]
-
-    def rows(self, batch: Summed) -> list[dict[str, Any]]:
-        """Return rows as single reads answer them."""
-        key, row = self._key, self._fields.row
-        as_of, window = to_iso(batch.as_of), _window(*batch.windows[0], batch.step)
-        rows = [
-            {key: each, "as_of": as_of, "window": window, **row(counts)}
-            for each, counts in zip(batch.ids, self._counted(batch), strict=True)
-        ]
+    def rows(self, parts: Parts) -> list[bytes]:
+        """Return rows as single reads answer them, of all parts."""
+        rows = _Rows(parts, self._of.key)
+        rows.add_parts([_window(part) for part in parts])
+        rows.add_fields(fields(self._of, _sums_of(parts)))
         if self._tells_complete:
-            since = complete_since(batch.windows[0][0] * batch.step, batch.complete_from)
-            for each in rows:
-                each["complete_since"] = None if since is None else to_iso(since)
-        return rows
+            since = [_complete_since(part) for part in parts]
+            texts = [dumps(None if each is None else to_iso(each)) for each in since]
+            rows.add_parts([b',"complete_since":%b' % text for text in texts])
+        return rows.end(parts)
 
-    def columns(self, batch: Summed) -> Columns:
+    def columns(self, parts: Parts) -> Columns:
         """Return the values of the table's columns, see :mod:`models.columns`."""
-        (first, end), step = batch.windows[0], batch.step
+        windows = [(part.windows[0], part.step) for part in parts]
         columns: Columns = {
-            self._key: list(batch.ids),
-            "as_of": batch.as_of,
-            "window_start": first * step,
-            "window_end": end * step,
-            "window_size_s": (end - first) * step // 1000,
-            "window_step_s": step // 1000,
-            **self._fields.columns(self._counted(batch)),
+            self._of.key: ids_of(parts),
+            "as_of": _repeated(parts, [part.as_of for part in parts]),
+            "window_start": _repeated(parts, [first * step for (first, _), step in windows]),
+            "window_end": _repeated(parts, [end * step for (_, end), step in windows]),
+            "window_size_s": _repeated(
+                parts, [(end - first) * step // 1000 for (first, end), step in windows]
+            ),
+            "window_step_s": _repeated(parts, [step // 1000 for _, step in windows]),
+            **fields(self._of, _sums_of(parts)),
         }
         if self._tells_complete:
-            since = complete_since(first * step, batch.complete_from)
-            columns["complete_since"] = [since] * len(batch.ids)
+            since = [_complete_since(part) for part in parts]
+            columns["complete_since"] = _repeated(
+                parts, [NO_TIME if each is None else each for each in since]
+            )
         return columns
 
 
-@lru_cache(maxsize=64)
-def _window(first: int, end: int, step: int) -> Fragment:
-    """Return the text of a window, of which all partitions have the same for most of the time."""
-    return Fragment(dumps(window_fields(first * step, end * step, step)))
+def _window(part: Summed) -> bytes:
+    (first, end), step = part.windows[0], part.step
+    window = dumps(window_fields(first * step, end * step, step))
+    return b',"as_of":"%b","window":%b' % (to_iso(part.as_of).encode(), window)
 
 
-def _video_counts(batch: Summed) -> list[list[VideoCounts]]:
-    """Return the counts of each of the windows."""
-    width = len(VIDEO.counters)
-    return [
-        [VideoCounts(0, 0, *sums[at : at + width]) for sums in batch.sums]
-        for at in range(0, width * len(batch.windows), width)
-    ]
+def _complete_since(part: Summed) -> int | None:
+    return complete_since(part.windows[0][0] * part.step, part.complete_from)
 
 
-def video_rows(rule: ViralRule) -> Callable[[Summed], list[dict[str, Any]]]:
+#: The windows of a video.
+_VIDEO_WINDOWS: Final = ("rolling", "tumbling")
+
+
+def video_rows(rule: ViralRule) -> Callable[[Parts], list[bytes]]:
     """Return what makes rows as ``GET /videos/{video_id}`` answers them."""
 
-    def rows(batch: Summed) -> list[dict[str, Any]]:
-        as_of, step = to_iso(batch.as_of), batch.step
-        rolling_at, tumbling_at = [
-            {"start": to_iso(first * step), "end": to_iso(end * step)}
-            for first, end in batch.windows
-        ]
-        return [
-            {
-                "video_id": video_id,
-                "as_of": as_of,
-                "rolling": {**rolling_at, **_VIDEO.row(rolling)},
-                "tumbling": {**tumbling_at, **_VIDEO.row(tumbling)},
-                "viral": rule.is_viral(rolling),
-            }
-            for video_id, rolling, tumbling in zip(batch.ids, *_video_counts(batch), strict=True)
-        ]
+    def rows(parts: Parts) -> list[bytes]:
+        rows, sums = _Rows(parts, VIDEO.key), _sums_of(parts)
+        rows.add_parts([b',"as_of":"%b"' % to_iso(part.as_of).encode() for part in parts])
+        for number, name in enumerate(_VIDEO_WINDOWS):
+            rows.add_parts([_begin_window(name, part, number) for part in parts])
+            rows.add_fields(fields(VIDEO, sums, number))
+            rows.add(b"}")
+        rows.add_fields({"viral": _viral(rule, fields(VIDEO, sums))})
+        return rows.end(parts)
 
     return rows
 
 
-def video_columns(rule: ViralRule) -> Callable[[Summed], Columns]:
+def _begin_window(name: str, part: Summed, number: int) -> bytes:
+    first, end = part.windows[number]
+    start = dumps({"start": to_iso(first * part.step), "end": to_iso(end * part.step)})
+    return b',"%b":%b' % (name.encode(), start[:-1])
+
+
+def _viral(rule: ViralRule, rolling: Columns) -> Column:
+    return rule.are_viral(rolling["views"], rolling["comments"], rolling["shares"])
+
+
+def video_columns(rule: ViralRule) -> Callable[[Parts], Columns]:
     """Return what makes the values of :data:`models.columns.VIDEO_COLUMNS`."""
 
-    def columns(batch: Summed) -> Columns:
-        found: Columns = {"video_id": list(batch.ids), "as_of": batch.as_of}
-        windows = _video_counts(batch)
-        for name, (first, end), counts in zip(
-            ("rolling", "tumbling"), batch.windows, windows, strict=True
-        ):
-            found[f"{name}_start"] = first * batch.step
-            found[f"{name}_end"] = end * batch.step
-            found |= _VIDEO.columns(counts, f"{name}_")
-        found["viral"] = [rule.is_viral(rolling) for rolling in windows[0]]
+    def columns(parts: Parts) -> Columns:
+        sums = _sums_of(parts)
+        found: Columns = {
+            VIDEO.key: ids_of(parts),
+            "as_of": _repeated(parts, [part.as_of for part in parts]),
+        }
+        for number, name in enumerate(_VIDEO_WINDOWS):
+            edges = [part.windows[number] for part in parts]
+            steps = [part.step for part in parts]
+            for edge, at in ("start", 0), ("end", 1):
+                times = [each[at] * step for each, step in zip(edges, steps, strict=True)]
+                found[f"{name}_{edge}"] = _repeated(parts, times)
+            found |= fields(VIDEO, sums, number, f"{name}_")
+        found["viral"] = _viral(rule, fields(VIDEO, sums))
         return found
 
     return columns

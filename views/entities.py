@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.viral import ViralRule
     from models.windows import Slices
     from tables.sliced import SlicedTable
-    from views.batch_rows import Columns, Summed
+    from views.batch_rows import Columns, Parts
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,22 @@ class Entity:
     table: SlicedTable[Any]
     slices: Slices
     sums: Sums
-    partitions_of: PartitionsOf
+    by_partition: ByPartition
     has_window: bool
     """Whether a request may ask for a smaller window."""
     windows_at: Callable[[int, int | None], tuple[Panes, ...]]
     """The windows that sums are asked of, at a time and of a size in ms (None: the whole one)."""
-    rows: Callable[[Summed], list[dict[str, Any]]]
-    columns: Callable[[Summed], Columns]
+    rows: Callable[[Parts], list[bytes]]
+    columns: Callable[[Parts], Columns]
     schema: Sequence[Column]
     """Of the columns."""
 
 
-#: Returns the partition of each id, of so many partitions.
-PartitionsOf = Callable[[list[int], int], list[int]]
+#: Returns the places of ids in their list by their partitions, of so many partitions.
+ByPartition = Callable[[list[int], int], dict[int, list[int]]]
 
 
-def users(
-    table: SlicedTable[Any], slices: Slices, sums: Sums, partitions_of: PartitionsOf
-) -> Entity:
+def users(table: SlicedTable[Any], slices: Slices, sums: Sums, by_partition: ByPartition) -> Entity:
     """Return what batches of users are made with."""
     rows = HoppingRows(USER, tells_complete=False)
     return Entity(
@@ -60,7 +58,7 @@ def users(
         table=table,
         slices=slices,
         sums=sums,
-        partitions_of=partitions_of,
+        by_partition=by_partition,
         has_window=True,
         windows_at=lambda at, size: (slices.window_at(at, size),),
         rows=rows.rows,
@@ -70,7 +68,7 @@ def users(
 
 
 def summed(
-    table: SlicedTable[Any], windows: PaneWindows[Any], sums: Sums, partitions_of: PartitionsOf
+    table: SlicedTable[Any], windows: PaneWindows[Any], sums: Sums, by_partition: ByPartition
 ) -> Entity:
     """Return what batches of a table of sums with one window are made with, such as creators."""
     of, slices = windows.entity, windows.slices
@@ -81,7 +79,7 @@ def summed(
         table=table,
         slices=slices,
         sums=sums,
-        partitions_of=partitions_of,
+        by_partition=by_partition,
         has_window=True,
         windows_at=lambda at, size: (slices.window_at(at, size),),
         rows=rows.rows,
@@ -94,7 +92,7 @@ def videos(
     table: SlicedTable[Any],
     slices: Slices,
     sums: Sums,
-    partitions_of: PartitionsOf,
+    by_partition: ByPartition,
     rule: ViralRule,
 ) -> Entity:
     """Return what batches of videos are made with."""
@@ -104,7 +102,7 @@ def videos(
         table=table,
         slices=slices,
         sums=sums,
-        partitions_of=partitions_of,
+        by_partition=by_partition,
         has_window=False,
         windows_at=lambda at, _: (slices.window_at(at), slices.tumbling_at(at)),
         rows=video_rows(rule),
