@@ -66,7 +66,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-v
 
 lock: $(STAMP) ## Renew requirements.lock, and of it what a worker runs with, from pyproject.toml
 	$(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml
-	$(COMPILE) --no-annotate --constraints requirements.lock --output-file requirements-run.lock pyproject.toml
+	$(COMPILE) --no-annotate --extra worker --constraints requirements.lock --output-file requirements-run.lock pyproject.toml
 
 audit-dependencies: $(STAMP) ## Known vulnerabilities of the locked packages (needs the internet)
 	$(BIN)/uvx pip-audit==2.10.1 --strict --require-hashes --disable-pip --requirement requirements.lock

