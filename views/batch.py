@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 #: Positions of ids in the request, by partition.
 Positions = dict[int, list[int]]
 
+#: The outcome of an id with a row; the others are called as in the answer.
+FOUND: Final = "found"
+
 _RETRY: Final[dict[str, str]] = {hdrs.RETRY_AFTER: RETRY_AFTER}
 
 
@@ -60,8 +63,12 @@ class BatchViews:
         self._budget = budget
         self._routing = routing
         self._pyarrow: Any = None
-        # A rate needs a series that has begun.
-        self._count(0, {UNKNOWN: 0, UNAVAILABLE: 0})
+        # To find a series costs as much as to count; and a rate needs one that has begun.
+        self._asked = metrics.batch_keys_asked.labels(entity.name)
+        self._outcomes = {
+            outcome: metrics.batch_keys.labels(entity.name, outcome)
+            for outcome in (FOUND, UNKNOWN, UNAVAILABLE)
+        }
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that these views answer."""
@@ -97,11 +104,10 @@ class BatchViews:
             return await answer.response(left, _RETRY if batch.unavailable else {})
 
     def _count(self, asked: int, left: Mapping[str, int]) -> None:
-        name = self._entity.name
-        metrics.batch_keys_asked.labels(name).inc(asked)
+        self._asked.inc(asked)
         found = asked - sum(left.values())
-        for outcome, count in {"found": found, **left}.items():
-            metrics.batch_keys.labels(name, outcome).inc(count)
+        for outcome, count in {FOUND: found, **left}.items():
+            self._outcomes[outcome].inc(count)
 
 
 class Batch:

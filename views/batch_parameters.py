@@ -68,11 +68,11 @@ def parse_body(body: bytes, entity: Entity) -> BatchQuery:
     ids = asked.get("ids")
     if not isinstance(ids, list) or not 1 <= len(ids) <= MAX_IDS:
         raise bad_request("invalid_ids", f"ids is a list of 1 to {MAX_IDS} ids")
-    for each in ids:
-        # A bool is an int to Python.
-        if type(each) is not int or not 0 <= each <= MAX_ID:
-            message = f"an id is a whole number from 0 to {MAX_ID}, not {each!r:.40}"
-            raise bad_request("invalid_id", message)
+    # A bool is an int to Python.
+    if set(map(type, ids)) != {int} or min(ids) < 0 or max(ids) > MAX_ID:
+        each = next(id_ for id_ in ids if type(id_) is not int or not 0 <= id_ <= MAX_ID)
+        message = f"an id is a whole number from 0 to {MAX_ID}, not {each!r:.40}"
+        raise bad_request("invalid_id", message)
     stale = asked.get("stale", False)
     if not isinstance(stale, bool):
         raise bad_request("invalid_stale", f"stale is true or false, not {stale!r:.40}")

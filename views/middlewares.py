@@ -122,19 +122,28 @@ async def _read_body(request: web.Request, most: int) -> bytes:
     body = bytearray()
     if request.body_exists:
         try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                if EXPECTATION in request and request.version >= HttpVersion11:
-                    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                    # It is no part of the answer, of which nothing is sent yet.
-                    request.writer.output_size = 0
-                while chunk := await request.content.readany():
-                    body += chunk
-                    if len(body) > most:
-                        raise web.HTTPRequestEntityTooLarge(most, len(body))
+            if request.content.is_eof() and EXPECTATION not in request:
+                # It came with the head, as most do: there is nothing to wait for.
+                body += request.content.read_nowait()
+            else:
+                async with asyncio.timeout(BODY_TIMEOUT):
+                    await _receive(request, body, most)
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
         except (ConnectionError, web.RequestPayloadError) as exc:
             raise bad_request("bad_request", "the body is not well-formed") from exc
+        if len(body) > most:
+            raise web.HTTPRequestEntityTooLarge(most, len(body))
     if PROOF in request and hash_of(bytes(body)) != request[PROOF].body_hash:
         raise unauthorized("the proof is for another body")
     return bytes(body)
+
+
+async def _receive(request: web.Request, body: bytearray, most: int) -> None:
+    """Append what comes to ``body``, until that is more than ``most`` bytes."""
+    if EXPECTATION in request and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # It is no part of the answer, of which nothing is sent yet.
+        request.writer.output_size = 0
+    while len(body) <= most and (chunk := await request.content.readany()):
+        body += chunk
