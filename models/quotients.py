@@ -48,16 +48,28 @@ class Quotient(Generic[T]):
     def column(self, counters: Counters) -> npt.NDArray[np.float64]:
         """The numbers of many keys; NaN stands for None."""
         parts = [counters[name] for name in self._over]
-        under = counters[self._under] if self._under else np.ones(len(parts[0]), np.uint64)
-        divisors = under.astype(np.float64) * self._unit
-        if divisors.max(initial=0) >= _EXACT or any(
-            part.max(initial=0) >= _EXACT // len(parts) for part in parts
-        ):
-            keys = zip(under.tolist(), *(part.tolist() for part in parts), strict=True)
-            numbers = [self._divide(sum(each[1:]), each[0]) for each in keys]
-            return np.array(numbers, np.float64)
-        over = sum(parts[1:], parts[0])
-        without = math.nan if self._without is None else self._without
-        found = np.full(len(over), without, np.float64)
-        np.divide(over.astype(np.float64), divisors, out=found, where=divisors != 0)
+        largest = _EXACT // len(parts)
+        if any(part.max(initial=0) >= largest for part in parts):
+            return self._exactly(counters)
+        over = sum(parts[1:], parts[0]).astype(np.float64)
+        if not self._under:
+            return over / self._unit
+        under = counters[self._under].astype(np.float64)
+        if self._unit > 1:
+            under *= self._unit
+        if under.max(initial=0) >= _EXACT:
+            return self._exactly(counters)
+        found = np.full(len(over), math.nan if self._without is None else self._without)
+        np.divide(over, under, out=found, where=under != 0)
         return np.minimum(found, self._most) if self._most < math.inf else found
+
+    def _exactly(self, counters: Counters) -> npt.NDArray[np.float64]:
+        """The numbers one by one: Python rounds whole numbers of any size at the end alone."""
+        names = (*self._over, *([self._under] if self._under else []))
+        columns = [counters[name].tolist() for name in names]
+        count = len(self._over)
+        numbers = [
+            self._divide(sum(each[:count]), each[count] if self._under else 1)
+            for each in zip(*columns, strict=True)
+        ]
+        return np.array(numbers, np.float64)

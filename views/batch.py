@@ -246,7 +246,8 @@ class Batch:
             self.unknown.update(set(positions).difference(there))
             positions = there
         if positions:
-            check_kept(entity.slices, min(first for first, _ in windows), stream_time)
+            if query.at_ms is not None:
+                check_kept(entity.slices, min(first for first, _ in windows), stream_time)
             ids = [query.ids[position] for position in positions]
             step = entity.slices.step
             batch = Summed(ids, sums, as_of, windows, step, complete_from, is_stale)

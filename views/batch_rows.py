@@ -7,6 +7,7 @@ loop of ours over the keys.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -157,9 +158,14 @@ class HoppingRows:
 
 
 def _window(part: Summed) -> bytes:
-    (first, end), step = part.windows[0], part.step
-    window = dumps(window_fields(first * step, end * step, step))
+    window = _window_text(*part.windows[0], part.step)
     return b',"as_of":"%b","window":%b' % (to_iso(part.as_of).encode(), window)
+
+
+@lru_cache(maxsize=64)
+def _window_text(first: int, end: int, step: int) -> bytes:
+    """Return the text of a window, of which all partitions have the same for most of the time."""
+    return dumps(window_fields(first * step, end * step, step))
 
 
 def _complete_since(part: Summed) -> int | None:
