@@ -366,7 +366,7 @@ class TestRemembering:
 
     async def test_what_was_read_from_disk_is_found_in_memory(self, state):
         self.remember(state, b"1", b"99")
-        assert state.find([b"1", b"2", b"99"]).missing == [b"2", b"99"]
+        assert sorted(state.find([b"1", b"2", b"99"]).missing) == [b"2", b"99"]
         assert state.get(b"1") == bytes(10_000)
         assert not state.has_changed(b"1")
 
@@ -384,6 +384,14 @@ class TestRemembering:
         self.remember(state, b"2")
         state.evict(state.row_bytes - 1, 0)
         assert state.find([b"1", b"2"]).missing == [b"2"]
+
+    async def test_a_write_that_leaves_memory_uncovers_nothing_older(self, state):
+        self.remember(state, b"1")
+        for offset, key in enumerate([b"1", *[b"2"] * WRITTEN_LAYERS], 1):
+            state.dirty[key] = b"new"
+            await commit(state, offset)
+        assert state.find([b"1"]).missing == [b"1"]
+        assert state.get(b"1") == b"new"
 
     async def test_it_has_a_bound(self, state, monkeypatch):
         monkeypatch.setattr("tables.state.REMEMBERED_BYTES", 55_000)
