@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import textwrap
 
 import pyarrow as pa
 import pytest
 
 from models.schema import Metadata
 from models.windows import from_iso
+from tests.worker import ROOT
 from views.arrow import MEDIA
 
 AT = "2025-01-15T14:30:45.123Z"
@@ -165,3 +168,33 @@ async def test_a_worker_without_pyarrow_says_what_to_install(worker, monkeypatch
 async def test_an_arrow_stream_comes_when_it_is_accepted(worker, accept, is_arrow) -> None:
     answer = await worker.ask("/users?ids=1", headers={"Accept": accept})
     assert (answer.headers["Content-Type"] == MEDIA) == is_arrow
+
+
+def test_an_answer_waits_for_no_import_of_pandas() -> None:
+    """It takes a second, in which a worker would do nothing else."""
+    code = """
+        import asyncio, sys
+        import numpy as np
+        from models.windows import Slices
+        from views import arrow, entities
+        from views.batch_rows import Summed
+
+        async def answer():
+            users = entities.users(None, Slices(4000, 1000), None, None)
+            answer = arrow.ArrowAnswer(await arrow.load(), users, stale_is_ok=True)
+            before = set(sys.modules)
+            sums = np.array([[3, 1, 60_000, 0, 0]], np.uint64)
+            answer.add([0], Summed([7], sums, 3500, ((0, 4),), 1000))
+            await answer.response({"unknown": [], "unavailable": []}, {})
+            return set(sys.modules) - before
+
+        print(asyncio.run(answer()))
+    """
+    said = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    ).stdout
+    assert said == "set()\n"
