@@ -15,10 +15,10 @@ from views import middlewares
 TOKEN = "a-token-of-some-length"
 DATA = [
     *("/users/1", "/users/1/series", "/videos/1", "/videos/1/series"),
-    *("/creators/1", "/creators/1/series"),
+    *("/creators/1", "/creators/1/series", "/creators?ids=1"),
     *("/videos/viral", "/metrics", "/overview", "/users?ids=1", "/videos?ids=1"),
 ]
-POSTED = ["/users/query", "/videos/query"]
+POSTED = ["/users/query", "/videos/query", "/creators/query"]
 #: Not among those that are asked with the token: it does not end.
 STREAM = "/overview/stream"
 OPEN = ["/", "/openapi.json", "/static/dashboard.js", "/healthz", "/readyz"]
