@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import orjson
-from aiohttp import web
+
+from views.answers import json_text_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from aiohttp import web
 
     from views.batch_rows import Summed
     from views.entities import Entity
@@ -111,7 +114,7 @@ class JsonAnswer:
         text = b",".join([row for row in rows if row is not None])
         ends = b",".join(b'"%b":%b' % (k.encode(), orjson.dumps(ids)) for k, ids in left.items())
         body = b'{"%b":[%b],%b}' % (self._entity.name.encode(), text, ends)
-        return web.Response(body=body, headers=headers, content_type=self.media)
+        return json_text_response(body, headers=headers)
 
 
 def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
