@@ -127,3 +127,11 @@ def test_an_unknown_case_is_refused_with_those_there_are(capsys):
         parse(["backlok"])
 
     assert "backlog" in capsys.readouterr().err
+
+
+def test_parts_of_a_case_are_named_one_by_one(capsys):
+    assert parse(["reads", "--parts", "single,json"]).parts == ("single", "json")
+    with pytest.raises(SystemExit):
+        parse(["reads", "--parts", "singel"])
+
+    assert "single" in capsys.readouterr().err
