@@ -164,6 +164,10 @@ class EngagementProcessor:
         known = sent[(sent >= FIRST_TIMESTAMP) & (sent <= latest)]
         metrics.ingest_latency.observe(time() - known / 1000)
 
+    def take_over(self, *_: object) -> bool:
+        """Take over nothing: which partition an event belongs to is for its topic to tell."""
+        return False
+
     def has_pending(self) -> bool:
         """Whether sums are waiting, or a table is to be told since when it is sent them."""
         return any(feed.has_pending() for feed in self._feeds)

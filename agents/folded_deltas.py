@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from faust.types import TP
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from models.pane_windows import PaneWindows
     from models.viral import ViralRule
     from streaming.kafka.records import Record
+    from tables.layers import Values
     from tables.state import PartitionState
+
+#: Rows that are folded at once: more would keep the event loop for a millisecond and longer.
+MOST_AT_ONCE: Final = 4000
 
 W = TypeVar("W", bound="PaneWindows[Any]")
 F = TypeVar("F", bound="_protocols.PaneWindows")
@@ -49,15 +53,25 @@ class DeltaProcessor(Generic[W, F]):
 
     async def process(self, records: Sequence[Record], *_: object) -> None:
         """Add up the deltas, and stream time with them."""
-        state, counting = self.state, self._counting
+        counting = self._counting
         try:
             chunk = counting.chunk([record.value for record in records])
         except CodecError:
             chunk = counting.chunk([record.value for record in records if self._is_delta(record)])
-        if chunk.latest < 0:
-            return
-        loaded = await state.load(chunk.keys)
-        # From here on nothing waits: a commit sees all of this chunk or nothing of it.
+        if chunk.latest >= 0:
+            # From here on nothing waits: a commit sees all of this chunk or nothing of it.
+            self._fold(chunk, await self.state.load(chunk.keys))
+
+    def take_over(self, _: str, values: Sequence[bytes | None]) -> bool:
+        """Fold ``values``, unless many of their keys have to be read from disk first."""
+        chunk = self._counting.chunk(values)
+        if len(chunk.keys) > MOST_AT_ONCE or (loaded := self.state.load_few(chunk.keys)) is None:
+            return False
+        self._fold(chunk, loaded)
+        return True
+
+    def _fold(self, chunk: DeltaChunk, loaded: Values) -> None:
+        state, counting = self.state, self._counting
         self._advance(chunk.latest)
         state.complete_from = max(state.complete_from, chunk.complete_from)
         now = state.stream_time or 0

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 JUDGE_INTERVAL: Final = 0.25
 JUDGE_AT_ONCE: Final = 4000
 
+#: Videos of a batch that are judged at once, in case they have turned viral: when there are more,
+#: a backlog is being worked off, and they are judged with the others.
+JUDGE_WITH_BATCH: Final = 1000
+
 
 class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
     """Folds one partition of the deltas into the videos of that partition."""
@@ -69,6 +73,11 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
             self._unjudged |= self._candidates | self._flagged.keys()
 
     def _note(self, reached: set[int]) -> None:
+        """Judge them later, but those at once that may have turned viral just now."""
+        unflagged = reached - self._flagged.keys()
+        if 0 < len(unflagged) <= JUDGE_WITH_BATCH:
+            reached -= unflagged
+            self._judge(list(unflagged))
         self._unjudged |= reached
 
     @property

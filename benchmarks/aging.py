@@ -160,7 +160,8 @@ class Aging:
 
     async def _commit(self) -> int:
         """Commit, settle where it is time, and return the bytes for the changelog."""
-        frozen = self._task.prepare_commit()
+        self._task.prepare()
+        frozen = self._task.freeze()
         size = 0
         if frozen is not None:
             for _, changes in frozen.changes:

@@ -214,6 +214,11 @@ class PartitionState:
             values.fill(self.store.get_many(values.missing))
         return values
 
+    def load_few(self, keys: Sequence[bytes]) -> Values | None:
+        """Return the values of ``keys`` at once, None when many of them are on disk alone."""
+        values = self._memory.find(self._layers(), keys)
+        return self._filled(values) if len(values.missing) < THREAD_WORTH else None
+
     async def load(self, keys: Sequence[bytes]) -> Values:
         """Return the values of ``keys`` as they are now; those on disk are read by a thread.
 

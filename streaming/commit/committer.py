@@ -2,7 +2,8 @@
 
 The steps that docs/fault-tolerance.md and the tests go by:
 
-1. **prepare**: what has gathered becomes changes and records (deltas, viral flags, table meta data)
+1. **prepare**: what has gathered becomes changes and records (deltas, viral flags, table meta
+   data); what tasks of this worker would send to each other they fold at once
 2. **freeze**: each task's overlay, outbox and the positions that they stand for are set apart
 3. **send**: changelog records, deltas, passed-on events, dead letters, viral changes
 4. **offsets**: the positions, as the group's offsets, in the same transaction
@@ -21,6 +22,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from monitoring import metrics
+from streaming.commit.handover import hand_over
 from streaming.commit.pacing import Pace
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.timing import CommitTimer
@@ -100,13 +102,13 @@ class Committer:
         clock = CommitTimer()
         async with self._shared_limits.committing:
             entered = perf_counter()
-            # 1. prepare, 2. freeze
-            frozen = [part for task in tasks if (part := self._freeze(task)) is not None]
-            if not frozen:
-                return 0
-            clock.done("wait", entered)
-            clock.done("prepare")
             try:
+                # 1. prepare, 2. freeze
+                frozen = self._freeze(list(tasks))
+                if not frozen:
+                    return 0
+                clock.done("wait", entered)
+                clock.done("prepare")
                 # 3. send, 4. offsets, 5. commit
                 await self._commit(frozen, clock)
             except Exception as exc:  # noqa: BLE001 - any failure makes the overlays void
@@ -130,10 +132,21 @@ class Committer:
         await self.commit(going)
         await asyncio.gather(*(task.flush() for task in going))
 
-    def _freeze(self, task: Task) -> PreparedCommit | None:
-        if not self._fencing.holds(task.claimed_for):
-            task.fail(TransactionFailedError("it is not claimed for this worker any more"))
-        return task.prepare_commit()
+    def _freeze(self, tasks: Sequence[Task]) -> list[PreparedCommit]:
+        """Prepare and freeze ``tasks``. Nothing is folded meanwhile.
+
+        Raises:
+            TransactionFailedError: a part is missing that others rely on.
+        """
+        for task in tasks:
+            if not self._fencing.holds(task.claimed_for):
+                task.fail(TransactionFailedError("it is not claimed for this worker any more"))
+        prepared = [task for task in tasks if task.prepare()]
+        has_handed_over = hand_over(prepared)
+        frozen = [part for task in prepared if (part := task.freeze()) is not None]
+        if has_handed_over and any(task.failed for task in prepared):
+            raise TransactionFailedError("a partition has failed that others exchange sums with")
+        return frozen
 
     async def _commit(self, frozen: Sequence[PreparedCommit], clock: CommitTimer) -> None:
         producer = self._fencing.producer

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from math import inf
 
+#: Seconds by which a commit begins before its interval is over, while commits are short, and the
+#: part of the interval that passes in any case. A long interval is one that is meant.
+MOST_EARLY_S, LEAST_PART = 0.07, 1 / 3
+
 #: How many times as long as commits usually take, the pause after one is at least: what committing
 #: takes of the worker stays bounded, however slow it gets under load.
 COMMIT_REST = 0.5
@@ -23,9 +27,9 @@ class Pace:
     """The pace of a worker's commits."""
 
     def __init__(self, interval_s: float) -> None:
-        """Begin. ``interval_s``: seconds from one commit's beginning to the next's, at least."""
+        """Begin. ``interval_s``: as :func:`pause_after` takes it."""
         #: Seconds to wait for the next commit to begin.
-        self.pause_s = interval_s
+        self.pause_s = shortest_distance_s(interval_s)
         self._interval_s = interval_s
         self._commit_s = 0.0
         self._rate = 0.0
@@ -64,19 +68,26 @@ class Retries:
         return self._pause_s
 
 
+def shortest_distance_s(interval_s: float) -> float:
+    """Return from one commit's beginning to the next's at least, in seconds."""
+    return max(interval_s * LEAST_PART, interval_s - MOST_EARLY_S)
+
+
 def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: float) -> float:
     """Return how many seconds to wait after a commit for the next one to begin.
 
-    Commits begin at even distances. When they usually take two thirds of one, the pause gets
-    longer, so that more events share a commit. Whoever is further behind than the longest pause
-    takes that: the answers are older anyway, and the more events of a key share a commit, the less
-    each of them costs.
+    Commits begin at even distances: the shortest, or twice what they usually take, up to the
+    interval. When they take two thirds of that, the pause gets longer, so that more events
+    share a commit. Whoever is further behind than the longest pause takes that: the answers are
+    older anyway, and the more events of a key share a commit, the less each of them costs.
 
     Arguments:
         commit_s: how long the commit took, in seconds.
         usual_s: how long they usually take.
-        interval_s: from the beginning of one commit to that of the next, at least.
+        interval_s: from the beginning of one commit to that of the next, while there is time.
         behind_s: how long folding what waits in Kafka will take.
     """
-    rest_s = COMMIT_REST * usual_s if behind_s <= LONGEST_COMMIT_INTERVAL else inf
-    return max(interval_s - commit_s, min(rest_s, LONGEST_COMMIT_INTERVAL))
+    if behind_s > LONGEST_COMMIT_INTERVAL:
+        return max(interval_s - commit_s, LONGEST_COMMIT_INTERVAL)
+    distance_s = min(interval_s, max(shortest_distance_s(interval_s), 2 * usual_s))
+    return max(distance_s - commit_s, min(COMMIT_REST * usual_s, LONGEST_COMMIT_INTERVAL))

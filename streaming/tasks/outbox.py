@@ -8,6 +8,8 @@ from streaming.kafka.record_bounds import fit, size_of
 from streaming.kafka.topic_limits import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streaming.kafka.records import OutRecord
 
 
@@ -34,6 +36,20 @@ class Outbox:
         fitting = fit(record, self._limits.of(topic))
         self._records.setdefault((topic, partition), []).append(fitting)
         self.size += RECORD_SIZE + size_of(fitting)
+
+    @property
+    def targets(self) -> list[tuple[str, int]]:
+        """The topics and partitions that something is sent to."""
+        return list(self._records)
+
+    def records_for(self, topic: str, partition: int) -> Sequence[OutRecord]:
+        """Return what is sent to a partition of a topic."""
+        return self._records.get((topic, partition), ())
+
+    def drop(self, topic: str, partition: int) -> None:
+        """Send nothing to a partition of a topic after all."""
+        for record in self._records.pop((topic, partition), ()):
+            self.size -= RECORD_SIZE + size_of(record)
 
     def take(self) -> dict[tuple[str, int], list[OutRecord]]:
         """Hand over what has gathered; a fresh outbox begins."""

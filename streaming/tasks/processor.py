@@ -45,6 +45,13 @@ class Processor(Protocol):
         this waits, and must find it in step with the task's position.
         """
 
+    def take_over(self, topic: str, values: Sequence[bytes | None], /) -> bool:
+        """Fold what this worker's tasks are about to send to ``topic``, at once; waits for nothing.
+
+        Returns:
+            Whether it did: else it is sent, and comes with the topic.
+        """
+
     def has_pending(self) -> bool:
         """Whether :meth:`prepare` has something to do, for new records or as time passes."""
 

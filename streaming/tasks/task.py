@@ -103,6 +103,8 @@ class Task:
         #: all that was folded was last known to be committed.
         self.busy_since: float | None = None
         self.committed_at = monotonic()
+        #: Whether the commit that is being prepared has to do with this task.
+        self._is_due = False
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.sources}
         self._inbox = Inbox(self.sources, shared_limits)
         self._folding = asyncio.Lock()
@@ -213,18 +215,49 @@ class Task:
     def _has_work(self) -> bool:
         return self.positions != self.committed or bool(self.outbox) or self.tables.has_pending
 
-    def prepare_commit(self) -> PreparedCommit | None:
-        """Set apart what is folded so far for a commit, None when that is nothing."""
+    def prepare(self) -> bool:
+        """Step 1 of a commit: turn what has gathered into changes and records.
+
+        Returns:
+            Whether the task is at work still, and so part of the commit.
+        """
         if self._state in ENDED:
-            return None
-        if not self._has_work():
-            self.committed_at = monotonic()
-            return None
+            return False
+        self._is_due = self._has_work()
+        if not self._is_due:
+            return True
         self._budget.evict()
         try:
-            # 1. prepare
             self.tables.prepare()
-            # 2. freeze
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
+            self.fail(exc)
+            return False
+        return True
+
+    def take_over(self, tp: TP, values: Sequence[bytes | None]) -> bool:
+        """Fold what is about to be sent to ``tp`` by tasks of the same commit.
+
+        Returns:
+            Whether it did. If so, that is not sent: both tasks commit, or none of them does.
+        """
+        if (processor := self.sources.get(tp)) is None:
+            return False
+        try:
+            has_taken = processor.take_over(tp.topic, values)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
+            self.fail(exc)
+            return False
+        self._is_due |= has_taken
+        return has_taken
+
+    def freeze(self) -> PreparedCommit | None:
+        """Step 2 of a commit: set apart what is folded so far, None when that is nothing."""
+        if self._state in ENDED:
+            return None
+        if not self._is_due:
+            self.committed_at = monotonic()
+            return None
+        try:
             changes = self.tables.freeze(self.positions)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
             self.fail(exc)

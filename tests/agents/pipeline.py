@@ -18,6 +18,7 @@ from agents.engagement import EngagementProcessor
 from agents.folded_deltas import DeltaProcessor
 from agents.video_deltas import VideoProcessor
 from models.viral import ViralRule
+from streaming.commit.handover import hand_over
 from streaming.tasks.outbox import Outbox
 from tables.creators import creator_windows
 from tables.rocks import RocksMemory, RocksStore
@@ -68,7 +69,7 @@ class Part:
         accelerated = is_wanted(settings.accelerator)
         counting = Counting.of_videos(videos, accelerated=accelerated)
         rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
-        self.number = number
+        self.partition = number
         self.engagement = self._engagement(settings)
         self.video = VideoProcessor(
             number, self.videos, self.outbox, settings, counting, rule, "videos-changelog"
@@ -97,7 +98,7 @@ class Part:
 
     def _engagement(self, settings: program_settings.Settings) -> EngagementProcessor:
         return EngagementProcessor(
-            self.number,
+            self.partition,
             self.users,
             self.outbox,
             settings,
@@ -121,6 +122,13 @@ class Part:
         self.unsettled.clear()
         self._begin()
 
+    def take_over(self, tp: TP, values: Sequence[bytes | None]) -> bool:
+        """Fold at once what another partition is about to send."""
+        receivers: dict[str, Any] = {DELTAS: self.video, CREATOR_DELTAS: self.creator}
+        receiver = receivers.get(tp.topic, self.engagement)
+        has_taken: bool = receiver.take_over(tp.topic, values)
+        return has_taken
+
     def _begin(self) -> None:
         for processor in self.processors:
             processor.reset_to_committed()
@@ -134,6 +142,8 @@ class Pipeline:
         """Open everything in ``folder``."""
         self.folder = folder
         self.settings = settings
+        #: Whether partitions that commit together hand sums over, instead of sending them.
+        self.is_one_worker = True
         self.memory = RocksMemory.create(1 << 20)
         self.executor = ThreadPoolExecutor(1)
         self.topics: dict[tuple[str, int], list[ConsumerRecord[Any, Any]]] = defaultdict(list)
@@ -182,12 +192,19 @@ class Pipeline:
             await processor.process(records, topic, positions)
             part.positions[topic] = at + len(records)
 
-    async def commit(self, number: int) -> None:
-        """Do what a task's commit does, in one go."""
-        part = self.parts[number]
-        for processor in part.processors:
-            processor.state.sweeper.delete_found()
-            processor.prepare()
+    async def commit(self, *numbers: int) -> None:
+        """Do what a worker's commit of some partitions does, in one go."""
+        parts = [self.parts[number] for number in numbers]
+        for part in parts:
+            for processor in part.processors:
+                processor.state.sweeper.delete_found()
+                processor.prepare()
+        if self.is_one_worker:
+            hand_over(parts)
+        for part in parts:
+            await self._commit(part)
+
+    async def _commit(self, part: Part) -> None:
         frozen = [(p.state, changes) for p in part.processors if len(changes := p.state.freeze())]
         for (topic, partition), records in part.outbox.take().items():
             for record in records:

@@ -93,9 +93,9 @@ class Fold(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """A partition commits."""
+    """Partitions of one worker commit."""
 
-    partition: int
+    partitions: tuple[int, ...]
 
 
 class Crash(NamedTuple):
@@ -124,7 +124,7 @@ steps = st.one_of(
     sends,
     sends,
     st.builds(Fold, partitions, st.sampled_from(SOURCES), st.integers(1, 10)),
-    st.builds(Commit, partitions),
+    st.builds(Commit, st.sampled_from([(0,), (1,), (0, 1)])),
     st.builds(Crash, partitions),
 )
 
@@ -150,8 +150,8 @@ async def play(pipeline, script):
                 pipeline.send(EVENTS, partition, OutRecord(b"k%d" % number, value))
             case Fold(partition, topic, count):
                 await pipeline.process(partition, topic, count)
-            case Commit(partition):
-                await pipeline.commit(partition)
+            case Commit(numbers):
+                await pipeline.commit(*numbers)
             case Crash(partition):
                 await pipeline.crash(partition)
     await pipeline.finish()

@@ -69,6 +69,7 @@ def complete_from(pipeline):
 async def test_a_hot_video_costs_its_creator_one_row_a_commit(make) -> None:
     """Sums by creator and pane leave, not events; each partition of creators gets one record."""
     pipeline = make()
+    pipeline.is_one_worker = False
     for number in range(50):
         send(pipeline, number, T)
     await pipeline.process(0, EVENTS, 50)

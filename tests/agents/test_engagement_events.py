@@ -58,6 +58,7 @@ async def test_every_nasty_value_has_the_outcome_that_the_oracle_gives_it(make_p
 
 async def test_events_of_a_video_and_pane_leave_as_one_row_a_commit(make_pipeline, send):
     pipeline = make_pipeline()
+    pipeline.is_one_worker = False
     for user in range(50):
         send(pipeline, user, 7, T, f"view-{user}")
     send(pipeline, 1, 7, T + 6 * MINUTE, "share", event_type="share")
@@ -85,6 +86,7 @@ async def test_a_step_of_time_is_told_to_every_partition_once(tmp_path):
     settings = make_settings(TOPIC_PARTITIONS=3)
     user = next(user for user in range(99) if partition_of(user, 3) == 0)
     with Pipeline(tmp_path, settings) as pipeline:
+        pipeline.is_one_worker = False
         for number, t in enumerate((T, T + MINUTE, T + 5 * MINUTE, T + 6 * MINUTE)):
             value = event(user, 7, t, number, event_type="save")
             pipeline.send(EVENTS, 0, OutRecord(None, value))
@@ -96,6 +98,7 @@ async def test_a_step_of_time_is_told_to_every_partition_once(tmp_path):
 
 async def test_a_step_that_was_told_is_not_told_again_after_a_restart(make_pipeline, send):
     pipeline = make_pipeline()
+    pipeline.is_one_worker = False
     send(pipeline, 1, 7, T, 1, event_type="save")
     await pipeline.finish()
     await pipeline.crash(0)
@@ -108,6 +111,7 @@ async def test_deltas_of_events_that_were_lost_are_sent_once_when_those_are_fold
     make_pipeline, send
 ):
     pipeline = make_pipeline()
+    pipeline.is_one_worker = False
     send(pipeline, 1, 7, T, 1)
     await pipeline.process(0, EVENTS, 1)
     await pipeline.crash(0)

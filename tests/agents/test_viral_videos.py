@@ -54,11 +54,17 @@ def detected_at(pipeline):
 
 
 async def fold_unjudged(pipeline):
-    """Fold all that was sent, down to the videos, but judge none of them."""
+    """Fold all that was sent, down to the videos, but judge none of them.
+
+    Sums come with their topic from here on, as another worker's do.
+    """
+    pipeline.is_one_worker = False
     await pipeline.process(0, EVENTS, 100)
     pipeline.parts[0].video._judged_at = float("inf")
     await pipeline.commit(0)
-    await pipeline.process(0, DELTAS, 100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agents.video_deltas, "JUDGE_WITH_BATCH", 0)
+        await pipeline.process(0, DELTAS, 100)
     await pipeline.commit(0)
 
 
@@ -139,11 +145,40 @@ async def test_silence_that_began_before_a_restart_is_counted_anew(make_viral, c
     assert flags(pipeline) == {}
 
 
+async def test_a_video_is_flagged_in_the_commit_that_sends_the_event_which_makes_it_viral(
+    make_pipeline, send
+):
+    """Not at the next look at all videos that have changed."""
+    pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=1)
+    pipeline.parts[0].video._judged_at = float("inf")
+    for number, event_type in enumerate(["video_view", "share", "share"]):
+        send(pipeline, 1, VIDEO, T, number, event_type=event_type)
+        await pipeline.process(0, EVENTS, 1)
+        await pipeline.commit(0)
+        assert (flags(pipeline).keys() == {VIDEO}) == (number == 2)
+    assert not pipeline.read(DELTAS)
+
+
+async def test_a_video_is_flagged_in_the_commit_after_its_sums_have_come(make_pipeline, send):
+    """They are another worker's."""
+    pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=1)
+    pipeline.is_one_worker = False
+    pipeline.parts[0].video._judged_at = float("inf")
+    for number, event_type in enumerate(["video_view", "share", "share"]):
+        send(pipeline, 1, VIDEO, T, number, event_type=event_type)
+    await pipeline.process(0, EVENTS, 3)
+    await pipeline.commit(0)
+    await pipeline.process(0, DELTAS, 3)
+    await pipeline.commit(0)
+    assert flags(pipeline).keys() == {VIDEO}
+
+
 async def test_a_flag_that_was_not_committed_is_raised_again(make_pipeline, send):
     pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=1)
     send(pipeline, 1, VIDEO, T, 1)
     send(pipeline, 1, VIDEO, T, 2, event_type="share")
     send(pipeline, 1, VIDEO, T, 3, event_type="share")
+    pipeline.is_one_worker = False
     await pipeline.process(0, EVENTS, 3)
     await pipeline.commit(0)
     await pipeline.process(0, DELTAS, 3)

@@ -72,6 +72,7 @@ def steps() -> dict[str, tuple[type, str]]:
     from aiokafka import AIOKafkaProducer
 
     from agents.engagement import EngagementProcessor
+    from agents.folded_deltas import DeltaProcessor
     from streaming.commit.fencing import Fencing
     from streaming.kafka.producer import Transaction
     from tables.state import PartitionState
@@ -80,6 +81,7 @@ def steps() -> dict[str, tuple[type, str]]:
         "fence": (Fencing, "fence"),
         "claim": (Fencing, "claim"),
         "prepare": (EngagementProcessor, "prepare"),
+        "handover": (DeltaProcessor, "take_over"),
         "freeze": (PartitionState, "freeze"),
         "send": (Transaction, "send_values"),
         "offsets": (Transaction, "send_offsets"),

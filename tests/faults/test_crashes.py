@@ -15,7 +15,10 @@ from tests.worker import wait_until
 pytestmark = pytest.mark.faults
 
 SABOTAGE = "tests.faults.sabotage"
-STEPS = ["fence", "claim", "prepare", "freeze", "send", "offsets", "commit", "flush"]
+STEPS = [
+    *("fence", "claim", "prepare", "handover", "freeze"),
+    *("send", "offsets", "commit", "flush"),
+]
 POINTS = [f"{when} {step}" for step, when in product(STEPS, ["before", "after"])]
 #: How often a worker that has little to do is sure to get there; to the others once a partition.
 TIMES = {"fence": 1, "offsets": 2, "commit": 2}

@@ -72,7 +72,8 @@ class Bench:
     def _commit_failed(self, exc):
         self.commit_failures.append(exc)
         for task in self.tasks.values():
-            task.mark_failed()
+            if not task.failed:
+                task.mark_failed()
 
     async def add(self, partition=0):
         """Put a task on the bench that accepts batches."""

@@ -65,6 +65,7 @@ class Counter:
         self.outbox = outbox
         self.folded: list[int] = []
         self.pending = False
+        self.takes_over = False
         self.may_fold = asyncio.Event()
         self.may_fold.set()
         self.error: Exception | None = None
@@ -81,6 +82,15 @@ class Counter:
             self.state.dirty[each.key] = b"%d" % (count + 1)
             self.outbox.add("out", 0, OutRecord(each.key, b"%d" % each.offset))
             self.folded.append(each.offset)
+
+    def take_over(self, _: str, values: Sequence[bytes | None]) -> bool:
+        """Count ``values`` under one key, when the test says so."""
+        if self.takes_over:
+            if self.error:
+                raise self.error
+            count = int(self.state.get(b"taken over") or 0)
+            self.state.dirty[b"taken over"] = b"%d" % (count + len(values))
+        return self.takes_over
 
     def has_pending(self) -> bool:
         """Whether the test says so."""

@@ -12,12 +12,15 @@ import pytest
 from faust.types import TP
 
 from streaming.errors import TransactionFailedError
+from streaming.kafka.records import OutRecord
 from streaming.tasks.task import RECORDS_PER_CHUNK
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import OTHER_TOPIC, TOPIC, batch, fenced
 
 CHANGELOG = "events-changelog"
 OTHER_EVENTS = TP(TOPIC, 1)
+SUMS = TP(OTHER_TOPIC, 1)
+TAKEN_OVER = b"taken over", b"2"
 STEPS = ["begin", "send", "send records", "offsets", "commit"]
 
 
@@ -207,6 +210,53 @@ class TestSeveralTasks:
         await bench.commit()
         assert bench.producer.offsets == {OTHER_EVENTS: 2}
         (failure,) = bench.failures
+        assert isinstance(failure, TransactionFailedError)
+
+
+class TestSumsForEachOther:
+    """What partition 0 sends to partition 1 of a topic that this worker reads itself."""
+
+    @pytest.fixture(autouse=True)
+    async def _sums(self, bench):
+        await bench.add(1)
+        bench.tasks[1].sources[SUMS].takes_over = True
+        for value in (b"one", b"two"):
+            bench.task.outbox.add(*SUMS, OutRecord(None, value))
+
+    async def test_are_folded_in_the_same_transaction_instead_of_sent(self, bench):
+        await bench.commit()
+        assert bench.producer.transactions == 1
+        assert bench.producer.committed == {f"{OTHER_TOPIC}-changelog": [TAKEN_OVER]}
+
+    async def test_are_sent_where_they_cannot_be_folded_at_once(self, bench):
+        bench.tasks[1].sources[SUMS].takes_over = False
+        await bench.commit()
+        assert bench.producer.committed == {OTHER_TOPIC: [(None, b"one"), (None, b"two")]}
+
+    async def test_are_sent_to_a_partition_that_cannot_commit(self, bench):
+        bench.tasks[1].claimed_for = "reels-worker-another"
+        await bench.commit()
+        assert bench.producer.committed == {OTHER_TOPIC: [(None, b"one"), (None, b"two")]}
+
+    async def test_are_sent_to_a_partition_that_fails_as_it_folds_them(self, bench):
+        """It commits nothing, and begins anew: they come with the topic then."""
+        bench.tasks[1].sources[SUMS].error = ValueError("does not fold")
+        await bench.commit()
+        assert bench.tasks[1].failed
+        assert bench.producer.committed == {OTHER_TOPIC: [(None, b"one"), (None, b"two")]}
+
+    @pytest.mark.parametrize("failing", [0, 1])
+    async def test_count_for_nobody_when_one_of_both_fails_after_that(
+        self, bench, monkeypatch, failing
+    ):
+        def freeze(*_):
+            raise ValueError("cannot be packed")
+
+        monkeypatch.setattr(bench.tasks[failing].tables, "freeze", freeze)
+        await bench.commit()
+        assert bench.producer.committed == {}
+        assert all(task.failed for task in bench.tasks.values())
+        (failure,) = bench.commit_failures
         assert isinstance(failure, TransactionFailedError)
 
 

@@ -21,8 +21,10 @@ class TestPauses:
     @pytest.mark.parametrize(
         ("commit_s", "usual_s", "pause_s"),
         [
-            (0.0, 0.0, 0.1),
-            (0.03, 0.03, 0.07),
+            (0.0, 0.0, 0.1 / 3),
+            (0.01, 0.01, 0.07 / 3),
+            (0.03, 0.03, 0.03),
+            (0.05, 0.05, 0.05),
             (0.06, 0.06, 0.04),
             (0.14, 0.03, 0.015),
             (0.08, 0.08, 0.04),
@@ -31,19 +33,23 @@ class TestPauses:
             (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
         ],
     )
-    def test_leave_the_interval_between_beginnings_until_commits_take_most_of_it(
+    def test_leave_a_third_of_the_interval_between_beginnings_or_more_when_commits_take_long(
         self, commit_s, usual_s, pause_s
     ):
         assert pause_after(commit_s, usual_s, 0.1, 0.0) == pytest.approx(pause_s)
 
+    def test_keep_to_a_long_interval(self):
+        """Whoever sets one wants few commits."""
+        assert pause_after(0.01, 0.01, 1.0, 0.0) == pytest.approx(0.92)
+
     @pytest.mark.parametrize(
         ("behind_s", "pause_s"),
-        [(0.9, 0.07), (1.1, LONGEST_COMMIT_INTERVAL), (inf, LONGEST_COMMIT_INTERVAL)],
+        [(0.9, 0.03), (1.1, LONGEST_COMMIT_INTERVAL), (inf, LONGEST_COMMIT_INTERVAL)],
     )
     def test_are_as_long_as_can_be_far_behind(self, behind_s, pause_s):
         assert pause_after(0.03, 0.03, 0.1, behind_s) == pytest.approx(pause_s)
 
-    def test_are_never_shorter_than_asked_for(self):
+    def test_are_longer_yet_where_the_interval_is(self):
         assert pause_after(0.03, 0.03, 5.0, inf) == pytest.approx(4.97)
 
 
@@ -59,13 +65,13 @@ class TestPace:
     @pytest.mark.parametrize(
         ("commit_s", "one_before_s", "pause_s"),
         [
-            (0.0, 0.0, 0.1),
-            (0.03, 0.03, 0.07),
-            (0.03, 0.14, 0.07),
+            (0.0, 0.0, 0.1 / 3),
+            (0.03, 0.03, 0.03),
+            (0.03, 0.14, 0.03),
             (0.4, 0.4, 0.2),
             (0.4, 0.5, 0.2),
             (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
-            (0.08, 0.02, 0.02),
+            (0.08, 0.02, 0.01),
             (0.14, 0.04, 0.02),
         ],
     )
@@ -79,11 +85,11 @@ class TestPace:
 
     def test_what_waits_in_kafka_counts_by_the_time_that_folding_it_takes(self, pace):
         pace.committed(0.03, 130, 0.13, 900)
-        assert pace.pause_s == pytest.approx(0.07)
+        assert pace.pause_s == pytest.approx(0.03)
         pace.committed(0.03, 130, 0.13, 1100)
         assert pace.pause_s == LONGEST_COMMIT_INTERVAL
         pace.committed(0.03, 130, 0.13, 0)
-        assert pace.pause_s == pytest.approx(0.07)
+        assert pace.pause_s == pytest.approx(0.03)
 
     def test_a_single_slow_commit_is_followed_by_a_short_pause(self, pace):
         pace.committed(0.09, 130, 0.13, 0)
@@ -93,14 +99,14 @@ class TestPace:
 
     def test_a_single_moment_in_which_little_was_folded_is_no_backlog(self, pace):
         pace.committed(0.03, 10, 0.13, 300)
-        assert pace.pause_s == pytest.approx(0.07)
+        assert pace.pause_s == pytest.approx(0.03)
         pace.committed(0.03, 10, 0.13, 300)
         assert pace.pause_s == LONGEST_COMMIT_INTERVAL
 
     def test_who_has_folded_nothing_yet_does_not_know_how_far_behind_it_is(self):
         pace = Pace(0.1)
         pace.committed(0.0, 0, 0.1, 1)
-        assert pace.pause_s == 0.1
+        assert pace.pause_s == pytest.approx(0.1 / 3)
 
 
 class TestRetries:

@@ -67,7 +67,8 @@ async def test_a_failed_task_stays_failed_through_a_rebalance(worker):
     task.mark_failed()
     await task.suspend()
     assert task.state is TaskState.FAILED
-    assert task.prepare_commit() is None
+    assert not task.prepare()
+    assert task.freeze() is None
     with pytest.raises(TaskStateError):
         task.start(task.positions)
 
@@ -88,6 +89,7 @@ async def test_a_closed_task_commits_nothing(worker):
     (task,) = worker.built
     task.submit(next(iter(task.sources)), batch(7, 9))
     await task.close()
-    assert task.prepare_commit() is None
+    assert not task.prepare()
+    assert task.freeze() is None
     await task.close()
     assert task.state is TaskState.CLOSED
