@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -27,7 +26,7 @@ from benchmarks.rig.probes import Prober
 from benchmarks.rig.processes import Usage
 from benchmarks.rig.redis_server import is_installed, redis
 from benchmarks.rig.steady_load import SteadyLoad
-from benchmarks.rig.worker import BenchError
+from benchmarks.rig.worker import BenchError, wait_shared
 from tables.users import user_windows
 
 if TYPE_CHECKING:
@@ -255,12 +254,3 @@ def values_of(rig: Rig, users: int) -> dict[bytes, bytes]:
             (key, value) for key, value in zip(keys, values, strict=True) if b":" not in key
         )
     return found
-
-
-def wait_shared(workers: Sequence[Worker]) -> None:
-    """Wait until each worker has partitions, and is ready. Raises BenchError."""
-    deadline = time.monotonic() + _TIMEOUT_S
-    while not all(worker.is_ready() and worker.partitions() for worker in workers):
-        if time.monotonic() > deadline:
-            raise BenchError("two workers do not share the partitions")
-        time.sleep(0.1)

@@ -4,6 +4,8 @@ The load comes from a process of its own, made ready beforehand; probes measure 
 takes from being sent to being in the answer over HTTP. Generator, broker, worker and probes share
 the machine. Users take as long for their sessions as in life, some nine seconds for a view. Answers
 during the warm-up are figures of their own, ``first``.
+
+Then two workers share a load, and videos turn viral: how long it takes until both list them.
 """
 
 from __future__ import annotations
@@ -22,8 +24,12 @@ from benchmarks.rig.offsets import offsets_of
 from benchmarks.rig.probes import Prober
 from benchmarks.rig.processes import Usage
 from benchmarks.rig.steady_load import SteadyLoad
+from benchmarks.rig.viral_probes import ViralProber
+from benchmarks.rig.worker import wait_shared
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks.rig.bench import Bench
     from benchmarks.rig.cluster import Rig
     from benchmarks.rig.steady_load import Sending
@@ -36,6 +42,10 @@ PROBES_PER_S = 4.0
 
 _DRAIN_TIMEOUT_S = 120.0
 _SAMPLE_S = 0.5
+#: Events a second that two workers share, or the lowest rate if that is less.
+_SHARED_RATE = 10_000
+#: Videos that turn viral.
+_VIRAL_PER_S = 1.0
 #: Of event time, between two loads.
 _BETWEEN_S = 30.0
 
@@ -60,8 +70,41 @@ def run(bench: Bench) -> list[Row]:
                 row.add(measure(bench, rig, worker, load, name))
                 bench.tell(f"{name}: users p99 {row.runs['user ms p99'][-1]:.0f} ms")
                 start_ms += round(1000 * (length_s + _BETWEEN_S))
-        worker.stop()
-    return list(of_rate.values())
+        viral = _run_viral(bench, rig, [worker, rig.worker("b")], start_ms)
+    return [*of_rate.values(), viral]
+
+
+def _run_viral(bench: Bench, rig: Rig, workers: Sequence[Worker], start_ms: int) -> Row:
+    """Measure the list of viral videos on two workers, from ``start_ms`` of event time on."""
+    wait_shared(workers)
+    users, rate = max(bench.size.users), min(_SHARED_RATE, *bench.size.rates)
+    row = Row({"events/s": rate, "users": users, "workers": len(workers)})
+    length_s = bench.size.warm_up_s + bench.size.seconds + COOL_DOWN_S
+    for number in range(bench.size.runs):
+        name = f"videos turn viral, run {number + 1}"
+        load = SteadyLoad(
+            *(f"viral-{number}", number, rate, users, start_ms, length_s),
+            max_events_per_ms=math.inf,
+        )
+        with load.ready(rig, partial(bench.tell, f"{name}: making the load ready")) as ready:
+            bench.tell(f"{name}: for {bench.size.seconds:.0f} s")
+            row.add(uvloop.run(_watch_list(bench, rig, workers, ready.send())))
+        bench.tell(f"{name}: p99 {row.runs['listed ms p99'][-1]:.0f} ms")
+        start_ms += round(1000 * (length_s + _BETWEEN_S))
+    return row
+
+
+async def _watch_list(
+    bench: Bench, rig: Rig, workers: Sequence[Worker], sending: Sending
+) -> dict[str, float]:
+    seconds = bench.size.seconds
+    await asyncio.sleep(bench.size.warm_up_s)
+    prober = ViralProber(rig.settings, [each.url for each in workers], sending.event_time_ms)
+    times_ms = await prober.run(seconds, round(_VIRAL_PER_S * seconds))
+    await sending.end()
+    async with offsets_of(rig.settings) as offsets:
+        await offsets.wait_caught_up(_DRAIN_TIMEOUT_S, _SAMPLE_S)
+    return percentiles(times_ms, "listed ms")
 
 
 def measure(

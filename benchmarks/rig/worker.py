@@ -146,3 +146,12 @@ class Worker(Child):
 
 #: Of one core: what a worker takes that has nothing to do, rounded up.
 _IDLE_CPU = 0.12
+
+
+def wait_shared(workers: Sequence[Worker]) -> None:
+    """Wait until each worker has partitions, and is ready. Raises BenchError."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not all(worker.is_ready() and worker.partitions() for worker in workers):
+        if time.monotonic() > deadline:
+            raise BenchError("two workers do not share the partitions")
+        time.sleep(POLL_S)

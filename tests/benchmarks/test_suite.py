@@ -42,9 +42,11 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
     loads = {row["setting"]["load"]: row["figures"] for row in cases["backlog"]["rows"]}
     assert set(loads) == {"sessions", "uniform"}
     assert all(figures["events/s"]["median"] > 0 for figures in loads.values())
-    (steady,) = cases["steady"]["rows"]
+    steady, viral = cases["steady"]["rows"]
     assert steady["figures"]["user ms samples"]["median"] == 16
     assert steady["figures"]["video ms p99"]["median"] > 0
+    assert viral["figures"]["listed ms samples"]["median"] == 4
+    assert viral["figures"]["listed ms p99"]["median"] > 0
     (burst,) = cases["spike"]["rows"]
     assert burst["figures"]["most behind"]["median"] > 1000
     assert burst["figures"]["user ms samples"]["median"] == 20
