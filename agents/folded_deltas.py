@@ -70,7 +70,7 @@ class DeltaProcessor(Generic[W, F]):
         self._fold(chunk, loaded)
         return True
 
-    def _fold(self, chunk: DeltaChunk, loaded: Values) -> None:
+    def _fold(self, chunk: _protocols.DeltaChunk, loaded: Values) -> None:
         state, counting = self.state, self._counting
         self._advance(chunk.latest)
         state.complete_from = max(state.complete_from, chunk.complete_from)
