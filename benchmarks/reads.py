@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
