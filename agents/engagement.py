@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from time import time
 from typing import TYPE_CHECKING, Final
 
@@ -22,11 +23,12 @@ from tables.creators import NAME as CREATORS
 from tables.user_rows import load_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from accelerator import Folding
     from models._protocols import Chunk
     from settings import Settings
+    from streaming.kafka.record_bounds import Header
     from streaming.kafka.records import Record
     from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
@@ -62,6 +64,7 @@ class EngagementProcessor:
         self._partition = partition
         self._outbox = outbox
         self._settings = settings
+        self._skew = format_duration(settings.max_future_skew)
         self._input = TP(settings.events_topic, partition)
         self._order = MergeOrder()
         step = settings.video_step
@@ -99,10 +102,10 @@ class EngagementProcessor:
         rejected = [
             *chunk.rejected,
             *((record, self._future(t_ms)) for record, t_ms in chunk.future),
-            *((record, self._late(stream_time)) for record, stream_time in folded.late),
+            *self._late(folded.late),
         ]
-        for record, rejection in rejected:
-            self._reject(record, topic, rejection)
+        if rejected:
+            self._reject(rejected, topic)
         if topic == self._input.topic:
             misplaced_share.note(len(records), len(chunk.foreign))
         else:
@@ -112,15 +115,21 @@ class EngagementProcessor:
         self._count(chunk, outcomes, latest)
 
     def _future(self, t_ms: int) -> Rejected:
-        skew = format_duration(self._settings.max_future_skew)
         return Rejected(
-            "future_timestamp", f"{to_iso(t_ms)} is more than {skew} ahead of the clock"
+            "future_timestamp", f"{to_iso(t_ms)} is more than {self._skew} ahead of the clock"
         )
 
-    def _late(self, stream_time: int) -> Rejected:
+    def _late(self, late: Iterable[tuple[Record, int]]) -> Iterator[tuple[Record, Rejected]]:
         slices = self._folding.windows.slices
-        first = slices.kept_from(stream_time) * slices.step
-        return Rejected("late", f"before {to_iso(first)}, where the oldest window begins")
+        of_time: dict[int, Rejected] = {}
+        for record, stream_time in late:
+            found = of_time.get(stream_time)
+            if found is None:
+                first = slices.kept_from(stream_time) * slices.step
+                found = of_time[stream_time] = Rejected(
+                    "late", f"before {to_iso(first)}, where the oldest window begins"
+                )
+            yield record, found
 
     def _pass_on(self, record: Record, partition: int, key: bytes) -> None:
         self._outbox.add(
@@ -132,34 +141,46 @@ class EngagementProcessor:
             ),
         )
 
-    def _reject(self, record: Record, topic: str, rejection: Rejected) -> None:
-        headers = (
-            ("reason", rejection.reason.encode()),
-            ("detail", rejection.detail.encode(errors="replace")),
-            ("source.topic", topic.encode()),
-            ("source.partition", b"%d" % self._partition),
-            ("source.offset", b"%d" % record.offset),
-            (SOURCE_APP, self._settings.app_id.encode()),
-            *((f"{ORIGINAL_HEADER}{name}", value) for name, value in record.headers),
-        )
-        self._outbox.add(
+    def _reject(self, rejected: Sequence[tuple[Record, Rejected]], topic: str) -> None:
+        self._outbox.extend(
             self._settings.dead_letter_topic,
             self._dead_letter_partition,
-            OutRecord(
+            self._dead_letters(rejected, topic),
+        )
+        for reason, count in Counter(rejection.reason for _, rejection in rejected).items():
+            metrics.events_rejected.labels(reason).inc(count)
+
+    def _dead_letters(
+        self, rejected: Iterable[tuple[Record, Rejected]], topic: str
+    ) -> Iterator[OutRecord]:
+        source = "source.topic", topic.encode()
+        partition = "source.partition", b"%d" % self._partition
+        app = SOURCE_APP, self._settings.app_id.encode()
+        for record, (reason, detail) in rejected:
+            headers: tuple[Header, ...] = (
+                ("reason", reason.encode()),
+                ("detail", detail.encode(errors="replace")),
+                source,
+                partition,
+                ("source.offset", b"%d" % record.offset),
+                app,
+            )
+            if record.headers:
+                own = [(f"{ORIGINAL_HEADER}{name}", value) for name, value in record.headers]
+                headers = *headers, *own
+            yield OutRecord(
                 *(record.key, record.value, headers),
                 whole=False,
                 omitted=omitted(record.headers),
-            ),
-        )
-        metrics.events_rejected.labels(rejection.reason).inc()
+            )
 
     def _count(self, chunk: Chunk[Record], outcomes: Iterable[int], latest: int) -> None:
         self._read.inc(len(chunk.sent))
         for counter, count in zip(self._outcomes, outcomes, strict=True):
             if count:
                 counter.inc(count)
-        for name in chunk.dropped:
-            metrics.optional_values_dropped.labels(name).inc()
+        for name, count in Counter(chunk.dropped).items():
+            metrics.optional_values_dropped.labels(name).inc(count)
         sent = chunk.sent
         known = sent[(sent >= FIRST_TIMESTAMP) & (sent <= latest)]
         metrics.ingest_latency.observe(time() - known / 1000)

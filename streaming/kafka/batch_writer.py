@@ -91,8 +91,7 @@ def _fill(
             refused = record
             break
         count += 1
-    batch.close()
-    batch._relative_offset = count
+    _closed(batch, count)
     return refused
 
 
@@ -100,22 +99,30 @@ def record_batches(
     records: Iterable[OutRecord], limit: int
 ) -> Iterator[tuple[BatchBuilder, list[OutRecord]]]:
     """Yield batches of at most ``limit`` bytes, or of one record, and the records in each."""
+    now_ms = int(time() * 1000)
     batch = BatchBuilder(limit, 0, is_transactional=True)
     inside: list[OutRecord] = []
     for record in records:
-        fields = {
-            "timestamp": record.timestamp,
-            "key": record.key,
-            "value": record.value,
-            "headers": list(record.headers),
-        }
-        if batch.append(**fields) is None:
-            yield batch, inside
+        # As _fill does, past aiokafka's own method.
+        while not _append(batch, len(inside), record, now_ms):
+            yield _closed(batch, len(inside)), inside
             batch, inside = BatchBuilder(limit, 0, is_transactional=True), []
-            batch.append(**fields)
         inside.append(record)
     if inside:
-        yield batch, inside
+        yield _closed(batch, len(inside)), inside
+
+
+def _append(batch: BatchBuilder, number: int, record: OutRecord, now_ms: int) -> bool:
+    """Whether a batch, whose first record is always taken, has room for another."""
+    key, value, headers, timestamp = record[:4]
+    at_ms = now_ms if timestamp is None else timestamp
+    return batch._builder.append(number, at_ms, key, value, list(headers)) is not None
+
+
+def _closed(batch: BatchBuilder, count: int) -> BatchBuilder:
+    batch.close()
+    batch._relative_offset = count
+    return batch
 
 
 def packer(pack_records: PackRecords | None) -> Pack:

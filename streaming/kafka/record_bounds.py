@@ -61,6 +61,17 @@ def _header_size(header: Header) -> int:
     return length + len(value or b"") + _HEADER_OVERHEAD
 
 
+def is_small(record: OutRecord, size: int, limits: TopicLimits) -> bool:
+    """Whether a topic surely takes ``record``, of so many bytes, as it is: nearly all are so."""
+    return (
+        size <= min(HEADER_BYTES, limits.batch_bytes // 2)
+        and record.timestamp is None
+        and not record.omitted
+        and type(record.value) is not CutBytes
+        and type(record.key) is not CutBytes
+    )
+
+
 def fit(record: OutRecord, limits: TopicLimits) -> OutRecord:
     """Return ``record`` as a topic with these limits takes it, or as near to that as can be.
 

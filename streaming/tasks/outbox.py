@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streaming.kafka.record_bounds import fit, size_of
+from streaming.kafka.record_bounds import fit, is_small, size_of
 from streaming.kafka.topic_limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from streaming.kafka.records import OutRecord
 
@@ -33,9 +33,21 @@ class Outbox:
 
     def add(self, topic: str, partition: int, record: OutRecord) -> None:
         """Send ``record`` with the next commit, in a form that ``topic`` takes."""
-        fitting = fit(record, self._limits.of(topic))
-        self._records.setdefault((topic, partition), []).append(fitting)
-        self.size += RECORD_SIZE + size_of(fitting)
+        self.extend(topic, partition, (record,))
+
+    def extend(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:
+        """Send ``records`` as :meth:`add` does."""
+        limits = self._limits.of(topic)
+        gathered: list[OutRecord] = []
+        for record in records:
+            fitting, size = record, size_of(record)
+            if not is_small(record, size, limits):
+                fitting = fit(record, limits)
+                size = size_of(fitting)
+            gathered.append(fitting)
+            self.size += RECORD_SIZE + size
+        if gathered:
+            self._records.setdefault((topic, partition), []).extend(gathered)
 
     @property
     def targets(self) -> list[tuple[str, int]]:
