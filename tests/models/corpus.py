@@ -46,6 +46,22 @@ NUMBERS = (
     *("9223372036854775807", "9223372036854775808", "18446744073709551616", "1" * 5000),
     *("9007199254740992", "9007199254740993", "0." + "1" * 3000, "1.0000000000000001"),
     *("01", "1.", ".5", "-", "+1", "0x10", "NaN", "Infinity", "-Infinity", "nan", "1_000"),
+    *(
+        "-0.0",
+        "-0.5",
+        "-0e1",
+        "-1e-400",
+        "1e0",
+        "1e-3",
+        "2",
+        "10.5",
+        "75.50",
+        "1.0000",
+        "1e",
+        "1e+",
+    ),
+    *("1.000000000000001", "1.00000000000000000001", "0.123456789012345678", "0.1234567895"),
+    *("1000000000000000000", "9223372036854775806", "9999999999999999999", "12345678901234567890"),
 )
 TEXTS = (
     *('""', '"x"', '"' + "x" * 128 + '"', '"' + "x" * 129 + '"', '"\\u0000"', '"\\ud83d\\ude00"'),
@@ -99,7 +115,59 @@ TIMES = (
     "",
 )
 
+UTF_8 = (
+    # the first and the last characters of each length, and what is next to them and is none
+    *(b"\xc2\x80", b"\xe0\xa0\x80", b"\xed\x9f\xbf", b"\xef\xbf\xbf", b"\xf4\x8f\xbf\xbf"),
+    *(b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80"),
+    *(b"\xc2", b"\xe1\x80", b"\xf1\x80\x80", b"\x80", b"\xf5\x80\x80\x80", b"\x1f", b"\x7f"),
+)
+
+ODD: tuple[bytes, ...] = (
+    # as other producers write the same
+    json.dumps(example(), indent=4).encode(),
+    json.dumps(example(), indent="\t").replace("\n", "\r\n").encode(),
+    json.dumps(dict(reversed(example().items()))).encode(),
+    # unknown fields
+    raw_value("extra", json.dumps({"a": [1.5, -2e-3, True, None, {}], "b": "é" * 600})),
+    raw_value("extra", json.dumps({"größe": 1, "user_id": {"user_id": 7}})),
+    raw_metadata("extra", json.dumps({"größe": [[], [{}], {"": []}]}, ensure_ascii=False)),
+    *(raw_value("extra", '{"a":' * n + "[]" + "}" * n) for n in (1, 62, 63, 64, 65)),
+    *(raw_value("extra", "[" * n + "]" * n) for n in (63, 64, 65, 66)),
+    *(raw_value("extra", text) for text in ("[1,]", "[,]", '{"a":1,}', '{"a"}', "[1}", '{"a":1]')),
+    # escapes, and characters of more bytes than one
+    raw_value("event_id", r'"evt\/\u00e9\ud83d\ude00\b\f\n\r\t\\\""'),
+    *(raw_value("event_id", f'"{c * 128}"') for c in (r"\u0061", r"\ud83d\ude00", "😀")),
+    *(raw_value("event_id", f'"{c * 129}"') for c in (r"\u0061", "é")),
+    *(raw_value("event_id", '"' + r"\n" * n + '"') for n in (1023, 1024, 1025, 1400)),
+    *(raw_value("event_id", '"' + "é" * n + r'\n"') for n in (511, 512, 513)),
+    raw_value("event_type", r'"video\u005fview"'),
+    raw_value("event_type", r'"video\u005fviews"'),
+    raw_value("timestamp", r'"2025-01-15T14:30:45\u002b02:00"'),
+    raw_value("timestamp", r'"2025-01-15T14:30:45\u005a\u0000"'),
+    raw_value("session_id", r'"\"sess\""'),
+    raw_metadata("device_type", r'"\u00e9\/"'),
+    value_of().replace(b'"metadata"', rb'"met\u0061data"'),
+    value_of()[:-1] + rb', "met\u0061data": {}}',
+    value_of()[:-1] + b', "' + rb"\u0061" * 1100 + b'": 1}',
+    *(raw_value("session_id", b'"' + text + b'"') for text in UTF_8),
+    # several wrong things
+    value_of(creator_id="x", session_id=5, metadata=[]),
+    value_of(
+        creator_id=-1, metadata={"device_type": 1, "video_position": 2, "view_duration_ms": -3}
+    ),
+    value_of(creator_id="x", user_id="x"),
+    value_of(event_id="", event_type="dance"),
+    value_of(event_type="dance", user_id="x"),
+    value_of(event_type=5, user_id="x"),
+    value_of(user_id=-5, timestamp="today"),
+    value_of(event_id=5, timestamp=...),
+    b'{"a": 1}',
+    b'{"a": 1,}',
+)
+"""What producers send that is not in the common form: right, wrong, and nearly so."""
+
 NASTY: tuple[bytes, ...] = (
+    *ODD,
     # nothing, or no JSON
     *(
         b"",

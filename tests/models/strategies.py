@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.models.corpus import EXAMPLE, RAW_TEXTS, TIMES, example, raw_metadata, raw_value
+from tests.models.corpus import EXAMPLE, ODD, RAW_TEXTS, TIMES, example, raw_metadata, raw_value
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -47,7 +47,9 @@ def nearly_events(draw: st.DrawFn) -> bytes:
             st.fixed_dictionaries({}, optional=dict.fromkeys(EXAMPLE["metadata"], JSON))
         )
     fields = draw(st.permutations(list(example(**changes).items())))
-    return json.dumps(dict(fields), ensure_ascii=draw(st.booleans())).encode(errors="surrogatepass")
+    return json.dumps(
+        dict(fields), ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1]))
+    ).encode(errors="surrogatepass")
 
 
 VALUES = (
@@ -56,6 +58,7 @@ VALUES = (
     | JSON.map(lambda document: json.dumps(document).encode())
     | spoiled_bytes()
     | nearly_events()
+    | st.sampled_from(ODD)
     | st.builds(raw_value, st.sampled_from(FIELDS), st.sampled_from(RAW_TEXTS))
     | st.builds(raw_metadata, st.sampled_from([*EXAMPLE["metadata"]]), st.sampled_from(RAW_TEXTS))
 )
