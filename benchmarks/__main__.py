@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CASES = (
     *("backlog", "steady", "spike", "reads", "memory", "growth"),
     *("plain", "recovery", "takeover", "aging", "micro", "functions"),
+    *("odd", "odd_micro"),
 )
 
 RESULTS = Path(__file__).parent / "results"
@@ -57,6 +58,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--parts", type=_names, help=f"of the case reads, as single,json: {', '.join(PARTS)}"
     )
+    parser.add_argument(
+        "--kinds",
+        type=lambda text: tuple(text.split(";")),
+        help="kinds of odd traffic, by how their names begin, as 'late;wrong'",
+    )
     parser.add_argument("--output", type=Path, help="where the JSON goes")
     parser.add_argument("--markdown", action="store_true", help="print the tables for docs, too")
     parser.add_argument("--bootstrap", help=argparse.SUPPRESS)
@@ -76,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SIZES[options.size],
         **{
             name: getattr(options, name)
-            for name in ("runs", "events", "users", "rates", "seconds", "parts")
+            for name in ("runs", "events", "users", "rates", "seconds", "parts", "kinds")
         },
     )
     begun = dt.datetime.now(dt.UTC)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from benchmarks.rig.cluster import Rig
+from benchmarks.rig.cluster import Rig, names_of
 from benchmarks.rig.filling import Filling
 from benchmarks.rig.snapshots import filled_rig, work_folder
 
@@ -41,6 +41,8 @@ class Size:
     """Whether situations are left out that take long or differ little from others."""
     parts: tuple[str, ...] = ()
     """Of a case that has some: what of it is measured; empty: all."""
+    kinds: tuple[str, ...] = ()
+    """How the names of the kinds of odd traffic begin that are measured; empty: all."""
 
 
 SIZES = {
@@ -91,13 +93,7 @@ class Bench:
         """Return settings that give the program names of its own on a Kafka that others use."""
         if self._bootstrap is None:
             return {}
-        name = f"bench-{uuid4().hex[:8]}"
-        return {
-            "REELS_APP_ID": name,
-            "REELS_EVENTS_TOPIC": f"{name}-events",
-            "REELS_DEAD_LETTER_TOPIC": f"{name}-dead-letters",
-            "REELS_VIRAL_TOPIC": f"{name}-viral",
-        }
+        return names_of(f"bench-{uuid4().hex[:8]}")
 
 
 def with_options(size: Size, **given: Any) -> Size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from typing import TYPE_CHECKING, Self
+from uuid import uuid4
 
 import settings as program_settings
 from benchmarks.rig.machine import ROOT
@@ -27,6 +28,16 @@ BROKER_HEAP = "1g"
 _PREFIXES = ("REELS_", "TOPIC_", "BROKER_", "APP_", "WEB_", "NODE_", "TABLE_", "CONSUMER_", "F_")
 
 
+def names_of(name: str) -> dict[str, str]:
+    """Return settings that give the program names of its own on a Kafka that others use."""
+    return {
+        "REELS_APP_ID": name,
+        "REELS_EVENTS_TOPIC": f"{name}-events",
+        "REELS_DEAD_LETTER_TOPIC": f"{name}-dead-letters",
+        "REELS_VIRAL_TOPIC": f"{name}-viral",
+    }
+
+
 class Rig:
     """Kafka and what runs on it; use it with ``with``.
 
@@ -41,6 +52,7 @@ class Rig:
         self.folder = folder
         self._variables = variables
         self._given = bootstrap
+        self._given_pid: int | None = None
         self.kafka = EmbeddedKafka(data_dir=folder / "kafka", heap=BROKER_HEAP)
         self._stack = contextlib.ExitStack()
         self._ports: dict[str, int] = {}
@@ -73,8 +85,16 @@ class Rig:
 
     @property
     def broker_pid(self) -> int:
-        """Kafka's process; this one's when Kafka is not the rig's own."""
-        return self.kafka.pid or os.getpid()
+        """Kafka's process; this one's when that is not known."""
+        return self._given_pid or self.kafka.pid or os.getpid()
+
+    def beside(self, **variables: str) -> Rig:
+        """Return another rig on this Kafka, whose program has topics and tables of its own."""
+        name = f"bench-{uuid4().hex[:8]}"
+        named = {**self._variables, **names_of(name), **variables}
+        rig = Rig(self.folder / name, bootstrap=self.bootstrap, **named)
+        rig._given_pid = self.broker_pid
+        return rig
 
     def changelog(self, table: str) -> str:
         """Return the name of a table's changelog topic."""

@@ -76,3 +76,14 @@ async def offsets_of(settings: Settings) -> AsyncIterator[Offsets]:
             await consumer.stop()
     finally:
         await admin.close()
+
+
+async def delete_topics(settings: Settings) -> None:
+    """Delete all topics of a program, whose names begin as its id does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        names = await admin.list_topics()
+        await admin.delete_topics([name for name in names if name.startswith(settings.app_id)])
+    finally:
+        await admin.close()

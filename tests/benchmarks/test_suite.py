@@ -9,6 +9,9 @@ import pytest
 from benchmarks import spike
 from benchmarks.__main__ import main, parse
 from benchmarks.growth import Situation, situations
+from benchmarks.rig.odd_kinds import KINDS, PARTITIONS
+from models.event import Event, Rejected, decode
+from models.partitioner import murmur2_partitions
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +94,24 @@ def test_workers_that_come_and_go_are_measured(broker, tmp_path):
     assert takeovers["with a name restarts"]["rebalances"]["median"] == 0
 
 
+def test_odd_kinds_of_events_are_measured_beside_plain_ones(broker, tmp_path):
+    output = tmp_path / "figures.json"
+
+    main(
+        [
+            *("odd", "odd_micro", "--size", "smoke"),
+            *("--output", str(output), "--bootstrap", broker.bootstrap),
+        ]
+    )
+
+    cases = json.loads(output.read_text())["cases"]
+    for name, rate in ("odd", "events/s"), ("odd_micro", "decode us"):
+        found = {row["setting"]["kind"]: row["figures"] for row in cases[name]["rows"]}
+        assert set(found) == {"plain", "wrong: creator_id, text", "rejected: missing_field"}
+        assert found["plain"]["times plain"]["median"] == 1
+        assert all(figures[rate]["median"] > 0 for figures in found.values())
+
+
 def test_plain_faust_is_measured_beside_this_program(broker, tmp_path):
     output = tmp_path / "figures.json"
 
@@ -137,3 +158,37 @@ def test_parts_of_a_case_are_named_one_by_one(capsys):
         parse(["reads", "--parts", "singel"])
 
     assert "single" in capsys.readouterr().err
+
+
+class TestKindsOfOddEvents:
+    """Each is what its name says, by what becomes of its events."""
+
+    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+    def test_all_events_are_of_their_kind(self, kind):
+        load = kind.load()
+        if kind.group == "late":
+            load.chunk(5)
+        dropped: list[str] = []
+        chunk = load.chunk(5)
+        found = [decode(value, dropped) for value in chunk.values]
+        reasons = {each.reason for each in found if isinstance(each, Rejected)}
+        decoded = [each for each in found if isinstance(each, Event)]
+
+        if kind.group == "wrong optional value":
+            name = kind.name.removeprefix("wrong: ").split(",")[0]
+            assert [each.rpartition(".")[2] for each in dropped] == [name] * 5
+        else:
+            assert dropped == []
+        if kind.group == "rejected" and kind.name != "rejected: future_timestamp":
+            assert reasons == {kind.name.removeprefix("rejected: ")}
+        else:
+            assert len(decoded) == 5
+        right = murmur2_partitions([each.user_id for each in decoded], PARTITIONS)
+        is_misplaced = kind.group == "mis-keyed"
+        assert all((chunk.partitions(PARTITIONS)[: len(right)] != right) == is_misplaced)
+        year = 4025 if kind.name == "rejected: future_timestamp" else 2025
+        assert {each.timestamp.year for each in decoded} <= {year}
+        if kind.group == "late":
+            assert {each.timestamp.day for each in decoded} == {13}
+        if kind.group == "duplicates":
+            assert kind.load().chunk(8_193).values[-1] == kind.load().chunk(1).values[0]

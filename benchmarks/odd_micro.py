@@ -1,0 +1,102 @@
+"""Odd traffic in one process: what a kind costs to decode, process and pack, in us an event.
+
+Without Kafka, in a few seconds, in processor time: for work on it beside other load. Ratios are to
+plain traffic of the same run.
+"""
+
+from __future__ import annotations
+
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import settings as program_settings
+from accelerator import IS_BUILT, Folding
+from benchmarks.rig.figures import Row
+from benchmarks.rig.in_process import decode, fetched, make_processor, process, timed, unpacked
+from benchmarks.rig.odd_kinds import PARTITIONS, PLAIN, kinds_of
+from benchmarks.rig.snapshots import work_folder
+from models.partitioner import murmur2_partitions
+from streaming.kafka.batch_writer import BATCH_BYTES, record_batches
+from streaming.tasks.outbox import Outbox
+from tables.rocks import RocksMemory, RocksStore
+from tables.users import user_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from benchmarks.rig.bench import Bench
+    from benchmarks.rig.odd_kinds import Kind
+    from settings import Settings
+    from streaming.kafka.records import Record
+
+#: Events of partition 0, and how many are made at a time.
+_EVENTS = 20_000
+_MADE = 8_192
+_BUFFER_BYTES = 64 << 20
+
+
+def run(bench: Bench) -> list[Row]:
+    """Measure each kind, by turns."""
+    settings = program_settings.load({"TOPIC_PARTITIONS": str(PARTITIONS)})
+    kinds = kinds_of(bench.size)
+    rows = {kind.name: Row({"kind": kind.name, "accelerator": str(IS_BUILT)}) for kind in kinds}
+    # A worker collects garbage seldom; here it would be by chance.
+    gc.disable()
+    for number in range(bench.size.runs):
+        plain: dict[str, float] = {}
+        for kind in kinds:
+            bench.tell(f"run {number + 1}: {kind.name}")
+            with work_folder() as folder:
+                figures = _measure(kind, settings, folder)
+            if kind.name == PLAIN:
+                plain = figures
+            whole = sum(figures.values())
+            rows[kind.name].add({**figures, "times plain": whole / sum(plain.values())})
+    gc.enable()
+    return list(rows.values())
+
+
+def _measure(kind: Kind, settings: Settings, folder: Path) -> dict[str, float]:
+    records = _records(kind)
+    folding = Folding.of(user_windows(settings))
+    decode_us, _ = timed(decode, records, folding, PARTITIONS)
+    outbox = Outbox()
+    with ThreadPoolExecutor(1) as executor:
+        store = RocksStore(folder / "odd.db", RocksMemory.create(_BUFFER_BYTES))
+        processor = make_processor(
+            *(store, executor, settings, folding, outbox), accelerated=IS_BUILT
+        )
+        process_us = process(processor, executor, records, settings.events_topic)
+        store.close()
+    pack_us, _ = timed(_pack, outbox)
+    return {
+        "decode us": decode_us / len(records),
+        "process us": (process_us - decode_us) / len(records),
+        "pack us": pack_us / len(records),
+    }
+
+
+def _records(kind: Kind) -> Sequence[Record]:
+    """Return events of a kind as a fetch of partition 0 brings them."""
+    wanted = max(1, int(_EVENTS * kind.share))
+    pairs = _of_partition_0(kind)
+    keys, values = zip(*(next(pairs) for _ in range(wanted)), strict=True)
+    return unpacked(fetched(keys, values), accelerated=IS_BUILT)
+
+
+def _of_partition_0(kind: Kind) -> Iterator[tuple[bytes, bytes]]:
+    load = kind.load()
+    while True:
+        chunk = load.chunk(max(1, int(_MADE * kind.share)))
+        for at in np.flatnonzero(murmur2_partitions(chunk.users, PARTITIONS) == 0).tolist():
+            yield chunk.keys[at], chunk.values[at]
+
+
+def _pack(outbox: Outbox) -> None:
+    for records in outbox.take().values():
+        for batch, _ in record_batches(records, BATCH_BYTES):
+            batch.close()

@@ -1,0 +1,107 @@
+"""What a worker does with events, in this process: no Kafka, no waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import TopicPartition
+
+from accelerator import Packing, memory
+from agents.engagement import EngagementProcessor
+from streaming.kafka.batch_reader import RawMemoryRecords, unpacker
+from tables.state import PartitionState
+from tables.users import user_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+
+    from accelerator import Folding
+    from settings import Settings
+    from streaming.kafka.records import Record
+    from streaming.tasks.outbox import Outbox
+    from tables.rocks import RocksStore
+
+T = TypeVar("T")
+
+_CHUNK = 1_000
+_BATCH_BYTES = 512 << 10
+
+
+def fetched(keys: Sequence[bytes], values: Sequence[bytes]) -> PartitionRecords:
+    """Return what a fetch brings of a partition that has ``values``."""
+    records = RawMemoryRecords(b"".join(_packed(keys, values)))
+    partition = TopicPartition("events", 0)
+    return PartitionRecords(partition, records, [], 0, None, None, True, READ_COMMITTED)  # noqa: FBT003
+
+
+def unpacked(partition: PartitionRecords, *, accelerated: bool) -> Sequence[Record]:
+    """Return the records of a fetch, in one of the forms."""
+    return unpacker(Packing.of(accelerated=accelerated).records)(partition)
+
+
+def decode(records: Sequence[Record], folding: Folding, partitions: int = 1) -> None:
+    """Decode the records of partition 0, check and place them."""
+    for first in range(0, len(records), _CHUNK):
+        folding.chunk(records[first : first + _CHUNK], 0, partitions, 1 << 60)
+
+
+def make_processor(
+    store: RocksStore,
+    executor: Executor,
+    settings: Settings,
+    folding: Folding,
+    outbox: Outbox,
+    *,
+    accelerated: bool,
+) -> EngagementProcessor:
+    """Return what processes the events of partition 0; ``executor``, of one thread, reads."""
+    layout, kind = user_layout(folding.windows), memory(accelerated=accelerated)
+    state = PartitionState("users", layout, store, executor, kind)
+    processor = EngagementProcessor(0, state, outbox, settings, folding, "changelog", 1)
+    processor.reset_to_committed()
+    return processor
+
+
+def process(
+    processor: EngagementProcessor, executor: Executor, records: Sequence[Record], topic: str
+) -> float:
+    """Process records in chunks as a task does; return the microseconds, with the reads'."""
+
+    async def all_of_them() -> None:
+        for first in range(0, len(records), _CHUNK):
+            await processor.process(records[first : first + _CHUNK], topic, {})
+
+    before = executor.submit(time.thread_time).result()
+    us, _ = timed(asyncio.run, all_of_them())
+    return us + (executor.submit(time.thread_time).result() - before) * 1e6
+
+
+def timed(work: Callable[..., T], *arguments: Any) -> tuple[float, T]:
+    """Return the microseconds of processor time that ``work`` took here, and its result."""
+    begun = time.thread_time()
+    result = work(*arguments)
+    return (time.thread_time() - begun) * 1e6, result
+
+
+def _packed(keys: Sequence[bytes], values: Sequence[bytes]) -> list[bytes]:
+    """Return the record batches of ``keys`` and ``values``, half a MiB each."""
+
+    def begin() -> DefaultRecordBatchBuilder:
+        return DefaultRecordBatchBuilder(2, 0, 1, 0, 0, 0, _BATCH_BYTES)
+
+    def end() -> bytes:
+        # A builder's offsets begin at 0: the broker says which they are.
+        return first.to_bytes(8, "big") + bytes(builder.build())[8:]
+
+    batches, builder, first = [], begin(), 0
+    for offset, (key, value) in enumerate(zip(keys, values, strict=True)):
+        if builder.append(offset - first, 0, key, value, []) is None:
+            batches.append(end())
+            builder, first = begin(), offset
+            builder.append(0, 0, key, value, [])
+    return [*batches, end()]
