@@ -1,7 +1,7 @@
 """From the bytes of a record to an event: the fast path for what is right, as nearly all is.
 
 What is not goes to models.lenient, which names the reason. Both give the same answer.
-accelerator.scan reads the common form, compiled, and leaves the rest to this.
+accelerator.scan does the same, compiled, for nearly all values, and leaves the rest to this.
 """
 
 import re
@@ -12,7 +12,7 @@ from msgspec.json import Decoder
 from xxhash import xxh3_64_intdigest
 
 from models.cut import full_size
-from models.lenient import decode_with_nulls, examine, is_nested_too_deep
+from models.lenient import decode_leniently, examine, is_nested_too_deep
 from models.schema import (
     EVENT_TYPES,
     MAX_DEPTH,
@@ -41,6 +41,8 @@ __all__ = [
 _decode: Final = Decoder(Event).decode
 # Too short to close what MAX_DEPTH levels open: needs no check of the nesting.
 _SHORT: Final = 2 * MAX_DEPTH
+# Where msgspec says that a wrong value is.
+_OPTIONAL: Final = re.compile(r"`\$\.(?:creator_id|session_id|metadata)")
 # A time that msgspec would round into the next millisecond.
 _CARRY: Final = re.compile(r"\.\d{3}999[5-9]", re.ASCII)
 
@@ -58,11 +60,13 @@ def decode(value: bytes | None, dropped: list[str] | None = None) -> Event | Rej
                 len(text) <= _SHORT and "\\" not in text and not text.rpartition("999")[1]
             ) or _is_plain(text, full_size(value)):
                 return _decode(text)
-        except ValidationError:
-            if b"null" in value:
-                event = decode_with_nulls(value)
-                if event is not None:
-                    return event
+        except ValidationError as error:
+            if _OPTIONAL.search(str(error)) is not None:
+                found = decode_leniently(text)
+                if found is not None:
+                    if dropped is not None:
+                        dropped += found[1]
+                    return found[0]
         except (MsgspecError, ValueError, RecursionError):
             pass
     verdict, wrong = examine(value)
@@ -76,7 +80,7 @@ def _is_plain(text: str, size: int) -> bool:
     return (
         size <= MAX_VALUE_BYTES
         and "\\u003" not in text  # an escaped digit may hide from the search for a carry
-        and _CARRY.search(text) is None
+        and (not text.rpartition("999")[1] or _CARRY.search(text) is None)
         and not is_nested_too_deep(text)
     )
 

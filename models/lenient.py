@@ -2,6 +2,7 @@
 
 The document is cut into the raw text of its known fields by the same parser that the fast path
 uses, so that both agree on what is JSON, on unknown fields and on duplicate keys (the last counts).
+accelerator.scan names the same reasons, compiled, of what is JSON.
 """
 
 import re
@@ -14,6 +15,8 @@ from models.cut import full_size
 from models.schema import (
     EVENT_TYPES,
     MAX_DEPTH,
+    MAX_DURATION_MS,
+    MAX_ID,
     MAX_VALUE_BYTES,
     DurationMs,
     Event,
@@ -28,6 +31,7 @@ from models.timestamps import AwareDatetime, parse_rfc3339
 
 _ABSENT: Final = b""
 _NULL: Final = b"null"
+_NUMBERS: Final = frozenset({int, float})
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
 
@@ -57,18 +61,18 @@ class NullableMetadata(Struct, gc=False):
     device_type: str | None = None
 
 
-class _NullableEvent(Struct, gc=False):
+class _LenientEvent(Struct, gc=False):
     event_id: EventId
     event_type: EventType
     user_id: Id
     video_id: Id
     timestamp: AwareDatetime
-    creator_id: Id | None = None
-    session_id: str | None = None
-    metadata: NullableMetadata | None = None
+    creator_id: Any = None
+    session_id: Any = None
+    metadata: Any = None
 
 
-_decode_nullable: Final = Decoder(_NullableEvent).decode
+_decode_lenient: Final = Decoder(_LenientEvent).decode
 _decode_any: Final = Decoder(Raw).decode
 _decode_raw: Final = Decoder(_RawEvent).decode
 _decode_text: Final = Decoder(str).decode
@@ -82,6 +86,17 @@ _REQUIRED: Final[dict[str, tuple[Decoder[Any], str]]] = {
     "video_id": (Decoder(Id), _ID),
     "timestamp": (Decoder(str), "an RFC 3339 time with a zone, such as 2025-01-15T14:30:45.123Z"),
 }
+NOT_AN_OBJECT: Final = Rejected("not_an_object", "the value is JSON, but not an object")
+UNKNOWN_TYPE: Final = Rejected(
+    "unknown_event_type", f"event_type has to be {_REQUIRED['event_type'][1]}"
+)
+MISSING: Final = {name: Rejected("missing_field", f"{name} is missing") for name in _REQUIRED}
+INVALID: Final = {
+    name: Rejected("invalid_field", f"{name} has to be {allowed}")
+    for name, (_, allowed) in _REQUIRED.items()
+}
+"""What is said of a required field, by its name."""
+
 _OPTIONAL: Final[dict[str, Decoder[Any]]] = {
     "creator_id": Decoder(Id),
     "session_id": Decoder(str),
@@ -96,28 +111,64 @@ _METADATA: Final[dict[str, Decoder[Any]]] = {
 OPTIONAL_VALUES: Final = (*_OPTIONAL, "metadata", *(f"metadata.{name}" for name in _METADATA))
 
 
-def decode_with_nulls(value: bytes) -> Event | None:
-    """The event in a value whose only fault, if any, is a null where a value is optional.
+def decode_leniently(text: str) -> tuple[Event, tuple[str, ...]] | None:
+    """The event in a value whose only fault, if any, is in what is optional, and what is wrong.
 
-    Some producers write every field that they know: that is right, and too common to be slow.
+    None: something else may be wrong, too. Some producers write null where they know nothing,
+    which is right, and some get a value wrong in each event: both are too common to be slow.
     """
     try:
-        found = _decode_nullable(value)
+        found = _decode_lenient(text)
     except (MsgspecError, ValueError, RecursionError):
         return None
-    given = found.metadata
-    return Event(
+    wrong: list[str] = []
+    creator_id, session_id = found.creator_id, found.session_id
+    if creator_id is not None and not _is_whole(creator_id, MAX_ID):
+        creator_id = None
+        wrong.append("creator_id")
+    if session_id is not None and type(session_id) is not str:
+        session_id = None
+        wrong.append("session_id")
+    metadata = _right_metadata(found.metadata, wrong)
+    event = Event(
         found.event_id,
         found.event_type,
         found.user_id,
         found.video_id,
         found.timestamp,
-        found.creator_id,
-        found.session_id,
-        Metadata()
-        if given is None
-        else Metadata(given.view_duration_ms or 0, given.video_position, given.device_type),
+        creator_id,
+        session_id,
+        metadata,
     )
+    return event, tuple(wrong)
+
+
+def _is_whole(value: object, most: int) -> bool:
+    """Whether it is an integer, and no bool, from 0 on."""
+    return type(value) is int and 0 <= value <= most
+
+
+def _right_metadata(given: object, wrong: list[str]) -> Metadata:
+    if given is None:
+        return Metadata()
+    if type(given) is not dict:
+        wrong.append("metadata")
+        return Metadata()
+    duration = given.get("view_duration_ms")
+    position, device = given.get("video_position"), given.get("device_type")
+    if duration is not None and not _is_whole(duration, MAX_DURATION_MS):
+        duration = None
+        wrong.append("metadata.view_duration_ms")
+    if position is not None:
+        if type(position) in _NUMBERS and 0 <= position <= 1:
+            position = float(position)
+        else:
+            position = None
+            wrong.append("metadata.video_position")
+    if device is not None and type(device) is not str:
+        device = None
+        wrong.append("metadata.device_type")
+    return Metadata(duration or 0, position, device)
 
 
 def examine(value: bytes | None) -> tuple[Event | Rejected, tuple[str, ...]]:
@@ -179,7 +230,7 @@ def _cut(value: bytes) -> _RawEvent | Rejected:
         if is_nested_too_deep(value.decode()):
             return Rejected("malformed_json", f"nested deeper than {MAX_DEPTH} levels")
         if not bytes(_decode_any(value)).startswith(b"{"):
-            return Rejected("not_an_object", "the value is JSON, but not an object")
+            return NOT_AN_OBJECT
         return _decode_raw(value)
     except UnicodeDecodeError as error:
         return Rejected("malformed_json", f"broken UTF-8 at byte {error.start}")
@@ -191,17 +242,17 @@ def _required(raw: _RawEvent) -> dict[str, Any] | Rejected:
     texts = {name: bytes(getattr(raw, name)) for name in _REQUIRED}
     for name, text in texts.items():
         if text == _ABSENT:
-            return Rejected("missing_field", f"{name} is missing")
+            return MISSING[name]
     fields: dict[str, Any] = {}
-    for name, (decoder, allowed) in _REQUIRED.items():
+    for name, (decoder, _) in _REQUIRED.items():
         try:
             field = decoder.decode(texts[name])
             if name == "timestamp":
                 field = parse_rfc3339(field)
         except (DecodeError, ValueError):
-            return Rejected("invalid_field", f"{name} has to be {allowed}")
+            return INVALID[name]
         if name == "event_type" and field not in EVENT_TYPES:
-            return Rejected("unknown_event_type", f"event_type has to be {allowed}")
+            return UNKNOWN_TYPE
         fields[name] = field
     return fields
 
