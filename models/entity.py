@@ -5,7 +5,7 @@ The declarations themselves are in models.counters.
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, Generic, NamedTuple, TypeVar, get_type_hints
 
 import numpy.typing as npt
@@ -139,6 +139,7 @@ class Entity(Generic[C]):
         """Versions that are read, too; a value that is written anew is of `version`."""
         self.answer = answer
         self.steps = steps
+        self._answer = _reader(answer)
         self.counters: Final[dict[str, Counter]] = dict(_declared(counts))
         self.counts: Final[Callable[..., C]] = counts
         sinces = [counter.since for counter in self.counters.values()]
@@ -185,7 +186,11 @@ class Entity(Generic[C]):
 
     def total(self, rows: bytes, first: int, end: int, step: int) -> C:
         """The counts of the panes first <= p < end, of `step` ms each."""
-        return self.counts(first * step, end * step, *self.rows.total(rows, first, end))
+        return self.counts_of(first, end, step, self.rows.total(rows, first, end))
+
+    def counts_of(self, first: int, end: int, step: int, sums: tuple[int, ...]) -> C:
+        """The counts of these panes, whose sums are known."""
+        return self.counts(first * step, end * step, *sums)
 
     def each(self, rows: bytes, first: int, end: int, step: int) -> list[C]:
         """The counts of each of these panes that has any, oldest first."""
@@ -197,7 +202,7 @@ class Entity(Generic[C]):
 
     def describe(self, counts: C) -> dict[str, Any]:
         """The fields of a window, as people and programs are shown them."""
-        return {shown.name: shown.value(counts) for shown in self.answer}
+        return self._answer(counts)
 
     def describe_step(self, counts: C) -> dict[str, Any]:
         """The fields of a step of a series."""
@@ -207,6 +212,13 @@ class Entity(Generic[C]):
 def schemas(fields: tuple[Shown, ...]) -> dict[str, Schema]:
     """The JSON schemas of fields by their names."""
     return {shown.name: shown.format.schema for shown in fields}
+
+
+def _reader(fields: tuple[Shown, ...]) -> Callable[[object], dict[str, Any]]:
+    """What reads two fields or more of counts, in half the time of asking for each."""
+    names = [shown.name for shown in fields]
+    values = attrgetter(*(shown.of or shown.name for shown in fields))
+    return lambda counts: dict(zip(names, values(counts), strict=True))
 
 
 @cache
