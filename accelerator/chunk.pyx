@@ -16,9 +16,11 @@ from accelerator.history cimport (
     index_key
 )
 from accelerator.keys cimport MAX_KEY, partition_of
-from accelerator.layer cimport Key, Keys, Layer, Row, make_row, value_of, value_text
+from accelerator.layer cimport Key, Keys, Layer, Row, evict, hold, make_row, value_of, value_text
 from accelerator.records cimport Place, Records
-from accelerator.scan cimport AMOUNTS, Event, scan
+from accelerator.scan cimport (
+    AMOUNTS, RIGHT, UNSURE, Event, Rooms, Verdict, note_wrong, rejection_of, scan
+)
 from models import entity
 from models.chunk import Folded
 from models.counters import CREATOR, VIDEO
@@ -93,38 +95,43 @@ cdef class Chunk:
         cdef Own *own
         cdef Event *event
         cdef Place *place
-        cdef bint is_read, is_hashed
-        cdef int amount
+        cdef Verdict verdict
+        cdef Rooms rooms
+        cdef int field
+        cdef bint is_judged, is_hashed
         for number in range(len(records)):
             own = self._events + self.keys.count
             event = &own.event
+            verdict, value, is_hashed = UNSURE, None, False
+            is_judged = False
             if packed is None:
                 record = records[number]
                 sent[number], value = record.timestamp, record.value
-                is_read = False
             else:
                 place = packed.places + number
                 sent[number] = place.timestamp
                 # Behind the value is the number of headers: none is the NUL that the scan needs.
-                is_read = (place.value_size >= 0 and place.value[place.value_size] == 0
-                           and scan(place.value, place.value_size, event))
-                value = None if is_read else packed.value(number)
-            is_hashed = False
-            if not is_read and (
-                    not PyBytes_CheckExact(value)
-                    or not scan(<const unsigned char *> PyBytes_AS_STRING(value),
-                                PyBytes_GET_SIZE(value), event)):
+                is_judged = place.value_size >= 0 and place.value[place.value_size] == 0
+                if is_judged:
+                    verdict = scan(place.value, place.value_size, event, &rooms, &field)
+                if verdict == UNSURE:
+                    value = packed.value(number)
+            if not is_judged and PyBytes_CheckExact(value):
+                verdict = scan(<const unsigned char *> PyBytes_AS_STRING(value),
+                               PyBytes_GET_SIZE(value), event, &rooms, &field)
+            if verdict == UNSURE:
                 decoded = decode(value, self.dropped)
                 if isinstance(decoded, Rejected):
                     self.rejected.append((records[number], decoded))
                     continue
-                event.t_ms = timestamp_ms(decoded.timestamp)
-                event.kind = EVENT_TYPES.index(decoded.event_type)
-                event.user_id, event.video_id = decoded.user_id, decoded.video_id
-                event.creator_id = -1 if decoded.creator_id is None else decoded.creator_id
-                for amount in range(AMOUNTS):
-                    event.amounts[amount] = ADDED[amount](decoded.metadata)
-                own.id_hash, is_hashed = id_hash(decoded.event_id), True
+                is_hashed = True
+                own.id_hash = id_hash(decoded.event_id)
+                _take(decoded, event)
+            elif verdict != RIGHT:
+                self.rejected.append((records[number], rejection_of(verdict, field)))
+                continue
+            elif event.wrong:
+                note_wrong(event, self.dropped)
             if event.t_ms > latest_ms:
                 self.future.append((records[number], event.t_ms))
                 continue
@@ -175,6 +182,8 @@ cdef class Chunk:
         cdef Progress progress
         cdef Outcome outcome
         cdef Own *own
+        cdef Row *index
+        cdef bint is_applied
         if (loaded.count, indexes.count) != (self.keys.count, self._indexes.count):
             raise ValueError("a chunk has as many keys as rows loaded")
         progress.next = progress.applied = progress.duplicate = progress.late = 0
@@ -191,8 +200,14 @@ cdef class Chunk:
             if own.index >= 0:
                 rows.ahead[self._indexes[own.index]] = value_of(indexes.rows[own.index])
             now = max(own.event.t_ms, progress.stream_time)
-            if windows.apply_rare(rows, key, own.event.kind, own.event.t_ms, own.event.amounts,
-                                  own.id_hash, now):
+            index = hold(self._index_of(progress.next, dirty, loaded, indexes))
+            try:
+                is_applied = windows.apply_rare(rows, key, own.event.kind, own.event.t_ms,
+                                                own.event.amounts, own.id_hash, now)
+                self._keep_index(progress.next, dirty, index)
+            finally:
+                evict(index)
+            if is_applied:
                 outcome = self._applied(own, now, deltas, video_step, creators, windows.step,
                                         &progress)
                 if outcome != APPLIED:
@@ -245,10 +260,7 @@ cdef class Chunk:
                 old = loaded.rows[progress.next]
             index = NULL
             if windows.asks_index(old, now):
-                index = old.companion
-                # Not of a row that is newer: its index may be, too.
-                if index == NULL and own.index >= 0 and old == loaded.rows[progress.next]:
-                    index = indexes.rows[own.index]
+                index = self._index_of(progress.next, dirty, loaded, indexes)
             outcome = windows.apply(old, index, key, own.event.kind, own.event.t_ms, own.event.amounts,
                                     own.id_hash, now, &new, &changed)
             if outcome == APPLIED:
@@ -267,6 +279,32 @@ cdef class Chunk:
             progress.next += 1
         return APPLIED
 
+    cdef Row *_index_of(self, Py_ssize_t number, Layer dirty, Found loaded,
+                        Found indexes) noexcept nogil:
+        """The index of an event's user that is at hand, or NULL."""
+        cdef Row *row = dirty.find(self.keys.keys + number)
+        if row != NULL and row != loaded.rows[number]:
+            # What was loaded is of an older row: it may be older, too.
+            return row.companion
+        row = loaded.rows[number]
+        if row != NULL and row.companion != NULL:
+            return row.companion
+        return indexes.rows[self._events[number].index] if self._events[number].index >= 0 else NULL
+
+    cdef int _keep_index(self, Py_ssize_t number, Layer dirty, Row *former) except -1:
+        """Have the index at hand with a row that the plain form has written: the next event needs it."""
+        cdef unsigned char[MAX_KEY] text
+        cdef Key *key = self.keys.keys + number
+        cdef Key named = index_key(key, text)
+        cdef Row *row = dirty.find(key)
+        cdef Row *index = dirty.find(&named)
+        if index == NULL:
+            index = former
+        if row != NULL and row.companion == NULL and index != NULL:
+            row.companion = hold(index)
+            dirty.companions += max(0, index.value_size)
+        return 0
+
     cdef Outcome _applied(self, Own *own, long long now, Gathered deltas, long long video_step,
                           Gathered creators, long long step, Progress *progress) noexcept nogil:
         cdef Outcome outcome = APPLIED
@@ -282,6 +320,18 @@ cdef class Chunk:
             outcome = creators.count(event.creator_id, event.t_ms // step, event.kind,
                                      event.amounts)
         return outcome
+
+
+cdef int _take(decoded, Event *event) except -1:
+    """Take over what models.event has decoded, all but the event's id."""
+    cdef int amount
+    event.t_ms = timestamp_ms(decoded.timestamp)
+    event.kind = EVENT_TYPES.index(decoded.event_type)
+    event.user_id, event.video_id = decoded.user_id, decoded.video_id
+    event.creator_id = -1 if decoded.creator_id is None else decoded.creator_id
+    for amount in range(AMOUNTS):
+        event.amounts[amount] = ADDED[amount](decoded.metadata)
+    return 0
 
 
 cdef int _put_blocks(Layer dirty, const Key *user, Blocks *changed) noexcept nogil:

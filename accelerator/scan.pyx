@@ -1,84 +1,64 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The common form of an event, read straight from its bytes.
+"""An event, or why there is none, read straight from its bytes.
 
-What has this form: an object of the known fields, each once, and of others whose values are plain;
-texts in printable ASCII without escapes; whole numbers in digits; a time in UTC that ends in Z.
-Nearly every event does. Anything else, right or wrong, is for models.event to judge: this reads
-the event as models.event would, or it does not read it at all.
+What is odd and does not come from producers, such as a name twice in an object, a leap second or a
+position with an exponent, is for models.event to judge, and so is whatever is no JSON: this judges as
+models.event would, or it does not judge at all.
 """
 
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
+from accelerator.times cimport Judgement, time_of
+from accelerator.times cimport RIGHT as RIGHT_TIME, UNSURE as UNSURE_TIME
+from accelerator.tokens cimport (
+    SAFE_DIGITS, Number, Text, is_digit, null_at, number_at, skip_blanks, text_at, value_at
+)
+
+from models import lenient
+from models.schema import MAX_DURATION_MS, MAX_ID, MAX_ID_LENGTH, MAX_VALUE_BYTES
+
 cdef enum:
-    # Fields seen, a bit each.
+    # Fields seen, a bit each; the required ones first, in their order.
     EVENT_ID = 1, EVENT_TYPE = 2, USER_ID = 4, VIDEO_ID = 8, TIMESTAMP = 16
     REQUIRED = 31
     CREATOR_ID = 32, SESSION_ID = 64, METADATA = 128
     DURATION = 256, POSITION = 512, DEVICE = 1024
-    # Digits that surely fit in 63 bits.
-    SAFE_DIGITS = 18
-    LONGEST_ID = 128
-    LONGEST_TEXT = 65536
-    FIRST_YEAR = 1970
     # Of a position: models.entity.POSITION_UNITS. A float of one is off by less than a millionth.
     UNITS = 1000000000
     NEARLY = 1000000
+    # Digits of a position that are exact here, and so many that a float of more than 1 differs from 1.
+    EXACT_DIGITS = 18
+    TOLD_DIGITS = 15
 
-cdef long long LONGEST_DURATION = 1LL << 53
+cdef uint64_t LONGEST_DURATION = MAX_DURATION_MS, LARGEST_ID = MAX_ID
+cdef Py_ssize_t LONGEST_ID = MAX_ID_LENGTH, LONGEST_VALUE = MAX_VALUE_BYTES
 
-cdef unsigned char[256] PLAIN
-cdef int _code
-for _code in range(256):
-    PLAIN[_code] = 0x20 <= _code < 0x7f and _code != ord('"') and _code != ord("\\")
-
-
-# The text ends in a NUL, as all bytes objects do: it fits nowhere, so that nothing reads past it.
-
-cdef inline const unsigned char *_skip(const unsigned char *at) noexcept nogil:
-    while at[0] == c" " or at[0] == c"\n" or at[0] == c"\r" or at[0] == c"\t":
-        at += 1
-    return at
-
-
-cdef inline const unsigned char *_text(const unsigned char *at) noexcept nogil:
-    """Where the quote is that ends the text which begins here; NULL when it is not plain."""
-    if at[0] != c'"':
-        return NULL
-    at += 1
-    while PLAIN[at[0]]:
-        at += 1
-    return at if at[0] == c'"' else NULL
+#: Names of the optional values, in the order of their bits from CREATOR_ID on.
+cdef list WRONG_NAMES = [
+    *("creator_id", "session_id", "metadata"),
+    *("metadata.view_duration_ms", "metadata.video_position", "metadata.device_type"),
+]
+cdef list MISSING_FIELDS = list(lenient.MISSING.values())
+cdef list INVALID_FIELDS = list(lenient.INVALID.values())
 
 
-cdef inline const unsigned char *_key(const unsigned char *at, Py_ssize_t *size) noexcept nogil:
-    """Where the value of a member of an object begins; `size` is that of its name's content."""
-    cdef const unsigned char *start = at + 1
-    at = _text(at)
-    if at == NULL:
-        return NULL
-    size[0] = at - start
-    at = _skip(at + 1)
-    return _skip(at + 1) if at[0] == c":" else NULL
+cdef object rejection_of(Verdict verdict, int field):
+    """What models.event says of a value with a verdict, and a required field."""
+    if verdict == NOT_AN_OBJECT:
+        return lenient.NOT_AN_OBJECT
+    if verdict == UNKNOWN_TYPE:
+        return lenient.UNKNOWN_TYPE
+    return (MISSING_FIELDS if verdict == MISSING else INVALID_FIELDS)[field]
 
 
-cdef inline bint _is_digit(unsigned char code) noexcept nogil:
-    return code >= c"0" and code <= c"9"
-
-
-cdef inline const unsigned char *_number(const unsigned char *at, long long *number) noexcept nogil:
-    """Behind a whole number from 0 on; NULL when there is none, or one that is too long."""
-    cdef const unsigned char *start = at
-    cdef long long value = 0
-    while _is_digit(at[0]):
-        value = value * 10 + (at[0] - c"0")
-        at += 1
-        if at - start > SAFE_DIGITS:
-            return NULL
-    if at == start or (start[0] == c"0" and at - start > 1):
-        return NULL
-    number[0] = value
-    return at
+cdef int note_wrong(const Event *event, list names) except -1:
+    """Append the names of the event's wrong values."""
+    cdef int number
+    for number in range(len(WRONG_NAMES)):
+        if event.wrong >> number & CREATOR_ID:
+            names.append(WRONG_NAMES[number])
+    return 0
 
 
 cdef inline bint _is(const unsigned char *start, Py_ssize_t size, const char *text,
@@ -86,110 +66,7 @@ cdef inline bint _is(const unsigned char *start, Py_ssize_t size, const char *te
     return size == length and memcmp(start, text, length) == 0
 
 
-cdef inline const unsigned char *_null(const unsigned char *at) noexcept nogil:
-    return at + 4 if (at[0] == c"n" and at[1] == c"u" and at[2] == c"l" and at[3] == c"l") else NULL
-
-
-cdef const unsigned char *_other(const unsigned char *at) noexcept nogil:
-    """Behind the value of an unknown field: a text, a whole number, true, false or null."""
-    cdef long long ignored
-    if at[0] == c'"':
-        at = _text(at)
-        return NULL if at == NULL else at + 1
-    if _is_digit(at[0]):
-        return _number(at, &ignored)
-    if at[0] == c"t":
-        return at + 4 if (at[1] == c"r" and at[2] == c"u" and at[3] == c"e") else NULL
-    if at[0] == c"f":
-        return at + 5 if (
-            at[1] == c"a" and at[2] == c"l" and at[3] == c"s" and at[4] == c"e"
-        ) else NULL
-    return _null(at)
-
-
-cdef const unsigned char *_position(const unsigned char *at, uint64_t *units) noexcept nogil:
-    """Behind a number from 0 to 1 without an exponent; `units` are billionths of it, rounded.
-
-    NULL also where a float, which models.event has, might be rounded the other way.
-    """
-    cdef unsigned char first = at[0]
-    cdef uint64_t number = first - c"0", scale = 1, rest, middle
-    cdef const unsigned char *digits
-    if first != c"0" and first != c"1":
-        return NULL
-    at += 1
-    if at[0] == c".":
-        at += 1
-        digits = at
-        while _is_digit(at[0]) if first == c"0" else at[0] == c"0":
-            if at - digits == SAFE_DIGITS:
-                return NULL
-            number = number * 10 + (at[0] - c"0")
-            scale *= 10
-            at += 1
-        if at == digits:
-            return NULL
-    if scale <= UNITS:
-        units[0] = number * (UNITS // scale)
-        return at
-    scale //= UNITS
-    rest, middle = number % scale, scale // 2
-    if (rest - middle if rest > middle else middle - rest) <= scale // NEARLY:
-        return NULL
-    units[0] = number // scale + (rest > middle)
-    return at
-
-
-cdef inline int _two(const unsigned char *at) noexcept nogil:
-    if not (_is_digit(at[0]) and _is_digit(at[1])):
-        return -1
-    return (at[0] - c"0") * 10 + (at[1] - c"0")
-
-
-cdef inline int _days_of(int year, int month) noexcept nogil:
-    if month == 2:
-        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
-    return 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
-
-
-cdef inline long long _days_since_1970(int year, int month, int day) noexcept nogil:
-    """By years that begin in March, in eras of 400 years that all have 146,097 days."""
-    cdef long long y = year - (month <= 2)
-    cdef long long era = y // 400
-    cdef long long of_era = y - era * 400
-    cdef long long of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
-    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-
-
-cdef bint _time(const unsigned char *at, Py_ssize_t size, long long *t_ms) noexcept nogil:
-    """Read 2025-01-15T14:30:45.123Z, floored to a millisecond."""
-    if size < 20 or size > 30 or at[size - 1] != c"Z":
-        return False
-    cdef int century = _two(at), year = _two(at + 2), month = _two(at + 5), day = _two(at + 8)
-    cdef int hour = _two(at + 11), minute = _two(at + 14), second = _two(at + 17)
-    if (at[4] != c"-" or at[7] != c"-" or at[10] != c"T" or at[13] != c":" or at[16] != c":"
-            or century < 0 or year < 0 or hour < 0 or minute < 0 or second < 0):
-        return False
-    year += century * 100
-    if (year < FIRST_YEAR or month < 1 or month > 12 or day < 1 or day > _days_of(year, month)
-            or hour > 23 or minute > 59 or second > 59):
-        return False
-    cdef int ms = 0, weight = 100
-    cdef Py_ssize_t i
-    if size > 20:
-        if at[19] != c"." or size == 21:
-            return False
-        for i in range(20, size - 1):
-            if not _is_digit(at[i]):
-                return False
-            ms += weight * (at[i] - c"0")
-            weight //= 10
-    cdef long long days = _days_since_1970(year, month, day)
-    t_ms[0] = ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + ms
-    return True
-
-
-cdef int _kind(const unsigned char *text, Py_ssize_t size) noexcept nogil:
+cdef int kind_of(const unsigned char *text, Py_ssize_t size) noexcept nogil:
     if _is(text, size, "video_view", 10):
         return VIEW
     if _is(text, size, "like", 4):
@@ -225,118 +102,252 @@ cdef inline int _field(const unsigned char *name, Py_ssize_t size) noexcept nogi
     return 0
 
 
-cdef const unsigned char *_metadata(const unsigned char *at, Event *event) noexcept nogil:
-    """Behind the object of metadata, or null."""
-    cdef const unsigned char *name
-    cdef Py_ssize_t size
+cdef inline int _field_of_metadata(const unsigned char *name, Py_ssize_t size) noexcept nogil:
+    if _is(name, size, "view_duration_ms", 16):
+        return DURATION
+    if _is(name, size, "video_position", 14):
+        return POSITION
+    return DEVICE if _is(name, size, "device_type", 11) else 0
+
+
+cdef const unsigned char *_odd_whole(const unsigned char *at, uint64_t most, uint64_t *whole,
+                                     bint *is_right) noexcept nogil:
+    """Behind any value; whether it is a whole number from 0 to `most`."""
+    cdef Number number
+    cdef uint64_t value = 0
+    cdef Py_ssize_t i
+    is_right[0] = False
+    if at[0] != c"-" and not is_digit(at[0]):
+        return value_at(at)
+    at = number_at(at, &number)
+    if at == NULL or number.is_negative and number.digits[0] == c"0" and number.is_whole:
+        return NULL
+    if number.is_whole and not number.is_negative and number.count <= SAFE_DIGITS:
+        for i in range(number.count):
+            value = value * 10 + (number.digits[i] - c"0")
+        whole[0], is_right[0] = value, value <= most
+    return at
+
+
+cdef inline const unsigned char *_whole(const unsigned char *at, uint64_t most, uint64_t *whole,
+                                        bint *is_right) noexcept nogil:
+    """As _odd_whole, which sees to what is odd."""
+    cdef const unsigned char *start = at
+    cdef uint64_t value = 0
+    while is_digit(at[0]) and at - start < SAFE_DIGITS:
+        value = value * 10 + (at[0] - c"0")
+        at += 1
+    if (at == start or start[0] == c"0" or at[0] != c"," and at[0] != c"}" or value > most):
+        return _odd_whole(start, most, whole, is_right)
+    whole[0], is_right[0] = value, True
+    return at
+
+
+cdef bint _is_zero(const unsigned char *digits, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        if digits[i] != c"0":
+            return False
+    return True
+
+
+cdef const unsigned char *_position(const unsigned char *at, uint64_t *units,
+                                    bint *is_right) noexcept nogil:
+    """Behind any value; whether it is a number from 0 to 1, `units` being billionths, rounded.
+
+    NULL also where a float, which models.event has, might be rounded the other way.
+    """
+    cdef Number number
+    cdef uint64_t value = 0, scale = 1, rest, middle
+    cdef Py_ssize_t i
+    is_right[0] = False
+    if at[0] != c"-" and not is_digit(at[0]):
+        return value_at(at)
+    at = number_at(at, &number)
+    if at == NULL or number.has_exponent:
+        return NULL
+    cdef bint has_no_fraction = _is_zero(number.fraction, number.fraction_count)
+    if number.is_negative:
+        # -0.0 is 0.
+        return NULL if number.digits[0] == c"0" and has_no_fraction else at
+    if number.count > 1 or number.digits[0] > c"1":
+        return at
+    if number.digits[0] == c"1" and not has_no_fraction:
+        # 1.0000000000000001 is 1.
+        return NULL if _is_zero(number.fraction, min(number.fraction_count, TOLD_DIGITS)) else at
+    if number.fraction_count > EXACT_DIGITS:
+        return NULL
+    is_right[0] = True
+    if number.digits[0] == c"1":
+        units[0] = UNITS
+        return at
+    for i in range(number.fraction_count):
+        value = value * 10 + (number.fraction[i] - c"0")
+        scale *= 10
+    if scale <= UNITS:
+        units[0] = value * (UNITS // scale)
+        return at
+    scale //= UNITS
+    rest, middle = value % scale, scale // 2
+    if (rest - middle if rest > middle else middle - rest) <= scale // NEARLY:
+        return NULL
+    units[0] = value // scale + (rest > middle)
+    return at
+
+
+cdef const unsigned char *_metadata(const unsigned char *at, Event *event,
+                                    Rooms *rooms) noexcept nogil:
+    """Behind an object of metadata."""
+    cdef Text name
     cdef int seen = 0, field
-    cdef long long number
-    if at[0] != c"{":
-        return _null(at)
-    at = _skip(at + 1)
-    if at[0] == c"}":
-        return at + 1
-    while True:
-        name = at + 1
-        at = _key(at, &size)
+    cdef uint64_t number = 0
+    cdef bint is_right, is_open
+    at = skip_blanks(at + 1)
+    is_open = at[0] != c"}"
+    while is_open:
+        at = text_at(at, &name, rooms.other)
         if at == NULL:
             return NULL
-        field = 0
-        if _is(name, size, "view_duration_ms", 16):
-            field = DURATION
-        elif _is(name, size, "video_position", 14):
-            field = POSITION
-        elif _is(name, size, "device_type", 11):
-            field = DEVICE
-        if seen & field:
+        field = _field_of_metadata(name.start, name.size)
+        at = skip_blanks(at)
+        if seen & field or at[0] != c":":
             return NULL
         seen |= field
+        at, is_right = skip_blanks(at + 1), True
         if field == 0 or at[0] == c"n":
-            at = _other(at)
+            at = value_at(at)
         elif field == DURATION:
-            at = _number(at, &number)
-            if at == NULL or number > LONGEST_DURATION:
-                return NULL
-            event.amounts[WATCHED] = number
+            at = _whole(at, LONGEST_DURATION, &number, &is_right)
+            if is_right:
+                event.amounts[WATCHED] = number
         elif field == POSITION:
-            at = _position(at, &event.amounts[REACHED])
-            event.amounts[POSITIONS] = 1
+            at = _position(at, &number, &is_right)
+            if is_right:
+                event.amounts[REACHED], event.amounts[POSITIONS] = number, 1
+        elif at[0] == c'"':
+            at = text_at(at, &name, rooms.other)
         else:
-            at = _text(at)
-            if at != NULL:
-                at += 1
+            at, is_right = value_at(at), False
         if at == NULL:
             return NULL
-        at = _skip(at)
-        if at[0] == c"}":
-            return at + 1
-        if at[0] != c",":
-            return NULL
-        at = _skip(at + 1)
+        if not is_right:
+            event.wrong |= field
+        at = skip_blanks(at)
+        is_open = at[0] == c","
+        if is_open:
+            at = skip_blanks(at + 1)
+    return at + 1 if at[0] == c"}" else NULL
 
 
-cdef const unsigned char *_value(
-    const unsigned char *at, int field, Event *event
-) noexcept nogil:
-    """Behind the value of a known field of an event."""
-    cdef const unsigned char *start = at + 1
-    if field == METADATA:
-        return _metadata(at, event)
-    if field & (USER_ID | VIDEO_ID):
-        return _number(at, <long long *> (&event.user_id if field == USER_ID else &event.video_id))
-    if field == CREATOR_ID:
-        return _null(at) if at[0] == c"n" else _number(at, &event.creator_id)
-    if field == SESSION_ID and at[0] == c"n":
-        return _null(at)
-    at = _text(at)
+cdef const unsigned char *_text_value(const unsigned char *at, int field, Event *event, Rooms *rooms,
+                                      bint *is_right) noexcept nogil:
+    """Behind a text that is the value of a known field of an event."""
+    cdef Text text
+    cdef Judgement judgement
+    cdef unsigned char *room = rooms.other
+    if field == EVENT_ID:
+        room = rooms.event_id
+    at = text_at(at, &text, room)
     if at == NULL:
         return NULL
-    cdef Py_ssize_t size = at - start
     if field == EVENT_ID:
-        if size < 1 or size > LONGEST_ID:
-            return NULL
-        event.event_id = start
-        event.event_id_size = size
+        event.event_id, event.event_id_size = text.start, text.size
+        is_right[0] = 1 <= text.length <= LONGEST_ID
     elif field == EVENT_TYPE:
-        event.kind = _kind(start, size)
-        if event.kind < 0:
+        event.kind = kind_of(text.start, text.size)
+    elif field == TIMESTAMP:
+        judgement = time_of(text.start, text.size, &event.t_ms)
+        if judgement == UNSURE_TIME:
             return NULL
-    elif field == TIMESTAMP and not _time(start, size, &event.t_ms):
-        return NULL
-    return at + 1
+        is_right[0] = judgement == RIGHT_TIME
+    return at
 
 
-cdef bint scan(const unsigned char *text, Py_ssize_t size, Event *event) noexcept nogil:
-    """Read an event of the common form; False when it is not of that form.
+cdef inline const unsigned char *_value(const unsigned char *at, int field, Event *event,
+                                        Rooms *rooms, bint *is_right) noexcept nogil:
+    """Behind the value of a known field of an event."""
+    cdef uint64_t number = 0
+    is_right[0] = True
+    if field & (USER_ID | VIDEO_ID):
+        at = _whole(at, LARGEST_ID, &number, is_right)
+        if field == USER_ID:
+            event.user_id = number
+        else:
+            event.video_id = number
+        return at
+    if not field & REQUIRED and at[0] == c"n":
+        return null_at(at)
+    if field == CREATOR_ID:
+        at = _whole(at, LARGEST_ID, &number, is_right)
+        if is_right[0]:
+            event.creator_id = number
+        return at
+    if at[0] == c'"' and field != METADATA:
+        return _text_value(at, field, event, rooms, is_right)
+    if at[0] == c"{" and field == METADATA:
+        return _metadata(at, event, rooms)
+    is_right[0] = False
+    return value_at(at)
 
-    `text` ends in a NUL beyond its size; the event's id points into it.
+
+cdef inline int _first_of(int fields) noexcept nogil:
+    cdef int number = 0
+    while not fields >> number & 1:
+        number += 1
+    return number
+
+
+cdef Verdict scan(const unsigned char *text, Py_ssize_t size, Event *event, Rooms *rooms,
+                  int *field) noexcept nogil:
+    """Judge a value. Of one that is RIGHT the event is told, of others perhaps the required `field`.
+
+    `text` ends in a NUL beyond its size; the event's id points into it, or into `rooms`.
     """
-    cdef const unsigned char *at = _skip(text)
-    cdef const unsigned char *name
-    cdef Py_ssize_t length
-    cdef int seen = 0, field
+    cdef const unsigned char *at = skip_blanks(text)
+    cdef Text name
+    cdef int seen = 0, invalid = 0, known
+    cdef bint is_right, is_open
     event.amounts[ONE], event.amounts[WATCHED] = 1, 0
     event.amounts[POSITIONS], event.amounts[REACHED] = 0, 0
-    event.creator_id = -1
-    if size > LONGEST_TEXT or at[0] != c"{":
-        return False
-    at = _skip(at + 1)
-    while True:
-        name = at + 1
-        at = _key(at, &length)
+    event.creator_id, event.kind, event.wrong = -1, -1, 0
+    if size > LONGEST_VALUE:
+        return UNSURE
+    if at[0] != c"{":
+        at = value_at(at)
+        return NOT_AN_OBJECT if at != NULL and skip_blanks(at) == text + size else UNSURE
+    at = skip_blanks(at + 1)
+    is_open = at[0] != c"}"
+    while is_open:
+        at = text_at(at, &name, rooms.other)
         if at == NULL:
-            return False
-        field = _field(name, length)
-        if seen & field:
-            return False
-        seen |= field
-        at = _value(at, field, event) if field else _other(at)
+            return UNSURE
+        known = _field(name.start, name.size)
+        at = skip_blanks(at)
+        if seen & known or at[0] != c":":
+            return UNSURE
+        seen |= known
+        at = skip_blanks(at + 1)
+        if known:
+            at = _value(at, known, event, rooms, &is_right)
+            if not is_right:
+                invalid |= known
+        else:
+            at = value_at(at)
         if at == NULL:
-            return False
-        at = _skip(at)
-        if at[0] == c"}":
-            break
-        if at[0] != c",":
-            return False
-        at = _skip(at + 1)
-    return (seen & REQUIRED) == REQUIRED and _skip(at + 1) == text + size
+            return UNSURE
+        at = skip_blanks(at)
+        is_open = at[0] == c","
+        if is_open:
+            at = skip_blanks(at + 1)
+    if at[0] != c"}" or skip_blanks(at + 1) != text + size:
+        return UNSURE
+    if seen & REQUIRED != REQUIRED:
+        field[0] = _first_of(~seen)
+        return MISSING
+    if event.kind < 0 and not invalid & (EVENT_ID | EVENT_TYPE):
+        return UNKNOWN_TYPE
+    if invalid & REQUIRED:
+        field[0] = _first_of(invalid)
+        return INVALID
+    event.wrong |= invalid
+    return RIGHT

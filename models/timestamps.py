@@ -1,7 +1,8 @@
 """Event time: RFC 3339 text, aware datetimes and whole milliseconds since 1970-01-01T00:00:00Z.
 
 Everything below a millisecond is floored, never rounded: an event of 23:59:59.9999 belongs to the
-window that ends at midnight, not to the one that begins there.
+window that ends at midnight, not to the one that begins there. accelerator.times reads the same,
+compiled.
 """
 
 import re

@@ -289,6 +289,18 @@ class TestWhatBecomesOfAUser:
         side.kept[b"1"] = None
         assert side.memory.companions(side.kept) == 0
 
+    def test_an_index_stays_at_hand_when_the_plain_form_has_seen_to_an_event(self):
+        numbers = [{"event_id": str(n), "user_id": 1, "at": 20 * MINUTE + n} for n in range(60)]
+        values = list(values_of(numbers))
+        # Of an older pane, and a sealed one again.
+        rare = list(values_of([{"event_id": "old", "user_id": 1, "at": 0}])) + values[:1]
+        for first in (values[:40], [*values[:40], *rare]):
+            side = Side(accelerated=True, keeps=True)
+            side.apply(first)
+            side.apply([*rare, values[40]])
+            assert side.asked == []
+            assert side.memory.companions(side.kept) == len(side.stored[index_key(b"1")])
+
     def test_with_counters_that_are_full(self):
         value = list(values_of([{"event_id": "1", "at": 0, "user_id": 1}]))
         sides = Side(accelerated=False), Side(accelerated=True)
