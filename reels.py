@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from accelerator import user_rows
-from models.counters import VIDEO
-from models.direct import usual_event, usual_fields
-from models.event import Event, decode, id_hash, timestamp_ms
+from accelerator import Direct
+from models.direct import usual_fields
+from models.event import Event, decode
 from models.lenient import known_fields
 from models.user import UserWindows, describe
 from models.video import VideoWindows
@@ -32,8 +31,11 @@ from models.windows import Slices, parse_duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from models._protocols import Engagement
+
 __all__ = ["UserMetricsTracker", "detect_viral_videos", "parse_event"]
 
+_FORM: Final = Direct.of()
 _USER_SLICES: Final = Slices(parse_duration("24h"), parse_duration("15m"))
 
 
@@ -70,12 +72,12 @@ class UserMetricsTracker:
         Raises:
             ValueError: the event is another user's.
         """
-        found = _event_of(event)
+        found = _engagement_of(event)
         if found is None:
             return
         if found.user_id != user_id:
             raise ValueError(f"this event is of user {found.user_id}, not of user {user_id}")
-        self._partition.apply(found, timestamp_ms(found.timestamp))
+        self._partition.apply(found)
 
     def get_user_metrics(self, user_id: int) -> dict[str, Any]:
         """The fields of GET /users/{user_id}; zeros for a user that nothing is known of."""
@@ -83,7 +85,7 @@ class UserMetricsTracker:
         as_of = partition.stream_time
         if as_of is None:
             as_of = int(time() * 1000)
-        metrics = partition.windows.metrics(partition.rows.get(b"%d" % user_id), as_of)
+        metrics = partition.rows.metrics(user_id, as_of)
         return describe(user_id, as_of, metrics, partition.windows.slices.step)
 
 
@@ -107,14 +109,14 @@ def detect_viral_videos(
     partition = _Partition(users, dedup_horizon, min(users.end_ms, slices.end_ms))
     added: dict[tuple[int, int], tuple[int, ...]] = {}
     for event in events:
-        found = _event_of(event)
-        if found is None:
+        found = _engagement_of(event)
+        if found is None or not partition.apply(found):
             continue
-        t_ms = timestamp_ms(found.timestamp)
-        if partition.apply(found, t_ms) and found.event_type in VIDEO.event_types:
-            place = found.video_id, slices.pane_of(t_ms)
-            more = VIDEO.increments(found.event_type, found.metadata)
-            added[place] = tuple(map(add, added.get(place, VIDEO.nothing), more))
+        more = found.of_video()
+        if more is not None:
+            place = found.video_id, slices.pane_of(found.t_ms)
+            before = added.get(place)
+            added[place] = more if before is None else tuple(map(add, before, more))
     return _viral(added, VideoWindows(slices), rule, partition.stream_time or 0)
 
 
@@ -137,20 +139,20 @@ class _Partition:
 
     def __init__(self, slices: Slices, dedup_horizon: str, end_ms: int) -> None:
         self.windows = UserWindows(slices, parse_duration(dedup_horizon))
-        self.rows = user_rows(self.windows)
+        self.rows = _FORM.rows(self.windows)
         self.stream_time: int | None = None
         self._end_ms = end_ms
         # Each value is looked at once a sweep, and outlives its last event by two sweeps at most.
         self._sweep_every = slices.size + parse_duration(dedup_horizon)
         self._sweep_at = 0
 
-    def apply(self, event: Event, t_ms: int) -> bool:
+    def apply(self, event: Engagement) -> bool:
         """Whether the event counted: it is neither late nor a duplicate."""
-        before = self.stream_time
+        before, t_ms = self.stream_time, event.t_ms
         if t_ms >= self._end_ms or self.windows.is_late(t_ms, before):
             return False
         now = t_ms if before is None else max(t_ms, before)
-        if not self.rows.apply(event, t_ms, id_hash(event.event_id), now):
+        if not self.rows.apply(event, now):
             return False
         self.stream_time = now
         if now >= self._sweep_at:
@@ -159,13 +161,13 @@ class _Partition:
         return True
 
 
-def _event_of(event: object) -> Event | None:
+def _engagement_of(event: object) -> Engagement | None:
     """The valid event in a dict, in whichever form; JSON text is read as well."""
-    if (usual := usual_event(event)) is not None:
+    if (usual := _FORM.usual(event)) is not None:
         return usual
     value = _json_of(event)
     found = decode(value) if value else None
-    return found if isinstance(found, Event) else None
+    return _FORM.engagement(found) if isinstance(found, Event) else None
 
 
 def _json_of(event: object) -> bytes | None:

@@ -18,7 +18,9 @@ from models.deltas import Gathered as PlainGathered
 from models.sums import by_partition as plain_by_partition
 from models.sums import pane_sums as plain_pane_sums
 from models.sums import user_sums as plain_user_sums
+from models.user_rows import Engagement as PlainEngagement
 from models.user_rows import UserRows as PlainUserRows
+from models.user_rows import usual_engagement as plain_usual_engagement
 from tables.foreign import PLAIN_CHECKS, RowChecks
 from tables.layers import DICTS, Memory
 
@@ -32,7 +34,7 @@ try:
     from accelerator.chunk import Chunk
     from accelerator.deltas import Counters, DeltaChunk, Gathered
     from accelerator.found import Found
-    from accelerator.functions import UserRows
+    from accelerator.functions import Engagement, UserRows, usual_engagement
     from accelerator.history import Histories
     from accelerator.layer import ROW_SIZE, InOrder, Layer
     from accelerator.packing import pack
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from models import _protocols, user, video
     from models.entity import Entity
     from models.pane_windows import PaneWindows as PlainPaneWindows
+    from models.schema import Event
 
 W = TypeVar("W", bound="PlainPaneWindows[Any]")
 F = TypeVar("F", bound="_protocols.PaneWindows")
@@ -62,6 +65,7 @@ __all__ = [
     "REASON",
     "AcceleratorError",
     "Counting",
+    "Direct",
     "Folding",
     "Packing",
     "Summing",
@@ -69,7 +73,6 @@ __all__ = [
     "memory",
     "row_checks",
     "start_lines",
-    "user_rows",
 ]
 
 
@@ -151,9 +154,21 @@ def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:
     return RowChecks(foreign_users, foreign_sums)
 
 
-def user_rows(windows: user.UserWindows, *, accelerated: bool = IS_BUILT) -> _protocols.UserRows:
-    """Return rows of users for the functions of reels, compiled or plain."""
-    return UserRows(windows) if accelerated else PlainUserRows(windows)
+class Direct(NamedTuple):
+    """How the plain functions of reels read events and count them."""
+
+    rows: Callable[[user.UserWindows], _protocols.UserRows]
+    usual: Callable[[object], _protocols.Engagement | None]
+    """Reads a dict that has the usual form of an event."""
+    engagement: Callable[[Event], _protocols.Engagement]
+    """Takes any other event, decoded."""
+
+    @classmethod
+    def of(cls, *, accelerated: bool = IS_BUILT) -> Direct:
+        """Return the compiled form, or the plain one."""
+        if accelerated:
+            return cls(UserRows, usual_engagement, Engagement.of)
+        return cls(PlainUserRows, plain_usual_engagement, PlainEngagement.of)
 
 
 class Packing(NamedTuple):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from models.chunk import Folded, Overlay
+    from models.counters import UserCounts
     from models.schema import Event, Rejected
     from models.sums import Panes, Totals
     from models.video import Verdict
@@ -143,6 +144,29 @@ class MakeDeltaChunk(Protocol):
         """Unpack the values of delta records of one table."""
 
 
+class Engagement(Protocol):
+    """An event as the plain functions count it; see models.user_rows."""
+
+    @property
+    def user_id(self) -> int:
+        """The user's id."""
+
+    @property
+    def video_id(self) -> int:
+        """The video's id."""
+
+    @property
+    def t_ms(self) -> int:
+        """Event time in ms."""
+
+    @property
+    def id_hash(self) -> int:
+        """The hash of the event's id, 64 bits."""
+
+    def of_video(self) -> tuple[int, ...] | None:
+        """Return what it adds to each counter of its video; None: nothing."""
+
+
 class UserRows(Protocol):
     """Users' rows in memory, without tables; see models.user_rows."""
 
@@ -152,7 +176,10 @@ class UserRows(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """Return the row of a user; None when there is none."""
 
-    def apply(self, event: Event, t_ms: int, id_hash: int, stream_time: int) -> bool:
+    def metrics(self, user_id: int, t_ms: int) -> UserCounts:
+        """Return the counts of a user's window at a time in ms."""
+
+    def apply(self, event: Any, stream_time: int) -> bool:
         """Return whether an event that is not late counted, or (False) is a duplicate."""
 
     def sweep(self, stream_time: int) -> None:

@@ -2,7 +2,7 @@
 
 For the usual forms alone. Of anything else each function returns None, and whoever asked goes the
 long way, which gives the same answer: `models.lenient.known_fields`, and JSON and back by
-`models.event.decode`.
+`models.event.decode`. accelerator.functions has the second way, compiled.
 """
 
 from datetime import datetime

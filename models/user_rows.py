@@ -1,11 +1,50 @@
 """Users' rows in memory, without tables: what the plain functions of reels count in.
 
-accelerator.functions does the same, compiled.
+This is the plain form. accelerator.functions does the same, compiled.
 """
 
-from models.counters import USER
-from models.schema import Event
+from typing import NamedTuple, Self
+
+from models.counters import USER, VIDEO, UserCounts
+from models.direct import usual_event
+from models.event import id_hash, timestamp_ms
+from models.schema import Event, EventType, Metadata
 from models.user import UserWindows
+
+
+class Engagement(NamedTuple):
+    """An event as it is counted: the time is in ms, the id hashed."""
+
+    user_id: int
+    video_id: int
+    event_type: EventType
+    t_ms: int
+    id_hash: int
+    metadata: Metadata
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """Make it of a decoded event."""
+        return cls(
+            event.user_id,
+            event.video_id,
+            event.event_type,
+            timestamp_ms(event.timestamp),
+            id_hash(event.event_id),
+            event.metadata,
+        )
+
+    def of_video(self) -> tuple[int, ...] | None:
+        """What it adds to each counter of its video; None: nothing."""
+        if self.event_type not in VIDEO.event_types:
+            return None
+        return VIDEO.increments(self.event_type, self.metadata)
+
+
+def usual_engagement(given: object) -> Engagement | None:
+    """The event in a dict of nothing but known fields, all of them right; else None."""
+    event = usual_event(given)
+    return None if event is None else Engagement.of(event)
 
 
 class UserRows:
@@ -24,7 +63,11 @@ class UserRows:
         """The row of a user, whose key is the decimal id; None when there is none."""
         return self._rows.get(key)
 
-    def apply(self, event: Event, t_ms: int, id_hash: int, stream_time: int) -> bool:
+    def metrics(self, user_id: int, t_ms: int) -> UserCounts:
+        """The counts of a user's window at a time in ms."""
+        return self._windows.metrics(self._rows.get(b"%d" % user_id), t_ms)
+
+    def apply(self, event: Engagement, stream_time: int) -> bool:
         """Whether an event that is not late counted, or (False) is a duplicate.
 
         `stream_time` is the partition's, this event included.
@@ -33,8 +76,8 @@ class UserRows:
             self._rows,
             b"%d" % event.user_id,
             USER.increments(event.event_type, event.metadata),
-            t_ms,
-            id_hash,
+            event.t_ms,
+            event.id_hash,
             stream_time,
         )
 
