@@ -108,13 +108,14 @@ def detect_viral_videos(
     users = max(_USER_SLICES, slices, key=lambda candidate: candidate.size)
     partition = _Partition(users, dedup_horizon, min(users.end_ms, slices.end_ms))
     added: dict[tuple[int, int], tuple[int, ...]] = {}
+    pane_ms = slices.step
     for event in events:
         found = _engagement_of(event)
         if found is None or not partition.apply(found):
             continue
         more = found.of_video()
         if more is not None:
-            place = found.video_id, slices.pane_of(found.t_ms)
+            place = found.video_id, found.t_ms // pane_ms
             before = added.get(place)
             added[place] = more if before is None else tuple(map(add, before, more))
     return _viral(added, VideoWindows(slices), rule, partition.stream_time or 0)
@@ -149,9 +150,13 @@ class _Partition:
     def apply(self, event: Engagement) -> bool:
         """Whether the event counted: it is neither late nor a duplicate."""
         before, t_ms = self.stream_time, event.t_ms
-        if t_ms >= self._end_ms or self.windows.is_late(t_ms, before):
+        now = t_ms
+        if before is None or t_ms < before:
+            if self.windows.is_late(t_ms, before):
+                return False
+            now = t_ms if before is None else before
+        if t_ms >= self._end_ms:
             return False
-        now = t_ms if before is None else max(t_ms, before)
         if not self.rows.apply(event, now):
             return False
         self.stream_time = now
