@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from models.chunk import Folded, Overlay
     from models.counters import UserCounts
-    from models.schema import Event, Rejected
+    from models.schema import Rejected
     from models.sums import Panes, Totals
     from models.video import Verdict
     from models.viral import ViralRule
