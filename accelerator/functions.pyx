@@ -200,7 +200,7 @@ cdef class UserRows:
         first, end = windows.slices.window_at(t_ms)
         if row == NULL or not _sum(row, first, end, sums):
             return windows.metrics(value_of(row), t_ms)
-        return USER.counts(
+        return USER.counts_of(
             *(first, end, self._histories.step), _counters_of_users(sums[:OF_USERS.row_size])[1:]
         )
 

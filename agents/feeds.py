@@ -9,6 +9,7 @@ from models.deltas import BEGINS, pack_deltas
 from streaming.kafka.records import OutRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from models._protocols import Gathered
@@ -25,7 +26,7 @@ class Feed:
         topic: str,
         step: int,
         entity: Entity[Any],
-        gathered: type[Gathered],
+        gathered: Callable[[Entity[Any]], Gathered],
         table: str | None = None,
     ) -> None:
         """Send to ``topic``; the table's panes are of ``step`` ms, a ``gathered`` adds them up.

@@ -136,7 +136,7 @@ class Stages:
         never = ViralRule(1.0, 1 << 30)
         for form in (False, True) if IS_BUILT else (False,):
             name = "compiled" if form else "plain"
-            gathered = Folding.of(self._windows, accelerated=form).gathered()
+            gathered = Folding.of(self._windows, accelerated=form).gathered(VIDEO)
             a_view = VIDEO.increments("video_view", Metadata())
             for video_id in ids:
                 gathered.add(video_id, pane, a_view)

@@ -2,7 +2,7 @@
 
 The document is cut into the raw text of its known fields by the same parser that the fast path
 uses, so that both agree on what is JSON, on unknown fields and on duplicate keys (the last counts).
-accelerator.scan names the same reasons, compiled, of what is JSON.
+accelerator.scan names the same reasons, compiled, of what is JSON; accelerator.tokens reads JSON.
 """
 
 import re

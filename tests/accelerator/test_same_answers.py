@@ -58,7 +58,7 @@ def packed(records):
         headers = [('"h', b'"}')] * 17 if number % 3 == 2 else []
         builder.append(number, record.timestamp, b"k", record.value, headers)
     data, found = bytes(builder.build()), Records()
-    found.add(data, 0, len(data), 0, 0)
+    found.add(data, 0, len(data), 0, None)
     return found
 
 

@@ -231,7 +231,7 @@ class TestPackedRecords:
         data = bytes(data[: max(HEADER, len(data) - cut)])
         records = Records()
         with suppress(ValueError):
-            records.add(data, 0, len(data), 0, 0)
+            records.add(data, 0, len(data), 0, None)
         for record in records:
             inside = [record.key or b"", record.value or b""]
             inside += [text or b"" for _, text in record.headers]
