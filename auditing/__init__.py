@@ -1,13 +1,12 @@
-"""The audit: everything counted anew from the input topic, and compared with the tables.
+"""The audit: recount the input topic, and compare the result with the tables.
 
-It goes by the topics alone: the tables are their changelogs, folded. No worker has to run, and any
-number may::
+It reads topics only; a table is the content of its changelog. Workers may run, but need not::
 
     report = await audit(settings, topics, names, tables, progress, memory)
 
 1. The group's committed offsets are read, before and after the changelogs.
 2. The input is recounted partition by partition, up to both.
-3. Every count of the tables has to lie between the two; they are one when nothing comes in.
+3. Every count of the tables must lie between the two. They are equal if no events arrive.
 """
 
 from auditing.audit import AuditError, Report, audit

@@ -1,4 +1,4 @@
-"""An audit from begin to end."""
+"""One audit, from start to report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AuditError", "Report", "audit"]
 
-#: Reasons for which an event is rejected that may count when it is replayed.
+#: Reject reasons whose events may count when they are replayed.
 REPLAYED = ("late", "future_timestamp")
 
 
@@ -124,7 +124,7 @@ class _Audit:
         return self._report
 
     async def _read_dead_letters(self) -> None:
-        """Note which events were ahead of the clock when they were read, as far as is committed."""
+        """Collect the committed dead letters of events that were ahead of the clock."""
         topic = self._names.dead_letters
         begins, ends = await self._topics.begins(topic), await self._topics.ends(topic)
         for partition, end in ends.items():
@@ -146,12 +146,12 @@ class _Audit:
                             self._refused[name][source].add(offset)
 
     async def _committed(self) -> tuple[dict[int, int], dict[int, int]]:
-        """Return the group's offsets in the input, and in the repartition topic."""
+        """Return the group's offsets in the input and in the repartition topic."""
         names, committed = self._names, self._topics.committed
         return await committed(names.events), await committed(names.repartition)
 
     async def _find_passed_on(self, ends: dict[int, int]) -> PassedOn:
-        """Look which events before ``ends`` lie in the wrong partition without a copy."""
+        """Find events before ``ends`` in a wrong partition that have no copy."""
         names, topics, report = self._names, self._topics, self._report
         await self._read_dead_letters()
         self._input_begins = await topics.begins(names.events)
@@ -175,7 +175,7 @@ class _Audit:
         return passed_on
 
     async def _copies(self, partition: int, end: int) -> Copies:
-        """Return what was passed on to a partition, up to ``end``, and in which order."""
+        """Return the events passed on to a partition, up to ``end``, with their order."""
         names, topics = self._names, self._topics
         copies, begin = Copies(self._shelf.values("copies")), self._copies_begin[partition]
         async for records in topics.read(names.repartition, partition, begin, end):
@@ -246,11 +246,11 @@ class _Audit:
             values.close()
 
     def _first_judged(self, partition: int, passed_on: PassedOn) -> int:
-        """Return the first event time that nothing which was deleted can have touched.
+        """Return the first event time that no deleted event can affect.
 
-        What is gone was sent before the oldest record that is left, was not ahead of the clock by
-        more than the skew, and could make later ones duplicates within the horizon. What is gone
-        of other partitions counts, too, once the copies that came of it may be gone.
+        Deleted events were sent before the oldest record that is left, were ahead of the clock by
+        at most the skew, and may have made later events duplicates within the horizon. Deleted
+        events of other partitions matter as well once their copies may be deleted.
         """
         settings = self._settings
         step = max(settings.user_step, settings.video_step)
@@ -272,9 +272,9 @@ class _Audit:
 
 
 def _check_group(name: str, table: Position | None, group: Span) -> None:
-    """Refuse group offsets behind the table: the recount ends with them.
+    """Refuse group offsets behind the table, because the recount ends with them.
 
-    What lies between the table and offsets ahead of it is lacking in the table: a difference.
+    Events between the table and offsets ahead of it are missing in the table: a difference.
     """
     if table is not None and group.most < table.offset:
         raise AuditError(
@@ -292,6 +292,6 @@ def _spans(
 
 
 def _of_home(gone: Ahead[tuple[int, Arrival]], home: int) -> Iterator[Arrival]:
-    """Yield the events of ``gone`` that belong to a partition, up to which all were taken."""
+    """Yield the events of ``gone`` for one partition; events of earlier ones are consumed."""
     while (head := gone.head) is not None and head[0] == home:
         yield gone.pop()[1]

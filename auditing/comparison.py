@@ -1,4 +1,4 @@
-"""The tables' values held against the recount, pane by pane."""
+"""Comparison of the tables with the recount, pane by pane."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Panes = dict[int, tuple[int, ...]]
 
 
 class Difference(NamedTuple):
-    """A count of a table that is not what the input says."""
+    """A count of a table that differs from the recount."""
 
     what: str
     """``user 17`` or ``video 5``."""
     start_ms: int
-    """When the step begins that the count is of."""
+    """Start of the count's step."""
     counter: str
     found: int
     least: int
@@ -54,7 +54,7 @@ def compare_users(
     """Compare the users of one partition in the window at ``as_of``, from a time on.
 
     Yields:
-        The differences of each user, in the order of their numbers.
+        The differences of each user, in numeric order.
     """
 
     def panes(value: bytes | None) -> Panes:
@@ -82,18 +82,18 @@ def compare_sums(
     """Compare all keys of a table of sums in the windows of their partitions.
 
     Arguments:
-        found: what the table says.
-        sums: what the input says.
-        judged_from: steps that begin before are left out.
-        complete: whether all that is sure has to be in the table already.
+        found: the table.
+        sums: the recount.
+        judged_from: earlier steps are left out.
+        complete: whether the table must contain all certain counts.
 
     Yields:
-        The differences of each key, in the order of their numbers.
+        The differences of each key, in numeric order.
     """
     table, times = sums.table, found.times
     windows, nothing = table.windows, table.entity.nothing
     step = windows.slices.step
-    # The table's key of a number comes before its panes' keys, which begin with it.
+    # A number's key sorts before the keys of its panes, which begin with it.
     ordered = merge(found.values, sums.values)
     for number, keys in groupby(unique(ordered), key=id_of):
         counted = [key for key in keys if len(key) > len(id_key(number))]

@@ -1,4 +1,4 @@
-"""Dead letters as workers write them; other programs may write to their topic, too."""
+"""Dead letters of workers. Other programs may write to the same topic."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _decode_id = msgspec.json.Decoder(_HasId).decode
 
 
 class Letter(NamedTuple):
-    """A dead letter: why, from where, and what was rejected."""
+    """A dead letter: reason, source, and the rejected record."""
 
     partition: int
     offset: int
@@ -40,16 +40,16 @@ class Letter(NamedTuple):
     key: bytes | None
     value: bytes | None
     whole: bool
-    """Whether key and value are all of what was rejected."""
+    """Whether key and value are complete."""
 
     @property
     def event_id(self) -> str | None:
-        """The id of the event, None where the value has none that can be read."""
+        """The event's id, None if the value has no readable id."""
         return event_id_of(self.value)
 
 
 def event_id_of(value: bytes | None) -> str | None:
-    """Return the id of an event that may be rejected, None when none can be read."""
+    """Return the id of an event, valid or not; None if it has no readable id."""
     try:
         return _decode_id(value or b"").event_id
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

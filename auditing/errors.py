@@ -1,7 +1,7 @@
-"""What keeps an audit from being made."""
+"""Errors of audits."""
 
 from __future__ import annotations
 
 
 class AuditError(Exception):
-    """Nothing can be compared; the text is one line for the user."""
+    """The audit is impossible; the text is one line for the user."""

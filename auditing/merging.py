@@ -1,8 +1,8 @@
-"""A partition's events in the order in which a worker counted them: the input, and what came to it.
+"""The events of a partition in the order in which a worker counted them.
 
-What came from other partitions lies in the repartition topic, and the order topic says when it was
-counted (:mod:`models.merge_order`). Where either is not kept any more, an event takes its place
-among those of the input by its record timestamp.
+Events from other partitions are in the repartition topic, and the order topic says when they were
+counted (:mod:`models.merge_order`). If either was deleted, an event is placed by its record
+timestamp.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _TIME_SIZE: Final = 8
 
 
 class Arrival(NamedTuple):
-    """An event that lay in another partition than its user's."""
+    """An event from another partition than its user's."""
 
     offset: int
-    """In the repartition topic; -1 when it is not kept there any more."""
+    """Offset in the repartition topic; -1 if it was deleted there."""
     timestamp: int
     value: bytes | None
 
 
 class Copies:
-    """What the repartition topic holds of one partition, and when it was counted."""
+    """The passed-on events of one partition, and when each was counted."""
 
     def __init__(self, values: Values) -> None:
-        """Begin with nothing, and keep it in ``values``."""
+        """Begin empty; the events are stored in ``values``."""
         self.values = values
         self.count = 0
         self._pairs: list[Pair] = []
@@ -52,20 +52,20 @@ class Copies:
             self.values.put(key, time + (record.value or b""))
 
     def set_order(self, values: Iterable[bytes | None], *, is_whole: bool) -> None:
-        """Take the order records of the partition; not ``is_whole``: the first ones are gone."""
+        """Add the partition's order records; without ``is_whole`` the first ones are missing."""
         self._pairs = unpack_order(values)
         if not is_whole and self._pairs:
             (_, self._named_from), *self._pairs = self._pairs
 
     def unnamed(self) -> Iterator[Arrival]:
-        """Yield those of which no order record is kept that says when they were counted."""
+        """Yield events without an order record."""
         end = self._pairs[-1][1] if self._pairs else 0
         for arrival in self._arrivals():
             if arrival.offset < self._named_from or arrival.offset >= end:
                 yield arrival
 
     def named(self) -> Iterator[tuple[int, Arrival]]:
-        """Yield the others, each with the offset of the input before which it was counted."""
+        """Yield events with an order record, each with the input offset before which it counts."""
         pairs = iter(self._pairs)
         at, end = next(pairs, (0, 0))
         for arrival in self._arrivals():
@@ -86,20 +86,20 @@ class Copies:
 
 
 class Merge:
-    """Tells, record by record of the input, what came from elsewhere before it."""
+    """Yields, per record of the input, the passed-on events that count before it."""
 
     def __init__(self, by_time: Iterable[Arrival], by_place: Iterable[tuple[int, Arrival]]) -> None:
-        """Merge what is placed by its timestamp, all of it first, and what by an offset."""
+        """Merge events placed by timestamp with events placed by offset; the former go first."""
         self._by_time = Ahead(by_time)
         self._by_place = Ahead(by_place)
 
     @property
     def is_known(self) -> bool:
-        """Whether all is placed as it was counted; asked before the first record."""
+        """Whether the order is exact; valid before the first record."""
         return self._by_time.head is None
 
     def before(self, record: Record) -> Iterator[Arrival]:
-        """Yield what was counted before ``record`` and after the one before it."""
+        """Yield the events that count directly before ``record``."""
         placed = self._by_place.head
         if placed is not None and placed[0] <= record.offset:
             yield from self._by_time.rest()
@@ -109,27 +109,27 @@ class Merge:
             yield self._by_place.pop()[1]
 
     def after_all(self) -> Iterator[Arrival]:
-        """Yield what is left when the input is at its end."""
+        """Yield the events after the last record of the input."""
         yield from self._by_time.rest()
         for _, arrival in self._by_place.rest():
             yield arrival
 
 
 class Ahead(Generic[T]):
-    """An iterator whose next item can be looked at."""
+    """An iterator whose next item can be inspected."""
 
     def __init__(self, items: Iterable[T]) -> None:
-        """Look at the first of ``items``."""
+        """Wrap ``items``."""
         self._items = iter(items)
         self.head = next(self._items, None)
 
     def pop(self) -> T:
-        """Return the next item, of which there has to be one."""
+        """Return the next item; there must be one."""
         head, self.head = self.head, next(self._items, None)
         assert head is not None, "nothing is left"  # noqa: S101 - a fault of ours
         return head
 
     def rest(self) -> Iterator[T]:
-        """Yield all that is left."""
+        """Yield the remaining items."""
         while self.head is not None:
             yield self.pop()

@@ -1,4 +1,4 @@
-"""What an audit works with: the topics' names, room for what it counts, and who is told."""
+"""Parts of an audit: names of topics, storage for counts, progress."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Names(msgspec.Struct, frozen=True):
     order: str
     dead_letters: str
     deltas: Mapping[str, str]
-    """Sums on their way to tables, by the table's name."""
+    """Topics of deltas, by table."""
     changelogs: Mapping[str, str]
-    """By the table's name."""
+    """Changelog topics, by table."""
 
     def all(self) -> list[str]:
         """Return all of them."""
@@ -41,17 +41,17 @@ class Names(msgspec.Struct, frozen=True):
 
 
 class Progress(Protocol):
-    """Is told how far the audit is, in records."""
+    """Receives the audit's progress, in records."""
 
     def begin(self, what: str, total: int) -> None:
-        """Say what is done next."""
+        """Start the next step."""
 
     def advance(self, count: int) -> None:
-        """Say how much of it was done since."""
+        """Report more records of the current step."""
 
 
 class Shelf:
-    """Gives each kind of values its share of the memory."""
+    """Divides the memory among maps that spill to disk."""
 
     def __init__(self, folder: Path, memory: int, tables: Sequence[SummedTable]) -> None:
         """Share ``memory`` bytes among :data:`KINDS` and ``tables``; the rest goes to ``folder``.

@@ -1,10 +1,10 @@
-"""What reached its partition through the repartition topic, held against what is left of it there.
+"""Passed-on events, compared with their copies in the repartition topic.
 
-That is what lay in another partition than its user's, and dead letters that were replayed.
+These are events in another partition than their user's, and replayed dead letters.
 
-A copy in the repartition topic is deleted some time after it was counted, and the input may hold
-the original for longer: then that is what is recounted. Releases up to 6e02854 wrote their copies
-into the input, where they count: an original of theirs is one more event with the same id.
+A copy is deleted some time after it was counted, and the input may keep the original for longer;
+the audit then recounts the original. Releases up to 6e02854 wrote copies to the input, where they
+count; their originals are further events with the same id.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from auditing.values import Values
     from streaming.kafka.records import Record
 
-#: What is kept of misplaced events: how many that are equal have no copy, how many of those were
-#: collected, and those events themselves.
+#: Maps of misplaced events: the number of equal events without a copy, the number of these already
+#: collected, and the events.
 KINDS: Final = ("lacking", "collected", "gone")
 
 _COUNT: Final = Struct("<q")
 _NONE: Final = _COUNT.pack(0)
-#: Home partition, record timestamp in ms, and where an event lies: in the input or (1) the dead
-#: letters, in which partition, at which offset.
+#: Home partition, record timestamp in ms, and the event's place: 0 for the input or 1 for dead
+#: letters, partition, offset.
 _PLACE: Final = Struct(">IqBIQ")
 
 
 class Input(NamedTuple):
-    """The input topic, as far as it is recounted."""
+    """The recounted part of the input topic."""
 
     name: str
     begins: Mapping[int, int]
@@ -52,13 +52,13 @@ class Replayed(NamedTuple):
 
     topic: str
     done: Mapping[bytes, Mapping[int, Done]]
-    """Which of a reason were, by partition."""
+    """Replayed offsets of one reason, by partition."""
     sources: Collection[bytes]
-    """Topics from which they have to come: others' dead letters may lie there as well."""
+    """Source topics of this app; the topic may hold dead letters of other apps."""
 
 
 class PassedOn:
-    """Finds the events that were passed on and have no copy."""
+    """Finds passed-on events without a copy."""
 
     def __init__(
         self, topics: Topics, source: Input, replayed: Replayed, shelf: Callable[[str], Values]
@@ -72,7 +72,7 @@ class PassedOn:
         self._lacking, self._collected, self._gone = map(shelf, KINDS)
 
     async def find(self, copies: str) -> int:
-        """Compare all that with the topic ``copies``; return how many events have none there."""
+        """Compare with the topic ``copies``; return the number of events without a copy."""
         topics = self._topics
         begins, ends = await topics.begins(copies), await topics.ends(copies)
         for home, end in ends.items():
@@ -87,7 +87,7 @@ class PassedOn:
         return missing
 
     async def _collect(self) -> None:
-        """Keep the events without a copy: of equal ones the first, whose copies went first."""
+        """Keep events without a copy; of equal events the first, whose copy is deleted first."""
         async for home, place, record in self._originals():
             digest = _digest(home, record)
             lacking = _count(self._lacking, digest)
@@ -98,14 +98,14 @@ class PassedOn:
     def gone(self) -> Iterator[tuple[int, Arrival]]:
         """Yield the events without a copy, each with its user's partition.
 
-        In the order of the partitions, and in each in that of the events' record timestamps.
+        Ordered by partition, then by record timestamp.
         """
         for key in self._gone:
             home, timestamp, *_ = _PLACE.unpack(key)
             yield home, Arrival(-1, timestamp, self._gone.get(key))
 
     async def _originals(self) -> AsyncIterator[tuple[int, tuple[int, int], Record]]:
-        """Yield each event that was passed on, with its user's partition and where it lies."""
+        """Yield each passed-on event with its user's partition and its place."""
         source = self._source
         for partition, end in source.ends.items():
             refused, begin = source.refused[partition], source.begins[partition]
@@ -138,7 +138,7 @@ class PassedOn:
                 )
 
     def _with_home(self, records: Sequence[Record]) -> Iterator[tuple[int, Record]]:
-        """Yield the records that are events, each with its user's partition."""
+        """Yield the valid events, each with its user's partition."""
         for record in records:
             event = decode(record.value)
             if not isinstance(event, Rejected):

@@ -1,8 +1,8 @@
-"""Topics, read from one offset to another, as they are committed.
+"""Reading committed records and offsets.
 
-A transaction ends in each of its partitions at a moment of its own, by the marker that the brokers
-write there: the group's offsets may be there before a changelog shows what they stand for, and
-after. So what is told here waits until no transaction that is open can change it.
+A transaction ends in each partition at another moment, with the marker that the broker writes
+there. The group's offsets may therefore be visible before or after their changelog records. All
+reads here wait until no open transaction can change their result.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 POLL_MS = 100
 
-#: Records read at once: what a fetch has may be many times as large once it is decompressed.
+#: Records per poll; a fetch may be many times larger once it is decompressed.
 AT_ONCE = 4000
 
-#: Seconds until an open transaction is taken to be one that nobody will end, and between two looks.
-#: The brokers end those of a dead worker after 15 s, and look for them each 10 s.
+#: Seconds to wait for an open transaction, and between two checks. The brokers end transactions of
+#: a dead worker after 15 s, and check every 10 s.
 PATIENCE, LOOK_DELAY = 30.0, 0.01
 
 
@@ -52,7 +52,7 @@ async def open_topics(settings: Mapping[str, Any], group: str) -> AsyncIterator[
     """Connect with aiokafka's ``settings`` to the topics that ``group`` reads.
 
     Raises:
-        AuditError: the brokers do not let us in.
+        AuditError: the brokers refuse the connection.
     """
     try:
         await check_access(settings)
@@ -70,7 +70,7 @@ async def open_topics(settings: Mapping[str, Any], group: str) -> AsyncIterator[
 
 
 class Topics:
-    """What is in topics, and how far the group has read them."""
+    """Records of topics, and the group's offsets."""
 
     def __init__(
         self,
@@ -79,9 +79,9 @@ class Topics:
         log_ends: AIOKafkaConsumer,
         group: str,
     ) -> None:
-        """Read through ``consumer``, which belongs to no group itself.
+        """Read with ``consumer``, which belongs to no group.
 
-        ``log_ends`` tells the ends of logs, open transactions included.
+        ``log_ends`` returns the ends of logs, including open transactions.
         """
         self._admin = admin
         self._consumer = consumer
@@ -117,9 +117,9 @@ class Topics:
         return {tp.partition: offset for tp, offset in offsets.items()}
 
     async def ends(self, topic: str) -> dict[int, int]:
-        """Return the offset after all that is in each partition now, open transactions ended.
+        """Return each partition's end offset, once its open transactions have ended.
 
-        Raises AuditError when one of those does not end.
+        Raises AuditError if one does not end.
         """
         tps = [TopicPartition(topic, number) for number in await self.partitions(topic)]
         written, patience = await self._log_ends.end_offsets(tps), _Patience(topic)
@@ -130,7 +130,7 @@ class Topics:
             await patience.rest()
 
     async def since(self, topic: str, time_ms: int) -> dict[int, int]:
-        """Return the offset of the first record of each partition that is not older than that."""
+        """Return the first offset of each partition with at least that record timestamp."""
         tps = [TopicPartition(topic, number) for number in await self.partitions(topic)]
         found = await self._consumer.offsets_for_times(dict.fromkeys(tps, time_ms))
         ends = await self._consumer.end_offsets(tps)
@@ -139,7 +139,7 @@ class Topics:
     async def follow(
         self, topic: str, starts: Mapping[int, int]
     ) -> AsyncIterator[tuple[int, Sequence[Record]]]:
-        """Yield the records of all partitions from ``starts`` on, and those to come, for ever."""
+        """Yield the records of all partitions from ``starts`` on, without end."""
         tps = {TopicPartition(topic, number): offset for number, offset in starts.items()}
         self._consumer.assign(list(tps))
         for tp, offset in tps.items():
@@ -151,13 +151,13 @@ class Topics:
     async def committed(self, topic: str) -> dict[int, int]:
         """Return the group's committed offset of each partition, 0 where there is none.
 
-        Raises AuditError when a transaction that is to change one of them does not end.
+        Raises AuditError if a transaction that changes one of them does not end.
         """
         found = await self._committed_by(self._group, topic)
         return {partition: offset for partition, (offset, _) in found.items()}
 
     async def replayed(self, topic: str, reason: str) -> dict[int, Done]:
-        """Return which dead letters of a reason were replayed; raises as :meth:`committed`."""
+        """Return the replayed dead letters of a reason; raises like :meth:`committed`."""
         found = await self._committed_by(f"{self._group}-replay-{reason}", topic)
         return {partition: Done.read(*stored) for partition, stored in found.items()}
 
@@ -195,13 +195,13 @@ class Topics:
     async def replay(
         self, topic: str, partition: int, values: Values, find_foreign: FindForeign
     ) -> bytes | None:
-        """Put the last value of each user or video of one partition into ``values``.
+        """Read the last value of each key of one partition into ``values``.
 
         Returns:
             The partition's layout record, None when there is none.
 
         Raises:
-            AuditError: the changelog has rows that no worker has written, by ``find_foreign``.
+            AuditError: ``find_foreign`` says that no worker wrote a row of the changelog.
         """
         layout = None
         begins, ends = await self.begins(topic), await self.ends(topic)
@@ -222,15 +222,15 @@ class Topics:
 
 
 class _Patience:
-    """Waits for transactions to end, but not forever."""
+    """Waits for transactions to end, for a limited time."""
 
     def __init__(self, what: str) -> None:
-        """Begin to wait; ``what`` is in the way of those."""
+        """Begin to wait for transactions on ``what``."""
         self._what = what
         self._deadline = asyncio.get_running_loop().time() + PATIENCE
 
     async def rest(self) -> None:
-        """Wait until it is time for another look, or raise AuditError."""
+        """Wait until the next check, or raise AuditError."""
         if asyncio.get_running_loop().time() >= self._deadline:
             raise AuditError(
                 f"a transaction that has written to {self._what} has not ended for {PATIENCE:.0f} s"

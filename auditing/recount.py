@@ -1,11 +1,11 @@
-"""Users, and sums of other keys, counted anew, event by event, from the records of the input topic.
+"""Recount of users, and of sums for other keys, event by event, from the input topic.
 
-Those that lay in another partition than their user's are counted where their copies were. When it
-is not known any more where that was, an event whose id came before may have counted or not: that
-hangs on how far stream time had moved on.
+Events from another partition than their user's are counted where their copies were. If that place
+is no longer known, an event with a repeated id may or may not have counted, depending on the
+stream time.
 
-What is counted is counted twice: up to the offsets that the tables hold for sure (``sure``), and
-up to those that they may hold (``most``). Both are the same while nothing comes in.
+The recount keeps two results: up to the offsets that the tables certainly contain (``sure``), and
+up to those that they may contain (``most``). Both are equal if no events arrive.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 _REPEATED: Final = Struct(f"<{len(USER.counters)}Q")
 _NOT_REPEATED: Final = bytes(_REPEATED.size)
 
-#: The longest time for which ids can be remembered, in ms.
+#: The longest possible horizon, in ms.
 LONGEST_HORIZON: Final = 2**31 - 1
 
 
 class Span(NamedTuple):
-    """Offsets of one partition: a table holds what is before ``sure``, nothing from ``most`` on."""
+    """Offsets of one partition: a table has all events before ``sure``, none from ``most`` on."""
 
     sure: int
     most: int
 
 
 class Spans(NamedTuple):
-    """Those of one partition in both topics with events."""
+    """The spans of one partition in both topics of events."""
 
     input: Span
     passed_on: Span
@@ -60,7 +60,7 @@ class Refused(NamedTuple):
 
 
 class _Rows:
-    """Users and their sealed ids as they are so far; what changes goes to one of both values."""
+    """Users and their sealed ids; changes go to one of two maps."""
 
     def __init__(self, recount: PartitionRecount, changes: Values) -> None:
         self.get = recount.most
@@ -85,19 +85,19 @@ class PartitionRecount:
         changed: Values,
         repeated: Values | None,
     ) -> None:
-        """Begin with nothing.
+        """Begin empty.
 
         Arguments:
             partition: its number.
-            settings: those that the workers run with.
+            settings: the settings of the workers.
             windows: the functions on users' values.
-            sums: where the counts of other keys go, a table each.
+            sums: receive the counts of other keys, one per table.
             refused: the events that were ahead of the clock when they were read.
-            spans: what the users' table holds, and what those of other keys do.
-            sure: where the users go, empty.
-            changed: where users go that events beyond what is sure have changed, empty.
-            repeated: where events go whose ids came before, empty; None when the order of all
-                events is known, and so which of them counted.
+            spans: offsets in the users' table, and in the tables of sums.
+            sure: an empty map for users.
+            changed: an empty map for users with events beyond ``sure``.
+            repeated: an empty map for events with repeated ids; None if the order of all events
+                is known.
         """
         self.outcomes: Counter[str] = Counter()
         self.sure = sure
@@ -112,11 +112,11 @@ class PartitionRecount:
         self._sums = sums
         self._refused = refused
         self._users_hold, self._sums_hold = spans
-        #: Whether the table holds all that was counted so far: what is sure is a beginning of that.
+        #: Whether the table certainly contains every event counted so far.
         self._is_sure = True
 
     def most(self, key: bytes) -> bytes | None:
-        """Return a user's value, or sealed ids, with all that may be in the table."""
+        """Return a user's value, or sealed ids, with every event that the table may contain."""
         return self.changed.get(key) or self.sure.get(key)
 
     def add(self, record: Record) -> None:
@@ -126,7 +126,7 @@ class PartitionRecount:
         self.outcomes[self._fold(record.value, record.offset, is_refused, *spans)] += 1
 
     def fold_passed_on(self, arrivals: Iterable[Arrival]) -> int:
-        """Count the next events that came from other partitions; return how many."""
+        """Count the next events from other partitions; return their number."""
         spans = self._users_hold.passed_on, self._sums_hold.passed_on
         count = 0
         for count, (offset, _, value) in enumerate(arrivals, 1):  # noqa: B007 - it is returned
@@ -179,7 +179,7 @@ class PartitionRecount:
         self._repeated.put(key, _REPEATED.pack(*map(add, counts, more)))
 
     def repeated(self, user_id: int, start_ms: int) -> tuple[int, ...]:
-        """Return what events with repeated ids may add to the counters of a user's pane."""
+        """Return the most that events with repeated ids may add to a user's pane."""
         if self._repeated is None:
             return USER.nothing
         key = pane_key(user_id, start_ms // self._windows.slices.step)

@@ -1,7 +1,7 @@
-"""Which dead letters of a reason were replayed, as the offsets of a group with their metadata say.
+"""Replayed dead letters of a reason, stored as a group's offsets with metadata.
 
-All before the committed offset were, and beyond it those that the metadata lists: single ones that
-were asked for by their ids, and all from some time on. The brokers take 4 KiB of metadata by
+Dead letters before the committed offset were replayed, and those beyond it that the metadata
+lists: single ones selected by id, and all from some time on. Brokers accept 4 KiB of metadata by
 default (`offset.metadata.max.bytes`).
 """
 
@@ -15,7 +15,7 @@ from auditing.errors import AuditError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Bytes of metadata that brokers take.
+#: Bytes of metadata that brokers accept.
 MAX_METADATA: Final = 4096
 
 _PREFIX: Final = "replayed "
@@ -23,12 +23,12 @@ _STRETCH: Final = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
 
 
 class Done(NamedTuple):
-    """The offsets of one partition whose dead letters were replayed."""
+    """Offsets of the replayed dead letters of one partition."""
 
     position: int = 0
-    """All before it."""
+    """Every offset before this."""
     beyond: tuple[tuple[int, int], ...] = ()
-    """And stretches [first, end) behind it, in order, which do not touch one another."""
+    """Further ranges [first, end), sorted, not adjacent."""
 
     def __contains__(self, offset: object) -> bool:
         """Whether the dead letter at ``offset`` was replayed."""
@@ -38,20 +38,20 @@ class Done(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The first offset behind all that was replayed."""
+        """The first offset after all replayed ones."""
         return max(self.position, *(end for _, end in self.beyond), 0)
 
     def up_to(self, position: int) -> Done:
-        """Return this with all before ``position``."""
+        """Return this with every offset before ``position``."""
         return _normal(max(self.position, position), self.beyond)
 
     def with_stretches(self, stretches: Iterable[tuple[int, int]]) -> Done:
-        """Return this with more stretches [first, end)."""
+        """Return this with more ranges [first, end)."""
         return _normal(self.position, (*self.beyond, *stretches))
 
     @property
     def metadata(self) -> str:
-        """The stretches as text. Raises AuditError when they are too many."""
+        """The ranges as text. Raises AuditError if there are too many."""
         text = ",".join(f"{first}-{end}" for first, end in self.beyond)
         if len(text) + len(_PREFIX) > MAX_METADATA:
             raise AuditError(
@@ -62,7 +62,7 @@ class Done(NamedTuple):
 
     @classmethod
     def read(cls, position: int, metadata: str) -> Done:
-        """Return what an offset and its metadata say."""
+        """Parse a committed offset and its metadata."""
         if not metadata.startswith(_PREFIX):
             return cls(position)
         found = _STRETCH.findall(metadata.removeprefix(_PREFIX))
@@ -70,7 +70,7 @@ class Done(NamedTuple):
 
 
 def _normal(position: int, stretches: Iterable[tuple[int, int]]) -> Done:
-    """Join what touches, and let the position take what begins before it."""
+    """Join adjacent ranges, and extend the position by ranges that begin before it."""
     joined: list[tuple[int, int]] = []
     for first, end in sorted(stretches):
         if first <= position:

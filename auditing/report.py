@@ -1,4 +1,4 @@
-"""The report that comes of an audit."""
+"""The result of an audit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
     from auditing.comparison import Difference
 
-#: Differences that a report keeps; all are counted.
+#: Differences kept in a report; all are counted.
 KEPT_DIFFERENCES = 1000
 
 
 @dataclass
 class Report:
-    """What was compared, and what differs."""
+    """Numbers of compared keys, and their differences."""
 
     records: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -26,11 +26,11 @@ class Report:
     differing: Counter[str] = field(default_factory=Counter)
     """Those of them with a difference."""
     differences: list[Difference] = field(default_factory=list)
-    """The first ones, up to KEPT_DIFFERENCES."""
+    """The first differences, up to KEPT_DIFFERENCES."""
     total: int = 0
-    """All differences."""
+    """The number of differences."""
     notes: list[str] = field(default_factory=list)
-    """What could not be judged, and why."""
+    """Limits of the comparison, with reasons."""
 
     @property
     def is_clean(self) -> bool:

@@ -1,8 +1,8 @@
-"""A group's offsets as no open transaction is about to change them (KIP-447).
+"""A group's offsets, once no open transaction can change them (KIP-447).
 
-aiokafka asks for offsets in versions of the request that answer with the old ones meanwhile. Leans
-on the insides of aiokafka 0.14 (how requests are declared, and how the admin client sends them);
-``tests/auditing/test_topics.py`` fails when they move.
+aiokafka uses versions of the request that return the old offsets meanwhile. This module depends on
+aiokafka 0.14's internals (the declaration of requests, and how the admin client sends them);
+``tests/auditing/test_topics.py`` fails when they change.
 """
 
 from __future__ import annotations
@@ -93,12 +93,12 @@ class _OffsetFetchRequest(Request[_OffsetFetch]):
 async def stable_offsets(
     admin: AIOKafkaAdminClient, group: str, topic: str, partitions: Collection[int]
 ) -> dict[int, tuple[int, str]]:
-    """Return the offsets of ``group``, 0 where there is none, of partitions where they are stable.
+    """Return the offsets of ``group`` for partitions with stable offsets, 0 without an offset.
 
-    Each with its metadata, which is empty unless the group writes some.
+    Each has its metadata, empty if the group writes none.
 
     Raises:
-        KafkaError: the brokers do not tell them.
+        KafkaError: the brokers refuse.
     """
     coordinator = await admin.find_coordinator(group)
     response = await admin._send_request(_OffsetFetchRequest(group, topic, partitions), coordinator)

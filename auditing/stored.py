@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from auditing.values import Values
     from tables.layout import Position, StoreFormat
 
-#: Seconds that workers get to apply the deltas that are there, and between two looks.
+#: Seconds for workers to apply the existing deltas, and between two checks.
 DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
 
 
 class Stored(NamedTuple):
-    """What the layout record of a table's partition says."""
+    """The content of a layout record."""
 
     stream_time: int | None
     positions: Mapping[str, Position]
@@ -64,7 +64,7 @@ class StoredTables:
         self._progress = progress
 
     async def wait_for_deltas(self, table: SummedTable) -> bool:
-        """Wait until a table has what the users' partitions have sent it; or say that not."""
+        """Wait until a table has applied all deltas, or note that it has not."""
         topic = self._names.deltas[table.name]
         ends = await self._topics.ends(topic)
         deadline = asyncio.get_running_loop().time() + DELTAS_PATIENCE
@@ -83,7 +83,7 @@ class StoredTables:
         count = 0
         for partition, end in ends.items():
             start = max(committed[partition], begins[partition])
-            # Offsets alone do not tell: transactions leave markers behind the last record.
+            # Offsets alone do not suffice: transactions leave markers after the last record.
             async for records in self._topics.read(topic, partition, start, end):
                 count += len(records)
         return count

@@ -1,4 +1,4 @@
-"""The tables that are sent sums by the users' tasks: what they say, and what the input says."""
+"""Tables of sums (videos, creators): their content, and its recount."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class SummedTable:
 
 
 class Sums:
-    """What all partitions of the input together count of each key and pane of a table."""
+    """The recount of a table, over all partitions of the input, by key and pane."""
 
     def __init__(self, table: SummedTable, values: Values) -> None:
-        """Begin with nothing, and keep it in ``values``."""
+        """Begin empty; counts are stored in ``values``."""
         self.values = values
-        """By :func:`auditing.values.pane_key`: what is sure, and what may come on top of it."""
+        """By :func:`auditing.values.pane_key`: certain counts, and possible additions."""
         self.table = table
         self._step = table.windows.slices.step
         #: The key that an event counts for, None when it counts for none.
@@ -59,7 +59,7 @@ class Sums:
         self._nothing = bytes(self._counts.size)
 
     def count(self, event: Event, t_ms: int, *, sure: bool) -> None:
-        """Count an event, if it is one that the table counts."""
+        """Count an event, if it concerns the table."""
         entity, number = self.table.entity, self._key_of(event)
         if number is None or event.event_type not in entity.event_types:
             return
@@ -70,7 +70,7 @@ class Sums:
         self.values.put(key, self._counts.pack(*map(add, counts, more)))
 
     def bounds(self, key: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the least and the most that the table may have of a key's pane."""
+        """Return the least and the greatest possible counters of a key's pane."""
         counts = self._counts.unpack(self.values.get(key) or self._nothing)
         least, more = counts[: self._width], counts[self._width :]
         return least, tuple(map(add, least, more))
@@ -78,10 +78,10 @@ class Sums:
 
 @dataclass
 class FoundTable:
-    """What a table says."""
+    """The content of a table."""
 
     values: Values
     times: dict[int, int] = field(default_factory=dict)
-    """The stream time of each partition, -1 where it has none."""
+    """Stream time per partition, -1 without one."""
     complete_from: dict[int, int] = field(default_factory=dict)
-    """From which stream time on all is counted, by partition."""
+    """The stream time from which counts are complete, by partition."""

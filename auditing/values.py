@@ -1,4 +1,4 @@
-"""Values by key: as many in memory as fit, the rest in a database of the audit's own."""
+"""A map that spills from memory to a database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: What a key, a value and their place in a dict take in memory besides the value's content.
+#: Memory of a key, a value and their dict entry, without the value's content.
 ENTRY_SIZE: Final = 220
 
 _ID: Final = struct.Struct(">Q")
@@ -20,12 +20,12 @@ _VIDEO_AND_PANE: Final = struct.Struct(">Qq")
 
 
 def id_key(number: int) -> bytes:
-    """Return the key of a user or video: keys have the order of the numbers."""
+    """Return the key of a number; keys sort like their numbers."""
     return _ID.pack(number)
 
 
 def pane_key(video_id: int, pane: int) -> bytes:
-    """Return the key of a video's pane: a video's panes lie together."""
+    """Return the key of a pane; panes of one number are adjacent."""
     return _VIDEO_AND_PANE.pack(video_id, pane)
 
 
@@ -45,7 +45,7 @@ class Values:
     """A map of bytes to bytes in bounded memory."""
 
     def __init__(self, path: Path, limit: int) -> None:
-        """Begin empty; what is beyond about ``limit`` bytes goes to a database in ``path``."""
+        """Begin empty; beyond about ``limit`` bytes, entries go to a database in ``path``."""
         self._path = path
         self._limit = limit
         self._size = 0
@@ -54,7 +54,7 @@ class Values:
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether memory was not enough."""
+        """Whether entries went to disk."""
         return self._disk is not None
 
     def get(self, key: bytes) -> bytes | None:
@@ -66,13 +66,13 @@ class Values:
     def put(self, key: bytes, value: bytes | None) -> None:
         """Set the value of ``key``; None deletes it."""
         self._memory[key] = value
-        # A value that is replaced counts again: the bound may be reached early, never late.
+        # A replaced value counts again, so the limit may be reached early, never late.
         self._size += ENTRY_SIZE + len(value or b"")
         if self._size > self._limit:
             self._spill()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Iterate over the keys in their order; nothing may be put meanwhile."""
+        """Iterate over the keys in order; the map must not change meanwhile."""
         memory = sorted(self._memory)
         if self._disk is None:
             ordered: Iterator[bytes] = iter(memory)
@@ -81,7 +81,7 @@ class Values:
         return (key for key in ordered if self._memory.get(key, b"") is not None)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         self._memory, self._size = {}, 0
         if self._disk is not None:
             self._disk.close()
@@ -102,7 +102,7 @@ class Values:
 
 
 def unique(ordered: Iterator[bytes]) -> Iterator[bytes]:
-    """Leave out keys that are as the one before."""
+    """Drop keys equal to their predecessor."""
     last = None
     for key in ordered:
         if key != last:
