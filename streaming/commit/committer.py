@@ -9,9 +9,9 @@ The steps that docs/fault-tolerance.md and the tests go by:
 4. **offsets**: the positions, as the group's offsets, in the same transaction
 5. **commit**: the transaction ends
 
-Every few seconds each task, for all commits since:
+Every few seconds each task, for all commits since its last flush:
 
-6. **flush**: RocksDB is written, with the changelog offset that it stands for
+6. **flush**: RocksDB receives the rows, and the changelog offset that they correspond to
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Committer:
-    """Commits the tasks of a worker together, at even distances."""
+    """Commits all tasks of a worker together, at regular intervals."""
 
     def __init__(
         self,
@@ -50,10 +50,10 @@ class Committer:
         """Commit nothing before :meth:`start`.
 
         Arguments:
-            tasks: those of the worker, as they come and go.
-            fencing: what the transactions go through.
+            tasks: the worker's current tasks.
+            fencing: has the producer of the transactions.
             shared_limits: shared by all tasks.
-            on_failure: told once when a transaction has failed: what no task has committed is void.
+            on_failure: called once if a transaction fails; all uncommitted changes are void then.
         """
         self._tasks = tasks
         self._fencing = fencing
@@ -62,12 +62,12 @@ class Committer:
         self._loop: asyncio.Task[None] | None = None
 
     def start(self, interval: float) -> None:
-        """Commit every ``interval`` seconds from now on, unless that is under way."""
+        """Commit every ``interval`` seconds from now on, unless already started."""
         if self._loop is None:
             self._loop = asyncio.create_task(self._commit_loop(interval), name="commit")
 
     async def stop(self) -> None:
-        """Let the commit under way end, and begin no more."""
+        """Finish the current commit, and start no other."""
         loop, self._loop = self._loop, None
         if loop is not None:
             async with self._shared_limits.committing:
@@ -76,7 +76,7 @@ class Committer:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is committed any more, by a fault of the program."""
+        """Whether commits have stopped because of a fault in this program."""
         return self._loop is not None and self._loop.done()
 
     async def _commit_loop(self, interval: float) -> None:
@@ -94,10 +94,10 @@ class Committer:
             last_begun = begun
 
     async def commit(self, tasks: Iterable[Task]) -> int:
-        """Commit what ``tasks`` have folded so far; a failure goes to ``on_failure``.
+        """Commit the changes of ``tasks``; a failure goes to ``on_failure``.
 
         Returns:
-            The number of records that this committed.
+            The number of committed records.
         """
         clock = CommitTimer()
         async with self._shared_limits.committing:
@@ -111,22 +111,22 @@ class Committer:
                 clock.done("prepare")
                 # 3. send, 4. offsets, 5. commit
                 await self._commit(frozen, clock)
-            except Exception as exc:  # noqa: BLE001 - any failure makes the overlays void
+            except Exception as exc:  # noqa: BLE001 - any failure invalidates the overlays
                 outcome = "fenced" if isinstance(exc, FencedError) else "aborted"
                 metrics.transactions.labels(outcome).inc()
                 self._on_failure(exc)
                 await self._fencing.retire()
                 return 0
             metrics.transactions.labels("committed").inc()
-            # Commits wait for the disk when it cannot keep up.
+            # Commits wait for a disk that cannot keep up.
             await asyncio.gather(*(part.task.flush_early() for part in frozen))
             clock.done("stall")
             return sum(part.records_folded for part in frozen)
 
     async def suspend(self) -> None:
-        """Have all tasks accept nothing more, and commit and flush what they have folded."""
+        """Suspend all tasks, then commit and flush their changes."""
         tasks = list(self._tasks.values())
-        # What is suspended already commits no more: at the end its databases may be closed.
+        # A task that is already suspended does not commit; its databases may be closed at the end.
         going = [task for task in tasks if task.accepting]
         await asyncio.gather(*(task.suspend() for task in tasks))
         await self.commit(going)
@@ -154,15 +154,15 @@ class Committer:
         offsets = {tp: at for part in frozen for tp, at in part.offsets.items()}
 
         async def transact() -> list[int]:
-            """Run beside the folding: of what folding changes, this reads nothing."""
+            """Run beside processing; read nothing that processing changes."""
             async with producer.transaction() as transaction:
                 # 3. send
                 last_offsets = await _send(transaction, frozen)
                 await transaction.delivered()
                 clock.done("send")
 
-                # 4. offsets: not beside 3, the broker refuses to verify one while it writes the
-                # other
+                # 4. offsets: not beside 3, because the broker refuses to verify one partition
+                # while it writes another
                 if offsets:
                     transaction.send_offsets(offsets, producer.transactional_id)
                     await transaction.delivered()
@@ -179,10 +179,10 @@ class Committer:
 async def _send(
     transaction: Transaction, frozen: Sequence[PreparedCommit]
 ) -> list[asyncio.Future[int]]:
-    """Send what is frozen, and return what will be the changelogs' last offsets, in their order.
+    """Send the frozen records, and return the changelogs' future last offsets, in order.
 
-    All partitions at once: of each the broker takes one batch at a time, and all those in one
-    request. What several tasks send to a partition goes there as one.
+    All partitions are sent at once, because the broker takes one batch per partition in a request.
+    Records of several tasks for one partition are sent as one.
     """
     records: dict[tuple[str, int], list[OutRecord]] = {}
     for part in frozen:

@@ -1,22 +1,25 @@
-"""Who may commit for a partition.
+"""The right to commit a partition.
 
-A worker commits all its partitions in one transaction. What keeps out a worker that has lost a
-partition without noticing cannot be the group's generation, as in KIP-447: aiokafka commits offsets
-with TxnOffsetCommit v0, which has none. It cannot be a producer for each partition alone (KIP-98)
-either, since the transaction has one producer. So a partition has a *lock*, a transactional id of
-its own, and the group's offsets say in their metadata which worker's transactions they are of:
+A worker commits all its partitions in one transaction. A worker that lost a partition without
+noticing must be fenced. The group's generation cannot do this as in KIP-447, because aiokafka
+commits offsets with TxnOffsetCommit v0, which has no generation. A producer per partition (KIP-98)
+cannot do it alone either, because a transaction has one producer. So each partition has a *lock*,
+a transactional id of its own, and the metadata of the group's offsets names the worker whose
+transactions wrote them:
 
-1. **lock**: the next owner starts a producer of the partition's id: nobody before can claim it now
-2. **fence**: it reads which worker the offsets name, and starts a producer of that worker's id,
-   too. What that worker had open is aborted, and it will never commit again. Of its own it waits
-   for the last transaction's end: the brokers say that it is committed before all partitions know
-3. the changelog and the offsets now are what they will stay: they are read
-4. **claim**: in a transaction of the lock the offsets are written again, naming the new worker, and
-   with them the tables' positions where those are not the changelogs' own already
+1. **lock**: the next owner starts a producer with the lock's id, after which no earlier owner can
+   claim the partition
+2. **fence**: it reads which worker the offsets name, and starts a producer with that worker's id.
+   The open transaction of that worker is aborted, and it never commits again. If the name is its
+   own, it waits for the end of its last transaction, which the brokers report before its markers
+   have reached all partitions
+3. the changelog and the offsets are final now, and are read
+4. **claim**: a transaction of the lock writes the offsets again, with the new worker's name, and
+   the tables' positions if the changelogs lack them
 
-A worker takes another id whenever it has lost a partition, and claims again what it keeps: whoever
-fences the old one then fences nobody. It has fenced that one itself by then: what the old id has
-committed is in all partitions before the new one is named.
+A worker that lost a partition takes another id and claims its remaining partitions again, so that
+fencing the old id stops nobody. Before that it fences the old id itself: commits of the old id are
+complete in all partitions before the new id is named.
 """
 
 from __future__ import annotations
@@ -41,16 +44,16 @@ NO_LAYOUTS: Final[Mapping[str, Layer]] = MappingProxyType({})
 
 
 class Claim(NamedTuple):
-    """What a partition is claimed with."""
+    """A partition's claim."""
 
     name: str
-    """It holds for as long as it is the name of :attr:`Claims.producer`."""
+    """The claim is valid while this is the name of :attr:`Claims.producer`."""
     offsets: Mapping[str, int]
-    """Of the layout records that were written, by changelog."""
+    """Offsets of the layout records that the claim wrote, by changelog."""
 
 
 class Fencing:
-    """The producer of a worker's transactions, and the partitions that it is claimed for."""
+    """The producer of a worker's transactions, and the partitions claimed for it."""
 
     def __init__(
         self,
@@ -61,15 +64,15 @@ class Fencing:
         """Have no producer yet.
 
         Arguments:
-            app_id: what transactional ids begin with.
-            connect: makes a producer of a transactional id, not started.
-            committing: held while the worker has a transaction open.
+            app_id: the prefix of transactional ids.
+            connect: creates a producer with a transactional id, not started.
+            committing: held while the worker has an open transaction.
         """
         self._app_id = app_id
         self._connect = connect
         self._committing = committing
         self._opening = asyncio.Lock()
-        #: What the worker's transactions go through, None while there is nothing to commit for.
+        #: The producer of the worker's transactions, None while nothing is claimed.
         self.producer: TransactionalProducer | None = None
         #: Partitions whose offsets name that producer, or may do so.
         self.partitions: set[int] = set()
@@ -84,11 +87,11 @@ class Fencing:
 
     @property
     def _name_prefix(self) -> str:
-        """Part of the names since each claim writes the tables' positions as well."""
+        """The part of names that says that claims write the tables' positions."""
         return f"{self._worker_prefix}2-"
 
     def writes_positions(self, claimant: str) -> bool:
-        """Whether ``claimant`` wrote positions into the changelogs of the tables it claimed."""
+        """Whether ``claimant`` writes positions to the changelogs of its tables."""
         return claimant.startswith(self._name_prefix)
 
     async def _open(self) -> TransactionalProducer:
@@ -102,10 +105,10 @@ class Fencing:
     async def fence(self, claimants: Mapping[TP, str]) -> None:
         """End the transactions of the workers that offsets name.
 
-        This worker's own go on: the last of them is waited for.
+        This worker's own id stays valid; this waits for the end of its last transaction.
 
         Arguments:
-            claimants: what the offsets' metadata say, whoever has written it.
+            claimants: the metadata of offsets, by any writer.
         """
         former = {name for name in claimants.values() if name.startswith(self._worker_prefix)}
         async with self._committing:
@@ -131,17 +134,17 @@ class Fencing:
         positions: Mapping[TP, int],
         layouts: Mapping[str, Layer] = NO_LAYOUTS,
     ) -> Claim:
-        """Have the offsets of ``partition`` name this worker's producer.
+        """Write the offsets of ``partition`` with the name of this worker's producer.
 
         Arguments:
-            partition: its number.
-            lock: its producer, started since anybody else's.
-            positions: its committed offsets, by topic.
-            layouts: the tables' layout records, where their changelogs lack them.
+            partition: the partition number.
+            lock: the started producer of the partition's lock.
+            positions: the committed offsets, by topic.
+            layouts: layout records that the tables' changelogs lack.
 
         Raises:
-            FencedError: another worker has locked the partition since.
-            TransactionFailedError: anything else.
+            FencedError: another worker locked the partition afterwards.
+            TransactionFailedError: any other failure.
         """
         producer = await self._open()
         name = producer.transactional_id
@@ -152,11 +155,11 @@ class Fencing:
         return Claim(name, offsets)
 
     def holds(self, name: str | None) -> bool:
-        """Whether a partition that is claimed for ``name`` can be committed."""
+        """Whether a partition claimed for ``name`` can be committed."""
         return self.producer is not None and self.producer.transactional_id == name
 
     async def retire(self) -> None:
-        """Give the producer up, and with it all claims: the next claim makes another."""
+        """Drop the producer and all claims; the next claim creates another."""
         producer, self.producer = self.producer, None
         self.partitions.clear()
         if producer is not None:

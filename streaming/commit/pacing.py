@@ -1,4 +1,4 @@
-"""When a worker commits, at even distances, less often under load or far behind."""
+"""The interval of commits, which grows with load and with the backlog."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ from math import inf
 #: part of the interval that passes in any case. A long interval is one that is meant.
 MOST_EARLY_S, LEAST_PART = 0.07, 1 / 3
 
-#: How many times as long as commits usually take, the pause after one is at least: what committing
-#: takes of the worker stays bounded, however slow it gets under load.
+#: The shortest pause after a commit, as a multiple of the usual commit time. It bounds the share of
+#: time that commits take under load.
 COMMIT_REST = 0.5
 
-#: Seconds to which that, or a backlog, stretches the commit interval at most.
+#: The longest commit interval, in seconds, under load or with a backlog.
 LONGEST_COMMIT_INTERVAL = 1.0
 
-#: Seconds before what has failed is tried again; doubled at each failure up to the last.
+#: Seconds before the first and the last retries of a failed commit; doubled at each failure.
 FIRST_RETRY, LAST_RETRY = 0.5, 10.0
 
-#: Seconds without a failure after which the next one counts as the first again. What can be
-#: committed between two failures of one record is no sign that it is taken now.
+#: Seconds without a failure after which the next failure counts as the first. Commits between two
+#: failures of one record do not show that the record is accepted.
 CALM = 30.0
 
 
 class Pace:
-    """The pace of a worker's commits."""
+    """The pauses between a worker's commits."""
 
     def __init__(self, interval_s: float) -> None:
         """Begin. ``interval_s``: as :func:`pause_after` takes it."""
-        #: Seconds to wait for the next commit to begin.
+        #: Seconds until the next commit starts.
         self.pause_s = shortest_distance_s(interval_s)
         self._interval_s = interval_s
         self._commit_s = 0.0
         self._rate = 0.0
 
     def committed(self, commit_s: float, folded: int, folding_s: float, behind: int) -> None:
-        """Set the next pause by how a commit went.
+        """Set the next pause after a commit.
 
         Arguments:
-            commit_s: how long it took, in seconds.
-            folded: records folded between the one before and this one.
-            folding_s: seconds between the two.
-            behind: records that waited in Kafka when it began.
+            commit_s: duration of the commit, in seconds.
+            folded: records processed since the previous commit.
+            folding_s: seconds since the previous commit.
+            behind: records in Kafka at the start of the commit.
         """
         rate = folded / folding_s
-        # Neither by a single slow one: what a passing hiccup kept has waited already.
+        # A single slow commit does not count: after a hiccup its events have waited already.
         usual_s, self._commit_s = min(commit_s, self._commit_s), commit_s
         usual_rate, self._rate = max(rate, self._rate), rate
-        # As long as nothing is folded, as at the start, nobody knows how long it will take.
+        # Without processed records, as at the start, the time for the backlog is unknown.
         behind_s = behind / usual_rate if usual_rate > 0 else 0.0
         self.pause_s = pause_after(commit_s, usual_s, self._interval_s, behind_s)
 
 
 class Retries:
-    """The pauses before what fails again and again is tried again."""
+    """The pauses between retries."""
 
     def __init__(self) -> None:
-        """Have nothing failed yet."""
+        """Begin without failures."""
         self._pause_s = 0.0
         self._failed_at = -inf
 
     def next_pause(self, now: float) -> float:
-        """Return how many seconds to wait after a failure at ``now``, by the monotonic clock."""
+        """Return the seconds to wait after a failure at ``now`` (monotonic clock)."""
         calm = now - self._failed_at > CALM
         self._pause_s = FIRST_RETRY if calm else min(2 * self._pause_s, LAST_RETRY)
         self._failed_at = now

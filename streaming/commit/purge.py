@@ -1,7 +1,7 @@
-"""Passed-on events are deleted from the repartition topic some time after they were counted.
+"""Deletion of passed-on events from the repartition topic, some time after they were counted.
 
-Not by retention: events keep their record timestamps, so what comes from an old backlog would be
-deleted at once, counted or not. Kafka Streams does the same with its repartition topics.
+Retention by time would not work: events keep their record timestamps, so events of an old backlog
+would be deleted before they are counted. Kafka Streams purges its repartition topics, too.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks, and how many looks ago a record was counted when it is deleted. Until
-#: then an audit knows from it in which order all was counted.
+#: Seconds between two rounds, and the rounds for which a counted record is kept. Until its deletion
+#: an audit can tell from it in which order events were counted.
 PURGE_INTERVAL, KEPT_LOOKS = 600.0, 6
 
 
 class Purge:
-    """Deletes what was counted, as a worker's tasks commit it."""
+    """Deletes events that a worker's tasks have counted and committed."""
 
     def __init__(self, client_settings: Mapping[str, Any]) -> None:
-        """Connect with ``client_settings``, when there is something to delete."""
+        """Connect with ``client_settings`` once there is something to delete."""
         self._client_settings = client_settings
         self._looks: deque[Mapping[TP, int]] = deque(maxlen=KEPT_LOOKS)
         self._deleted: dict[TP, int] = {}
         self._has_warned = False
 
     async def look(self, committed: Mapping[TP, int]) -> None:
-        """Delete what was committed :data:`KEPT_LOOKS` ago, of the partitions in ``committed``."""
+        """Delete events committed :data:`KEPT_LOOKS` rounds ago in ``committed``."""
         then = self._looks[0] if len(self._looks) == KEPT_LOOKS else {}
         self._looks.append(dict(committed))
         due = {
             tp: at
             for tp, at in then.items()
-            # Who has the partition back may have committed less: nothing of that is deleted.
+            # A worker that has the partition back may stand at an earlier position: delete nothing.
             if self._deleted.get(tp, 0) < at <= committed.get(tp, 0)
         }
         if not due:

@@ -1,1 +1,1 @@
-"""One partition at work: its queue, its processors, its share of memory, its outbox."""
+"""Tasks: queue, processors, memory budget and outbox of one partition number."""

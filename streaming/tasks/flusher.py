@@ -1,6 +1,6 @@
-"""Step 6 of the commit: what a task has committed is written to RocksDB, for many commits at once.
+"""Step 6 of the commit: a task flushes the rows of many commits to RocksDB.
 
-Beside the commits, at its own pace; when so much is waiting that memory runs short, commits wait.
+Flushes run beside the commits. Commits wait only when unflushed rows use too much memory.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from tables.rocks import WritePace
     from tables.state import PartitionState
 
-#: Seconds between two writes of what is committed to RocksDB. That much of the changelog has to be
-#: read after a kill -9.
+#: Seconds between two flushes, and so the part of the changelog that is read after a kill -9.
 FLUSH_INTERVAL_S = 10.0
 
-#: Staggers what tasks do: multiples of it, modulo 1, spread evenly.
+#: Staggers tasks: its multiples modulo 1 spread evenly.
 GOLDEN_RATIO = 0.618034
 
 
@@ -38,7 +37,7 @@ class Flusher:
         budget: MemoryBudget,
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        """Flush ``states``, early as ``budget`` asks; nothing after a failure."""
+        """Flush ``states``, early if ``budget`` requires it, and never after a failure."""
         self._partition = partition
         self._states = states
         self._budget = budget
@@ -48,10 +47,10 @@ class Flusher:
         self._is_stopped = False
 
     async def run(self) -> None:
-        """Flush every :data:`FLUSH_INTERVAL_S`, and when much is unwritten."""
+        """Flush every :data:`FLUSH_INTERVAL_S`, and when the budget requires it."""
         await asyncio.sleep(first_pause_s(self._partition, FLUSH_INTERVAL_S))
         while True:
-            # Not in time: commits are about to wait for it.
+            # An early flush is fast, because commits will soon wait for it.
             pace = AT_ONCE if self._much.is_set() else UNHURRIED
             self._much.clear()
             await self.flush(pace)
@@ -60,21 +59,21 @@ class Flusher:
                     await self._much.wait()
 
     async def flush(self, pace: WritePace = AT_ONCE) -> None:
-        """Write what is committed; a failure goes to ``on_failure``."""
+        """Write the committed rows; a failure goes to ``on_failure``."""
         async with self._flushing:
             if self._is_stopped:
                 return
             clock = CommitTimer()
             try:
-                # One after the other: reads have the other thread.
+                # One table after the other leaves the second thread to reads.
                 for state in self._states:
                     await state.flush(pace)
-            except Exception as exc:  # noqa: BLE001 - the copy on disk is not what it should be
+            except Exception as exc:  # noqa: BLE001 - the copy on disk is wrong
                 self._on_failure(exc)
             clock.done("flush")
 
     async def flush_early(self) -> None:
-        """Flush when there is much: beside the commits, until they are faster than the disk."""
+        """Request a flush if the budget requires it; wait if the disk is slower than commits."""
         much = self._budget.unwritten
         if much > 1:
             await self.flush()
@@ -82,18 +81,18 @@ class Flusher:
             self._much.set()
 
     def stop(self) -> None:
-        """Begin no flush any more."""
+        """Start no further flush."""
         self._is_stopped = True
 
     async def idle(self) -> None:
-        """Wait until no flush is under way."""
+        """Wait for the end of the current flush."""
         async with self._flushing:
             pass
 
 
 def first_pause_s(partition: int, interval_s: float) -> float:
-    """Return how many seconds a task waits for the first time with what it does so often.
+    """Return the seconds before a task's first periodic action.
 
-    Tasks that begin together do not flush together: their bursts would add up.
+    It differs by partition, so that tasks that start together do not flush together.
     """
     return interval_s * (partition * GOLDEN_RATIO % 1.0)

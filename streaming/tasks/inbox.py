@@ -1,4 +1,4 @@
-"""The batches that were fetched for a task and are not folded yet, and what waits behind them."""
+"""A task's fetched batches, and the number of records behind them in Kafka."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from streaming.kafka.records import Batch
     from streaming.tasks.shared_limits import SharedLimits
 
-#: How often in a row a topic that waits is passed over for one that goes before it.
+#: How often in a row a waiting topic is skipped for one of higher priority.
 MOST_PASSED_OVER = 4
 
 
 class Inbox:
-    """A task's batches by topic; those of the topics named first go first, within bounds."""
+    """A task's batches by topic; topics named first have priority, within bounds."""
 
     def __init__(self, topics: Iterable[TP], shared_limits: SharedLimits) -> None:
-        """Start empty; what waits here is counted in ``shared_limits``."""
+        """Start empty; batches here are counted in ``shared_limits``."""
         self._waiting: dict[TP, deque[Batch]] = {tp: deque() for tp in topics}
         self._passed_over = dict.fromkeys(self._waiting, 0)
         self._high_watermarks: dict[TP, int] = {}
         self._arrived = asyncio.Event()
         self._shared_limits = shared_limits
-        #: Bytes of the batch that was taken out last, and is being folded.
+        #: Bytes of the batch in process.
         self._folding_bytes = 0
 
     def __bool__(self) -> bool:
@@ -44,7 +44,7 @@ class Inbox:
         self._arrived.set()
 
     async def next(self) -> tuple[TP, Batch]:
-        """Wait for a batch, and take it out: the one before is folded."""
+        """Wait for a batch and return it; the previous batch is processed."""
         self._release_folded()
         while not self:
             self._arrived.clear()
@@ -56,7 +56,7 @@ class Inbox:
         return tp, batch
 
     def _choose(self) -> TP:
-        """Return whose turn it is: the first topic's, or one's that has waited for too long."""
+        """Return the next topic: the first by priority, or one that was skipped too often."""
         passed_over = self._passed_over
         waiting = [tp for tp, batches in self._waiting.items() if batches]
         starving = (tp for tp in waiting if passed_over[tp] >= MOST_PASSED_OVER)
@@ -71,12 +71,12 @@ class Inbox:
         self._folding_bytes = 0
 
     def close(self) -> None:
-        """Drop all that waits, and what was taken out last: nobody folds any more."""
+        """Drop all batches, including the one in process, for good."""
         self.clear()
         self._release_folded()
 
     def clear(self) -> None:
-        """Drop all that waits: it will be fetched again."""
+        """Drop all batches; they will be fetched again."""
         for waiting in self._waiting.values():
             self._shared_limits.take(len(waiting))
             self._shared_limits.release(sum(batch.size for batch in waiting))
@@ -84,6 +84,6 @@ class Inbox:
         self._high_watermarks.clear()
 
     def behind(self, positions: Mapping[TP, int]) -> int:
-        """Return how many records wait from ``positions`` on, by what the last fetches told."""
+        """Return the number of records from ``positions`` on, as of the last fetches."""
         ends = self._high_watermarks
         return sum(max(0, ends.get(tp, at) - at) for tp, at in positions.items())

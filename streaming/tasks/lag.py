@@ -1,4 +1,4 @@
-"""How far behind each partition of the events is, in records and in seconds."""
+"""The lag of each partition of the events, in records and in seconds."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class LagMeter:
-    """Looks at tasks now and then; what it finds is in the metrics, too."""
+    """Samples the lag of tasks, and sets its metrics."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
+        """Begin without samples."""
         #: Age in seconds of the oldest event not yet applied, by partition.
         self.seconds: dict[int, float] = {}
         self._caught_up: dict[TP, tuple[float, int | None]] = {}
 
     def measure(self, task: Task, ends: Mapping[TP, int], now: float) -> None:
-        """Take note of where ``task`` stands at ``now``, with the logs ending at ``ends``."""
+        """Sample ``task`` at ``now``, with the logs ending at ``ends``."""
         behind, age = 0, 0.0
         for tp, end in ends.items():
             records = max(0, end - task.positions[tp])
@@ -42,8 +42,8 @@ class LagMeter:
     def _oldest(self, task: Task, tp: TP) -> float:
         """Return when the oldest event not yet applied was sent, in seconds.
 
-        While it is still in Kafka, or when it has none, its timestamp is not known: it is then
-        about as old as the last one that was applied, or came after all had been applied.
+        Its timestamp is unknown while it is in Kafka, or if it has none. It is then about as old
+        as the last applied event, or arrived after all events were applied.
         """
         pending = task.pending_timestamps.get(tp)
         if pending is not None and pending >= FIRST_TIMESTAMP:

@@ -1,4 +1,4 @@
-"""The records that a task's next transaction sends, besides its changelogs."""
+"""The records of a task's next transaction, apart from changelogs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from streaming.kafka.records import OutRecord
 
 
-#: What a record takes in memory besides the bytes that are sent.
+#: Memory of a record in bytes, without its key, value and headers.
 RECORD_SIZE = 300
 
 
@@ -21,9 +21,9 @@ class Outbox:
     """Records by topic and partition, in the order in which they were added."""
 
     def __init__(self, limits: Limits | None = None) -> None:
-        """Start empty. ``limits`` are those of the topics that the records go to."""
+        """Start empty. ``limits`` has the limits of the records' topics."""
         self._limits = limits or Limits()
-        #: Bytes of memory that the records take, about.
+        #: Approximate bytes of memory of the records.
         self.size = 0
         self._records: dict[tuple[str, int], list[OutRecord]] = {}
 
@@ -32,7 +32,7 @@ class Outbox:
         return bool(self._records)
 
     def add(self, topic: str, partition: int, record: OutRecord) -> None:
-        """Send ``record`` with the next commit, in a form that ``topic`` takes."""
+        """Send ``record`` with the next commit, in a form that ``topic`` accepts."""
         self.extend(topic, partition, (record,))
 
     def extend(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:
@@ -64,6 +64,6 @@ class Outbox:
             self.size -= RECORD_SIZE + size_of(record)
 
     def take(self) -> dict[tuple[str, int], list[OutRecord]]:
-        """Hand over what has gathered; a fresh outbox begins."""
+        """Return the records, and start empty again."""
         taken, self._records, self.size = self._records, {}, 0
         return taken

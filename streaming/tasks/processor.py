@@ -1,4 +1,4 @@
-"""What a task needs of those who fold: one processor per table, for one topic or several."""
+"""The interface of processors: one per table, for one or several topics."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 
 class ProcessorContext(NamedTuple):
-    """What a table's processor of one partition is made of."""
+    """The parts of a processor of one partition."""
 
     partition: int
     state: PartitionState
     outbox: Outbox
     changelog_topic: str
     dead_letter_partitions: int
-    """Partitions of the dead-letter topic, which need not be as many as the others'."""
+    """Number of partitions of the dead-letter topic, which may differ from the others'."""
 
 
 class Processor(Protocol):
-    """Folds the records of one partition of its topics into one partition of a table."""
+    """Processes the records of one partition into one partition of a table."""
 
     topics: Sequence[str]
-    """The topics whose records are folded, the one that goes first when several wait first."""
+    """The topics with the records, highest priority first."""
     changelog_topic: str
-    """Where the table's changes are sent."""
+    """The topic of the table's changes."""
     state: PartitionState
 
     async def process(
         self, records: Sequence[Record], topic: str, positions: Mapping[TP, int], /
     ) -> None:
-        """Fold ``records`` of ``topic``, all of them or (raising) none.
+        """Process ``records`` of ``topic``, all or (raising) none.
 
-        ``positions`` are where the partition's topics are folded up to before this.
+        ``positions`` are the positions in the partition's topics before these records.
 
-        May wait before it changes anything, not after: a commit may freeze the overlay whenever
-        this waits, and must find it in step with the task's position.
+        May await before its first change, not after: a commit may freeze the overlay at any await,
+        and the overlay must then correspond to the task's positions.
         """
 
     def take_over(self, topic: str, values: Sequence[bytes | None], /) -> bool:
@@ -53,10 +53,10 @@ class Processor(Protocol):
         """
 
     def has_pending(self) -> bool:
-        """Whether :meth:`prepare` has something to do, for new records or as time passes."""
+        """Whether :meth:`prepare` has something to do, after new records or as time passes."""
 
     def prepare(self) -> None:
-        """Turn what has gathered into changes of the state and records of the outbox."""
+        """Turn accumulated changes into changes of the state and records of the outbox."""
 
     def reset_to_committed(self) -> None:
-        """Begin anew from the committed state: what was folded since is void."""
+        """Return to the committed state; uncommitted changes are void."""

@@ -1,4 +1,4 @@
-"""The tasks of a worker by partition number, and the assignment that says which there are to be."""
+"""The tasks of a worker by partition number, and the assignment that decides on them."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
 
 
 class TaskRegistry:
-    """Which partitions the group has assigned, as of which generation, and their tasks.
+    """The assigned partitions, their generation, and their tasks.
 
-    A rebalance begins with :meth:`suspend` and ends with :meth:`assign`. Whoever waits for brokers
-    meanwhile asks :meth:`is_outdated` before it goes by what it knew.
+    A rebalance begins with :meth:`suspend` and ends with :meth:`assign`. Code that awaits brokers
+    meanwhile must check :meth:`is_outdated` before it relies on what it read before.
     """
 
     def __init__(self) -> None:
-        """Nothing is assigned yet."""
-        #: By partition number; others look on as they come and go.
+        """Begin without an assignment."""
+        #: By partition number; shared with others, who only read it.
         self.tasks: dict[int, Task] = {}
         self.assigned: AbstractSet[int] = frozenset()
-        #: Of the group, None before the first assignment.
+        #: The group's generation, None before the first assignment.
         self.generation: int | None = None
         self._is_rebalancing = False
-        #: Partitions of which the consumer knows where their tasks stand.
+        #: Partitions whose positions the consumer knows.
         self._sought: set[int] = set()
 
     def add(self, task: Task) -> None:
-        """Add a task that has opened: where it stands is for the consumer to seek."""
+        """Add an opened task; the consumer must seek its positions."""
         self.tasks[task.partition] = task
         self._sought.discard(task.partition)
 
     def remove(self, partition: int) -> Task | None:
-        """Take a task out, and return it."""
+        """Remove a task, and return it."""
         return self.tasks.pop(partition, None)
 
     def is_current(self, task: Task) -> bool:
@@ -47,25 +47,24 @@ class TaskRegistry:
 
     @property
     def suspended(self) -> list[Task]:
-        """Tasks that wait for the end of a rebalance."""
+        """Tasks suspended by a rebalance."""
         return [task for task in self.tasks.values() if task.state is TaskState.SUSPENDED]
 
     @property
     def missing(self) -> AbstractSet[int]:
-        """Partitions that are assigned, and have no task."""
+        """Assigned partitions without a task."""
         return self.assigned - self.tasks.keys()
 
     def suspend(self) -> None:
-        """Take note that a rebalance has begun."""
+        """Begin a rebalance."""
         self._is_rebalancing = True
 
     def assign(self, partitions: AbstractSet[int], generation: int) -> list[int]:
-        """Take over what the group has assigned in a generation.
+        """Set the group's assignment of a generation.
 
         Returns:
-            The partitions whose tasks have to be closed: those that are not assigned any more,
-            those that have failed, and all of them when a generation was missed. Others may have
-            had the partitions meanwhile.
+            The partitions whose tasks must be closed: those no longer assigned, those that failed,
+            and all if a generation was missed, because other workers may have owned them.
         """
         missed = self.generation is not None and generation != self.generation + 1
         self.assigned, self.generation = frozenset(partitions), generation
@@ -78,15 +77,15 @@ class TaskRegistry:
         ]
 
     def is_outdated(self, generation: int | None) -> bool:
-        """Whether a rebalance has begun since ``generation``, with its own idea of all this."""
+        """Whether another rebalance has begun since ``generation``."""
         return self._is_rebalancing or generation != self.generation
 
     def open_tps(self) -> set[TP]:
-        """Return the partitions of all topics whose tasks are at work."""
+        """Return the partitions, of all topics, of running tasks."""
         return {tp for task in self.tasks.values() if task.accepting for tp in task.positions}
 
     def pending_seeks(self) -> dict[TP, int]:
-        """Return where the tasks stand that have opened or resumed since this was last asked."""
+        """Return the positions of tasks that opened or resumed since the last call."""
         tasks = [
             task
             for number, task in self.tasks.items()
@@ -97,6 +96,6 @@ class TaskRegistry:
 
 
 def name_of(partitions: AbstractSet[int]) -> str:
-    """Return partitions as a message names them."""
+    """Return partitions as text for a message."""
     numbers = sorted(partitions)
     return f"partition{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"

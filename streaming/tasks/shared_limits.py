@@ -1,4 +1,4 @@
-"""What the tasks of a worker take turns at, and equal parts of."""
+"""Limits that the tasks of a worker share."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sized
 
-#: Tasks that fold at the same time.
+#: Tasks that process at the same time.
 FOLDING_AT_ONCE = 3
 
-#: Batches, for each task, that are fetched ahead of what is being folded.
+#: Batches per task that are fetched ahead.
 BATCHES_AHEAD = 2
 
-#: Bytes of all batches that are fetched and not folded yet, about: with more, none are fetched.
+#: Approximate bytes of fetched, unprocessed batches above which fetching stops.
 WAITING_BYTES = 64 << 20
 
 
 class SharedLimits:
-    """What the tasks of a worker share: its one thread of Python, and its memory."""
+    """The limits of a worker's tasks: its one Python thread, and its memory."""
 
     def __init__(self, tasks: Sized) -> None:
-        """Nothing waits yet. ``tasks``: all that share, as they come and go."""
+        """Begin empty. ``tasks``: the worker's current tasks."""
         self._tasks = tasks
-        #: One applies while another waits for the disk; everyone else's turn comes soon.
+        #: A task processes while another waits for the disk.
         self.folding = asyncio.Semaphore(FOLDING_AT_ONCE)
-        #: Held while what they have folded is committed.
+        #: Held during a commit.
         self.committing = asyncio.Lock()
-        #: Set when one has folded so much that all commit before their time.
+        #: Set when a task requests an early commit.
         self.full = asyncio.Event()
         #: Batches in the inboxes of all tasks.
         self.waiting = 0
-        #: Bytes of memory that these take, and those that are being folded.
+        #: Bytes of these batches and of those in process.
         self.waiting_bytes = 0
         self._taken = asyncio.Event()
 
     def share(self, total: float) -> float:
-        """Return a task's part of what all share, bytes for instance."""
+        """Return a task's part of a shared amount, for example bytes."""
         return total / max(1, len(self._tasks))
 
     async def commit_early(self) -> None:
-        """Have all tasks commit before their time, and wait until that is done."""
+        """Request an early commit of all tasks, and wait for it."""
         self.full.set()
         await asyncio.sleep(0)
         async with self.committing:
             pass
 
     def take(self, count: int) -> None:
-        """Count ``count`` batches that wait no more."""
+        """Remove ``count`` batches from the count."""
         self.waiting -= count
         self._taken.set()
 
     def release(self, size: int) -> None:
-        """Count ``size`` bytes of batches that are folded, or dropped."""
+        """Remove ``size`` bytes of batches that were processed or dropped."""
         self.waiting_bytes -= size
         self._taken.set()
 
@@ -65,7 +65,7 @@ class SharedLimits:
         )
 
     async def wait_for_room(self) -> None:
-        """Wait while there is enough to fold for every task: what is behind that stays in Kafka."""
+        """Wait while every task has enough batches; further records stay in Kafka."""
         while self._is_enough:
             self._taken.clear()
             await self._taken.wait()

@@ -1,7 +1,7 @@
-"""A task: all that belongs to one partition number, folded and committed as one.
+"""A task: one partition number, processed and committed as a unit.
 
-The co-partitioned topics (events, those passed on to their partition, and video deltas) share a
-task per partition number. What it has folded is committed with that of the worker's other tasks
+The co-partitioned topics (events, passed-on events, and sums for other tables) share one task per
+partition number. Its changes are committed together with those of the worker's other tasks
 (``streaming/commit/committer.py``), if the partition is claimed for this worker
 (``streaming/commit/fencing.py``).
 """
@@ -35,26 +35,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Records folded in one go: about what a fetch brings of a partition far behind. The more keys are
-#: asked for at once, the less each costs; the event loop gets its turn after some ten milliseconds.
+#: Records processed in one step: about one fetch of a partition with a backlog. A larger multi-get
+#: costs less per key; the event loop gets a turn after some ten milliseconds.
 RECORDS_PER_CHUNK = 4000
 
 
 class PreparedCommit(NamedTuple):
-    """What a task has folded since its last commit: its part of the next."""
+    """A task's part of a commit."""
 
     task: Task
     changes: Sequence[tuple[Processor, Layer]]
-    """Of the tables, for their changelogs."""
+    """Changed rows, by changelog."""
     records: Mapping[tuple[str, int], Sequence[OutRecord]]
-    """All else that is sent, by topic and partition."""
+    """Other records, by topic and partition."""
     offsets: Mapping[TP, int]
-    """Of the topics in which it has moved: where it goes on after a commit of all this."""
+    """New positions in the source topics."""
     records_folded: int
 
 
 class Task:
-    """One partition number at work; :class:`TaskState` has the picture of its life."""
+    """One partition number; :class:`TaskState` has a diagram of its states."""
 
     def __init__(
         self,
@@ -66,16 +66,15 @@ class Task:
         on_gap: Callable[[Task, TP], None],
         shared_limits: SharedLimits,
     ) -> None:
-        """Put the parts together; nothing is opened yet.
+        """Create the task without opening it.
 
         Arguments:
             partition: the partition number of all its topics.
-            processors: one per table, those whose batches go first at the front; they send through
-                ``outbox``.
-            outbox: what the next transaction sends besides changelogs.
-            lock: the partition's; it is started by whoever opens the task.
-            on_failure: told once when folding or flushing has failed.
-            on_gap: told when a batch does not follow what is folded; to be fetched again.
+            processors: one per table, highest priority first; they send through ``outbox``.
+            outbox: records of the next transaction, apart from changelogs.
+            lock: the producer of the partition's lock, started when the task is opened.
+            on_failure: called once if processing or flushing fails.
+            on_gap: called if a batch does not follow the position and must be fetched again.
             shared_limits: shared by all tasks of the worker.
         """
         self.partition = partition
@@ -83,7 +82,7 @@ class Task:
         self.sources = self.tables.sources
         self.outbox = outbox
         self.lock = lock
-        #: The worker's producer that the partition is claimed for.
+        #: The name of the worker's producer that the partition is claimed for.
         self.claimed_for: str | None = None
         self._state = TaskState.CREATED
         self._on_failure = on_failure
@@ -91,16 +90,16 @@ class Task:
         self._shared_limits = shared_limits
         self._budget = MemoryBudget(self.tables.states, outbox, shared_limits)
         self._flusher = Flusher(partition, self.tables.states, self._budget, self.fail)
-        #: Writes what is committed to RocksDB, now or when there is much.
+        #: Writes committed rows to RocksDB.
         self.flush, self.flush_early = self._flusher.flush, self._flusher.flush_early
         self.positions: dict[TP, int] = {}
         self.committed: dict[TP, int] = {}
-        #: By topic, in ms: the record timestamps of the last record applied, and of the oldest one
-        #: of the batch that is being folded.
+        #: By topic, in ms: record timestamps of the last applied record, and of the oldest record
+        #: of the batch in process.
         self.applied_timestamps: dict[TP, int] = {}
         self.pending_timestamps: dict[TP, int] = {}
-        #: By the monotonic clock: when the fold under way began, None when there is none, and when
-        #: all that was folded was last known to be committed.
+        #: By the monotonic clock: the start of the current batch, None without one, and the last
+        #: time at which everything was committed.
         self.busy_since: float | None = None
         self.committed_at = monotonic()
         #: Whether the commit that is being prepared has to do with this task.
@@ -112,26 +111,26 @@ class Task:
 
     @property
     def state(self) -> TaskState:
-        """Where the task is in its life."""
+        """The task's state."""
         return self._state
 
     @property
     def accepting(self) -> bool:
-        """Whether the task is running: it takes batches, and is committed."""
+        """Whether the task accepts batches and is committed."""
         return self._state is TaskState.RUNNING
 
     @property
     def failed(self) -> bool:
-        """Whether what is not committed is void."""
+        """Whether the task has failed, so that uncommitted changes are void."""
         return self._state is TaskState.FAILED
 
     def _enter(self, state: TaskState) -> None:
         self._state = self._state.then(state)
-        # Of a partition that is moving or recovering others may know more.
+        # Other workers may have newer values of a partition that moves or recovers.
         self.tables.set_readable(readable=state is TaskState.RUNNING)
 
     def begin_restoring(self) -> None:
-        """Have the partition locked, restored and claimed by whoever opens the task."""
+        """Enter RESTORING; the opener locks, restores and claims the partition."""
         self._enter(TaskState.RESTORING)
 
     def start(self, positions: Mapping[TP, int]) -> None:
@@ -147,7 +146,7 @@ class Task:
             ]
 
     def reset_to_committed(self) -> None:
-        """Begin anew from what is committed."""
+        """Return to the committed state."""
         self.outbox.take()
         self.tables.reset_to_committed()
 
@@ -157,9 +156,9 @@ class Task:
             self._inbox.put(tp, batch)
 
     async def pass_over(self, tp: TP, end: int) -> None:
-        """Go on at ``end``: what lies before it is gone. Never back: that would fold it twice.
+        """Continue at ``end``, because earlier records are gone; never move backwards.
 
-        What has arrived while somebody asked the brokers for ``end`` may be folded already.
+        Records that arrived while ``end`` was requested may be processed already.
         """
         async with self._folding:
             self.positions[tp] = max(self.positions[tp], end)
@@ -182,7 +181,7 @@ class Task:
         if not self.accepting or batch.end <= position:
             return
         if batch.start > position:
-            # Fetched before a seek, and late to arrive: what lies between comes again.
+            # Fetched before a seek: the records in between are fetched again.
             log.debug("%s: skipping a batch at %s, expecting %s", tp, batch.start, position)
             self._on_gap(self, tp)
             return
@@ -204,7 +203,7 @@ class Task:
         self.positions[tp] = batch.end
 
     async def _leave_room(self) -> None:
-        """Have what is folded committed when it is much; wait while a commit is under way."""
+        """Request a commit of a large overlay, and wait while a commit runs."""
         if not self._budget.is_full:
             await asyncio.sleep(0)
             return
@@ -268,25 +267,25 @@ class Task:
         return PreparedCommit(self, changes, self.outbox.take(), offsets, folded)
 
     def post_commit(self, frozen: PreparedCommit, last_offsets: Sequence[int]) -> None:
-        """Take what was frozen as committed, with the last offset of each changelog."""
+        """Mark the frozen changes as committed, with the last offset of each changelog."""
         self.tables.post_commit(frozen.changes, last_offsets)
         self.committed = {**self.committed, **frozen.offsets}
         self.committed_at = monotonic()
 
     @property
     def behind(self) -> int:
-        """Records that are not folded yet, those in Kafka as of the last fetch."""
+        """Unprocessed records, including those in Kafka as of the last fetch."""
         return self._inbox.behind(self.positions)
 
     @property
     def uncommitted_seconds(self) -> float:
-        """For how long something has been waiting to be committed."""
+        """Seconds for which changes have waited for a commit."""
         return monotonic() - self.committed_at if self._has_work() else 0.0
 
     def stall_reason(self, longest: float) -> str | None:
-        """Return why the task does not work any more, None when it does or is not meant to.
+        """Return why the task is stuck, None if it works or need not.
 
-        A fold that takes more than ``longest`` seconds counts as one that will not end.
+        A batch in process for more than ``longest`` seconds counts as stuck.
         """
         if not self.accepting:
             return None
@@ -297,7 +296,7 @@ class Task:
         return None
 
     def fail(self, exc: BaseException) -> None:
-        """Give up, for ``exc``: what is not committed is void. Told once."""
+        """Fail with ``exc``: uncommitted changes are void. Reported once."""
         if self._state in ENDED:
             log.debug("partition %s is %s: %r", self.partition, self._state.value, exc)
             return
@@ -305,12 +304,12 @@ class Task:
         self._on_failure(self, exc)
 
     def mark_failed(self) -> None:
-        """Accept and commit nothing more: what is not committed is void."""
+        """Stop accepting and committing; uncommitted changes are void."""
         self._enter(TaskState.FAILED)
         self._flusher.stop()
 
     async def suspend(self) -> None:
-        """Stop accepting, and let the fold under way end: it is to be committed then."""
+        """Stop accepting, and finish the current batch, which can then be committed."""
         if self.accepting:
             self._enter(TaskState.SUSPENDED)
         self._inbox.clear()
@@ -318,7 +317,7 @@ class Task:
             pass
 
     async def close(self) -> None:
-        """Stop the loops and unlock the partition; uncommitted folds are dropped."""
+        """Stop the loops and unlock the partition; uncommitted changes are dropped."""
         if self._state is not TaskState.CLOSED:
             self._enter(TaskState.CLOSED)
         self._inbox.clear()

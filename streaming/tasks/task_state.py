@@ -1,4 +1,4 @@
-"""The states of a task, and how it may get from one to another."""
+"""The states of a task, and the legal transitions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class TaskStateError(RuntimeError):
-    """A task was asked for what its state does not allow: a fault of this program."""
+    """An illegal transition: a fault in this program."""
 
 
 class TaskState(Enum):
-    """Where a task is in its life.
+    """The state of a task.
 
     ::
 
@@ -27,17 +27,17 @@ class TaskState(Enum):
                                     v
                                  CLOSED
 
-    ``SUSPENDED`` is a rebalance: what is folded is committed, and nothing more is accepted until
-    the partition is known to stay. What a ``FAILED`` task has folded and not committed is void.
-    Nothing leaves ``CLOSED``: whoever wants the partition again builds another task.
+    A rebalance puts tasks into ``SUSPENDED``: changes are committed, and no batch is accepted until
+    the partition is known to stay. Uncommitted changes of a ``FAILED`` task are void. ``CLOSED`` is
+    final; to open the partition again, another task is created.
     """
 
     CREATED = "created"
-    """Put together; its partition may be another worker's."""
+    """Created; another worker may still own the partition."""
     RESTORING = "restoring"
-    """Being locked, brought to the end of its changelogs, and claimed."""
+    """The partition is locked, restored from its changelogs, and claimed."""
     RUNNING = "running"
-    """Accepts batches, and is committed."""
+    """The task accepts batches and is committed."""
     SUSPENDED = "suspended"
     FAILED = "failed"
     CLOSED = "closed"
@@ -46,7 +46,7 @@ class TaskState(Enum):
         """Return ``following``.
 
         Raises:
-            TaskStateError: no task gets there from this state.
+            TaskStateError: the transition is illegal.
         """
         if following not in _NEXT[self]:
             raise TaskStateError(f"a task that is {self.value} cannot be {following.value}")
@@ -64,5 +64,5 @@ _NEXT: Final[Mapping[TaskState, frozenset[TaskState]]] = MappingProxyType(
     }
 )
 
-#: States that a task never works in again: it commits nothing more.
+#: States in which a task never commits again.
 ENDED: Final = frozenset({TaskState.FAILED, TaskState.CLOSED})

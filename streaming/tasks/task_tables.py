@@ -1,4 +1,4 @@
-"""The tables that a task writes, and the positions in its source topics that they stand for."""
+"""The tables of a task, and their positions in the source topics."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class TaskTables:
     """One partition of each table."""
 
     def __init__(self, partition: int, processors: Sequence[Processor]) -> None:
-        """Take the tables that ``processors`` write."""
+        """Use the tables of ``processors``."""
         self._partition = partition
         self.processors = tuple(processors)
         self.states = [processor.state for processor in processors]
-        #: Who folds what, in the order of preference.
+        #: Processors by topic, highest priority first.
         self.sources = {TP(topic, partition): p for p in processors for topic in p.topics}
-        #: Ids of the source topics, by name: the tables keep them with the positions.
+        #: Topic ids of the source topics, which tables store with positions.
         self.topic_ids: Mapping[str, str] = {}
 
     def sinks(self) -> dict[TP, PartitionState]:
-        """Return what takes the changes of each changelog."""
+        """Return the states by changelog."""
         return {TP(p.changelog_topic, self._partition): p.state for p in self.processors}
 
     def set_readable(self, *, readable: bool) -> None:
-        """Let readers have answers, or not."""
+        """Allow or refuse reads."""
         for state in self.states:
             state.readable = readable
 
     def reset_to_committed(self) -> None:
-        """Begin anew from what is committed."""
+        """Return to the committed state."""
         for processor in self.processors:
             processor.reset_to_committed()
 
@@ -50,13 +50,13 @@ class TaskTables:
         return any(p.state.sweeper or p.has_pending() for p in self.processors)
 
     def prepare(self) -> None:
-        """Turn what has gathered, and keys that have expired, into changes and records."""
+        """Turn accumulated changes and expired keys into changes and records."""
         for processor in self.processors:
             processor.state.sweeper.delete_found()
             processor.prepare()
 
     def freeze(self, positions: Mapping[TP, int]) -> list[tuple[Processor, Layer]]:
-        """Set apart what has changed, with ``positions``, of tables where anything has."""
+        """Freeze the changes of all changed tables, with ``positions``."""
         stands = self._by_table(positions)
         frozen = [(p, p.state.freeze(stands[p.changelog_topic])) for p in self.processors]
         return [(processor, changes) for processor, changes in frozen if len(changes)]
@@ -64,30 +64,30 @@ class TaskTables:
     def post_commit(
         self, frozen: Sequence[tuple[Processor, Layer]], last_offsets: Sequence[int]
     ) -> None:
-        """Take what was frozen as committed, with the last offset of each changelog."""
+        """Mark the frozen changes as committed, with the last offset of each changelog."""
         for (processor, changes), last_offset in zip(frozen, last_offsets, strict=True):
             processor.state.post_commit(last_offset)
             metrics.changelog_records.labels(processor.state.table).inc(len(changes))
 
     def stored_positions(self) -> dict[TP, TablePositions]:
-        """Return what the tables say about the source topics, as of the last commit."""
+        """Return the tables' committed positions and topic ids."""
         return {
             tp: TablePositions(processor.changelog_topic, processor.state.positions)
             for tp, processor in self.sources.items()
         }
 
     def layouts(self, positions: Mapping[TP, int]) -> dict[str, Layer]:
-        """Return what tables that stand at ``positions`` lack in their changelogs, by changelog."""
+        """Return the layout records for ``positions`` that changelogs lack, by changelog."""
         return {p.changelog_topic: layer for p, layer in self.freeze(positions)}
 
     def post_commit_layouts(self, offsets: Mapping[str, int]) -> None:
-        """Take :meth:`layouts` for committed, at these offsets of their changelogs."""
+        """Mark :meth:`layouts` as committed, at these changelog offsets."""
         for processor in self.processors:
             if processor.changelog_topic in offsets:
                 processor.state.post_commit(offsets[processor.changelog_topic])
 
     def _by_table(self, positions: Mapping[TP, int]) -> dict[str, dict[str, Position]]:
-        """Return ``positions`` as each table keeps those of its source topics, by changelog."""
+        """Return each table's part of ``positions``, by changelog."""
         found: dict[str, dict[str, Position]] = {}
         for tp, processor in self.sources.items():
             position = Position(positions[tp], self.topic_ids.get(tp.topic, ""))
