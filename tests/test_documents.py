@@ -39,12 +39,12 @@ def test_blocks_that_other_modules_test_stand_where_those_look_for_them():
     assert pages == {("py", "docs/how-to/produce.md"), ("yaml", "docs/how-to/monitor.md")}
 
 
-#: Its Python needs workers: tests/views/test_client_page.py runs it.
-CLIENT_PAGE = "docs/clients.md"
+#: Examples with it need workers: tests/views/test_client_page.py runs them.
+CLIENT = "from reels_client import"
 
 
 @pytest.mark.parametrize(
-    "block", [each for each in of("python") if each.values[0].page != CLIENT_PAGE]
+    "block", [each for each in of("python") if CLIENT not in each.values[0].text]
 )
 def test_python_runs_and_gives_what_its_comments_say(block):
     namespace: dict = {}

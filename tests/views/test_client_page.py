@@ -1,4 +1,4 @@
-"""The Python of docs/clients.md, run against a worker."""
+"""The examples of the Python client in README.md and docs/clients.md, run against a worker."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from tests.documents import blocks
-from tests.test_documents import CLIENT_PAGE
+from tests.test_documents import CLIENT
 
 AT = "2025-01-15T14:30:45.123Z"
-RANK, WATCHED, FRAME = (
-    block.text for block in blocks() if (block.page, block.language) == (CLIENT_PAGE, "python")
+README, RANK, WATCHED, FRAME = (
+    block.text for block in blocks() if block.language == "python" and CLIENT in block.text
 )
 
 
@@ -25,10 +25,14 @@ def run(worker):
     async def run_block(text: str) -> dict:
         code = text.replace("http://127.0.0.1:6066", str(worker.url))
         names: dict = {}
-        await asyncio.to_thread(exec, compile(code, CLIENT_PAGE, "exec"), names)
+        await asyncio.to_thread(exec, compile(code, "example", "exec"), names)
         return names
 
     return run_block
+
+
+async def test_the_example_of_the_readme_ranks_by_likes(run) -> None:
+    assert (await run(README.replace("[42]", "[2]")))["ranked"] == list(range(30, 0, -1))
 
 
 async def test_candidates_are_ranked(run) -> None:
