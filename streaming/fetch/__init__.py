@@ -1,1 +1,1 @@
-"""From the group's consumer to the agents: fetched batches, positions asked, flow control."""
+"""The group's consumer: fetched batches, positions, flow control."""

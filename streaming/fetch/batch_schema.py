@@ -1,4 +1,4 @@
-"""The schema of the agents' channels: a topic's batches are one Faust message."""
+"""The schema of the agents' channels: one Faust message contains a topic's batches."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class BatchSchema(faust.Schema):
-    """Hands a fetch's batch by partition to the agent, with nothing decoded."""
+    """Passes the batches of a fetch, by partition, to the agent without decoding."""
 
     def __init__(self) -> None:
-        """Keys and values are bytes."""
+        """Use bytes for keys and values."""
         super().__init__(key_type=bytes, value_type=bytes)
 
     def compile(self, app: AppT, **_: Any) -> Callable[..., Awaitable[EventT]]:
-        """Return the coroutine that makes an event of a message."""
+        """Return the coroutine that turns a message into an event."""
         create_event = app.create_event
 
         async def decode(message: Message, *, propagate: bool = False) -> EventT:  # noqa: ARG001

@@ -1,9 +1,9 @@
-"""The thread that talks to Kafka as a consumer: fetches batches, and asks for offsets and topics.
+"""The consumer thread: fetches batches, and requests offsets and topics.
 
-Leans on the insides of faust-streaming 0.15 (``AIOKafkaConsumerThread.getmany``,
+Depends on the internals of faust-streaming 0.15 (``AIOKafkaConsumerThread.getmany``,
 ``_fetch_records``, ``_create_worker_consumer``) and of aiokafka 0.14 (``Fetcher._records``,
 ``FetchResult``, ``_client``, ``_coordinator``, ``_fetch_max_wait_ms`` and ``_fetch_min_bytes`` of
-consumer and fetcher); ``tests/streaming/test_insides.py`` fails when they move.
+consumer and fetcher); ``tests/streaming/test_insides.py`` fails when they change.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ if TYPE_CHECKING:
     from streaming.kafka.batch_reader import Unpack
     from streaming.kafka.group_coordinator import Coordinator
 
-#: Bytes of memory that what is unpacked of all partitions at once takes, about.
+#: Approximate bytes of unpacked records of all partitions.
 UNPACKED_BYTES = 32 << 20
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """Fetches in a thread of its own: whatever is there of each partition, at once."""
+    """Fetches the available records of all partitions at once, in its own thread."""
 
-    #: Why the worker is not in its group, None as long as nothing is refused.
+    #: Why the group refuses the worker, None if it does not.
     refusals: Refusals
 
     def __post_init__(self) -> None:
-        """Finish what Faust has begun."""
+        """Complete Faust's construction."""
         super().__post_init__()
         self.refusals = Refusals(self.consumer.app.task_context.settings, self._give_up)
 
     def _give_up(self, exc: BaseException) -> None:
-        """End the worker, whose app lives in another thread."""
+        """End the worker; its app runs in another thread."""
         self.parent_loop.call_soon_threadsafe(self.consumer.app.give_up, exc)
 
     async def on_start(self) -> None:
-        """Connect, and hear of what becomes of the membership. Before this, nobody has joined."""
+        """Connect and watch the membership; the group is joined afterwards."""
         await super().on_start()
         coordinator: Coordinator = self._ensure_consumer()._coordinator
         coordinator.hears(self.refusals, self._give_up)
@@ -63,16 +63,16 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         self._fetch_tuner = FetchTuner(monotonic())
         consumer = super()._create_worker_consumer(transport)
-        # Its fetcher begins with these.
+        # The fetcher starts with these.
         consumer._fetch_max_wait_ms, consumer._fetch_min_bytes = self._fetch_tuner.wait
         return consumer
 
     async def getmany(
         self, active_partitions: set[TP] | None, timeout: float
     ) -> Mapping[TP, Batch]:
-        """Fetch, without the layers that other calls of the thread go through.
+        """Fetch without the layers of other calls to the thread.
 
-        They are four tasks for each call, and a fetch comes every twenty milliseconds.
+        Those start four tasks per call, and there is a fetch every twenty milliseconds.
         """
         fetching = self._fetch_records(self._ensure_consumer(), active_partitions, timeout)
         return await run_in(self.thread_loop, fetching)
@@ -100,7 +100,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 if batches or left <= 0 or fetcher._closed:
                     return batches
                 if has_more:
-                    # Nothing came yet of what is being unpacked.
+                    # The records in process have returned nothing yet.
                     await asyncio.sleep(0)
                     continue
                 waiter = fetcher._create_fetch_waiter()
@@ -119,7 +119,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def pause(self, partitions: Iterable[TP]) -> None:
         """Stop fetching from ``partitions`` for good.
 
-        Faust only leaves out what it does not want of what was fetched.
+        Faust only drops their records after the fetch.
         """
 
         async def pause() -> None:
@@ -130,14 +130,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         await self.call_thread(pause)
 
     def log_end(self, partition: TP) -> int | None:
-        """Return the end of a partition's log as the last fetch told it, None before that."""
+        """Return the end of a partition's log as of the last fetch, None before."""
         tp = TopicPartition(*partition)
         consumer = self._ensure_consumer()
         end: int | None = consumer.highwater(tp) if tp in consumer.assignment() else None
         return end
 
     async def log_ends(self, partitions: Iterable[TP]) -> dict[TP, int]:
-        """Return the ends of partitions' logs as the brokers tell them now."""
+        """Return the current ends of partitions' logs, from the brokers."""
 
         async def ends() -> dict[TP, int]:
             consumer = self._ensure_consumer()
@@ -147,7 +147,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return cast("dict[TP, int]", await self.call_thread(ends))
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
-        """Return the ids of those of ``topics`` that there are; empty where there is no id."""
+        """Return the topic ids of existing ``topics``; empty if a topic has none."""
 
         async def asked() -> dict[str, str]:
             return await topic_ids(self._ensure_consumer()._client, topics)
@@ -155,7 +155,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return cast("dict[str, str]", await self.call_thread(asked))
 
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, OffsetAndMetadata]:
-        """Return what the group has committed, for those partitions of which it has anything."""
+        """Return the group's committed offsets, for partitions that have one."""
 
         async def committed() -> dict[TP, OffsetAndMetadata]:
             tps = [TopicPartition(*tp) for tp in partitions]
@@ -168,10 +168,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 def _take_fetched(
     fetcher: KafkaFetcher, partitions: set[TP] | None, unpack: Unpack
 ) -> tuple[dict[TP, Batch], bool]:
-    """Take over what was fetched of ``partitions``, and make room for the next fetch.
+    """Take the fetched records of ``partitions``, so that the next fetch can start.
 
-    What has no room at once is left for the next time, when others come first. Returns whether
-    there is any such.
+    Partitions that exceed the memory limit wait for the next call, with a lower priority. Returns
+    whether there are any.
     """
     batches: dict[TP, Batch] = {}
     taken, has_more = 0, False

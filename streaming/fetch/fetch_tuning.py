@@ -1,4 +1,4 @@
-"""How long the broker lets records gather before it answers a fetch."""
+"""Fetch tuning: how long the broker collects records before it answers a fetch."""
 
 from __future__ import annotations
 
@@ -6,43 +6,41 @@ from typing import NamedTuple
 
 
 class FetchWait(NamedTuple):
-    """What a fetch asks of the broker: to answer after ``ms``, or once it has ``min_bytes``."""
+    """Limits of a fetch: the broker answers after ``ms``, or once it has ``min_bytes``."""
 
     ms: int
     min_bytes: int
 
 
-#: Answered at once. What else is asked of the broker over that connection waits behind a fetch that
-#: nothing comes for: with Faust's 1,500 ms, where quiet partitions begin and end was known after
-#: three seconds.
+#: An immediate answer. Other requests on the connection wait behind a fetch without records: with
+#: Faust's 1,500 ms, the offsets of quiet partitions were known after three seconds.
 AT_ONCE = FetchWait(100, 1)
 
-#: Records a second that are a lot: fewer do not keep a core busy, and their answers come sooner.
+#: Records per second from which fetches are spaced out; fewer do not use a whole core.
 BUSY_RATE = 20_000
 
-#: Of a lot, seconds from one answer to the next: what comes in the meantime comes with it, and
-#: costs less than a fetch of its own.
+#: Seconds between answers at that rate: records in between share one fetch, which costs less.
 PERIOD = 0.02
 
-#: Milliseconds that records gather for when the answer before came late.
+#: Milliseconds for which the broker collects records after a late answer.
 LEAST_MS = 2
 
-#: Far behind, this much is there already, and answered at once.
+#: With a backlog, the broker has this much at once, and answers at once.
 GATHERED_BYTES = 1 << 20
 
-#: Seconds over which records are counted.
+#: Seconds over which the rate is measured.
 SPAN = 1.0
 
 
 class FetchTuner:
-    """Goes by how many records have come in lately.
+    """Chooses the limits by the recent rate of records.
 
-    Answers come at even distances: what one of them has taken on its way, and until somebody took
-    it over, the next one's records have gathered for.
+    Answers come at regular intervals; the time that an answer spent in transit and waiting counts
+    for the next one.
     """
 
     def __init__(self, now: float) -> None:
-        """Nothing has come in. ``now``: seconds by any clock that goes forward."""
+        """Begin without records. ``now``: seconds of a monotonic clock."""
         self.wait = AT_ONCE
         self._since = now
         self._records = 0
@@ -50,7 +48,7 @@ class FetchTuner:
         self._due = now
 
     def fetched(self, records: int, now: float) -> None:
-        """Count ``records`` that came in, before the next are fetched; 0 is worth telling, too."""
+        """Count ``records`` of a fetch, before the next fetch; call it with 0 as well."""
         self._records += records
         elapsed = now - self._since
         if elapsed >= SPAN:
@@ -59,7 +57,7 @@ class FetchTuner:
         if not self._is_busy:
             self.wait, self._due = AT_ONCE, now
         elif records:
-            # Neither is made up for: being late by fetches that hurry, being early by a long wait.
+            # Late answers are not followed by faster fetches, early ones not by a longer wait.
             self._due = min(max(self._due + PERIOD, now), now + PERIOD)
             left_ms = round(1000 * (self._due - now))
             self.wait = FetchWait(max(LEAST_MS, left_ms), GATHERED_BYTES)

@@ -1,7 +1,7 @@
-"""Flow control whose resuming, when all flows already, changes nothing.
+"""Flow control whose ``resume`` changes nothing while the flow is active.
 
-Leans on the insides of mode (``FlowControlEvent.resume``); ``tests/streaming/test_flow.py`` fails
-when they move.
+Depends on the internals of mode (``FlowControlEvent.resume``);
+``tests/streaming/test_flow.py`` fails when they change.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from mode.utils.queues import FlowControlEvent
 
 
 class FlowControl(FlowControlEvent):
-    """Faust's flow control, for a flow that goes on in steps.
+    """Faust's flow control, for a flow that resumes in two steps.
 
-    After a rebalance the tasks that stay go on at once, and once more all resumes when the new ones
-    are open. mode's own empties the agents' queues at each of those: batches that had come in
-    between were lost until the next one showed the gap, and a quiet partition has no next one.
+    After a rebalance, tasks that stay resume at once, and everything resumes when new tasks are
+    open. mode's class empties the agents' queues at each step. Batches in between were lost until
+    the next batch showed the gap, and a quiet partition has no next batch.
     """
 
     def resume(self) -> None:
-        """Let the queues take what comes, and begin with none of what they had when suspended."""
+        """Accept messages again, without those from before the suspension."""
         if not self.is_active():
             super().resume()

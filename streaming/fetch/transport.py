@@ -1,8 +1,8 @@
-"""The batch transport: Faust's aiokafka transport with all that one fetch brought as the message.
+"""The batch transport: Faust's aiokafka transport with whole fetches as messages.
 
-Leans on the insides of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
+Depends on the internals of faust-streaming 0.15 (``Consumer.getmany``, ``_commit_handler``,
 ``_drain_messages``, ``wait_empty``, ``perform_seek``); ``tests/streaming/test_insides.py`` fails
-when they move.
+when they change.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from streaming.kafka.records import Batch
     from streaming.ports import BatchSink
 
-#: Seconds that a fetch waits for records before it looks whether it should go on.
+#: Seconds that a fetch waits for records before it checks whether to continue.
 FETCH_TIMEOUT = 0.5
 
 
 class BatchConsumer(driver.Consumer):
-    """Hands batches to the agents. Committing is the tasks' business, not the consumer's."""
+    """Passes batches to the agents. The tasks commit, not the consumer."""
 
     transactions: BatchSink
-    #: When the turn of fetching and handing over that is under way began, by the monotonic clock.
+    #: Start of the current round of fetching, by the monotonic clock.
     fetching_since = 0.0
 
     @property
     def group_refusal(self) -> str | None:
-        """Why the worker is not in its group, None as long as nothing is refused."""
+        """Why the group refuses the worker, None if it does not."""
         reason: str | None = self._thread.refusals.reason
         return reason
 
@@ -48,10 +48,9 @@ class BatchConsumer(driver.Consumer):
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _drain_messages(self, fetcher: Service) -> None:
-        """Fetch and hand over, in as few turns of a busy event loop as possible.
+        """Fetch and pass on, in as few turns of a busy event loop as possible.
 
-        Faust's own waits four turns for each message, besides looking for gaps in what is
-        acknowledged.
+        Faust's method waits four turns per message, and searches for gaps in acknowledgements.
         """
         try:
             while not (self.should_stop or fetcher.should_stop):
@@ -65,7 +64,7 @@ class BatchConsumer(driver.Consumer):
                 raise
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """Yield what is fetched, internal topics first: a backlog of events starves nobody."""
+        """Yield fetched batches, internal topics first, so that no backlog starves them."""
         fetched, active = await self._wait_next_records(min(timeout, FETCH_TIMEOUT))
         if not fetched or self.should_stop:
             return
@@ -76,15 +75,15 @@ class BatchConsumer(driver.Consumer):
         events_topic = self.transactions.source_topic
         for topic in sorted(by_topic, key=lambda topic: topic == events_topic):
             if not self.flow_active:
-                # Nothing is lost: the flow goes on from the tasks' positions.
+                # Nothing is lost: the flow continues from the tasks' positions.
                 return
             tp = next(iter(by_topic[topic]))
             yield tp, self._to_message(tp, by_topic[topic])
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        """Return a topic's batches as one message: Faust takes as long for it as for a record.
+        """Return a topic's batches as one message, which costs Faust as much as one record.
 
-        Its partition and offset are those of one of the batches.
+        It has the partition and offset of one of the batches.
         """
         batches: Mapping[TP, Batch] = record
         return ConsumerMessage(
@@ -104,7 +103,7 @@ class BatchConsumer(driver.Consumer):
         )
 
     async def perform_seek(self) -> None:
-        """Go on where each task stands: its own position, not what the group has stored."""
+        """Seek each task's own position, not the group's offset."""
         await self.seek_positions(self.transactions.pending_seeks())
 
     async def seek_positions(self, positions: Mapping[TP, int]) -> None:
@@ -113,35 +112,35 @@ class BatchConsumer(driver.Consumer):
         here = {tp: offset for tp, offset in positions.items() if tp in assigned}
         if here:
             await self._thread.seek_wait(here)
-        # Faust drops what lies before the offset that it saw last; the tasks know better.
+        # Faust drops records before the last offset that it saw; the tasks decide here.
         self._read_offset.clear()
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002
-        """Do nothing: the worker commits all of its tasks, by their positions."""
+        """Do nothing: the worker commits all tasks, by their positions."""
         return False
 
     async def wait_empty(self) -> None:
-        """Wait until what was started is folded and committed; nothing new is begun."""
+        """Process and commit the started batches; start no others."""
         await self.transactions.suspend()
 
     async def on_stop(self) -> None:
-        """Commit what is folded, and give the partitions up."""
+        """Commit processed records, and release the partitions."""
         await self.transactions.suspend()
         self.transport._topic_waiters.clear()
 
     @Service.task
     async def _commit_handler(self) -> None:
-        """Replace Faust's timer."""
+        """Disable Faust's timer."""
 
     @Service.task
     async def _commit_livelock_detector(self) -> None:
-        """Replace Faust's: lag and age of commits are metrics here."""
+        """Disable Faust's check; lag and age of commits are metrics here."""
 
 
 class BatchFetcher(Fetcher):
-    """Runs the consumer's loop; to be cancelled in a rebalance is no fault.
+    """Runs the consumer's loop, and may be cancelled during a rebalance.
 
-    Faust's own crashes then, to be restarted by a supervisor that it does not have at the end.
+    Faust's fetcher then crashes, and no supervisor restarts it during the shutdown.
     """
 
     @Service.task
@@ -153,7 +152,7 @@ class BatchFetcher(Fetcher):
 
 
 class BatchTransport(driver.Transport):
-    """Faust's aiokafka transport, in batches; its transaction manager is a :class:`BatchSink`."""
+    """Faust's aiokafka transport in batches; the transaction manager is a :class:`BatchSink`."""
 
     Consumer = BatchConsumer
     Fetcher = BatchFetcher

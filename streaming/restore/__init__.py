@@ -1,1 +1,1 @@
-"""Tables from their changelogs: restored, followed as standbys, rewritten; where to read on."""
+"""Tables and changelogs: restoring, standbys, rewriting, positions."""

@@ -1,10 +1,10 @@
-"""Changelog topics, read: to restore a partition, and to follow one that others write.
+"""Reading changelog topics, to restore a partition or to follow one that others write.
 
-:mod:`streaming.restore.restore` and :mod:`streaming.restore.standby` do the one and the other.
+:mod:`streaming.restore.restore` restores, :mod:`streaming.restore.standby` follows.
 
-Both go by a consumer of their own, as Kafka Streams' restore consumer does, and by the consumer's
-position: the control record at a changelog's end never arrives as a message, but the position
-passes it, so a restore ends when it is done and not by a time-out.
+Both use a consumer of their own, like the restore consumer of Kafka Streams, and compare its
+position with the end. The control record at the end of a changelog never arrives as a message, but
+the position moves past it, so a restore ends as soon as it is complete.
 """
 
 from __future__ import annotations
@@ -36,55 +36,54 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Bytes fetched of one partition at once.
+#: Bytes per fetch and partition.
 FETCH_BYTES = 2 << 20
 
-#: Milliseconds that a poll waits. Short: at the log's end there may be only a control record,
-#: which wakes nobody.
+#: Milliseconds that a poll waits. Short, because a control record at the log's end wakes no poll.
 POLL_MS = 50
 
 
 class ChangelogSink(Protocol):
-    """Takes what a changelog says."""
+    """Receives the changes of a changelog."""
 
     @property
     def offset(self) -> int | None:
-        """Offset of the last record taken, None when there is none."""
+        """Offset of the last applied record, None without one."""
 
     async def attach(self, topic_id: str, end: int) -> None:
-        """Take the changelog with this id (empty: unknown) and end for the one to be read.
+        """Use the changelog with this topic id (empty: unknown) and end offset.
 
         Raises:
-            LastCopyError: it is not the one that was taken from before, and may not be.
+            LastCopyError: the sink is a copy of another changelog, and may be the last one.
         """
 
     async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
-        """Take ``changes``, the last of which stood at ``offset``.
+        """Apply ``changes``; the last has ``offset``.
 
         Returns:
-            Keys of what was passed over because this program does not write it, and why.
+            Keys that were skipped because this program did not write them, with reasons.
 
         Raises:
-            ForeignCopyError: what was taken before is of another changelog.
-            ForeignRowError: not all of it is this program's, and so none of it was taken.
-            StoreCorruptError: what was taken before is damaged.
+            ForeignCopyError: the sink is a copy of another changelog.
+            ForeignRowError: this program did not write all rows; none was applied.
+            StoreCorruptError: the sink is damaged.
         """
 
     async def reset(self) -> None:
-        """Forget everything: what was taken is not of this changelog."""
+        """Delete everything, because it belongs to another changelog."""
 
 
 @runtime_checkable
 class RecordSink(ChangelogSink, Protocol):
-    """Takes whole records: their headers count, too."""
+    """Receives whole records, with headers."""
 
     async def apply_records(self, records: Sequence[Record]) -> Sequence[tuple[bytes | None, str]]:
-        """Take ``records`` as :meth:`ChangelogSink.apply` takes the last value of each key."""
+        """Apply ``records`` like :meth:`ChangelogSink.apply`."""
 
 
 @asynccontextmanager
 async def changelog_consumer(settings: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConsumer]:
-    """Connect a consumer that belongs to no group and reads what is committed."""
+    """Connect a consumer without a group that reads committed records."""
     consumer = AIOKafkaConsumer(
         **settings,
         group_id=None,
@@ -105,13 +104,13 @@ async def changelog_consumer(settings: Mapping[str, Any]) -> AsyncIterator[AIOKa
 async def seek_to_sinks(
     consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]
 ) -> dict[TP, int]:
-    """Assign the changelogs of ``sinks`` and go to where each of those stands.
+    """Assign the changelogs of ``sinks``, and seek the position of each sink.
 
     Returns:
-        The end offset of each changelog, as it is now.
+        The current end offset of each changelog.
 
     Raises:
-        ChangelogError: a changelog may not be taken for the one that a sink is a copy of.
+        ChangelogError: a sink is a copy of another changelog.
     """
     tps = [TopicPartition(*tp) for tp in sinks]
     consumer.assign(tps)
@@ -135,7 +134,7 @@ async def seek_to_sinks(
 async def _attach(
     consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]
 ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-    """Attach ``sinks`` to their changelogs, and return where these begin and end."""
+    """Attach ``sinks`` to their changelogs, and return the changelogs' first and end offsets."""
     tps = [TopicPartition(*tp) for tp in sinks]
     attempt = 1
     while True:
@@ -150,7 +149,7 @@ async def _attach(
                 refusals[tp.topic].append(f"partition {tp.partition} {exc}")
         if not refusals:
             return begins, ends
-        # A new leader may need a moment to know how far its log is committed.
+        # A new leader may need a moment to learn its committed end.
         if attempt == LOOKS:
             raise ChangelogError(_refusal(refusals))
         attempt += 1
@@ -167,7 +166,7 @@ def _refusal(refusals: Mapping[str, list[str]]) -> str:
 
 
 async def poll(consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]) -> int:
-    """Hand what there is to the sinks, side by side, and return the number of records."""
+    """Pass available records to the sinks, concurrently, and return their number."""
     chunks = await fetch_changes(consumer, POLL_MS / 1000)
     await asyncio.gather(*(_apply(consumer, tp, sinks[tp], each) for tp, each in chunks.items()))
     return sum(chunk.records for chunk in chunks.values())
@@ -194,6 +193,6 @@ async def _apply(consumer: AIOKafkaConsumer, tp: TP, sink: ChangelogSink, chunk:
 
 
 async def remaining(consumer: AIOKafkaConsumer, ends: Mapping[TP, int]) -> dict[TP, int]:
-    """Return how many offsets are left to read before ``ends``, of partitions with any."""
+    """Return the offsets left before ``ends``, for partitions that have any."""
     left = {tp: end - await consumer.position(TopicPartition(*tp)) for tp, end in ends.items()}
     return {tp: number for tp, number in left.items() if number > 0}

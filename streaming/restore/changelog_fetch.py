@@ -1,7 +1,7 @@
-"""Changes of changelogs, taken from aiokafka's fetcher a whole fetch at a time.
+"""Changes of changelogs, taken from aiokafka's fetcher one whole fetch at a time.
 
-Leans on the insides of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``);
-``tests/streaming/test_insides.py`` fails when they move.
+Depends on the internals of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``);
+``tests/streaming/test_insides.py`` fails when they change.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ Changes = dict["bytes | None", "bytes | None"]
 
 
 class Chunk(NamedTuple):
-    """What one fetch brought of a changelog: the last value of each key, None for a deletion.
+    """The changes of one fetch: the last value of each key, None for a deletion.
 
-    The key None is that of records without one, which nobody here writes.
+    The key None stands for records without a key, which this program never writes.
     """
 
     changes: Changes
     read: Sequence[Record]
-    """Records read, of which several may have had the same key."""
+    """Records read; several may have the same key."""
 
     @property
     def records(self) -> int:
-        """How many were read."""
+        """The number of records read."""
         return len(self.read)
 
     @property
     def offset(self) -> int:
-        """Of the last of them."""
+        """The offset of the last record."""
         return self.read[-1].offset
 
     def offsets(self) -> dict[bytes | None, int]:
-        """Return where the last record of each key is."""
+        """Return the offset of each key's last record."""
         return {record.key: record.offset for record in self.read}
 
 
 async def fetch_changes(consumer: AIOKafkaConsumer, seconds: float) -> dict[TP, Chunk]:
-    """Return what was fetched of each partition, or nothing after ``seconds``.
+    """Return the fetched changes of each partition, or nothing after ``seconds``.
 
-    The consumer's positions move on, past records that hold no change, too. What is large comes in
-    several parts, each of them by another call.
+    The consumer's positions move past all records, including those without a change. A large fetch
+    is returned in parts, one per call.
     """
     fetcher = consumer._fetcher
     if not fetcher._records:
@@ -72,7 +72,7 @@ def _take(fetcher: Fetcher) -> dict[TP, Chunk]:
     for tp, fetched in list(fetcher._records.items()):
         is_error = not isinstance(fetched, FetchResult)
         if is_error and chunks:
-            # To be raised by the next call: what is taken already may not be lost.
+            # The next call raises it, so that the changes taken already are not lost.
             continue
         del fetcher._records[tp]
         has_more = False

@@ -1,4 +1,4 @@
-"""Changelogs as they are committed, read from outside: no worker is asked or disturbed."""
+"""Committed changelogs, read from outside; no worker is involved."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from streaming.restore.changelog_fetch import Chunk
     from tables.layout import StoreFormat
 
-#: Offsets before the end that are looked through first for the layout record, and by what factor
-#: more each time after that. Each commit writes one.
+#: Offsets before the end that the first search for the layout record reads, and the factor for
+#: each further search. Each commit writes a layout record.
 LAYOUT_TAIL, TAIL_GROWTH = 500, 8
 
 
 async def read_changes(
     consumer: AIOKafkaConsumer, changelog: TP, layout: StoreFormat
 ) -> AsyncIterator[Chunk]:
-    """Yield what a changelog holds, oldest first, up to its last stable offset.
+    """Yield the changes of a changelog, oldest first, up to its last stable offset.
 
     Arguments:
-        consumer: reads what is committed, and belongs to no group.
-        changelog: the partition to read; the consumer is assigned to it alone.
-        layout: the table's; it knows which rows no worker has written.
+        consumer: a consumer without a group that reads committed records.
+        changelog: the partition to read; the consumer is assigned only this one.
+        layout: the table's format, which recognizes rows that no worker wrote.
 
     Raises:
-        ForeignChangelogError: it has such a row.
+        ForeignChangelogError: the changelog has such a row.
     """
     tp = TopicPartition(*changelog)
     consumer.assign([tp])
     await consumer.seek_to_beginning(tp)
-    # Compaction may take away a record before it is read, for a newer one behind the end as it was:
-    # that one lies before the end as it is after the first round.
+    # Compaction may remove a record before it is read, because of a newer one after the first end.
+    # That one is before the end of the second round.
     for _ in range(2):
         end = (await consumer.end_offsets([tp]))[tp]
         while await consumer.position(tp) < end:
@@ -66,7 +66,7 @@ def _check(chunk: Chunk, changelog: TP, layout: StoreFormat) -> None:
 
 
 async def last_layout(consumer: AIOKafkaConsumer, changelog: TP) -> bytes | None:
-    """Return the layout record of a changelog as it is committed last, None when it has none."""
+    """Return the last committed layout record of a changelog, None without one."""
     tp = TopicPartition(*changelog)
     consumer.assign([tp])
     begin = (await consumer.beginning_offsets([tp]))[tp]

@@ -1,4 +1,4 @@
-"""Records that this program has not written, where only it writes: passed over, counted, named."""
+"""Records of other programs in topics of this one: skipped, counted and logged."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two lines about the same topic; all records are counted.
+#: Seconds between two log lines per topic; all records are counted.
 NAMING_INTERVAL: Final = 10.0
 
 
 class ForeignRecords:
-    """Counts what is passed over, and names one record of a topic now and then."""
+    """Counts skipped records, and logs one per topic from time to time."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        """Go by ``clock``, in seconds."""
+        """Use ``clock``, in seconds."""
         self._clock = clock
         self._named_at: dict[str, float] = {}
         self._unnamed: dict[str, int] = {}
 
     def skip(self, tp: TP, offset: int, reason: str) -> None:
-        """Count the record of ``tp`` at ``offset``, which is passed over for ``reason``."""
+        """Count the record of ``tp`` at ``offset``, skipped for ``reason``."""
         metrics.foreign_records.labels(tp.topic).inc()
         now, unnamed = self._clock(), self._unnamed.get(tp.topic, 0)
         if now - self._named_at.get(tp.topic, -NAMING_INTERVAL) < NAMING_INTERVAL:
@@ -43,5 +43,5 @@ class ForeignRecords:
         )
 
 
-#: Those of this process.
+#: The instance of this process.
 FOREIGN: Final = ForeignRecords()

@@ -1,8 +1,8 @@
-"""Where to read on: the tables' own positions, held against the group's offsets and the topics.
+"""Positions: where tables continue in their source topics.
 
-Each commit writes the positions into the tables' changelogs, with the rows that they stand for. The
-group's offsets are committed with them for tools that watch the lag; only an operator who moves
-them ahead is followed.
+Each commit writes the positions to the tables' changelogs, together with the rows. It also commits
+the group's offsets, for tools that watch the lag. Group offsets are followed only if an operator
+moved them ahead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Looks at what cannot be, and seconds between them, before it is believed.
+#: Checks of an impossible position, and seconds between them, before it is accepted as true.
 LOOKS, LOOK_DELAY = 4, 0.5
 
 NOBODY_KNOWS = "Nobody can say which events were counted"
@@ -32,7 +32,7 @@ NOBODY_KNOWS = "Nobody can say which events were counted"
 SET_OFFSETS = f"{NOBODY_KNOWS}: set the group's offsets, or start anew with another REELS_APP_ID"
 START_ANEW = f"{NOBODY_KNOWS}: start anew with another REELS_APP_ID"
 
-#: Why a table's position does not agree with the group's offset, and what is done about it.
+#: Differences between a table's position and the group's offset, and what follows.
 GONE = "the group's offsets are gone; going on where the tables stand"
 MOVED_BACK = (
     "the group's offsets were moved back, to what is counted already; going on where the tables "
@@ -46,38 +46,38 @@ MOVED_AHEAD = (
 
 
 class Start(NamedTuple):
-    """Where to go on, and why that is not where the group's offset says (None: it is)."""
+    """A position, and why it differs from the group's offset (None: it does not)."""
 
     offset: int
     note: str | None = None
     skipped: int = 0
-    """Offsets that an operator has moved the group over."""
+    """Offsets that an operator skipped."""
 
 
 class Known(NamedTuple):
-    """What is known about one partition of a source topic."""
+    """Known offsets of one partition of a source topic."""
 
     tp: TP
     table: TablePositions
     group: int | None
     """The group's offset."""
     is_claimed: bool
-    """Whether the worker that claimed the partition last has written positions for its tables."""
+    """Whether the worker of the last claim wrote positions for its tables."""
     begin: int
     """Offset of the oldest record."""
     end: int
-    """Offset behind the newest record."""
+    """End offset."""
     topic_id: str
-    """Empty when the brokers have none."""
+    """Topic id, empty if the brokers have none."""
     is_new: bool = False
-    """Whether the group has read other sources of the table, and this one never: it is one that
-    the release before did without."""
+    """Whether the group has offsets in other sources of the table but not in this one, which the
+    previous release did not have."""
 
     def start(self) -> Start:
-        """Return where to go on.
+        """Return where to continue.
 
         Raises:
-            PositionError: nobody can say.
+            PositionError: the position cannot be determined.
         """
         positions = self.table.positions
         if positions and self.tp.topic in positions:
@@ -122,7 +122,7 @@ class Known(NamedTuple):
         return group
 
     def describe(self) -> str:
-        """Return where the group and the table stand."""
+        """Return the positions of group and table, as text."""
         table = (self.table.positions or {}).get(self.tp.topic)
         return f"{self._name}: group at {self.group}, table at {table and table.offset}"
 
@@ -143,23 +143,23 @@ class Positions:
         """Ask through ``thread``.
 
         Arguments:
-            thread: the consumer's.
-            sleep: ends early when the worker does.
-            writes_positions: whether a worker that a group's offset names has written positions
-                for the tables that it claimed.
+            thread: the consumer thread.
+            sleep: a sleep that ends early when the worker ends.
+            writes_positions: whether the worker that a group's offset names writes positions for
+                its tables.
         """
         self._thread = thread
         self._sleep = sleep
         self._writes_positions = writes_positions
-        # An alert finds its series before the first of them.
+        # An alert needs the series before the first event.
         for reason in ("moved", "deleted"):
             metrics.events_skipped.labels(reason)
 
     async def starts(self, tables: Mapping[TP, TablePositions]) -> dict[TP, Position]:
-        """Return where to go on in each source topic, as the table that it feeds says.
+        """Return where to continue in each source topic, by its table.
 
         Raises:
-            PositionError: nobody can say, as a topic was made anew, or has lost records.
+            PositionError: a topic was recreated or lost records.
         """
         _check_names(tables)
         known, starts = await self._judged(tables)
@@ -178,14 +178,14 @@ class Positions:
     async def _judged(
         self, tables: Mapping[TP, TablePositions]
     ) -> tuple[dict[TP, Known], dict[TP, Start]]:
-        """Return what is known, and where to go on; what cannot be is looked at again."""
+        """Return known offsets and positions; impossible ones are checked again."""
         attempt = 1
         while True:
             known = await self._known(tables)
             try:
                 return known, {tp: each.start() for tp, each in known.items()}
             except PositionError:
-                # A new leader may need a moment to know how far its log is committed.
+                # A new leader may need a moment to learn its committed end.
                 if attempt == LOOKS:
                     raise
             attempt += 1
@@ -213,11 +213,11 @@ class Positions:
         }
 
     async def claimants(self, tps: list[TP]) -> dict[TP, str]:
-        """Return the workers that the group's offsets name in their metadata."""
+        """Return the workers named by the metadata of the group's offsets."""
         return {tp: stored.metadata for tp, stored in (await self._thread.committed(tps)).items()}
 
     async def first_kept(self, tp: TP, at: int) -> int:
-        """Return ``at``, or the first offset that is still there."""
+        """Return ``at``, or the first available offset after it."""
         begins = await self._thread.earliest_offsets(tp)
         return first_kept(tp, at, begins[tp])
 
@@ -225,11 +225,11 @@ class Positions:
         """Refuse positions beyond the end of a log.
 
         Raises:
-            PositionError: the topic was made anew, or has lost what it had acknowledged.
+            PositionError: the topic was recreated, or lost acknowledged records.
         """
         beyond = dict(positions)
         for attempt in range(LOOKS):
-            # A new leader may need a moment to know how far its log is committed.
+            # A new leader may need a moment to learn its committed end.
             await self._sleep(LOOK_DELAY if attempt else 0.0)
             ends = await self._thread.log_ends(beyond)
             beyond = {tp: at for tp, at in beyond.items() if at > ends[tp]}
@@ -240,7 +240,7 @@ class Positions:
 
 
 def _check_names(tables: Mapping[TP, TablePositions]) -> None:
-    """Refuse tables that were built from a topic which is no source any more."""
+    """Refuse tables built from a topic that is no longer a source."""
     sources: dict[tuple[str, int], set[str]] = defaultdict(set)
     for tp, table in tables.items():
         sources[table.changelog, tp.partition].add(tp.topic)
@@ -262,7 +262,7 @@ def beyond_end(tp: TP, at: int, end: int, advice: str) -> PositionError:
 
 
 def first_kept(tp: TP, at: int, begin: int) -> int:
-    """Return the later one of ``at`` and ``begin``; the events between are logged and counted."""
+    """Return the later of ``at`` and ``begin``; skipped events are logged and counted."""
     if at < begin:
         log.error(
             "%s-%s: offsets %s to %s were deleted before they were read: those events are "

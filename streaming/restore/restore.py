@@ -1,4 +1,4 @@
-"""Restoring partitions from their changelogs, and how far that is: in the log and as metrics."""
+"""Restoring partitions from their changelogs, with progress in the log and in metrics."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two lines about a long restore.
+#: Seconds between two log lines of a long restore.
 PROGRESS_INTERVAL = 5.0
 
 
 async def restore(settings: Mapping[str, Any], sinks: Mapping[TP, ChangelogSink]) -> int:
-    """Bring ``sinks`` to the end of their changelogs, as those are now.
+    """Restore ``sinks`` to the current end of their changelogs.
 
     Arguments:
-        settings: aiokafka's, to connect.
-        sinks: what takes the changes, by changelog partition.
+        settings: aiokafka's settings for the connection.
+        sinks: receivers of changes, by changelog partition.
 
     Returns:
         The number of records read.
@@ -46,10 +46,10 @@ async def restore(settings: Mapping[str, Any], sinks: Mapping[TP, ChangelogSink]
 
 
 class _Progress:
-    """Tells how far a restore is."""
+    """Reports the progress of a restore."""
 
     def __init__(self, partitions: set[int]) -> None:
-        """Begin with nothing read."""
+        """Begin at zero records."""
         self.records = 0
         self._partitions = partitions
         self._begun = self._sought = monotonic()
@@ -59,7 +59,7 @@ class _Progress:
         metrics.recovery_records.inc(records)
 
     def show(self, left: Mapping[TP, int]) -> None:
-        """Show what is ``left`` of each changelog, in offsets; a line now and then."""
+        """Report the offsets ``left`` per changelog, with an occasional log line."""
         by_partition = dict.fromkeys(self._partitions, 0)
         for tp, number in left.items():
             by_partition[tp.partition] += number

@@ -1,7 +1,7 @@
-"""A changelog that was deleted or has lost records, written anew from the copy on a disk.
+"""Rewriting a changelog that was deleted or lost records, from the copy on a disk.
 
-The layout record goes last, so rows without one are what an earlier run has not finished: they are
-written over. Each partition is locked as by a worker that opens it.
+The layout record is written last, so rows without one are from an unfinished run, and are
+overwritten. Each partition is locked as if a worker opened it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tables.layout import Position
     from tables.rocks import RocksStore
 
-#: Rows of one transaction.
+#: Rows per transaction.
 ROWS_PER_TRANSACTION: Final = 5000
 
 
@@ -43,7 +43,7 @@ class Copy(NamedTuple):
 
 
 class Verdict(Enum):
-    """How a changelog stands to the copy."""
+    """The relation of a changelog to the copy."""
 
     IN_ORDER = "in order"
     WRITTEN = "written anew"
@@ -56,17 +56,17 @@ class Verdict(Enum):
 
 
 class Progress(Protocol):
-    """Is told how far the writing is, in rows."""
+    """Receives the progress, in rows."""
 
     def begin(self, what: str, total: int) -> None:
-        """Say what is done next."""
+        """Start the next step."""
 
     def advance(self, count: int) -> None:
-        """Say how much of it was done since."""
+        """Report more rows of the current step."""
 
 
 class ChangelogWriter:
-    """Writes the changelogs of an app from copies on a disk that no worker uses meanwhile."""
+    """Writes an app's changelogs from copies on a disk that no worker uses."""
 
     def __init__(self, app_id: str, client_settings: Mapping[str, Any], progress: Progress) -> None:
         """Connect with aiokafka's ``client_settings`` once :meth:`run` is called."""
@@ -116,7 +116,7 @@ class ChangelogWriter:
         topic_id = (await topic_ids(consumer._client, [tp.topic])).get(tp.topic, "")
         end = (await consumer.end_offsets([tp]))[tp]
         is_other = bool(topic_id and store.changelog_id and topic_id != store.changelog_id)
-        assert store.offset is not None  # noqa: S101 - there is no copy without one
+        assert store.offset is not None  # noqa: S101 - every copy has one
         if not is_other and store.offset < end:
             return Verdict.IN_ORDER
         found = StoreFormat.id_of(await _layout_in(consumer, tp, end))
@@ -126,7 +126,7 @@ class ChangelogWriter:
             return Verdict.FOREIGN
         if not is_other:
             return Verdict.WRITTEN
-        # A worker is to read it from its begin.
+        # Workers read it from its beginning.
         begin = (await consumer.beginning_offsets([tp]))[tp]
         store.set_changelog_id(topic_id, begin - 1)
         return Verdict.ADOPTED
@@ -163,7 +163,7 @@ async def _send(
 
 
 async def _layout_in(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> bytes | None:
-    """Return the layout record of a changelog, None when it has none."""
+    """Return the layout record of a changelog, None without one."""
     consumer.assign([tp])
     await consumer.seek_to_beginning(tp)
     layout: bytes | None = None
@@ -178,7 +178,7 @@ def _positions(copy: Copy) -> Mapping[str, Position]:
 
 
 def _stands_at(copy: Copy, offsets: Mapping[TP, int]) -> bool:
-    """Whether the group's offsets are where the copy stands."""
+    """Whether the group's offsets equal the copy's positions."""
     positions = _positions(copy)
     partition = copy.changelog.partition
     return bool(positions) and all(

@@ -1,4 +1,4 @@
-"""Following changelogs that others write: what standbys and the list of viral videos live on."""
+"""Following changelogs that others write, for standbys and the list of viral videos."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ log = logging.getLogger(__name__)
 
 
 class ChangelogFollower:
-    """Keeps sinks up to date with changelogs that others write: standbys and global tables."""
+    """Keeps standbys and global tables up to date with changelogs that others write."""
 
     def __init__(
         self, settings: Mapping[str, Any], give_up: Callable[[BaseException], None]
     ) -> None:
         """Prepare to read with aiokafka's consumer ``settings``.
 
-        ``give_up`` is called with what no second try would change.
+        ``give_up`` is called with an error that a retry would not change.
         """
         self._settings = settings
         self._give_up = give_up
         self._sinks: dict[TP, ChangelogSink] = {}
-        #: Those of them that are not followed any more: their changelogs have rows of others.
+        #: Sinks no longer followed, because their changelogs have rows of other programs.
         self._left_out: set[TP] = set()
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
@@ -49,11 +49,11 @@ class ChangelogFollower:
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether every sink has been at the end once since :meth:`follow`."""
+        """Whether every sink has reached the end once since :meth:`follow`."""
         return self._caught_up.is_set()
 
     async def wait_caught_up(self) -> None:
-        """Wait until every sink has been at the end once since :meth:`follow`."""
+        """Wait until every sink has reached the end once since :meth:`follow`."""
         await self._caught_up.wait()
 
     async def stop(self) -> None:
@@ -75,13 +75,13 @@ class ChangelogFollower:
                         if not (self.is_caught_up or await remaining(consumer, ends)):
                             self._caught_up.set()
             except ForeignChangelogError as exc:
-                # Whoever restores the partition ends with the same line; until then others own it.
+                # A worker that restores the partition ends with the same line.
                 log.error("not following a changelog any more: %s", exc)
                 self._left_out.add(TP(exc.topic, exc.partition))
             except ChangelogError as exc:
                 self._give_up(exc)
                 return
-            except Exception as exc:  # noqa: BLE001 - following goes on, come what may
+            except Exception as exc:  # noqa: BLE001 - following continues after any error
                 log.warning("following changelogs: %r; again in %.1f s", exc, delay)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 10.0)
