@@ -22,7 +22,7 @@ def site(tmp_path_factory) -> Path:
     """Build the site."""
     folder = tmp_path_factory.mktemp("site")
     subprocess.run([sys.executable, "tools/docs_site.py"], cwd=ROOT, check=True)
-    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+    build = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True)
     return folder
 
