@@ -9,6 +9,7 @@ from libc.string cimport memcpy
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
+from accelerator.counters cimport read_amounts
 from accelerator.deltas cimport Gathered
 from accelerator.found cimport Found
 from accelerator.history cimport (
@@ -19,15 +20,12 @@ from accelerator.keys cimport MAX_KEY, partition_of
 from accelerator.layer cimport Key, Keys, Layer, Row, evict, hold, make_row, value_of, value_text
 from accelerator.records cimport Place, Records
 from accelerator.scan cimport (
-    AMOUNTS, RIGHT, UNSURE, Event, Rooms, Verdict, note_wrong, rejection_of, scan
+    RIGHT, UNSURE, Event, Rooms, Verdict, note_wrong, rejection_of, scan
 )
-from models import entity
 from models.chunk import Folded
 from models.counters import CREATOR, VIDEO
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.schema import EVENT_TYPES
-
-cdef list ADDED = list(entity.AMOUNTS.values())
 
 #: The kinds of events that add to a counter of videos, and of creators, a bit each.
 cdef int OF_VIDEOS = 0, OF_CREATORS = 0
@@ -324,14 +322,11 @@ cdef class Chunk:
 
 cdef int _take(decoded, Event *event) except -1:
     """Take over what models.event has decoded, all but the event's id."""
-    cdef int amount
     event.t_ms = timestamp_ms(decoded.timestamp)
     event.kind = EVENT_TYPES.index(decoded.event_type)
     event.user_id, event.video_id = decoded.user_id, decoded.video_id
     event.creator_id = -1 if decoded.creator_id is None else decoded.creator_id
-    for amount in range(AMOUNTS):
-        event.amounts[amount] = ADDED[amount](decoded.metadata)
-    return 0
+    return read_amounts(decoded.metadata, event.amounts)
 
 
 cdef int _put_blocks(Layer dirty, const Key *user, Blocks *changed) noexcept nogil:

@@ -2,7 +2,10 @@
 """The counters of models.counters in C: where each lies in a packed row, and what adds to it."""
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
+
+from accelerator.numbers cimport u32, u64
+from accelerator.scan cimport KINDS
 
 cdef enum:
     MOST_COUNTERS = 24
@@ -16,60 +19,55 @@ cdef struct Field:
     int offset
     # 4 or 8.
     int size
-    # The kind of events that add to it, and which of an event's amounts they add.
-    int kind
+    # Which of an event's amounts is added to it.
     int amount
 
 
 cdef struct Shape:
     int count
-    # Bytes of the counters, and of them with a pane.
-    int counters_size
+    # Bytes of a pane and the counters.
     int row_size
+    # By the kind of events that add to them.
     Field[MOST_COUNTERS] fields
+    # By kind: which field is its first; the next kind's first is behind its last.
+    int[KINDS + 1] first
+
+
+cdef inline void _add(const Field *field, unsigned char *counters, uint64_t more) noexcept nogil:
+    cdef unsigned char *at = counters + field.offset
+    cdef uint64_t sum
+    cdef uint32_t small
+    if field.size == 8:
+        sum = u64(at) + more
+        if sum < more:
+            sum = 0xFFFFFFFFFFFFFFFFU
+        memcpy(at, &sum, 8)
+    else:
+        sum = u32(at) + min(more, 0xFFFFFFFFU)
+        small = <uint32_t> min(sum, 0xFFFFFFFFU)
+        memcpy(at, &small, 4)
 
 
 cdef inline void count_event(const Shape *shape, int kind, const uint64_t *amounts,
                              unsigned char *counters) noexcept nogil:
-    """Write what an event adds to each counter."""
-    cdef const Field *field = shape.fields
-    cdef const Field *end = field + shape.count
-    cdef uint32_t small
-    memset(counters, 0, shape.counters_size)
+    """Add an event to counters, each of which stops at its maximum."""
+    cdef const Field *field = shape.fields + shape.first[kind]
+    cdef const Field *end = shape.fields + shape.first[kind + 1]
     while field < end:
-        if field.kind == kind:
-            if field.size == 8:
-                memcpy(counters + field.offset, amounts + field.amount, 8)
-            else:
-                small = <uint32_t> min(amounts[field.amount], 0xFFFFFFFFU)
-                memcpy(counters + field.offset, &small, 4)
+        _add(field, counters, amounts[field.amount])
         field += 1
 
 
-cdef inline bint add_counters(const Shape *shape, unsigned char *sums,
+cdef inline void add_counters(const Shape *shape, unsigned char *counters,
                               const unsigned char *more) noexcept nogil:
-    """Add to counters; False when one of them is full, and nothing is to be made of them."""
+    """Add counters to counters, each of which stops at its maximum."""
     cdef const Field *field = shape.fields
     cdef const Field *end = field + shape.count
-    cdef uint32_t small, small_more
-    cdef uint64_t large, large_more
     while field < end:
-        if field.size == 8:
-            memcpy(&large, sums + field.offset, 8)
-            memcpy(&large_more, more + field.offset, 8)
-            if large > 0xFFFFFFFFFFFFFFFFU - large_more:
-                return False
-            large += large_more
-            memcpy(sums + field.offset, &large, 8)
-        else:
-            memcpy(&small, sums + field.offset, 4)
-            memcpy(&small_more, more + field.offset, 4)
-            if small > 0xFFFFFFFFU - small_more:
-                return False
-            small += small_more
-            memcpy(sums + field.offset, &small, 4)
+        _add(field, counters, u64(more + field.offset) if field.size == 8
+             else u32(more + field.offset))
         field += 1
-    return True
 
 
 cdef int shape_of(entity, Shape *shape) except -1
+cdef int read_amounts(metadata, uint64_t *amounts) except -1

@@ -4,10 +4,14 @@
 LAYOUTS says which layouts all of the compiled form was made for; the package compares.
 """
 
+from libc.stdint cimport uint64_t
+
 from struct import calcsize
 
-from models.entity import AMOUNTS
+from models.entity import AMOUNTS as NAMES, amounts_of
 from models.schema import EVENT_TYPES
+
+from accelerator.scan cimport AMOUNTS
 
 #: The layouts that the compiled form is written for: to be changed with it, see models.layouts.
 LAYOUTS = """\
@@ -51,17 +55,33 @@ viral: (comments + shares) / views
 
 cdef int shape_of(entity, Shape *shape) except -1:
     """Fill in where an entity's counters lie."""
-    cdef int offset = 0
+    cdef int kind, offset = 0
     cdef Field *field
     if len(entity.counters) > MOST_COUNTERS:
         raise ImportError(f"there are more than {MOST_COUNTERS} counters")
-    amounts = list(AMOUNTS)
-    shape.count = 0
+    if len(EVENT_TYPES) != KINDS:
+        raise ImportError(f"there are other than {KINDS} kinds of events")
+    places = []
     for counter in entity.counters.values():
-        field = shape.fields + shape.count
-        field.offset, field.size = offset, calcsize(counter.code)
-        field.kind, field.amount = EVENT_TYPES.index(counter.event_type), amounts.index(counter.amount)
-        offset += field.size
-        shape.count += 1
-    shape.counters_size, shape.row_size = offset, PANE + offset
+        places.append((offset, counter))
+        offset += calcsize(counter.code)
+    shape.row_size, shape.count = PANE + offset, 0
+    for kind, event_type in enumerate(EVENT_TYPES):
+        shape.first[kind] = shape.count
+        for place, counter in places:
+            if counter.event_type == event_type:
+                field = shape.fields + shape.count
+                field.offset, field.size = place, calcsize(counter.code)
+                field.amount = NAMES.index(counter.amount)
+                shape.count += 1
+    shape.first[<int> KINDS] = shape.count
+    return 0
+
+
+cdef int read_amounts(metadata, uint64_t *amounts) except -1:
+    """Read what the plain form has decoded; see models.entity.amounts_of."""
+    cdef int number
+    amount = amounts_of(metadata)
+    for number in range(AMOUNTS):
+        amounts[number] = amount[number]
     return 0

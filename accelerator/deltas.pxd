@@ -6,7 +6,6 @@ from accelerator.history cimport Outcome
 cdef enum:
     # Bytes of a key.
     KEY = 8
-    MOST_DELTA = 204
 
 
 cdef class Form:
@@ -28,5 +27,5 @@ cdef class Gathered:
 
     cdef Outcome count(self, uint64_t key, long long pane, int kind,
                        const uint64_t *amounts) noexcept nogil
-    cdef Outcome add_row(self, const unsigned char *delta) noexcept nogil
+    cdef unsigned char *_counters(self, uint64_t key, uint32_t pane) noexcept nogil
     cdef int _grow(self) noexcept nogil

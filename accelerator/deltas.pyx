@@ -10,7 +10,7 @@ from cpython.bytes cimport (
 )
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy, memset
 
 import struct
 
@@ -64,11 +64,10 @@ cdef Form form_of(entity):
 
 
 def _place(name):
-    place = list(VIDEO.counters).index(name)
-    cdef Form form = form_of(VIDEO)
-    if form.shape.fields[place].size != 4:
+    if VIDEO.counters[name].code != "I":
         raise ImportError(f"the viral rule reads 32 bits of {name}")
-    return PANE + form.shape.fields[place].offset
+    before = list(VIDEO.counters.values())[:list(VIDEO.counters).index(name)]
+    return PANE + sum(struct.calcsize(counter.code) for counter in before)
 
 
 #: Where the counters of the rule lie in a row: 32 bits each.
@@ -133,8 +132,7 @@ cdef class Counters:
                 return self._rare(old, key, delta, now)
             if last_pane == pane:
                 kept -= row_size
-                if not add_counters(&self.form.shape, row + PANE, data + kept + PANE):
-                    return self._rare(old, key, delta, now)
+                add_counters(&self.form.shape, row + PANE, data + kept + PANE)
         cdef Row *new = make_row(key, kept + row_size)
         if new == NULL:
             raise MemoryError
@@ -274,45 +272,50 @@ cdef class Gathered:
         return self._count
 
     def add(self, key, pane, increments):
-        cdef Outcome outcome
         try:
             delta = self.form.packed.pack(key, pane, *increments)
         except struct.error as error:
             raise ValueError(f"not a delta record: {error}") from error
-        outcome = self.add_row(<const unsigned char *> PyBytes_AS_STRING(delta))
-        if outcome == NO_MEMORY:
+        cdef const unsigned char *packed = <const unsigned char *> PyBytes_AS_STRING(delta)
+        cdef unsigned char *counters = self._counters(u64(packed), u32(packed + KEY))
+        if counters == NULL:
             raise MemoryError
+        add_counters(&self.form.shape, counters, packed + KEY + PANE)
 
     cdef Outcome count(self, uint64_t key, long long pane, int kind,
                        const uint64_t *amounts) noexcept nogil:
         """Count one more event, unless that is impossible."""
-        cdef unsigned char[MOST_DELTA] delta
-        cdef uint32_t own_pane = <uint32_t> pane
+        cdef unsigned char *counters
         if pane >> 32 != 0:
             return NO_PANE
-        memcpy(delta, &key, KEY)
-        memcpy(delta + KEY, &own_pane, PANE)
-        count_event(&self.form.shape, kind, amounts, delta + KEY + PANE)
-        return self.add_row(delta)
+        counters = self._counters(key, <uint32_t> pane)
+        if counters == NULL:
+            return NO_MEMORY
+        count_event(&self.form.shape, kind, amounts, counters)
+        return APPLIED
 
-    cdef Outcome add_row(self, const unsigned char *delta) noexcept nogil:
-        """Add a row of a delta record. None of its counters gets full within a commit."""
+    cdef unsigned char *_counters(self, uint64_t key, uint32_t pane) noexcept nogil:
+        """The counters of a pane of a key, in a row that is made when there is none; NULL: no memory."""
         cdef uint64_t last = SLOTS_A_ROW * self._room - 1
-        cdef uint64_t slot = _slot_of(u64(delta), u32(delta + KEY)) & last
+        cdef uint64_t slot = _slot_of(key, pane) & last
         cdef Py_ssize_t delta_row = self.form.delta_row
         cdef unsigned char *row
         while self._slots[slot]:
             row = self._rows + delta_row * (self._slots[slot] - 1)
-            if memcmp(row, delta, KEY + PANE) == 0:
-                add_counters(&self.form.shape, row + KEY + PANE, delta + KEY + PANE)
-                return APPLIED
+            if u64(row) == key and u32(row + KEY) == pane:
+                return row + KEY + PANE
             slot = (slot + 1) & last
-        memcpy(self._rows + delta_row * self._count, delta, delta_row)
+        row = self._rows + delta_row * self._count
+        memcpy(row, &key, KEY)
+        memcpy(row + KEY, &pane, PANE)
+        memset(row + KEY + PANE, 0, delta_row - KEY - PANE)
         self._count += 1
         self._slots[slot] = <uint32_t> self._count
-        if self._count == self._room and self._grow() < 0:
-            return NO_MEMORY
-        return APPLIED
+        if self._count == self._room:
+            if self._grow() < 0:
+                return NULL
+            row = self._rows + delta_row * (self._count - 1)
+        return row + KEY + PANE
 
     cdef int _grow(self) noexcept nogil:
         """Double the room."""

@@ -10,18 +10,20 @@ from libc.string cimport memset
 
 from xxhash import xxh3_64_intdigest
 
-from accelerator.counters cimport MOST_ROW, PANE, Shape, add_counters, count_event, shape_of
+from accelerator.counters cimport (
+    MOST_ROW, PANE, Field, Shape, add_counters, count_event, read_amounts, shape_of
+)
 from accelerator.history cimport (
     APPLIED, DUPLICATE, NO_MEMORY, RARE, Blocks, Histories, Outcome, index_key
 )
 from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
 from accelerator.layer cimport Key, Layer, Row, evict, key_from, value_of, value_text
-from accelerator.numbers cimport u32
+from accelerator.numbers cimport u32, u64
 from accelerator.scan cimport AMOUNTS, ONE, POSITIONS, REACHED, WATCHED, kind_of
 from accelerator.times cimport RIGHT, time_of
 
 from models.counters import USER, VIDEO
-from models.entity import AMOUNTS as _AMOUNTS, POSITION_UNITS
+from models.entity import POSITION_UNITS
 from models.event import id_hash, timestamp_ms
 from models.schema import EVENT_TYPES, MAX_DURATION_MS, MAX_ID_LENGTH
 from models.seen import HEADER_SIZE, ID_SIZE, TIME_SIZE
@@ -32,7 +34,6 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     void *PyUnicode_DATA(object text)
 
-cdef list ADDED = list(_AMOUNTS.values())
 cdef long long LONGEST_DURATION = MAX_DURATION_MS
 cdef Py_ssize_t LONGEST_TEXT = MAX_ID_LENGTH
 cdef double UNITS = POSITION_UNITS
@@ -76,19 +77,17 @@ cdef class Engagement:
     @staticmethod
     def of(event):
         cdef Engagement made = Engagement.__new__(Engagement)
-        cdef int amount
         made.user_id, made.video_id = event.user_id, event.video_id
         made.t_ms, made.id_hash = timestamp_ms(event.timestamp), id_hash(event.event_id)
         made._kind = EVENT_TYPES.index(event.event_type)
-        for amount in range(AMOUNTS):
-            made._amounts[amount] = ADDED[amount](event.metadata)
+        read_amounts(event.metadata, made._amounts)
         return made
 
     def of_video(self):
         cdef unsigned char[MOST_ROW] row
         if not VIDEO_KINDS >> self._kind & 1:
             return None
-        memset(row, 0, PANE)
+        memset(row, 0, OF_VIDEOS.row_size)
         count_event(&OF_VIDEOS, self._kind, self._amounts, row + PANE)
         return _counters_of_videos(row[:OF_VIDEOS.row_size])[1:]
 
@@ -258,8 +257,19 @@ cdef bint _sum(Row *row, long long first, long long end, unsigned char *sums) no
         return False
     at += (TIME if data[1] else 0) + ID * data[3]
     while at + OF_USERS.row_size <= row.value_size:
-        if first <= u32(data + at) < end and not add_counters(
-                &OF_USERS, sums + PANE, data + at + PANE):
-            return False
+        if first <= u32(data + at) < end:
+            add_counters(&OF_USERS, sums + PANE, data + at + PANE)
         at += OF_USERS.row_size
-    return True
+    return not _is_any_full(&OF_USERS, sums + PANE)
+
+
+cdef bint _is_any_full(const Shape *shape, const unsigned char *counters) noexcept nogil:
+    """Whether a counter has stopped at its maximum; Python's integers know none."""
+    cdef const Field *field = shape.fields
+    cdef const Field *end = field + shape.count
+    while field < end:
+        if (u64(counters + field.offset) == 0xFFFFFFFFFFFFFFFFU if field.size == 8
+                else u32(counters + field.offset) == 0xFFFFFFFFU):
+            return True
+        field += 1
+    return False

@@ -1,9 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """What models.user does to a user's value at an event, for the usual events.
 
-An event is usual when it is of the user's newest pane, or of a newer one, and its id is in no
-block by what their index tells. The layout is told in models.seen and models.user, which do the rest:
-this gives the same bytes.
+An event is usual when its id is in no block by what their index tells. The layout is told in
+models.seen and models.user, which do the rest: this gives the same bytes.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -12,7 +11,7 @@ from libc.string cimport memcpy, memset
 from models import seen
 from models.counters import USER
 
-from accelerator.counters cimport MOST_ROW, PANE, Shape, add_counters, count_event, shape_of
+from accelerator.counters cimport MOST_ROW, PANE, Shape, count_event, shape_of
 from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
 from accelerator.layer cimport hold, key_from, evict, make_row, value_text
 from accelerator.numbers cimport u16, u32, u64
@@ -136,19 +135,18 @@ cdef class Histories:
         """
         cdef long long pane = t_ms // self.step, first_pane = stream_time // self.step - self.other_panes
         cdef long long last_pane
-        cdef uint32_t now = <uint32_t> stream_time
-        cdef uint32_t own_pane = <uint32_t> pane
-        cdef unsigned char[MOST_ROW] row
+        cdef uint32_t now = <uint32_t> stream_time, own_pane = <uint32_t> pane
         cdef Py_ssize_t row_size = SHAPE.row_size
-        cdef Py_ssize_t size = 0, blocks = 0, gone = 0, opened = 0, first = 0, i, rows_size = 0
+        cdef Py_ssize_t size = 0, blocks = 0, gone = 0, opened = 0, first = 0, i
+        cdef Py_ssize_t older_size = 0, newer_size = 0
         cdef const unsigned char *data = NULL
         cdef const unsigned char *entries = NULL
         cdef const unsigned char *ids = NULL
         cdef const unsigned char *rows = NULL
-        cdef const unsigned char *last = NULL
+        # The row of the event's pane as it is; NULL: there is none.
+        cdef const unsigned char *same = NULL
+        cdef const unsigned char *newer = NULL
         cdef uint16_t wanted = <uint16_t> id_hash
-        memcpy(row, &own_pane, PANE)
-        count_event(&SHAPE, kind, amounts, row + PANE)
         changed.is_sealed, changed.index, changed.gone, changed.first = False, NULL, 0, 0
         if old != NULL and old.value_size > 0:
             data, size = value_text(old), old.value_size
@@ -158,10 +156,9 @@ cdef class Histories:
             blocks, opened, changed.first = data[1], data[3], data[2]
             ids = data + HEADER + (TIME if blocks else 0)
             rows = ids + ID * opened
-            rows_size = data + size - rows
-            last = data + size - row_size
-            last_pane = u32(last)
-            if (rows_size < row_size or pane < last_pane
+            newer = data + size
+            last_pane = u32(newer - row_size)
+            if (newer - rows < row_size
                     or stream_time - (last_pane + self.other_panes + 1) * self.step > self.horizon):
                 return RARE
             if blocks and <uint32_t> (now - u32(data + HEADER)) > self.horizon:
@@ -191,20 +188,24 @@ cdef class Histories:
                 opened - first == BLOCK_IDS and blocks - gone == MAX_BLOCKS
             ):
                 return RARE
-            while rows_size and u32(rows) < first_pane:
+            # Nearly always the event's pane is the newest.
+            while newer - rows >= row_size and u32(newer - row_size) > pane:
+                newer -= row_size
+            newer_size, older_size = data + size - newer, newer - rows
+            if older_size >= row_size and u32(newer - row_size) == pane:
+                same = newer - row_size
+                older_size -= row_size
+            while older_size >= row_size and u32(rows) < first_pane:
                 rows += row_size
-                rows_size -= row_size
-            if pane == last_pane:
-                if not add_counters(&SHAPE, row + PANE, last + PANE):
-                    return RARE
-                rows_size -= row_size
+                older_size -= row_size
         cdef Py_ssize_t kept = opened - first
         cdef bint seals = kept == BLOCK_IDS
         cdef Py_ssize_t known = blocks
         if seals or gone == blocks:
             changed.gone, known = gone, blocks - gone + seals
         new[0] = make_row(
-            key, HEADER + (TIME if known else 0) + ID * (0 if seals else kept) + ID + rows_size + row_size
+            key, HEADER + (TIME if known else 0) + ID * (0 if seals else kept) + ID
+            + older_size + row_size + newer_size
         )
         if new[0] == NULL:
             return NO_MEMORY
@@ -233,17 +234,24 @@ cdef class Histories:
         memcpy(out, &id_hash, 8)
         memcpy(out + 8, &now, 4)
         out += ID
-        if rows_size:
-            memcpy(out, rows, rows_size)
-            out += rows_size
-        memcpy(out, row, row_size)
+        if older_size:
+            memcpy(out, rows, older_size)
+            out += older_size
+        if same != NULL:
+            memcpy(out, same, row_size)
+        else:
+            memcpy(out, &own_pane, PANE)
+            memset(out + PANE, 0, row_size - PANE)
+        count_event(&SHAPE, kind, amounts, out + PANE)
+        if newer_size:
+            memcpy(out + row_size, newer, newer_size)
         return APPLIED
 
     cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms,
                          const uint64_t *amounts, uint64_t id_hash, long long stream_time) except -1:
         """Whether an event counted, any event."""
         cdef unsigned char[MOST_ROW] row
-        memset(row, 0, PANE)
+        memset(row, 0, SHAPE.row_size)
         count_event(&SHAPE, kind, amounts, row + PANE)
         increments = USER.rows.unpack_from(row[:SHAPE.row_size])[1:]
         return self.windows.apply(rows, key, increments, t_ms, id_hash, stream_time)

@@ -37,6 +37,7 @@ cdef struct Rooms:
 
 cdef enum Kind:
     VIEW, LIKE, COMMENT, SHARE, SAVE, FOLLOW
+    KINDS
 
 cdef int kind_of(const unsigned char *text, Py_ssize_t size) noexcept nogil
 cdef Verdict scan(const unsigned char *text, Py_ssize_t size, Event *event, Rooms *rooms,

@@ -20,12 +20,7 @@ POSITION_UNITS: Final = 10**9
 """A position of 1. Positions are summed up in billionths, whole numbers: in whichever order they
 come the sum is the same, and no position is off by more than half of one."""
 
-AMOUNTS: Final[dict[str, Callable[[Metadata], int]]] = {
-    "one": lambda _: 1,
-    "view_duration_ms": lambda metadata: metadata.view_duration_ms,
-    "positions": lambda metadata: metadata.video_position is not None,
-    "video_position": lambda metadata: round((metadata.video_position or 0) * POSITION_UNITS),
-}
+AMOUNTS: Final = ("one", "view_duration_ms", "positions", "video_position")
 """What an event may add to a counter, by name; accelerator.scan has them in this order."""
 
 
@@ -154,10 +149,9 @@ class Entity(Generic[C]):
         self.event_types: Final = frozenset(c.event_type for c in self.counters.values())
 
     def _added_by(self, event_type: str) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
-        amounts = list(AMOUNTS)
         return itemgetter(
             *(
-                amounts.index(counter.amount) if counter.event_type == event_type else len(amounts)
+                AMOUNTS.index(counter.amount) if counter.event_type == event_type else len(AMOUNTS)
                 for counter in self.counters.values()
             )
         )

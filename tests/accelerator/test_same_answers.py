@@ -230,7 +230,9 @@ class TestWhatBecomesOfAUser:
 
     @given(
         st.lists(
-            st.tuples(st.integers(0, 90), st.sampled_from([0, 0, 0, MINUTE, HOUR, HOUR + 1])),
+            st.tuples(
+                st.integers(0, 90), st.sampled_from([0, 0, 0, MINUTE, HOUR, HOUR + 1, -20 * MINUTE])
+            ),
             min_size=40,
             max_size=300,
         ),
@@ -240,7 +242,7 @@ class TestWhatBecomesOfAUser:
     def test_of_a_user_with_many_ids(self, steps, ahead):
         events, at = [], 0
         for number, pause in steps:
-            at += pause
+            at = max(0, at + pause)
             if at > 9 * HOUR:
                 break
             events.append({"event_id": str(number), "user_id": 1, "at": at})
