@@ -112,6 +112,6 @@ def test_dead_letters_of_others_are_not_replayed_and_are_named(cluster):
         producer.produce(cluster.dead_letters, b"no json", None, 0, headers=bare)
     done = cluster.command("replay-dead-letters", "--reason", "malformed_json")
     assert done.returncode == 0, done.stderr
-    assert "sent 1 dead letters" in done.stdout
+    assert "sent 1 dead letter of" in done.stdout
     assert "passed over 5 that no worker has written" in done.stderr
     assert f"{cluster.dead_letters}-0 at offset" in done.stderr

@@ -212,7 +212,7 @@ def test_with_exactly_these_rights_everything_works(broker, make_program, run):
     assert "rejected 1" in run(cluster, "audit")
     assert "malformed_json 1" in run(cluster, "dead-letters")
     replayed = run(cluster, "replay-dead-letters", "--reason", "malformed_json")
-    assert "sent 1 dead letters" in replayed
+    assert "sent 1 dead letter of" in replayed
     for table in ("users", "videos"):
         out = str(cluster.folder / table)
         assert "rows" in run(cluster, f"export {table}", "--out", out, "--format", "jsonl")
