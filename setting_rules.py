@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from setting_variables import VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from settings import Settings
 
@@ -20,9 +20,13 @@ _ATTRIBUTES: Final = frozenset(
 _VARIABLES: Final = tuple(each for each in VARIABLES if each.attribute in _ATTRIBUTES)
 
 
-def rules_of(settings: Settings) -> dict[str, str]:
-    """Return the rules as text, by the names of their variables."""
-    return {each.name: each.kind.show(getattr(settings, each.attribute)) for each in _VARIABLES}
+def rules_of(settings: Settings, of: Container[str] = _ATTRIBUTES) -> dict[str, str]:
+    """Return the rules ``of`` these attributes as text, by the names of their variables."""
+    return {
+        each.name: each.kind.show(getattr(settings, each.attribute))
+        for each in _VARIABLES
+        if each.attribute in of
+    }
 
 
 def different_rules(

@@ -134,7 +134,7 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
         deltas=settings.deltas_topic,
         windows=windows,
         make_table=lambda app, stores: summed_table(
-            *(app, settings, videos.NAME, windows, stores, windows.tumbling)
+            *(app, settings, videos.NAME, windows, stores, windows.tumbling, videos.RULES)
         ),
         make_processor=lambda context: VideoProcessor(
             context.partition,

@@ -97,6 +97,11 @@ class Folding(NamedTuple):
             return cls(windows, Chunk, Histories(windows), Gathered)
         return cls(windows, PlainChunk, windows, PlainGathered)
 
+    def in_units(self, unit_ms: int) -> Folding:
+        """Return the same for values whose panes are numbered by another unit of time."""
+        functions = self.functions.in_units(unit_ms)
+        return self._replace(windows=self.windows.in_units(unit_ms), functions=functions)
+
 
 class Counting(NamedTuple, Generic[W, F]):
     """How deltas are folded into a table: what makes chunks of them, and what they fold with."""
@@ -122,6 +127,11 @@ class Counting(NamedTuple, Generic[W, F]):
         if accelerated:
             return Counting(windows, DeltaChunk, Counters(windows))
         return Counting(windows, PlainDeltaChunk, windows)
+
+    def in_units(self, unit_ms: int) -> Counting[W, F]:
+        """Return the same for values whose panes are numbered by another unit of time."""
+        functions = self.functions.in_units(unit_ms)
+        return self._replace(windows=self.windows.in_units(unit_ms), functions=functions)
 
 
 class Summing(NamedTuple):

@@ -104,12 +104,18 @@ cdef class Counters:
     cdef readonly object windows
     cdef Form form
     cdef bytes empty
-    cdef long long step, panes
+    cdef long long step, panes, per_step
 
     def __init__(self, windows):
         self.windows, self.form, self.empty = windows, form_of(windows.entity), windows.empty
         self.step = windows.slices.step
         self.panes = windows.slices.panes
+        self.per_step = windows.per_step
+
+    def in_units(self, unit_ms):
+        """See models.pane_windows.PaneWindows."""
+        windows = self.windows.in_units(unit_ms)
+        return self if windows is self.windows else Counters(windows)
 
     cdef Row *apply(self, Row *old, const Key *key, const unsigned char *delta,
                     long long now) except NULL:
@@ -117,8 +123,9 @@ cdef class Counters:
         cdef const unsigned char *data = <const unsigned char *> PyBytes_AS_STRING(self.empty)
         cdef Py_ssize_t header = PyBytes_GET_SIZE(self.empty), row_size = self.form.row
         cdef Py_ssize_t size = header, kept
-        cdef long long first_pane = now // self.step + 1 - self.panes
-        cdef uint32_t pane = u32(delta), last_pane
+        cdef long long first_pane = (now // self.step + 1 - self.panes) * self.per_step
+        cdef long long pane = u32(delta) * self.per_step
+        cdef uint32_t own_pane = <uint32_t> pane, last_pane
         cdef unsigned char[MOST_ROW] row
         if old != NULL and old.value_size > 0:
             data, size = value_text(old), old.value_size
@@ -126,9 +133,11 @@ cdef class Counters:
             return self._rare(old, key, delta, now)
         kept = size
         memcpy(row, delta, row_size)
+        memcpy(row, &own_pane, PANE)
         if size >= header + row_size:
             last_pane = u32(data + size - row_size)
-            if u32(data + header) < first_pane or last_pane > pane:
+            if (u32(data + header) < first_pane or last_pane > pane
+                    or self.per_step != 1 and last_pane % self.per_step):
                 return self._rare(old, key, delta, now)
             if last_pane == pane:
                 kept -= row_size
@@ -145,6 +154,7 @@ cdef class Counters:
         cdef long long first_pane, end_pane, needed
         cdef double coefficient
         first_pane, end_pane = self.windows.slices.window_at(t_ms)
+        first_pane, end_pane = first_pane * self.per_step, end_pane * self.per_step
         needed, coefficient = rule.prefilter()
         cdef Py_ssize_t number
         cdef Total total
@@ -222,7 +232,7 @@ cdef class DeltaChunk:
         cdef Row *old
         cdef Row *new
         cdef bint changes
-        cdef long long first_pane = windows.windows.slices.kept_from(now)
+        cdef long long first_pane = windows.windows.slices.kept_from(now) * windows.per_step
         if loaded.count != self.keys.count:
             raise ValueError("a chunk has as many keys as values loaded")
         if windows.form is not self._form:

@@ -33,6 +33,8 @@ cdef struct Blocks:
 cdef class Histories:
     cdef readonly object windows
     cdef long long step
+    # By how much panes' numbers grow in a step: more than 1 where the table was built with a finer one.
+    cdef long long per_step
     cdef long long other_panes
     cdef long long horizon
 

@@ -111,9 +111,14 @@ cdef class Histories:
 
     def __init__(self, windows):
         self.windows = windows
-        self.step = windows.slices.step
+        self.step, self.per_step = windows.slices.step, windows.per_step
         self.other_panes = windows.slices.panes - 1
         self.horizon = windows._seen.horizon
+
+    def in_units(self, unit_ms):
+        """See models.user.UserWindows."""
+        windows = self.windows.in_units(unit_ms)
+        return self if windows is self.windows else Histories(windows)
 
     cdef bint asks_index(self, Row *old, long long stream_time) noexcept nogil:
         """Whether an event of a user with a row reads the index of its blocks."""
@@ -133,7 +138,8 @@ cdef class Histories:
         the user's blocks. `index` is theirs, where it is asked; NULL: it has to be read. It stays the
         companion of the user's row, so that the next event has it at hand.
         """
-        cdef long long pane = t_ms // self.step, first_pane = stream_time // self.step - self.other_panes
+        cdef long long per_step = self.per_step, pane = t_ms // self.step * per_step
+        cdef long long first_pane = (stream_time // self.step - self.other_panes) * per_step
         cdef long long last_pane
         cdef uint32_t now = <uint32_t> stream_time, own_pane = <uint32_t> pane
         cdef Py_ssize_t row_size = SHAPE.row_size
@@ -158,6 +164,10 @@ cdef class Histories:
             rows = ids + ID * opened
             newer = data + size
             last_pane = u32(newer - row_size)
+            if per_step != 1:
+                if last_pane % per_step:
+                    return RARE
+                last_pane //= per_step
             if (newer - rows < row_size
                     or stream_time - (last_pane + self.other_panes + 1) * self.step > self.horizon):
                 return RARE

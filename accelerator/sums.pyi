@@ -9,6 +9,7 @@ from models.user import UserWindows
 class Sums:
     plain: sums.Sums
 
+    def in_units(self, unit_ms: int) -> Sums: ...
     def of(
         self, values: Found, stream_time: int, windows: tuple[sums.Panes, ...]
     ) -> sums.Totals: ...

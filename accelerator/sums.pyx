@@ -43,22 +43,32 @@ cdef class Sums:
     cdef int _counters
     cdef int[MAX_COUNTERS] _sizes
     cdef Py_ssize_t _row
-    cdef object _slices
+    cdef object _windows, _made_with
+    cdef long long _per_step
 
     def __init__(self, windows, plain, int version, Py_ssize_t header, str counters not None):
         if len(counters) > MAX_COUNTERS or set(counters) - set("IQ"):
             raise ImportError("the panes of models have another shape")
-        self.plain, self._slices = plain, windows.slices
+        self.plain, self._windows, self._per_step = plain, windows, windows.per_step
+        self._made_with = version, header, counters
         self._version, self._header = version, header
         self._counters, self._row = len(counters), PANE
         for number, counter in enumerate(counters):
             self._sizes[number] = 4 if counter == "I" else 8
             self._row += self._sizes[number]
 
+    def in_units(self, long long unit_ms):
+        """See models.sums.Sums."""
+        windows = self._windows.in_units(unit_ms)
+        if windows is self._windows:
+            return self
+        return Sums(windows, self.plain.in_units(unit_ms), *self._made_with)
+
     def of(self, Found values not None, long long stream_time, tuple windows not None):
         """See models.sums.Sums."""
         cdef Py_ssize_t count = len(windows), width = self._counters * count, number, known = 0, i
-        cdef long long kept_from = self._slices.kept_from(stream_time)
+        cdef long long per_step = self._per_step
+        cdef long long kept_from = self._windows.slices.kept_from(stream_time) * per_step
         cdef long long *bounds = <long long *> malloc(max(1, 2 * count) * sizeof(long long))
         cdef bytearray rows = PyByteArray_FromStringAndSize(
             NULL, values.count * width * sizeof(uint64_t)
@@ -70,7 +80,7 @@ cdef class Sums:
             if bounds == NULL:
                 raise MemoryError
             for number, (first, end) in enumerate(windows):
-                bounds[2 * number], bounds[2 * number + 1] = first, end
+                bounds[2 * number], bounds[2 * number + 1] = first * per_step, end * per_step
             for number in range(values.count):
                 if number + AHEAD < values.count and values.rows[number + AHEAD] != NULL:
                     reels_fetch(values.rows[number + AHEAD])

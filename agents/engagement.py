@@ -209,6 +209,7 @@ class EngagementProcessor:
         """Begin anew: deltas that were not committed are folded again."""
         state = self.state
         state.reset_to_committed()
+        self._folding = self._folding.in_units(state.unit)
         self._order = MergeOrder()
         for feed in self._feeds:
             feed.reset(state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from models.deltas import BEGINS, pack_deltas
+from models.deltas import BEGINS, STEP, pack_deltas
 from streaming.kafka.records import OutRecord
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Feed:
         #: The stream time up to which nothing was sent to it; None: all was.
         self._unsent_until: int | None = None
         self._step = step
+        self._headers = ((STEP, b"%d" % step),)
         self._entity = entity
         self._make = partial(gathered, entity)
         self.gathered = self._make()
@@ -73,4 +74,4 @@ class Feed:
         step = stream_time // self._step
         tick, self._ticked = step != self._ticked, step
         for target, value in gathered.records(source, stream_time, partitions, tick=tick):
-            outbox.add(self.topic, target, OutRecord(None, value))
+            outbox.add(self.topic, target, OutRecord(None, value, self._headers))

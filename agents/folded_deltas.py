@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from faust.types import TP
 
-from models.deltas import unpack_deltas
+from models.deltas import STEP, in_coarser_steps, unpack_deltas
 from models.errors import CodecError
+from models.windows import format_duration
 from monitoring import metrics
 from streaming.restore.foreign import FOREIGN
 
@@ -27,6 +28,10 @@ MOST_AT_ONCE: Final = 4000
 
 W = TypeVar("W", bound="PaneWindows[Any]")
 F = TypeVar("F", bound="_protocols.PaneWindows")
+
+
+class OtherStepError(CodecError):
+    """Workers of one app count by different steps."""
 
 
 class DeltaProcessor(Generic[W, F]):
@@ -55,9 +60,9 @@ class DeltaProcessor(Generic[W, F]):
         """Add up the deltas, and stream time with them."""
         counting = self._counting
         try:
-            chunk = counting.chunk([record.value for record in records])
+            chunk = counting.chunk(list(map(self._in_steps, records)))
         except CodecError:
-            chunk = counting.chunk([record.value for record in records if self._is_delta(record)])
+            chunk = counting.chunk(list(map(self._in_steps, filter(self._is_delta, records))))
         if chunk.latest >= 0:
             # From here on nothing waits: a commit sees all of this chunk or nothing of it.
             self._fold(chunk, await self.state.load(chunk.keys))
@@ -76,6 +81,29 @@ class DeltaProcessor(Generic[W, F]):
         state.complete_from = max(state.complete_from, chunk.complete_from)
         now = state.stream_time or 0
         self._note(chunk.apply(counting.functions, loaded, state.dirty, now, self._rule))
+
+    def _in_steps(self, record: Record) -> bytes | None:
+        """Return a record's sums by the step of this worker.
+
+        Those sent before the step became coarser are of a finer one. Earlier releases did not say
+        which: that was the one that the table was built with.
+
+        Raises:
+            OtherStepError: it is no part of this worker's.
+        """
+        step, sent = self._counting.windows.slices.step, self._counting.windows.unit
+        for name, header in record.headers:
+            if name == STEP and header and header.isdigit():
+                sent = int(header) or sent
+        if sent == step or not record.value:
+            return record.value
+        if step % sent:
+            unpack_deltas(record.value, self._counting.windows.entity)
+            raise OtherStepError(
+                f"a worker sends sums by a step of {format_duration(sent)} in {self.topics[0]}, "
+                f"this one has {format_duration(step)}: give all workers the same settings"
+            )
+        return in_coarser_steps(record.value, step // sent, self._counting.windows.entity)
 
     def _is_delta(self, record: Record) -> bool:
         try:
@@ -103,3 +131,4 @@ class DeltaProcessor(Generic[W, F]):
     def reset_to_committed(self) -> None:
         """Begin anew from the committed state."""
         self.state.reset_to_committed()
+        self._counting = self._counting.in_units(self.state.unit)

@@ -50,7 +50,6 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
         self._outbox = outbox
         self._settings = settings
         self._headers = ((SOURCE_APP, settings.app_id.encode()),)
-        self._windows = counting.windows
         self._viral_rule = rule
         #: Videos to be judged: changed, or (when the window moves on) with views enough.
         self._unjudged: set[int] = set()
@@ -61,6 +60,10 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
         self._judged_at = 0.0
         self._pane = -1
         self._advanced_at = monotonic()
+
+    @property
+    def _windows(self) -> VideoWindows:
+        return self._counting.windows
 
     def _advance(self, stream_time: int) -> None:
         before = self.state.stream_time
@@ -153,7 +156,7 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
 
     def reset_to_committed(self) -> None:
         """Begin anew from the committed state: who is viral, and who might become so."""
-        self.state.reset_to_committed()
+        super().reset_to_committed()
         self._unjudged, self._candidates, self._flagged = set(), set(), {}
         self._advanced_at = monotonic()
         stream_time = self.state.stream_time

@@ -206,9 +206,8 @@ class _Audit:
             self._shelf.values("users"),
             user_layout(self._user_windows, partitions=self._settings.partitions),
         )
-        as_of, positions, _ = await read_partition(
-            *(topics, names.changelogs[USERS], partition), found, layout
-        )
+        stored = await read_partition(*(topics, names.changelogs[USERS], partition), found, layout)
+        as_of, positions = stored.stream_time, stored.positions
         most = await self._committed()
         begin = (await topics.begins(names.events))[partition]
         await self._read_dead_letters()
@@ -239,7 +238,11 @@ class _Audit:
         if times:
             report.take(
                 "users",
-                compare_users(found, recount, self._user_windows, max(times), judged_from),
+                compare_users(
+                    found,
+                    self._user_windows.in_units(stored.unit),
+                    *(recount, self._user_windows, max(times), judged_from),
+                ),
             )
         recount.close()
         for values in (found, copies.values):

@@ -46,6 +46,7 @@ class Difference(NamedTuple):
 
 def compare_users(
     found: Values,
+    found_windows: UserWindows,
     recount: PartitionRecount,
     windows: UserWindows,
     as_of: int,
@@ -53,11 +54,13 @@ def compare_users(
 ) -> Iterator[list[Difference]]:
     """Compare the users of one partition in the window at ``as_of``, from a time on.
 
+    Values of the table and of the recount may number their panes by different units.
+
     Yields:
         The differences of each user, in numeric order.
     """
 
-    def panes(value: bytes | None) -> Panes:
+    def panes(value: bytes | None, windows: UserWindows = windows) -> Panes:
         return {
             pane.start_ms: tuple(pane[2:])
             for pane in windows.series(value, as_of)
@@ -72,7 +75,7 @@ def compare_users(
             start: tuple(map(add, counts, recount.repeated(id_of(key), start)))
             for start, counts in panes(recount.most(key)).items()
         }
-        rows = panes(found.get(key))
+        rows = panes(found.get(key), found_windows)
         yield list(_compare(f"user {id_of(key)}", rows, least, most, tuple(USER.counters)))
 
 
@@ -101,9 +104,10 @@ def compare_sums(
         time = times.get(partition, -1)
         begin = max(judged_from, found.complete_from.get(partition, 0))
         first = max(windows.slices.kept_from(time), -(-begin // step))
+        found_windows = windows.in_units(found.units.get(partition, step))
         rows: Panes = {
             pane.start_ms: tuple(pane[2:])
-            for pane in windows.series(found.values.get(id_key(number)), time)
+            for pane in found_windows.series(found.values.get(id_key(number)), time)
             if pane.start_ms >= first * step
         }
         least: Panes = {}

@@ -30,6 +30,7 @@ class Stored(NamedTuple):
     stream_time: int | None
     positions: Mapping[str, Position]
     complete_from: int
+    unit: int
 
 
 async def read_partition(
@@ -48,6 +49,7 @@ async def read_partition(
             layout.stored_stream_time(changelog, stored),
             layout.positions_of(stored) or {},
             layout.complete_from_of(stored),
+            layout.unit_of(stored),
         )
     except LayoutError as exc:
         raise AuditError(str(exc)) from exc
@@ -97,6 +99,7 @@ class StoredTables:
             stored = await read_partition(self._topics, changelog, partition, values, table.layout)
             found.times[partition] = -1 if stored.stream_time is None else stored.stream_time
             found.complete_from[partition] = stored.complete_from
+            found.units[partition] = stored.unit
             self._progress.advance(1)
         if latest := max(found.complete_from.values(), default=0):
             self._report.notes.append(

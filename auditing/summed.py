@@ -85,3 +85,5 @@ class FoundTable:
     """Stream time per partition, -1 without one."""
     complete_from: dict[int, int] = field(default_factory=dict)
     """The stream time from which counts are complete, by partition."""
+    units: dict[int, int] = field(default_factory=dict)
+    """The unit in ms that panes are numbered by, by partition."""

@@ -8,7 +8,7 @@ it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from models.chunk import R
 
@@ -32,15 +32,21 @@ Value = bytes | None
 class UserWindows(Protocol):
     """What chunks of events do to users' values: models.user, compiled Histories.
 
-    Only chunks of the same form call it.
+    Only chunks of the same form call the rest of it.
     """
+
+    def in_units(self, unit_ms: int, /) -> Self:
+        """Return the functions on values whose panes are numbered by another unit of time."""
 
 
 class PaneWindows(Protocol):
     """What chunks of deltas do to a table's values: models.pane_windows, compiled Counters.
 
-    Only chunks of the same form call it.
+    Only chunks of the same form call the rest of it.
     """
+
+    def in_units(self, unit_ms: int, /) -> Self:
+        """Return the functions on values whose panes are numbered by another unit of time."""
 
 
 class VideoWindows(PaneWindows, Protocol):
@@ -188,6 +194,9 @@ class UserRows(Protocol):
 
 class Sums(Protocol):
     """Sums the counters of many values; see models.sums."""
+
+    def in_units(self, unit_ms: int, /) -> Self:
+        """Return the same of values whose panes are numbered by another unit of time."""
 
     def of(self, values: Any, stream_time: int, windows: tuple[Panes, ...], /) -> Totals:
         """Return the sums at a time in ms of the values of whose keys anything is known."""

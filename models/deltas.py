@@ -35,6 +35,8 @@ MAX_TIME_MS: Final = 253_402_300_799_999
 
 HEADER_FORMAT: Final = "<BBHIq"
 ROW_FORMAT: Final = "<QI"
+STEP: Final = "step"
+"""Header of the Kafka record: the step in ms that panes are numbered by, as text."""
 BEGINS: Final = 1
 """Flag of a source's first record."""
 
@@ -155,6 +157,13 @@ def complete_from(value: bytes) -> int:
     """From which stream time on its source sends all, in ms; 0 when the record does not say."""
     _, flags, _, _, stream_time_ms = _HEADER.unpack_from(value)
     return stream_time_ms + 1 if flags & BEGINS else 0
+
+
+def in_coarser_steps(value: bytes, factor: int, of: Entity[Any] = VIDEO) -> bytes:
+    """The record numbered by steps that are `factor` times as long; CodecError as unpack_deltas."""
+    source_partition, stream_time_ms, rows = unpack_deltas(value, of)
+    coarser = ((key, pane // factor, *counts) for key, pane, *counts in rows)
+    return pack_deltas(source_partition, stream_time_ms, coarser, of, value[1])
 
 
 def renewed(value: bytes, of: Entity[Any] = VIDEO) -> bytes:

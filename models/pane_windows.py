@@ -6,15 +6,17 @@ Little-endian, unpadded:
     pane rows, newest last: u32 pane, and the counters of the table's entity
 
 All windows are sums of the same panes. Times are milliseconds. accelerator.deltas does the same,
-compiled, for the usual deltas.
+compiled, for the usual deltas. Panes are numbered by a unit of time, as users' are: see
+models.user.UserWindows.in_units.
 """
 
 import struct
-from typing import Any, Final, Generic, TypeVar
+from copy import copy
+from typing import Any, Final, Generic, Self, TypeVar
 
 from models.entity import Entity
 from models.errors import CodecError
-from models.windows import Slices
+from models.windows import Slices, units_of
 
 C = TypeVar("C", bound=tuple[Any, ...])
 
@@ -28,22 +30,63 @@ HEADER_FORMAT: Final = "<B"
 class PaneWindows(Generic[C]):
     """The functions on the values of one table for one window."""
 
-    __slots__ = ("_header_size", "_panes", "_rows", "_step", "_views", "empty", "entity", "slices")
+    __slots__ = (
+        "_header_size",
+        "_panes",
+        "_rows",
+        "_step",
+        "_views",
+        "empty",
+        "entity",
+        "per_step",
+        "slices",
+        "unit",
+    )
 
     def __init__(self, entity: Entity[C], slices: Slices, empty: bytes | None = None) -> None:
-        """Bind what is counted, the settings, and the header of a new value (None: the version)."""
+        """Bind what is counted, the settings, and the header of a new value (None: the version).
+
+        Values number their panes by the step; see :meth:`in_units`.
+        """
         self.entity = entity
         self.empty = struct.pack(HEADER_FORMAT, entity.version) if empty is None else empty
         self.slices = slices
+        self.unit, self.per_step = slices.step, 1
         self._header_size = len(self.empty)
         self._rows = entity.rows
         self._step = slices.step
         self._panes = slices.panes
         self._views = 1 + list(entity.counters).index("views")
 
+    def in_units(self, unit_ms: int) -> Self:
+        """The functions on values whose panes are numbered by another unit of time."""
+        if unit_ms == self.unit:
+            return self
+        other = copy(self)
+        other.unit, other.per_step = unit_ms, units_of(self.slices, unit_ms)
+        return other
+
+    def in_steps(self, row: bytes) -> bytes:
+        """A row of the table with its panes numbered by the step."""
+        if self.per_step == 1:
+            return row
+        size, rows = self._header_size, self.entity.rows_of(row[0])
+        return row[:size] + rows.coarser(row[size:], self.per_step)
+
+    def in_finer_units(self, row: bytes, factor: int) -> bytes:
+        """The same row numbered by a unit of which `factor` make up this one."""
+        if factor == 1:
+            return row
+        size, rows = self._header_size, self.entity.rows_of(row[0])
+        return row[:size] + rows.finer(row[size:], factor)
+
     def rows_of(self, value: bytes | None) -> bytes:
-        """The pane rows of a value in the newest layout; CodecError when its version is unknown."""
-        return self._renewed(value)[self._header_size :]
+        """The pane rows of a value in the newest layout, numbered by the step.
+
+        CodecError when its version is unknown.
+        """
+        rows = self._renewed(value)[self._header_size :]
+        return rows if self.per_step == 1 else self._rows.coarser(rows, self.per_step)
 
     def _renewed(self, value: bytes | None) -> bytes:
         """A value in the newest layout, where there is none an empty one."""
@@ -63,11 +106,14 @@ class PaneWindows(Generic[C]):
     ) -> bytes:
         """The value after counts for one pane were added and panes of no open window dropped.
 
-        Counts for such a pane are dropped as well; nothing may be left but the header.
+        The pane is numbered by the step. Counts for one of no open window are dropped as well;
+        nothing may be left but the header.
         """
-        first_pane = stream_time_ms // self._step + 1 - self._panes
+        per_step = self.per_step
+        first_pane, pane = self.slices.kept_from(stream_time_ms) * per_step, pane * per_step
         value = self._renewed(value)
         header, rows = value[: self._header_size], value[self._header_size :]
+        rows = self._rows.whole_steps(rows, per_step)
         if rows and _unpack_pane(rows)[0] < first_pane:
             rows = self._rows.drop_before(rows, first_pane)
         if pane >= first_pane:
@@ -98,7 +144,7 @@ class PaneWindows(Generic[C]):
     def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
         """Whether no pane is in an open window any more."""
         rows = self.rows_of(value)
-        return not rows or self.entity.rows.newest(rows) < self.slices.kept_from(stream_time_ms)
+        return not rows or self._rows.newest(rows) < self.slices.kept_from(stream_time_ms)
 
 
 def rows_in(value: bytes | None, entity: Entity[Any], header_size: int) -> bytes:

@@ -114,6 +114,28 @@ class PaneRows:
         """(pane, counter, ...) of each row, oldest first."""
         return self._row.iter_unpack(rows)
 
+    def coarser(self, rows: bytes, factor: int) -> bytes:
+        """The rows of panes that are `factor` times as long, numbered as these are."""
+        merged = b""
+        for pane, *counters in self._row.iter_unpack(rows):
+            merged = self.add(merged, pane // factor, *counters)
+        return merged
+
+    def finer(self, rows: bytes, factor: int) -> bytes:
+        """The same rows, numbered by panes of which `factor` are as long: by the first of them."""
+        return b"".join(
+            self.pack(pane * factor, *counters) for pane, *counters in self._row.iter_unpack(rows)
+        )
+
+    def whole_steps(self, rows: bytes, factor: int) -> bytes:
+        """The rows with those merged that lie within `factor` panes, a step, if the newest does so.
+
+        Rows that were written since steps have so many panes begin with a step.
+        """
+        if factor == 1 or not rows or self.newest(rows) % factor == 0:
+            return rows
+        return self.finer(self.coarser(rows, factor), factor)
+
     def merge(self, a: bytes, b: bytes) -> bytes:
         """The rows of both, counters of the same pane added."""
         for pane, *counters in self._row.iter_unpack(b):

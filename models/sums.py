@@ -3,13 +3,13 @@
 A key's sums are one row: its counters in the first window, in the second, and so on.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from models import user
+from models.counters import USER
 from models.pane_windows import PaneWindows
 from models.panes import PaneRows
 from models.partitioner import partition_of
@@ -20,10 +20,16 @@ Panes = tuple[int, int]
 
 
 class Windows(Protocol):
-    """The functions on the values of a table, of which one is needed here."""
+    """The functions on the values of a table that are needed here."""
 
     def is_expired(self, value: bytes, stream_time: int, /) -> bool:
         """Whether nothing of a value counts any more."""
+
+    def rows_of(self, value: bytes | None, /) -> bytes:
+        """The pane rows of a value, numbered by the step."""
+
+    def in_units(self, unit_ms: int, /) -> Self:
+        """The functions on values whose panes are numbered by another unit of time."""
 
 
 class Totals(NamedTuple):
@@ -38,13 +44,15 @@ class Totals(NamedTuple):
 class Sums:
     """Sums value by value."""
 
-    def __init__(
-        self, windows: Windows, shape: PaneRows, rows_of: Callable[[bytes | None], bytes]
-    ) -> None:
-        """Bind the functions on the values: what their rows are like, and where they lie."""
+    def __init__(self, windows: Windows, shape: PaneRows) -> None:
+        """Bind the functions on the values, and what their rows are like."""
         self._windows = windows
         self._shape = shape
-        self._rows_of = rows_of
+
+    def in_units(self, unit_ms: int) -> "Sums":
+        """The same of values whose panes are numbered by another unit of time."""
+        windows = self._windows.in_units(unit_ms)
+        return self if windows is self._windows else Sums(windows, self._shape)
 
     def of(
         self, values: Iterable[bytes | None], stream_time: int, windows: Sequence[Panes]
@@ -66,18 +74,18 @@ class Sums:
         """The sums of one value."""
         if value is None or self._windows.is_expired(value, stream_time):
             return None
-        rows, total = self._rows_of(value), self._shape.total
+        rows, total = self._windows.rows_of(value), self._shape.total
         return tuple([count for first, end in windows for count in total(rows, first, end)])
 
 
 def user_sums(windows: UserWindows) -> Sums:
     """Sums of users' values: the counters of models.counters.USER, of each window."""
-    return Sums(windows, user._ROWS, user._rows)
+    return Sums(windows, USER.rows)
 
 
 def pane_sums(windows: PaneWindows[Any]) -> Sums:
     """Sums of the values of a table that is sent sums: the entity's counters, of each window."""
-    return Sums(windows, windows.entity.rows, windows.rows_of)
+    return Sums(windows, windows.entity.rows)
 
 
 def by_partition(ids: Sequence[int], partitions: int) -> dict[int, list[int]]:

@@ -139,6 +139,15 @@ class Slices:
         return stream_time_ms // self.step + 1 - self.size // self.step
 
 
+def units_of(slices: Slices, unit_ms: int) -> int:
+    """How many panes of `unit_ms` a step has; ValueError when that is no whole number."""
+    if slices.step % unit_ms:
+        raise ValueError(
+            f"a step of {format_duration(slices.step)} cannot be made of {format_duration(unit_ms)}"
+        )
+    return slices.step // unit_ms
+
+
 def complete_since(start_ms: int, complete_from_ms: int) -> int | None:
     """From when on all of a window that begins at `start_ms` is counted; None: all of it is."""
     return complete_from_ms if complete_from_ms > start_ms else None

@@ -35,6 +35,8 @@ class Part(NamedTuple):
     positions: Mapping[str, Position]
     feeds: frozenset[str] = frozenset()
     complete_from: int = 0
+    unit: int = 0
+    """The unit in ms that panes are numbered by."""
 
 
 class Cut(NamedTuple):
@@ -63,6 +65,10 @@ class Cut(NamedTuple):
     def complete_from(self, table: str) -> int:
         """Return the stream time from which on all is counted in every partition of a table."""
         return max((part.complete_from for part in self.parts[table]), default=0)
+
+    def unit(self, table: str) -> int:
+        """Return the finest unit of any partition of a table, of which the others are multiples."""
+        return min(part.unit for part in self.parts[table])
 
 
 async def take_cut(topics: Topics, consumer: AIOKafkaConsumer, sides: Sides) -> Cut:
@@ -106,7 +112,7 @@ async def _part(consumer: AIOKafkaConsumer, table: MovedTable, number: int) -> P
         )
     table_format = table.old_format
     feeds, begun = table_format.feeds_of(stored), table_format.complete_from_of(stored)
-    return Part(time, positions, feeds, begun)
+    return Part(time, positions, feeds, begun, table_format.unit_of(stored))
 
 
 async def _check_positions(

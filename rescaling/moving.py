@@ -14,7 +14,8 @@ run move at a time: a second one fences the first.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from faust.types import TP
@@ -46,10 +47,19 @@ if TYPE_CHECKING:
             """Say how much of it was done since."""
 
 
-#: Rows of one transaction, about.
-ROWS_PER_TRANSACTION = 40_000
+#: Rows of one transaction, about. Its end is a round trip to each partition, whatever it has.
+ROWS_PER_TRANSACTION = 100_000
 
 Rows = dict["bytes | None", "bytes | None"]
+
+
+class Part(NamedTuple):
+    """Some rows of one old partition."""
+
+    table: MovedTable
+    rows: Rows
+    shifts: Mapping[int, int]
+    """By how many ms each new partition's stream time is later than the old one's."""
 
 
 class Mover:
@@ -75,6 +85,8 @@ class Mover:
         self._new_layer = new_layer
         self._progress = progress
         self._sending: asyncio.Task[None] | None = None
+        #: Read, and not sent yet: a key's rows in their order.
+        self._parts: list[Part] = []
         self._ids = {table.name: StoreFormat.moved_id(sides.old.app_id) for table in sides.tables}
 
     async def begin(self) -> None:
@@ -90,6 +102,8 @@ class Mover:
                 times = self._cut.stream_times(table.name, self._sides.new.partitions)
                 for number in range(self._sides.old.partitions):
                     await self._move(table, number, times)
+            await self._flush()
+            await self._sent()
         finally:
             if self._sending is not None:
                 self._sending.cancel()
@@ -110,7 +124,7 @@ class Mover:
             feeds = self._cut.feeds(table.name) & self._ids.keys()
             return table.new_format.encode(
                 *(times[number], self._ids[table.name], positions),
-                *(feeds, self._cut.complete_from(table.name)),
+                *(feeds, self._cut.complete_from(table.name), self._cut.unit(table.name)),
             )
 
         await self._send_layouts(layout, offsets)
@@ -145,25 +159,32 @@ class Mover:
     async def _move(self, table: MovedTable, number: int, times: Sequence[int | None]) -> None:
         changelog = TP(table.old_changelog, number)
         end = self._cut.ends[table.name][number]
-        shifts = self._shifts(table, number, times)
-        gathered: Rows = {}
+        shifts, factor = self._shifts(table, number, times), self._factor(table, number)
         done: int | None = None
         async for chunk in read_changes(self._consumer, changelog, table.old_format):
             if done is None:
                 done = chunk.read[0].offset
                 self._progress.begin(f"{table.name}, partition {number}", end - done)
             chunk.changes.pop(LAYOUT_KEY, None)
-            gathered.update(chunk.changes)
-            if len(gathered) >= ROWS_PER_TRANSACTION:
-                # While the brokers end one transaction, the next one's rows are read.
-                await self._sent()
-                self._sending = asyncio.create_task(self._send(table, gathered, shifts))
-                gathered = {}
+            if factor != 1:
+                renumber = table.old_format.windows.in_finer_units
+                for key, row in chunk.changes.items():
+                    chunk.changes[key] = row and renumber(row, factor)
+            self._parts.append(Part(table, chunk.changes, shifts))
+            if sum(len(part.rows) for part in self._parts) >= ROWS_PER_TRANSACTION:
+                await self._flush()
             self._progress.advance(chunk.offset + 1 - done)
             done = chunk.offset + 1
+
+    async def _flush(self) -> None:
+        """Begin to send what is read: while the brokers end a transaction, the next rows are."""
         await self._sent()
-        if gathered:
-            await self._send(table, gathered, shifts)
+        parts, self._parts = self._parts, []
+        self._sending = asyncio.create_task(self._send(parts))
+
+    def _factor(self, table: MovedTable, number: int) -> int:
+        """Return how many of the new table's panes are as long as one of this partition's."""
+        return self._cut.parts[table.name][number].unit // self._cut.unit(table.name)
 
     async def _sent(self) -> None:
         """Wait for the transaction that is under way."""
@@ -187,22 +208,24 @@ class Mover:
             and number in parents(target, before, len(times))
         }
 
-    async def _send(self, table: MovedTable, rows: Rows, shifts: Mapping[int, int]) -> None:
+    async def _send(self, parts: Sequence[Part]) -> None:
+        if not parts:
+            return
         async with self._producer.transaction() as transaction:
-            for target, values in self._split(rows, shifts):
-                await transaction.send_values(table.new_changelog, target, values)
+            for (changelog, target), values in self._split(parts):
+                await transaction.send_values(changelog, target, values)
 
-    def _split(self, rows: Rows, shifts: Mapping[int, int]) -> Iterator[tuple[int, Any]]:
-        """Yield new partitions, and the rows that go there."""
-        # The keys of a user's sealed ids begin with the user's.
-        keys = [key for key in rows if key is not None]
-        owners = np.array([int(key.partition(b":")[0]) for key in keys], dtype=np.uint64)
-        targets = murmur2_partitions(owners, self._sides.new.partitions)
-        layers: dict[int, Any] = {}
-        for key, target in zip(keys, targets.tolist(), strict=True):
-            layer = layers.get(target)
-            if layer is None:
-                layer = layers[target] = self._new_layer()
-            row, shift = rows[key], shifts.get(target)
-            layer[key] = later(row, shift) if shift and row is not None else row
+    def _split(self, parts: Sequence[Part]) -> Iterator[tuple[tuple[str, int], Any]]:
+        """Yield new partitions of changelogs, and the rows that go there."""
+        new_layer, partitions = self._new_layer, self._sides.new.partitions
+        layers: defaultdict[tuple[str, int], Any] = defaultdict(new_layer)
+        for table, rows, shifts in parts:
+            keys = [key for key in rows if key is not None]
+            # The keys of a user's sealed ids begin with the user's.
+            owners = [int(key.partition(b":")[0] if b":" in key else key) for key in keys]
+            targets = murmur2_partitions(np.array(owners, dtype=np.uint64), partitions).tolist()
+            by_target = {n: layers[table.new_changelog, n] for n in set(targets)}
+            for key, target in zip(keys, targets, strict=True):
+                row, shift = rows[key], shifts.get(target)
+                by_target[target][key] = later(row, shift) if shift and row is not None else row
         yield from layers.items()

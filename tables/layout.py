@@ -7,8 +7,8 @@ the changelog, and part of every commit that moves either.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from uuid import uuid4
 
 import msgspec
@@ -16,12 +16,10 @@ import msgspec
 from models.windows import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from models.rows import FindForeign
     from models.windows import Slices
-
-    IsExpired = Callable[[bytes, int], bool]
 
 #: Internal keys begin so; the tables' own begin with decimal numbers.
 INTERNAL_PREFIX = b"__"
@@ -63,8 +61,39 @@ class TablePositions(NamedTuple):
     """By topic. None: there is no such table yet. Empty: an earlier release committed last."""
 
 
-def _never(_value: bytes, _stream_time: int) -> bool:
-    return False
+class Windows(Protocol):
+    """The functions on a table's values, as far as tables ask for them."""
+
+    def is_expired(self, value: bytes, stream_time_ms: int, /) -> bool:
+        """Whether a value counts no more at a stream time in ms."""
+
+    def in_units(self, unit_ms: int, /) -> Self:
+        """Return the functions on values whose panes are numbered by another unit of time."""
+
+    def in_steps(self, row: bytes, /) -> bytes:
+        """Return a row with its panes numbered by the step."""
+
+    def in_finer_units(self, row: bytes, factor: int, /) -> bytes:
+        """Return a row numbered by a unit of which ``factor`` make up its own."""
+
+
+class _AnyValues:
+    """Functions on values without panes, which never expire."""
+
+    def is_expired(self, _value: bytes, _stream_time: int) -> bool:
+        return False
+
+    def in_units(self, _unit: int) -> Self:
+        return self
+
+    def in_steps(self, row: bytes) -> bytes:
+        return row
+
+    def in_finer_units(self, row: bytes, _factor: int) -> bytes:
+        return row
+
+
+ANY_VALUES = _AnyValues()
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -73,6 +102,7 @@ class _Record(msgspec.Struct, frozen=True):
     version: int
     size: int
     step: int
+    """The unit that panes are numbered by: the step that the table was built with."""
     stream_time: int | None = None
     table_id: str = ""
     partitions: int = 0
@@ -83,6 +113,10 @@ class _Record(msgspec.Struct, frozen=True):
     """The tables that may be left out to which all that this one counts is sent."""
     complete_from: int = 0
     """The stream time in ms from which on all is counted; 0: it always was."""
+    coarser_step: int = 0
+    """The step of the windows, where it is another than that of the panes; 0: it is the same."""
+    rules: dict[str, str] = {}
+    """Other settings as text, by the names of their variables; earlier releases have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +137,12 @@ class StoreFormat:
     """Finds rows that no table of this layout has."""
     partitions: int = 0
     """Of the table: with another number, keys lie in other partitions. 0: any number."""
-    is_expired: IsExpired = _never
-    """Whether a value counts no more at a stream time in ms."""
+    windows: Windows = ANY_VALUES
+    """The functions on its values."""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """The other settings that the table goes by, as text, by the names of their variables."""
+    said: set[str] = field(default_factory=set, compare=False)
+    """The changes that this process has said: each partition of the table finds them."""
 
     @classmethod
     def of(
@@ -114,10 +152,12 @@ class StoreFormat:
         older: Collection[int] = (),
         find_foreign: FindForeign | None = None,
         partitions: int = 0,
-        is_expired: IsExpired = _never,
+        windows: Windows = ANY_VALUES,
+        rules: Mapping[str, str] | None = None,
     ) -> StoreFormat:
         """The layout that these settings ask for."""
-        return cls(version, slices.size, slices.step, older, find_foreign, partitions, is_expired)
+        of_slices = version, slices.size, slices.step, older
+        return cls(*of_slices, find_foreign, partitions, windows, rules or {})
 
     @staticmethod
     def new_id() -> str:
@@ -146,15 +186,32 @@ class StoreFormat:
             _Record(UNFINISHED, self.size, self.step, None, table_id, self.partitions)
         )
 
-    def change_of(self, stored: bytes | None) -> str | None:
-        """Return what these settings change of a table that was stored with others, or None."""
+    def changes_of(self, stored: bytes | None) -> list[str]:
+        """Return what these settings change of a table that was stored with others."""
         found = None if stored is None else _decoded(stored)
-        if found is None or found.size <= self.size:
-            return None
-        return (
-            f"the window becomes {format_duration(self.size)} in place of "
-            f"{format_duration(found.size)}: what is older is dropped as keys are touched"
-        )
+        if found is None:
+            return []
+        changes, step = [], found.coarser_step or found.step
+        if found.size > self.size:
+            changes.append(
+                f"the window becomes {format_duration(self.size)} in place of "
+                f"{format_duration(found.size)}: what is older is dropped as keys are touched"
+            )
+        if step < self.step:
+            changes.append(
+                f"the step becomes {format_duration(self.step)} in place of "
+                f"{format_duration(step)}: panes are merged as keys are touched and read"
+            )
+        changes += [
+            f"{name} becomes {rule} in place of {found.rules[name]}: it holds from now on"
+            for name, rule in self.rules.items()
+            if found.rules.get(name, rule) != rule
+        ]
+        return changes
+
+    def unit_of(self, stored: bytes | None) -> int:
+        """Return the unit in ms that panes are numbered by: the step, or a finer one."""
+        return self.step if stored is None else _decoded(stored).step
 
     @staticmethod
     def id_of(stored: bytes | None) -> str | None:
@@ -183,19 +240,25 @@ class StoreFormat:
         positions: Mapping[str, Position],
         feeds: Collection[str] = (),
         complete_from: int = 0,
+        unit: int | None = None,
     ) -> bytes:
-        """Return the record's value, as of ``stream_time`` and ``positions``."""
+        """Return the record's value, as of ``stream_time`` and ``positions``.
+
+        ``unit`` is what panes are numbered by, None for the step.
+        """
         return msgspec.json.encode(
             _Record(
                 self.version,
                 self.size,
-                self.step,
+                unit or self.step,
                 stream_time,
                 table_id,
                 self.partitions,
                 dict(positions),
                 sorted(feeds),
                 complete_from,
+                0 if unit in {None, self.step} else self.step,
+                dict(self.rules),
             )
         )
 
@@ -219,13 +282,14 @@ class StoreFormat:
                 f"{self.version}: run the program that wrote it, or start anew with another "
                 "REELS_APP_ID"
             )
-        if found.step != self.step or found.size < self.size:
+        step = found.coarser_step or found.step
+        if self.step % step or found.size < self.size:
             raise LayoutError(
-                f"table {table} was built with a window of {format_duration(found.size)} by "
-                f"{format_duration(found.step)}, the settings say {format_duration(self.size)} by "
-                f"{format_duration(self.step)}: a window may become shorter, the step has to stay. "
-                "Set them back, or build new tables with `faust -A app rebuild --to-app-id ID` "
-                "(docs/how-to/change.md)"
+                f"table {table} has a window of {format_duration(found.size)} by "
+                f"{format_duration(step)}, the settings say {format_duration(self.size)} by "
+                f"{format_duration(self.step)}: a window may become shorter, a step a multiple of "
+                "what it is. Set them back, or build new tables with "
+                "`faust -A app rebuild --to-app-id ID` (docs/how-to/change.md)"
             )
         if found.partitions != self.partitions and found.partitions and self.partitions:
             raise LayoutError(

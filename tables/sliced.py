@@ -146,9 +146,16 @@ class SlicedTable(faust.Table, Generic[View]):
         """Return the packed value of ``key``, uncommitted changes included."""
         state = self.state(key)
         try:
-            return Reading(state.get(b"%d" % key), state.stream_time, state.complete_from)
+            value = self._in_steps(state.get(b"%d" % key), state.unit)
         except StoreCorruptError as exc:
             raise NotHereError(str(exc)) from exc
+        return Reading(value, state.stream_time, state.complete_from)
+
+    def _in_steps(self, value: bytes | None, unit: int) -> bytes | None:
+        """Return a value with its panes numbered by the step, as it is read everywhere."""
+        if value is None or unit == self.layout.step:
+            return value
+        return self.layout.windows.in_units(unit).in_steps(value)
 
     def read_copy(self, key: int) -> Reading:
         """Return what the copy on this worker says, which may be behind.
@@ -163,7 +170,7 @@ class SlicedTable(faust.Table, Generic[View]):
         if state is None:
             raise NotHereError(f"there is no copy of partition {partition} of {self.name} here")
         try:
-            value = state.get(b"%d" % key)
+            value = self._in_steps(state.get(b"%d" % key), state.known_unit())
             return Reading(value, state.known_time(), state.known_complete_from())
         except (DbClosedError, StoreCorruptError):
             raise NotHereError(f"partition {partition} of {self.name} is built anew") from None

@@ -85,9 +85,12 @@ class PartitionState:
         #: What is not committed. Chunks that fold write into it at once; all else uses :meth:`put`.
         self.dirty: Layer = memory.layer()
         #: Finds and deletes the keys that have expired.
-        self.sweeper = Sweeper(self, layout.is_expired, layout.step / 1000)
+        self.sweeper = Sweeper(self, self._is_expired, layout.step / 1000)
         #: Whether reads may be answered: not while the partition is moving or recovering.
         self.readable = False
+        #: The unit in ms that panes are numbered by: the step, or a finer one.
+        self.unit = layout.step
+        self._windows = layout.windows
         #: Latest accepted event time in ms, what is not committed included; None before the first.
         self.stream_time: int | None = None
         #: Where the table stands in its source topics, as of the last commit; None when nothing was
@@ -98,6 +101,8 @@ class PartitionState:
         #: The stream time in ms from which on all is counted; 0: it always was.
         self.complete_from = 0
         self._frozen_of_feeds = self.feeds, self.complete_from
+        #: Whether settings have changed since the table's layout was written.
+        self._is_changed = False
         self._layout = layout
         self._executor = executor
         self._frozen: Layer = memory.layer()
@@ -137,12 +142,18 @@ class PartitionState:
         self._is_writing = False
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
-        if (change := self._layout.change_of(stored)) is not None:
-            log.info("table %s: %s", self.table, change)
+        changes = self._layout.changes_of(stored)
+        self._is_changed = bool(changes)
+        for change in changes:
+            if change not in self._layout.said:
+                self._layout.said.add(change)
+                log.info("table %s: %s", self.table, change)
         self._frozen_time = self.stream_time
         self.positions = self._layout.positions_of(stored)
         self.feeds = self._layout.feeds_of(stored)
         self.complete_from = self._layout.complete_from_of(stored)
+        self.unit = self._layout.unit_of(stored)
+        self._windows = self._layout.windows.in_units(self.unit)
         self._frozen_of_feeds = self.feeds, self.complete_from
         self._table_id = self._layout.id_of(stored) or self._layout.new_id()
 
@@ -157,6 +168,15 @@ class PartitionState:
         if self.stream_time is not None:
             return self.complete_from
         return self._layout.complete_from_of(self.store.get(LAYOUT_KEY))
+
+    def known_unit(self) -> int:
+        """Return the unit that panes are numbered by, likewise."""
+        if self.stream_time is not None:
+            return self.unit
+        return self._layout.unit_of(self.store.get(LAYOUT_KEY))
+
+    def _is_expired(self, value: bytes, stream_time: int) -> bool:
+        return self._windows.is_expired(value, stream_time)
 
     def _layers(self) -> tuple[Layer, ...]:
         return self.dirty, self._frozen, self._unwritten, *self._written, self._remembered
@@ -266,14 +286,16 @@ class PartitionState:
             self.stream_time is not None
             and (
                 len(self.dirty)
+                or self._is_changed
                 or self.stream_time != self._frozen_time
                 or of_feeds != self._frozen_of_feeds
             )
         ):
             self._frozen_time, self.positions = self.stream_time, positions
             self._frozen_of_feeds = of_feeds
+            self._is_changed = False
             self.dirty[LAYOUT_KEY] = self._layout.encode(
-                self.stream_time, self._table_id, positions or {}, *of_feeds
+                self.stream_time, self._table_id, positions or {}, *of_feeds, self.unit
             )
         self._frozen, self.dirty = self.dirty, self._memory.layer()
         return self._frozen

@@ -8,11 +8,14 @@ from models.counters import USER
 from models.rows import foreign_users
 from models.user import UserWindows
 from models.windows import Slices
+from setting_rules import rules_of
 from tables.layout import StoreFormat
 from tables.records import metrics_view
 from tables.sliced import SlicedTable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import faust
 
     from models.rows import FindForeign
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from tables.store import StoreContext
 
 NAME = "user_metrics"
+RULES = {"dedup_horizon"}
 
 
 def user_windows(settings: Settings) -> UserWindows:
@@ -28,12 +32,19 @@ def user_windows(settings: Settings) -> UserWindows:
 
 
 def user_layout(
-    windows: UserWindows, find_foreign: FindForeign = foreign_users, partitions: int = 0
+    windows: UserWindows,
+    find_foreign: FindForeign = foreign_users,
+    partitions: int = 0,
+    rules: Mapping[str, str] | None = None,
 ) -> StoreFormat:
-    """Return how users' values are laid out, in a table of so many partitions (0: any number)."""
+    """Return how users' values are laid out, in a table of so many partitions (0: any number).
+
+    ``rules`` are other settings that the table goes by.
+    """
     return StoreFormat.of(
         *(USER.version, windows.slices, USER.older),
-        *(find_foreign, partitions, windows.is_expired),
+        *(find_foreign, partitions, windows),
+        rules=rules,
     )
 
 
@@ -44,7 +55,9 @@ def user_table(
     return SlicedTable(
         app,
         name=NAME,
-        layout=user_layout(windows, parts.rows.users, settings.partitions),
+        layout=user_layout(
+            windows, parts.rows.users, settings.partitions, rules_of(settings, RULES)
+        ),
         view=metrics_view(USER, windows.metrics),
         parts=parts,
         partitions=settings.partitions,

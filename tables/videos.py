@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 NAME = "video_metrics"
+RULES = {"viral_coefficient", "viral_min_views"}
 
 
 def video_windows(settings: Settings) -> VideoWindows:

@@ -229,10 +229,12 @@ class Batch:
         if is_stale:
             try:
                 stream_time, complete_from = state.known_time(), state.known_complete_from()
+                unit = state.known_unit()
             except DbClosedError:
                 return False
         elif is_readable(state):
             stream_time, complete_from = state.stream_time, state.complete_from
+            unit = state.unit
         else:
             return False
         if stream_time is None:
@@ -240,7 +242,7 @@ class Batch:
             return True
         as_of = stream_time if query.at_ms is None else query.at_ms
         windows = entity.windows_at(as_of, query.window_ms)
-        known, sums = entity.sums.of(values, stream_time, windows)
+        known, sums = entity.sums.in_units(unit).of(values, stream_time, windows)
         if len(known) < len(positions):
             there = [positions[number] for number in known]
             self.unknown.update(set(positions).difference(there))

@@ -140,6 +140,7 @@ DYING = """
     from faust.cli.faust import cli
     import rescaling.moving, rescaling.rescale
     moment = os.environ["DIES"]
+    rescaling.moving.ROWS_PER_TRANSACTION = 100
     def die(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
     def after(owner, name, count):

@@ -149,13 +149,13 @@ def test_no_broker_is_an_error_in_one_line(make_cluster):
 
 
 def test_other_windows_than_the_tables_have_are_an_error(applied):
-    applied.environment["REELS_USER_STEP"] = "30m"
+    applied.environment["REELS_USER_STEP"] = "5m"
     try:
         done = audit(applied)
     finally:
         del applied.environment["REELS_USER_STEP"]
     assert done.returncode == 2
-    assert "was built with a window of" in done.stderr
+    assert "has a window of" in done.stderr
 
 
 def delete_copies(cluster):

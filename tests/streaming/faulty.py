@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 from faust.types import TP
 
@@ -106,7 +107,8 @@ class Databases:
         self.partitions = {}
         self.closed = []
         self.store = MemoryStore
-        self._layout = StoreFormat.of(1, SLICES, is_expired=is_expired)
+        windows = SimpleNamespace(is_expired=is_expired, in_units=lambda _: windows)
+        self._layout = StoreFormat.of(1, SLICES, windows=windows)
 
     async def open(self, partition):
         if partition not in self.partitions:

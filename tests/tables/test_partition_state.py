@@ -202,13 +202,16 @@ class TestLayout:
         await commit(state)
         state.store.close()
 
-    @pytest.mark.parametrize("slices", [Slices(36 * HOUR, HOUR), Slices(24 * HOUR, 2 * HOUR)])
+    @pytest.mark.parametrize(
+        "slices",
+        [Slices(36 * HOUR, HOUR), Slices(24 * HOUR, HOUR // 2), Slices(24 * HOUR, 3 * HOUR // 2)],
+    )
     async def test_a_table_of_another_window_or_step_is_refused_with_what_to_do(
         self, make_state, slices
     ):
         await self.write(make_state, name="users")
         with pytest.raises(
-            LayoutError, match=r"table users was built with a window of .*24h by 1h"
+            LayoutError, match=r"table users has a window of 24h by 1h, the settings"
         ):
             make_state("users", slices)
 
@@ -237,6 +240,50 @@ class TestLayout:
             StoreFormat.of(1, Slices(24 * HOUR, HOUR)).stored_stream_time(
                 "users", state.store.get(LAYOUT_KEY)
             )
+
+    async def test_a_coarser_step_is_taken_over_with_the_panes_as_they_are(
+        self, make_state, caplog
+    ):
+        """Said once by a process, however many partitions; the record says both steps from then."""
+        await self.write(make_state, name="users")
+        caplog.set_level("INFO")
+        state = make_state("users", Slices(24 * HOUR, 2 * HOUR))
+        state.reset_to_committed()
+        assert caplog.text.count("the step becomes 2h in place of 1h") == 1
+        assert (state.unit, state.known_unit()) == (HOUR, HOUR)
+        await commit(state)
+        for _ in range(2):
+            stored = msgspec.json.decode(state.store.get(LAYOUT_KEY))
+            assert (stored["step"], stored["coarser_step"]) == (HOUR, 2 * HOUR)
+            state.reset_to_committed()
+            state.stream_time += HOUR
+            await commit(state)
+        state.store.close()
+        coarser = make_state("users", Slices(24 * HOUR, 4 * HOUR))
+        assert coarser.unit == HOUR
+        coarser.store.close()
+        with pytest.raises(LayoutError, match="table users has a window of 24h by 2h"):
+            make_state("users", Slices(24 * HOUR, HOUR))
+
+    async def test_a_release_that_knows_one_step_refuses_the_table_with_two(self, make_state):
+        """Its step of the table is the panes': that of its settings has to be the same."""
+        await self.write(make_state, name="users")
+        state = make_state("users", Slices(24 * HOUR, 2 * HOUR))
+        await commit(state)
+        stored = msgspec.json.decode(state.store.get(LAYOUT_KEY))
+        assert stored["step"] != 2 * HOUR
+
+    def test_another_rule_is_said_and_taken_over(self):
+        def layout(**rules):
+            return StoreFormat.of(1, Slices(24 * HOUR, HOUR), rules=rules)
+
+        stored = layout(HORIZON="1h").encode(5, "id", {})
+        assert layout(HORIZON="2h").changes_of(stored) == [
+            "HORIZON becomes 2h in place of 1h: it holds from now on"
+        ]
+        assert not layout(HORIZON="1h").changes_of(stored)
+        # A release before has said nothing of it.
+        assert not layout(HORIZON="2h").changes_of(layout().encode(5, "id", {}))
 
     async def test_a_table_of_another_version_is_refused_with_what_to_do(self, make_state):
         await self.write(make_state, name="users", version=2)
