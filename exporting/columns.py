@@ -8,7 +8,7 @@ import numpy as np
 
 from exporting.packed_users import PackedUsers
 from models.columns import USER_COLUMNS, VIDEO_COLUMNS, summed_columns
-from models.counters import USER, VIDEO, UserCounts
+from models.counters import USER, VIDEO
 from models.windows import complete_since
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ class Metrics(Protocol):
     @property
     def slices(self) -> Slices:
         """How the table's windows are cut."""
+
+    def in_units(self, unit_ms: int) -> Metrics:
+        """Return the same of values whose panes are numbered by another unit of time."""
 
     def first_pane(self, at: int) -> int:
         """Return the oldest pane that the windows at ``at`` (ms) are made of."""
@@ -71,13 +74,18 @@ class UserMetrics:
         self._windows = windows
         self._size = size
 
+    def in_units(self, unit_ms: int) -> UserMetrics:
+        """See :class:`Metrics`."""
+        return UserMetrics(self._windows.in_units(unit_ms), self._size)
+
     def first_pane(self, at: int) -> int:
         """See :class:`Metrics`."""
         return self.slices.window_at(at, self._size)[0]
 
     def known(self, packed: Sequence[bytes], stream_time_ms: int) -> Sequence[bool]:
         """See :class:`Metrics`."""
-        known = PackedUsers(packed).newest_panes() >= self.slices.kept_from(stream_time_ms)
+        kept_from = self.slices.kept_from(stream_time_ms) * self._windows.per_step
+        known = PackedUsers(packed).newest_panes >= kept_from
         for place in np.flatnonzero(~known).tolist():
             known[place] = not self._windows.is_expired(packed[place], stream_time_ms)
         found: list[bool] = known.tolist()
@@ -90,16 +98,22 @@ class UserMetrics:
         metrics, count = self._windows.metrics, len(ids)
         window = metrics(None, at, self._size)
         start, end = window.start_ms, window.end_ms
-        totals = PackedUsers(packed).totals(*self.slices.window_at(at, self._size))
-        found = [
-            metrics(value, at, self._size) if total is None else UserCounts(start, end, *total)
-            for value, total in zip(packed, totals, strict=True)
-        ]
+        first, last = self.slices.window_at(at, self._size)
+        per_step = self._windows.per_step
+        answers = PackedUsers(packed).answers(first * per_step, last * per_step)
+        if answers is None:
+            fields = _values(USER.answer, [metrics(value, at, self._size) for value in packed])
+        else:
+            fields = answers.fields
+            for place in np.flatnonzero(~answers.usual).tolist():
+                counts = metrics(packed[place], at, self._size)
+                for field, shown in zip(fields, USER.answer, strict=True):
+                    field[place] = shown.value(counts)
         return [
             np.array(ids),
             *(np.full(count, t) for t in (at, start, end)),
             *(np.full(count, ms // 1000) for ms in (end - start, self.slices.step)),
-            *_values(USER.answer, found),
+            *fields,
         ]
 
 
@@ -113,6 +127,10 @@ class SummedMetrics:
         self.slices = windows.slices
         self._windows = windows
         self._size = size
+
+    def in_units(self, unit_ms: int) -> SummedMetrics:
+        """See :class:`Metrics`."""
+        return SummedMetrics(self._windows.in_units(unit_ms), self._size)
 
     def first_pane(self, at: int) -> int:
         """See :class:`Metrics`."""
@@ -148,6 +166,10 @@ class VideoMetrics:
         self.slices = windows.slices
         self._windows = windows
         self._rule = rule
+
+    def in_units(self, unit_ms: int) -> VideoMetrics:
+        """See :class:`Metrics`."""
+        return VideoMetrics(self._windows.in_units(unit_ms), self._rule)
 
     def first_pane(self, at: int) -> int:
         """See :class:`Metrics`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from contextlib import AsyncExitStack
-from itertools import compress, islice
+from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from exporting.columns import Metrics
     from exporting.sources import Source
+    from streaming.restore.changelog_fetch import Changes
     from tables.layout import Position
 
 #: Bytes of memory for rows on their way to the disk, and rows written at once.
@@ -71,6 +72,8 @@ class Partition(NamedTuple):
     positions: Mapping[str, Position]
     complete_from: int
     """The stream time in ms from which on all is counted; 0: it always was."""
+    unit: int
+    """The unit in ms that panes are numbered by."""
 
 
 class Result(NamedTuple):
@@ -161,26 +164,26 @@ class Exporter:
     async def _fold(self, consumer: Any, number: int, store: RocksStore) -> Partition:
         source, layout = self._source, None
         changelog, read = TP(source.changelog, number), None
-        async for chunk in read_changes(consumer, changelog, source.layout):
-            if read is None:
-                read = chunk.read[0].offset
-                end = (await consumer.end_offsets([changelog]))[changelog]
-                self._progress.begin(f"reading {source.name}, partition {number}", end - read)
-            layout = chunk.changes.pop(LAYOUT_KEY, layout)
-            rows = {
-                key: value
-                for key, value in chunk.changes.items()
-                if key is not None and not is_sealed_key(key)
-            }
-            try:
-                await asyncio.to_thread(store.write, rows, chunk.offset)
-            except Exception as exc:
-                # rocksdict has no kinds of exceptions.
-                if (full := NO_SPACE.search(str(exc))) is None:
-                    raise
-                raise _unwritable(store.path.parents[1], full[0]) from exc
-            self._progress.advance(chunk.offset + 1 - read)
-            read = chunk.offset + 1
+        writing: asyncio.Task[None] | None = None
+        try:
+            async for chunk in read_changes(consumer, changelog, source.layout):
+                if read is None:
+                    read = chunk.read[0].offset
+                    end = (await consumer.end_offsets([changelog]))[changelog]
+                    self._progress.begin(f"reading {source.name}, partition {number}", end - read)
+                rows = chunk.changes
+                layout = rows.pop(LAYOUT_KEY, layout)
+                for key in [key for key in rows if key is None or is_sealed_key(key)]:
+                    del rows[key]
+                # While the disk takes some rows, the next ones are fetched.
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(_put(store, rows, chunk.offset))
+                self._progress.advance(chunk.offset + 1 - read)
+                read = chunk.offset + 1
+        finally:
+            if writing is not None:
+                await writing
         try:
             time = source.layout.stored_stream_time(source.changelog, layout)
         except LayoutError as exc:
@@ -189,6 +192,7 @@ class Exporter:
             *(number, store, time),
             source.layout.positions_of(layout) or {},
             source.layout.complete_from_of(layout),
+            source.layout.unit_of(layout),
         )
 
     def _time(self, partitions: list[Partition], at: int | None) -> int | None:
@@ -207,7 +211,7 @@ class Exporter:
         return at
 
     def _write(self, partition: Partition, path: Path, kind: Format, at: int | None) -> int:
-        metrics, rows = self._source.metrics, 0
+        metrics, rows = self._source.metrics.in_units(partition.unit), 0
         self._progress.begin(
             f"writing {self._source.name}, partition {partition.number}",
             partition.store.estimated_keys,
@@ -259,16 +263,24 @@ class Exporter:
         return msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
 
 
+async def _put(store: RocksStore, rows: Changes, offset: int) -> None:
+    try:
+        await asyncio.to_thread(store.write, rows, offset)
+    except Exception as exc:
+        # rocksdict has no kinds of exceptions.
+        if (full := NO_SPACE.search(str(exc))) is None:
+            raise
+        raise _unwritable(store.path.parents[1], full[0]) from exc
+
+
 def _batches(
     store: RocksStore, metrics: Metrics, now: int
 ) -> Iterator[tuple[list[int], list[bytes]]]:
     """Yield the ids and the values of the keys of which something is known at stream time."""
-    items = store.items()
-    while batch := list(islice(items, ROWS_AT_ONCE)):
-        known = metrics.known([value for _, value in batch], now)
-        if kept := list(compress(batch, known)):
-            keys, values = zip(*kept, strict=True)
-            yield list(map(int, keys)), list(values)
+    for keys, values in store.batches(ROWS_AT_ONCE):
+        known = metrics.known(values, now)
+        if ids := list(map(int, compress(keys, known))):
+            yield ids, list(compress(values, known))
 
 
 def _unwritable(out: Path, reason: str) -> ExportError:

@@ -6,7 +6,7 @@ of earlier versions, and counters beyond 2**53, are left to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from models.entity import Shown
+    from models.quotients import Counters
 
 _FORMATS: Final = {"I": "<u4", "Q": "<u8", "H": "<u2", "B": "u1"}
 _ROW: Final = np.dtype(
@@ -43,31 +46,45 @@ class PackedUsers:
         place = np.arange(counts.sum()) - np.repeat(self._begins, counts)
         at = np.repeat(starts + ids, counts) + _ROW.itemsize * place
         self._rows: Any = data[at[:, None] + np.arange(_ROW.itemsize)].view(_ROW).ravel()
-
-    def newest_panes(self) -> npt.NDArray[np.int64]:
-        """Return each value's newest pane, -1 where it has none or is not usual."""
-        newest = np.full(len(self._ends), -1, np.int64)
+        panes = self._rows["pane"]
+        newest = np.full(len(packed), -1, np.int64)
         has_rows = self._ends > self._begins
-        newest[has_rows] = self._rows["pane"][self._ends[has_rows] - 1]
-        return newest
+        newest[has_rows] = panes[self._ends[has_rows] - 1]
+        #: Each value's newest pane, -1 where it has none or is not usual.
+        self.newest_panes = newest
 
-    def totals(self, first: int, end: int) -> list[tuple[int, ...] | None]:
-        """Return the sums of each value's counters over the panes first <= p < end.
+    def answers(self, first: int, end: int) -> Answers | None:
+        """Return the fields of models.counters.USER's answer over the panes first <= p < end.
 
-        None: the value is not usual, and to be asked for by itself.
+        None: a sum may need more than 64 bits.
         """
         panes = self._rows["pane"]
         inside = (panes >= first) & (panes < end)
-        columns = [np.where(inside, self._rows[name], 0) for name in USER.counters]
-        if any((column >= _LARGEST).any() for column in columns):
-            return [None] * len(self._ends)
-        sums = zip(*(self._sum(column).tolist() for column in columns), strict=True)
-        return [
-            each if is_usual else None
-            for each, is_usual in zip(sums, self.usual.tolist(), strict=True)
-        ]
+        rows = {name: np.where(inside, self._rows[name], 0) for name in USER.counters}
+        if any(column.max(initial=0) >= _LARGEST for column in rows.values()):
+            return None
+        sums = {name: self._sum(column) for name, column in rows.items()}
+        return Answers([_column(shown, sums) for shown in USER.answer], self.usual)
 
     def _sum(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
         before = np.concatenate([[np.uint64(0)], np.cumsum(numbers, dtype=np.uint64)])
         sums: npt.NDArray[np.uint64] = before[self._ends] - before[self._begins]
         return sums
+
+
+class Answers(NamedTuple):
+    """The fields of many answers, as arrays in the order of the fields."""
+
+    fields: list[npt.NDArray[Any]]
+    usual: npt.NDArray[np.bool_]
+    """Where they hold; the other values are to be asked for one by one."""
+
+
+def _column(shown: Shown, sums: Counters) -> npt.NDArray[Any]:
+    """Return a field's numbers, None where there is none."""
+    column = shown.column(sums)
+    if not shown.format.is_nullable:
+        return column
+    numbers = column.astype(object)
+    numbers[np.isnan(column)] = None
+    return numbers

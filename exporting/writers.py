@@ -99,7 +99,7 @@ class _ArrowWriter:
         pa = self._pa
         arrays = [
             pa.array(column).cast(field.type)
-            if isinstance(column, np.ndarray)
+            if isinstance(column, np.ndarray) and column.dtype != object
             else pa.array(column, field.type)
             for column, field in zip(values, self._schema, strict=True)
         ]

@@ -111,21 +111,24 @@ def test_a_window_that_a_table_has_not_is_refused(word, window, reason):
         EXPORTED[word].source(load({}), word, table, window)
 
 
-def test_users_read_by_the_batch_are_what_they_are_one_by_one():
-    """Of all versions of values, with sealed ids, none in the window, and sums beyond 2**53."""
+@pytest.mark.parametrize("large", [(), (2**53, 2**63)], ids=["usual", "beyond 2**53"])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_users_read_by_the_batch_are_what_they_are_one_by_one(large, steps):
+    """Of all versions of values, with sealed ids, none in the window, and by a coarser step."""
     rng, rows, now = random.Random(29), {}, AT
-    windows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR)
+    slices = Slices(24 * HOUR, HOUR // 4 * steps)
+    windows = UserWindows(slices, HOUR, HOUR // 4)
     for number in range(3000):
         key, t = b"%d" % rng.randrange(40), AT - rng.randrange(24) * HOUR
         kind = rng.choice(["video_view", "like", "share"])
         windows.apply(rows, key, adds(kind, rng.randrange(10_000)), t, number, AT)
     for number, make_older in enumerate([make_version_1, make_version_2]):
         make_older(rows, b"%d" % number)
-    for watch_ms in (2**53, 2**63):
+    for watch_ms in large:
         windows.apply(rows, b"99%d" % watch_ms, adds("video_view", watch_ms), AT, 1, AT)
     windows.apply(rows, b"77", adds("like"), AT - 30 * HOUR, 1, AT - 30 * HOUR)
     users = {int(key): row for key, row in rows.items() if row and b":" not in key}
-    metrics = UserMetrics(windows, 2 * HOUR)
+    metrics = UserMetrics(UserWindows(slices, HOUR), 2 * HOUR).in_units(HOUR // 4)
     values, ids = list(users.values()), list(range(len(users)))
     assert list(metrics.known(values, now)) == [not windows.is_expired(v, now) for v in values]
     assert len(set(metrics.known(values, now))) == 2
