@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -139,14 +139,14 @@ class Exporter:
         return Result(rows, len(files), at)
 
     async def _read(self, folder: Path, stack: AsyncExitStack) -> list[Partition]:
-        memory, partitions = RocksMemory.create(WRITE_BUFFERS), []
         await self._check_topic()
-        async with changelog_consumer(self._settings) as consumer:
+        stores, memory = [], RocksMemory.create(WRITE_BUFFERS)
+        with _room_in(folder.parent):
             for number in range(self._source.partitions):
-                store = RocksStore(folder / f"{number}.db", memory)
-                stack.callback(store.close)
-                partitions.append(await self._fold(consumer, number, store))
-        return partitions
+                stores.append(RocksStore(folder / f"{number}.db", memory))
+                stack.callback(stores[-1].close)
+        async with changelog_consumer(self._settings) as consumer:
+            return [await self._fold(consumer, *each) for each in enumerate(stores)]
 
     async def _check_topic(self) -> None:
         name = self._source.changelog
@@ -264,13 +264,20 @@ class Exporter:
 
 
 async def _put(store: RocksStore, rows: Changes, offset: int) -> None:
-    try:
+    with _room_in(store.path.parents[1]):
         await asyncio.to_thread(store.write, rows, offset)
+
+
+@contextmanager
+def _room_in(out: Path) -> Iterator[None]:
+    """Raise ExportError where a database of a folder has no room."""
+    try:
+        yield
     except Exception as exc:
         # rocksdict has no kinds of exceptions.
         if (full := NO_SPACE.search(str(exc))) is None:
             raise
-        raise _unwritable(store.path.parents[1], full[0]) from exc
+        raise _unwritable(out, full[0]) from exc
 
 
 def _batches(
