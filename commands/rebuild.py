@@ -10,6 +10,8 @@ import logging
 import os
 import sys
 from dataclasses import replace
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -155,14 +157,16 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
     def _worker(self) -> BoundProcess:
         folder = self._folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        (port,) = free_ports(1)
+        (self._port,) = free_ports(1)
         command = [
             *(sys.executable, "-m", "faust", "-A", "app", "--datadir", str(folder)),
-            *("worker", "-l", "warn", "--web-port", str(port)),
+            *("worker", "-l", "warn", "--web-port", str(self._port)),
         ]
         env = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            # Where readiness is asked for; nobody else is to read of tables that are not whole.
+            "WEB_BIND": "127.0.0.1",
             "REELS_APP_ID": self._new.app_id,
             "REELS_VIRAL_TOPIC": self._new.viral_topic,
             "REELS_DEAD_LETTER_TOPIC": self._new.dead_letter_topic,
@@ -171,6 +175,17 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         worker = BoundProcess(command, output=self._log, env=env)
         worker.start()
         return worker
+
+    def _is_ready(self) -> bool:
+        # Not by urllib, which would go through a proxy that the environment names.
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=IS_CURRENT)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
     async def _follow(self, worker: BoundProcess, topics: Topics) -> None:
         """Show how far the worker is, until it is done with what has come until some seconds ago.
@@ -190,7 +205,8 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
                 await asyncio.sleep(POLL)
                 before, waiting = waiting, await left(topics, self._new.events_topic)
                 progress.advance(max(0, before - waiting))
-                if waiting > total // 100:
+                # A worker that does not answer may be about to refuse the tables.
+                if waiting > total // 100 or not await asyncio.to_thread(self._is_ready):
                     current_since = None
                 elif current_since is None:
                     current_since = monotonic()

@@ -1,0 +1,72 @@
+"""When a rebuild says that it has caught up: not before its worker answers for the tables."""
+
+from __future__ import annotations
+
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from types import SimpleNamespace
+
+import pytest
+
+import commands.rebuild
+from commands.rebuild import rebuild
+from rescaling.errors import RescaleError
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """A rebuild of an input of which nothing is left to read, whose worker answers ``status``."""
+
+    async def nothing_left(*_):
+        return 0
+
+    monkeypatch.setattr(commands.rebuild, "left", nothing_left)
+    monkeypatch.setattr(commands.rebuild, "POLL", 0.01)
+    monkeypatch.setattr(commands.rebuild, "IS_CURRENT", 0.05)
+    command = SimpleNamespace(status=503, quiet=True, asked=0)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            command.asked += self.path == "/readyz"
+            self.send_response(command.status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    command._port, command._new = server.server_port, SimpleNamespace(events_topic="events")
+    command._log = tmp_path / "rebuild.log"
+    command._is_ready = lambda: rebuild._is_ready(command)
+    yield command
+    server.shutdown()
+    server.server_close()
+
+
+class Worker:
+    """Runs until it was asked so many times whether it is ready."""
+
+    def __init__(self, command, asked=10**9):
+        self.command, self.until = command, asked
+
+    @property
+    def running(self):
+        return self.command.asked < self.until
+
+
+async def test_a_worker_that_ends_before_it_is_ready_is_what_the_rebuild_ends_with(command):
+    """As one does that refuses tables of other windows: all of the input was read for them."""
+    command._log.write_text("a line\nerror: table users has a window of 24h by 15m\n\n")
+    with pytest.raises(RescaleError, match=r"has ended \(.*\): error: table users has a window"):
+        await rebuild._follow(command, Worker(command, asked=10), None)
+
+
+async def test_a_worker_that_is_ready_has_caught_up(command):
+    command.status = 200
+    await rebuild._follow(command, Worker(command), None)
+    assert command.asked
+
+
+def test_a_worker_that_does_not_listen_is_not_ready():
+    assert not rebuild._is_ready(SimpleNamespace(_port=1))
