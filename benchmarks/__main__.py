@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: Each is a module of this package with a function ``run``.
 CASES = (
     *("backlog", "steady", "spike", "reads", "memory", "growth"),
-    *("plain", "recovery", "takeover", "aging", "micro", "functions"),
+    *("plain", "recovery", "takeover", "aging", "moves", "micro", "functions"),
     *("odd", "odd_micro"),
 )
 
