@@ -81,7 +81,8 @@ def test_answers_are_right_at_once_and_after_a_restore_and_there_is_no_way_back(
 
     back = cluster.worker("back", REELS_USER_STEP="15m", REELS_VIDEO_STEP="5m").launch()
     assert back.wait_exit() == 1
-    (line,) = [line for line in back.output().splitlines() if "has a window of" in line]
+    (line,) = [line for line in back.output().splitlines() if "[CRITICAL]" in line]
+    assert "has a window of 24h by 1h, the settings say 24h by 15m" in line
     assert "a window may become shorter, a step a multiple of what it is" in line
 
     done = cluster.command("rescale", "--partitions", "6", "--alter-input")
