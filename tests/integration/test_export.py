@@ -121,8 +121,10 @@ def test_every_row_is_what_the_route_answers_at_the_same_time(cluster, export, t
         if "TIME" in str(kind)
     }
     for row in rows:
-        row.update({name: round(row[name].timestamp() * 1000) for name in times})
-    assert len(rows) == summary["rows"] > 100
+        # None: nothing of the window is missing, so there is no complete_since.
+        moments = {name: row[name] for name in times if row[name] is not None}
+        row.update({name: round(moment.timestamp() * 1000) for name, moment in moments.items()})
+    assert len(rows) == summary["rows"] > (30 if table == "creators" else 100)
     assert rows == answers(cluster, table, [row[key] for row in rows], query)
     oracle = checks.ask_oracle(cluster, rules_of(cluster))
     known = sorted(getattr(oracle, f"of_{table[:-1]}"))
