@@ -26,7 +26,7 @@ def test_on_the_oldest_kafka_a_killed_worker_loses_and_doubles_nothing(cluster):
     first, second = cluster.worker("a").start(), cluster.worker("b")
     stream = untidy_stream(12_000, seed=60)
     send_stream(cluster, stream[:6000])
-    with under_load(cluster, stream[6000:], rate=1000) as load:
+    with under_load(cluster, stream[6000:], rate=300) as load:
         second.start()
         before = cluster.committed(cluster.events)
         wait_until(lambda: cluster.committed(cluster.events) != before, "a commit in the middle")
