@@ -22,7 +22,6 @@ from commands.rescale import rescale
 from commands.sending import EventSender, SendError
 from commands.topics import topics
 from exporting.export import Exporter
-from exporting.sources import source_of, tables_of
 from rescaling.errors import RescaleError
 from settings import load
 from streaming.commit.purge import KEPT_LOOKS, Purge
@@ -35,6 +34,7 @@ from tests.integration.stream import START, event
 from tests.oracle_events import partition_of
 from tests.ports import reserve_ports
 from tests.worker import ROOT, TIMEOUT, wait_until
+from topology import topology
 
 
 class Row(NamedTuple):
@@ -314,8 +314,9 @@ async def show_dead_letters(parts):
 
 def export(table):
     async def export(parts):
-        app = SimpleNamespace(task_context=parts)
-        source = source_of(parts.settings, table, tables_of(app)[table], None)
+        (entry,) = [each for each in topology(parts.settings) if each.entity.plural == table]
+        exported = entry.exported
+        source = exported.source(parts.settings, table, parts.tables[entry.name], None)
         await Exporter(source, parts.client_settings, None)._check_topic()
 
     return export
