@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from accelerator.counters cimport read_amounts
+from accelerator.counters cimport counts_kind, read_amounts
 from accelerator.deltas cimport Gathered
 from accelerator.found cimport Found
 from accelerator.history cimport (
@@ -23,16 +23,8 @@ from accelerator.scan cimport (
     RIGHT, UNSURE, Event, Rooms, Verdict, note_wrong, rejection_of, scan
 )
 from models.chunk import Folded
-from models.counters import CREATOR, VIDEO
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.schema import EVENT_TYPES
-
-#: The kinds of events that add to a counter of videos, and of creators, a bit each.
-cdef int OF_VIDEOS = 0, OF_CREATORS = 0
-for _kind in VIDEO.event_types:
-    OF_VIDEOS |= 1 << EVENT_TYPES.index(_kind)
-for _kind in CREATOR.event_types:
-    OF_CREATORS |= 1 << EVENT_TYPES.index(_kind)
 
 
 cdef struct Own:
@@ -310,11 +302,11 @@ cdef class Chunk:
         progress.applied += 1
         progress.stream_time = now
         progress.is_begun = True
-        if OF_VIDEOS >> event.kind & 1:
+        if counts_kind(&deltas.form.shape, event.kind):
             outcome = deltas.count(event.video_id, event.t_ms // video_step, event.kind,
                                    event.amounts)
         if outcome == APPLIED and creators is not None and event.creator_id >= 0 and (
-                OF_CREATORS >> event.kind & 1):
+                counts_kind(&creators.form.shape, event.kind)):
             outcome = creators.count(event.creator_id, event.t_ms // step, event.kind,
                                      event.amounts)
         return outcome

@@ -48,6 +48,11 @@ cdef inline void _add(const Field *field, unsigned char *counters, uint64_t more
         memcpy(at, &small, 4)
 
 
+cdef inline bint counts_kind(const Shape *shape, int kind) noexcept nogil:
+    """Whether events of a kind add to any counter."""
+    return shape.first[kind] < shape.first[kind + 1]
+
+
 cdef inline void count_event(const Shape *shape, int kind, const uint64_t *amounts,
                              unsigned char *counters) noexcept nogil:
     """Add an event to counters, each of which stops at its maximum."""

@@ -11,7 +11,7 @@ from libc.string cimport memset
 from xxhash import xxh3_64_intdigest
 
 from accelerator.counters cimport (
-    MOST_ROW, PANE, Field, Shape, add_counters, count_event, read_amounts, shape_of
+    MOST_ROW, PANE, Field, Shape, add_counters, count_event, counts_kind, read_amounts, shape_of
 )
 from accelerator.history cimport (
     APPLIED, DUPLICATE, NO_MEMORY, RARE, Blocks, Histories, Outcome, index_key
@@ -43,9 +43,6 @@ cdef int VERSION = USER.version
 cdef Shape OF_USERS, OF_VIDEOS
 shape_of(USER, &OF_USERS)
 shape_of(VIDEO, &OF_VIDEOS)
-cdef int VIDEO_KINDS = 0
-for _kind in VIDEO.event_types:
-    VIDEO_KINDS |= 1 << EVENT_TYPES.index(_kind)
 
 cdef object _counters_of_users = USER.rows.unpack_from, _counters_of_videos = VIDEO.rows.unpack_from
 
@@ -85,7 +82,7 @@ cdef class Engagement:
 
     def of_video(self):
         cdef unsigned char[MOST_ROW] row
-        if not VIDEO_KINDS >> self._kind & 1:
+        if not counts_kind(&OF_VIDEOS, self._kind):
             return None
         memset(row, 0, OF_VIDEOS.row_size)
         count_event(&OF_VIDEOS, self._kind, self._amounts, row + PANE)
