@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from models._protocols import Sums
     from models.columns import Column
+    from models.entity import Entity as Counted
     from models.pane_windows import PaneWindows
     from models.sums import Panes
     from models.viral import ViralRule
@@ -52,19 +53,7 @@ ByPartition = Callable[[list[int], int], dict[int, list[int]]]
 def users(table: SlicedTable[Any], slices: Slices, sums: Sums, by_partition: ByPartition) -> Entity:
     """Return what batches of users are made with."""
     rows = HoppingRows(USER, tells_complete=False)
-    return Entity(
-        name="users",
-        key="user_id",
-        table=table,
-        slices=slices,
-        sums=sums,
-        by_partition=by_partition,
-        has_window=True,
-        windows_at=lambda at, size: (slices.window_at(at, size),),
-        rows=rows.rows,
-        columns=rows.columns,
-        schema=USER_COLUMNS,
-    )
+    return _hopping(USER, rows, USER_COLUMNS, table, slices, sums, by_partition)
 
 
 def summed(
@@ -73,6 +62,19 @@ def summed(
     """Return what batches of a table of sums with one window are made with, such as creators."""
     of, slices = windows.entity, windows.slices
     rows = HoppingRows(of, tells_complete=True)
+    return _hopping(of, rows, summed_columns(of), table, slices, sums, by_partition)
+
+
+def _hopping(
+    of: Counted[Any],
+    rows: HoppingRows,
+    schema: Sequence[Column],
+    table: SlicedTable[Any],
+    slices: Slices,
+    sums: Sums,
+    by_partition: ByPartition,
+) -> Entity:
+    """Return what batches of a table with one hopping window are made with."""
     return Entity(
         name=of.plural,
         key=of.key,
@@ -84,7 +86,7 @@ def summed(
         windows_at=lambda at, size: (slices.window_at(at, size),),
         rows=rows.rows,
         columns=rows.columns,
-        schema=summed_columns(of),
+        schema=schema,
     )
 
 
