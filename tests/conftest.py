@@ -83,6 +83,14 @@ def make_cluster(broker: EmbeddedKafka, tmp_path: Path) -> Iterator[Callable[...
         yield make
 
 
+@pytest.fixture
+def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
+    """Return a program with two partitions, where a module needs no other."""
+    cluster = make_cluster(TOPIC_PARTITIONS=2)
+    cluster.create_topic(cluster.events)
+    return cluster
+
+
 @pytest.fixture(scope="module")
 def make_shared_cluster(
     broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory

@@ -20,13 +20,6 @@ A_WHILE = 0.5
 
 
 @pytest.fixture
-def cluster(make_cluster):
-    cluster = make_cluster(TOPIC_PARTITIONS=2)
-    cluster.create_topic(cluster.events)
-    return cluster
-
-
-@pytest.fixture
 async def producer(cluster):
     producer = producer_of(cluster, uuid4().hex)
     await producer.start()

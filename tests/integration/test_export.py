@@ -157,13 +157,18 @@ def test_a_parquet_file_has_types_and_says_what_it_stands_for(cluster, export):
 @pytest.mark.parametrize("kind", ["arrow", "csv", "jsonl"])
 async def test_all_formats_hold_the_same_rows(cluster, export, tmp_path, kind):
     """Polars reads the Parquet files; the others are held against that."""
-    expected = pl.read_parquet(export("videos") / "*.parquet").sort("video_id")
+    expected = pl.read_parquet(export("videos") / "*.parquet")
     await exported_videos(cluster, tmp_path, kind)
-    files = sorted(tmp_path.glob(f"videos-*.{kind}"))
+    check_files(tmp_path, "videos", "video_id", kind, expected)
+
+
+def check_files(folder, table, key, kind, expected):
+    """Compare the files of a format with a frame; return the rows of a format in text."""
+    files = sorted(folder.glob(f"{table}-*.{kind}"))
+    expected = expected.sort(key)
     if kind == "arrow":
-        found = pl.concat([pl.read_ipc(path) for path in files])
-        assert found.sort("video_id").equals(expected)
-        return
+        assert pl.concat([pl.read_ipc(path) for path in files]).sort(key).equals(expected)
+        return []
     rows = []
     for path in files:
         with path.open(newline="") as lines:
@@ -172,7 +177,8 @@ async def test_all_formats_hold_the_same_rows(cluster, export, tmp_path, kind):
         {name: _text(value, kind) for name, value in row.items()}
         for row in expected.iter_rows(named=True)
     ]
-    assert sorted(rows, key=lambda row: int(row["video_id"])) == texts
+    assert sorted(rows, key=lambda row: int(row[key])) == texts
+    return rows
 
 
 def _text(value, kind):
@@ -186,22 +192,11 @@ def _text(value, kind):
 @pytest.mark.parametrize("kind", ["arrow", "csv", "jsonl"])
 def test_creators_of_all_formats_are_the_same(export, kind):
     """What is null in one, such as since when all is counted, is missing in each."""
-    expected = pl.read_parquet(export("creators") / "*.parquet").sort("creator_id")
-    files = sorted(export("creators", "--format", kind).glob(f"creators-*.{kind}"))
-    if kind == "arrow":
-        found = pl.concat([pl.read_ipc(path) for path in files]).sort("creator_id")
-        assert found.equals(expected)
-        return
-    rows = []
-    for path in files:
-        with path.open(newline="") as lines:
-            rows += map(json.loads, lines) if kind == "jsonl" else csv.DictReader(lines)
-    texts = [
-        {name: _text(value, kind) for name, value in row.items()}
-        for row in expected.iter_rows(named=True)
-    ]
-    assert sorted(rows, key=lambda row: int(row["creator_id"])) == texts
-    assert {row["complete_since"] for row in rows} == {"" if kind == "csv" else None}
+    expected = pl.read_parquet(export("creators") / "*.parquet")
+    folder = export("creators", "--format", kind)
+    rows = check_files(folder, "creators", "creator_id", kind, expected)
+    if kind != "arrow":
+        assert {row["complete_since"] for row in rows} == {"" if kind == "csv" else None}
 
 
 def test_a_table_that_is_left_out_cannot_be_exported(cluster, tmp_path):

@@ -9,13 +9,6 @@ from tests.streaming.changelogs import Changelogs
 
 
 @pytest.fixture
-def cluster(make_cluster):
-    cluster = make_cluster(TOPIC_PARTITIONS=2)
-    cluster.create_topic(cluster.events)
-    return cluster
-
-
-@pytest.fixture
 def changelogs(monkeypatch):
     """Return changelogs in the place of a broker's, wherever they are read."""
     changelogs = Changelogs()

@@ -55,10 +55,8 @@ async def test_another_number_is_the_rule_of_the_next_start(make_worker):
     assert same == also
 
 
-@pytest.mark.parametrize(("views", "flags"), [("3", [True]), ("1000", [])])
-async def test_videos_are_judged_as_soon_as_their_partition_is_open(worker, views, flags):
-    """Without any event: one that was not viral by the rule before is flagged."""
-    worker.put_video(7, COUNTS)
+async def reopened(worker, views):
+    """Return the processor of a partition that is opened with another rule, and its outbox."""
     state = worker.videos.state(7)
     state.freeze()
     state.post_commit(1)
@@ -67,6 +65,14 @@ async def test_videos_are_judged_as_soon_as_their_partition_is_open(worker, view
     context = ProcessorContext(worker.videos.partition(7), state, outbox, "changelog", 1)
     processor = of_video(settings).make_processor(context)
     processor.reset_to_committed()
+    return processor, outbox
+
+
+@pytest.mark.parametrize(("views", "flags"), [("3", [True]), ("1000", [])])
+async def test_videos_are_judged_as_soon_as_their_partition_is_open(worker, views, flags):
+    """Without any event: one that was not viral by the rule before is flagged."""
+    worker.put_video(7, COUNTS)
+    processor, outbox = await reopened(worker, views)
     if processor.has_pending():
         processor.prepare()
     sent = [record for records in outbox.take().values() for record in records]
@@ -79,13 +85,7 @@ async def test_a_flag_ends_by_a_rule_that_the_video_does_not_meet(worker, views,
     worker.put_video(7, COUNTS)
     state, windows = worker.videos.state(7), worker.video_windows
     state.dirty[b"7"] = windows.with_detected_at(state.get(b"7"), 5)
-    state.freeze()
-    state.post_commit(1)
-    await state.flush()
-    settings, outbox = load({"REELS_VIRAL_MIN_VIEWS": views, **PLAIN}), Outbox()
-    context = ProcessorContext(worker.videos.partition(7), state, outbox, "changelog", 1)
-    processor = of_video(settings).make_processor(context)
-    processor.reset_to_committed()
+    processor, outbox = await reopened(worker, views)
     assert processor.has_pending()
     processor.prepare()
     sent = [record for records in outbox.take().values() for record in records]
