@@ -56,7 +56,7 @@ check: $(STAMP) docs-site ## Lint, format, types, links of the documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy app.py reels.py settings.py topology.py tools/install.py
+	$(BIN)/mypy app.py reels.py settings.py topology.py tools/install.py tools/docs_site.py
 
 format: $(STAMP) ## Put the code into its format
 	$(BIN)/ruff check --fix .
