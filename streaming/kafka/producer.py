@@ -103,7 +103,12 @@ class TransactionalProducer:
                 "retry_backoff_ms": RETRY_BACKOFF_MS,
             },
         )
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:
+            # aiokafka leaves connections and tasks of a start that failed.
+            await self._producer.stop()
+            raise
 
     async def stop(self) -> None:
         """Disconnect. What is open is aborted by the next producer of this id, or by time."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
@@ -19,6 +18,7 @@ from streaming.kafka.records import OutRecord
 from streaming.kafka.rights import require_rights
 from streaming.kafka.stopped_groups import require_stopped
 from streaming.kafka.topic_ids import topic_ids
+from streaming.kafka.topics import admin_client
 from streaming.restore.changelog import POLL_MS, changelog_consumer
 from streaming.restore.changelog_fetch import fetch_changes
 from tables.layout import LAYOUT_KEY, StoreFormat
@@ -100,15 +100,11 @@ class ChangelogWriter:
 
     async def _group_offsets(self, copies: Sequence[Copy]) -> dict[TP, int]:
         sources = {topic for copy in copies for topic in _positions(copy)}
-        admin = AIOKafkaAdminClient(**self._settings)
-        await admin.start()
-        try:
+        async with admin_client(self._settings) as admin:
             # Offsets are shown to those alone who may describe the topic.
             await require_rights(admin, {topic: {Right.DESCRIBE} for topic in sources})
             await require_stopped(admin, self._app_id)
             found = await admin.list_consumer_group_offsets(self._app_id)
-        finally:
-            await admin.close()
         return {TP(*tp): stored.offset for tp, stored in found.items()}
 
     async def _judge(self, consumer: AIOKafkaConsumer, copy: Copy) -> Verdict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from confluent_kafka.admin import (
     AclBinding,
@@ -65,6 +67,15 @@ async def test_a_topic_that_may_not_be_written_to_is_named_whatever_else_is_sent
     assert "\n" not in str(caught.value)
     await producer.stop()
     assert cluster.read(cluster.events) == []
+
+
+async def test_a_producer_that_may_not_start_leaves_no_connection_open(cluster):
+    name = f"{cluster.app_id}-start"
+    deny(cluster, ResourceType.TRANSACTIONAL_ID, name, AclOperation.WRITE)
+    with pytest.raises(ConfigurationError, match="transactional"):
+        await producer_of(cluster, name).start()
+    # aiokafka warns of each that is left, which fails the test.
+    gc.collect()
 
 
 async def test_a_group_whose_offsets_may_not_be_changed_is_named(cluster):
