@@ -1,1 +1,1 @@
-"""Talks to brokers: clients, topics, records in batches, transactions. It knows no task."""
+"""Communication with brokers: clients, topics, record batches, transactions. It knows no tasks."""

@@ -1,10 +1,10 @@
-"""What a fetch brought, unpacked: whole record batches at a time, and at most so much at once.
+"""Unpacking of fetches: whole record batches, within a memory limit.
 
-Leans on the insides of aiokafka 0.14 (``PartitionRecords``, ``DefaultRecordBase``), whose own
-generator copies every record field by field and decompresses batches whole, and puts kinds of
-``MemoryRecords`` and ``PartitionRecords`` in the place of its fetcher's own, which keep the bytes
-and hand out large batches in pieces; ``tests/streaming/test_insides.py`` and ``test_fetched.py``
-fail when they move.
+Depends on the internals of aiokafka 0.14 (``PartitionRecords``, ``DefaultRecordBase``), whose
+generator copies every record field by field and decompresses whole batches. This module replaces
+the fetcher's ``MemoryRecords`` and ``PartitionRecords`` with classes that keep the bytes and return
+large batches in pieces; ``tests/streaming/test_insides.py`` and ``test_fetched.py`` fail when the
+internals change.
 """
 
 from __future__ import annotations
@@ -39,40 +39,40 @@ if TYPE_CHECKING:
     from streaming.kafka.pieces import Piece
     from streaming.kafka.records import Record
 
-    #: Takes the records out of what was fetched, as a reader may see them.
+    #: Extracts the records of a fetch that a reader may see.
     Unpack = Callable[[PartitionRecords], Sequence[Record]]
 
-#: How a batch of any version begins: its offset, its length behind that, its leader's epoch (or a
-#: checksum), its version.
+#: The start of a batch of any version: offset, length after this field, leader epoch (or a
+#: checksum), version.
 _BEGINNING = struct.Struct(">8xi4xb")
 _VERSION = 2
 
 _ATTRIBUTES = struct.Struct(">H")
 
-#: Bytes of memory after which no more of a fetch is unpacked at once, about.
+#: Approximate bytes of memory after which unpacking of a fetch pauses.
 STEP_BYTES = 8 << 20
 
-#: Bytes of memory that a record takes besides what it holds, as aiokafka makes it, and packed.
+#: Bytes of memory per record besides its content: as an aiokafka object, and packed.
 RECORD_BYTES, PACKED_RECORD_BYTES = 400, 64
 
 
 class RawMemoryRecords:
-    """aiokafka's ``MemoryRecords``, which keeps its bytes to itself, and the bytes.
+    """aiokafka's ``MemoryRecords`` with public access to the bytes.
 
-    A batch that is compressed, or of very many records, comes in pieces that are not compressed:
-    the same batch for each of them.
+    A batch that is compressed or has very many records is returned in uncompressed pieces, with the
+    same batch object for each piece.
     """
 
     def __init__(self, data: bytes) -> None:
-        """Begin before the first batch of ``data``."""
-        #: What the batch or piece that was read last lies in, and where.
+        """Start before the first batch of ``data``."""
+        #: The buffer of the current batch or piece, and its position there.
         self.data = self._fetched = data
         self.start = self.end = 0
-        #: What its only record lacks; None: its records are whole.
+        #: The missing parts of its only record; None if its records are complete.
         self.cut: Cut | None = None
-        #: Where a reader goes on behind it.
+        #: The offset after it.
         self.next_offset = 0
-        #: Bytes of memory that was needed since somebody set it to 0.
+        #: Bytes of memory used since a caller last set it to 0.
         self.taken = 0
         self._next = 0
         self._batches = MemoryRecords(data)
@@ -86,20 +86,20 @@ class RawMemoryRecords:
         return size
 
     def has_next(self) -> bool:
-        """Whether another batch is there as a whole, or another piece."""
+        """Whether there is another complete batch, or another piece."""
         return self.is_within_batch or bool(self._batches.has_next())
 
     @property
     def is_within_batch(self) -> bool:
-        """Whether another piece follows of the batch that was read last."""
+        """Whether the current batch has another piece."""
         return self._pieces is not None
 
     def next_batch(self) -> DefaultRecordBatch | None:
-        """Return the next one.
+        """Return the next batch, or the current batch again for its next piece.
 
         Raises:
-            CorruptRecordException: its records do not fit it.
-            UnsupportedCodecError: it is compressed in an unknown way.
+            CorruptRecordException: its records do not fit the batch.
+            UnsupportedCodecError: its compression is unknown.
         """
         if self._pieces is not None:
             return self._next_piece(self._pieces)
@@ -136,7 +136,7 @@ class RawMemoryRecords:
         return self._batch
 
     def records(self) -> Iterator[Any]:
-        """Iterate over the records of the batch or piece that was read last."""
+        """Iterate over the records of the current batch or piece."""
         return iter(self._batch) if self._piece is None else self._piece.records()
 
     def _end(self, start: int) -> int:
@@ -151,12 +151,12 @@ class RawMemoryRecords:
 
     @property
     def count(self) -> int:
-        """How many records the batch of version 2 or the piece has that was read last."""
+        """The number of records in the current piece or batch of version 2."""
         count: int = COUNT.unpack_from(self.data, self.start + COUNT_OFFSET)[0]
         return count
 
     def is_current(self) -> bool:
-        """Whether all batches are of version 2, as they are since Kafka 0.11."""
+        """Whether all batches have version 2, the format since Kafka 0.11."""
         start, last = 0, len(self._fetched) - _BEGINNING.size
         while start <= last:
             if _BEGINNING.unpack_from(self._fetched, start)[1] != _VERSION:
@@ -165,14 +165,14 @@ class RawMemoryRecords:
         return True
 
 
-class _kafka_errors:  # noqa: N801 - as contextlib's own
-    """Names what is wrong with a batch as aiokafka does."""
+class _kafka_errors:  # noqa: N801 - named like those of contextlib
+    """Translates errors about a batch to aiokafka's."""
 
     def __enter__(self) -> None:
-        """Begin."""
+        """Do nothing."""
 
     def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
-        """Raise aiokafka's error for ours."""
+        """Raise aiokafka's error in place of ours."""
         if isinstance(exc, UnknownCompressionError):
             raise UnsupportedCodecError(str(exc)) from exc
         if isinstance(exc, ValueError | IndexError):
@@ -180,14 +180,14 @@ class _kafka_errors:  # noqa: N801 - as contextlib's own
 
 
 def _visible(fetched: PartitionRecords) -> Iterator[RawMemoryRecords]:
-    """Go from batch to batch that a reader may see, until they take enough memory.
+    """Visit each batch that a reader may see, up to :data:`STEP_BYTES` of memory.
 
-    Control batches are none of those. Afterwards ``fetched.next_fetch_offset`` is behind all of
-    them, and behind what was left out.
+    Control batches and aborted batches are skipped. Afterwards ``fetched.next_fetch_offset`` is
+    after all visited and skipped batches.
 
     Raises:
-        CorruptRecordException: a batch is not what its checksum says, or is damaged.
-        UnsupportedCodecError: a batch is compressed in an unknown way.
+        CorruptRecordException: a batch does not match its checksum, or is damaged.
+        UnsupportedCodecError: the compression of a batch is unknown.
     """
     batches, reads_committed = fetched._records, fetched._isolation_level == READ_COMMITTED
     batches.taken = 0
@@ -206,13 +206,13 @@ def _visible(fetched: PartitionRecords) -> Iterator[RawMemoryRecords]:
             and batch.producer_id in fetched._aborted_producers
         ):
             yield batches
-        # The fetch may have begun in the middle of a batch, behind its first pieces.
+        # The fetch may have started inside a batch, after its first pieces.
         if not batches.is_within_batch or batches.next_offset > fetched.next_fetch_offset:
             fetched.next_fetch_offset = batches.next_offset
 
 
 class BoundedRecords(PartitionRecords):
-    """aiokafka's ``PartitionRecords`` that unpacks as its reader goes on."""
+    """aiokafka's ``PartitionRecords``, unpacked as its reader advances."""
 
     next_fetch_offset: int
 
@@ -228,28 +228,28 @@ class BoundedRecords(PartitionRecords):
 
 
 def install() -> None:
-    """Have the consumers of this process fetch such records."""
+    """Make all consumers of this process use these classes."""
     fetcher.MemoryRecords = RawMemoryRecords
     fetcher.PartitionRecords = BoundedRecords
 
 
 def unpack(fetched: PartitionRecords) -> list[Record]:
-    """Return records that a reader may see, as aiokafka parses them.
+    """Return the next records that a reader may see, as aiokafka parses them.
 
-    They are all that were fetched, or the next of them: as many as have room at once.
+    They are all remaining records of the fetch, or as many as the memory limit allows.
 
     Raises:
-        CorruptRecordException: a batch is not what its checksum says, or is damaged.
-        UnsupportedCodecError: a batch is compressed in an unknown way.
+        CorruptRecordException: a batch does not match its checksum, or is damaged.
+        UnsupportedCodecError: the compression of a batch is unknown.
     """
-    # A generator that refers to what it is kept in: with it, all that was fetched would stay until
-    # the garbage collector comes by, which is seldom. A restore of 1 GB took 1 GB of memory so.
+    # The generator and its owner form a reference cycle, which would keep the fetch in memory until
+    # the garbage collector runs. It runs seldom: a restore of 1 GB needed 1 GB of memory.
     fetched._records_iterator = None
     found: list[Record] = []
     for batch in _visible(fetched):
         records: list[Record] = list(batch.records())
         batch.taken += RECORD_BYTES * len(records)
-        # A fetch from the middle of a batch brings all of it.
+        # A fetch from the middle of a batch returns the whole batch.
         if records and records[0].offset < fetched.next_fetch_offset:
             records = [each for each in records if each.offset >= fetched.next_fetch_offset]
         found += records
@@ -257,7 +257,7 @@ def unpack(fetched: PartitionRecords) -> list[Record]:
 
 
 def put_back(fetched: FetchResult, results: dict[TopicPartition, FetchResult]) -> bool:
-    """Whether more is to be unpacked of ``fetched``: then it is the last in ``results`` again."""
+    """Append ``fetched`` to ``results`` again if it has more records, and return whether it has."""
     has_more: bool = fetched._partition_records._records.has_next()
     if has_more:
         results[fetched._topic_partition] = fetched
@@ -265,17 +265,17 @@ def put_back(fetched: FetchResult, results: dict[TopicPartition, FetchResult]) -
 
 
 class Packed(Protocol):
-    """A sequence of records that stay in their bytes; see ``accelerator.records``."""
+    """A sequence of records that are kept as raw bytes; see ``accelerator.records``."""
 
     def add(self, data: bytes, start: int, end: int, first: int, cut: Cut | None) -> None:
-        """Append the records of a batch that is not compressed.
+        """Append the records of an uncompressed batch.
 
         Arguments:
-            data: what the batch lies in.
-            start: where in it the batch begins.
-            end: and where it ends.
-            first: offset of the first record to append.
-            cut: what its only record lacks; None: its records are whole.
+            data: the buffer that contains the batch.
+            start: the index of the batch's first byte.
+            end: the index after its last byte.
+            first: the offset of the first record to append.
+            cut: the missing parts of its only record; None if its records are complete.
 
         Raises:
             ValueError: the records do not fit the batch.
@@ -283,7 +283,7 @@ class Packed(Protocol):
 
 
 def unpacker(packed: Callable[[], Packed] | None) -> Unpack:
-    """Return what takes records out of a fetch: into ``packed`` ones, or (None) one by one."""
+    """Return a function that unpacks a fetch into ``packed`` records, or (None) record objects."""
     if packed is None:
         return unpack
     return lambda fetched: _keep(fetched, packed())

@@ -1,8 +1,8 @@
-"""Values packed into record batches, to be sent.
+"""Packing of values and records into batches for sending.
 
-Leans on the insides of aiokafka 0.14 (``BatchBuilder``, ``DefaultRecordBase``), whose own method of
-appending a record takes longer than all the rest; ``tests/streaming/test_insides.py`` and
-``test_packing.py`` fail when they move.
+Depends on the internals of aiokafka 0.14 (``BatchBuilder``, ``DefaultRecordBase``), because its
+method to append a record takes longer than everything else; ``tests/streaming/test_insides.py`` and
+``test_packing.py`` fail when they change.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from streaming.kafka.records import OutRecord
     from tables.layers import Layer, PackRecords
 
-    #: Packs values into batches of fewer than so many bytes, or of one record.
+    #: Packs values into batches below a limit in bytes; a larger record is a batch of its own.
     Pack = Callable[[Layer, int], Iterator[BatchBuilder]]
 
-#: Bytes of one record batch. A full one is closed, and the next begun. A request has one of each
-#: partition, and is copied twice on its way: with 512 KiB a commit far behind took 60 MiB for that.
+#: Maximum bytes of a record batch. A request has one batch per partition and is copied twice: with
+#: 512 KiB, the commit of a worker far behind took 60 MiB for that.
 BATCH_BYTES = 256 << 10
 
 _VERSION = 2
 
 
 class PackedBatch(BatchBuilder):
-    """A batch of a transaction whose records are packed already, all of one time."""
+    """A transactional batch of packed records that share one timestamp."""
 
     def __init__(self, batch: bytearray, count: int, now_ms: int) -> None:
-        """Take over ``batch``, which has room for a header before its ``count`` records."""
+        """Own ``batch``, which has space for a header before its ``count`` records."""
         self._buffer = batch
         self._relative_offset = count
         self._now_ms = now_ms
@@ -45,15 +45,15 @@ class PackedBatch(BatchBuilder):
     def _set_producer_state(
         self, producer_id: int, producer_epoch: int, base_sequence: int
     ) -> None:
-        """Write the header: aiokafka tells this before it sends the batch for the first time."""
+        """Write the header; aiokafka calls this before it first sends the batch."""
         batch, count = self._buffer, self._relative_offset
         Layout.HEADER_STRUCT.pack_into(
             *(batch, 0),
-            0,  # its offset, which the broker sets
+            0,  # the base offset, set by the broker
             len(batch) - Layout.AFTER_LEN_OFFSET,
             Layout.NO_PARTITION_LEADER_EPOCH,
             _VERSION,
-            0,  # the checksum of what follows
+            0,  # the checksum of the rest, set below
             Layout.TRANSACTIONAL_MASK,
             count - 1,
             *(self._now_ms, self._now_ms),
@@ -65,7 +65,7 @@ class PackedBatch(BatchBuilder):
 
 
 def pack(values: Layer, limit: int) -> Iterator[BatchBuilder]:
-    """Pack values as aiokafka does."""
+    """Pack values with aiokafka's builder."""
     rest: Iterator[tuple[bytes, bytes | None]] = iter(values.items())
     while True:
         batch = BatchBuilder(limit, 0, is_transactional=True)
@@ -79,9 +79,9 @@ def pack(values: Layer, limit: int) -> Iterator[BatchBuilder]:
 def _fill(
     batch: BatchBuilder, records: Iterator[tuple[bytes, bytes | None]]
 ) -> tuple[bytes, bytes | None] | None:
-    """Append records till the batch is full, and return the one that it refused.
+    """Append records until the batch is full, and return the first that did not fit.
 
-    Past aiokafka's own method, whose keyword arguments and serializers take longer than the rest.
+    Bypasses aiokafka's method, whose keyword arguments and serializers take most of the time.
     """
     append, now_ms = batch._builder.append, int(time() * 1000)
     no_headers: list[tuple[str, bytes]] = []
@@ -98,12 +98,12 @@ def _fill(
 def record_batches(
     records: Iterable[OutRecord], limit: int
 ) -> Iterator[tuple[BatchBuilder, list[OutRecord]]]:
-    """Yield batches of at most ``limit`` bytes, or of one record, and the records in each."""
+    """Yield batches of at most ``limit`` bytes, or of one record, each with its records."""
     now_ms = int(time() * 1000)
     batch = BatchBuilder(limit, 0, is_transactional=True)
     inside: list[OutRecord] = []
     for record in records:
-        # As _fill does, past aiokafka's own method.
+        # Bypasses aiokafka's method, like _fill.
         while not _append(batch, len(inside), record, now_ms):
             yield _closed(batch, len(inside)), inside
             batch, inside = BatchBuilder(limit, 0, is_transactional=True), []
@@ -113,7 +113,7 @@ def record_batches(
 
 
 def _append(batch: BatchBuilder, number: int, record: OutRecord, now_ms: int) -> bool:
-    """Whether a batch, whose first record is always taken, has room for another."""
+    """Append a record if it fits, and return whether it did; the first record always fits."""
     key, value, headers, timestamp = record[:4]
     at_ms = now_ms if timestamp is None else timestamp
     return batch._builder.append(number, at_ms, key, value, list(headers)) is not None
@@ -126,7 +126,7 @@ def _closed(batch: BatchBuilder, count: int) -> BatchBuilder:
 
 
 def packer(pack_records: PackRecords | None) -> Pack:
-    """Return what packs values: by ``pack_records``, or (None) as aiokafka does."""
+    """Return a function that packs values with ``pack_records``, or (None) aiokafka's builder."""
     if pack_records is None:
         return pack
 

@@ -1,7 +1,7 @@
-"""Whether the brokers let the program in: asked once, before there are clients that try for ever.
+"""Check of access to the brokers, once, before clients start that would retry forever.
 
-aiokafka's clients log why they cannot connect and raise an error that does not say it; so this goes
-by the connection under them: ``aiokafka.conn.create_conn`` of aiokafka 0.14.
+aiokafka's clients log why they cannot connect, and raise an error without the reason. This check
+uses the connection below them: ``aiokafka.conn.create_conn`` of aiokafka 0.14.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _REFUSALS = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError)
 
-#: Of aiokafka's settings those that a connection takes.
+#: aiokafka's client settings that also apply to a connection.
 _OF_CONNECTIONS = frozenset(
     {
         *("client_id", "request_timeout_ms", "security_protocol", "ssl_context"),
@@ -38,13 +38,12 @@ _OF_CONNECTIONS = frozenset(
 
 
 async def check_access(client_settings: Mapping[str, Any]) -> None:
-    """Connect to one of the brokers as every client will, and ask it something.
+    """Connect to one of the brokers like every client, and send a request.
 
     Raises:
-        StartError: it does not accept the login, or its certificate is not to be trusted. To try
-            again would not help.
-        NoBrokerError: none of them answers as Kafka does.
-        NoTokenError: nobody issues a token to log in with.
+        StartError: it refuses the login, or its certificate is not trusted. A retry would not help.
+        NoBrokerError: none of them answers as a Kafka broker.
+        NoTokenError: no token for the login is issued.
     """
     options = {name: client_settings[name] for name in _OF_CONNECTIONS & client_settings.keys()}
     protocol = client_settings["security_protocol"]
@@ -63,7 +62,7 @@ async def check_access(client_settings: Mapping[str, Any]) -> None:
         except (KafkaError, OSError) as exc:
             if refusal := _refusal(exc, client_settings):
                 raise StartError(f"the broker at {host}:{port} {refusal}") from exc
-            # Something listens there, and it hangs up.
+            # A server listens there, but closes the connection.
             reason = f"{_text(exc)}; does REELS_SECURITY_PROTOCOL={protocol} suit that port?"
         else:
             return
@@ -79,14 +78,14 @@ async def _ask(host: str, port: int, options: Mapping[str, Any]) -> None:
 
 
 def unreachable(brokers: str, exc: BaseException) -> str:
-    """Say in one line who does not answer: ``brokers``, or who issues tokens for them."""
+    """Describe in one line who does not answer: ``brokers``, or the issuer of their tokens."""
     if isinstance(exc, NoTokenError):
         return str(exc)
     return f"no broker answers at {brokers} ({exc})"
 
 
 def _refusal(exc: BaseException, client_settings: Mapping[str, Any]) -> str | None:
-    """Say why to try again would not help; None when it may."""
+    """Return why a retry would not help, None if it may."""
     if isinstance(exc, _REFUSALS):
         tokens = client_settings.get("sasl_oauth_token_provider")
         login = tokens.settings if tokens else "REELS_SASL_USERNAME and REELS_SASL_PASSWORD"
@@ -106,9 +105,9 @@ def _refusal(exc: BaseException, client_settings: Mapping[str, Any]) -> str | No
 
 
 def _alert(exc: BaseException) -> str:
-    """Return what the other side of a TLS connection has named as its reason to end it, or ``""``.
+    """Return the TLS alert with which the peer closed the connection, or ``""``.
 
-    By TLS 1.3, it comes after the client's own handshake: as the cause of its first request's end.
+    In TLS 1.3 it arrives after the client's handshake, as the cause of the first request's failure.
     """
     cause = exc if isinstance(exc, ssl.SSLError) else exc.__cause__
     reason = cause.reason or "" if isinstance(cause, ssl.SSLError) else ""
@@ -116,7 +115,7 @@ def _alert(exc: BaseException) -> str:
 
 
 def _text(exc: BaseException) -> str:
-    """Return in one line what an error says."""
+    """Return an error's text in one line."""
     if isinstance(exc, KafkaError):
         return " ".join(map(str, exc.args)) or type(exc).__name__
     if isinstance(exc, ssl.SSLError):

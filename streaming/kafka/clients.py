@@ -1,4 +1,4 @@
-"""How aiokafka's clients connect, as the settings say."""
+"""Connection settings of aiokafka's clients."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from streaming.kafka.tokens import TokenProvider
 if TYPE_CHECKING:
     from settings import Settings
 
-#: Milliseconds until a request without an answer has failed.
+#: Milliseconds after which a request without an answer fails.
 REQUEST_TIMEOUT_MS = 10_000
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return what TLS needs, None when it is not asked for."""
+    """Return the TLS context, None without TLS."""
     if "SSL" not in (settings.security_protocol or "").split("_"):
         return None
     context = ssl.create_default_context(cafile=settings.ssl_cafile)
     if settings.ssl_certfile:
-        # Without a password, OpenSSL would ask for one on the terminal.
+        # Without a password, OpenSSL would prompt for one on the terminal.
         password = settings.ssl_key_password or ""
         context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password)
     return context
@@ -33,7 +33,7 @@ def ssl_context(settings: Settings) -> ssl.SSLContext | None:
 
 @cache
 def token_provider(settings: Settings) -> TokenProvider | None:
-    """Return what issues tokens to log in with, the same for all clients; None without tokens."""
+    """Return the token provider for logins, shared by all clients; None without tokens."""
     if settings.sasl_mechanism == OAUTH:
         return TokenProvider(
             ClientCredentials(settings),
@@ -47,7 +47,7 @@ def token_provider(settings: Settings) -> TokenProvider | None:
 
 
 def client_settings(settings: Settings) -> dict[str, Any]:
-    """Return aiokafka's settings to connect, for any kind of client."""
+    """Return aiokafka's connection settings, for any kind of client."""
     sasl: dict[str, Any] = {}
     if tokens := token_provider(settings):
         sasl = {"sasl_mechanism": OAUTH, "sasl_oauth_token_provider": tokens}
@@ -68,7 +68,7 @@ def client_settings(settings: Settings) -> dict[str, Any]:
 
 
 def faust_credentials(settings: Settings) -> faust.types.auth.CredentialsT | None:
-    """Return the same as Faust's credentials, None for plain text."""
+    """Return the same settings as Faust's credentials, None for plain text."""
     context = ssl_context(settings)
     if tokens := token_provider(settings):
         return faust.OAuthCredentials(oauth_cb=tokens, ssl_context=context)

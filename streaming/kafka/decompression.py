@@ -1,7 +1,8 @@
-"""Compressed content, read as a stream: at most so many bytes are made of it at a time.
+"""Streaming decompression with bounded memory.
 
-What producers compress may be a thousand times as large. One call of a library that returns all of
-it would take that much memory; these readers take the bytes asked for, and a window of the codec's.
+Decompressed content may be a thousand times as large as the compressed one. A library call that
+returns all of it would need that much memory; these readers need the requested bytes and the
+codec's window.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ import zstandard
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: The largest window of zstd, its level 22's: that of its own decoders, the brokers' included.
+#: Largest window of zstd in bytes, that of level 22: the limit of its decoders, also in brokers.
 MAX_WINDOW: Final = 128 << 20
 
-#: Bytes of compressed content that a decoder gets at a time: it copies what it leaves of them.
+#: Bytes of compressed content passed to a decoder per call: it copies the part that it leaves.
 FEED_BYTES: Final = 64 << 10
 
-#: The longest header of a frame.
+#: Maximum bytes of a frame header.
 _ZSTD_HEADER_SIZE: Final = 18
 
-#: How xerial's framing of snappy begins (``snappy-java``): magic, version, compatible version.
+#: Header of xerial's snappy framing (``snappy-java``): magic, version, compatible version.
 _XERIAL: Final = b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1)
 _XERIAL_MAGIC_SIZE: Final = 8
 _BLOCK_SIZE: Final = struct.Struct(">I")
 
-#: What three bytes of snappy are at most: a copy of 64 bytes.
+#: Maximum compression ratio of snappy: a copy of 64 bytes takes three.
 _SNAPPY_COPY: Final = 64 // 3 + 1
 
 
@@ -41,26 +42,26 @@ class Content(Protocol):
 
     @property
     def held(self) -> int:
-        """Bytes of memory that the decoder takes at most, besides what it returns."""
+        """Maximum bytes of memory of the decoder, without the returned bytes."""
 
     def read(self, size: int) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end.
 
         Raises:
-            ValueError: it is damaged.
+            ValueError: the content is damaged.
         """
 
 
 class UnknownCompressionError(ValueError):
-    """A batch is compressed in a way that no decoder here knows."""
+    """No decoder here knows the compression of a batch."""
 
 
 def open_content(compression: int, data: memoryview) -> Content:
-    """Return the content of ``data``, by Kafka's number of how it is compressed; 0 is not.
+    """Return the content of ``data``; ``compression`` is Kafka's codec number, 0 for none.
 
     Raises:
-        UnknownCompressionError: nobody knows that number.
-        ValueError: it is damaged.
+        UnknownCompressionError: the codec number is unknown.
+        ValueError: the content is damaged.
     """
     try:
         return _CONTENTS[compression](data)
@@ -80,7 +81,7 @@ class _Plain:
 
 
 class _Fed:
-    """What decoders need that are fed a part at a time: those of gzip and of lz4."""
+    """Feeds a decoder in parts, for gzip and lz4."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data
@@ -116,7 +117,7 @@ class _Gzip(_Fed):
 
 class _Lz4(_Fed):
     held = 8 << 20
-    """Two blocks of the largest size."""
+    """Two blocks of the maximum size."""
 
     def __init__(self, data: memoryview) -> None:
         super().__init__(data)
@@ -145,7 +146,7 @@ class _Zstd:
 
     @property
     def held(self) -> int:
-        """The largest window of its frames, or of any when they cannot be told apart."""
+        """The largest window of its frames, or the maximum if they cannot be parsed."""
         try:
             return max(_zstd_windows(self._data), default=0)
         except zstandard.ZstdError:
@@ -159,7 +160,7 @@ class _Zstd:
 
 
 def _zstd_windows(data: memoryview) -> Iterator[int]:
-    """Yield the window of each frame; those that are to be skipped have none (RFC 8878, 3.1)."""
+    """Yield the window of each frame; skippable frames have none (RFC 8878, 3.1)."""
     at = 0
     while at < len(data):
         frame = zstandard.get_frame_parameters(data[at : at + _ZSTD_HEADER_SIZE])
@@ -174,7 +175,7 @@ def _zstd_windows(data: memoryview) -> Iterator[int]:
 
 
 class _Snappy:
-    """A block at a time: snappy knows no streams. Xerial's blocks have 32 KiB, all else is one."""
+    """Reads by block: snappy has no streaming. Xerial's blocks have 32 KiB; others are whole."""
 
     def __init__(self, data: memoryview) -> None:
         is_framed = data[:_XERIAL_MAGIC_SIZE] == _XERIAL[:_XERIAL_MAGIC_SIZE]
@@ -236,17 +237,17 @@ _CONTENTS: Final[dict[int, Callable[[memoryview], Content]]] = {
 
 
 class Decoders:
-    """Memory of the decoders that are in the middle of their content, all together."""
+    """The total memory of active decoders."""
 
     def __init__(self, most: int) -> None:
-        """Allow ``most`` bytes; a single decoder may take more."""
+        """Allow ``most`` bytes; a single decoder may use more."""
         self._most = most
         self._held: list[int] = []
-        # Events and changelogs are read by different threads.
+        # Different threads read events and changelogs.
         self._lock = Lock()
 
     def enter(self, held: int) -> bool:
-        """Count a decoder that takes ``held`` bytes, unless the others leave it no room."""
+        """Reserve ``held`` bytes for a decoder, and return whether the others leave the space."""
         with self._lock:
             has_room = not self._held or sum(self._held) + held <= self._most
             if has_room:
@@ -254,10 +255,10 @@ class Decoders:
             return has_room
 
     def leave(self, held: int) -> None:
-        """Count it no more."""
+        """Release the bytes of a decoder."""
         with self._lock:
             self._held.remove(held)
 
 
-#: Those of this process.
+#: The decoders of this process.
 DECODERS: Final = Decoders(MAX_WINDOW)

@@ -1,12 +1,12 @@
-"""The worker's membership in the group: what the brokers refuse is known, and tried again or final.
+"""The worker's group membership: refusals by brokers are reported, then retried or final.
 
-aiokafka's coordinator stops at the first refusal, until somebody asks its consumer for records,
-which this program does in its own way. And it knows a part of the errors only: not that another
-member has taken this one's ``CONSUMER_GROUP_INSTANCE_ID``.
+aiokafka's coordinator stops at the first refusal until a caller requests records from its consumer,
+which this program does in its own way. It also knows only some errors: not that another member has
+taken this one's ``CONSUMER_GROUP_INSTANCE_ID``.
 
-Leans on the insides of aiokafka 0.14 (``GroupCoordinator``: ``_send_req``, ``ensure_active_group``,
-``_on_join_complete``, ``_push_error_to_user``, ``_coordination_task``, and the name by which the
-consumer knows it); ``tests/streaming/test_insides.py`` fails when they move.
+Depends on the internals of aiokafka 0.14 (``GroupCoordinator``: ``_send_req``,
+``ensure_active_group``, ``_on_join_complete``, ``_push_error_to_user``, ``_coordination_task``, and
+its name in the consumer's module); ``tests/streaming/test_insides.py`` fails when they change.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds before the group is asked again: the first time, and the longest.
+#: Seconds before the worker joins again: after the first refusal, and at most.
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
 
 
 class Coordinator(GroupCoordinator):
-    """aiokafka's coordinator; a refusal is neither a traceback nor its silent end."""
+    """aiokafka's coordinator that neither logs a traceback nor stops silently when refused."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what aiokafka gives its coordinator."""
+        """Accept the arguments of aiokafka's coordinator."""
         self._refusals: Refusals | None = None
         self._on_end: Callable[[BaseException], object] = log.error
         self._refused_times = 0
         self._has_joined = False
-        #: Whether the last assignment was made for a worker at another address.
+        #: Whether the last assignment was for another worker.
         self._was_stale = False
-        #: The id of a membership that was lost, until somebody has looked why.
+        #: The member id of a lost membership, until :meth:`_check_instance` has checked it.
         self._former_id: str | None = None
         super().__init__(*args, **kwargs)
         self._coordination_task.add_done_callback(self._ended)
 
     def hears(self, refusals: Refusals, on_end: Callable[[BaseException], object]) -> None:
-        """Have ``refusals`` told of each, and ``on_end`` called when all coordination has failed.
+        """Report each refusal to ``refusals``, and call ``on_end`` if coordination itself fails.
 
-        To be called before anything is subscribed to: nothing can be refused until then.
+        Call this before the subscription; there are no refusals until then.
         """
         self._refusals = refusals
         self._on_end = on_end
@@ -74,7 +74,7 @@ class Coordinator(GroupCoordinator):
             self._on_end(exc)
 
     async def _send_req(self, request: Any) -> Any:
-        """Send a request; raise what of the answer to a member's request is a refusal."""
+        """Send a request; raise GroupRefusedError if the answer refuses the member."""
         response = await super()._send_req(request)
         if isinstance(request, JoinGroupRequest | SyncGroupRequest | HeartbeatRequest) and (
             is_refusal(response.error_code)
@@ -85,19 +85,19 @@ class Coordinator(GroupCoordinator):
     async def ensure_active_group(
         self, subscription: Subscription, prev_assignment: Assignment | None
     ) -> Assignment | None:
-        """Join the group if need be; None when that is to be tried again."""
+        """Join the group if necessary; return None if the caller must try again."""
         try:
             await self._check_instance()
             assignment = await super().ensure_active_group(subscription, prev_assignment)
         except GroupRefusedError as exc:
             is_stale = isinstance(exc.__cause__, StaleAssignmentError)
             if is_stale and not self._was_stale:
-                # A named member that comes back is given what it had, unless it joins once more.
+                # A returning static member gets its old assignment, unless it joins once more.
                 self._was_stale = True
                 self.request_rejoin()
                 return None
             if exc.code == UNREADABLE_ASSIGNMENT and not is_stale:
-                # The others may have all of it meanwhile.
+                # The other members take over its partitions meanwhile.
                 await self._maybe_leave_group()
             await self._push_error_to_user(exc)
             return None
@@ -108,19 +108,22 @@ class Coordinator(GroupCoordinator):
         return assignment
 
     def reset_generation(self) -> None:
-        """Be a member no more."""
+        """Forget the membership."""
         if self._has_joined and self.member_id:
             self._former_id = self.member_id
         super().reset_generation()
 
     async def _check_instance(self) -> None:
-        """Refuse to take back the place that another worker has taken by the same name.
+        """Refuse to join if another worker has taken this instance id.
 
-        A member that is unknown all at once was replaced, or was away for longer than its session.
-        aiokafka joins again in either case, and the other one then, and so on for ever.
+        A member that becomes unknown was replaced, or was away for longer than its session.
+        aiokafka joins again in both cases: two workers would replace each other forever.
+
+        Raises:
+            GroupRefusedError: another worker has the instance id.
         """
         name, former_id = self._group_instance_id, self._former_id
-        # Asked once: the next one of that name may be this worker, whose answer was lost.
+        # Check once: a later member of that name may be this worker, if its answer was lost.
         self._former_id = None
         if name is None or not former_id:
             return
@@ -129,8 +132,8 @@ class Coordinator(GroupCoordinator):
         except KafkaError as exc:
             log.debug("the members of group %s are not known: %r", self.group_id, exc)
             return
-        # Kafka makes the id of such a member of its name and a UUID.
-        # The client's id and host that the brokers give stay those of the first of them.
+        # The id of a static member is its instance id and a UUID. The client id and host do not
+        # tell members apart: brokers keep those of the first one.
         its_id = re.compile(rf"{re.escape(name)}-[0-9A-Za-z_-]{{22,36}}")
         for _error, _group, _state, _type, _protocol, members, *_rest in response.groups:
             found = {member_id for member_id, *_ in members if its_id.fullmatch(member_id)}
@@ -140,18 +143,18 @@ class Coordinator(GroupCoordinator):
     async def _on_join_complete(
         self, generation: int, member_id: str, protocol: str, member_assignment_bytes: bytes
     ) -> None:
-        """Take the assignment over; one that another kind of program has made is a refusal."""
+        """Accept the assignment; raise GroupRefusedError if another program made it."""
         try:
             await super()._on_join_complete(
                 generation, member_id, protocol, member_assignment_bytes
             )
         except Exception as exc:
-            # Nothing of it may be fetched.
+            # Its partitions must not be fetched.
             self._subscription.begin_reassignment()
             raise GroupRefusedError(UNREADABLE_ASSIGNMENT, repr(exc)) from exc
 
     async def _push_error_to_user(self, exc: BaseException) -> None:
-        """Pause, for longer each time, and have the group joined again; called for every error."""
+        """Pause, longer each time, then request a rejoin; called for every error."""
         if not isinstance(exc, GroupRefusedError):
             code = exc.errno if isinstance(exc, BrokerResponseError) else UNKNOWN
             exc = GroupRefusedError(code, str(exc))
@@ -166,5 +169,5 @@ class Coordinator(GroupCoordinator):
 
 
 def install() -> None:
-    """Have the consumers of this process that are members of a group use it."""
+    """Make all consumers with a group in this process use this coordinator."""
     consumer.GroupCoordinator = Coordinator

@@ -1,4 +1,4 @@
-"""Why brokers do not let the worker into its group, and whether that can pass."""
+"""Reasons why brokers refuse the worker in its group, and whether each is temporary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Kafka's error codes, of which aiokafka 0.14 does not know the last two.
+# Kafka's error codes; aiokafka 0.14 does not know GROUP_IS_FULL and FENCED_INSTANCE.
 INCONSISTENT_PROTOCOL: Final = 23
 INVALID_GROUP_ID: Final = 24
 INVALID_SESSION_TIMEOUT: Final = 26
@@ -24,19 +24,19 @@ NOT_AUTHORIZED: Final = 30
 GROUP_IS_FULL: Final = 81
 FENCED_INSTANCE: Final = 82
 SERVER_ERROR: Final = -1
-# None of Kafka's: an error without a code, and an assignment that is not one of this program's.
+# Not Kafka's: an error without a code, and an assignment by another program.
 UNKNOWN: Final = -2
 UNREADABLE_ASSIGNMENT: Final = -3
 
-#: No error, and those that every rebalance and every move of a coordinator bring along: loading,
-#: not available, not coordinator, illegal generation, unknown member, rebalancing, id required.
+#: No error, and the errors of every rebalance and coordinator change: loading, not available, not
+#: coordinator, illegal generation, unknown member, rebalancing, id required.
 _USUAL: Final = frozenset({0, 14, 15, 16, 22, 25, 27, 79})
 
-#: What no waiting changes.
+#: Errors that a retry cannot resolve.
 _FINAL: Final = frozenset({INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT, FENCED_INSTANCE})
 
 _TEXTS: Final = {
-    # What Kafka 4.3 answers who joins, in Faust's way, a member with group.protocol=consumer.
+    # Kafka 4.3's answer if a member has group.protocol=consumer, which Faust does not use.
     SERVER_ERROR: (
         "the brokers fail to let this worker into {group}: stop a member that is no worker of this "
         "program (group.protocol=consumer), or choose another REELS_APP_ID; else see their logs"
@@ -71,38 +71,41 @@ _TEXTS: Final = {
 
 
 class GroupRefusedError(Exception):
-    """The group's coordinator has refused this member. Not aiokafka's: it would try at once."""
+    """The group's coordinator refused this member.
+
+    Not a subclass of aiokafka's errors, which it would retry at once.
+    """
 
     def __init__(self, code: int, detail: str = "") -> None:
-        """Take Kafka's error code; ``detail`` says what the code alone does not."""
+        """Keep Kafka's error code; ``detail`` adds what the code does not express."""
         super().__init__(code, detail)
         self.code = code
         self.detail = detail
 
 
 def is_refusal(code: int) -> bool:
-    """Whether a member's request with this error code in its answer is to be given up."""
+    """Whether an answer with this error code refuses the member."""
     return code not in _USUAL
 
 
 class Refusals:
-    """Says each refusal in one line, keeps the last for the health routes, ends what is final.
+    """Logs refusals, keeps the last for the health routes, and ends the worker if one is final.
 
-    Called in the thread of the consumer; :attr:`reason` may be read from any.
+    Called in the consumer's thread; :attr:`reason` may be read from any thread.
     """
 
     def __init__(self, settings: Settings, give_up: Callable[[BaseException], object]) -> None:
-        """Explain with ``settings``; ``give_up`` ends the worker, from this thread."""
+        """Explain with ``settings``; ``give_up`` ends the worker, and is called in this thread."""
         self._settings = settings
         self._give_up = give_up
-        #: Why the worker is not in its group, None as long as nothing is refused.
+        #: Why the group refuses the worker, None if it does not.
         self.reason: str | None = None
 
     def refused(self, exc: GroupRefusedError, pause: float, *, has_joined: bool) -> bool:
-        """Take a refusal; return whether to try again after ``pause`` seconds.
+        """Record a refusal; return whether to retry after ``pause`` seconds.
 
-        A right that is missing at the start has not been given; one that a member has had may come
-        back, as when rights are written anew.
+        A missing right is final at the start. A member that had the right retries, because
+        operators may be rewriting the rights.
         """
         self.reason = self._explain(exc)
         if exc.code in _FINAL or (exc.code == NOT_AUTHORIZED and not has_joined):
@@ -112,11 +115,11 @@ class Refusals:
         return True
 
     def joined(self) -> None:
-        """Take that the worker is a member."""
+        """Record that the worker is a member."""
         self.reason = None
 
     def _explain(self, exc: GroupRefusedError) -> str:
-        """Return in one line what is wrong, what is allowed and what to do."""
+        """Return one line with the fault, the allowed values and the remedy."""
         settings = self._settings
         known = _TEXTS.get(exc.code, "{group} does not let this worker in: {detail}")
         return known.format(

@@ -1,8 +1,8 @@
-"""An event loop in a thread of its own, for what waits for brokers again and again.
+"""An event loop in its own thread, for work that often waits for brokers.
 
-A transaction takes some ten turns of its event loop. Each turn of the worker's own takes as long as
-the tasks fold in it, milliseconds under load: that, and not the brokers, was nearly all of the time
-that commits took.
+A transaction takes about ten iterations of its event loop. In the worker's loop, tasks process
+records, so that an iteration takes milliseconds under load. Commits spent nearly all of their time
+on that, not on brokers.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: Seconds to wait for the thread's end; it is no reason to keep the process from ending.
+#: Seconds to wait for the thread's end; the process may end without it.
 STOP_TIMEOUT = 5.0
 
 
 async def run_in(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run ``coroutine`` in another thread's ``loop``; it is cancelled with the caller."""
+    """Run ``coroutine`` in another thread's ``loop``; cancelling the caller cancels it."""
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
 
 class IoLoop:
-    """Runs coroutines beside the event loop of whoever waits for them."""
+    """Runs coroutines outside the caller's event loop."""
 
     def __init__(self) -> None:
-        """Start with the first coroutine."""
+        """Start no thread before the first coroutine."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return what ``coroutine`` returns or raises; it is cancelled with the caller."""
+        """Return the result of ``coroutine``, or raise its error; cancelled with the caller."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._loop.set_exception_handler(_report)
@@ -51,7 +51,7 @@ class IoLoop:
         return await run_in(self._loop, coroutine)
 
     async def stop(self) -> None:
-        """Cancel what still runs, and end the thread."""
+        """Cancel running coroutines, and end the thread."""
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
@@ -71,9 +71,9 @@ async def _cancel_others() -> None:
 
 
 def _report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say in one line what nobody waited for.
+    """Log in one line an error that no coroutine awaited.
 
-    Of a producer that has ended aiokafka leaves many futures behind: whoever used it has said why.
+    aiokafka leaves many failed futures after a producer's end, which its user has reported already.
     """
     exc = context.get("exception")
     is_left_behind = isinstance(exc, KafkaError) and isinstance(context.get("future"), Future)

@@ -1,7 +1,7 @@
-"""What brokers know of topics: ids, partitions, replicas, and the rights of this program.
+"""Brokers' metadata of topics: ids, partitions, replicas, and the rights of this program.
 
-Leans on the insides of aiokafka 0.14 (``AIOKafkaAdminClient._client``), as
-:mod:`streaming.kafka.topic_ids` does.
+Depends on the internals of aiokafka 0.14 (``AIOKafkaAdminClient._client``), like
+:mod:`streaming.kafka.topic_ids`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from aiokafka.admin import AIOKafkaAdminClient
 
-#: What brokers answer that do not tell rights (KIP-430).
+#: The answer of brokers that do not report rights (KIP-430).
 _NOT_TOLD: Final = -(1 << 31)
 
 
 class Right(IntEnum):
-    """Operations on a topic, by the bits that brokers tell them with."""
+    """Operations on a topic, by their bits in brokers' answers."""
 
     READ = 3
     WRITE = 4
@@ -43,32 +43,32 @@ class Right(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundTopic:
-    """A topic as the brokers have it."""
+    """A topic as the brokers describe it."""
 
     name: str
     id: str
     partitions: int
     replicas: int
-    """Those of the partition that has the fewest."""
+    """The fewest replicas of any partition."""
     rights: frozenset[Right] | None
-    """What this program may do with it; None when the brokers do not tell."""
+    """This program's rights on it; None if the brokers do not report them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the brokers answered."""
+    """The brokers' answer about topics."""
 
     topics: dict[str, FoundTopic]
     forbidden: frozenset[str]
-    """Topics of which this program may not even know whether they exist."""
+    """Topics that this program may not describe, so that it cannot know whether they exist."""
 
 
 async def find_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> Found:
-    """Ask one broker for the topics ``names``; none is made by that.
+    """Look up the topics ``names`` at one broker, without creating them.
 
     Raises:
         StartError: the brokers are older than Kafka 3.1.
-        KafkaError: it does not answer, or cannot tell of a topic.
+        KafkaError: the broker does not answer, or reports an error for a topic.
     """
     try:
         response = await ask_for_topics(admin._client, names)
@@ -99,7 +99,7 @@ def _found(topic: dict[str, Any]) -> FoundTopic:
 
 
 def rights_of(bits: int) -> frozenset[Right] | None:
-    """Return the rights that ``bits`` stand for, None when the broker does not tell them."""
+    """Return the rights encoded in ``bits``, None if the broker does not report them."""
     if bits == _NOT_TOLD:
         return None
     return frozenset(right for right in Right if bits & 1 << right)

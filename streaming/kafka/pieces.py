@@ -1,10 +1,10 @@
-"""Record batches in pieces: what is large once it is decompressed is never in memory as a whole.
+"""Record batches in pieces: a large batch is never in memory as a whole once decompressed.
 
-A piece is an uncompressed batch of some of the records, with the header of the batch that they are
-from. A record larger than a piece is read past: of its value, when that is above what an event may
-have, the beginning is kept and the size, and so of its key; of that many headers the first.
+A piece is an uncompressed batch of some of the records, with the header of the original batch. A
+record too large for a piece is read without being kept whole: if its value or key is larger than
+the maximum of an event, its beginning and size remain; of headers beyond that size, the first ones.
 
-Leans on the layout of record batches of version 2 (KIP-98).
+Depends on the layout of record batches of version 2 (KIP-98).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
     from streaming.kafka.decompression import Content
 
-#: Bytes of records in a piece, and how many records: small ones take more memory than bytes.
+#: Maximum bytes and number of records in a piece; small records take more memory than bytes.
 PIECE_BYTES: Final = 4 << 20
 PIECE_RECORDS: Final = 20_000
 
-#: Bytes of a record that is taken whole: an event of the largest size, and as much besides.
+#: Maximum bytes of a record that is kept whole: twice the largest value of an event.
 WHOLE_RECORD_BYTES: Final = 2 * MAX_VALUE_BYTES
 
 _HEADER: Final = Layout.HEADER_STRUCT
 _LENGTH, _ATTRIBUTES, _LAST_OFFSET, _COUNT = 1, 5, 6, 12
 _MOST_VARINT: Final = 10
 
-#: The number of a batch's records, and where it is.
+#: The format and position of a batch's number of records.
 COUNT: Final = struct.Struct(">i")
 COUNT_OFFSET: Final = _HEADER.size - COUNT.size
 
@@ -45,7 +45,7 @@ UNFIT: Final = "a record does not fit its batch"
 
 
 class CutRecord(NamedTuple):
-    """A record of which only the beginning was kept, as aiokafka's own are."""
+    """A cut record, with the fields of aiokafka's records."""
 
     offset: int
     timestamp: int
@@ -57,16 +57,16 @@ class CutRecord(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some records of a batch, or none: then its reader is still on the way to the next."""
+    """Some records of a batch; none if the reader needs more time for the next ones."""
 
     data: bytes
-    """The batch's header, with the number of these, and they, whatever it says not compressed."""
+    """The batch's header with this number of records, then the records, always uncompressed."""
     next_offset: int
-    """Behind these records and those before them."""
+    """The offset after the records of this piece and of earlier ones."""
     is_last: bool
-    """Whether none follows of the same batch."""
+    """Whether this is the batch's last piece."""
     cut: Cut | None = None
-    """What its only record lacks; None: all records are whole."""
+    """The missing parts of its only record; None if all records are complete."""
 
     def records(self) -> Iterator[Any]:
         """Yield the records as aiokafka parses them."""
@@ -89,11 +89,11 @@ class Piece(NamedTuple):
 
 
 def whole_piece(batch: DefaultRecordBatch, data: memoryview, count: int) -> Piece | None:
-    """Return a batch of ``count`` records as its only piece; None when that is too large.
+    """Return a batch of ``count`` records as one piece, None if it is too large for that.
 
     Raises:
-        ValueError: it is damaged.
-        UnknownCompressionError: nobody knows how it is compressed.
+        ValueError: the batch is damaged.
+        UnknownCompressionError: its compression is unknown.
     """
     if count > PIECE_RECORDS:
         return None
@@ -104,13 +104,13 @@ def whole_piece(batch: DefaultRecordBatch, data: memoryview, count: int) -> Piec
 
 
 def pieces(batch: DefaultRecordBatch, data: memoryview) -> Iterator[Piece]:
-    """Return the pieces of a batch one by one.
+    """Iterate over the pieces of a batch.
 
-    Between two of them there is little to do, however much is decompressed for one record.
+    Each step is short: a record that takes long to decompress yields pieces without records.
 
     Raises:
         ValueError: the records do not fit the batch.
-        UnknownCompressionError: nobody knows how it is compressed.
+        UnknownCompressionError: its compression is unknown.
     """
     return _Pieces(batch, data).all()
 
@@ -120,7 +120,7 @@ def _open(batch: DefaultRecordBatch, data: memoryview) -> Content:
 
 
 class _Pieces:
-    """Cuts one batch that is too large to be in one piece."""
+    """Cuts one batch that is too large for one piece."""
 
     def __init__(self, batch: DefaultRecordBatch, data: memoryview) -> None:
         self._batch = batch
@@ -129,7 +129,7 @@ class _Pieces:
         self._left: int = self._header[_COUNT]
         self._last_offset = -1
         self._rest = b""
-        """What is decompressed and in no piece yet."""
+        """Decompressed bytes that are in no piece yet."""
 
     def all(self) -> Iterator[Piece]:
         content = _open(self._batch, self._data)
@@ -175,7 +175,7 @@ class _Pieces:
                 self._rest += more
 
     def _whole_records(self) -> tuple[int, int]:
-        """Return where the last record ends that is here, and how many there are up to there."""
+        """Return the end and the number of the complete records in the decompressed bytes."""
         rest, at, count, last = self._rest, 0, 0, -1
         size, most = len(rest), min(self._left, PIECE_RECORDS)
         while count < most and at < size:
@@ -189,7 +189,7 @@ class _Pieces:
                 break
             last, at, count = begin, begin + length, count + 1
         if count:
-            _, place = decode_varint(rest, last + 1)  # behind the attributes: its time
+            _, place = decode_varint(rest, last + 1)  # the timestamp, after the attributes
             self._last_offset, _ = decode_varint(rest, place)
         return at, count
 
@@ -201,7 +201,7 @@ class _Pieces:
         return bool(length > WHOLE_RECORD_BYTES)
 
     def _long_record(self, stream: _Stream) -> Iterator[Piece]:
-        """Read past a record, and yield what is kept of it."""
+        """Read past a record, and yield its cut form last."""
         end = stream.varint() + stream.at
         record = bytearray(stream.read(1))
         record += encode(stream.varint())
@@ -212,7 +212,7 @@ class _Pieces:
             size = stream.varint()
             if size > end - stream.at:
                 raise ValueError(UNFIT)
-            # A null has the size -1, and no bytes.
+            # Null has the size -1 and no bytes.
             kept = CUT_BYTES if size > MAX_VALUE_BYTES else max(size, 0)
             record += encode(min(size, kept))
             record += stream.read(kept)
@@ -236,7 +236,7 @@ class _Pieces:
 
 
 def _first_headers(begin: bytes) -> tuple[bytes, int]:
-    """Return those headers that ``begin`` holds whole, and how many there are besides."""
+    """Return the headers that are complete in ``begin``, and the number of the others."""
     count, first = decode_varint(begin, 0)
     at, kept = first, 0
     while kept < count:
@@ -254,14 +254,14 @@ def _first_headers(begin: bytes) -> tuple[bytes, int]:
 
 
 def encode(number: int) -> bytes:
-    """Return a number as Kafka writes those of records."""
+    """Return a number in the variable-length encoding of records."""
     varint = bytearray()
     encode_varint(number, varint.append)
     return bytes(varint)
 
 
 class _Stream:
-    """Content, read field by field."""
+    """Reads content field by field."""
 
     def __init__(self, content: Content, ahead: bytes) -> None:
         self.at = 0
@@ -269,11 +269,11 @@ class _Stream:
         self._content = content
         self._ahead = ahead
         self._place = 0
-        """In what is decompressed ahead."""
+        """The position in the bytes that were decompressed in advance."""
 
     @property
     def rest(self) -> bytes:
-        """What is decompressed and not read."""
+        """Bytes that were decompressed and not read."""
         return self._ahead[self._place :]
 
     def _need(self, size: int) -> None:
@@ -295,14 +295,14 @@ class _Stream:
         return part
 
     def varint(self) -> int:
-        """Return a number."""
+        """Read a number of variable length."""
         self._need(_MOST_VARINT)
         number, end = decode_varint(self._ahead, self._place)
         self._pass(end - self._place)
         return int(number)
 
     def skip(self, size: int) -> Iterator[None]:
-        """Read past ``size`` bytes, and stop for others now and then."""
+        """Read past ``size`` bytes, yielding now and then so that callers stay responsive."""
         ahead = min(size, len(self._ahead) - self._place)
         self._pass(ahead)
         size -= ahead

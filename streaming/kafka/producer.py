@@ -1,4 +1,4 @@
-"""Producers with a transactional id, each of which fences the ones before it (KIP-98)."""
+"""Transactional producers; each fences earlier ones of its transactional id (KIP-98)."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: Batches larger than BATCH_BYTES, of one record each, that are under way at the same time: brokers
-#: take no request of 100 MiB, and one has a batch of each partition.
+#: Maximum number of batches above BATCH_BYTES (one record each) in flight. A request has one batch
+#: per partition, and brokers refuse requests of 100 MiB.
 LARGE_AT_ONCE = 8
 
-#: The broker aborts a transaction that is open for longer: nobody else waits for a worker that
-#: died in the middle, should its partition find no new owner.
+#: The broker aborts transactions that are open for longer, so that readers do not wait for a worker
+#: that died and whose partition has no new owner.
 TRANSACTION_TIMEOUT_MS = 15_000
 
-#: The broker refuses what begins while the last transaction's markers are still being written
-#: (KIP-890); they take a few milliseconds, not aiokafka's 100.
+#: The broker refuses a new transaction while it writes the markers of the last one (KIP-890). That
+#: takes a few milliseconds; aiokafka would wait for 100.
 RETRY_BACKOFF_MS = 20
 
 
@@ -61,10 +61,10 @@ class TransactionalProducer:
         pack: Pack = pack,
         limits: Limits | None = None,
     ) -> None:
-        """Describe a producer with aiokafka's ``settings``; :meth:`start` connects it.
+        """Configure a producer with aiokafka's ``settings``; :meth:`start` connects it.
 
-        It lives in the event loop of ``io_loop``, or (None) in the one that starts it. ``pack``
-        makes batches of values, none of them larger than ``limits`` allow.
+        It runs in the event loop of ``io_loop``, or (None) in the one that starts it. ``pack``
+        packs values into batches of the size that ``limits`` allow.
         """
         self.transactional_id = transactional_id
         self._group_id = group_id
@@ -76,14 +76,14 @@ class TransactionalProducer:
         self._producer: AIOKafkaProducer | None = None
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what ``work`` returns or raises; it may open transactions where it runs."""
+        """Run ``work`` in the producer's event loop, where it may open transactions."""
         return await (work if self._io_loop is None else self._io_loop.run(work))
 
     async def start(self) -> None:
-        """Connect, fence every other producer of this id, and wait till its last end is settled.
+        """Connect, fence other producers of this id, and wait for the end of their transactions.
 
         Raises:
-            ConfigurationError: the brokers do not allow this id, or transactions like these.
+            ConfigurationError: the brokers do not allow this id or its transactions.
         """
         try:
             await self.run(self._start())
@@ -106,24 +106,24 @@ class TransactionalProducer:
         try:
             await self._producer.start()
         except BaseException:
-            # aiokafka leaves connections and tasks of a start that failed.
+            # After a failed start, aiokafka leaves connections and tasks behind.
             await self._producer.stop()
             raise
 
     async def stop(self) -> None:
-        """Disconnect. What is open is aborted by the next producer of this id, or by time."""
+        """Disconnect. The next producer of this id or the time-out aborts an open transaction."""
         if self._producer is not None:
             await self.run(self._producer.stop())
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that commits at the end of the block, or else is aborted.
+        """Open a transaction that commits at the end of the block; after an error it is aborted.
 
         Raises:
             FencedError: another producer of this id has started since.
-            RefusedError: a record is not taken as it is; nothing has committed.
-            ConfigurationError: nothing is taken until somebody changes a setting or a right.
-            TransactionFailedError: anything else; the transaction may or may not have committed.
+            RefusedError: a topic refuses a record in this form; nothing was committed.
+            ConfigurationError: the brokers refuse until an operator changes a setting or a right.
+            TransactionFailedError: any other error; the transaction may have committed or not.
         """
         async with self._begun() as producer:
             transaction = Transaction(producer, self._group_id, self._pack, self._limits)
@@ -138,9 +138,9 @@ class TransactionalProducer:
     async def last_ended(self, tp: TP) -> None:
         """Wait until all partitions of the last transaction have its marker.
 
-        It was committed before: the markers follow. The brokers enrol nothing in another
-        transaction until then (KIP-98), so the group's offset of ``tp`` is changed in one, which is
-        aborted. The group's coordinator answers with all that it had before that, then.
+        Brokers write the markers after the commit, and add no partition to another transaction
+        until then (KIP-98). So this changes the group's offset of ``tp`` in a transaction, and
+        aborts it. Afterwards the group's coordinator returns all offsets committed before.
 
         Raises:
             FencedError, TransactionFailedError: as :meth:`transaction`.
@@ -157,12 +157,12 @@ class TransactionalProducer:
     @asynccontextmanager
     async def _begun(self) -> AsyncIterator[AIOKafkaProducer]:
         producer = self._producer
-        assert producer is not None, "the producer is not started"  # noqa: S101 - a fault of ours
+        assert producer is not None, "the producer is not started"  # noqa: S101 - a bug here
         try:
             async with asyncio.timeout(self._timeout):
                 await producer.begin_transaction()
                 yield producer
-        # aiokafka's state machine asserts; a producer in a fatal state answers with those.
+        # A producer in a fatal state raises the assertion errors of aiokafka's state machine.
         except (KafkaError, IllegalOperation, TimeoutError, AssertionError) as exc:
             if isinstance(exc, ProducerFenced) or _is_fenced(producer):
                 raise FencedError(self.transactional_id) from exc
@@ -173,20 +173,20 @@ class TransactionalProducer:
 
 
 def _reason(producer: AIOKafkaProducer) -> BaseException | None:
-    """Return why a transaction can only be aborted, which other errors may follow from."""
+    """Return the original error of a transaction that can only be aborted, None if unknown."""
     task = producer._sender.sender_task
     ended: BaseException | None = None
     if task is not None and task.done() and not task.cancelled():
         ended = task.exception()
     if ended is not None:
-        # aiokafka raises that its sender has ended, and keeps why to the sender.
+        # aiokafka only raises that its sender has ended; the sender has the cause.
         return ended.__cause__ or ended
     waiter = producer._txn_manager.wait_for_transaction_end()
     return waiter.exception() if waiter is not None and waiter.done() else None
 
 
 def _described(reason: BaseException) -> str:
-    """Return a reason in one line."""
+    """Describe a reason in one line."""
     if isinstance(reason, InvalidProducerIdMapping):
         return (
             "the brokers have forgotten this id, which was not used for longer than their "
@@ -196,7 +196,7 @@ def _described(reason: BaseException) -> str:
 
 
 def _is_fenced(producer: AIOKafkaProducer) -> bool:
-    """Whether a producer has learnt of its end beside what it was asked for."""
+    """Whether the sender of a producer ended because it was fenced."""
     task = producer._sender.sender_task
     return (
         task is not None
@@ -207,12 +207,12 @@ def _is_fenced(producer: AIOKafkaProducer) -> bool:
 
 
 class Transaction:
-    """What is sent while a transaction is open."""
+    """The records and offsets sent in an open transaction."""
 
     def __init__(
         self, producer: AIOKafkaProducer, group_id: str, pack: Pack, limits: Limits
     ) -> None:
-        """Send through ``producer``, whose transaction is open, batches within ``limits``."""
+        """Send batches within ``limits`` through ``producer``, which has an open transaction."""
         self._producer = producer
         self._group_id = group_id
         self._pack = pack
@@ -227,7 +227,7 @@ class Transaction:
     async def _send(
         self, batch: BatchBuilder, topic: str, partition: int, records: Layer | list[OutRecord]
     ) -> asyncio.Future[Any]:
-        """Send ``batch``, which is of ``records``."""
+        """Send ``batch``, which contains some of ``records``."""
         future: asyncio.Future[Any]
         future = await self._producer.send_batch(batch, topic, partition=partition)
         self._pending.append(future)
@@ -235,10 +235,10 @@ class Transaction:
         return future
 
     async def send_values(self, topic: str, partition: int, values: Layer) -> asyncio.Future[Any]:
-        """Send one record a key, of which there is one at least.
+        """Send one record per key of ``values``, which must not be empty.
 
         Returns:
-            What will be the offset of the last of them.
+            A future with the offset of the last record.
         """
         for batch in self._pack(values, self._batch_bytes(topic)):
             future = await self._send(batch, topic, partition, values)
@@ -253,7 +253,7 @@ class Transaction:
         return last
 
     async def send_records(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:
-        """Send ``records`` in their order."""
+        """Send ``records`` in order."""
         for batch, inside in record_batches(records, self._batch_bytes(topic)):
             if batch.size() <= BATCH_BYTES:
                 await self._send(batch, topic, partition, inside)
@@ -262,7 +262,7 @@ class Transaction:
                 await asyncio.wait([await self._send(batch, topic, partition, inside)])
 
     def send_offsets(self, offsets: Mapping[TP, int], metadata: str = "") -> None:
-        """Commit the group's ``offsets`` with this transaction, each with ``metadata``."""
+        """Commit the group's ``offsets`` in this transaction, each with ``metadata``."""
         stored = {
             TopicPartition(*tp): OffsetAndMetadata(offset, metadata)
             for tp, offset in offsets.items()
@@ -274,13 +274,13 @@ class Transaction:
         )
 
     def forget(self) -> None:
-        """Take no more interest in what becomes of what was sent."""
+        """Ignore the results of everything sent."""
         for future in self._pending:
-            # To be asked for is what keeps it from being reported as never retrieved.
+            # asyncio reports exceptions that were never retrieved.
             future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def delivered(self) -> None:
-        """Wait until the broker has all that was sent. Raises RefusedError."""
+        """Wait until the brokers have acknowledged everything sent. Raises RefusedError."""
         try:
             await asyncio.gather(*self._pending)
         except REFUSALS as exc:
@@ -291,7 +291,7 @@ class Transaction:
 
 
 async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:
-    """Wait for the end of a client that may be broken; how it ends does not matter any more."""
+    """Wait for the end of a client that may be broken, and ignore its errors."""
     try:
         async with asyncio.timeout(seconds):
             await stopping

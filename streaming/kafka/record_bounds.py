@@ -1,12 +1,12 @@
-"""Records fitted to what their topic takes, before they are sent.
+"""Fitting of records to their topic's limits before they are sent.
 
-Anybody may write to the input, and what is compressed there is larger when it is sent on. Headers
-that come with an event are bounded, a dead letter is cut to what its topic takes, and a time that
-the topic refuses gives way to the time of sending. Headers of the record say what it was before:
+Any program may write to the input, and compressed records grow when they are sent on. An event's
+headers are bounded, a dead letter is cut to its topic's limit, and a timestamp that the topic
+refuses is replaced by the time of sending. Headers of the record describe the original:
 
-* ``original.size`` and ``original.sha256``, of a value that was cut; ``original.key.size`` and
-  ``original.key.sha256``, of a key; without the hash of what was cut when it was read
-* ``original.headers.omitted``, how many headers were left out
+* ``original.size`` and ``original.sha256`` of a cut value, ``original.key.size`` and
+  ``original.key.sha256`` of a cut key; no hash if it was cut while it was read
+* ``original.headers.omitted``, the number of omitted headers
 * ``original.timestamp``, in ms since 1970
 """
 
@@ -27,42 +27,41 @@ if TYPE_CHECKING:
 
     Header = tuple[str, bytes | None]
 
-#: Bytes of a record's headers, with what each of them takes besides its name and its value.
+#: Maximum bytes of a record's headers, including the overhead of each.
 HEADER_BYTES = 64 << 10
 
-#: What a batch of one record takes besides key, value and headers, and a header besides its name
-#: and its value, at most.
+#: Maximum overhead in bytes of a batch with one record, besides key, value and headers, and of a
+#: header, besides name and value.
 _RECORD_OVERHEAD, _HEADER_OVERHEAD = 100, 10
 
-#: Room for the headers that say what a record was before.
+#: Bytes reserved for the headers that describe the original.
 _NOTES = 400
 
-#: A time as close to a topic's limit as that counts as beyond: it takes a while to be sent, and the
-#: broker has another clock.
+#: A timestamp this close to a topic's limit counts as beyond it: sending takes time, and the
+#: broker's clock may differ.
 MARGIN_MS = 60_000
 
-#: What goes before the names of the headers that a rejected record had.
+#: Prefix for the names of a rejected record's own headers.
 ORIGINAL_HEADER = "original.header."
 
-#: Headers that say that a dead letter is not all of what was rejected.
+#: Headers which show that a dead letter is not complete.
 CUT = frozenset({"original.size", "original.key.size"})
 
 
 def size_of(record: OutRecord) -> int:
-    """Return the bytes that ``record`` takes as a batch of its own, at most."""
+    """Return the maximum bytes of a batch that contains only ``record``."""
     headers = sum(map(_header_size, record.headers))
     return _RECORD_OVERHEAD + len(record.key or b"") + len(record.value or b"") + headers
 
 
 def _header_size(header: Header) -> int:
     name, value = header
-    # A character takes four bytes at most; most headers are not counted that exactly.
     length = len(name) if name.isascii() else len(name.encode())
     return length + len(value or b"") + _HEADER_OVERHEAD
 
 
 def is_small(record: OutRecord, size: int, limits: TopicLimits) -> bool:
-    """Whether a topic surely takes ``record``, of so many bytes, as it is: nearly all are so."""
+    """Whether ``record``, of ``size`` bytes, certainly needs no fitting, like nearly all."""
     return (
         size <= min(HEADER_BYTES, limits.batch_bytes // 2)
         and record.timestamp is None
@@ -73,9 +72,9 @@ def is_small(record: OutRecord, size: int, limits: TopicLimits) -> bool:
 
 
 def fit(record: OutRecord, limits: TopicLimits) -> OutRecord:
-    """Return ``record`` as a topic with these limits takes it, or as near to that as can be.
+    """Return ``record`` within the limits of its topic, or as close to them as possible.
 
-    Only of a record that is not ``whole`` key and value are cut.
+    Key and value are cut only if the record is not ``whole``.
     """
     notes: list[Header] = []
     if isinstance(record.key, CutBytes):
@@ -83,7 +82,7 @@ def fit(record: OutRecord, limits: TopicLimits) -> OutRecord:
     if isinstance(record.value, CutBytes):
         notes.append(_note("value", "original.size", record.value.full_size))
     if record.timestamp is not None and not _is_taken(record.timestamp, limits):
-        if record.timestamp >= 0:  # else it had none
+        if record.timestamp >= 0:  # negative: it had none
             notes.append(_note("timestamp", "original.timestamp", record.timestamp))
         record = record._replace(timestamp=None)
     if record.headers or record.omitted:
@@ -117,7 +116,7 @@ def _with_headers_bounded(record: OutRecord, room: int, notes: list[Header]) -> 
 
 
 def _as_many_as_fit(record: OutRecord, room: int) -> Iterator[Header]:
-    """Yield all headers of the program's own, and as many as fit of those that came along."""
+    """Yield all headers of this program, and as many of the record's own headers as fit."""
     for header in record.headers:
         size = _header_size(header)
         is_own = not record.whole and not header[0].startswith(ORIGINAL_HEADER)
@@ -127,10 +126,10 @@ def _as_many_as_fit(record: OutRecord, room: int) -> Iterator[Header]:
 
 
 def _cut(record: OutRecord, room: int, notes: list[Header]) -> OutRecord:
-    """Cut the key to a quarter of the room, if it is longer, and the value to the rest."""
+    """Cut the key to a quarter of ``room``, if it is longer, and the value to the rest."""
     key = record.key
     if key is not None and len(key) > room // 4:
-        # Of a part that was cut as it was read, the size is noted already.
+        # The size of a part that was cut while it was read is noted already.
         if not isinstance(key, CutBytes):
             notes.append(_note("key", "original.key.size", len(key)))
             notes.append(("original.key.sha256", sha256(key).hexdigest().encode()))

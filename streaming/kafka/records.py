@@ -1,4 +1,4 @@
-"""Records as they are fetched, in batches, and records to send."""
+"""Fetched records, their batches, and records to send."""
 
 from __future__ import annotations
 
@@ -7,60 +7,60 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Records have timestamps since Kafka 0.10 (2016). One from before is none: producers write -1 for
-#: that, or 0, or seconds where milliseconds belong.
+#: Records have timestamps since Kafka 0.10 (2016). An earlier one is invalid: producers without a
+#: timestamp write -1 or 0, and some write seconds in place of milliseconds.
 FIRST_TIMESTAMP = 1_451_606_400_000
 
 
 class Record(Protocol):
-    """A record as it was fetched; its timestamp is in milliseconds."""
+    """A fetched record."""
 
     @property
     def offset(self) -> int:
-        """Its place in the partition."""
+        """The offset in the partition."""
 
     @property
     def timestamp(self) -> int:
-        """When it was produced, or appended."""
+        """The time of production or of the append, in ms since 1970."""
 
     @property
     def key(self) -> bytes | None:
-        """Its key."""
+        """The key."""
 
     @property
     def value(self) -> bytes | None:
-        """Its value."""
+        """The value."""
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Its headers."""
+        """The headers."""
 
 
 class Batch(NamedTuple):
-    """Records of one partition, and the stretch of offsets that they stand for.
+    """Records of one partition, and the range of offsets that they cover.
 
-    ``start`` is the consumer's position before and ``end`` after the fetch: offsets in between
-    that hold no record (transaction markers, aborted or compacted records) belong to the batch.
-    Two batches follow each other without a gap exactly when one's end is the other's start.
+    ``start`` is the consumer's position before the fetch, ``end`` the position after it. Offsets in
+    between without a record (transaction markers, aborted or compacted records) belong to the
+    batch. There is no gap between two batches exactly if one's end is the other's start.
     """
 
     start: int
     end: int
     records: Sequence[Record]
     high_watermark: int = 0
-    """Where the partition's log ended when this was fetched; 0 when that is not known."""
+    """The end of the partition's log at the time of the fetch; 0 if unknown."""
     size: int = 0
-    """Bytes of memory that the records take, about."""
+    """Approximate bytes of memory of the records."""
 
 
 class OutRecord(NamedTuple):
-    """One record to send; ``timestamp`` in milliseconds, None for now."""
+    """One record to send; ``timestamp`` in ms since 1970, None for the time of sending."""
 
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp: int | None = None
     whole: bool = True
-    """Whether it is worth nothing without all of its key and its value."""
+    """Whether key and value must stay complete."""
     omitted: int = 0
-    """Headers that were left out when it was read."""
+    """The number of headers that were omitted while it was read."""

@@ -1,8 +1,8 @@
-"""Why a transaction failed: it may pass, it is about one record, or somebody has to set it right.
+"""Reasons why a transaction failed.
 
-* what passes by waiting (brokers away, a time-out) is a ``TransactionFailedError``
-* a record that a topic does not take is a ``RefusedError``: it is sent in another form then
-* settings and rights that only an operator can change are a ``ConfigurationError``
+* ``TransactionFailedError``: a temporary fault (no broker, a time-out)
+* ``RefusedError``: a topic refuses a record, which is then sent in another form
+* ``ConfigurationError``: a setting or a right that only an operator can change
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from streaming.kafka.records import OutRecord
 if TYPE_CHECKING:
     from tables.layers import Layer
 
-#: What a topic answers to a record that it does not take. Error 87, an invalid record, is unknown
-#: to aiokafka 0.14, and the brokers tell older clients that the record is corrupt.
+#: Errors for a record that a topic refuses. aiokafka 0.14 does not know error 87, an invalid
+#: record, and brokers report it to older clients as a corrupt record.
 REFUSALS = (*FOR_SIZE, *FOR_TIME, CorruptRecordException, UnknownError)
 
-#: What no waiting changes, and what to do.
+#: Errors that a retry cannot resolve, and the remedy.
 _ADVICE = {
     TopicAuthorizationFailedError: "grant the operation Write on the topic (docs/security.md)",
     GroupAuthorizationFailedError: "grant the operation Read on the group (docs/security.md)",
@@ -53,7 +53,7 @@ CONFIGURATION = tuple(_ADVICE)
 
 
 def advice(exc: BaseException) -> str:
-    """Return in one line what an operator has to change, for one of :data:`CONFIGURATION`."""
+    """Return in one line what an operator must change, for one of :data:`CONFIGURATION`."""
     about = " ".join(map(str, exc.args))
     name = type(exc).__name__.removesuffix("Error")
     text = next(text for kind, text in _ADVICE.items() if isinstance(exc, kind))
@@ -63,7 +63,7 @@ def advice(exc: BaseException) -> str:
 def refusal(
     topic: str, partition: int, sent: Layer | list[OutRecord], reason: BaseException
 ) -> Refusal:
-    """Return what is known of a refused batch, in which were some of the records ``sent``."""
+    """Describe the refusal of a batch that contained some of the records ``sent``."""
     records = sent if isinstance(sent, list) else [OutRecord(*each) for each in sent.items()]
     largest = max(records, key=size_of)
     size = size_of(largest)

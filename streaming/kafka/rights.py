@@ -1,9 +1,8 @@
-"""What the program may do, and whether the brokers can do what it needs: asked at the start.
+"""Checks at the start: the program's rights, and whether the brokers can do what it needs.
 
-Topics: the brokers tell the rights on each (KIP-430). The group: a heartbeat of no member needs the
-right that joining needs, and changes nothing. Transactions: an id of the program's own is opened,
-which nobody writes with. That also finds brokers that do not allow our time-out, and those that
-cannot keep transactions at all.
+Topics: the brokers report the rights on each (KIP-430). Group: a heartbeat without a member needs
+the same right as joining, and changes nothing. Transactions: a transactional id that no producer
+uses is opened. This also finds brokers that refuse our time-out or cannot keep transactions.
 """
 
 from __future__ import annotations
@@ -48,8 +47,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds that brokers may take until they can keep groups and transactions: until it is said,
-#: and until it is believed that they never will. New ones on a busy machine take half a minute.
+#: Seconds without a coordinator for groups or transactions: until a warning, and until the start
+#: fails. New brokers on a busy machine take half a minute.
 QUIET, PATIENCE = 40.0, 120.0
 
 GROUP, TRANSACTION = 0, 1
@@ -69,7 +68,7 @@ _NOT_ALLOWED = (
     TransactionalIdAuthorizationFailed,
 )
 
-#: A coordinator that is being elected, or reads its log: a moment later it answers.
+#: Errors while a coordinator is elected or reads its log; it answers a moment later.
 _PASSING = (
     ConcurrentTransactions,
     GroupCoordinatorNotAvailableError,
@@ -79,7 +78,7 @@ _PASSING = (
 
 
 def missing_rights(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) -> list[str]:
-    """Return the rights on topics that a worker needs and lacks, each as ``Read on topic x``."""
+    """Return the missing rights of a worker on topics, each as ``Read on topic x``."""
     return [
         f"{right.name.capitalize()} on topic {spec.name}"
         for spec in specs
@@ -89,7 +88,7 @@ def missing_rights(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) 
 
 
 def _warn_of_growth(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) -> None:
-    """Say which topics will grow for want of a right that a worker can do without."""
+    """Warn of topics that will grow because an optional right is missing."""
     for spec in specs:
         topic = found.get(spec.name)
         if topic is None or topic.rights is None or not spec.purged:
@@ -103,17 +102,17 @@ def _warn_of_growth(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic])
 
 
 def refuse_without(rights: Sequence[str]) -> None:
-    """Refuse to go on without ``rights``.
+    """Refuse to continue if ``rights`` are missing.
 
     Raises:
-        StartError: there are any.
+        StartError: ``rights`` is not empty.
     """
     if rights:
         raise StartError(needed(rights))
 
 
 def needed(rights: Sequence[str]) -> str:
-    """Say in one line that ``rights`` are missing, and where to read of them."""
+    """Return one line about missing ``rights`` that names their documentation."""
     return (
         f"the brokers do not let the program do what it has to: it needs the right "
         f"{', '.join(rights)} (kafka-acls.sh --add; all rights: docs/security.md)"
@@ -126,10 +125,10 @@ async def check_rights(
     found: Mapping[str, FoundTopic],
     settings: Settings,
 ) -> None:
-    """Refuse to start without a right, or with brokers whose settings can never suit ours.
+    """Refuse to start if a right is missing or the brokers' settings conflict with ours.
 
     Raises:
-        StartError: a right is missing, or a setting of the brokers rules ours out.
+        StartError: a right is missing, or a setting of the brokers conflicts with ours.
         KafkaError: the brokers do not answer.
     """
     missing = missing_rights(specs, found)
@@ -150,13 +149,13 @@ async def require_rights(
     group: str | None = None,
     transactional_id: str | None = None,
 ) -> None:
-    """Refuse to go on without these rights on each of those ``topics`` that exist.
+    """Refuse to continue without these rights on each existing topic.
 
     Arguments:
-        admin: asks the brokers.
-        topics: what is to be done with each.
-        group: of which offsets are to be committed.
-        transactional_id: that is to write; one that ends with * is the begin of several.
+        admin: a connected client.
+        topics: the needed rights by topic.
+        group: the group whose offsets will be committed.
+        transactional_id: the producer's id; a final * makes it a prefix of several ids.
 
     Raises:
         StartError: a right is missing.
@@ -180,7 +179,7 @@ async def require_rights(
 
 
 async def _broker_settings(admin: AIOKafkaAdminClient) -> dict[str, str]:
-    """Return the settings of a broker, none when the program may not look at them."""
+    """Return the settings of one broker; empty if the program may not read them."""
     node = admin._client.get_random_node()
     resource = ConfigResource(ConfigResourceType.BROKER, str(node))
     (response,) = await admin.describe_configs([resource])
@@ -205,7 +204,7 @@ def _check_session(brokers: Mapping[str, str], settings: Settings) -> None:
 
 
 async def _may_join(admin: AIOKafkaAdminClient, group: str, brokers: Mapping[str, str]) -> bool:
-    """Whether the program may be a member of its group."""
+    """Whether the program may join ``group``."""
     advice = _too_few(admin, "offsets.topic.replication.factor", "min.insync.replicas", brokers)
     code = await _ask(
         admin, GROUP, group, HeartbeatRequest(group, 0, ""), f"of the group {group}: {advice}"
@@ -242,7 +241,7 @@ async def _may_commit(
 def _too_few(
     admin: AIOKafkaAdminClient, factor: str, in_sync: str, brokers: Mapping[str, str]
 ) -> str:
-    """Return what to check when brokers can never keep what they should."""
+    """Return advice for brokers that are too few for their replication settings."""
     shown = ", ".join(
         f"{name}={brokers[name]}" if name in brokers else name for name in (factor, in_sync)
     )
@@ -253,10 +252,10 @@ def _too_few(
 async def _ask(
     admin: AIOKafkaAdminClient, kind: int, key: str, request: Request[Any], what: str
 ) -> int:
-    """Return the error code with which the coordinator of ``key`` answers.
+    """Return the error code in the answer of the coordinator of ``key``.
 
     Raises:
-        StartError: none answers within :data:`PATIENCE`.
+        StartError: no coordinator answers within :data:`PATIENCE`.
     """
     begun, is_said = monotonic(), False
     while True:

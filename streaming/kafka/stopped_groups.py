@@ -1,4 +1,4 @@
-"""What may be done only while no worker runs asks the group's coordinator first."""
+"""Check that no worker of a group runs, for commands that need it stopped."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from streaming.kafka.rights import needed
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
-#: Seconds to wait for the coordinator of a group that nobody has asked for, and between two looks.
+#: Seconds to wait for a group's coordinator, and between two attempts.
 COORDINATOR_TIMEOUT_S: Final = 20.0
 COORDINATOR_PAUSE_S: Final = 0.5
 
 
 async def require_stopped(admin: AIOKafkaAdminClient, *groups: str) -> None:
-    """Refuse to go on while a group has members.
+    """Refuse to continue while a group has members.
 
     Raises:
-        StartError: workers of one of ``groups`` are running, or it may not be looked at.
+        StartError: workers of one of ``groups`` are running, or it may not be described.
         KafkaError: the brokers do not answer.
     """
     for group in groups:
@@ -44,7 +44,7 @@ async def require_stopped(admin: AIOKafkaAdminClient, *groups: str) -> None:
 
 
 async def _described(admin: AIOKafkaAdminClient, group: str) -> Any:
-    """Describe a group; a new cluster makes its coordinator when somebody asks for it."""
+    """Describe a group; a new cluster elects its coordinator at the first request."""
     deadline = monotonic() + COORDINATOR_TIMEOUT_S
     while True:
         try:

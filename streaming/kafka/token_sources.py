@@ -1,4 +1,4 @@
-"""Where tokens come from: OAuth's client credentials grant (RFC 6749, section 4.4), or AWS IAM."""
+"""Sources of tokens: OAuth's client credentials grant (RFC 6749, section 4.4), and AWS IAM."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 #: Seconds for each step of a request.
 TIMEOUT: Final = 10.0
-#: Seconds that a token counts as valid when its issuer does not say for how long it is.
+#: Lifetime of a token in seconds if its issuer does not state one.
 DEFAULT_LIFETIME: Final = 300.0
+#: Maximum bytes of an issuer's answer.
 LONGEST_ANSWER: Final = 1 << 20
 
 _URL, _SCOPE = "REELS_SASL_OAUTH_TOKEN_URL", "REELS_SASL_OAUTH_SCOPE"
 _CLIENT = "REELS_SASL_OAUTH_CLIENT_ID and REELS_SASL_OAUTH_CLIENT_SECRET"
-#: Which settings to check, by the error that a token endpoint names.
+#: The settings to check, by the error of a token endpoint.
 _CAUSES: Final = {
     "invalid_client": _CLIENT,
     "unauthorized_client": "REELS_SASL_OAUTH_CLIENT_ID",
@@ -38,10 +39,10 @@ _MAY_PASS: Final = frozenset({408, 425, 429})
 
 
 class ClientCredentials:
-    """Asks a token endpoint in the name of a client."""
+    """Requests tokens from a token endpoint with a client's credentials."""
 
     def __init__(self, settings: Settings) -> None:
-        """Ask as ``settings`` say; nothing is sent before the first call."""
+        """Configure from ``settings``; nothing is sent before the first call."""
         self._url = str(settings.sasl_oauth_token_url)
         self._login = str(settings.sasl_oauth_client_id), str(settings.sasl_oauth_client_secret)
         self._fields = {"grant_type": "client_credentials"}
@@ -60,7 +61,7 @@ class ClientCredentials:
         try:
             return self._ask(self._request())
         except _LoginRefusedError as exc:
-            # Some issuers take a login in the body alone, against the RFC.
+            # Some issuers accept the credentials only in the body, against the RFC.
             if self._in_body:
                 raise
             self._in_body = True
@@ -75,10 +76,10 @@ class ClientCredentials:
         if self._in_body:
             fields["client_id"], fields["client_secret"] = self._login
         else:
-            # The RFC has both parts encoded as a form's fields are.
+            # The RFC requires both parts in the encoding of form fields.
             login = ":".join(map(quote_plus, self._login))
             headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-        # The settings take no address but one of http or https.
+        # The settings accept only URLs of http or https.
         return urllib.request.Request(  # noqa: S310
             self._url, urlencode(fields).encode(), headers, method="POST"
         )
@@ -132,7 +133,7 @@ class ClientCredentials:
 
 
 class AwsIam:
-    """Signs tokens for Amazon MSK with the AWS credentials that this process finds."""
+    """Signs tokens for Amazon MSK with the AWS credentials of this process."""
 
     def __init__(self, region: str) -> None:
         """Sign for a cluster in ``region``."""
@@ -140,12 +141,12 @@ class AwsIam:
 
     def __call__(self) -> Token:
         """Return a new token. Raises NoTokenError."""
-        # An extra; the settings refuse the mechanism where it is not installed.
+        # An optional dependency; the settings refuse the mechanism if it is not installed.
         from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # noqa: PLC0415
 
         try:
             text, expires_ms = MSKAuthTokenProvider.generate_auth_token(self._region)
-        # Without any credentials it is an AttributeError, otherwise one of many of botocore's.
+        # Missing credentials raise AttributeError; other failures raise many errors of botocore.
         except Exception as exc:
             reason = " ".join(str(exc).split())
             if isinstance(exc, AttributeError):
@@ -158,11 +159,11 @@ class AwsIam:
 
 
 class _LoginRefusedError(TokenRefusedError):
-    """Maybe the client's login is wrong, or is looked for elsewhere in the request."""
+    """The client's credentials are wrong, or expected in another part of the request."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would be sent the client's secret."""
+    """Follows no redirects, which would receive the client's secret."""
 
     def redirect_request(self, *_args: Any) -> None:
         return None
@@ -184,7 +185,7 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def _lifetime(text: object) -> float:
-    """Read ``expires_in``, which some issuers write as a text."""
+    """Return ``expires_in`` in seconds; some issuers write it as a string."""
     try:
         seconds = float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Tokens to log in with at brokers: shared by all clients of a process, renewed in time."""
+"""Tokens for logins at brokers, shared by all clients of a process and renewed in time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: A token is renewed when this part of its life is over, as Kafka's own clients do it.
+#: The fraction of its lifetime after which a token is renewed, as in Kafka's clients.
 RENEW_AT: Final = 0.8
-#: Seconds until the issuer is asked again after it has failed; doubled with each failure.
+#: Seconds between requests to a failing issuer: the first pause, doubled each time, and the last.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 
@@ -30,19 +30,19 @@ class Token:
 
     text: str = field(repr=False)
     lifetime: float
-    """Seconds, from the moment in which it was asked for."""
+    """Seconds from the time of the request."""
 
 
 class TokenProvider(AbstractTokenProvider):
-    """What aiokafka asks for a token at each connection.
+    """Provides aiokafka with a token for each connection.
 
-    Its clients live in several event loops, each in a thread of its own.
+    Thread-safe: the clients run in several event loops, each in its own thread.
     """
 
     def __init__(self, fetch: Callable[[], Token], settings: str) -> None:
-        """Ask ``fetch`` for tokens; it blocks, and raises NoTokenError.
+        """Get tokens from ``fetch``, which blocks and raises NoTokenError.
 
-        ``settings``: what to check, in words, when a broker refuses them.
+        ``settings`` names, as text, the settings to check if a broker refuses the tokens.
         """
         self.settings = settings
         self._fetch = fetch
@@ -53,7 +53,7 @@ class TokenProvider(AbstractTokenProvider):
         self._failure = NoTokenError("no token was asked for")
 
     async def token(self) -> str:
-        """Return a token that is valid now. Raises NoTokenError."""
+        """Return a valid token. Raises NoTokenError."""
         token = self._token
         if token is None or time.monotonic() >= self._renew_at:
             token = await asyncio.to_thread(self._renewed)
@@ -65,7 +65,7 @@ class TokenProvider(AbstractTokenProvider):
             if asked_at >= max(self._renew_at, self._retry_at):
                 self._ask(asked_at)
             if self._token is None or time.monotonic() >= self._expires_at:
-                # A new one each time: each waiting client adds its own traceback.
+                # A new error each time, because each waiting client adds its own traceback.
                 raise type(self._failure)(*self._failure.args)
             return self._token
 

@@ -1,8 +1,8 @@
-"""The ids of topics: a topic that was deleted and made anew has another one (KIP-516).
+"""Topic ids: a topic that was deleted and created again has a new one (KIP-516).
 
-aiokafka asks for metadata in versions of the request that know no ids. Leans on the insides of
-aiokafka 0.14 (how requests are declared, and how its client sends them);
-``tests/streaming/test_topic_ids.py`` fails when they move.
+aiokafka requests metadata in versions without ids. Depends on the internals of aiokafka 0.14 (how
+requests are declared, and how its client sends them); ``tests/streaming/test_topic_ids.py`` fails
+when they change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from aiokafka.client import AIOKafkaClient
 
-#: Error codes of a topic that is not there: unknown topic, unknown topic id.
+#: Error codes of a missing topic: unknown topic, unknown topic id.
 _UNKNOWN: Final = {3, 100}
 
 _ID_BYTES: Final = 16
@@ -37,16 +37,16 @@ _TAGS = ("tags", TaggedFields)
 
 
 class _Uuid:
-    """A topic's id; as text it is what Kafka's own tools show."""
+    """A topic id, as text in the form of Kafka's own tools."""
 
     @staticmethod
     def encode(_: None) -> bytes:
-        """Ask by name: the id is left out."""
+        """Return a null id, because topics are requested by name."""
         return bytes(_ID_BYTES)
 
     @staticmethod
     def decode(data: BytesIO) -> str:
-        """Return the id as text, empty when the broker has none for the topic."""
+        """Return the id as text, empty if the broker has none for the topic."""
         raw = data.read(_ID_BYTES)
         return urlsafe_b64encode(raw).rstrip(b"=").decode() if any(raw) else ""
 
@@ -127,22 +127,22 @@ class _MetadataRequest(Request[_Metadata]):
 
 
 async def ask_for_topics(client: AIOKafkaClient, topics: Iterable[str]) -> Any:
-    """Return what a broker answers about ``topics``, the rights of this program included.
+    """Return a broker's metadata of ``topics``, including the rights of this program.
 
     Raises:
         NotImplementedError: the brokers are older than Kafka 3.1.
-        KafkaError: none of them answers.
+        KafkaError: no broker answers.
     """
     return await client.send(client.get_random_node(), _MetadataRequest(topics))
 
 
 async def topic_ids(client: AIOKafkaClient, topics: Iterable[str]) -> dict[str, str]:
-    """Return the ids of those of ``topics`` that there are, as text.
+    """Return the ids of existing ``topics``, as text.
 
-    The id is empty where the brokers have none: before Kafka 2.8, or upgraded from there.
+    An id is empty if the brokers have none, as after an upgrade from before Kafka 2.8.
 
     Raises:
-        KafkaError: no broker tells.
+        KafkaError: no broker answers, or a broker reports an error for a topic.
     """
     response = await ask_for_topics(client, topics)
     ids: dict[str, str] = {}

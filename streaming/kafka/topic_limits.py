@@ -1,4 +1,4 @@
-"""The limits that topics set to the records sent to them, as the brokers describe them."""
+"""Limits of topics for the records sent to them, as the brokers describe them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a batch that no topic is sent more than: those that the program's own topics take.
+#: Maximum bytes of a batch for any topic: the limit of topics that the program creates.
 LARGEST_BATCH = 8 << 20
 
-#: What brokers allow by default. A topic that refuses more than its settings seem to allow is taken
-#: to allow this, or half of what it refused.
+#: The brokers' default limit in bytes. If a topic refuses a batch that its settings allow, its
+#: limit is assumed to be this, or half of the refused size if that is less.
 USUAL_BATCH = 1 << 20
 
-#: No limit of Kafka's to a time.
+#: Kafka's value for an unlimited time.
 _NEVER_MS = (1 << 63) - 1
 
-#: The settings that limits come from; brokers before 3.6 know one for both directions of time.
+#: The settings that define limits; brokers before 3.6 have one time limit for both directions.
 _BEFORE, _AFTER = "message.timestamp.before.max.ms", "message.timestamp.after.max.ms"
 _DIFFERENCE = "message.timestamp.difference.max.ms"
 _SIZES = "max.message.bytes", "segment.bytes"
@@ -36,13 +36,13 @@ _NAMES = *_SIZES, "cleanup.policy", "message.timestamp.type", _BEFORE, _AFTER, _
 
 
 class TopicLimits(NamedTuple):
-    """What a topic takes: bytes of a batch, and how far from now a record's time may be, in ms."""
+    """A topic's limits: bytes of a batch, and distance of a timestamp from now in ms."""
 
     batch_bytes: int = LARGEST_BATCH
     before_ms: int = _NEVER_MS
     after_ms: int = _NEVER_MS
     needs_keys: bool = False
-    """Whether it is compacted: a record without a key is refused."""
+    """Whether it is compacted, and so refuses records without a key."""
 
 
 _UNKNOWN = TopicLimits()
@@ -54,19 +54,19 @@ class Limits:
     def __init__(
         self, client_settings: Mapping[str, Any] | None = None, topics: Iterable[str] = ()
     ) -> None:
-        """Know nothing yet of ``topics``: aiokafka's ``client_settings`` lead to the brokers."""
+        """Know no limits of ``topics`` yet; aiokafka's ``client_settings`` name the brokers."""
         self._client_settings = client_settings
         self._topics = sorted(topics)
         self._described: dict[str, TopicLimits] = {}
-        #: Of topics that refused what their limits allow.
+        #: Assumed limits of topics that refused a record within the described limits.
         self._learnt: dict[str, TopicLimits] = {}
 
     def of(self, topic: str) -> TopicLimits:
-        """Return what ``topic`` takes, as far as that is known."""
+        """Return the limits of ``topic`` as far as they are known."""
         return self._learnt.get(topic) or self._described.get(topic, _UNKNOWN)
 
     async def refresh(self) -> None:
-        """Ask the brokers; when they do not say, what is known stays."""
+        """Request the limits from the brokers; without an answer, known limits stay."""
         if self._client_settings is None:
             return
         try:
@@ -89,10 +89,10 @@ class Limits:
                 _announce(topic, limits)
 
     async def learn(self, refused: Refusal) -> None:
-        """Find out why a topic has refused a record, so that the next attempt is taken.
+        """Find out why a topic refused a record, so that the next attempt fits.
 
         Raises:
-            ConfigurationError: it takes no record of that kind; only an operator can change that.
+            ConfigurationError: it refuses every such record until an operator changes a setting.
         """
         before = self.of(refused.topic)
         await self.refresh()
@@ -104,7 +104,7 @@ class Limits:
             )
         if limits != before:
             return
-        # The brokers' word does not explain it: by trial, then.
+        # The described limits do not explain the refusal, so try smaller ones.
         if refused.is_for_time:
             limits = limits._replace(before_ms=0, after_ms=0)
         elif refused.is_for_size and refused.size <= limits.batch_bytes:
@@ -159,7 +159,7 @@ def _limits_of(config: Mapping[str, str | None]) -> TopicLimits:
     if config.get("message.timestamp.type") == "LogAppendTime":
         before_ms = after_ms = _NEVER_MS
     return TopicLimits(
-        # A batch has to fit into a segment, too.
+        # A batch must also fit into a segment.
         min(LARGEST_BATCH, *(number(name, LARGEST_BATCH) for name in _SIZES)),
         before_ms,
         after_ms,

@@ -1,7 +1,7 @@
-"""The settings of topics that correctness leans on, held against those that they should have.
+"""Check of the topic settings that correctness depends on.
 
-A setting that makes counts wrong, or stops the program for good, refuses the start. One that is
-merely unwise is warned of.
+The program refuses to start with a setting that makes counts wrong or stops it for good. An unwise
+setting causes a warning.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Records that lie for less than this may be deleted while a worker is restarted.
+#: With a shorter retention, records may be deleted while a worker restarts.
 SHORTEST_RETENTION_MS: Final = 10 * 60_000
 
-#: As a retention: for ever.
+#: Unlimited retention.
 NEVER_MS: Final = (1 << 63) - 1
 
-#: A dead letter whose value is cut away still has its headers.
+#: Bytes of a dead letter without its value, which still has headers.
 LEAST_LETTER_BYTES: Final = 10_240
 
-#: What clocks and retries need, and what is comfortable.
+#: Minimum limits of timestamps: needed for clocks and retries, and recommended.
 LEAST_TIMESTAMP_LIMIT_MS, TIMESTAMP_LIMIT_MS = 60_000, HOUR_MS
 
 
 class Verdict(Enum):
-    """What a setting is."""
+    """The judgement of a setting."""
 
     RIGHT = "ok"
     UNWISE = "unwise"
@@ -51,18 +51,18 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One setting of one topic, judged."""
+    """The judgement of one setting of one topic."""
 
     topic: str
     setting: str
     value: str
     verdict: Verdict
-    #: Why it is not right, and the value that would be.
+    #: Why it is not right, and a better value.
     reason: str = ""
     better: str = ""
 
     def command(self, settings: Settings) -> str:
-        """Return the command that mends it, for a shell at Kafka's own tools."""
+        """Return the shell command of Kafka's tools that corrects it."""
         secured = settings.security_protocol not in {None, "PLAINTEXT"}
         login = " --command-config client.properties" if secured else ""
         return (
@@ -72,7 +72,7 @@ class Finding:
         )
 
     def advice(self, settings: Settings) -> str:
-        """Return in one line what is wrong, and the command that mends it."""
+        """Return in one line what is wrong, and the command that corrects it."""
         return (
             f"topic {self.topic} has {self.setting}={self.value}: {self.reason}. To mend it: "
             f"{self.command(settings)}"
@@ -80,20 +80,20 @@ class Finding:
 
 
 class TopicConfigs:
-    """The settings of topics as the brokers have them, their own defaults included."""
+    """The settings of topics at the brokers, including the brokers' defaults."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without settings."""
         self.values: dict[str, dict[str, str]] = {}
-        #: Topics whose settings may not be looked at.
+        #: Topics whose settings the program may not read.
         self.forbidden: list[str] = []
 
     @classmethod
     async def read(cls, admin: AIOKafkaAdminClient, names: Iterable[str]) -> TopicConfigs:
-        """Ask the brokers for the settings of topics.
+        """Read the settings of topics from the brokers.
 
         Raises:
-            KafkaError: they do not answer, or there is no such topic.
+            KafkaError: the brokers do not answer, or a topic does not exist.
         """
         configs = cls()
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
@@ -110,13 +110,13 @@ class TopicConfigs:
 
 @dataclass(frozen=True, slots=True)
 class _Topic:
-    """A topic to be judged."""
+    """A topic to judge."""
 
     spec: TopicSpec
     replicas: int
     config: Mapping[str, str]
     settings: Settings
-    #: The largest batch that the input takes, 0 if that is not known.
+    #: Maximum bytes of a batch of the input, 0 if unknown.
     input_bytes: int
 
     def number(self, setting: str) -> int:
@@ -132,7 +132,7 @@ class _Topic:
         return self.spec.role is not Role.INPUT
 
 
-#: A verdict, why, and the value that would be right. None: of no importance for this topic.
+#: A verdict, the reason, and a better value; None if the setting is irrelevant for this topic.
 _Judgement: TypeAlias = tuple[Verdict, str, str] | None
 
 _RIGHT = (Verdict.RIGHT, "", "")
@@ -266,7 +266,7 @@ def judge_topics(
     configs: Mapping[str, Mapping[str, str]],
     settings: Settings,
 ) -> Iterator[Finding]:
-    """Judge the settings of all topics that exist, as far as their ``configs`` are known."""
+    """Judge the settings of all existing topics whose ``configs`` are known."""
     sizes = [configs[s.name] for s in specs if s.role is Role.INPUT and s.name in configs]
     input_bytes = max((int(config["max.message.bytes"]) for config in sizes), default=0)
     for spec in specs:
@@ -274,7 +274,7 @@ def judge_topics(
             continue
         topic = _Topic(spec, found[spec.name].replicas, configs[spec.name], settings, input_bytes)
         for setting, judge in _RULES.items():
-            # Not every broker that speaks Kafka's protocol has all of them.
+            # Some brokers that speak Kafka's protocol lack some settings.
             known = setting in topic.config
             if known and (judgement := judge(topic)) is not None:
                 yield Finding(spec.name, setting, topic.config[setting], *judgement)
@@ -286,10 +286,10 @@ async def check_settings(
     found: Mapping[str, FoundTopic],
     settings: Settings,
 ) -> None:
-    """Warn of settings that are unwise.
+    """Warn of unwise settings.
 
     Raises:
-        StartError: one is wrong.
+        StartError: a setting is wrong.
         KafkaError: the brokers do not answer.
     """
     configs = await TopicConfigs.read(admin, found)

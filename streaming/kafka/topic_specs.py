@@ -1,4 +1,4 @@
-"""The topics that the program needs, with settings chosen on purpose."""
+"""Topics of the program and their settings."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 MIB = 1 << 20
 
-#: Records keep whatever time they have: a broker's own limits do not reach these topics.
+#: Settings that accept any timestamp, in place of the brokers' own limits.
 ANY_TIMESTAMP = {
     "message.timestamp.before.max.ms": str((1 << 63) - 1),
     "message.timestamp.after.max.ms": str((1 << 63) - 1),
 }
 
-#: From so many replicas on, two of them have to have a record before it counts as written.
+#: From this number of replicas on, two of them must have a record before it counts as written.
 SAFE_REPLICAS = 3
 
 
 class Role(Enum):
-    """What a topic is for, and so which settings it must have."""
+    """The purpose of a topic, which decides the settings that it must have."""
 
     INPUT = "input"
     DEAD_LETTERS = "dead letters"
@@ -37,31 +37,31 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """A topic as the program makes it when there is none."""
+    """A topic as the program creates it if it is missing."""
 
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
-    #: Whether another number of partitions than set is refused.
+    #: Whether the topic must have exactly the configured number of partitions.
     fixed: bool = True
     role: Role = Role.INTERNAL
-    #: Whether workers delete records of it once they are counted.
+    #: Whether workers delete its records once they are counted.
     purged: bool = False
 
 
 def _compacted(segment_bytes: int) -> dict[str, str]:
     return {
         "cleanup.policy": "compact",
-        # The active segment is never compacted: small ones keep what recovery reads short.
+        # The active segment is never compacted: small segments mean less to read in recovery.
         "segment.bytes": str(segment_bytes),
         "segment.ms": str(HOUR_MS),
-        # As long as a standby or an old disk may be away and still learn of a deletion.
+        # The time that a standby or an old disk may be away without missing a deletion.
         "delete.retention.ms": str(24 * HOUR_MS),
     }
 
 
 def changelog_topic(settings: Settings, table: str) -> str:
-    """Return the name of a table's changelog topic, as Faust makes it."""
+    """Return the name that Faust gives a table's changelog topic."""
     return f"{settings.app_id}-{table}-changelog"
 
 
@@ -71,9 +71,9 @@ def topic_specs(
     """Return all topics of the program.
 
     Arguments:
-        settings: names the others.
+        settings: the names of the other topics.
         changelogs: the tables' changelog topics.
-        deltas: the topics with sums on their way to tables; by default the videos' alone.
+        deltas: the topics with deltas for tables; by default only that of the videos.
     """
     partitions = settings.partitions
     deltas = (settings.deltas_topic,) if deltas is None else deltas
@@ -81,7 +81,7 @@ def topic_specs(
         TopicSpec(
             settings.events_topic,
             partitions,
-            # Above 1 MiB, so that what is too large arrives and is dead-lettered, not refused.
+            # Above 1 MiB, so that events that are too large become dead letters.
             {"retention.ms": str(48 * HOUR_MS), "max.message.bytes": str(4 * MIB)},
             role=Role.INPUT,
         ),
@@ -96,7 +96,7 @@ def topic_specs(
             TopicSpec(
                 name,
                 partitions,
-                # Read within seconds; kept for as long as a worker may be down.
+                # Read within seconds, but kept for the time that a worker may be down.
                 {
                     "retention.ms": str(6 * HOUR_MS),
                     "segment.bytes": str(64 * MIB),
@@ -108,8 +108,8 @@ def topic_specs(
         TopicSpec(
             settings.repartition_topic,
             partitions,
-            # Kept until it is counted, however old the events are by their timestamps, and for as
-            # long as streaming/commit/purge.py says after that.
+            # Kept until counted, whatever the events' timestamps; streaming/commit/purge.py deletes
+            # records some time later.
             {
                 "retention.ms": "-1",
                 "segment.bytes": str(64 * MIB),
@@ -120,7 +120,7 @@ def topic_specs(
         TopicSpec(
             settings.order_topic,
             partitions,
-            # For the audit alone, which does with less.
+            # Only for the audit, which works with less.
             {"retention.ms": str(24 * HOUR_MS), "segment.bytes": str(64 * MIB)},
             role=Role.ORDER,
         ),

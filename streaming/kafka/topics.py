@@ -1,7 +1,7 @@
-"""The topics that the program needs: looked up, made, and checked.
+"""Lookup, creation and check of the program's topics.
 
-:mod:`streaming.kafka.topic_specs` says which they are, :mod:`streaming.kafka.topic_settings` checks
-their settings, :mod:`streaming.kafka.rights` what the program may do with them.
+:mod:`streaming.kafka.topic_specs` lists them, :mod:`streaming.kafka.topic_settings` checks their
+settings, :mod:`streaming.kafka.rights` the rights on them.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How often to ask for topics just made, ten times a second.
+#: Number of lookups of created topics, ten per second, before giving up.
 ATTEMPTS = 100
 
 
 @asynccontextmanager
 async def admin_client(client_settings: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Connect a client that sees to topics.
+    """Connect an admin client.
 
     Raises:
-        StartError: the brokers do not let us in.
+        StartError: the brokers refuse access.
         NoBrokerError: no broker answers.
     """
     await check_access(client_settings)
@@ -60,14 +60,14 @@ async def admin_client(client_settings: Mapping[str, Any]) -> AsyncIterator[AIOK
 async def ensure_topics(
     client_settings: Mapping[str, Any], specs: Iterable[TopicSpec], replication_factor: int
 ) -> dict[str, FoundTopic]:
-    """Create the topics that are missing, and check the partitions of those that are there.
+    """Create missing topics, and check the partitions of existing ones.
 
     Returns:
-        All of them, as they are now.
+        All topics as they are now, by name.
 
     Raises:
-        StartError: the brokers do not let us in, a topic has another number of partitions than
-            set, or one cannot be created.
+        StartError: the brokers refuse access, a topic has the wrong number of partitions, or one
+            cannot be created.
         NoBrokerError: no broker answers.
     """
     async with admin_client(client_settings) as admin:
@@ -77,7 +77,7 @@ async def ensure_topics(
 async def make_topics(
     admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int
 ) -> dict[str, FoundTopic]:
-    """Do the work of :func:`ensure_topics` through a client that is connected."""
+    """Do the work of :func:`ensure_topics` with a connected client."""
     found = await look_up(admin, specs)
     missing = [spec for spec in specs if spec.name not in found]
     if missing:
@@ -87,10 +87,10 @@ async def make_topics(
 
 
 async def look_up(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
-    """Return those topics that exist, after a look at their partitions.
+    """Return the existing topics by name, and check their partitions.
 
     Raises:
-        StartError: one has another number of partitions than set, or may not be looked at.
+        StartError: one has the wrong number of partitions, or may not be described.
     """
     answer = await find_topics(admin, [spec.name for spec in specs])
     if answer.forbidden:
@@ -104,10 +104,10 @@ async def look_up(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dic
 
 
 def check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]) -> None:
-    """Refuse topics with another number of partitions than set.
+    """Refuse topics whose number of partitions differs from the setting.
 
     Raises:
-        StartError: with the one thing to do that does not end in the next refusal.
+        StartError: a number differs; the text names a remedy that resolves all such refusals.
     """
     fixed = [spec for spec in specs if spec.fixed and spec.name in found]
     counts = {spec.name: found[spec.name].partitions for spec in fixed}
@@ -122,9 +122,9 @@ def check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]
 
 
 def partitions_advice(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]) -> str:
-    """Return what is wrong when topics have different numbers of partitions, and what to do.
+    """Return fault and remedy for topics with different numbers of partitions.
 
-    The same whatever TOPIC_PARTITIONS says: no value of it would suit all of them.
+    Independent of TOPIC_PARTITIONS, because no value would suit all topics.
     """
     counts = {
         spec.name: found[spec.name].partitions
@@ -154,7 +154,7 @@ def _count(partitions: int) -> str:
 
 
 async def _known(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
-    """Return all topics; those just made take a moment to be known everywhere."""
+    """Return all topics; brokers take a moment to know the created ones."""
     found: dict[str, FoundTopic] = {}
     for _ in range(ATTEMPTS):
         found = await look_up(admin, specs)
@@ -168,13 +168,13 @@ async def _known(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dict
 async def create_topics(
     admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int
 ) -> None:
-    """Make topics; those that somebody else makes meanwhile are left as they are.
+    """Create topics; those that another program creates meanwhile stay unchanged.
 
     Raises:
-        StartError: the brokers refuse to.
+        StartError: the brokers refuse to create one.
     """
     if unlimited := await _create(admin, specs, replication_factor, ANY_TIMESTAMP):
-        # Brokers before Kafka 3.6 know nothing of such limits.
+        # Brokers before Kafka 3.6 do not know these limits.
         await _create(admin, unlimited, replication_factor, {})
 
 
@@ -184,7 +184,7 @@ async def _create(
     replication_factor: int,
     limits: Mapping[str, str],
 ) -> list[TopicSpec]:
-    """Return the topics that were not made because the brokers do not know of ``limits``."""
+    """Create topics; return those not created because the brokers do not know ``limits``."""
     safe = {"min.insync.replicas": "2"} if replication_factor >= SAFE_REPLICAS else {}
     response = await admin.create_topics(
         [
@@ -215,7 +215,7 @@ async def _create(
 
 
 def _refusal(error: type[BaseException], text: str) -> str:
-    """Return why a topic cannot be created, and what to do."""
+    """Return why a topic cannot be created, and the remedy."""
     if error in {TopicAuthorizationFailedError, ClusterAuthorizationFailedError}:
         return (
             "the brokers do not let the program create it: grant it Create on this topic (rights: "
