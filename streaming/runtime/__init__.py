@@ -1,1 +1,1 @@
-"""The worker: Faust's app, its start, its membership, its tasks as partitions come and go."""
+"""The worker: Faust's app, its start, its group membership, and its tasks during rebalances."""

@@ -1,4 +1,4 @@
-"""The Faust app with batches, tasks and recovery put in, and what is checked at the start."""
+"""The Faust app with batches, tasks and recovery of its own, and the checks at its start."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ if TYPE_CHECKING:
     from streaming.runtime.task_factory import TaskContext
     from tables.viral import ViralTable
 
-#: Seconds between two attempts to reach the brokers: the first, and the longest.
+#: Seconds between two attempts to reach the brokers: the first pause, and the longest.
 FIRST_DELAY, LONGEST_DELAY = 1.0, 15.0
 
-#: Characters of a data directory's id that tell its worker from the others of the group.
+#: Characters of a data directory's id that identify its worker within the group.
 WORKER_ID_LENGTH = 8
 
 
-#: Allocations between two looks of the garbage collector, and how many of those make the next
-#: generation's turn. A batch is thousands of records that are no garbage: by default they are
-#: looked through again and again, which took a fifth of the worker's time.
+#: Allocations between two garbage collections, and collections between two of the next generation.
+#: A batch is thousands of live records: with Python's defaults they are scanned again and again,
+#: which took a fifth of the worker's time.
 COLLECTOR_THRESHOLDS = (100_000, 50, 100)
 
 
@@ -72,34 +72,34 @@ class _Transport(BatchTransport):
 
 
 class AppParts(NamedTuple):
-    """What an app is put together of: tables belong to their app, which is there first."""
+    """The parts of an app, created after it because tables belong to their app."""
 
     task_context: TaskContext
     viral_table: ViralTable
     make_web: Callable[[], Web]
-    """Makes the web server when it is first needed."""
+    """Creates the web server at its first use."""
 
 
 class App(faust.App):
-    """A Faust app whose agents get batches and whose tables are written by tasks."""
+    """A Faust app whose agents receive batches and whose tasks write its tables."""
 
     #: Set by the worker that runs the app; commands have none.
     worker: Worker
-    #: Partitions of the dead-letter topic, which need not be as many as the others'.
+    #: Partitions of the dead-letter topic, whose number may differ from that of other topics.
     dead_letter_partitions = 1
-    #: From when the topics are known to exist.
+    #: None until the topics are known to exist.
     topic_watch: TopicWatch | None = None
-    #: Why the worker ends, when it does because it cannot go on.
+    #: Why the worker gave up, None if it did not.
     given_up: str | None = None
-    #: Tells this worker from others, whatever their addresses; the same over restarts.
+    #: Identifies this worker independently of its address; the same after restarts.
     worker_id = ""
-    #: Which form of the hot path runs, and the warning when that is not the one to expect.
+    #: The log line about the form of the hot path, and a warning if the form is a fallback.
     start_lines: tuple[str, str | None] = ("", None)
     _rebalance_begun: float | None = None
     _lock: TextIOWrapper | None = None
 
     def __init__(self, app_id: str, build: Callable[[App], AppParts], **kwargs: Any) -> None:
-        """Take what ``build`` makes for this app, and what :class:`faust.App` takes."""
+        """Use the parts that ``build`` creates, and the arguments of :class:`faust.App`."""
         super().__init__(
             app_id,
             PartitionAssignor=Assignor,
@@ -109,7 +109,7 @@ class App(faust.App):
             store="memory://",
             stream_wait_empty=True,
             stream_recovery_delay=0.0,
-            # Never full: the consumer waits for room before it fetches.
+            # Never full: the consumer waits for free inboxes before it fetches.
             stream_buffer_maxsize=4096,
             **kwargs,
         )
@@ -117,7 +117,7 @@ class App(faust.App):
 
     @cached_property
     def flow_control(self) -> FlowControl:
-        """What holds the agents' queues back in a rebalance."""
+        """Blocks the agents' queues during a rebalance."""
         return FlowControl(loop=self.loop)
 
     def _new_transport(self) -> BatchTransport:
@@ -127,14 +127,14 @@ class App(faust.App):
         return self._make_web()
 
     def on_rebalance_start(self) -> None:
-        """Take the time. Called by the consumer's thread."""
+        """Start the rebalance timer. Called in the consumer's thread."""
         super().on_rebalance_start()
         metrics.rebalances.inc()
         if self._rebalance_begun is None:
             self._rebalance_begun = monotonic()
 
     def on_rebalance_end(self) -> None:
-        """Tell how long it took until all went on."""
+        """Record the time until all tasks resumed."""
         super().on_rebalance_end()
         if self._rebalance_begun is not None:
             metrics.rebalance_seconds.observe(monotonic() - self._rebalance_begun)
@@ -142,20 +142,20 @@ class App(faust.App):
 
     @property
     def generation(self) -> int:
-        """The group's, as of the last assignment."""
+        """The group's generation as of the last assignment."""
         return int(self.consumer_generation_id)
 
     @property
     def session_timeout(self) -> float:
-        """Seconds after which the group gives up a member that it does not hear of."""
+        """Seconds without a heartbeat after which the group removes a member."""
         return float(self.conf.broker_session_timeout)
 
     def is_standby(self, tp: TP) -> bool:
-        """Whether this worker only follows ``tp``."""
+        """Whether this worker is only a standby of ``tp``."""
         return bool(self.assignor.is_standby(tp))
 
     def viral_sinks(self) -> Mapping[TP, ChangelogSink]:
-        """Return what follows the output topic."""
+        """Return the sinks of the viral topic, by partition."""
         return self.viral_table.sinks()
 
     @property
@@ -165,35 +165,35 @@ class App(faust.App):
         return manager
 
     async def on_first_start(self) -> None:
-        """Take the data directory, reach the brokers, and see to the topics."""
+        """Lock the data directory, reach the brokers, and prepare the topics."""
         try:
-            # Before Faust makes folders in it, which would fail with a traceback.
+            # Before Faust creates folders in it, which would fail with a traceback.
             directory_id = self.lock_data_directory()
             self.worker_id = directory_id[:WORKER_ID_LENGTH]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", AlreadyConfiguredWarning)
-                # Names the member of the group, so that whoever has the directory next can tell it.
+                # Lets the next worker with this directory recognize this member of the group.
                 self.conf.broker_client_id = f"{self.conf.id}-{directory_id}"
             await super().on_first_start()
             _spare_the_collector()
             await self._prepare()
         except StartError as exc:
             self.give_up(exc)
-            # Whoever waits for this start is cancelled by the end of the worker.
+            # The end of the worker cancels this wait.
             await asyncio.Event().wait()
 
     async def on_stop(self) -> None:
-        """Say farewell, unless this is no end in order, and stop."""
+        """Say farewell to the other workers if the end is orderly, and stop."""
         if self.conf.web_enabled and self.given_up is None and not self.crashed:
             web: Any = self.web
             await web.say_farewell()
         await super().on_stop()
 
     def give_up(self, exc: BaseException) -> None:
-        """End the worker in order, with exit code 1 and ``exc`` as the one-line reason."""
+        """Shut the worker down, with exit code 1 and ``exc`` as the one-line reason."""
         if self.given_up is None:
             self.given_up = self._reason(exc)
-            # The worker says it again as its last word, which is where one looks first.
+            # The worker logs it again in its last line, where operators look first.
             self.log.error("cannot go on: %s", self.given_up)
             self.worker.end()
 
@@ -217,12 +217,12 @@ class App(faust.App):
             self.log.warning("%s", fallback)
         self.log.info("the tables are in %s", self.conf.appdir.absolute())
         if self.conf.web_enabled:
-            # Before the brokers answer: whoever asks how the worker is gets told.
+            # Before the brokers answer, so that the health routes work.
             await self.web.maybe_start()
         await self._prepare_topics()
 
     def _settings_in_use(self) -> Settings:
-        """Return the settings with what the command line has changed: it goes before variables."""
+        """Return the settings with the options of the command line, which override variables."""
         settings, conf = self.task_context.settings, self.conf
         return replace(
             settings,
@@ -232,7 +232,7 @@ class App(faust.App):
         )
 
     def lock_data_directory(self) -> str:
-        """Keep other workers out, and return the directory's id, drawn when it was first used."""
+        """Lock out other workers, and return the directory's id, created at its first use."""
         self._lock, directory_id = lock(self.conf.appdir, self.conf.datadir)
         return directory_id
 
@@ -267,7 +267,7 @@ class App(faust.App):
             )
 
     async def _checked_topics(self, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
-        """Return the topics; raises StartError when the program can never work with them."""
+        """Return the topics. Raises StartError if the program cannot work with them."""
         parts = self.task_context
         settings = parts.settings
         async with admin_client(parts.client_settings) as admin:
@@ -280,9 +280,9 @@ class App(faust.App):
         return found
 
     async def standby_sinks(self) -> Mapping[TP, ChangelogSink]:
-        """Return what follows the changelogs of other workers' partitions.
+        """Return the sinks of standby partitions, by changelog partition.
 
-        Standby partitions that are here no more are closed.
+        Partitions that are no longer standbys of this worker are closed.
         """
         standbys = self.assignor.assigned_standbys()
         sinks: dict[TP, ChangelogSink] = {}

@@ -1,4 +1,4 @@
-"""The assignor: Faust's, but for topics whose number of partitions changes under a running app."""
+"""Faust's assignor, with a number of partitions that is fixed while the app runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Partitions:
-    """What the assignor is shown of the cluster: each topic with the partitions of the app."""
+    """A view of the cluster in which every topic has the app's number of partitions."""
 
     def __init__(self, count: int) -> None:
         self._numbers = frozenset(range(count))
@@ -22,13 +22,13 @@ class _Partitions:
 
 
 class FixedAssignor(PartitionAssignor):
-    """Assigns as many partitions of each topic as the tables have.
+    """Assigns the tables' number of partitions for each topic.
 
-    Faust's goes by what the brokers have. Topics of different numbers are not co-partitioned then:
-    each goes its own way, and the tasks of a running app are closed. The worker's
-    :mod:`streaming.runtime.topic_watch` sees to topics that have changed.
+    Faust's assignor uses the brokers' numbers. If they differ, topics are no longer co-partitioned,
+    and the tasks of a running app are closed. :mod:`streaming.runtime.topic_watch` handles topics
+    that have changed.
 
-    Leans on faust-streaming 0.15: of the cluster, it asks for the partitions of topics alone.
+    Depends on faust-streaming 0.15, which requests only topics' partitions from the cluster.
     """
 
     def assign(

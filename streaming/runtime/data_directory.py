@@ -1,4 +1,4 @@
-"""The folder on disk that holds a worker's tables: one worker's at a time."""
+"""The data directory: a worker's tables on disk, used by one worker at a time."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from io import TextIOWrapper
     from pathlib import Path
 
-#: How RocksDB says that the disk, or our share of it, is full.
+#: RocksDB's errors for a full disk or an exhausted quota.
 NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
 
 
 def lock(folder: Path, shown: Path) -> tuple[TextIOWrapper, str]:
-    """Keep other workers out of ``folder`` for as long as the file is open.
+    """Lock other workers out of ``folder`` while the returned file is open.
 
     Returns:
-        The open file, and the directory's id, which was drawn when it was first used.
+        The open file, and the directory's id, created at its first use.
 
     Raises:
-        StartError: another worker has it, or it cannot be written to; ``shown`` names it.
+        StartError: another worker uses it, or it is not writable; messages call it ``shown``.
     """
     path = folder / "lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not a file elsewhere that a link in its place points to.
+        # O_NOFOLLOW: never write to a file elsewhere through a link.
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         file = os.fdopen(os.open(path, flags, 0o666), "a+")
     except OSError as exc:

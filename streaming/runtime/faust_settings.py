@@ -1,4 +1,4 @@
-"""What Faust is told, as the program's settings say."""
+"""Faust's settings, derived from the program's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from streaming.runtime.logs import json_logging
 if TYPE_CHECKING:
     from settings import Settings
 
-#: Bytes of one partition that a fetch brings: a batch, and so what a burst takes of memory.
+#: Maximum bytes per partition and fetch: the size of a batch, which limits the memory of a burst.
 FETCH_BYTES = 1 << 20
 
 
 def _host_in_urls(bind: str) -> str | None:
-    """Return how others reach a server bound so; None leaves it to the host's name."""
-    if bind in {"0.0.0.0", "::"}:  # noqa: S104 - asked about, not bound to
+    """Return the host in URLs of a server bound to ``bind``, None for the machine's name."""
+    if bind in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound to
         return None
     return f"[{bind}]" if ":" in bind else bind
 
@@ -29,9 +29,9 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "broker_credentials": faust_credentials(settings),
         "broker_commit_interval": settings.commit_interval,
         "broker_session_timeout": settings.session_timeout,
-        # A member learns of a rebalance by its next heartbeat, and all others wait for it.
+        # A member learns of a rebalance at its next heartbeat, and all others wait for it.
         "broker_heartbeat_interval": settings.session_timeout / 20,
-        # Faust wants no less than the session's.
+        # Faust requires at least the session time-out.
         "broker_request_timeout": max(REQUEST_TIMEOUT_MS / 1000, settings.session_timeout),
         "broker_check_crcs": False,
         "consumer_group_instance_id": settings.group_instance_id,
@@ -40,10 +40,10 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "producer_request_timeout": REQUEST_TIMEOUT_MS / 1000,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.replication_factor,
-        # Nothing here is the leader's alone; the topic for that would have to be made and watched.
+        # Nothing here runs only on the leader, and its topic would need creation and checks.
         "topic_disable_leader": True,
-        # They exist when Faust starts (streaming/kafka/topics.py), and a worker may lack the right
-        # to make them.
+        # Topics exist before Faust starts (streaming/kafka/topics.py), and a worker may lack the
+        # right to create them.
         "topic_allow_declare": False,
         "table_standby_replicas": settings.standby_replicas,
         "web_bind": settings.web_bind,

@@ -1,7 +1,7 @@
-"""No condition writes more than a few lines per second: what repeats is counted.
+"""Limit of a few log lines per second: repeated messages are counted.
 
-Libraries log each failure of each attempt. While a topic is missing, or a cluster is empty, that
-was more than a thousand lines a second.
+Libraries log every failed attempt. With a missing topic or an empty cluster, they wrote more than a
+thousand lines per second.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Loggers, with those below them, that say the same again for each attempt.
+#: Loggers, including their children, that repeat messages for each attempt.
 LIBRARIES: Final = frozenset({"aiohttp", "aiokafka", "asyncio", "faust", "kafka", "mode"})
 
-#: Lines that one message of a library, and one of ours, may have at once. (The start lists the
-#: settings, a line each.) Then one line per :data:`INTERVAL`.
+#: Lines of one message that may be written at once, for libraries and for our loggers: the start
+#: writes one line per setting. Then one line per :data:`INTERVAL`.
 LIBRARY_BURST, OUR_BURST = 5, 60
 
-#: Seconds between two lines of a message that has used up its burst.
+#: Seconds between two lines of a message after its burst.
 INTERVAL: Final = 10.0
 
-#: Lines that all messages together may have at once, and per second after that.
+#: Lines of all messages together: at once, and then per second.
 TOTAL_BURST, TOTAL_RATE = 150, 3.0
 
-#: Messages told apart; the one that has been quiet for longest is forgotten.
+#: Number of distinct messages to remember; the least recent one is forgotten.
 MAX_MESSAGES: Final = 500
 
 _NUMBERS = re.compile(r"\d+")
 
 
 class _Budget:
-    """Lines that may be written: up to ``burst`` at once, and ``rate`` per second."""
+    """A token bucket of lines: up to ``burst`` at once, and ``rate`` per second."""
 
     def __init__(self, burst: float, rate: float, now: float) -> None:
         self._burst, self._rate = burst, rate
@@ -54,7 +54,7 @@ class _Budget:
 
 @dataclass(slots=True)
 class _Message:
-    """What is known of one message: its budget, and what was left out since it was last written."""
+    """One message: its budget, and its omitted lines since the last written one."""
 
     budget: _Budget
     left_out: int = 0
@@ -63,14 +63,14 @@ class _Message:
 
 
 class FloodFilter(logging.Filter):
-    """Lets one handler write a few lines per second; ``N more like this`` stands for the rest.
+    """Limits one handler to a few lines per second; ``N more like this`` replaces the others.
 
-    Messages are told apart by logger, level and text before its arguments are put in, with all
-    numbers taken for the same. Debug messages and critical ones always pass.
+    Logger, level and unformatted text identify a message; numbers in the text are ignored. Debug
+    and critical messages always pass.
     """
 
     def __init__(self, handler: logging.Handler, clock: Callable[[], float] = monotonic) -> None:
-        """Limit ``handler``; ``clock`` tells seconds."""
+        """Limit ``handler``; ``clock`` returns seconds."""
         super().__init__()
         self._handler = handler
         self._clock = clock
@@ -80,7 +80,7 @@ class FloodFilter(logging.Filter):
         self._looked_at = clock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether ``record`` is written; counts that are due are written before it."""
+        """Return whether to write ``record``, after writing the counts that are due."""
         if record.levelno < logging.INFO or getattr(record, "is_count", False):
             return True
         now = self._clock()
@@ -117,7 +117,7 @@ class FloodFilter(logging.Filter):
         return message
 
     def _counts(self, now: float, *, everything: bool) -> list[logging.LogRecord]:
-        """Return the counts that are due: a message has been left out for an interval."""
+        """Return the counts that are due: of messages omitted for :data:`INTERVAL`."""
         if not everything and now - self._looked_at < 1.0:
             return []
         self._looked_at = now
@@ -134,7 +134,7 @@ class FloodFilter(logging.Filter):
 
 def _count(message: _Message, now: float) -> logging.LogRecord:
     last = message.last
-    assert last is not None, "nothing was left out"  # noqa: S101 - a fault of ours
+    assert last is not None, "nothing was left out"  # noqa: S101 - a bug here
     text = " ".join(last.getMessage().split())[:300]
     count = logging.LogRecord(
         last.name,
@@ -150,6 +150,6 @@ def _count(message: _Message, now: float) -> logging.LogRecord:
 
 
 def limit_floods(logger: logging.Logger) -> None:
-    """Let each handler of ``logger`` write a few lines per second."""
+    """Limit each handler of ``logger`` to a few lines per second."""
     for handler in logger.handlers:
         handler.addFilter(FloodFilter(handler))

@@ -1,4 +1,4 @@
-"""How far the group is behind in partitions that no worker answers for, as the brokers know it."""
+"""The group's lag in partitions that no worker reports, from the brokers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMEOUT: Final = 5.0
 class GroupLag:
     """Compares the ends of topics' logs with a group's committed offsets.
 
-    Through clients of its own: the group's consumer may be waiting for brokers itself.
+    Uses clients of its own, because the group's consumer may be waiting for brokers.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class GroupLag:
         group: str,
         topics: Sequence[str],
     ) -> None:
-        """Ask ``admin`` for the offsets of ``group``, ``consumer`` for the ends of ``topics``."""
+        """Use ``admin`` for the offsets of ``group``, ``consumer`` for the ends of ``topics``."""
         self._admin = admin
         self._consumer = consumer
         self._group = group
@@ -44,7 +44,7 @@ class GroupLag:
     async def connected(
         cls, client_settings: Mapping[str, Any], group: str, topics: Sequence[str]
     ) -> AsyncIterator[Self]:
-        """Connect.
+        """Connect the clients.
 
         Raises:
             KafkaError, OSError: the brokers do not answer.
@@ -59,9 +59,9 @@ class GroupLag:
             await admin.close()
 
     async def records(self, partitions: Collection[int]) -> dict[int, int]:
-        """Return the records behind in each of ``partitions``.
+        """Return the lag of each of ``partitions``, in records.
 
-        They are offsets: ends of transactions count, too.
+        It is a difference of offsets, so that transaction markers count, too.
 
         Raises:
             KafkaError, OSError: the brokers do not answer in time.

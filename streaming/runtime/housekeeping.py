@@ -1,4 +1,4 @@
-"""What a worker looks at now and then: keys, counted copies, lag, how late its loop is."""
+"""Periodic work: expired keys, purge of counted records, lag, delay of the event loop."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the next expired keys, and at the lag.
+#: Seconds between two scans for expired keys, and between two measurements of the lag.
 SWEEP_INTERVAL, LAG_INTERVAL = 1.0, 1.0
 
-#: Seconds between two looks at how late the event loop is.
+#: Seconds between two measurements of the event loop's delay.
 LOOP_INTERVAL = 0.25
 
 
 class CheckedPositions(Protocol):
-    """Knows where topics end."""
+    """Checks positions against the ends of topics."""
 
     async def check_ends(self, positions: Mapping[TP, int], /) -> None:
-        """Refuse positions beyond the end of a log, with PositionError."""
+        """Raise PositionError for a position beyond the end of its log."""
 
 
 class Housekeeping(Service):
-    """Goes through the tasks of a worker, and has those fail that cannot go on."""
+    """Checks the tasks of a worker periodically, and fails those that cannot continue."""
 
     def __init__(
         self,
@@ -54,17 +54,17 @@ class Housekeeping(Service):
         purged_topic: str,
         **kwargs: Any,
     ) -> None:
-        """Watch ``tasks`` once started.
+        """Check ``tasks`` once started.
 
         Arguments:
-            tasks: those of the worker, as they come and go.
-            positions: asks the brokers where topics end.
-            lag: takes note of how far behind tasks are.
-            log_end: returns the end of a partition's log as the last fetch told it, None before.
-            event_topics: the topics that tasks can be behind in.
-            purge: deletes what was counted of ``purged_topic``.
-            purged_topic: the topic that nobody but the tasks reads.
-            kwargs: as :class:`mode.Service` takes them.
+            tasks: the worker's current tasks, by partition number.
+            positions: compares positions with the brokers' logs.
+            lag: records the lag of tasks.
+            log_end: returns the end of a partition's log as of the last fetch, None before.
+            event_topics: the topics whose lag is measured.
+            purge: deletes counted records of ``purged_topic``.
+            purged_topic: the topic that only the tasks read.
+            kwargs: arguments of :class:`mode.Service`.
         """
         super().__init__(**kwargs)
         self._tasks = tasks
@@ -95,7 +95,7 @@ class Housekeeping(Service):
             await self.measure_lag()
 
     async def sweep(self) -> None:
-        """Look for keys that have expired, and for databases that were found damaged."""
+        """Look for expired keys and damaged databases."""
         for task in self._running:
             for state in task.tables.states:
                 try:
@@ -103,7 +103,7 @@ class Housekeeping(Service):
                         await state.sweeper.scan(SWEEP_INTERVAL)
                 except CodecError as exc:
                     task.fail(exc)
-                # Found just now, or by whoever asked for a value.
+                # Found by this scan, or earlier by a read.
                 if (damage := state.store.damage) is not None:
                     task.fail(damage)
 
@@ -113,7 +113,7 @@ class Housekeeping(Service):
         await self._purge.look({tp: task.committed[tp] for task, tp in tps})
 
     async def measure_lag(self) -> None:
-        """Measure how far behind each task is; one that is ahead of its topics fails."""
+        """Measure the lag of each task; fail tasks beyond the end of a topic."""
         for task in self._running:
             tps = [TP(topic, task.partition) for topic in self._event_topics]
             ends = {tp: end for tp in tps if (end := self._log_end(tp)) is not None}

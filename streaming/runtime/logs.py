@@ -1,4 +1,4 @@
-"""Logs for programs: one JSON object a line, when ``REELS_LOG_FORMAT`` says so."""
+"""Logs as JSON, one object per line, if ``REELS_LOG_FORMAT`` is ``json``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.windows import to_iso
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes time, level, logger and message, and the traceback when there is one."""
+    """Writes time, level, logger, message and, if present, the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -27,14 +27,14 @@ class JsonFormatter(logging.Formatter):
         try:
             return orjson.dumps(fields).decode()
         except TypeError:
-            # Half a pair of surrogates, as a file's name may have one, is no UTF-8.
+            # A lone surrogate, as in some file names, has no UTF-8 form.
             return json.dumps(fields)
 
 
 def json_logging() -> dict[str, Any]:
-    """Return Faust's ``logging_config``: its own, but for the format of the lines.
+    """Return Faust's ``logging_config`` with JSON lines.
 
-    Faust has one for a terminal and one for a file (``--logfile``).
+    Replaces both of Faust's formatters, for a terminal and for a file (``--logfile``).
     """
     return {
         "merge": True,

@@ -1,11 +1,12 @@
-"""The assignor, whose members tell each other not only their address but who they are.
+"""The assignor with member ids besides addresses.
 
-Faust keeps what each member owns by its address alone: of two members with the same address, one is
-forgotten. So a member's id, that of its data directory, follows its address as a fragment, which no
-request ever sends.
+Faust identifies members by their address alone: of two members with the same address, it forgets
+one. So the address has the worker's id, from its data directory, as a URL fragment, which HTTP
+requests never send.
 
-Leans on the insides of faust-streaming 0.15 (``PartitionAssignor._url``, which it tells the others
-and expects back, and ``_decompress``); ``tests/streaming/test_insides.py`` fails when they move.
+Depends on the internals of faust-streaming 0.15 (``PartitionAssignor._url``, which it sends to the
+others and expects back, and ``_decompress``); ``tests/streaming/test_insides.py`` fails when they
+change.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ if TYPE_CHECKING:
 
 
 class Assignor(FixedAssignor):
-    """Assigns as :class:`FixedAssignor` does; the app's ``worker_id`` tells members apart."""
+    """A :class:`FixedAssignor` that identifies members by address and ``worker_id``."""
 
     @property
     def _url(self) -> str:
         return f"{self.app.conf.canonical_url}#{self.app.worker_id}"
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
-        """Take over what the leader has assigned.
+        """Accept the leader's assignment.
 
         Raises:
-            StaleAssignmentError: it was made for another worker.
+            StaleAssignmentError: it is for another worker.
         """
         metadata = ClientMetadata.loads(self._decompress(assignment.user_data))
         if cast("str", metadata.url) != self._url:
-            # What is said when joining again differs from now on: the brokers call the leader.
+            # Changes the metadata of the next join, so that the leader must assign again.
             self._assignment = metadata.assignment
             raise StaleAssignmentError(metadata.url)
         super().on_assignment(assignment)

@@ -1,10 +1,10 @@
-"""The group's membership that a killed worker has left behind: ended before it starts again.
+"""End of the membership that a killed worker left behind, before the worker joins again.
 
-The group waits for a dead member until its session is over, ten seconds by default, and so does
-whoever joins meanwhile. But a worker that holds the lock of its data directory knows that the one
-before it is gone. It finds that one by the client id, which is the directory's own.
+The group and its new members wait for a dead member until its session times out, after ten seconds
+by default. A worker that holds the lock of its data directory knows that the directory's previous
+worker is dead. It finds that member by the client id, which contains the directory's id.
 
-A worker with ``CONSUMER_GROUP_INSTANCE_ID`` needs none of this: it takes its own place again.
+A worker with ``CONSUMER_GROUP_INSTANCE_ID`` replaces its own membership and needs none of this.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds that this may take: without it, the group notices by itself.
+#: Maximum seconds for this; without it, the session times out.
 PATIENCE: Final = 2.0
 
 
 async def end_former_membership(
     client_settings: Mapping[str, Any], group: str, client_id: str
 ) -> int:
-    """Have every member of ``group`` with this client id leave it.
+    """Remove every member of ``group`` with this client id.
 
     Returns:
-        The number of members that have left.
+        The number of removed members.
     """
     admin = AIOKafkaAdminClient(**client_settings)
     try:
@@ -40,7 +40,7 @@ async def end_former_membership(
             await admin.start()
             return await _leave(admin, group, client_id)
     except (KafkaError, OSError, TimeoutError) as exc:
-        # A new group has no coordinator yet, and nobody to wait for.
+        # A new group has no coordinator and no former members.
         log.debug("former members of group %s are not known: %r", group, exc)
         return 0
     finally:

@@ -1,10 +1,10 @@
-"""Lines of libraries that say nothing to an operator are left out of the log.
+"""Filter for log lines of libraries that are meaningless to operators.
 
-aiokafka and mode tell each step of each client and service at level info: some two hundred lines a
-start. ``-l debug`` shows all of them. Warnings and errors are left out only where they are known to
-mean nothing: while a new cluster makes its internal topics, it has no coordinator yet; a timer
-that comes late under load is told by ``reels_event_loop_delay_seconds``; and by a heartbeat each
-member learns that another one joins or leaves.
+aiokafka and mode log each step of each client and service at level info, about two hundred lines
+per start. ``-l debug`` shows all of them. Warnings and errors are omitted only if they are known to
+be harmless: a new cluster has no coordinator while it creates its internal topics;
+``reels_event_loop_delay_seconds`` already shows late timers; and a failed heartbeat is how members
+learn of a rebalance.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Libraries whose info lines are steps of their own.
+#: Libraries whose info lines describe internal steps.
 _LIBRARIES: Final = frozenset({"aiohttp", "aiokafka", "asyncio", "faust", "kafka", "mode"})
 
-#: What mode and Faust say through the loggers of our services, too.
+#: Messages of mode and Faust, which also appear in the loggers of our services.
 _STEPS: Final = re.compile(
     r"(?:\[.*\]: )?(?:(?:Starting|Stopping|Restarting|Shutting down|Flush producer buffer"
     r"|Wait for streams|Gathering service tasks|Gathering all futures)\.\.\."
@@ -28,11 +28,10 @@ _STEPS: Final = re.compile(
     r"|Seek stream partitions to committed offsets\.) ?"
 )
 
-#: Those of them that are the worker's own, and stay.
+#: Such messages about the worker itself, which stay.
 _OF_THE_WORKER: Final = re.compile(r"\[\^Worker\]: (?:Starting|Stopping)\.\.\.")
 
-#: Seconds that a new cluster may take to make the topics in which it keeps groups' offsets and
-#: transactions.
+#: Seconds that a new cluster may take to create its topics for groups' offsets and transactions.
 COORDINATOR_PATIENCE: Final = 60.0
 
 _NO_COORDINATOR: Final = re.compile(
@@ -47,16 +46,16 @@ _REBALANCE: Final = re.compile(r"Heartbeat failed for group .* because it is reb
 
 
 class QuietFilter(logging.Filter):
-    """Leaves out the lines of libraries that mean nothing."""
+    """Omits meaningless lines of libraries."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        """Begin to count the seconds of the start; ``clock`` tells seconds."""
+        """Start the timer of the worker's start; ``clock`` returns seconds."""
         super().__init__()
         self._clock = clock
         self._began = clock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether ``record`` means something."""
+        """Whether to write ``record``."""
         is_library = record.name.partition(".")[0] in _LIBRARIES
         text = record.getMessage()
         if record.levelno <= logging.INFO:

@@ -1,7 +1,7 @@
-"""Recovery after a rebalance, in place of Faust's: tasks restore themselves, all at once.
+"""Recovery after a rebalance, in place of Faust's: tasks are restored together.
 
-Faust's own waits ten seconds for a control record that never arrives as a message, and takes a
-changelog's end from ``last_stable_offset``, which is None until that partition was fetched.
+Faust's recovery waits ten seconds for a control record that never arrives as a message, and reads a
+changelog's end from ``last_stable_offset``, which is None until the partition was fetched.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from streaming.restore.changelog import ChangelogSink
 
 
-#: Seconds before recovery is tried again.
+#: Seconds before recovery is retried.
 RETRY_DELAY = 1.0
 
 
 class FollowingApp(WorkerContext, Protocol):
-    """A worker that follows what others write."""
+    """A worker that follows topics that other workers write."""
 
     def viral_sinks(self) -> Mapping[TP, ChangelogSink]:
-        """Return what follows the output topic."""
+        """Return the sinks of the viral topic, by partition."""
 
     async def standby_sinks(self) -> Mapping[TP, ChangelogSink]:
-        """Return what follows the changelogs of other workers' partitions."""
+        """Return the sinks of standby partitions, by changelog partition."""
 
 
 class BatchRecovery(Recovery):
-    """Opens the assigned tasks, follows standbys and global tables, and lets the flow go on."""
+    """Opens the assigned tasks, follows standbys and the viral topic, and resumes the flow."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what Faust gives its recovery service."""
+        """Accept the arguments of Faust's recovery service."""
         super().__init__(*args, **kwargs)
         self._worker: FollowingApp = self.app
         settings = self.app.task_context.client_settings
@@ -60,7 +60,7 @@ class BatchRecovery(Recovery):
         newly_assigned: set[TP],
         generation_id: int = 0,
     ) -> None:
-        """Begin recovery for a new assignment; one that is under way begins again."""
+        """Start recovery for a new assignment; a running recovery starts again."""
         if generation_id == self._worker.generation:
             self._generation_id = generation_id
             self.signal_recovery_start.set()
@@ -76,19 +76,19 @@ class BatchRecovery(Recovery):
             except ServiceStopped:
                 break
             except (KafkaError, TimeoutError, StoreCorruptError, TransactionFailedError) as exc:
-                # Brokers come back, and a damaged database has been set aside. Who locked a
-                # partition meanwhile has it by the group's word, of which this worker may not know.
+                # Brokers come back, and a damaged database has been set aside. A worker that locked
+                # a partition has it by an assignment that this worker may not know yet.
                 is_fenced = isinstance(exc, FencedError)
                 delay = self._worker.session_timeout if is_fenced else RETRY_DELAY
                 self.log.warning("recovery: %r; again in %.0f s", exc, delay)
                 await self.wait_first(self.signal_recovery_start, timeout=delay)
                 self.signal_recovery_start.set()
-            except Exception as exc:  # noqa: BLE001 - such as a full disk, or another layout
+            except Exception as exc:  # noqa: BLE001 - for example a full disk or another store format
                 self._worker.give_up(exc)
                 break
 
     async def _recover(self, generation: int) -> None:
-        """Let what stays go on at once, and open what is new beside it."""
+        """Resume tasks that stay at once, then open the new ones."""
         begun = monotonic()
         self._set_recovery_started()
         transactions = self.app.consumer.transactions
@@ -108,7 +108,7 @@ class BatchRecovery(Recovery):
         )
 
     async def _let_flow(self, partitions: set[TP]) -> None:
-        """Fetch ``partitions`` again, as :meth:`on_recovery_completed` does with all of them."""
+        """Resume fetching ``partitions``, like :meth:`on_recovery_completed` for all."""
         consumer = self.app.consumer
         consumer.resume_partitions(partitions)
         await consumer.perform_seek()
@@ -124,34 +124,34 @@ class BatchRecovery(Recovery):
 
     @Service.task
     async def _slurp_changelogs(self) -> None:
-        """Replace Faust's: changelogs do not come through the group's consumer."""
+        """Disable Faust's task; changelogs are not read with the group's consumer."""
 
     @Service.task
     async def _publish_stats(self) -> None:
-        """Replace Faust's: :func:`streaming.restore.restore` tells how far it is."""
+        """Disable Faust's task; :mod:`streaming.restore.restore` logs its progress."""
 
     def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Have no buffers to flush."""
+        """Do nothing; there are no buffers to flush."""
 
     async def on_stop(self) -> None:
-        """Stop following."""
+        """Stop both followers."""
         for follower in (self.viral_follower, self.standby_follower):
             await asyncio.shield(follower.stop())
 
 
 class BatchTableManager(TableManager):
-    """Faust's table manager with that recovery."""
+    """Faust's table manager with :class:`BatchRecovery`."""
 
     _recovery: BatchRecovery | None
 
     async def on_start(self) -> None:
-        """Start the tables and their recovery, at once: Faust's own sleeps for a second first."""
+        """Start tables and recovery without the second that Faust sleeps first."""
         await self._update_channels()
         await self.recovery.start()
 
     @property
     def recovery(self) -> BatchRecovery:
-        """Recovery service used by this table manager."""
+        """The recovery service of this table manager."""
         if self._recovery is None:
             self._recovery = BatchRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery

@@ -1,6 +1,6 @@
-"""What a worker tells others of itself: the engine's side of :class:`streaming.ports.WorkerStatus`.
+"""The engine's implementation of :class:`streaming.ports.WorkerStatus`.
 
-All that views and metrics know of the engine's insides stands here.
+Views and metrics access the engine's internals only through this module.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
 
 class AppStatus:
-    """The status of an app; see the port for what each method promises.
+    """The status of an app; the port documents each method.
 
-    Nothing is asked before the first question: an app makes its consumer and its tables' manager
-    when they are first needed.
+    Reads the app lazily, because an app creates its consumer and table manager at their first use.
     """
 
     def __init__(self, app: App) -> None:
-        """Tell of ``app``."""
+        """Report the status of ``app``."""
         self._app = app
 
     @property

@@ -1,4 +1,4 @@
-"""What tasks are made of: put together once, by bootstrap.py."""
+"""Construction of tasks from parts that bootstrap.py creates once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class TaskHost(Protocol):
-    """What tasks share, and who hears of it when they cannot go on."""
+    """The objects that tasks share, and the receiver of their failures."""
 
     limits: Limits
     shared_limits: SharedLimits
@@ -38,10 +38,10 @@ class TaskHost(Protocol):
         """Return the producer whose start locks ``partition``."""
 
     def task_failed(self, task: Task, exc: BaseException, /) -> None:
-        """Take note that a task has failed."""
+        """Handle a failed task."""
 
     def position_missed(self, task: Task, tp: TP, /) -> None:
-        """Take note that a batch does not follow what a task has folded."""
+        """Handle a gap between a task's position and a batch."""
 
 
 @dataclass(frozen=True)
@@ -50,45 +50,45 @@ class TaskContext:
 
     settings: Settings
     client_settings: Mapping[str, Any]
-    """aiokafka's settings to connect, for any kind of client."""
+    """aiokafka's connection settings, for any kind of client."""
     tables: Mapping[str, SlicedTable[Any]]
     """By name."""
     topics: Sequence[TopicSpec]
     """All topics of the program."""
     deltas: Mapping[str, str]
-    """The topics with sums on their way to tables, by the table's name."""
+    """The topics with deltas for tables, by the table's name."""
     make_processors: Callable[[int, Mapping[str, PartitionState], Outbox], Sequence[Processor]]
-    """Makes a partition's processors of its number, its tables' states by name, and its outbox."""
+    """Creates a partition's processors; takes number, tables' states by name, and outbox."""
     unpack: Unpack = unpack
-    """Takes the records out of a fetch."""
+    """Extracts the records of a fetch."""
     pack: Pack = pack
-    """Makes batches of values."""
+    """Packs values into batches."""
 
     @property
     def source_topic(self) -> str:
-        """The topic that events come from."""
+        """The input topic."""
         return self.settings.events_topic
 
     @property
     def event_topics(self) -> Sequence[str]:
-        """The topics with events: the input, and what was passed on to its partition."""
+        """The topics with events: the input, and the repartition topic."""
         return self.settings.events_topic, self.settings.repartition_topic
 
     def producer(
         self, transactional_id: str, io_loop: IoLoop, limits: Limits
     ) -> TransactionalProducer:
-        """Return a producer of this id that lives in ``io_loop``; it is not started."""
+        """Return a producer with this id that runs in ``io_loop``; it is not started."""
         group_id = self.settings.app_id
         return TransactionalProducer(
             transactional_id, group_id, self.client_settings, io_loop, self.pack, limits
         )
 
     def limits(self) -> Limits:
-        """Return what will know the limits of all topics of the program."""
+        """Return the limits of all topics of the program, which are not read yet."""
         return Limits(self.client_settings, [spec.name for spec in self.topics])
 
     async def build(self, partition: int, host: TaskHost) -> Task:
-        """Open a partition's databases and put its task together; nothing is connected yet."""
+        """Open a partition's databases and create its task; nothing is connected yet."""
         states = {name: await table.data.open(partition) for name, table in self.tables.items()}
         for state in states.values():
             await state.idle()

@@ -1,15 +1,15 @@
-"""What Faust calls as partitions come and go: it finds the tasks of the worker here.
+"""The worker's tasks, behind the methods that Faust calls during a rebalance.
 
-Takes the place of Faust's ``TransactionManager``, so Faust calls it at the right moments:
+Replaces Faust's ``TransactionManager``, which has calls at the right times:
 
-* ``suspend`` before a rebalance ends anything: what is folded is committed, nothing more accepted
-* ``on_rebalance`` with the new assignment: tasks of lost partitions are closed, and with one of
-  them the worker's claims are given up
-* ``resume_open`` from recovery: tasks that stay are claimed for again if need be, and go on
-* ``open_assigned`` then: new tasks are opened beside them
+* ``suspend`` at the start of a rebalance: processed records are committed, no batches accepted
+* ``on_rebalance`` with the new assignment: tasks of lost partitions are closed; if a claimed
+  partition is lost, the worker drops all claims
+* ``resume_open`` from recovery: tasks that stay are claimed again if necessary, and resume
+* ``open_assigned`` after that: new tasks are opened
 
-The work is done by others: ``TaskRegistry`` knows which tasks there are, ``TaskOpener`` opens and
-closes them, ``TaskReviver`` opens those again that have failed, ``Committer`` commits them.
+Other classes do the work: ``TaskRegistry`` keeps the tasks, ``TaskOpener`` opens and closes them,
+``TaskReviver`` opens failed tasks again, ``Committer`` commits them.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 
 
 class TaskManager(TransactionManager):
-    """All tasks of a worker, as Faust and the views see them."""
+    """All tasks of a worker, for Faust and the status."""
 
     parts: TaskContext
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what Faust gives its transaction manager."""
+        """Accept the arguments of Faust's transaction manager."""
         super().__init__(*args, **kwargs)
         self.parts = self.app.task_context
         self.registry = TaskRegistry()
@@ -77,7 +77,7 @@ class TaskManager(TransactionManager):
     def _commit_failed(self, exc: BaseException) -> None:
         self.reviver.commit_failed(exc)
 
-    # -- the parts that ask the consumer's thread, which is made after this
+    # -- the parts that need the consumer's thread, which is created after this
 
     @cached_property
     def _positions(self) -> Positions:
@@ -113,7 +113,7 @@ class TaskManager(TransactionManager):
 
     @cached_property
     def housekeeping(self) -> Housekeeping:
-        """Looks at the tasks now and then."""
+        """Checks the tasks periodically."""
         return Housekeeping(
             self.tasks,
             self._positions,
@@ -134,7 +134,7 @@ class TaskManager(TransactionManager):
 
     @property
     def source_topic(self) -> str:
-        """The topic that events come from; all others are internal."""
+        """The input topic; all others are internal."""
         return self.parts.source_topic
 
     @property
@@ -143,17 +143,17 @@ class TaskManager(TransactionManager):
         return self.registry.assigned
 
     def pending_seeks(self) -> Mapping[TP, int]:
-        """Return where the tasks stand that have opened or resumed since this was last asked."""
+        """Return the positions of tasks that were opened or resumed since the last call."""
         return self.registry.pending_seeks()
 
     async def wait_for_room(self) -> None:
-        """Wait while there is enough to fold for every task."""
+        """Wait while every task has enough batches."""
         await self.shared_limits.wait_for_room()
 
     def submit(self, batches: Mapping[TP, Batch]) -> None:
-        """Hand batches to their tasks; one for a partition that is not open is dropped.
+        """Pass batches to their tasks; drop those without an open task.
 
-        Nothing is lost by that: what is not committed is fetched again.
+        No record is lost, because uncommitted records are fetched again.
         """
         for tp, batch in batches.items():
             task = self.tasks.get(tp.partition)
@@ -163,17 +163,17 @@ class TaskManager(TransactionManager):
     # -- rebalances
 
     async def suspend(self) -> None:
-        """Commit what is folded, and accept nothing more."""
+        """Commit processed records, and accept no more batches."""
         self.registry.suspend()
         await self.committer.suspend()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Have nothing left to do: the consumer has suspended the tasks."""
+        """Do nothing; the consumer has suspended the tasks."""
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP]
     ) -> None:
-        """Close the tasks of partitions that are here no more."""
+        """Close the tasks of lost partitions."""
         worker: WorkerContext = self.app
         mine = {
             tp.partition
@@ -185,39 +185,39 @@ class TaskManager(TransactionManager):
         for partition in self.registry.assign(mine, worker.generation):
             await self.opener.close(partition)
         if not self.fencing.partitions <= mine:
-            # Their next owners will fence whom they were claimed for.
+            # The next owners fence the producer that the offsets name.
             await self.fencing.retire()
 
     async def resume_open(self) -> None:
-        """Let the tasks that are open go on."""
+        """Resume the open tasks."""
         await self.opener.resume_suspended()
 
     def open_tps(self) -> set[TP]:
-        """Return the partitions of all topics whose tasks are at work."""
+        """Return the partitions, of all topics, of running tasks."""
         return self.registry.open_tps()
 
     async def open_assigned(self) -> None:
-        """Open what is assigned and not open."""
+        """Open tasks for assigned partitions without one."""
         await self.opener.open_assigned()
 
-    # -- as the host of tasks
+    # -- the host of tasks
 
     def lock_of(self, partition: int) -> TransactionalProducer:
         """Return the producer whose start locks ``partition``."""
         return self.fencing.lock_of(partition)
 
     def task_failed(self, task: Task, exc: BaseException) -> None:
-        """Give a failed task up."""
+        """Revive a failed task, or end the worker."""
         self.reviver.task_failed(task, exc)
 
     def position_missed(self, task: Task, tp: TP) -> None:
-        """Fetch again from where ``task`` stands."""
+        """Fetch again from the position of ``task``."""
         self.reviver.position_missed(task, tp)
 
     # -- start and end
 
     async def on_start(self) -> None:
-        """Commit from now on, whatever opens."""
+        """Start to commit periodically."""
         self.committer.start(self.parts.settings.commit_interval)
 
     async def on_stop(self) -> None:

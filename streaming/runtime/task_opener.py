@@ -1,4 +1,4 @@
-"""Opening tasks, letting them go on after a rebalance, and closing them.
+"""Opening, resuming and closing of tasks.
 
 The steps of opening (``commit/fencing.py``): lock, fence, restore, find positions, claim.
 """
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 
 
 class StartPositions(Protocol):
-    """Knows where tasks go on."""
+    """Provides the positions from which tasks continue."""
 
     async def claimants(self, tps: list[TP], /) -> Mapping[TP, str]:
-        """Return the workers that the group's offsets name in their metadata."""
+        """Return the workers named in the metadata of the group's offsets."""
 
     async def starts(self, tables: Mapping[TP, TablePositions], /) -> Mapping[TP, Position]:
-        """Return where to go on in each source topic."""
+        """Return the start position in each source partition."""
 
 
 class Databases(Protocol):
-    """Those of one table."""
+    """The databases of one table."""
 
     partitions: Mapping[int, PartitionState]
 
     async def close(self, partition: int, /) -> None:
-        """Close one, if it is open."""
+        """Close the database of ``partition``, if it is open."""
 
 
 class TaskOpener:
-    """Opens the tasks of a worker together: one restore, and one look at positions, for all."""
+    """Opens tasks of a worker together, with one restore and one position lookup for all."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class TaskOpener:
         """Open nothing yet.
 
         Arguments:
-            registry: where tasks are entered once they are open.
-            fencing: what partitions are claimed for.
-            positions: where to go on.
-            databases: those of all tables, to be closed with a task.
-            build: puts a partition's task together, with its databases open.
-            refresh_limits: asks which records topics take.
+            registry: the worker's open tasks.
+            fencing: the worker's producer and claims.
+            positions: the positions from which tasks continue.
+            databases: the databases of each table, closed with their task.
+            build: creates a partition's task, with open databases.
+            refresh_limits: reads the limits of topics.
             restore: brings tables to the end of their changelogs.
         """
         self._registry = registry
@@ -77,11 +77,11 @@ class TaskOpener:
         self._opening = asyncio.Lock()
 
     async def resume_suspended(self) -> None:
-        """Let the tasks that are open go on after a rebalance."""
+        """Resume open tasks after a rebalance."""
         async with self._opening:
             generation = self._registry.generation
             suspended = self._registry.suspended
-            # Whoever has one of them next fences only whom they are claimed for then.
+            # A later owner fences only the producer of the newest claim.
             await self._fencing.fence(self._given_up_claims(suspended))
             await asyncio.gather(*(self._claim_again(task) for task in suspended))
             if self._registry.is_outdated(generation):
@@ -91,15 +91,15 @@ class TaskOpener:
                     task.start(task.positions)
 
     async def open_assigned(self) -> None:
-        """Open what is assigned and not open."""
+        """Open tasks for assigned partitions without one."""
         async with self._opening:
             await self._open(self._registry.missing)
 
     async def reopen(self, partitions: Collection[int]) -> None:
-        """Close tasks, and open others in their place.
+        """Close tasks, and open new ones in their place.
 
         Raises:
-            Exception: one of them cannot be opened; then none of them is open.
+            Exception: a task cannot be opened; then none of them is open.
         """
         async with self._opening:
             for partition in partitions:
@@ -107,7 +107,7 @@ class TaskOpener:
             await self._open(partitions)
 
     async def close(self, partition: int) -> None:
-        """Close a task, if there is one, and its databases."""
+        """Close a task, if it exists, and its databases."""
         task = self._registry.remove(partition)
         if task is not None:
             await task.close()
@@ -115,11 +115,10 @@ class TaskOpener:
                 await databases.close(partition)
 
     async def _open(self, partitions: Iterable[int]) -> None:
-        """Take all steps; nothing is open when one of them fails.
+        """Take all steps; if one fails, no task is open.
 
-        Only once a partition is locked and fenced is every transaction of its earlier owners,
-        ourselves included, at its end, and with that the changelog complete and the group's offsets
-        what they will stay.
+        Only when a partition is locked and fenced have all transactions of its earlier owners,
+        including this worker, ended. Only then are its changelog and the group's offsets final.
         """
         generation = self._registry.generation
         built = await asyncio.gather(*(self._build(number) for number in partitions))
@@ -142,10 +141,10 @@ class TaskOpener:
             self._registry.add(task)
 
     async def _prepare(self, built: Sequence[Task], generation: int | None) -> dict[TP, int]:
-        """Lock, fence, restore and claim, and return where tasks go on.
+        """Lock, fence, restore and claim, and return the tasks' positions.
 
-        A coordinator that has just taken the group over may answer with older offsets, and so name
-        an older claimant, until it has written something itself: an aborted offset of the lock.
+        A coordinator that just took over the group may return older offsets, which name an older
+        claimant, until it has written a record itself. So the lock writes an offset and aborts it.
         """
         for task in built:
             task.begin_restoring()
@@ -162,7 +161,7 @@ class TaskOpener:
         return positions
 
     async def _restored_positions(self, built: Iterable[Task]) -> dict[TP, int]:
-        """Have tasks begin with what their tables hold, and return where they go on."""
+        """Reset tasks to their restored tables, and return their positions."""
         for task in built:
             task.reset_to_committed()
         stored = {tp: at for task in built for tp, at in task.tables.stored_positions().items()}
@@ -198,11 +197,11 @@ class TaskOpener:
         task.claimed_for = claim.name
 
     async def _close_all(self, built: Iterable[Task]) -> None:
-        """Give tasks up that were not opened; their databases stay open for the next attempt."""
+        """Close tasks that were not opened; databases stay open for the next attempt."""
         await asyncio.gather(*(task.close() for task in built))
 
     async def _close_damaged(self) -> None:
-        """Let the next opening find an empty database where this one found a damaged one."""
+        """Close damaged databases, so that the next attempt finds empty ones."""
         for databases in self._databases:
             for partition, state in list(databases.partitions.items()):
                 if state.store.damage is not None and partition not in self._registry.tasks:

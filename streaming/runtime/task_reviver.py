@@ -1,4 +1,4 @@
-"""What becomes of tasks that cannot go on, and of batches that do not follow what is folded."""
+"""Handling of failed tasks, and of gaps between tasks' positions and batches."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What opening a task again does not change.
+#: Errors that opening a task again does not resolve.
 FOR_GOOD: Final = (ChangelogError, ConfigurationError, PositionError)
 
-#: What it does change: a broken transaction, and a damaged database. Anything else (a full disk, a
+#: Errors that it resolves: a failed transaction, and a damaged database. Others (a full disk, a
 #: fault in this program) would only happen again.
 CURABLE: Final = (TransactionFailedError, StoreCorruptError)
 
-#: Seconds before what does not follow is fetched again: several may find the same gap.
+#: Seconds before a gap is fetched again, because several batches may show the same gap.
 REFETCH_DELAY: Final = 0.1
 
 
 class Opener(Protocol):
-    """Opens tasks anew."""
+    """Opens tasks again."""
 
     async def reopen(self, partitions: Collection[int], /) -> None:
-        """Close the tasks of ``partitions``, and open others in their place."""
+        """Close the tasks of ``partitions``, and open new ones in their place."""
 
 
 class KeptPositions(Protocol):
-    """Knows where topics begin."""
+    """Provides the first offsets of topics."""
 
     async def first_kept(self, tp: TP, at: int, /) -> int:
-        """Return ``at``, or the first offset that is still there."""
+        """Return ``at``, or the first offset of the log if that is later."""
 
 
 class TaskReviver(Service):
-    """Opens tasks that have failed again, or ends the worker when that would change nothing."""
+    """Opens failed tasks again, or ends the worker if that would not help."""
 
     def __init__(
         self,
@@ -75,12 +75,12 @@ class TaskReviver(Service):
 
         Arguments:
             registry: the tasks of the worker.
-            opener: opens them anew.
-            positions: knows where topics begin now.
-            consumer: fetches again from where tasks stand.
-            worker: ends when a task cannot be revived.
-            learn_limits: takes note of which record a topic has refused.
-            kwargs: as :class:`mode.Service` takes them.
+            opener: opens tasks again.
+            positions: the first offsets of topics.
+            consumer: seeks the positions of tasks.
+            worker: ended if a task cannot be revived.
+            learn_limits: learns a topic's limits from a refused record.
+            kwargs: arguments of :class:`mode.Service`.
         """
         super().__init__(**kwargs)
         self._registry = registry
@@ -93,11 +93,11 @@ class TaskReviver(Service):
         self._refetching: set[TP] = set()
 
     def task_failed(self, task: Task, exc: BaseException) -> None:
-        """Open a failed task again while its partition is still ours."""
+        """Open a failed task again if its partition is still assigned."""
         self._revive([task], exc)
 
     def commit_failed(self, exc: BaseException) -> None:
-        """Open all tasks again: nothing more is claimed for any of them."""
+        """Open all tasks again, because their claims are void."""
         tasks = [task for task in self._registry.tasks.values() if not task.failed]
         for task in tasks:
             task.mark_failed()
@@ -116,7 +116,7 @@ class TaskReviver(Service):
                 self.add_future(self._reopen(tasks, exc))
             return
         if not isinstance(exc, ConfigurationError):
-            # A value that cannot be decoded is no fault of the code that says it.
+            # The traceback of a value that cannot be decoded does not help.
             log.error(
                 "%s cannot go on", name, exc_info=None if isinstance(exc, CodecError) else exc
             )
@@ -124,8 +124,8 @@ class TaskReviver(Service):
 
     async def _reopen(self, failed: Collection[Task], reason: BaseException) -> None:
         generation = self._registry.generation
-        # Whoever was away for long learns from the group first that all has changed: a partition
-        # that now is another's may not be taken back.
+        # A worker that was away for long must first learn the new assignment from the group, so
+        # that it does not take back a partition of another worker.
         patience = self._worker.session_timeout
         is_fenced = isinstance(reason, FencedError)
         delay = patience if is_fenced else self._retries.next_pause(monotonic())
@@ -141,7 +141,7 @@ class TaskReviver(Service):
                     await self._opener.reopen(mine)
                 except FOR_GOOD:
                     raise
-                except Exception as exc:  # noqa: BLE001 - tried again until it is not ours
+                except Exception as exc:  # noqa: BLE001 - retried until the partition is lost
                     is_fenced = isinstance(exc, FencedError)
                     delay = patience if is_fenced else min(2 * delay, LAST_RETRY)
                     text = "%s cannot be opened: %r; again in %.1f s"
@@ -153,7 +153,7 @@ class TaskReviver(Service):
             self._worker.give_up(exc)
 
     def position_missed(self, task: Task, tp: TP) -> None:
-        """Fetch again from where ``task`` stands: what came does not follow."""
+        """Fetch again from the position of ``task``, because a batch does not continue it."""
         if tp not in self._refetching:
             self._refetching.add(tp)
             self.add_future(self._refetch(task, tp))

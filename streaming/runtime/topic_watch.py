@@ -1,7 +1,7 @@
-"""What becomes of topics while workers run: deleted, made anew, given more partitions.
+"""Watch for topics that are deleted, created again or extended while workers run.
 
-Every few seconds the brokers are asked for all of them at once. docs/fault-tolerance.md has a table
-of what follows for each.
+One request every few seconds looks up all topics. docs/fault-tolerance.md has a table of the
+consequences for each topic.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks, and between those that confirm what one has found.
+#: Seconds between two lookups, and between those that confirm a finding.
 INTERVAL, CONFIRM_INTERVAL = 2.0, 0.5
 
-#: Looks in a row before it is believed, of a topic and of all of them: a broker that has just
-#: started may not know of any yet.
+#: Consecutive lookups that confirm the loss of one topic, and of all topics: a broker that just
+#: started may not know any topics yet.
 LOOKS, LOOKS_AT_ALL = 4, 12
 
 _CONSEQUENCES: Final = {
@@ -53,7 +53,7 @@ _CONSEQUENCES: Final = {
     ),
 }
 
-#: Topics that are made again, and what is lost with them.
+#: Topics that are created again, and the data that is lost.
 _REMADE: Final = {
     Role.DEAD_LETTERS: "the rejected events in it",
     Role.ORDER: "the order of what was counted, which an audit has to do without",
@@ -61,7 +61,7 @@ _REMADE: Final = {
 
 
 class TopicWatch(Service):
-    """Ends the worker when a topic that it cannot do without is gone; makes the others again."""
+    """Ends the worker if an essential topic is lost; creates other topics again."""
 
     def __init__(
         self,
@@ -72,15 +72,15 @@ class TopicWatch(Service):
         give_up: Callable[[BaseException], None],
         **kwargs: Any,
     ) -> None:
-        """Watch topics.
+        """Watch topics once started.
 
         Arguments:
-            client_settings: aiokafka's, to connect.
+            client_settings: aiokafka's connection settings.
             specs: the topics of the program.
-            found: how they were at the start.
-            replication_factor: of topics that are made again.
-            give_up: told once, with the reason, when the worker cannot go on.
-            kwargs: as :class:`mode.Service` takes them.
+            found: the topics as of the start, by name.
+            replication_factor: replicas of topics that are created again.
+            give_up: called once, with the reason, if the worker cannot continue.
+            kwargs: arguments of :class:`mode.Service`.
         """
         super().__init__(**kwargs)
         self._client_settings = client_settings
@@ -90,11 +90,11 @@ class TopicWatch(Service):
         self._partitions = {name: topic.partitions for name, topic in found.items()}
         self._known = {name: topic.id for name, topic in found.items()}
         self._source = next(spec.name for spec in specs if spec.role is Role.INPUT)
-        #: Looks in a row that did not find a topic, or found another, by its name.
+        #: Consecutive lookups that found a topic missing or replaced, by its name.
         self._looks: Counter[str] = Counter()
-        #: Looks in a row that found a right missing.
+        #: Consecutive lookups that found a right missing.
         self._refusals = 0
-        #: Why the worker is not ready, None when no topic is a reason.
+        #: Why topics keep the worker from being ready, None if they do not.
         self.obstacle: str | None = None
 
     @Service.task
@@ -127,7 +127,7 @@ class TopicWatch(Service):
         self._check_partitions(found)
 
     def _believed(self, found: Found) -> list[TopicSpec]:
-        """Return the topics that have been gone, or another, for several looks."""
+        """Return the topics that several lookups found missing or replaced."""
         gone = [
             spec
             for spec in self._specs
@@ -140,7 +140,7 @@ class TopicWatch(Service):
         return [spec for spec in gone if self._looks[spec.name] >= LOOKS]
 
     def _check_lost(self, lost: Sequence[TopicSpec], found: Found) -> None:
-        """Refuse to go on without topics. Raises TopicLostError."""
+        """Refuse to continue without essential topics. Raises TopicLostError."""
         if not found.topics and not found.forbidden:
             if min(self._looks.values(), default=0) < LOOKS_AT_ALL:
                 return
@@ -171,7 +171,7 @@ class TopicWatch(Service):
             self._known[spec.name] = topic.id
 
     def _check_rights(self, found: Found) -> None:
-        """Refuse to go on without a right that the program had. Raises StartError."""
+        """Refuse to continue without a right that the program had. Raises StartError."""
         missing = [f"Describe on topic {name}" for name in sorted(found.forbidden)]
         missing += missing_rights(self._specs, found.topics)
         self._refusals = self._refusals + 1 if missing else 0
@@ -179,7 +179,7 @@ class TopicWatch(Service):
             refuse_without(missing)
 
     def _check_partitions(self, found: Found) -> None:
-        """Say once, and be not ready for as long, that topics have partitions nobody reads."""
+        """Log once that partitions have no reader; the worker is unready while that is so."""
         fixed = [spec for spec in self._specs if spec.fixed and spec.name in found.topics]
         grown = [spec for spec in fixed if found.topics[spec.name].partitions > spec.partitions]
         obstacle = None

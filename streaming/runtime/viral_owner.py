@@ -1,10 +1,9 @@
-"""The viral topic has one writer: an app does not start on another's.
+"""Check at the start that no other app writes to the viral topic.
 
-Each flag of a viral video bears the name of the app that has written it, as a header. The last
-records of each partition tell whose the topic is; compaction keeps the last one of each video.
-Records of a release before the header have none: they are anybody's, and whoever starts first on
-such a topic takes it over. Two apps that start on an empty topic are found by their readers, who
-pass over each other's records, say so and count them.
+Each flag of a viral video has a header with the name of the app that wrote it. The last records of
+each partition show the topic's owner; compaction keeps the last record of each video. Records of
+earlier releases have no header and no owner: the first app that starts on such a topic takes it
+over. If two apps start on an empty topic, their readers skip, log and count each other's records.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer
 
-#: Offsets at the end of each partition that are looked at first. A transaction's marker follows its
-#: records, so the last record is nearly always among them, in some kilobytes per partition.
+#: Offsets at the end of each partition that are read first. They nearly always include a record,
+#: although transaction markers follow records, and take some kilobytes per partition.
 TAIL: Final = 50
 
 
@@ -34,7 +33,7 @@ async def check_owner(
     """Refuse to write to the viral topic of another app.
 
     Raises:
-        StartError: another app has written the last records of a partition.
+        StartError: another app wrote the last records of a partition.
         KafkaError: the brokers do not answer.
     """
     async with changelog_consumer(client_settings) as consumer:
@@ -42,7 +41,7 @@ async def check_owner(
         begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
         starts = {tp: max(begins[tp], ends[tp] - TAIL) for tp in tps if ends[tp] > begins[tp]}
         writers, read = await _last_writers(consumer, starts, ends)
-        # Compaction, or transactions that were aborted, may have left nothing among them.
+        # Compaction or aborted transactions may have left no record there.
         if older := {tp: begins[tp] for tp in starts.keys() - read if starts[tp] > begins[tp]}:
             found, _ = await _last_writers(consumer, older, ends)
             writers |= found
@@ -62,7 +61,7 @@ async def _last_writers(
     """Read from ``starts`` to ``ends``.
 
     Returns:
-        The app of the last record that bears one, by partition; partitions with any record.
+        The app of the last record that names one, by partition, and the partitions with any record.
     """
     writers: dict[TopicPartition, bytes] = {}
     read: set[TopicPartition] = set()

@@ -1,4 +1,4 @@
-"""The worker process: Faust's, but one that ends for a known reason says it in one line."""
+"""Faust's worker process, which logs in one line why it gave up."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 
 
 class EndingApp(Protocol):
-    """An app that may find that it cannot go on."""
+    """An app that may give up."""
 
     worker: Ending
     given_up: str | None
-    """Why, None as long as it goes on."""
+    """Why it gave up, None if it did not."""
 
 
 class Worker(faust.Worker):
-    """Exits with code 1 when the app has given up.
+    """A worker that exits with code 1 if the app gave up.
 
-    Leans on ``mode.Worker`` of mode-streaming 0.7: ``_schedule_shutdown``, ``_sentinel_task``, and
-    that ``execute_from_commandline`` ends with ``SystemExit``.
+    Depends on ``mode.Worker`` of mode-streaming 0.7: on ``_schedule_shutdown``, ``_sentinel_task``,
+    and the ``SystemExit`` of ``execute_from_commandline``.
     """
 
     app: EndingApp
 
     def __init__(self, app: EndingApp, *args: Any, **kwargs: Any) -> None:
-        """Take what :class:`faust.Worker` takes."""
+        """Accept the arguments of :class:`faust.Worker`."""
         super().__init__(app, *args, **kwargs)
         app.worker = self
 
     def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
-        """Leave out what says nothing, limit what floods the log, and do without Faust's spinner.
+        """Filter meaningless lines, limit floods, and disable Faust's spinner.
 
-        It turns with every debug message, which are all made for that.
+        The spinner turns with each debug message, so that Faust creates all of them.
         """
         if level > logging.DEBUG:
             for handler in logger.handlers:
@@ -50,15 +50,15 @@ class Worker(faust.Worker):
         self.spinner = None
 
     def end(self) -> None:
-        """Stop in order, as at SIGTERM."""
+        """Shut down, as after SIGTERM."""
         self._schedule_shutdown(signal.SIGTERM)
 
     async def _sentinel_task(self) -> None:
-        """Let what was cancelled last end. mode's own sleeps for a second here, for nothing."""
+        """Let cancelled tasks end, without the second that mode sleeps here."""
         await asyncio.sleep(0)
 
     def execute_from_commandline(self) -> NoReturn:
-        """Run until the end, and exit."""
+        """Run the worker, and exit with its code."""
         code: Any = 0
         try:
             super().execute_from_commandline()
