@@ -1,10 +1,10 @@
-"""The commit: what all tasks of a worker have folded, in one transaction.
+"""The commit: the changes of all tasks of a worker, in one transaction.
 
-The steps that docs/fault-tolerance.md and the tests go by:
+Its steps, as in docs/fault-tolerance.md and the tests:
 
-1. **prepare**: what has gathered becomes changes and records (deltas, viral flags, table meta
-   data); what tasks of this worker would send to each other they fold at once
-2. **freeze**: each task's overlay, outbox and the positions that they stand for are set apart
+1. **prepare**: accumulated changes become changed rows and records (deltas, viral flags, table
+   meta data); deltas between tasks of this worker are processed at once
+2. **freeze**: each task's overlay, outbox and their positions are set apart
 3. **send**: changelog records, deltas, passed-on events, dead letters, viral changes
 4. **offsets**: the positions, as the group's offsets, in the same transaction
 5. **commit**: the transaction ends
@@ -133,10 +133,10 @@ class Committer:
         await asyncio.gather(*(task.flush() for task in going))
 
     def _freeze(self, tasks: Sequence[Task]) -> list[PreparedCommit]:
-        """Prepare and freeze ``tasks``. Nothing is folded meanwhile.
+        """Prepare and freeze ``tasks`` without awaiting, so that no records are processed between.
 
         Raises:
-            TransactionFailedError: a part is missing that others rely on.
+            TransactionFailedError: a task failed after a handover that other tasks rely on.
         """
         for task in tasks:
             if not self._fencing.holds(task.claimed_for):
@@ -150,7 +150,7 @@ class Committer:
 
     async def _commit(self, frozen: Sequence[PreparedCommit], clock: CommitTimer) -> None:
         producer = self._fencing.producer
-        assert producer is not None, "claimed for nobody"  # noqa: S101 - a fault of ours
+        assert producer is not None, "claimed for nobody"  # noqa: S101 - a bug here
         offsets = {tp: at for part in frozen for tp, at in part.offsets.items()}
 
         async def transact() -> list[int]:
@@ -181,8 +181,8 @@ async def _send(
 ) -> list[asyncio.Future[int]]:
     """Send the frozen records, and return the changelogs' future last offsets, in order.
 
-    All partitions are sent at once, because the broker takes one batch per partition in a request.
-    Records of several tasks for one partition are sent as one.
+    All partitions are sent at once, because a request has one batch per partition. Records of
+    several tasks for one partition are sent together.
     """
     records: dict[tuple[str, int], list[OutRecord]] = {}
     for part in frozen:

@@ -47,7 +47,7 @@ class Claim(NamedTuple):
     """A partition's claim."""
 
     name: str
-    """The claim is valid while this is the name of :attr:`Claims.producer`."""
+    """The claim is valid while this is the id of :attr:`Fencing.producer`."""
     offsets: Mapping[str, int]
     """Offsets of the layout records that the claim wrote, by changelog."""
 
@@ -87,7 +87,7 @@ class Fencing:
 
     @property
     def _name_prefix(self) -> str:
-        """The part of names that says that claims write the tables' positions."""
+        """The prefix of names whose claims write the tables' positions."""
         return f"{self._worker_prefix}2-"
 
     def writes_positions(self, claimant: str) -> bool:

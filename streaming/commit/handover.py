@@ -1,9 +1,9 @@
-"""What tasks of one commit send to each other, folded at once instead of sent.
+"""Handover: deltas between tasks of one commit, processed at once and not sent.
 
-A users' partition sends sums to the tables of videos and creators. Where the partition of such a
-table is the same worker's, its rows go into the transaction that the users' rows go into: the
-tables say all, and nothing is left for a topic to carry. So the sums count in answers from the
-commit's beginning on, not one commit and one fetch later, and cost no records.
+A users' partition has deltas for the tables of videos and creators. If the receiving partition
+belongs to the same worker, its rows are in the same transaction as the users' rows, and no topic
+must carry the deltas. They cost no records, and count in answers from the start of the commit, not
+one commit and one fetch later.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ if TYPE_CHECKING:
 
 
 class Exchanging(Protocol):
-    """A task, as far as it sends something and takes something over."""
+    """A task that hands over and takes over deltas."""
 
     @property
     def partition(self) -> int:
-        """Its number."""
+        """The partition number."""
 
     @property
     def outbox(self) -> Outbox:
-        """What it is about to send."""
+        """The records to send."""
 
     def take_over(self, tp: TP, values: Sequence[bytes | None], /) -> bool:
-        """Fold what is about to be sent to ``tp``; return whether it did."""
+        """Process the values of records for ``tp``; return whether it did."""
 
 
 def hand_over(tasks: Sequence[Exchanging]) -> bool:
-    """Let ``tasks`` fold what they are about to send to each other. What they do not is sent.
+    """Let ``tasks`` process the records that they would send to each other.
 
-    From here on they commit together, or none of them does.
+    Records that no task takes over are sent. After a handover the tasks commit together or not at
+    all.
 
     Returns:
         Whether anything was handed over.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from math import inf
 
-#: Seconds by which a commit begins before its interval is over, while commits are short, and the
-#: part of the interval that passes in any case. A long interval is one that is meant.
+#: Maximum seconds by which short commits start before the end of the interval, and the part of the
+#: interval that always passes. Seconds, because a long interval is deliberate.
 MOST_EARLY_S, LEAST_PART = 0.07, 1 / 3
 
 #: The shortest pause after a commit, as a multiple of the usual commit time. It bounds the share of
 #: time that commits take under load.
 COMMIT_REST = 0.5
 
-#: The longest commit interval, in seconds, under load or with a backlog.
+#: The longest pause after a commit, in seconds, that load or a backlog causes.
 LONGEST_COMMIT_INTERVAL = 1.0
 
-#: Seconds before the first and the last retries of a failed commit; doubled at each failure.
+#: Seconds before a retry: the first pause, doubled at each failure, and the longest.
 FIRST_RETRY, LAST_RETRY = 0.5, 10.0
 
 #: Seconds without a failure after which the next failure counts as the first. Commits between two
@@ -27,7 +27,7 @@ class Pace:
     """The pauses between a worker's commits."""
 
     def __init__(self, interval_s: float) -> None:
-        """Begin. ``interval_s``: as :func:`pause_after` takes it."""
+        """Start with the shortest pause; ``interval_s`` as in :func:`pause_after`."""
         #: Seconds until the next commit starts.
         self.pause_s = shortest_distance_s(interval_s)
         self._interval_s = interval_s
@@ -69,23 +69,23 @@ class Retries:
 
 
 def shortest_distance_s(interval_s: float) -> float:
-    """Return from one commit's beginning to the next's at least, in seconds."""
+    """Return the shortest time from the start of a commit to the next, in seconds."""
     return max(interval_s * LEAST_PART, interval_s - MOST_EARLY_S)
 
 
 def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: float) -> float:
-    """Return how many seconds to wait after a commit for the next one to begin.
+    """Return the pause between a commit and the next, in seconds.
 
-    Commits begin at even distances: the shortest, or twice what they usually take, up to the
-    interval. When they take two thirds of that, the pause gets longer, so that more events
-    share a commit. Whoever is further behind than the longest pause takes that: the answers are
-    older anyway, and the more events of a key share a commit, the less each of them costs.
+    Commits start at regular intervals: the shortest distance, or twice the usual commit time, at
+    most ``interval_s``. If commits take more than two thirds of that, the pause grows, so that more
+    events share a commit. With a backlog above :data:`LONGEST_COMMIT_INTERVAL`, that is the pause:
+    answers are older anyway, and events of a key cost less if more of them share a commit.
 
     Arguments:
-        commit_s: how long the commit took, in seconds.
-        usual_s: how long they usually take.
-        interval_s: from the beginning of one commit to that of the next, while there is time.
-        behind_s: how long folding what waits in Kafka will take.
+        commit_s: duration of the commit, in seconds.
+        usual_s: usual duration of commits.
+        interval_s: configured time from the start of a commit to the next.
+        behind_s: time needed to process the records that wait in Kafka.
     """
     if behind_s > LONGEST_COMMIT_INTERVAL:
         return max(interval_s - commit_s, LONGEST_COMMIT_INTERVAL)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two rounds, and the rounds for which a counted record is kept. Until its deletion
-#: an audit can tell from it in which order events were counted.
+#: Seconds between two rounds, and the rounds for which a counted record is kept. Audits use these
+#: records to find the order in which events were counted.
 PURGE_INTERVAL, KEPT_LOOKS = 600.0, 6
 
 
@@ -43,7 +43,7 @@ class Purge:
         due = {
             tp: at
             for tp, at in then.items()
-            # A worker that has the partition back may stand at an earlier position: delete nothing.
+            # A worker that got the partition back may be at an earlier position: delete nothing.
             if self._deleted.get(tp, 0) < at <= committed.get(tp, 0)
         }
         if not due:

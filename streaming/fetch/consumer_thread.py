@@ -100,7 +100,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 if batches or left <= 0 or fetcher._closed:
                     return batches
                 if has_more:
-                    # The records in process have returned nothing yet.
+                    # Unpacking has produced no records yet.
                     await asyncio.sleep(0)
                     continue
                 waiter = fetcher._create_fetch_waiter()

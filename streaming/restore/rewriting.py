@@ -75,15 +75,15 @@ class ChangelogWriter:
         self._progress = progress
 
     async def run(self, copies: Sequence[Copy], *, even_behind: bool) -> dict[TP, Verdict]:
-        """Write what is lost, and return how each changelog stands.
+        """Write lost changelogs, and return the verdict on each.
 
         Arguments:
-            copies: of the partitions on this disk.
-            even_behind: write from a copy also when the group's offsets do not agree with it.
+            copies: the copies of partitions on this disk.
+            even_behind: also write a copy whose positions differ from the group's offsets.
 
         Raises:
             StartError: workers of the app are running, or a right is missing.
-            TransactionFailedError: the brokers did not take the records; run it again.
+            TransactionFailedError: the brokers did not accept the records; run it again.
         """
         offsets = await self._group_offsets(copies)
         verdicts: dict[TP, Verdict] = {}
@@ -101,7 +101,7 @@ class ChangelogWriter:
     async def _group_offsets(self, copies: Sequence[Copy]) -> dict[TP, int]:
         sources = {topic for copy in copies for topic in _positions(copy)}
         async with admin_client(self._settings) as admin:
-            # Offsets are shown to those alone who may describe the topic.
+            # Brokers return offsets only with the right Describe on the topic.
             await require_rights(admin, {topic: {Right.DESCRIBE} for topic in sources})
             await require_stopped(admin, self._app_id)
             found = await admin.list_consumer_group_offsets(self._app_id)
@@ -122,7 +122,7 @@ class ChangelogWriter:
             return Verdict.FOREIGN
         if not is_other:
             return Verdict.WRITTEN
-        # Workers read it from its beginning.
+        # Workers will read the changelog from its beginning.
         begin = (await consumer.beginning_offsets([tp]))[tp]
         store.set_changelog_id(topic_id, begin - 1)
         return Verdict.ADOPTED

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class ChangelogFollower:
-    """Keeps standbys and global tables up to date with changelogs that others write."""
+    """Keeps standbys and the viral list up to date with changelogs that others write."""
 
     def __init__(
         self, settings: Mapping[str, Any], give_up: Callable[[BaseException], None]

@@ -36,7 +36,7 @@ class Outbox:
         self.extend(topic, partition, (record,))
 
     def extend(self, topic: str, partition: int, records: Iterable[OutRecord]) -> None:
-        """Send ``records`` as :meth:`add` does."""
+        """Send ``records`` like :meth:`add`."""
         limits = self._limits.of(topic)
         gathered: list[OutRecord] = []
         for record in records:
@@ -51,15 +51,15 @@ class Outbox:
 
     @property
     def targets(self) -> list[tuple[str, int]]:
-        """The topics and partitions that something is sent to."""
+        """The topics and partitions of the records."""
         return list(self._records)
 
     def records_for(self, topic: str, partition: int) -> Sequence[OutRecord]:
-        """Return what is sent to a partition of a topic."""
+        """Return the records for a partition of a topic."""
         return self._records.get((topic, partition), ())
 
     def drop(self, topic: str, partition: int) -> None:
-        """Send nothing to a partition of a topic after all."""
+        """Remove the records for a partition of a topic."""
         for record in self._records.pop((topic, partition), ()):
             self.size -= RECORD_SIZE + size_of(record)
 

@@ -37,7 +37,7 @@ class Processor(Protocol):
     async def process(
         self, records: Sequence[Record], topic: str, positions: Mapping[TP, int], /
     ) -> None:
-        """Process ``records`` of ``topic``, all or (raising) none.
+        """Process ``records`` of ``topic``, all or (after an error) none.
 
         ``positions`` are the positions in the partition's topics before these records.
 
@@ -46,14 +46,14 @@ class Processor(Protocol):
         """
 
     def take_over(self, topic: str, values: Sequence[bytes | None], /) -> bool:
-        """Fold what this worker's tasks are about to send to ``topic``, at once; waits for nothing.
+        """Process values that this worker's tasks would send to ``topic``, without awaiting.
 
         Returns:
-            Whether it did: else it is sent, and comes with the topic.
+            Whether it did; if not, they are sent through the topic.
         """
 
     def has_pending(self) -> bool:
-        """Whether :meth:`prepare` has something to do, after new records or as time passes."""
+        """Whether :meth:`prepare` has work, after new records or because time passed."""
 
     def prepare(self) -> None:
         """Turn accumulated changes into changes of the state and records of the outbox."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Records processed in one step: about one fetch of a partition with a backlog. A larger multi-get
-#: costs less per key; the event loop gets a turn after some ten milliseconds.
+#: costs less per key; this one blocks the event loop for about ten milliseconds.
 RECORDS_PER_CHUNK = 4000
 
 
@@ -102,7 +102,7 @@ class Task:
         #: time at which everything was committed.
         self.busy_since: float | None = None
         self.committed_at = monotonic()
-        #: Whether the commit that is being prepared has to do with this task.
+        #: Whether the current commit includes changes of this task.
         self._is_due = False
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.sources}
         self._inbox = Inbox(self.sources, shared_limits)
@@ -170,7 +170,7 @@ class Task:
             try:
                 async with self._folding:
                     await self._process(tp, batch)
-            except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
+            except Exception as exc:  # noqa: BLE001 - any error stops the partition
                 self.fail(exc)
             finally:
                 self.busy_since = None
@@ -215,10 +215,10 @@ class Task:
         return self.positions != self.committed or bool(self.outbox) or self.tables.has_pending
 
     def prepare(self) -> bool:
-        """Step 1 of a commit: turn what has gathered into changes and records.
+        """Step 1 of a commit: turn accumulated changes into changed rows and records.
 
         Returns:
-            Whether the task is at work still, and so part of the commit.
+            Whether the task still runs, and so takes part in the commit.
         """
         if self._state in ENDED:
             return False
@@ -228,29 +228,29 @@ class Task:
         self._budget.evict()
         try:
             self.tables.prepare()
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
+        except Exception as exc:  # noqa: BLE001 - any error stops the partition
             self.fail(exc)
             return False
         return True
 
     def take_over(self, tp: TP, values: Sequence[bytes | None]) -> bool:
-        """Fold what is about to be sent to ``tp`` by tasks of the same commit.
+        """Process values that tasks of the same commit would send to ``tp``.
 
         Returns:
-            Whether it did. If so, that is not sent: both tasks commit, or none of them does.
+            Whether it did. If so, they are not sent, and all these tasks commit or none does.
         """
         if (processor := self.sources.get(tp)) is None:
             return False
         try:
             has_taken = processor.take_over(tp.topic, values)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
+        except Exception as exc:  # noqa: BLE001 - any error stops the partition
             self.fail(exc)
             return False
         self._is_due |= has_taken
         return has_taken
 
     def freeze(self) -> PreparedCommit | None:
-        """Step 2 of a commit: set apart what is folded so far, None when that is nothing."""
+        """Step 2 of a commit: set apart the processed changes, None if there are none."""
         if self._state in ENDED:
             return None
         if not self._is_due:
@@ -258,7 +258,7 @@ class Task:
             return None
         try:
             changes = self.tables.freeze(self.positions)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the partition stops here
+        except Exception as exc:  # noqa: BLE001 - any error stops the partition
             self.fail(exc)
             return None
         committed = self.committed

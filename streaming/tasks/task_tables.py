@@ -46,7 +46,7 @@ class TaskTables:
 
     @property
     def has_pending(self) -> bool:
-        """Whether :meth:`prepare` has something to do."""
+        """Whether :meth:`prepare` has work."""
         return any(p.state.sweeper or p.has_pending() for p in self.processors)
 
     def prepare(self) -> None:
