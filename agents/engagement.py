@@ -190,7 +190,7 @@ class EngagementProcessor:
         return False
 
     def has_pending(self) -> bool:
-        """Whether sums are waiting, or a table must be told since when it receives them."""
+        """Whether a feed has sums or a first record to send."""
         return any(feed.has_pending() for feed in self._feeds)
 
     def prepare(self) -> None:

@@ -56,7 +56,7 @@ class Feed:
             users.feeds |= {self._table}
 
     def has_pending(self) -> bool:
-        """Whether sums are waiting, or the table must be told since when it receives them."""
+        """Whether sums or a first record, with the flag BEGINS, are waiting."""
         return self._unsent_until is not None or bool(self.gathered)
 
     def send(self, outbox: Outbox, source: int, stream_time: int, partitions: int) -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from models.video import Verdict
     from models.viral import ViralRule
 
+#: None: the key is deleted.
 Value = bytes | None
-"""None: the key is deleted."""
 
 
 class UserWindows(Protocol):

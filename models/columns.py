@@ -21,8 +21,8 @@ class Kind(Enum):
     FLAG = "bool"
 
 
+#: The missing value in a column of times, as numpy's NaT.
 NO_TIME: Final = -(2**63)
-"""The missing value in a column of times, as numpy's NaT."""
 
 
 class Column(NamedTuple):
@@ -63,10 +63,11 @@ def hopping_columns(of: Entity[Any]) -> tuple[Column, ...]:
     )
 
 
+#: The answer of ``GET /users/{user_id}``.
 USER_COLUMNS: Final = hopping_columns(USER)
-"""The answer of ``GET /users/{user_id}``."""
 
 
+#: The answer of ``GET /videos/{video_id}``.
 VIDEO_COLUMNS: Final = (
     Column("video_id", Kind.INTEGER),
     Column("as_of", Kind.TIME),
@@ -74,7 +75,6 @@ VIDEO_COLUMNS: Final = (
     *_video_window("tumbling"),
     Column("viral", Kind.FLAG),
 )
-"""The answer of ``GET /videos/{video_id}``."""
 
 
 def summed_columns(of: Entity[Any]) -> tuple[Column, ...]:

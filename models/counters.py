@@ -109,6 +109,7 @@ class CreatorCounts(NamedTuple):
         return MEAN_POSITION.of(self)
 
 
+#: Versions 1 to 3 differ in the layout of the ids before the rows; see models.seen.
 USER: Final = Entity(
     "user",
     UserCounts,
@@ -128,8 +129,8 @@ USER: Final = Entity(
         Shown("average_completion", PART_OR_NULL, quotient=MEAN_POSITION),
     ),
 )
-"""Versions 1 to 3 differ in the layout of the ids before the rows; see models.seen."""
 
+#: Its version is that of table values and of delta records.
 VIDEO: Final = Entity(
     "video",
     VideoCounts,
@@ -151,8 +152,8 @@ VIDEO: Final = Entity(
         Shown("average_completion", PART_OR_NULL, quotient=MEAN_POSITION),
     ),
 )
-"""Its version is that of table values and of delta records."""
 
+#: Its version is that of table values and of delta records.
 CREATOR: Final = Entity(
     "creator",
     CreatorCounts,
@@ -177,9 +178,8 @@ CREATOR: Final = Entity(
         Shown("average_completion", PART_OR_NULL, quotient=MEAN_POSITION),
     ),
 )
-"""Its version is that of table values and of delta records."""
 
+#: Entities whose tables receive sums, keep only panes, and answer with one hopping window.
 SUMMED: Final = (CREATOR,)
-"""Entities whose tables receive sums, keep only panes, and answer with one hopping window."""
 
 ENTITIES: Final = (USER, VIDEO, *SUMMED)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
+#: Bytes kept of an oversized key, of an oversized value, or of all headers.
 CUT_BYTES: Final = 65_536
-"""Bytes kept of an oversized key, of an oversized value, or of all headers."""
 
 
 class Cut(NamedTuple):

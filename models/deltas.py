@@ -24,21 +24,21 @@ from models.entity import Entity
 from models.errors import CodecError
 from models.partitioner import murmur2_partitions
 
+#: Key, pane, and one number per counter of the entity.
 DeltaRow = tuple[int, ...]
-"""Key, pane, and one number per counter of the entity."""
 
+#: Maximum number of rows per record.
 ROWS_AT_ONCE: Final = 8000
-"""Maximum number of rows per record."""
 
+#: The end of the year 9999: no event is later.
 MAX_TIME_MS: Final = 253_402_300_799_999
-"""The end of the year 9999: no event is later."""
 
 HEADER_FORMAT: Final = "<BBHIq"
 ROW_FORMAT: Final = "<QI"
+#: Header of the Kafka record: the step in ms by which panes are numbered, as text.
 STEP: Final = "step"
-"""Header of the Kafka record: the step in ms by which panes are numbered, as text."""
+#: Flag of a source's first record.
 BEGINS: Final = 1
-"""Flag of a source's first record."""
 
 _HEADER: Final = struct.Struct(HEADER_FORMAT)
 HEADER_SIZE: Final = _HEADER.size
@@ -57,8 +57,8 @@ def _newest(of: Entity[Any]) -> struct.Struct:
     return row
 
 
+#: Bytes of a video's row.
 ROW_SIZE: Final = _newest(VIDEO).size
-"""Bytes of a video's row."""
 
 
 def pack_deltas(

@@ -16,12 +16,12 @@ from models.schema import EVENT_TYPES, EventType, Metadata
 
 Schema = dict[str, Any]
 
+#: A position of 1. Positions are summed in whole billionths: the sum does not depend on their
+#: order, and the error per position is at most half a billionth.
 POSITION_UNITS: Final = 10**9
-"""A position of 1. Positions are summed in whole billionths: the sum does not depend on their
-order, and the error per position is at most half a billionth."""
 
+#: Amounts that an event may add to a counter, by name; accelerator.scan has the same order.
 AMOUNTS: Final = ("one", "view_duration_ms", "positions", "video_position")
-"""Amounts that an event may add to a counter, by name; accelerator.scan has the same order."""
 
 
 def amounts_of(metadata: Metadata) -> tuple[int, ...]:

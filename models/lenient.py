@@ -91,11 +91,11 @@ UNKNOWN_TYPE: Final = Rejected(
     "unknown_event_type", f"event_type has to be {_REQUIRED['event_type'][1]}"
 )
 MISSING: Final = {name: Rejected("missing_field", f"{name} is missing") for name in _REQUIRED}
+#: Rejections for an invalid required field, by its name.
 INVALID: Final = {
     name: Rejected("invalid_field", f"{name} has to be {allowed}")
     for name, (_, allowed) in _REQUIRED.items()
 }
-"""Rejections for an invalid required field, by its name."""
 
 _OPTIONAL: Final[dict[str, Decoder[Any]]] = {
     "creator_id": Decoder(Id),

@@ -17,8 +17,8 @@ import msgspec
 
 from models.errors import CodecError
 
+#: An offset of the input, and one of the repartition topic.
 Pair = tuple[int, int]
-"""An offset of the input, and one of the repartition topic."""
 
 _decoder = msgspec.json.Decoder(list[Pair])
 

@@ -23,8 +23,8 @@ C = TypeVar("C", bound=tuple[Any, ...])
 _unpack_pane: Final = struct.Struct("<I").unpack_from
 
 
+#: Header of a table that stores only panes per key.
 HEADER_FORMAT: Final = "<B"
-"""Header of a table that stores only panes per key."""
 
 
 class PaneWindows(Generic[C]):

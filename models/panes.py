@@ -14,9 +14,9 @@ from typing import Final
 _unpack_pane: Final = struct.Struct("<I").unpack_from
 _LIMITS: Final = {"B": 2**8 - 1, "H": 2**16 - 1, "I": 2**32 - 1, "Q": 2**64 - 1}
 
+#: Most rows that one call unpacks together, which halves the time. Each number of rows needs a
+#: compiled struct of its own, hence the limit.
 _AT_ONCE: Final = 128
-"""Most rows that one call unpacks, in half the time. The limit is there because each number of rows
-needs a compiled struct of its own."""
 
 
 @cache

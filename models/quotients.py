@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 T = TypeVar("T", bound=float | None)
 
+#: Columns of whole numbers by counter name: 64 bits, or objects if a number needs more.
 Counters = Mapping[str, npt.NDArray[Any]]
-"""Columns of whole numbers by counter name: 64 bits, or objects if a number needs more."""
 
+#: Whole numbers below this are exact as floats.
 _EXACT: Final = 2**53
-"""Whole numbers below this are exact as floats."""
 
 
 class Quotient(Generic[T]):

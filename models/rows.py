@@ -21,11 +21,11 @@ from models.seen import (
     size_of,
 )
 
+#: Rows by key, in their order; None: the row is deleted.
 Rows = dict[bytes | None, bytes | None]
-"""Rows by key, in their order; None: the row is deleted."""
 
+#: A function that returns the keys of foreign rows; its second argument is a key to ignore.
 FindForeign = Callable[[Rows, bytes], list[bytes | None]]
-"""A function that returns the keys of foreign rows; its second argument is a key to ignore."""
 
 _SEALED_KEY: Final = re.compile(rb"(?:0|[1-9][0-9]{0,19}):(?:i|(0|[1-9][0-9]{0,2}))")
 _MAX_DIGITS: Final = 20

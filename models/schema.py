@@ -10,9 +10,9 @@ from msgspec import Meta, Struct, field
 from models.timestamps import AwareDatetime
 
 MAX_VALUE_BYTES: Final = 1_048_576
+#: Deepest nesting of a value. It is fixed well below the interpreter's recursion limit, so the
+#: result does not depend on the depth of the caller's stack.
 MAX_DEPTH: Final = 256
-"""Deepest nesting of a value. It is fixed well below the interpreter's recursion limit, so the
-result does not depend on the depth of the caller's stack."""
 
 EventType = Literal["video_view", "like", "comment", "share", "save", "follow"]
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
@@ -37,8 +37,8 @@ REASONS: Final = (
     "late",
 )
 
+#: Header with the app's name in records for other programs: dead letters and viral flags.
 SOURCE_APP: Final = "source.app"
-"""Header with the app's name in records for other programs: dead letters and viral flags."""
 
 
 class Metadata(Struct, gc=False):

@@ -40,14 +40,14 @@ from models.counters import USER
 from models.errors import CodecError
 
 VERSION: Final = USER.version
+#: First version of a user's value whose index of blocks is a row of its own.
 INDEXED: Final = 3
-"""First version of a user's value whose index of blocks is a row of its own."""
 BLOCK_VERSION: Final = 0x82
 INDEX_VERSION: Final = 0x83
 BLOCK_IDS: Final = 16
 MAX_BLOCKS: Final = 255
+#: Most ids remembered per user; with more within the horizon, the oldest 16 are forgotten.
 MAX_SEEN: Final = BLOCK_IDS * (MAX_BLOCKS + 1)
-"""Most ids remembered per user; with more within the horizon, the oldest 16 are forgotten."""
 
 HEADER_SIZE: Final = 4
 TIME_SIZE: Final = 4

@@ -15,8 +15,8 @@ from models.panes import PaneRows
 from models.partitioner import partition_of
 from models.user import UserWindows
 
+#: A window: its panes first <= p < end.
 Panes = tuple[int, int]
-"""A window: its panes first <= p < end."""
 
 
 class Windows(Protocol):

@@ -23,8 +23,8 @@ HEADER_FORMAT: Final = "<BxxxQ"
 _HEADER: Final = struct.Struct(HEADER_FORMAT)
 _ROWS: Final = VIDEO.rows
 
+#: Upper bound: the number of every pane is below.
 END_OF_PANES: Final = 2**32
-"""Upper bound: the number of every pane is below."""
 
 EMPTY: Final = _HEADER.pack(VIDEO.version, 0)
 

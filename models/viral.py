@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+#: Whole numbers.
 Column = npt.NDArray[Any]
-"""Whole numbers."""
 
 
 class Counts(Protocol):
@@ -37,8 +37,8 @@ def coefficient_of(counts: Counts) -> float | None:
     return (counts.shares + counts.comments) / views if views else None
 
 
+#: The counters that are divided by the views.
 REACTIONS: Final = ("comments", "shares")
-"""The counters that are divided by the views."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ __all__ = [
     "to_iso",
 ]
 
+#: Most panes per window: a key's value must stay a small record.
 MAX_PANES: Final = 65_535
-"""Most panes per window: a key's value must stay a small record."""
 
+#: Shortest step for live data. Pane numbers have 32 bits: with a step of one second they last until
+#: the year 2106, with steps of up to 0.4 s they have run out already.
 SHORTEST_STEP_MS: Final = 1000
-"""Shortest step for live data. Pane numbers have 32 bits: with a step of one second they last until
-the year 2106, with steps of up to 0.4 s they have run out already."""
 
 _UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _DURATION: Final = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")

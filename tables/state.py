@@ -164,13 +164,13 @@ class PartitionState:
         return self._layout.stored_stream_time(self.table, self.store.get(LAYOUT_KEY))
 
     def known_complete_from(self) -> int:
-        """Return the stream time from which counts are complete, likewise."""
+        """Return the stream time from which counts are complete; see :meth:`known_time`."""
         if self.stream_time is not None:
             return self.complete_from
         return self._layout.complete_from_of(self.store.get(LAYOUT_KEY))
 
     def known_unit(self) -> int:
-        """Return the unit by which panes are numbered, likewise."""
+        """Return the unit by which panes are numbered; see :meth:`known_time`."""
         if self.stream_time is not None:
             return self.unit
         return self._layout.unit_of(self.store.get(LAYOUT_KEY))
