@@ -114,7 +114,7 @@ OPTIONAL_VALUES: Final = (*_OPTIONAL, "metadata", *(f"metadata.{name}" for name 
 def decode_leniently(text: str) -> tuple[Event, tuple[str, ...]] | None:
     """Return the event in a value whose faults are all optional values, and the names of those.
 
-    None: there may be another fault. Many producers send null for unknown values, which is valid,
+    None: there may be another fault. Some producers send null for unknown values, which is valid,
     and some send an invalid value in every event. Both are too common for the slow path.
     """
     try:

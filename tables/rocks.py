@@ -117,7 +117,7 @@ def _options(write_buffers: WriteBufferManager) -> Options:
     options.set_write_buffer_size(MEMTABLE_SIZE)
     options.set_max_write_buffer_number(3)
     # Values are mostly hashes of ids. lz4 made the files a tenth smaller, a cold read a third more
-    # expensive, and a compaction half as expensive again.
+    # expensive, and a compaction 50 % more expensive.
     options.set_compression_type(DBCompressionType.none())
     options.set_max_background_jobs(2)
     # Compactions wait for a free core instead of competing with answers. At 50,000 events/s on two
