@@ -1,4 +1,4 @@
-"""The Faust app, where Faust looks for it; bootstrap.py builds it.
+"""The Faust app in the module that Faust loads; bootstrap.py builds it.
 
 ``faust -A app worker -l info`` runs a worker, ``faust -A app --help`` lists the other commands.
 """

@@ -1,4 +1,4 @@
-"""Builds the app of the topology: settings, tables, tasks, agents, web server and commands."""
+"""Creation of the app from the topology: settings, tables, tasks, agents, web server, commands."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ COMMANDS = (
 
 
 def app_of_environment(environ: MutableMapping[str, str] = os.environ) -> App:
-    """Return the app that the environment asks for; end the process with one line if it cannot be.
+    """Create the app from the environment, or end the process with one line on the error.
 
-    Changes ``environ`` where Faust itself would read it in another way.
+    Changes ``environ`` where Faust would interpret it differently.
     """
-    # Faust takes an empty variable for a value.
+    # Faust treats an empty variable as a value.
     for name in [name for name, value in environ.items() if not value]:
         del environ[name]
-    # Where --datadir leaves its value; Faust itself would prefer the variable.
+    # --datadir sets FAUST_DATADIR, but Faust itself would prefer APP_DATADIR.
     if "FAUST_DATADIR" in environ:
         environ["APP_DATADIR"] = environ["FAUST_DATADIR"]
-    # A worker logs them with its settings.
+    # A worker logs these lines with its settings.
     if "worker" not in sys.argv:
         for line in unknown_variables(environ):
             sys.stderr.write(f"warning: {line}\n")
@@ -69,10 +69,10 @@ def app_of_environment(environ: MutableMapping[str, str] = os.environ) -> App:
 
 
 def create_app(settings: Settings) -> App:
-    """Return the app with all that the topology names; nothing is connected or opened yet.
+    """Create the app with all parts of the topology; nothing is connected or opened yet.
 
     Raises:
-        AcceleratorError: the compiled form is asked for, and there is none.
+        AcceleratorError: the compiled form is required, but not available.
     """
     tables = topology(settings)
     form, fallback = start_lines(settings.accelerator)
@@ -83,7 +83,7 @@ def create_app(settings: Settings) -> App:
     )
 
     def submit(batches: Mapping[TP, Batch]) -> None:
-        # Asked for with each batch: a consumer without a running loop cannot be made.
+        # Looked up per batch: the consumer behind it needs a running event loop.
         app.tasks.submit(batches)
 
     app.start_lines = (f"the hot path runs {form}", fallback)
@@ -91,7 +91,7 @@ def create_app(settings: Settings) -> App:
         for source in entry.sources:
             add_agent(app, source, settings.partitions, submit)
     for command in COMMANDS:
-        # Importing a command's module is what registers it.
+        # The import registers the command.
         import_module(f"commands.{command}")
     return app
 
@@ -119,7 +119,7 @@ def _parts(app: App, settings: Settings, entries: Sequence[TableEntry]) -> AppPa
     def make_processors(
         partition: int, states: Mapping[str, PartitionState], outbox: Outbox
     ) -> list[Processor]:
-        # What comes last in the flow goes first: a backlog of events keeps no video waiting.
+        # Downstream tables go first, so that a backlog of events does not delay videos.
         return [
             entry.make_processor(
                 ProcessorContext(

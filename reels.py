@@ -40,9 +40,9 @@ _USER_SLICES: Final = Slices(parse_duration("24h"), parse_duration("15m"))
 
 
 def parse_event(event_json: str | bytes) -> dict[str, Any] | None:
-    """The known fields of an event as they came, None when it is invalid; never raises.
+    """Return the known fields of an event, unconverted; None if it is invalid. Never raises.
 
-    Optional values that are wrong or null are left out, and so are unknown fields.
+    Unknown fields, and optional values that are invalid or null, are left out.
     """
     if not isinstance(event_json, str | bytes | bytearray):
         return None
@@ -53,10 +53,10 @@ def parse_event(event_json: str | bytes) -> dict[str, Any] | None:
 
 
 class UserMetricsTracker:
-    """What users did in the last hours, by the times of the events.
+    """Metrics of users over the last hours, by event time.
 
-    Behaves as one partition: time is the latest timestamp that was accepted, what is late or came
-    before is not counted, and users of whom nothing counts any more are forgotten.
+    It behaves like one partition: time is the latest accepted timestamp, late and duplicate events
+    are not counted, and expired users are dropped.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class UserMetricsTracker:
         self._partition = _Partition(slices, dedup_horizon, slices.end_ms)
 
     def update_user_metrics(self, user_id: int, event: Mapping[str, Any]) -> None:
-        """Count an event, as parse_event returns it or as a JSON object; invalid ones are ignored.
+        """Count an event, as returned by parse_event or as a JSON object; ignore an invalid one.
 
         Raises:
             ValueError: the event is another user's.
@@ -80,7 +80,7 @@ class UserMetricsTracker:
         self._partition.apply(found)
 
     def get_user_metrics(self, user_id: int) -> dict[str, Any]:
-        """The fields of GET /users/{user_id}; zeros for a user that nothing is known of."""
+        """Return the fields of GET /users/{user_id}; zeros for an unknown user."""
         partition = self._partition
         as_of = partition.stream_time
         if as_of is None:
@@ -98,9 +98,9 @@ def detect_viral_videos(
     step: str = "5m",
     dedup_horizon: str = "1h",
 ) -> list[int]:
-    """The ids of the videos that are viral at the latest timestamp, highest coefficient first.
+    """Return the ids of videos that are viral at the latest timestamp, highest coefficient first.
 
-    Takes what parse_event returns, and JSON objects; what is invalid, late, or came before is not
+    Events are results of parse_event or JSON objects. Invalid, late and duplicate events are not
     counted. Of videos with equal coefficients the smaller id comes first.
     """
     rule = ViralRule(coefficient, min_views)
@@ -136,19 +136,19 @@ def _viral(
 
 
 class _Partition:
-    """Users' rows and the stream time, as a partition of the input topic has them."""
+    """Users' rows and the stream time, as in a partition of the input topic."""
 
     def __init__(self, slices: Slices, dedup_horizon: str, end_ms: int) -> None:
         self.windows = UserWindows(slices, parse_duration(dedup_horizon))
         self.rows = _FORM.rows(self.windows)
         self.stream_time: int | None = None
         self._end_ms = end_ms
-        # Each value is looked at once a sweep, and outlives its last event by two sweeps at most.
+        # A sweep checks each row, so a row outlives its last event by two sweeps at most.
         self._sweep_every = slices.size + parse_duration(dedup_horizon)
         self._sweep_at = 0
 
     def apply(self, event: Engagement) -> bool:
-        """Whether the event counted: it is neither late nor a duplicate."""
+        """Count an event; return False if it is late or a duplicate."""
         before, t_ms = self.stream_time, event.t_ms
         now = t_ms
         if before is None or t_ms < before:
@@ -167,7 +167,7 @@ class _Partition:
 
 
 def _engagement_of(event: object) -> Engagement | None:
-    """The valid event in a dict, in whichever form; JSON text is read as well."""
+    """Return the valid event in a dict or in JSON text; None otherwise."""
     if (usual := _FORM.usual(event)) is not None:
         return usual
     value = _json_of(event)

@@ -1,4 +1,4 @@
-"""The rules between settings, which no variable can be checked for alone."""
+"""Checks that involve more than one setting."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 MAX_PANES: Final = 1440
 
 _PASSWORD_LOGIN = ("sasl_username", "sasl_password")
-#: Which settings a mechanism cannot do without.
+#: Settings that a mechanism requires.
 _NEEDED: Final = {
     OAUTH: ("sasl_oauth_token_url", "sasl_oauth_client_id", "sasl_oauth_client_secret"),
     MSK_IAM: ("aws_region",),
 }
-#: Settings that would have no effect, or send a secret in the clear, with other protocols.
+#: Settings that other protocols would ignore, or would send in the clear.
 _PROTOCOLS_OF: Final = {
     "sasl_mechanism": SASL_PROTOCOLS,
     "ssl_cafile": TLS_PROTOCOLS,
@@ -39,7 +39,7 @@ _PROTOCOLS_OF: Final = {
 
 
 def check_windows(settings: Settings) -> None:
-    """Refuse a window that is no multiple of its step, or has too many steps."""
+    """Refuse a window that is not a multiple of its step, or has too many steps."""
     for name in ("user", "video"):
         size, step = getattr(settings, f"{name}_window"), getattr(settings, f"{name}_step")
         if size % step or size // step > MAX_PANES:
@@ -52,7 +52,7 @@ def check_windows(settings: Settings) -> None:
 
 
 def check_topics(settings: Settings) -> None:
-    """Refuse that two topics are one: records of one kind would be read as another."""
+    """Refuse two topics with the same name: records of one kind would be read as another."""
     names = ("events_topic", "dead_letter_topic", "viral_topic")
     own = ("deltas_topic", "repartition_topic", "order_topic")
     uses = Counter(getattr(settings, name) for name in (*names, *own))
@@ -62,7 +62,7 @@ def check_topics(settings: Settings) -> None:
 
 
 def check_login(settings: Settings) -> None:
-    """Refuse a login that is not complete, or that the protocol does not use."""
+    """Refuse an incomplete login, or one that the protocol does not use."""
     protocol, mechanism = settings.security_protocol, settings.sasl_mechanism
     if protocol in SASL_PROTOCOLS:
         _require(settings, "sasl_mechanism", f"REELS_SECURITY_PROTOCOL is {protocol}")
@@ -88,7 +88,7 @@ def check_login(settings: Settings) -> None:
 
 
 def check_certificate(settings: Settings) -> None:
-    """Refuse a client certificate without its private key, and a key that cannot be opened."""
+    """Refuse a client certificate without its private key, or with a key that cannot be opened."""
     if settings.ssl_certfile is None:
         for name in ("ssl_keyfile", "ssl_key_password"):
             if getattr(settings, name) is not None:
@@ -105,7 +105,7 @@ def check_certificate(settings: Settings) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
             settings.ssl_certfile, settings.ssl_keyfile, password
         )
-    # A password that is too long is a ValueError.
+    # A password that is too long raises ValueError.
     except (OSError, ValueError):
         variable = "ssl_keyfile" if settings.ssl_keyfile else "ssl_certfile"
         allowed = (
@@ -120,7 +120,7 @@ def check_certificate(settings: Settings) -> None:
 
 
 def check_web(settings: Settings) -> None:
-    """Refuse to be reached from other machines without a token."""
+    """Refuse an address that other machines can reach if there is no token."""
     if not kinds.is_loopback(settings.web_bind) and settings.http_token is None:
         allowed = "127.0.0.0/8, ::1 or localhost as long as REELS_HTTP_TOKEN is not set"
         raise _reject(settings, "web_bind", allowed)

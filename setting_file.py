@@ -1,4 +1,4 @@
-"""The file ``.env`` of the working folder: settings for all commands, after the environment."""
+"""The file ``.env`` in the working directory: settings that the environment does not have."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
-#: The file's name; docker compose reads it, too.
+#: The file's name; docker compose reads it as well.
 NAME = ".env"
 
 
 def read_env_file() -> None:
-    """Put the variables of the file into the environment, but for those that are there.
+    """Add the variables of the file to the environment, except those that exist.
 
-    An empty variable of the environment is there, too: it leaves the program's default in force.
-    Exits with one line when the file cannot be read.
+    A variable that exists and is empty is kept, too: it selects the program's default. Exits with
+    one line if the file cannot be read.
     """
     try:
         load_dotenv(Path(NAME), override=False)

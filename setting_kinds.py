@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: how each is read, what is allowed, how it is shown."""
+"""Kinds of setting values: how they are parsed, what is allowed, how they are shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``parse`` raises ValueError for what is not ``allowed``; ``show`` writes a value as text."""
+    """``parse`` raises ValueError for a value that is not ``allowed``; ``show`` formats a value."""
 
     parse: Callable[[str], Any]
     allowed: str
@@ -30,7 +30,7 @@ class Kind:
 
 
 def integer(low: int, high: int) -> Kind:
-    """Read decimal digits, from ``low`` to ``high``."""
+    """Parse decimal digits, from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
         if not re.fullmatch("[0-9]{1,18}", text) or not low <= int(text) <= high:
@@ -41,7 +41,7 @@ def integer(low: int, high: int) -> Kind:
 
 
 def number(high: float, allowed: str, low: float = 0.0) -> Kind:
-    """Read a decimal fraction above ``low``, up to ``high``."""
+    """Parse a decimal fraction above ``low``, up to ``high``."""
 
     def parse(text: str) -> float:
         value = float(text)
@@ -53,7 +53,7 @@ def number(high: float, allowed: str, low: float = 0.0) -> Kind:
 
 
 def duration(high: str, low: str = "1ms", *, whole: str = "1ms") -> Kind:
-    """Read ``15m`` as milliseconds, from ``low`` to ``high``, a multiple of ``whole``."""
+    """Parse ``15m`` to milliseconds, from ``low`` to ``high``, a multiple of ``whole``."""
     low_ms, high_ms, whole_ms = map(parse_duration, (low, high, whole))
 
     def parse(text: str) -> int:
@@ -68,7 +68,7 @@ def duration(high: str, low: str = "1ms", *, whole: str = "1ms") -> Kind:
 
 
 def size(low: str, high: str) -> Kind:
-    """Read ``64MiB`` as bytes, from ``low`` to ``high``."""
+    """Parse ``64MiB`` to bytes, from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
         value = _bytes(text)
@@ -80,7 +80,7 @@ def size(low: str, high: str) -> Kind:
 
 
 def matching(pattern: str, allowed: str) -> Kind:
-    """Take a text that ``pattern`` matches as a whole."""
+    """Accept a text that ``pattern`` matches completely."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -91,12 +91,12 @@ def matching(pattern: str, allowed: str) -> Kind:
 
 
 def one_of(*values: str) -> Kind:
-    """Take one of ``values``, letter for letter."""
+    """Accept one of ``values``, exactly as written."""
     return matching("|".join(map(re.escape, values)), " or ".join(values))
 
 
 def topic(longest: int = 249) -> Kind:
-    """Take what Kafka takes as the name of a topic or a group member."""
+    """Accept a valid name of a Kafka topic or group member."""
     return matching(
         rf"(?!\.{{1,2}}$)[A-Za-z0-9._-]{{1,{longest}}}",
         f"1 to {longest} characters of A-Z, a-z, 0-9, dot, dash and underscore",
@@ -104,7 +104,7 @@ def topic(longest: int = 249) -> Kind:
 
 
 def broker_url() -> Kind:
-    """Take a text like ``kafka://a:9092,b:9092``."""
+    """Accept a text like ``kafka://a:9092,b:9092``."""
 
     def parse(text: str) -> str:
         broker_addresses(text)
@@ -114,7 +114,7 @@ def broker_url() -> Kind:
 
 
 def web_address() -> Kind:
-    """Take the address of a web server: a host, and maybe a port and a path."""
+    """Accept the address of a web server: a host, with an optional port and path."""
     return matching(
         r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?",
         "an address such as http://worker-1:6066",
@@ -122,10 +122,10 @@ def web_address() -> Kind:
 
 
 def token_url() -> Kind:
-    """Take the address of an OAuth token endpoint; a login in it would end up in logs."""
+    """Accept the address of an OAuth token endpoint; a login in it would end up in logs."""
 
     def parse(text: str) -> str:
-        # A port above 65535 is a ValueError, too.
+        # A port above 65535 raises ValueError as well.
         if not re.fullmatch(r"https?://[^\s@#\\]+", text) or not urlsplit(text).hostname:
             raise ValueError(text)
         _ = urlsplit(text).port
@@ -135,7 +135,7 @@ def token_url() -> Kind:
 
 
 def folder() -> Kind:
-    """Take a path that is a folder or does not exist yet."""
+    """Accept the path of a folder, which need not exist yet."""
 
     def parse(text: str) -> str:
         if Path(text).exists() and not Path(text).is_dir():
@@ -146,7 +146,7 @@ def folder() -> Kind:
 
 
 def file() -> Kind:
-    """Take the path of a file that can be read."""
+    """Accept the path of a readable file."""
 
     def parse(text: str) -> str:
         try:
@@ -159,10 +159,10 @@ def file() -> Kind:
 
 
 def certificates() -> Kind:
-    """Take the path of a file with certificates, as TLS wants them."""
+    """Accept the path of a file with certificates that TLS can load."""
 
     def parse(text: str) -> str:
-        # What is wrong with the file is an OSError, what is wrong in it an SSLError, which is one.
+        # An unreadable file raises OSError, and invalid content its subclass SSLError.
         try:
             ssl.create_default_context(cafile=text)
         except OSError as exc:
@@ -173,7 +173,7 @@ def certificates() -> Kind:
 
 
 def broker_addresses(url: str) -> list[str]:
-    """List the brokers in ``url`` as ``host:port``. Raises ValueError."""
+    """Return the brokers in ``url`` as ``host:port``. Raises ValueError."""
     parts = [_BROKER.fullmatch(part) for part in re.split("[,;]", url)]
     found = [part.groups() for part in parts if part]
     ports = (int(port) for _, port in found)
@@ -187,9 +187,9 @@ def broker_addresses(url: str) -> list[str]:
 
 
 def hide_login(url: str) -> str:
-    """``url`` without what may be a login in it: what stands before an ``@``, and any query.
+    """Return ``url`` without a login: without anything before an ``@``, and without a query.
 
-    More than the login may go: of a text that is no address, nobody knows where the login ends.
+    More than the login may be removed, because in an invalid address the end of a login is unknown.
     """
     without = re.sub(r"(?s)^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", r"\1***@", url)
     return re.sub(r"(?s)[?#].*", "?***", without)

@@ -1,4 +1,4 @@
-"""Names of variables that are none: a typo in one would leave its default in force, unnoticed."""
+"""Detection of misspelled variables, which would silently leave a default in force."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "REELS_"
 
-#: Read by the embedded Kafka, which has no settings besides.
+#: Read by the embedded Kafka, which has no other settings.
 _OTHERS: Final = ("REELS_CACHE_DIR",)
 
 KNOWN: Final = (
@@ -23,9 +23,9 @@ KNOWN: Final = (
 
 
 def unknown_variables(environ: Iterable[str]) -> list[str]:
-    """Return a line for each name in ``environ`` that looks like a setting and is none.
+    """Return a line for each name in ``environ`` that looks like a setting but is not.
 
-    It names the nearest setting, if there is one, and shows no value.
+    The line names the most similar setting, if there is one, and shows no value.
     """
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in KNOWN)
     return [_line(name) for name in unknown]

@@ -1,4 +1,4 @@
-"""The rules that all workers of an app have to share: by others, each would count differently."""
+"""The rules: settings that must be the same on all workers of an app, as they determine counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VARIABLES: Final = tuple(each for each in VARIABLES if each.attribute in _ATTRI
 
 
 def rules_of(settings: Settings, of: Container[str] = _ATTRIBUTES) -> dict[str, str]:
-    """Return the rules ``of`` these attributes as text, by the names of their variables."""
+    """Return the rules with these attributes as text, by variable name."""
     return {
         each.name: each.kind.show(getattr(settings, each.attribute))
         for each in _VARIABLES
@@ -32,9 +32,9 @@ def rules_of(settings: Settings, of: Container[str] = _ATTRIBUTES) -> dict[str, 
 def different_rules(
     mine: Mapping[str, str], theirs: Mapping[str, str]
 ) -> dict[str, tuple[str, str]]:
-    """Return my value and theirs of each rule that differs; a rule that one does not know does not.
+    """Return both values of each rule that differs; rules known to only one side are ignored.
 
-    Releases do not know the same rules.
+    Releases may know different rules.
     """
     return {
         name: (value, theirs[name])

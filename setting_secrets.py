@@ -14,9 +14,9 @@ LONGEST: Final = 64 << 10
 
 
 def read_secret(variable: Variable, environ: Mapping[str, str]) -> Any:
-    """Return the value of ``variable`` from the file that ``environ`` names for it.
+    """Return the value of ``variable`` from the file that ``environ`` names.
 
-    A newline at its end is not part of it. Raises SettingsError, which shows the path alone.
+    A trailing newline is removed. Raises SettingsError, which shows only the path.
     """
     path = environ[variable.file_name]
 

@@ -10,7 +10,7 @@ from setting_variables import VARIABLES, Variable
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set. Names with no unit in this text speak for themselves."""
+    """All settings. Units are given where the name does not imply one."""
 
     broker_url: str
     app_id: str
@@ -30,7 +30,7 @@ class Settings:
     web_port: int
     canonical_url: str | None
     user_window: int
-    """Milliseconds, as the other windows, steps, horizon and skew."""
+    """Milliseconds, like the other windows, steps, horizon and skew."""
     user_step: int
     video_window: int
     video_step: int
@@ -62,7 +62,7 @@ class Settings:
 
     @property
     def deltas_topic(self) -> str:
-        """The topic between the users' partitions and the videos'."""
+        """The topic from the users' partitions to the videos'."""
         return f"{self.app_id}-video-deltas"
 
     @property
@@ -72,31 +72,31 @@ class Settings:
 
     @property
     def creator_deltas_topic(self) -> str:
-        """The topic between the users' partitions and the creators'."""
+        """The topic from the users' partitions to the creators'."""
         return f"{self.app_id}-creator-deltas"
 
     @property
     def repartition_topic(self) -> str:
-        """The topic through which events reach their users' partition that lay in another one."""
+        """The topic through which misplaced events reach their own partition."""
         return f"{self.app_id}-events-repartition"
 
     @property
     def order_topic(self) -> str:
-        """The topic that says in which order a partition counted what lay in two topics."""
+        """The topic with the order in which a partition counted its input and passed-on events."""
         return f"{self.app_id}-events-order"
 
     @property
     def bootstrap_servers(self) -> list[str]:
-        """The brokers as ``host:port``, as Kafka clients other than Faust take them."""
+        """The brokers as ``host:port``, for Kafka clients other than Faust."""
         return kinds.broker_addresses(self.broker_url)
 
     def __repr__(self) -> str:
-        """Show the settings as ``describe`` does: a log may not hold secrets."""
+        """Show the settings as ``describe`` does, because logs must not contain secrets."""
         return f"Settings({', '.join(f'{name}={text}' for name, text in describe(self))})"
 
 
 def describe(settings: Settings) -> list[tuple[str, str]]:
-    """Each variable's name and its value as text, secrets hidden; unset ones read ``-``."""
+    """Return each variable's name and value as text, secrets hidden; unset ones read ``-``."""
     return [(each.name, _shown(settings, each)) for each in VARIABLES]
 
 

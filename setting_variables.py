@@ -9,15 +9,15 @@ import setting_kinds as kinds
 SASL_PROTOCOLS = ("SASL_PLAINTEXT", "SASL_SSL")
 TLS_PROTOCOLS = ("SSL", "SASL_SSL")
 OAUTH, MSK_IAM = "OAUTHBEARER", "AWS_MSK_IAM"
-#: The app whose topics have the shortest names.
+#: The app whose topic names have no prefix.
 DEFAULT_APP_ID = "reels"
 
 
 class SettingsError(ValueError):
-    """A setting is wrong. The message is one line: which variable, its value, what is allowed."""
+    """An invalid setting. The message is one line: the variable, its value, what is allowed."""
 
     def __init__(self, variable: Variable, value: str | None, allowed: str) -> None:
-        """Say that ``variable``, which reads ``value`` (None: unset), has to be ``allowed``."""
+        """Refuse ``value`` (None: unset) of ``variable``; ``allowed`` describes valid values."""
         shown = "is not set" if value is None else f"= {variable.redact(value)!r} is wrong"
         super().__init__(f"{variable.name} {shown}: allowed is {allowed}")
 
@@ -32,27 +32,27 @@ class Variable:
     default: str | None
     help: str
     secret: bool = False
-    #: Whether it names a topic that this app alone writes: its default follows the app id.
+    #: Whether it names a topic that only this app writes; its default then depends on the app id.
     own_topic: bool = False
 
     @property
     def file_name(self) -> str:
-        """The variable that names a file with the value; secrets alone have one."""
+        """The variable that names a file with the value; only secrets have one."""
         return f"{self.name}_FILE"
 
     @property
     def file_variable(self) -> Variable:
-        """That variable itself, whose value is a path and no secret."""
+        """That variable as a :class:`Variable`; its value is a path, which is not secret."""
         return replace(self, name=self.file_name, secret=False)
 
     def default_for(self, app_id: str) -> str | None:
-        """Return the default of an app with this id."""
+        """Return the default for an app with this id."""
         if not self.own_topic or app_id == DEFAULT_APP_ID:
             return self.default
         return f"{app_id}-{self.default}"
 
     def redact(self, text: str) -> str:
-        """``text`` with what is secret in it replaced by ``***``."""
+        """Return ``text`` with secrets replaced by ``***``."""
         if self.secret:
             return "***"
         is_address = "//" in text or self.name.endswith("_URL")
@@ -64,7 +64,7 @@ _BROKER = kinds.broker_url()
 _CERTIFICATES = kinds.certificates()
 _TEXT = kinds.matching("(?s).+", "any text")
 _TOKEN = kinds.matching("[!-~]+", "printable ASCII characters without spaces")
-# The answers over HTTP give sizes and steps in whole seconds.
+# Answers over HTTP have sizes and steps in whole seconds.
 _WINDOW = kinds.duration("8760h", "1s", whole="1s")
 _COMMIT = kinds.number(10.0, "seconds, above 0 and up to 10")
 _SESSION = kinds.number(1800.0, "seconds, above 0 and up to 1800")

@@ -1,7 +1,7 @@
 """The settings: read once from the environment, checked, and frozen.
 
-``VARIABLES`` (setting_variables.py) is the whole truth about them: names, defaults and allowed
-values. Reading, printing and documenting all go by that table.
+``VARIABLES`` (setting_variables.py) defines names, defaults and allowed values. Parsing, output and
+documentation are derived from it.
 """
 
 from __future__ import annotations

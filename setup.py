@@ -1,4 +1,4 @@
-"""Builds the accelerator where there is a compiler; without one the program runs without it."""
+"""Build of the accelerator if there is a compiler; without one the program works without it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ else:
     EXTENSIONS = cythonize("accelerator/*.pyx", include_path=["."])
     for extension in EXTENSIONS:
         extension.optional = True
-        # Nobody debugs them, and it takes a third longer with what a debugger needs.
+        # No debug information: it is not used, and the build takes a third longer with it.
         extension.extra_compile_args = [] if os.name == "nt" else ["-g0"]
 
 setup(ext_modules=EXTENSIONS, options={"build_ext": {"parallel": os.cpu_count()}})

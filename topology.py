@@ -1,7 +1,7 @@
-"""The tables, each with what it is made of: the one place that names them all.
+"""The tables and their parts: the one place that lists all tables.
 
-The list is in the order of the flow: a table whose records others send stands after them. To add a
-table is to add an entry; docs/architecture.md says who reads it.
+They are in the order of the data flow: a table that receives records from others comes after them.
+A new table needs a new entry here; docs/architecture.md lists the readers of this module.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TableEntry:
-    """A windowed table."""
+    """The parts of a windowed table."""
 
     name: str
     sources: Sequence[Source]
-    """Where its records come from, the topic that goes first when several wait first."""
+    """Topics of its records, highest priority first."""
     deltas: str | None = None
-    """Its own topic among them, in which other tables' tasks send it sums; None without one."""
+    """The one of these topics in which other tables' tasks send it sums; None without one."""
     windows: Any
     """The functions on its values, such as :class:`models.user.UserWindows`."""
     make_table: Callable[[faust.App, StoreContext], SlicedTable[Any]]
@@ -56,11 +56,11 @@ class TableEntry:
     views: MakeViews
     exported: Exported
     batches: MakeEntity
-    """Returns what batches of its keys are read with."""
+    """Returns the reader of batches of its keys."""
 
     @property
     def entity(self) -> Entity[Any]:
-        """What is counted in it."""
+        """The entity that the table counts."""
         found: Entity[Any] = self.windows.entity
         return found
 
@@ -69,7 +69,7 @@ def topology(settings: Settings) -> list[TableEntry]:
     """Return all tables.
 
     Raises:
-        AcceleratorError: the compiled form is asked for, and there is none.
+        AcceleratorError: the compiled form is required, but not available.
     """
     is_accelerated = is_wanted(settings.accelerator)
     makers = [_users, _videos, *([_creators] if settings.has_creators else [])]
@@ -88,7 +88,7 @@ def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
     summing = Summing.of(accelerated=accelerated)
     return TableEntry(
         name=users.NAME,
-        # What was passed on was sent before, and may not become late behind a backlog.
+        # Passed-on events were sent earlier, and must not become late behind a backlog.
         sources=[
             Source(
                 settings.repartition_topic,
@@ -163,7 +163,7 @@ def _creators(settings: Settings, *, accelerated: bool) -> TableEntry:
 def _summed(
     settings: Settings, name: str, windows: PaneWindows[Any], topic: str, *, accelerated: bool
 ) -> TableEntry:
-    """Return a table of sums with one window, which comes in ``topic``."""
+    """Return a summed table with one window, whose deltas come from ``topic``."""
     of, summing = windows.entity, Summing.of(accelerated=accelerated)
     counting = Counting.of(windows, accelerated=accelerated)
     return TableEntry(

@@ -1,1 +1,1 @@
-"""The agents, a module each: what happens to a batch of each topic."""
+"""The agents, one module each: the processing of each topic's batches."""

@@ -1,4 +1,4 @@
-"""Engagement events: to users' metrics, sums for others, dead letters, or to their partition."""
+"""Processing of engagement events: users' metrics, deltas, dead letters, passed-on events."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
 
-#: What becomes of an event, as the metrics call it.
+#: Outcomes of events, by their names in the metrics.
 OUTCOMES: Final = "applied", "duplicate", "late", "rejected", "rekeyed"
 
 
 class EngagementProcessor:
-    """Folds one partition of the events into the users of that partition.
+    """Processes one partition of the events into the users of that partition.
 
-    They come from the input, which is only read, and through the repartition topic: what lay in
-    another partition of the input than its user's. Whatever waits there goes first: it was sent
-    before, and may not become late while its partition works off a backlog.
+    Events come from the input, and through the repartition topic from its other partitions. Records
+    of the repartition topic go first: they were sent earlier, and must not become late while the
+    partition works off a backlog.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class EngagementProcessor:
         changelog_topic: str,
         dead_letter_partitions: int,
     ) -> None:
-        """Fold into ``state``, and send everything else through ``outbox``."""
+        """Process into ``state``, and send everything else through ``outbox``."""
         self._dead_letter_partition = partition % dead_letter_partitions
         self.topics: Sequence[str] = settings.repartition_topic, settings.events_topic
         self.changelog_topic = changelog_topic
@@ -80,7 +80,7 @@ class EngagementProcessor:
     async def process(
         self, records: Sequence[Record], topic: str, positions: Mapping[TP, int]
     ) -> None:
-        """Fold ``records`` of ``topic``; each of them gets exactly one outcome."""
+        """Process ``records`` of ``topic``; each of them gets exactly one outcome."""
         settings, state = self._settings, self.state
         latest = int(time() * 1000) + settings.max_future_skew
         chunk: Chunk[Record] = self._folding.chunk(
@@ -88,7 +88,7 @@ class EngagementProcessor:
         )
         functions = self._folding.functions
         rows = await load_rows(state, chunk, functions)
-        # From here on nothing waits: a commit sees all of this chunk or nothing of it.
+        # No await from here on: a commit must contain the whole chunk or nothing of it.
         creators = self._creators.gathered if self._creators is not None else None
         folded = chunk.apply(
             *(functions, rows, state.stream_time, self._videos.gathered, settings.video_step),
@@ -186,15 +186,15 @@ class EngagementProcessor:
         metrics.ingest_latency.observe(time() - known / 1000)
 
     def take_over(self, *_: object) -> bool:
-        """Take over nothing: which partition an event belongs to is for its topic to tell."""
+        """Refuse: events are processed only from their topics, where each has its partition."""
         return False
 
     def has_pending(self) -> bool:
-        """Whether sums are waiting, or a table is to be told since when it is sent them."""
+        """Whether a feed has sums or a first record to send."""
         return any(feed.has_pending() for feed in self._feeds)
 
     def prepare(self) -> None:
-        """Make delta records of what has gathered, one for each partition that it touches."""
+        """Send accumulated sums as delta records, and the order of passed-on events."""
         if self._order:
             order = OutRecord(None, self._order.take())
             self._outbox.add(self._settings.order_topic, self._partition, order)
@@ -206,7 +206,7 @@ class EngagementProcessor:
             feed.send(self._outbox, self._partition, stream_time, partitions)
 
     def reset_to_committed(self) -> None:
-        """Begin anew: deltas that were not committed are folded again."""
+        """Start from the committed state; uncommitted events will be processed again."""
         state = self.state
         state.reset_to_committed()
         self._folding = self._folding.in_units(state.unit)

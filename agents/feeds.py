@@ -1,4 +1,4 @@
-"""Feeds: the sums that a users' task sends to tables of other keys with each commit."""
+"""Feeds: the deltas that a users' task sends to tables with other keys in each commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Feed:
-    """What one users' partition sends to one table."""
+    """The deltas of one users' partition for one table."""
 
     def __init__(
         self,
@@ -29,14 +29,14 @@ class Feed:
         gathered: Callable[[Entity[Any]], Gathered],
         table: str | None = None,
     ) -> None:
-        """Send to ``topic``; the table's panes are of ``step`` ms, a ``gathered`` adds them up.
+        """Send to ``topic``; the table's panes have ``step`` ms, ``gathered`` makes the sums.
 
-        ``table`` is the name of a table that may be left out: the users' layout record says whether
-        it was sent all, and it is told since when it is.
+        ``table`` is the name of an optional table. The users' layout record says whether that table
+        has received all counts; if not, the feed sends the stream time from which on it does.
         """
         self.topic = topic
         self._table = table
-        #: The stream time up to which nothing was sent to it; None: all was.
+        #: The stream time up to which nothing was sent; None: everything was.
         self._unsent_until: int | None = None
         self._step = step
         self._headers = ((STEP, b"%d" % step),)
@@ -46,7 +46,7 @@ class Feed:
         self._ticked = -1
 
     def reset(self, users: PartitionState) -> None:
-        """Begin anew where the users' state stands: what was not committed is folded again."""
+        """Start from the users' committed state; uncommitted events will be processed again."""
         stream_time = users.stream_time
         self.gathered = self._make()
         self._ticked = -1 if stream_time is None else stream_time // self._step
@@ -56,14 +56,14 @@ class Feed:
             users.feeds |= {self._table}
 
     def has_pending(self) -> bool:
-        """Whether sums are waiting, or the table is to be told since when it is sent them."""
+        """Whether sums or a first record, with the flag BEGINS, are waiting."""
         return self._unsent_until is not None or bool(self.gathered)
 
     def send(self, outbox: Outbox, source: int, stream_time: int, partitions: int) -> None:
-        """Send what has gathered, and first of all up to when nothing was sent.
+        """Send the sums; before the first ones, send the stream time up to which none were sent.
 
-        When stream time enters another step of the table, every partition of it is told: a key's
-        events leave its windows as time passes, also when nothing more happens to it.
+        When stream time enters another step of the table, each of its partitions gets a record:
+        events leave a key's windows as time passes, even if the key gets no more events.
         """
         if self._unsent_until is not None:
             value = pack_deltas(source, self._unsent_until, (), self._entity, BEGINS)

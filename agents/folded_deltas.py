@@ -1,4 +1,4 @@
-"""Deltas: into the table that they are sums for, as all tables that are sent sums do it."""
+"""Processing of deltas into the table that they belong to; all summed tables share it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tables.layers import Values
     from tables.state import PartitionState
 
-#: Rows that are folded at once: more would keep the event loop for a millisecond and longer.
+#: Most rows processed at once: more would block the event loop for over a millisecond.
 MOST_AT_ONCE: Final = 4000
 
 W = TypeVar("W", bound="PaneWindows[Any]")
@@ -31,11 +31,11 @@ F = TypeVar("F", bound="_protocols.PaneWindows")
 
 
 class OtherStepError(CodecError):
-    """Workers of one app count by different steps."""
+    """Workers of one app use different steps."""
 
 
 class DeltaProcessor(Generic[W, F]):
-    """Folds one partition of the deltas into the keys of that partition."""
+    """Processes one partition of the deltas into the keys of that partition."""
 
     def __init__(
         self,
@@ -46,29 +46,29 @@ class DeltaProcessor(Generic[W, F]):
         changelog_topic: str,
         rule: ViralRule | None = None,
     ) -> None:
-        """Fold into ``state`` what comes in ``deltas_topic``; ``rule`` says which keys to note."""
+        """Process ``deltas_topic`` into ``state``; ``rule`` determines the keys for ``_note``."""
         self.topics: Sequence[str] = (deltas_topic,)
         self.changelog_topic = changelog_topic
         self.state = state
         self._partition = partition
         self._counting = counting
         self._rule = rule
-        # An alert finds its series before the first of them.
+        # Create the series now: the alert needs it before the first foreign record.
         metrics.foreign_records.labels(deltas_topic)
 
     async def process(self, records: Sequence[Record], *_: object) -> None:
-        """Add up the deltas, and stream time with them."""
+        """Add the deltas, and advance stream time."""
         counting = self._counting
         try:
             chunk = counting.chunk(list(map(self._in_steps, records)))
         except CodecError:
             chunk = counting.chunk(list(map(self._in_steps, filter(self._is_delta, records))))
         if chunk.latest >= 0:
-            # From here on nothing waits: a commit sees all of this chunk or nothing of it.
+            # No await from here on: a commit must contain the whole chunk or nothing of it.
             self._fold(chunk, await self.state.load(chunk.keys))
 
     def take_over(self, _: str, values: Sequence[bytes | None]) -> bool:
-        """Fold ``values``, unless many of their keys have to be read from disk first."""
+        """Process ``values`` synchronously, unless many of their keys must be read from disk."""
         chunk = self._counting.chunk(values)
         if len(chunk.keys) > MOST_AT_ONCE or (loaded := self.state.load_few(chunk.keys)) is None:
             return False
@@ -83,13 +83,13 @@ class DeltaProcessor(Generic[W, F]):
         self._note(chunk.apply(counting.functions, loaded, state.dirty, now, self._rule))
 
     def _in_steps(self, record: Record) -> bytes | None:
-        """Return a record's sums by the step of this worker.
+        """Return a record's value, its panes numbered by the step of this worker.
 
-        Those sent before the step became coarser are of a finer one. Earlier releases did not say
-        which: that was the one that the table was built with.
+        Records sent before the step became coarser have a finer one. Records of earlier releases
+        have no header with their step: it is the one with which the table was built.
 
         Raises:
-            OtherStepError: it is no part of this worker's.
+            OtherStepError: this worker's step is not a multiple of the record's.
         """
         step, sent = self._counting.windows.slices.step, self._counting.windows.unit
         for name, header in record.headers:
@@ -119,16 +119,16 @@ class DeltaProcessor(Generic[W, F]):
             state.stream_time = stream_time
 
     def _note(self, reached: set[int]) -> None:
-        """Take note of the keys that may have come under the rule."""
+        """Handle keys with enough views for the rule; without a rule there are none."""
 
     def has_pending(self) -> bool:
-        """Whether there is something to prepare."""
+        """Whether there is anything to prepare."""
         return False
 
     def prepare(self) -> None:
-        """Prepare nothing: what is folded is in the state."""
+        """Do nothing, because processed deltas are already in the state."""
 
     def reset_to_committed(self) -> None:
-        """Begin anew from the committed state."""
+        """Start from the committed state."""
         self.state.reset_to_committed()
         self._counting = self._counting.in_units(self.state.unit)

@@ -1,7 +1,7 @@
-"""A high share of events in other partitions than their users' is said once.
+"""A single warning about a high share of misplaced events.
 
-They count, but each is written and read once more: nearly always a producer with a partitioner that
-is not Kafka's default.
+Misplaced events count, but each is written and read once more. The cause is nearly always a
+producer with a partitioner other than Kafka's default.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-#: Events to look at before it is said, and the share of them from which on.
+#: Number of events before a warning is possible, and the share that causes one.
 ENOUGH: Final = 100
 HIGH_SHARE: Final = 0.2
 
 
 class MisplacedShare:
-    """Counts the events of the input, and those of them that are passed on."""
+    """Counts the events of the input, and the misplaced ones among them."""
 
     def __init__(self) -> None:
-        """Begin to count."""
+        """Start at zero."""
         self._read = 0
         self._misplaced = 0
         self._is_said = False
 
     def note(self, read: int, misplaced: int) -> None:
-        """Count events; warn when the share is high, once in the life of the worker."""
+        """Count events; warn if the share is high, once per worker process."""
         self._read += read
         self._misplaced += misplaced
         if self._is_said or self._read < ENOUGH:
@@ -45,5 +45,5 @@ class MisplacedShare:
         )
 
 
-#: One for all partitions of the worker.
+#: Shared by all partitions of the worker.
 misplaced_share: Final = MisplacedShare()

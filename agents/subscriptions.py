@@ -1,4 +1,4 @@
-"""The agents on the app: they hand each batch to the task of its partition."""
+"""The app's agents, which pass each batch to the task of its partition."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """A topic that a table's records come from, and the agent that reads it."""
+    """A topic with records for a table, and the agent that reads it."""
 
     topic: str
     agent: str
     """The agent's name."""
     text: str
-    """What the agent is for, as ``faust -A app agents`` shows it."""
+    """The agent's description, as ``faust -A app agents`` shows it."""
     is_internal: bool = True
-    """Whether workers alone write the topic."""
+    """Whether only workers write the topic."""
 
 
 def add_agent(
     app: faust.App, source: Source, partitions: int, submit: Callable[[Mapping[TP, Batch]], None]
 ) -> None:
-    """Subscribe to ``source``, and hand what comes to ``submit``."""
-    # The tasks commit their own positions: Faust has nothing to acknowledge.
+    """Subscribe to ``source``, and pass its batches to ``submit``."""
+    # Tasks commit their positions themselves, so Faust has nothing to acknowledge.
     topic = app.topic(
         source.topic,
         schema=BatchSchema(),

@@ -1,4 +1,4 @@
-"""Video deltas: to video metrics, and to flags as videos turn viral and cease to be."""
+"""Processing of video deltas: video metrics, and flags of viral videos."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
 
-#: Seconds between two looks at which of the changed videos are viral, and at most how many then.
+#: Seconds between two judgements of changed videos, and the most videos per judgement.
 JUDGE_INTERVAL: Final = 0.25
 JUDGE_AT_ONCE: Final = 4000
 
-#: Videos of a batch that are judged at once, in case they have turned viral: when there are more,
-#: a backlog is being worked off, and they are judged with the others.
+#: Most videos of a batch that are judged immediately, in case they have turned viral. More of them
+#: mean that a backlog is being worked off, and they are judged with the others.
 JUDGE_WITH_BATCH: Final = 1000
 
 
 class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
-    """Folds one partition of the deltas into the videos of that partition."""
+    """Processes one partition of the deltas into the videos of that partition."""
 
     def __init__(
         self,
@@ -45,17 +45,17 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
         rule: ViralRule,
         changelog_topic: str,
     ) -> None:
-        """Fold into ``state``; flags go to the viral topic through ``outbox``."""
+        """Process into ``state``; flags go to the viral topic through ``outbox``."""
         super().__init__(partition, state, settings.deltas_topic, counting, changelog_topic, rule)
         self._outbox = outbox
         self._settings = settings
         self._headers = ((SOURCE_APP, settings.app_id.encode()),)
         self._viral_rule = rule
-        #: Videos to be judged: changed, or (when the window moves on) with views enough.
+        #: Videos to judge: changed, or (when the window moves) candidates and flagged ones.
         self._unjudged: set[int] = set()
-        #: Videos with views enough: they may turn viral by time alone, as old views leave.
+        #: Videos with enough views: they may turn viral without new events, as old views expire.
         self._candidates: set[int] = set()
-        #: Videos that are viral, with the counts as last told.
+        #: Viral videos, with the counts that were last sent.
         self._flagged: dict[int, VideoCounts | None] = {}
         self._judged_at = 0.0
         self._pane = -1
@@ -76,7 +76,7 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
             self._unjudged |= self._candidates | self._flagged.keys()
 
     def _note(self, reached: set[int]) -> None:
-        """Judge them later, but those at once that may have turned viral just now."""
+        """Judge them later, except those that may just have turned viral."""
         unflagged = reached - self._flagged.keys()
         if 0 < len(unflagged) <= JUDGE_WITH_BATCH:
             reached -= unflagged
@@ -85,17 +85,17 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether a whole window of time has passed with nothing coming in."""
+        """Whether stream time has not advanced for the length of a whole window."""
         return monotonic() - self._advanced_at >= self._settings.video_window / 1000
 
     def has_pending(self) -> bool:
-        """Whether videos are to be judged, or flags to be ended."""
+        """Whether there are videos to judge or flags to end."""
         return (bool(self._unjudged) and monotonic() - self._judged_at >= JUDGE_INTERVAL) or (
             bool(self._flagged) and self.is_idle
         )
 
     def prepare(self) -> None:
-        """Judge the videos that may have turned viral, or may be so no longer."""
+        """Judge videos that may have turned viral, or may have ceased to be."""
         now = monotonic()
         if self._flagged and self.is_idle:
             for video_id in list(self._flagged):
@@ -155,7 +155,7 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
         )
 
     def reset_to_committed(self) -> None:
-        """Begin anew from the committed state: who is viral, and who might become so."""
+        """Start from the committed state, with its viral videos and candidates."""
         super().reset_to_committed()
         self._unjudged, self._candidates, self._flagged = set(), set(), {}
         self._advanced_at = monotonic()

@@ -1,1 +1,1 @@
-"""What an event, a pane, a user's and a video's metrics are: pure, without Kafka and Faust."""
+"""Events, panes, and metrics of users, videos and creators: pure, without Kafka or Faust."""

@@ -1,9 +1,9 @@
-"""What both forms of the hot path are: the plain one, in models and tables, and the compiled one.
+"""Interfaces that both forms of the hot path implement: plain Python, and compiled.
 
-But for the windows, a class has one name: here, in its plain form, and in `accelerator`. The table
-"Twins" of docs/architecture.md has the pairs, and a test holds both forms to the names and
-signatures here. What an argument of the type Any takes is of the same form as the object that takes
-it.
+The plain form is in models and tables, the compiled form in `accelerator`. Except for the windows,
+a class has the name of its protocol in both. The table "Twins" of docs/architecture.md lists the
+pairs, and a test checks names and signatures of both forms against this module. An argument of the
+type Any must be of the same form as the object that receives it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from models.video import Verdict
     from models.viral import ViralRule
 
+#: None: the key is deleted.
 Value = bytes | None
-"""None: the key is deleted."""
 
 
 class UserWindows(Protocol):
-    """What chunks of events do to users' values: models.user, compiled Histories.
+    """Users' values, as chunks of events change them: models.user, compiled Histories.
 
-    Only chunks of the same form call the rest of it.
+    The other methods are called only by chunks of the same form.
     """
 
     def in_units(self, unit_ms: int, /) -> Self:
@@ -40,9 +40,9 @@ class UserWindows(Protocol):
 
 
 class PaneWindows(Protocol):
-    """What chunks of deltas do to a table's values: models.pane_windows, compiled Counters.
+    """A table's values, as chunks of deltas change them: models.pane_windows, compiled Counters.
 
-    Only chunks of the same form call the rest of it.
+    The other methods are called only by chunks of the same form.
     """
 
     def in_units(self, unit_ms: int, /) -> Self:
@@ -50,29 +50,29 @@ class PaneWindows(Protocol):
 
 
 class VideoWindows(PaneWindows, Protocol):
-    """The same for videos: models.video, compiled Counters."""
+    """Videos' values: models.video, compiled Counters."""
 
     def judge(self, values: Any, t_ms: int, rule: ViralRule) -> list[Verdict]:
-        """Return what a rule says of videos by their rolling windows at a time."""
+        """Return a rule's verdict on each video, by its rolling window at a time."""
 
 
 class Gathered(Protocol):
-    """What a source task's events add to a table until its next commit; see models.deltas."""
+    """Sums of a source task's events for one table until the next commit; see models.deltas."""
 
     def __len__(self) -> int:
-        """Count the pairs of a key and a pane."""
+        """Count the pairs of key and pane."""
 
     def add(self, key: int, pane: int, increments: tuple[int, ...]) -> None:
-        """Add what an event adds to each counter."""
+        """Add an event's increment to each counter."""
 
     def records(
         self, source_partition: int, stream_time_ms: int, partitions: int, *, tick: bool
     ) -> list[tuple[int, bytes]]:
-        """Return records of all this, each with the partition of its keys, in their order."""
+        """Return the sums as records, each with its target partition, in that order."""
 
 
 class Chunk(Protocol[R]):
-    """Records, decoded; see models.chunk."""
+    """Decoded records; see models.chunk."""
 
     @property
     def sent(self) -> npt.NDArray[np.int64]:
@@ -80,26 +80,26 @@ class Chunk(Protocol[R]):
 
     @property
     def keys(self) -> Sequence[bytes]:
-        """Keys of the events to be folded, one an event, in their order."""
+        """Keys of the events to process, one per event, in their order."""
 
     @property
     def foreign(self) -> list[tuple[R, int, bytes]]:
-        """Records of other partitions, each with its partition and the key to send it with."""
+        """Misplaced records, each with its own partition and the key to send it with."""
 
     @property
     def future(self) -> list[tuple[R, int]]:
-        """Records of the future, each with its time in ms."""
+        """Records ahead of the clock, each with its event time in ms."""
 
     @property
     def rejected(self) -> list[tuple[R, Rejected]]:
-        """Records that are no events, each with the reason."""
+        """Rejected records, each with the reason."""
 
     @property
     def dropped(self) -> list[str]:
-        """Names of the optional values that were wrong, and so were left out."""
+        """Names of optional values that were left out because they were invalid."""
 
     def indexes(self, windows: Any, loaded: Any, stream_time: int | None) -> Sequence[bytes]:
-        """Return the keys of the indexes of ids that a fold asks for."""
+        """Return the keys of the indexes of ids that :meth:`apply` will read."""
 
     def apply(
         self,
@@ -110,48 +110,48 @@ class Chunk(Protocol[R]):
         video_step: int,
         creators: Any = None,
     ) -> Folded[R]:
-        """Fold the events of this partition, in their order."""
+        """Process the events of this partition, in their order."""
 
 
 class MakeChunk(Protocol):
-    """Decodes records; see models.chunk.Chunk."""
+    """A constructor that decodes records; see models.chunk.Chunk."""
 
     def __call__(
         self, records: Sequence[R], partition: int, partitions: int, latest_ms: int, /
     ) -> Chunk[R]:
-        """Decode records of a partition; events later than ``latest_ms`` are of the future."""
+        """Decode records of a partition; events later than ``latest_ms`` are in the future."""
 
 
 class DeltaChunk(Protocol):
-    """Delta records, unpacked; see models.delta_chunk."""
+    """Unpacked delta records; see models.delta_chunk."""
 
     @property
     def latest(self) -> int:
-        """The latest stream time of their sources, in ms; -1 without records."""
+        """The latest stream time of the sources, in ms; -1 without records."""
 
     @property
     def complete_from(self) -> int:
-        """The latest stream time from which on one of them sends all, in ms; 0: none says."""
+        """The latest stream time, in ms, from which a source sends everything; 0 if none says."""
 
     @property
     def keys(self) -> Sequence[bytes]:
-        """Keys, one a row."""
+        """Keys, one per row."""
 
     def apply(
         self, windows: Any, loaded: Any, dirty: Any, now: int, rule: ViralRule | None = None
     ) -> set[int]:
-        """Add all rows up, and return the videos that may be viral by their views."""
+        """Add all rows, and return the videos that have enough views to be viral."""
 
 
 class MakeDeltaChunk(Protocol):
-    """Unpacks delta records; see models.delta_chunk.DeltaChunk."""
+    """A constructor that unpacks delta records; see models.delta_chunk.DeltaChunk."""
 
     def __call__(self, values: Iterable[bytes | None], /) -> DeltaChunk:
         """Unpack the values of delta records of one table."""
 
 
 class Engagement(Protocol):
-    """An event as the plain functions count it; see models.user_rows."""
+    """An event as the plain functions of reels count it; see models.user_rows."""
 
     @property
     def user_id(self) -> int:
@@ -170,7 +170,7 @@ class Engagement(Protocol):
         """The hash of the event's id, 64 bits."""
 
     def of_video(self) -> tuple[int, ...] | None:
-        """Return what it adds to each counter of its video; None: nothing."""
+        """Return the increment of each counter of its video; None if it adds nothing."""
 
 
 class UserRows(Protocol):
@@ -180,30 +180,30 @@ class UserRows(Protocol):
         """Count the rows."""
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the row of a user; None when there is none."""
+        """Return a user's row; None if there is none."""
 
     def metrics(self, user_id: int, t_ms: int) -> UserCounts:
         """Return the counts of a user's window at a time in ms."""
 
     def apply(self, event: Any, stream_time: int) -> bool:
-        """Return whether an event that is not late counted, or (False) is a duplicate."""
+        """Apply an event that is not late; return False if it is a duplicate."""
 
     def sweep(self, stream_time: int) -> None:
-        """Drop the rows of which nothing counts any more."""
+        """Drop expired rows."""
 
 
 class Sums(Protocol):
-    """Sums the counters of many values; see models.sums."""
+    """Sums of the counters of many values; see models.sums."""
 
     def in_units(self, unit_ms: int, /) -> Self:
-        """Return the same of values whose panes are numbered by another unit of time."""
+        """Return the sums of values whose panes are numbered by another unit of time."""
 
     def of(self, values: Any, stream_time: int, windows: tuple[Panes, ...], /) -> Totals:
-        """Return the sums at a time in ms of the values of whose keys anything is known."""
+        """Return the sums, at a time in ms, of values that exist and are not expired."""
 
 
 class Layer(Protocol):
-    """Values by key, in the order in which their keys came; the plain form is a dict."""
+    """Values by key, in insertion order of the keys; the plain form is a dict."""
 
     def __len__(self) -> int:
         """Count the keys."""
@@ -212,16 +212,16 @@ class Layer(Protocol):
         """Iterate over the keys."""
 
     def __contains__(self, key: object, /) -> bool:
-        """Whether there is anything of a key."""
+        """Whether the layer has a key."""
 
     def __getitem__(self, key: bytes, /) -> Value:
-        """Return what there is of a key."""
+        """Return the value of a key."""
 
     def get(self, key: bytes, otherwise: Value, /) -> Value:
-        """Return what there is of a key, or (nothing) what to return otherwise."""
+        """Return the value of a key, or ``otherwise`` if the layer does not have it."""
 
     def __setitem__(self, key: bytes, value: Value, /) -> None:
-        """Change it."""
+        """Set the value of a key."""
 
     def keys(self) -> Iterable[bytes]:
         """Return all keys."""
@@ -230,14 +230,14 @@ class Layer(Protocol):
         """Return all keys and values."""
 
     def update(self, newer: Any, /) -> None:
-        """Take over what another layer of this kind has."""
+        """Copy all keys and values of another layer of the same kind."""
 
 
 class Found(Protocol):
-    """The values of some keys in their order; see tables.layers."""
+    """The values of requested keys, in their order; see tables.layers."""
 
     def __len__(self) -> int:
-        """Count the keys, each as often as it was asked for."""
+        """Count the requested keys, duplicates included."""
 
     def __getitem__(self, number: int, /) -> Value:
         """Return a value."""
@@ -247,17 +247,17 @@ class Found(Protocol):
 
     @property
     def missing(self) -> list[bytes]:
-        """The keys that no layer had, each once."""
+        """The keys that are in no layer, each once."""
 
     def fill(self, values: list[Value], /) -> None:
-        """Say what the missing keys' values are, in their order."""
+        """Set the values of the missing keys, in their order."""
 
     def renew(self, layers: Sequence[Any], /) -> None:
-        """Take what the layers say now of keys that any of them has."""
+        """Replace values by those that the layers have now."""
 
 
 class Batch(Protocol):
-    """Takes what RocksDB is to write at once."""
+    """A batch of writes to RocksDB."""
 
     def put(self, key: bytes, value: bytes, /) -> None:
         """Write a value."""
@@ -267,14 +267,14 @@ class Batch(Protocol):
 
 
 class InOrder(Protocol):
-    """Keys and values in the order of the keys; see tables.layers."""
+    """Keys and values in key order; see tables.layers."""
 
     def put_into(self, batch: Batch, most: int, /) -> bool:
-        """Put the next ones, ``most`` or all, into ``batch``; return whether some are left."""
+        """Put up to ``most`` more entries into ``batch``; return whether any are left."""
 
 
 class PackRecords(Protocol):
-    """Packs a layer's values into batches of records; see ``accelerator.packing``."""
+    """A packer of a layer's values into record batches; see ``accelerator.packing``."""
 
     def __call__(self, values: Layer, limit: int, /) -> Iterator[tuple[bytearray, int]]:
-        """Yield batches, with room for their headers, and how many records each has."""
+        """Yield batches with space for their headers, each with its number of records."""

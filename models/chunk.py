@@ -1,6 +1,6 @@
-"""A chunk of records: decoded, sorted by whose they are, and folded into users of one partition.
+"""A chunk of records: decoded, sorted by partition, and applied to the users of one partition.
 
-accelerator.chunk does the same, compiled.
+accelerator.chunk is the compiled form.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """What a chunk looks at of a record."""
+    """The fields of a record that a chunk reads."""
 
     @property
     def timestamp(self) -> int:
-        """When it was produced, in ms."""
+        """Record timestamp in ms."""
 
     @property
     def value(self) -> bytes | None:
@@ -38,34 +38,34 @@ R = TypeVar("R", bound=Source)
 
 
 class Folded(NamedTuple, Generic[R]):
-    """What became of the events of a chunk that were of its partition."""
+    """Outcomes of the events of a chunk that belong to its partition."""
 
     stream_time: int | None
-    """After them, in ms."""
+    """Stream time after these events, in ms."""
     applied: int
     duplicate: int
     late: list[tuple[R, int]]
-    """Each with the stream time that it was too late for."""
+    """Late records, each with the stream time for which it was too late."""
 
 
 class Changes(Protocol):
-    """Rows that have changed, by key; None: the row is deleted."""
+    """Changed rows by key; None: the row is deleted."""
 
     def __contains__(self, key: object, /) -> bool:
         """Whether a row has changed."""
 
     def __getitem__(self, key: bytes, /) -> bytes | None:
-        """Return a row that has changed."""
+        """Return a changed row."""
 
     def get(self, key: bytes, otherwise: bytes | None, /) -> bytes | None:
-        """Return a row that has changed, or what to return otherwise."""
+        """Return a changed row, or ``otherwise`` if the row has not changed."""
 
     def __setitem__(self, key: bytes, row: bytes | None, /) -> None:
         """Change a row."""
 
 
 class Overlay:
-    """Rows of one partition of users, as a chunk reads and changes them."""
+    """Rows of one users' partition, as a chunk reads and changes them."""
 
     __slots__ = ("_read", "ahead", "dirty", "indexes", "loaded")
 
@@ -76,23 +76,23 @@ class Overlay:
         indexes: Iterable[bytes | None],
         read: Callable[[bytes], bytes | None],
     ) -> None:
-        """Put them together.
+        """Combine changed rows with loaded ones.
 
         Arguments:
-            dirty: takes what is changed, and counts before the others.
+            dirty: receives changes, and has precedence over the other rows.
             loaded: the rows of the chunk's keys, in their order.
-            indexes: the rows of what :meth:`Chunk.indexes` asks for, in its order.
-            read: reads any other row; a block of a user's sealed ids is asked for seldom.
+            indexes: the rows of the keys from :meth:`Chunk.indexes`, in their order.
+            read: reads any other row, such as a block of sealed ids, which is rarely needed.
         """
         self.dirty = dirty
         self.loaded = loaded
         self.indexes = indexes
-        #: Of these, what :meth:`get` will be asked for.
+        #: ``loaded`` and ``indexes`` by key, filled by :meth:`Chunk.apply`.
         self.ahead: dict[bytes, bytes | None] = {}
         self._read = read
 
     def get(self, key: bytes) -> bytes | None:
-        """Return a row as it is now."""
+        """Return the current row."""
         if key in self.dirty:
             return self.dirty[key]
         return self.ahead[key] if key in self.ahead else self._read(key)
@@ -103,7 +103,7 @@ class Overlay:
 
 
 class Chunk(Generic[R]):
-    """Records, decoded."""
+    """Decoded records."""
 
     __slots__ = (
         "_events",
@@ -120,24 +120,24 @@ class Chunk(Generic[R]):
     def __init__(
         self, records: Sequence[R], partition: int, partitions: int, latest_ms: int
     ) -> None:
-        """Decode `records`; none of them is lost, each is in exactly one of the lists.
+        """Decode ``records``; each of them ends up in exactly one of the lists.
 
         Arguments:
-            records: as they lie in a partition.
+            records: records of one partition, in their order.
             partition: that partition.
-            partitions: how many there are.
-            latest_ms: events of a later time are of the future.
+            partitions: the number of partitions.
+            latest_ms: events with a later time are in the future.
         """
         #: Timestamps of all records, in ms.
         self.sent = np.fromiter((record.timestamp for record in records), np.int64, len(records))
-        #: Keys of the events to be folded, one an event, in their order.
+        #: Keys of the events to process, one per event, in their order.
         self.keys: list[bytes] = []
-        #: Records of other partitions, each with its partition and the key to send it with.
+        #: Misplaced records, each with its own partition and the key to send it with.
         self.foreign: list[tuple[R, int, bytes]] = []
-        #: Records of the future, each with its time in ms.
+        #: Records ahead of the clock, each with its event time in ms.
         self.future: list[tuple[R, int]] = []
         self.rejected: list[tuple[R, Rejected]] = []
-        #: Names of the optional values that were wrong, and so were left out.
+        #: Names of optional values that were left out because they were invalid.
         self.dropped: list[str] = []
         self._records: list[R] = []
         self._events: list[tuple[Event, int]] = []
@@ -164,12 +164,12 @@ class Chunk(Generic[R]):
     def indexes(
         self, windows: UserWindows, loaded: Iterable[bytes | None], stream_time: int | None
     ) -> Sequence[bytes]:
-        """Return the keys of the indexes of ids that a fold asks for, as the loaded rows tell.
+        """Return the keys of the indexes of ids that :meth:`apply` will read, by the loaded rows.
 
         Arguments:
-            windows: what will be done to a user's value.
+            windows: the functions on users' values.
             loaded: the rows of this chunk's keys, in their order.
-            stream_time: before, in ms; None when there was no event yet.
+            stream_time: stream time before the chunk, in ms; None before the first event.
         """
         if stream_time is not None:
             asked = (
@@ -188,15 +188,15 @@ class Chunk(Generic[R]):
         video_step: int,
         creators: Gathered | None = None,
     ) -> Folded[R]:
-        """Fold the events of this partition, in their order.
+        """Process the events of this partition, in their order.
 
         Arguments:
-            windows: what is done to a user's value.
+            windows: the functions on users' values.
             rows: the partition's users; the row, or None, of each key and index is loaded.
-            stream_time: before, in ms; None when there was no event yet.
-            deltas: what the events add to videos; is added to.
-            video_step: a pane of the videos, in ms.
-            creators: what the events add to creators, in panes of the users; is added to.
+            stream_time: stream time before the chunk, in ms; None before the first event.
+            deltas: receives the increments of videos.
+            video_step: length of a video's pane, in ms.
+            creators: receives the increments of creators, in panes of the users' step.
         """
         step = windows.slices.step
         apply, is_late = windows.apply, windows.is_late

@@ -1,7 +1,7 @@
-"""Answers as flat columns, for Arrow and files: the fields of the routes' JSON.
+"""Answers as flat columns, for Arrow and files; the fields are those of the routes' JSON.
 
-``window.start`` is ``window_start``, ``rolling.views`` is ``rolling_views``. Names and kinds stand
-here and in models.counters; tests hold them against the JSON.
+``window.start`` is ``window_start``, ``rolling.views`` is ``rolling_views``. Names and kinds come
+from here and from models.counters; tests compare them with the JSON.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from models.entity import Entity, Shown
 
 
 class Kind(Enum):
-    """What a column holds; any value may be missing where a column says so."""
+    """The type of a column; only nullable columns have missing values."""
 
     INTEGER = "int64"
     FLOAT = "float64"
@@ -21,8 +21,8 @@ class Kind(Enum):
     FLAG = "bool"
 
 
+#: The missing value in a column of times, as numpy's NaT.
 NO_TIME: Final = -(2**63)
-"""In a column of times: there is none, as numpy's NaT."""
 
 
 class Column(NamedTuple):
@@ -34,7 +34,7 @@ class Column(NamedTuple):
 
 
 def _shown(fields: Iterable[Shown], prefix: str = "") -> tuple[Column, ...]:
-    """Columns for the fields of an answer."""
+    """Return columns for the fields of an answer."""
     return tuple(
         Column(
             prefix + each.name,
@@ -51,7 +51,7 @@ def _video_window(name: str) -> tuple[Column, ...]:
 
 
 def hopping_columns(of: Entity[Any]) -> tuple[Column, ...]:
-    """Columns of what is answered of one window that hops."""
+    """Return the columns of an answer with one hopping window."""
     return (
         Column(of.key, Kind.INTEGER),
         Column("as_of", Kind.TIME),
@@ -63,10 +63,11 @@ def hopping_columns(of: Entity[Any]) -> tuple[Column, ...]:
     )
 
 
+#: The answer of ``GET /users/{user_id}``.
 USER_COLUMNS: Final = hopping_columns(USER)
-"""What ``GET /users/{user_id}`` answers."""
 
 
+#: The answer of ``GET /videos/{video_id}``.
 VIDEO_COLUMNS: Final = (
     Column("video_id", Kind.INTEGER),
     Column("as_of", Kind.TIME),
@@ -74,16 +75,15 @@ VIDEO_COLUMNS: Final = (
     *_video_window("tumbling"),
     Column("viral", Kind.FLAG),
 )
-"""What ``GET /videos/{video_id}`` answers."""
 
 
 def summed_columns(of: Entity[Any]) -> tuple[Column, ...]:
-    """Columns of a table of sums that has one window, such as what ``GET /creators/3`` answers."""
+    """Return the columns of a summed table with one window, such as creators."""
     return (*hopping_columns(of), Column("complete_since", Kind.TIME, nullable=True))
 
 
 def arrow_types(pyarrow: Any) -> dict[Kind, Any]:
-    """The types of ``pyarrow``, which is an extra, for each kind."""
+    """Return each kind's type of ``pyarrow``, which is an optional dependency."""
     return {
         Kind.INTEGER: pyarrow.int64(),
         Kind.FLOAT: pyarrow.float64(),

@@ -1,12 +1,12 @@
-"""What is counted of users, videos and creators, declared once.
+"""The counters of users, videos and creators, declared once.
 
-From these declarations come the packed rows (models.panes) and their older layouts, the compiled
-form's offsets, delta records, sums over panes, the fields of answers and of series with their
-schemas, the audit's recount and comparison, the benchmarks' rows and the dashboard's columns.
+Derived from these declarations: the packed rows (models.panes) and their older layouts, the
+offsets of the compiled form, delta records, sums over panes, the fields of answers and series with
+their schemas, the audit's recount and comparison, the benchmarks' rows and the dashboard's columns.
 
-A new counter stands behind the others, with the layout version that it comes with: the version of
-its entity, which rises with it. docs/how-to/add-a-metric.md goes through all of it.
-accelerator.counters has the declarations as offsets, compiled.
+A new counter goes behind the others, and raises its entity's version: the counter's ``since``.
+docs/how-to/add-a-metric.md lists all steps. accelerator.counters has the declarations as offsets,
+compiled.
 """
 
 from typing import Annotated, Final, NamedTuple
@@ -28,14 +28,14 @@ from models.viral import REACTIONS
 MINUTES_WATCHED: Final = Quotient("watch_ms", unit=60_000, without=0.0)
 LIKES_PER_VIEW: Final = Quotient("likes", under="views", without=0.0)
 COEFFICIENT: Final = Quotient(*REACTIONS, under="views", without=None)
-# A full counter of positions may not make more than a whole of them.
+# The counter of positions may saturate before their sum does: keep the mean at 1 or below.
 MEAN_POSITION: Final = Quotient(
     "position_sum", under="positions", unit=POSITION_UNITS, most=1.0, without=None
 )
 
 
 class UserCounts(NamedTuple):
-    """What a user did in [start_ms, end_ms): a window, or a pane of one step."""
+    """Counts of a user in [start_ms, end_ms): a window, or a pane of one step."""
 
     start_ms: int
     end_ms: int
@@ -57,12 +57,12 @@ class UserCounts(NamedTuple):
 
     @property
     def average_completion(self) -> float | None:
-        """Mean position of the views that gave one, None without."""
+        """Mean position of the views that have one; None without."""
         return MEAN_POSITION.of(self)
 
 
 class VideoCounts(NamedTuple):
-    """What happened to a video in [start_ms, end_ms): a window, or a pane of one step."""
+    """Counts of a video in [start_ms, end_ms): a window, or a pane of one step."""
 
     start_ms: int
     end_ms: int
@@ -80,12 +80,12 @@ class VideoCounts(NamedTuple):
 
     @property
     def average_completion(self) -> float | None:
-        """Mean position of the views that gave one, None without."""
+        """Mean position of the views that have one; None without."""
         return MEAN_POSITION.of(self)
 
 
 class CreatorCounts(NamedTuple):
-    """What happened to a creator in [start_ms, end_ms): a window, or a pane of one step."""
+    """Counts of a creator in [start_ms, end_ms): a window, or a pane of one step."""
 
     start_ms: int
     end_ms: int
@@ -105,10 +105,11 @@ class CreatorCounts(NamedTuple):
 
     @property
     def average_completion(self) -> float | None:
-        """Mean position of the views that gave one, None without."""
+        """Mean position of the views that have one; None without."""
         return MEAN_POSITION.of(self)
 
 
+#: Versions 1 to 3 differ in the layout of the ids before the rows; see models.seen.
 USER: Final = Entity(
     "user",
     UserCounts,
@@ -128,8 +129,8 @@ USER: Final = Entity(
         Shown("average_completion", PART_OR_NULL, quotient=MEAN_POSITION),
     ),
 )
-"""Versions 1 to 3 differ in how the ids before the rows lie: see models.seen."""
 
+#: Its version is that of table values and of delta records.
 VIDEO: Final = Entity(
     "video",
     VideoCounts,
@@ -151,8 +152,8 @@ VIDEO: Final = Entity(
         Shown("average_completion", PART_OR_NULL, quotient=MEAN_POSITION),
     ),
 )
-"""The version is that of values in the table and of delta records."""
 
+#: Its version is that of table values and of delta records.
 CREATOR: Final = Entity(
     "creator",
     CreatorCounts,
@@ -177,9 +178,8 @@ CREATOR: Final = Entity(
         Shown("average_completion", PART_OR_NULL, quotient=MEAN_POSITION),
     ),
 )
-"""As VIDEO: of values in the table and of delta records."""
 
+#: Entities whose tables receive sums, keep only panes, and answer with one hopping window.
 SUMMED: Final = (CREATOR,)
-"""Those whose tables are sent sums, keep panes alone, and answer with one window that hops."""
 
 ENTITIES: Final = (USER, VIDEO, *SUMMED)

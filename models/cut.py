@@ -1,35 +1,35 @@
-"""Records of which only the beginning was kept: whole they would take too much memory."""
+"""Truncated records: oversized keys, values and headers, cut to save memory."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
+#: Bytes kept of an oversized key, of an oversized value, or of all headers.
 CUT_BYTES: Final = 65_536
-"""Bytes that are kept of such a key, of such a value, or of all headers."""
 
 
 class Cut(NamedTuple):
-    """What was cut of a record; 0: nothing of that part."""
+    """Original sizes of the truncated parts of a record; 0: not truncated."""
 
     value: int = 0
-    """Bytes of the whole value."""
+    """Bytes of the original value."""
     key: int = 0
-    """Bytes of the whole key."""
+    """Bytes of the original key."""
     headers: int = 0
-    """Headers that were left out."""
+    """Number of omitted headers."""
 
 
 class CutBytes(bytes):
     """The first bytes of a key or of a value.
 
-    Such a value is too large for all that decode it, however it begins.
+    All decoders refuse such a value as too large, whatever its first bytes are.
     """
 
     full_size: int
-    """Bytes of the whole."""
+    """Bytes of the original."""
 
     @classmethod
     def of(cls, kept: bytes, full_size: int) -> Self:
-        """Make them of what was kept."""
+        """Create from the bytes that were kept."""
         part = cls(kept)
         part.full_size = full_size
         return part
@@ -39,21 +39,21 @@ class CutHeaders(list[tuple[str, bytes | None]]):
     """The first headers of a record."""
 
     omitted: int
-    """How many are left out."""
+    """Number of omitted headers."""
 
     @classmethod
     def of(cls, kept: Iterable[tuple[str, bytes | None]], omitted: int) -> Self:
-        """Make them of what was kept."""
+        """Create from the headers that were kept."""
         headers = cls(kept)
         headers.omitted = omitted
         return headers
 
 
 def full_size(value: bytes) -> int:
-    """How many bytes a value has, or had before it was cut."""
+    """Return the size of a value in bytes, before truncation."""
     return value.full_size if isinstance(value, CutBytes) else len(value)
 
 
 def omitted(headers: Sequence[tuple[str, bytes | None]]) -> int:
-    """How many headers were left out."""
+    """Return the number of omitted headers."""
     return headers.omitted if isinstance(headers, CutHeaders) else 0

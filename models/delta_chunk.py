@@ -1,6 +1,6 @@
-"""A chunk of delta records, folded into the videos or creators of one partition.
+"""A chunk of delta records, applied to the videos or creators of one partition.
 
-accelerator.deltas does the same, compiled.
+accelerator.deltas is the compiled form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class DeltaChunk:
-    """Delta records, unpacked."""
+    """Unpacked delta records."""
 
     __slots__ = ("_rows", "complete_from", "keys", "latest")
 
@@ -29,13 +29,13 @@ class DeltaChunk:
         """Unpack the values of delta records of an entity.
 
         Raises:
-            CodecError: one of them is no delta record.
+                CodecError: a value is not a delta record.
         """
-        #: The latest stream time of their sources, in ms; -1 without records.
+        #: The latest stream time of the sources, in ms; -1 without records.
         self.latest = -1
-        #: The latest stream time from which on one of them sends all, in ms; 0 when none says.
+        #: The latest stream time, in ms, from which a source sends everything; 0 if none says.
         self.complete_from = 0
-        #: Keys, one a row.
+        #: Keys, one per row.
         self.keys: list[bytes] = []
         self._rows: list[DeltaRow] = []
         for value in values:
@@ -54,14 +54,14 @@ class DeltaChunk:
         now: int,
         rule: ViralRule | None = None,
     ) -> set[int]:
-        """Add all rows up, and return the videos that may be viral by their views.
+        """Add all rows, and return the videos that have enough views to be viral.
 
         Arguments:
-            windows: what is done to a key's value.
-            loaded: the value of each key, or None; counts where `dirty` has none.
-            dirty: takes the values after.
+            windows: the functions on a key's value.
+            loaded: the value of each key, or None; used if ``dirty`` does not have the key.
+            dirty: receives the new values.
             now: stream time in ms.
-            rule: when a video is viral; None: nothing is.
+            rule: the viral rule; None: no video is viral.
         """
         apply, nothing, reached = windows.apply, len(windows.empty), set()
         for key, row, before in zip(self.keys, self._rows, loaded, strict=True):

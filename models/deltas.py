@@ -1,14 +1,14 @@
-"""A delta record: all that one source task adds to one partition of a table in one commit.
+"""A delta record: the sums that one source task sends to one partition of a table in one commit.
 
 Little-endian, unpadded:
 
     u8 version, u8 flags, u16 source partition, u32 number of rows, i64 source stream time (ms)
     rows: u64 key, u32 pane, and the counters of the table's entity, VIDEO or CREATOR
 
-The version is that of the entity's counters. accelerator.deltas does the same, compiled.
+The version is that of the entity's counters. accelerator.deltas is the compiled form.
 
-A record without rows is a tick: it tells the source's stream time and nothing else. One with the
-flag BEGINS is a source's first: what it counted up to that stream time was not sent.
+A record without rows is a tick: it carries only the source's stream time. The first record of a
+source has the flag BEGINS: counts up to its stream time were not sent.
 """
 
 import struct
@@ -24,21 +24,21 @@ from models.entity import Entity
 from models.errors import CodecError
 from models.partitioner import murmur2_partitions
 
+#: Key, pane, and one number per counter of the entity.
 DeltaRow = tuple[int, ...]
-"""Key, pane, and a number for each counter of the entity."""
 
+#: Maximum number of rows per record.
 ROWS_AT_ONCE: Final = 8000
-"""Rows of one record at most."""
 
+#: The end of the year 9999: no event is later.
 MAX_TIME_MS: Final = 253_402_300_799_999
-"""The end of the year 9999: no event is later."""
 
 HEADER_FORMAT: Final = "<BBHIq"
 ROW_FORMAT: Final = "<QI"
+#: Header of the Kafka record: the step in ms by which panes are numbered, as text.
 STEP: Final = "step"
-"""Header of the Kafka record: the step in ms that panes are numbered by, as text."""
+#: Flag of a source's first record.
 BEGINS: Final = 1
-"""Flag of a source's first record."""
 
 _HEADER: Final = struct.Struct(HEADER_FORMAT)
 HEADER_SIZE: Final = _HEADER.size
@@ -46,7 +46,7 @@ HEADER_SIZE: Final = _HEADER.size
 
 @cache
 def row_of(of: Entity[Any], version: int) -> struct.Struct | None:
-    """How a row of a version lies there; None when there is no such version."""
+    """Return the layout of a version's rows; None for an unknown version."""
     known = version == of.version or version in of.older
     return struct.Struct(ROW_FORMAT + of.codes(version)) if known else None
 
@@ -57,8 +57,8 @@ def _newest(of: Entity[Any]) -> struct.Struct:
     return row
 
 
+#: Bytes of a video's row.
 ROW_SIZE: Final = _newest(VIDEO).size
-"""Bytes of a video's row."""
 
 
 def pack_deltas(
@@ -68,7 +68,7 @@ def pack_deltas(
     of: Entity[Any] = VIDEO,
     flags: int = 0,
 ) -> bytes:
-    """One record with these rows; ValueError when a number does not fit its field."""
+    """Pack a record; ValueError if a number does not fit its field."""
     row = _newest(of)
     try:
         body = b"".join(starmap(row.pack, rows))
@@ -79,24 +79,24 @@ def pack_deltas(
 
 
 class Gathered:
-    """What a source task's events add to a table until its next commit, by key and pane.
+    """Sums of a source task's events for one table until the next commit, by key and pane.
 
-    accelerator.deltas has one that does the same, compiled.
+    accelerator.deltas has the compiled form.
     """
 
     __slots__ = ("_counts", "_of")
 
     def __init__(self, of: Entity[Any] = VIDEO) -> None:
-        """Start with nothing."""
+        """Start empty."""
         self._of = of
         self._counts: dict[tuple[int, int], tuple[int, ...]] = {}
 
     def __len__(self) -> int:
-        """Pairs of a key and a pane."""
+        """Count the pairs of key and pane."""
         return len(self._counts)
 
     def add(self, key: int, pane: int, increments: tuple[int, ...]) -> None:
-        """Add what an event adds to each counter; see models.entity.Entity.increments."""
+        """Add an event's increment to each counter; see models.entity.Entity.increments."""
         place = key, pane
         counts = self._counts.get(place)
         self._counts[place] = increments if counts is None else tuple(map(add, counts, increments))
@@ -104,11 +104,11 @@ class Gathered:
     def records(
         self, source_partition: int, stream_time_ms: int, partitions: int, *, tick: bool
     ) -> list[tuple[int, bytes]]:
-        """Records of all this, each with the partition of its keys, in their order.
+        """Return the sums as records, each with its target partition, in that order.
 
-        With `tick`, partitions without any rows are told the stream time, too. Counters stop at
-        their maximum. ValueError when another number does not fit its field; the compiled form
-        says so when it is added.
+        With ``tick``, partitions without rows get a record with the stream time. Counters stop at
+        their maximum. Raises ValueError if another number does not fit its field; the compiled form
+        raises it in :meth:`add`.
         """
         targets = murmur2_partitions([key for key, _ in self._counts], partitions)
         rows: dict[int, list[DeltaRow]] = {number: [] for number in range(partitions)}
@@ -133,7 +133,7 @@ class Gathered:
 
 
 def unpack_deltas(value: bytes, of: Entity[Any] = VIDEO) -> tuple[int, int, Iterator[DeltaRow]]:
-    """(source partition, stream time in ms, rows); CodecError when the value is no delta record."""
+    """(source partition, stream time in ms, rows); CodecError if it is not a delta record."""
     if isinstance(value, CutBytes):
         raise CodecError(f"a delta record of {value.full_size} bytes is too large")
     if len(value) < _HEADER.size:
@@ -154,19 +154,19 @@ def unpack_deltas(value: bytes, of: Entity[Any] = VIDEO) -> tuple[int, int, Iter
 
 
 def complete_from(value: bytes) -> int:
-    """From which stream time on its source sends all, in ms; 0 when the record does not say."""
+    """Return the stream time, in ms, from which the source sends everything; 0: unknown."""
     _, flags, _, _, stream_time_ms = _HEADER.unpack_from(value)
     return stream_time_ms + 1 if flags & BEGINS else 0
 
 
 def in_coarser_steps(value: bytes, factor: int, of: Entity[Any] = VIDEO) -> bytes:
-    """The record numbered by steps that are `factor` times as long; CodecError as unpack_deltas."""
+    """Renumber a record by a step ``factor`` times as long; CodecError as unpack_deltas."""
     source_partition, stream_time_ms, rows = unpack_deltas(value, of)
     coarser = ((key, pane // factor, *counts) for key, pane, *counts in rows)
     return pack_deltas(source_partition, stream_time_ms, coarser, of, value[1])
 
 
 def renewed(value: bytes, of: Entity[Any] = VIDEO) -> bytes:
-    """The record of an older version in the layout of the newest; CodecError as unpack_deltas."""
+    """Convert a record to the newest version; CodecError as unpack_deltas."""
     source_partition, stream_time_ms, rows = unpack_deltas(value, of)
     return pack_deltas(source_partition, stream_time_ms, rows, of, value[1])

@@ -1,8 +1,8 @@
-"""Events without detours: from JSON text to a dict, and from a dict to an event.
+"""Fast paths between events and dicts: JSON text to a dict, and a dict to an event.
 
-For the usual forms alone. Of anything else each function returns None, and whoever asked goes the
-long way, which gives the same answer: `models.lenient.known_fields`, and JSON and back by
-`models.event.decode`. accelerator.functions has the second way, compiled.
+They cover only the usual forms. For anything else each function returns None, and the caller uses
+the general path, which gives the same result: `models.lenient.known_fields`, or an encoding to JSON
+and `models.event.decode`. accelerator.functions has the second fast path, compiled.
 """
 
 from datetime import datetime
@@ -26,7 +26,7 @@ from models.schema import (
 )
 
 _TYPES: Final = frozenset(EVENT_TYPES)
-# Too short to close what MAX_DEPTH levels open, and to be too large.
+# A text of this length cannot close more than MAX_DEPTH levels, and is never too large.
 _SHORT: Final = 2 * MAX_DEPTH
 
 
@@ -46,7 +46,7 @@ _NONE_GIVEN: Final[dict[str, Any]] = {}
 
 
 def usual_moment(text: str) -> datetime | None:
-    """The moment of a text such as 2025-01-15T14:30:45.123Z; None when it has another form."""
+    """Parse a text such as 2025-01-15T14:30:45.123Z; None if it has another form."""
     if (
         len(text) == 24  # noqa: PLR2004 - of the form above
         and text[10] == "T"
@@ -63,7 +63,7 @@ def usual_moment(text: str) -> datetime | None:
 
 
 def usual_fields(text: str | bytes | bytearray) -> dict[str, Any] | None:
-    """What known_fields returns of an event in JSON in which nothing is wrong; else None."""
+    """Return the known_fields of a JSON event without any fault; None otherwise."""
     try:
         if not isinstance(text, str):
             text = text.decode()
@@ -102,8 +102,8 @@ def _metadata_fields(given: NullableMetadata) -> dict[str, Any]:
 
 
 def usual_event(given: object) -> Event | None:
-    """The event in a dict of nothing but known fields, all of them right; else None."""
-    # A class of one's own may say anything: of it, JSON has to be asked.
+    """Return the event in a dict that has only known, valid fields; None otherwise."""
+    # A subclass may behave differently; encoding it to JSON decides.
     if type(given) is not dict:
         return None
     get = given.get
@@ -150,10 +150,10 @@ def _usual_metadata(given: object) -> Metadata | None:
 
 
 def _is_text(given: object) -> bool:
-    """Whether it is a short text that JSON can hold."""
+    """Whether a value is an ASCII string, no longer than an id may be."""
     return type(given) is str and given.isascii() and len(given) <= MAX_ID_LENGTH
 
 
 def _is_number(given: object) -> bool:
-    """Whether it is an integer, and no bool, from 0 to 2**63 - 1."""
+    """Whether a value is an integer from 0 to 2**63 - 1, and not a bool."""
     return type(given) is int and 0 <= given <= MAX_ID

@@ -1,4 +1,4 @@
-"""How something is declared that is counted: its counters, and how they are shown.
+"""Declaration of an entity: its counters, and how they are shown.
 
 The declarations themselves are in models.counters.
 """
@@ -16,16 +16,16 @@ from models.schema import EVENT_TYPES, EventType, Metadata
 
 Schema = dict[str, Any]
 
+#: A position of 1. Positions are summed in whole billionths: the sum does not depend on their
+#: order, and the error per position is at most half a billionth.
 POSITION_UNITS: Final = 10**9
-"""A position of 1. Positions are summed up in billionths, whole numbers: in whichever order they
-come the sum is the same, and no position is off by more than half of one."""
 
+#: Amounts that an event may add to a counter, by name; accelerator.scan has the same order.
 AMOUNTS: Final = ("one", "view_duration_ms", "positions", "video_position")
-"""What an event may add to a counter, by name; accelerator.scan has them in this order."""
 
 
 def amounts_of(metadata: Metadata) -> tuple[int, ...]:
-    """What an event adds to a counter of each of AMOUNTS; behind them 0, to all other counters."""
+    """Return an event's value of each of AMOUNTS, and a 0 for counters that it does not change."""
     position = metadata.video_position
     if position is None:
         return 1, metadata.view_duration_ms, 0, 0, 0
@@ -33,7 +33,7 @@ def amounts_of(metadata: Metadata) -> tuple[int, ...]:
 
 
 class Format(NamedTuple):
-    """How a number is shown: to programs by a JSON schema, to people by a function's name.
+    """How a number is shown: a JSON schema for programs, a function's name for people.
 
     The functions are those of dashboard/format.js.
     """
@@ -43,12 +43,12 @@ class Format(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether it shows whole numbers only."""
+        """Whether the numbers are integers."""
         return "integer" in self.schema["type"]
 
     @property
     def is_nullable(self) -> bool:
-        """Whether it may show nothing."""
+        """Whether the number may be null."""
         return "null" in self.schema["type"]
 
 
@@ -62,16 +62,16 @@ PART_OR_NULL: Final = Format(
 
 
 class Counter(NamedTuple):
-    """One counter: it begins at 0, and stops at its maximum."""
+    """One counter: it starts at 0, and stops at its maximum."""
 
     code: str
-    """Its type as struct names it: I (32 bits) or Q (64 bits)."""
+    """Its type code of struct: I (32 bits) or Q (64 bits)."""
     event_type: EventType
-    """The events that add to it."""
+    """The type of the events that add to it."""
     amount: str = "one"
-    """What each of them adds, by its name in AMOUNTS."""
+    """The amount per event, by its name in AMOUNTS."""
     since: int = 1
-    """The first layout version whose rows have it."""
+    """The first layout version that has it."""
 
 
 class Shown(NamedTuple):
@@ -80,19 +80,19 @@ class Shown(NamedTuple):
     name: str
     format: Format
     label: str = ""
-    """Its name for people; empty: the dashboard has no column of it."""
+    """Its label for people; empty: the dashboard has no column for it."""
     of: str = ""
-    """The attribute of the counts that it shows, where that has another name."""
+    """The attribute of the counts, if its name differs."""
     quotient: Quotient[Any] | None = None
-    """What that attribute is of the counters; None: one of them."""
+    """The quotient that the attribute computes; None: the attribute is a counter."""
 
     def value(self, counts: object) -> int | float | None:
-        """What it shows of counts."""
+        """Return the field's value for one key's counts."""
         shown: int | float | None = getattr(counts, self.of or self.name)
         return shown
 
     def column(self, counters: Counters) -> npt.NDArray[Any]:
-        """What it shows of many keys; NaN stands for None."""
+        """Return the field's values for many keys; NaN is None."""
         if self.quotient is not None:
             return self.quotient.column(counters)
         return counters[self.of or self.name]
@@ -104,7 +104,7 @@ C = TypeVar("C", bound=tuple[Any, ...])
 class Entity(Generic[C]):
     """Something that is counted by key, pane and counter.
 
-    `counts` is a NamedTuple of start_ms, end_ms and the counters, each annotated with a Counter.
+    ``counts`` is a NamedTuple of start_ms, end_ms and the counters, each annotated with a Counter.
     """
 
     def __init__(
@@ -116,12 +116,12 @@ class Entity(Generic[C]):
         answer: tuple[Shown, ...],
         steps: tuple[Shown, ...],
     ) -> None:
-        """Derive the layouts; ValueError when the declaration contradicts itself.
+        """Derive the layouts; ValueError if the declaration is inconsistent.
 
         Arguments:
-            name: of one of them: ``user``.
-            counts: declares the counters, and what is worked out from them as properties.
-            version: of the layout that is written.
+            name: singular name, such as ``user``.
+            counts: declares the counters; its properties are derived from them.
+            version: the layout version that is written.
             answer: the fields of a window.
             steps: the fields of a step of a series.
         """
@@ -131,7 +131,7 @@ class Entity(Generic[C]):
         """The field of the id, in events and in answers."""
         self.version = version
         self.older: Final = frozenset(range(1, version))
-        """Versions that are read, too; a value that is written anew is of `version`."""
+        """Older versions that can be read; values are always written with ``version``."""
         self.answer = answer
         self.steps = steps
         self._answer = _reader(answer)
@@ -142,9 +142,9 @@ class Entity(Generic[C]):
             raise ValueError("a new counter stands behind the others, and raises the version")
         self.rows: Final = self.rows_of(version)
         self.row_sizes: Final = {v: self.rows_of(v).size for v in range(1, version + 1)}
-        """Bytes of a row by version."""
+        """Bytes per row, by version."""
         self.added: Final = {kind: self._added_by(kind) for kind in EVENT_TYPES}
-        """By event type: takes an event's amounts, and returns what it adds to each counter."""
+        """By event type: a function from an event's amounts to the increment of each counter."""
         self.nothing: Final = (0,) * len(self.counters)
         self.event_types: Final = frozenset(c.event_type for c in self.counters.values())
 
@@ -157,15 +157,15 @@ class Entity(Generic[C]):
         )
 
     def codes(self, version: int) -> str:
-        """The types of the counters that rows of a version have, as struct names them."""
+        """Return the struct type codes of a version's counters."""
         return "".join(c.code for c in self.counters.values() if c.since <= version)
 
     def rows_of(self, version: int) -> PaneRows:
-        """The packed rows of a version."""
+        """Return the packed rows of a version."""
         return _pane_rows(self.codes(version))
 
     def renewed(self, rows: bytes, version: int) -> bytes:
-        """Rows of a version as those of the newest one: counters that they lack are 0."""
+        """Convert rows of a version to the newest one; missing counters are 0."""
         if version == self.version or not rows:
             return rows
         older = self.rows_of(version)
@@ -175,19 +175,19 @@ class Entity(Generic[C]):
         return b"".join(self.rows.pack(*row, *missing) for row in older.items(rows))
 
     def increments(self, event_type: str, metadata: Metadata) -> tuple[int, ...]:
-        """What an event adds to each counter."""
+        """Return an event's increment of each counter."""
         return self.added[event_type](amounts_of(metadata))
 
     def total(self, rows: bytes, first: int, end: int, step: int) -> C:
-        """The counts of the panes first <= p < end, of `step` ms each."""
+        """Return the counts of the panes first <= p < end, of ``step`` ms each."""
         return self.counts_of(first, end, step, self.rows.total(rows, first, end))
 
     def counts_of(self, first: int, end: int, step: int, sums: tuple[int, ...]) -> C:
-        """The counts of these panes, whose sums are known."""
+        """Return the counts of these panes from their sums."""
         return self.counts(first * step, end * step, *sums)
 
     def each(self, rows: bytes, first: int, end: int, step: int) -> list[C]:
-        """The counts of each of these panes that has any, oldest first."""
+        """Return the counts of each of these panes that has a row, oldest first."""
         return [
             self.counts(row[0] * step, (row[0] + 1) * step, *row[1:])
             for row in self.rows.items(rows)
@@ -195,21 +195,21 @@ class Entity(Generic[C]):
         ]
 
     def describe(self, counts: C) -> dict[str, Any]:
-        """The fields of a window, as people and programs are shown them."""
+        """Return the fields of a window, as answers show them."""
         return self._answer(counts)
 
     def describe_step(self, counts: C) -> dict[str, Any]:
-        """The fields of a step of a series."""
+        """Return the fields of a step of a series."""
         return {shown.name: shown.value(counts) for shown in self.steps}
 
 
 def schemas(fields: tuple[Shown, ...]) -> dict[str, Schema]:
-    """The JSON schemas of fields by their names."""
+    """Return the JSON schemas of fields by their names."""
     return {shown.name: shown.format.schema for shown in fields}
 
 
 def _reader(fields: tuple[Shown, ...]) -> Callable[[object], dict[str, Any]]:
-    """What reads two fields or more of counts, in half the time of asking for each."""
+    """Return a reader of two or more fields, twice as fast as reading each by itself."""
     names = [shown.name for shown in fields]
     values = attrgetter(*(shown.of or shown.name for shown in fields))
     return lambda counts: dict(zip(names, values(counts), strict=True))

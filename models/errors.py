@@ -1,4 +1,4 @@
-"""What a stored or received value may be wrong about."""
+"""Errors of stored and received values."""
 
 
 class CodecError(ValueError):

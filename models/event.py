@@ -1,7 +1,7 @@
-"""From the bytes of a record to an event: the fast path for what is right, as nearly all is.
+"""Decoding of a record's bytes to an event: the fast path for valid values, nearly all of them.
 
-What is not goes to models.lenient, which names the reason. Both give the same answer.
-accelerator.scan does the same, compiled, for nearly all values, and leaves the rest to this.
+Other values go to models.lenient, which finds the reason. Both give the same answer.
+accelerator.scan is the compiled form for nearly all values, and leaves the rest to this module.
 """
 
 import re
@@ -39,23 +39,23 @@ __all__ = [
 ]
 
 _decode: Final = Decoder(Event).decode
-# Too short to close what MAX_DEPTH levels open: needs no check of the nesting.
+# A text of this length cannot close more than MAX_DEPTH levels: nesting needs no check.
 _SHORT: Final = 2 * MAX_DEPTH
-# Where msgspec says that a wrong value is.
+# The path of an invalid optional value in msgspec's message.
 _OPTIONAL: Final = re.compile(r"`\$\.(?:creator_id|session_id|metadata)")
 # A time that msgspec would round into the next millisecond.
 _CARRY: Final = re.compile(r"\.\d{3}999[5-9]", re.ASCII)
 
 
 def decode(value: bytes | None, dropped: list[str] | None = None) -> Event | Rejected:
-    """The event in a record's value, or why there is none; never raises.
+    """Return the event in a record's value, or the reason why it has none; never raises.
 
-    The names of optional values that were wrong, and so were left out, are appended to `dropped`.
+    Invalid optional values are left out, and their names are appended to ``dropped``.
     """
     if value is not None:
         try:
             text = value.decode()
-            # rpartition finds nothing a third faster than `in` does.
+            # rpartition is a third faster than ``in`` if it finds nothing.
             if (
                 len(text) <= _SHORT and "\\" not in text and not text.rpartition("999")[1]
             ) or _is_plain(text, full_size(value)):
@@ -76,7 +76,7 @@ def decode(value: bytes | None, dropped: list[str] | None = None) -> Event | Rej
 
 
 def _is_plain(text: str, size: int) -> bool:
-    """Whether the fast path may judge a value of ``size`` bytes that is not obviously harmless."""
+    """Whether the fast path may decode a value of ``size`` bytes that needs closer checks."""
     return (
         size <= MAX_VALUE_BYTES
         and "\\u003" not in text  # an escaped digit may hide from the search for a carry
@@ -86,11 +86,11 @@ def _is_plain(text: str, size: int) -> bool:
 
 
 def id_hash(event_id: str) -> int:
-    """64 bits that stand for an event id: XXH3 of its UTF-8, the same in every process.
+    """Return 64 bits that identify an event id: XXH3 of its UTF-8, the same in every process.
 
-    Two of n ids of one user share a hash with a probability of about n**2 / 2**65.
+    Among n ids of one user, two share a hash with a probability of about n**2 / 2**65.
     """
     try:
         return xxh3_64_intdigest(event_id.encode())
-    except UnicodeEncodeError:  # a lone surrogate, which no JSON text yields
+    except UnicodeEncodeError:  # a lone surrogate, impossible in decoded JSON
         return xxh3_64_intdigest(event_id.encode("utf-8", "surrogatepass"))

@@ -1,9 +1,9 @@
-"""All layouts and constants that the compiled form has as well, as one text.
+"""All layouts and constants that both forms of the hot path share, as one text.
 
-The package `accelerator` has this text compiled in (accelerator/counters.pyx) and does not work
-with another one: neither a stale build nor a change of one form alone goes unnoticed. Whoever
-changes a layout looks through the twins that docs/how-to/add-a-metric.md names, and then writes
-the new text, as `python -m models.layouts` prints it, into accelerator/counters.pyx.
+accelerator/counters.pyx has a copy of this text, and the compiled form is refused if they differ.
+So neither a stale build nor a change of only one form goes unnoticed. After a change of a
+layout, update the twins that docs/how-to/add-a-metric.md names, then copy the new text, the output
+of `python -m models.layouts`, to accelerator/counters.pyx.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from models.counters import ENTITIES, SUMMED
 
 
 def describe() -> str:
-    """The text: one line for each thing."""
+    """Return the text: one line per fact."""
     return "".join(f"{line}\n" for line in _lines())
 
 

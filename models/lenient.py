@@ -1,8 +1,8 @@
-"""The slow path from bytes to an event: names what is wrong, or leaves wrong optional values out.
+"""The slow path from bytes to an event: finds the fault, or leaves out invalid optional values.
 
-The document is cut into the raw text of its known fields by the same parser that the fast path
-uses, so that both agree on what is JSON, on unknown fields and on duplicate keys (the last counts).
-accelerator.scan names the same reasons, compiled, of what is JSON; accelerator.tokens reads JSON.
+The parser of the fast path cuts the document into the raw text of its known fields. So both paths
+agree on JSON, on unknown fields and on duplicate keys (the last one counts). accelerator.scan finds
+the same reasons, compiled, for valid JSON; accelerator.tokens reads JSON.
 """
 
 import re
@@ -54,7 +54,7 @@ class _RawMetadata(Struct):
 
 
 class NullableMetadata(Struct, gc=False):
-    """How a video was watched, null where nothing is said."""
+    """Metadata whose fields may be null."""
 
     view_duration_ms: DurationMs | None = None
     video_position: Position | None = None
@@ -91,11 +91,11 @@ UNKNOWN_TYPE: Final = Rejected(
     "unknown_event_type", f"event_type has to be {_REQUIRED['event_type'][1]}"
 )
 MISSING: Final = {name: Rejected("missing_field", f"{name} is missing") for name in _REQUIRED}
+#: Rejections for an invalid required field, by its name.
 INVALID: Final = {
     name: Rejected("invalid_field", f"{name} has to be {allowed}")
     for name, (_, allowed) in _REQUIRED.items()
 }
-"""What is said of a required field, by its name."""
 
 _OPTIONAL: Final[dict[str, Decoder[Any]]] = {
     "creator_id": Decoder(Id),
@@ -107,15 +107,15 @@ _METADATA: Final[dict[str, Decoder[Any]]] = {
     "device_type": Decoder(str),
 }
 
-#: Optional values by the names that `examine` tells of them.
+#: Optional values, by the names that `examine` reports.
 OPTIONAL_VALUES: Final = (*_OPTIONAL, "metadata", *(f"metadata.{name}" for name in _METADATA))
 
 
 def decode_leniently(text: str) -> tuple[Event, tuple[str, ...]] | None:
-    """The event in a value whose only fault, if any, is in what is optional, and what is wrong.
+    """Return the event in a value whose faults are all optional values, and the names of those.
 
-    None: something else may be wrong, too. Some producers write null where they know nothing,
-    which is right, and some get a value wrong in each event: both are too common to be slow.
+    None: there may be another fault. Some producers send null for unknown values, which is valid,
+    and some send an invalid value in every event. Both are too common for the slow path.
     """
     try:
         found = _decode_lenient(text)
@@ -144,7 +144,7 @@ def decode_leniently(text: str) -> tuple[Event, tuple[str, ...]] | None:
 
 
 def _is_whole(value: object, most: int) -> bool:
-    """Whether it is an integer, and no bool, from 0 on."""
+    """Whether a value is an integer from 0 to ``most``, and not a bool."""
     return type(value) is int and 0 <= value <= most
 
 
@@ -172,7 +172,7 @@ def _right_metadata(given: object, wrong: list[str]) -> Metadata:
 
 
 def examine(value: bytes | None) -> tuple[Event | Rejected, tuple[str, ...]]:
-    """The event in a record's value, or why there is none; and which optional values were wrong.
+    """Return the event in a value, or its rejection, and the names of invalid optional values.
 
     Never raises. Missing fields are reported before invalid ones, both in the order of the fields.
     """
@@ -191,9 +191,9 @@ def examine(value: bytes | None) -> tuple[Event | Rejected, tuple[str, ...]]:
 
 
 def known_fields(value: bytes) -> dict[str, Any] | None:
-    """The valid fields of the event in a value as they came, None when there is no event.
+    """Return the valid fields of the event in a value, unconverted; None if it has no event.
 
-    Left out: unknown fields, and optional values that are wrong or null. The time stays text.
+    Unknown fields, and optional values that are invalid or null, are left out. The time stays text.
     """
     raw = _cut(value)
     if isinstance(raw, Rejected):
@@ -211,7 +211,7 @@ def known_fields(value: bytes) -> dict[str, Any] | None:
 
 
 def is_nested_too_deep(text: str) -> bool:
-    """Whether a JSON text is nested more than MAX_DEPTH deep."""
+    """Whether a JSON text is nested deeper than MAX_DEPTH."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = 0
@@ -260,7 +260,7 @@ def _required(raw: _RawEvent) -> dict[str, Any] | Rejected:
 def _valid(
     raw: Struct, decoders: dict[str, Decoder[Any]], prefix: str, wrong: list[str]
 ) -> dict[str, Any]:
-    """The optional values that are there and right; the names of the wrong ones go to `wrong`."""
+    """Return the valid optional values; the names of invalid ones are appended to ``wrong``."""
     fields = {}
     for name, decoder in decoders.items():
         text = bytes(getattr(raw, name))

@@ -1,8 +1,8 @@
-"""Rows that go on in another partition, by whose stream time they are read from then on.
+"""Rows that move to another partition, adapted to its stream time.
 
-An event id is remembered by the stream time at which it was applied. In a partition whose stream
-time is later by some ms, it is remembered as applied later by as much: its age, and with it how
-long it is remembered, stay as they were.
+An event id is stored with the stream time at which it was applied. If stream time is later by some
+ms in the new partition, that time is raised by the same amount. So the id keeps its age, and the
+time for which it is still remembered.
 """
 
 import struct
@@ -27,17 +27,17 @@ _TIME: Final = struct.Struct("<I")
 
 
 def parents(partition: int, before: int, after: int) -> range:
-    """The partitions, of ``before``, whose keys may lie in a partition of ``after``.
+    """Return the partitions, of ``before``, whose keys may be in a partition of ``after``.
 
-    A key's hash is the same number h for both: p = h mod ``before`` and q = h mod ``after`` agree
-    modulo their greatest common divisor, and all that do so have keys in common.
+    A key's hash h is the same for both numbers of partitions: p = h mod ``before`` and
+    q = h mod ``after`` are equal modulo their greatest common divisor. All such p and q share keys.
     """
     common = gcd(before, after)
     return range(partition % common, before, common)
 
 
 def later(row: bytes, ms: int) -> bytes:
-    """A row of the users' table with each id applied ``ms`` (0 or more) later in stream time."""
+    """Add ``ms`` (0 or more) to the stream time of each id in a row of the users' table."""
     if ms == 0:
         return row
     moved = bytearray(row)
@@ -50,7 +50,7 @@ def later(row: bytes, ms: int) -> bytes:
     end = size_of(row)
     opened = row[2] | row[3] << 8 if row[0] == 1 else row[3]
     first_open = end - opened * ID_SIZE
-    # What lies before the open ids: the newest sealed time, or (version 2) all of them, first.
+    # Times before the open ids: the newest sealed one; in version 2 one per block, in front.
     times = row[1] if row[0] == 2 else 1 if first_open > HEADER_SIZE else 0  # noqa: PLR2004
     _add(moved, HEADER_SIZE, HEADER_SIZE + times * TIME_SIZE, TIME_SIZE, ms)
     _add(moved, first_open, end, ID_SIZE, ms)
@@ -58,6 +58,6 @@ def later(row: bytes, ms: int) -> bytes:
 
 
 def _add(row: bytearray, start: int, end: int, size: int, ms: int) -> None:
-    """Add to the time at the end of each entry of ``size`` bytes."""
+    """Add ``ms`` to the time at the end of each entry of ``size`` bytes."""
     for at in range(start + size - TIME_SIZE, end, size):
         _TIME.pack_into(row, at, (_TIME.unpack_from(row, at)[0] + ms) & _CLOCK)

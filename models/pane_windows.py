@@ -1,12 +1,12 @@
-"""Windowed counters of a key, packed into one value: what tables that are sent sums have in common.
+"""Windowed counters of a key, packed into one value: the base of all tables that receive sums.
 
 Little-endian, unpadded:
 
-    header: u8 version, and what the table keeps of a key besides, which most do not
+    header: u8 version, and in some tables more data of the key
     pane rows, newest last: u32 pane, and the counters of the table's entity
 
-All windows are sums of the same panes. Times are milliseconds. accelerator.deltas does the same,
-compiled, for the usual deltas. Panes are numbered by a unit of time, as users' are: see
+All windows are sums of the same panes. Times are milliseconds. accelerator.deltas is the compiled
+form for the usual deltas. Panes are numbered by a unit of time, as in users' values: see
 models.user.UserWindows.in_units.
 """
 
@@ -23,8 +23,8 @@ C = TypeVar("C", bound=tuple[Any, ...])
 _unpack_pane: Final = struct.Struct("<I").unpack_from
 
 
+#: Header of a table that stores only panes per key.
 HEADER_FORMAT: Final = "<B"
-"""Of a table that keeps nothing of a key besides its panes."""
 
 
 class PaneWindows(Generic[C]):
@@ -44,7 +44,7 @@ class PaneWindows(Generic[C]):
     )
 
     def __init__(self, entity: Entity[C], slices: Slices, empty: bytes | None = None) -> None:
-        """Bind what is counted, the settings, and the header of a new value (None: the version).
+        """Bind the entity, the window, and the header of a new value (None: only the version).
 
         Values number their panes by the step; see :meth:`in_units`.
         """
@@ -59,7 +59,7 @@ class PaneWindows(Generic[C]):
         self._views = 1 + list(entity.counters).index("views")
 
     def in_units(self, unit_ms: int) -> Self:
-        """The functions on values whose panes are numbered by another unit of time."""
+        """Return the functions on values whose panes are numbered by another unit of time."""
         if unit_ms == self.unit:
             return self
         other = copy(self)
@@ -67,29 +67,29 @@ class PaneWindows(Generic[C]):
         return other
 
     def in_steps(self, row: bytes) -> bytes:
-        """A row of the table with its panes numbered by the step."""
+        """Renumber a row's panes by the step."""
         if self.per_step == 1:
             return row
         size, rows = self._header_size, self.entity.rows_of(row[0])
         return row[:size] + rows.coarser(row[size:], self.per_step)
 
     def in_finer_units(self, row: bytes, factor: int) -> bytes:
-        """The same row numbered by a unit of which `factor` make up this one."""
+        """Renumber a row's panes by a unit that is ``factor`` times shorter."""
         if factor == 1:
             return row
         size, rows = self._header_size, self.entity.rows_of(row[0])
         return row[:size] + rows.finer(row[size:], factor)
 
     def rows_of(self, value: bytes | None) -> bytes:
-        """The pane rows of a value in the newest layout, numbered by the step.
+        """Return the pane rows of a value in the newest layout, numbered by the step.
 
-        CodecError when its version is unknown.
+        Raises CodecError if the version is unknown.
         """
         rows = self._renewed(value)[self._header_size :]
         return rows if self.per_step == 1 else self._rows.coarser(rows, self.per_step)
 
     def _renewed(self, value: bytes | None) -> bytes:
-        """A value in the newest layout, where there is none an empty one."""
+        """Convert a value to the newest layout; without a value return an empty one."""
         if not value:
             return self.empty
         if value[0] == self.empty[0]:
@@ -104,10 +104,10 @@ class PaneWindows(Generic[C]):
         counts: tuple[int, ...],
         stream_time_ms: int,
     ) -> bytes:
-        """The value after counts for one pane were added and panes of no open window dropped.
+        """Return the value with counts added to one pane, and without panes of closed windows.
 
-        The pane is numbered by the step. Counts for one of no open window are dropped as well;
-        nothing may be left but the header.
+        The pane is numbered by the step. Counts for a pane of a closed window are dropped as well.
+        The result may have no panes, only the header.
         """
         per_step = self.per_step
         first_pane, pane = self.slices.kept_from(stream_time_ms) * per_step, pane * per_step
@@ -121,34 +121,34 @@ class PaneWindows(Generic[C]):
         return header + rows
 
     def rolling(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> C:
-        """The counts of the hopping window at a time; a smaller one is a multiple of the step."""
+        """Return the counts of the hopping window at a time; sizes are multiples of the step."""
         return self._counts(value, *self.slices.window_at(t_ms, size_ms))
 
     def _counts(self, value: bytes | None, first: int, end: int) -> C:
         return self.entity.total(self.rows_of(value), first, end, self._step)
 
     def series(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> list[C]:
-        """The steps of the rolling window at a time in which anything happened, oldest first."""
+        """Return the steps with events in the rolling window at a time, oldest first."""
         return self.steps(value, *self.slices.window_at(t_ms, size_ms))
 
     def steps(self, value: bytes | None, first: int, end: int) -> list[C]:
-        """The steps of the panes first <= p < end in which anything happened, oldest first."""
+        """Return the steps with events among the panes first <= p < end, oldest first."""
         return self.entity.each(self.rows_of(value), first, end, self._step)
 
     def kept_views(self, value: bytes | None, stream_time_ms: int) -> int:
-        """Views in all panes of open windows: an upper bound of the views in any window."""
+        """Return the views in all panes of open windows, an upper bound for any window."""
         first_pane, views = stream_time_ms // self._step + 1 - self._panes, self._views
         rows = self._rows.items(self.rows_of(value))
         return sum([row[views] for row in rows if row[0] >= first_pane])
 
     def is_expired(self, value: bytes, stream_time_ms: int) -> bool:
-        """Whether no pane is in an open window any more."""
+        """Whether all panes are in closed windows."""
         rows = self.rows_of(value)
         return not rows or self._rows.newest(rows) < self.slices.kept_from(stream_time_ms)
 
 
 def rows_in(value: bytes | None, entity: Entity[Any], header_size: int) -> bytes:
-    """The pane rows behind a header in the newest layout; CodecError for an unknown version."""
+    """Return the rows behind a header in the newest layout; CodecError: unknown version."""
     if not value:
         return b""
     version = value[0]

@@ -1,8 +1,8 @@
-"""Packed panes: the counters of one key, one row a pane, sparse and sorted by pane.
+"""Packed panes: the counters of one key, one row per pane, sparse and sorted by pane.
 
-Rows are fixed-size little-endian records, `pane: u32` and then the counters, in plain bytes: no
-object a pane or a key. Counters stop at their maximum. accelerator.counters adds them up, compiled.
-(Panes: Li et al. 2005, see models.windows.)
+Rows are fixed-size little-endian records, ``pane: u32`` and then the counters. They are plain
+bytes, without an object per pane or key. Counters stop at their maximum. accelerator.counters adds
+them, compiled. (Panes: Li et al. 2005, see models.windows.)
 """
 
 import struct
@@ -14,9 +14,9 @@ from typing import Final
 _unpack_pane: Final = struct.Struct("<I").unpack_from
 _LIMITS: Final = {"B": 2**8 - 1, "H": 2**16 - 1, "I": 2**32 - 1, "Q": 2**64 - 1}
 
+#: Most rows that one call unpacks together, which halves the time. Each number of rows needs a
+#: compiled struct of its own, hence the limit.
 _AT_ONCE: Final = 128
-"""Up to so many rows are unpacked by one call, which takes half the time; each number of rows needs
-a compiled struct of its own, so not more."""
 
 
 @cache
@@ -25,7 +25,7 @@ def _many(row: str, count: int) -> struct.Struct:
 
 
 class PaneRows:
-    """Rows of one shape: `counters` names each counter's type as struct does, such as "IIQ"."""
+    """Rows of one shape: ``counters`` has the struct type code of each counter, such as "IIQ"."""
 
     __slots__ = ("_counters", "_limits", "_row", "pack", "size", "unpack_from")
 
@@ -40,7 +40,7 @@ class PaneRows:
         self.unpack_from = row.unpack_from
 
     def add(self, rows: bytes, pane: int, *increments: int) -> bytes:
-        """Add to one pane's counters, and the pane if it is new; fastest at the newest pane."""
+        """Add to one pane's counters, and insert a new pane; fastest at the newest pane."""
         newest, at = -1, len(rows) - self.size
         if at >= 0:
             newest, *counters = self.unpack_from(rows, at)
@@ -68,11 +68,11 @@ class PaneRows:
             return self.pack(pane, *self.limited(counters))
 
     def limited(self, counters: Iterable[int]) -> tuple[int, ...]:
-        """Counters, those that are full at their maximum."""
+        """Limit each counter to its maximum."""
         return tuple(map(min, counters, self._limits))
 
     def _find(self, rows: bytes, pane: int) -> int:
-        """Where the first row of that pane or a newer one begins."""
+        """Return the offset of the first row whose pane is ``pane`` or newer."""
         size = self.size
         low, high = 0, len(rows) // size
         while low < high:
@@ -84,21 +84,21 @@ class PaneRows:
         return low * size
 
     def drop_before(self, rows: bytes, pane: int) -> bytes:
-        """The rows from that pane on."""
+        """Return the rows from that pane on."""
         if not rows or _unpack_pane(rows)[0] >= pane:
             return rows
         return rows[self._find(rows, pane) :]
 
     def between(self, rows: bytes, first: int, end: int) -> bytes:
-        """The rows of the panes first <= p < end."""
+        """Return the rows of the panes first <= p < end."""
         rows = self.drop_before(rows, first)
         return rows if self.newest(rows) < end else rows[: self._find(rows, end)]
 
     def total(self, rows: bytes, first: int, end: int) -> tuple[int, ...]:
-        """The sums of the counters over the panes first <= p < end."""
+        """Return the sums of the counters over the panes first <= p < end."""
         inside = self.between(rows, first, end)
         count = len(inside) // self.size
-        if count == 1:  # of most users
+        if count == 1:  # as for most users
             return self.unpack_from(inside)[1:]
         width = len(self._limits) + 1
         if count <= _AT_ONCE:
@@ -107,37 +107,37 @@ class PaneRows:
         return tuple(map(sum, list(zip(*self._row.iter_unpack(inside), strict=True))[1:]))
 
     def newest(self, rows: bytes) -> int:
-        """The newest pane, -1 without rows."""
+        """Return the newest pane; -1 without rows."""
         return int(_unpack_pane(rows, len(rows) - self.size)[0]) if rows else -1
 
     def items(self, rows: bytes) -> Iterator[tuple[int, ...]]:
-        """(pane, counter, ...) of each row, oldest first."""
+        """Return (pane, counter, ...) of each row, oldest first."""
         return self._row.iter_unpack(rows)
 
     def coarser(self, rows: bytes, factor: int) -> bytes:
-        """The rows of panes that are `factor` times as long, numbered as these are."""
+        """Merge rows into panes that are ``factor`` times as long, and number them by those."""
         merged = b""
         for pane, *counters in self._row.iter_unpack(rows):
             merged = self.add(merged, pane // factor, *counters)
         return merged
 
     def finer(self, rows: bytes, factor: int) -> bytes:
-        """The same rows, numbered by panes of which `factor` are as long: by the first of them."""
+        """Renumber rows by panes ``factor`` times shorter: each becomes the first of its pane."""
         return b"".join(
             self.pack(pane * factor, *counters) for pane, *counters in self._row.iter_unpack(rows)
         )
 
     def whole_steps(self, rows: bytes, factor: int) -> bytes:
-        """The rows with those merged that lie within `factor` panes, a step, if the newest does so.
+        """Merge rows within each step of ``factor`` panes, unless the newest is at a step's start.
 
-        Rows that were written since steps have so many panes begin with a step.
+        Rows that were written with the coarser step start at a step, so they need no merge.
         """
         if factor == 1 or not rows or self.newest(rows) % factor == 0:
             return rows
         return self.finer(self.coarser(rows, factor), factor)
 
     def merge(self, a: bytes, b: bytes) -> bytes:
-        """The rows of both, counters of the same pane added."""
+        """Merge two sets of rows; counters of the same pane are added."""
         for pane, *counters in self._row.iter_unpack(b):
             a = self.add(a, pane, *counters)
         return a

@@ -1,8 +1,8 @@
-"""Kafka's default partitioner for integer keys: murmur2 over the decimal text, for whole batches.
+"""Kafka's default partitioner for integer keys: murmur2 of the decimal text, for whole batches.
 
 murmur2 (Austin Appleby, seed 0x9747b28c as in org.apache.kafka.common.utils.Utils) reads four bytes
-at a time. Four decimal digits are one of 10,000 words, whose part of the hash is looked up in a
-table; numpy then hashes all ids of one length at once. accelerator.keys does the same, compiled.
+at a time. Four decimal digits are one of 10,000 words, whose part of the hash comes from a lookup
+table. numpy then hashes all ids of one length at once. accelerator.keys is the compiled form.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _U32: Final = 0xFFFFFFFF
 _POSITIVE: Final = 0x7FFFFFFF
 _WORD: Final = 10_000
 _MAX_DIGITS: Final = 20
-# Below so many ids of one length, numpy's cost per call is more than that of hashing one by one.
+# For fewer ids of one length, numpy's cost per call exceeds that of hashing them one by one.
 _FEW: Final = 16
 
 
@@ -28,7 +28,7 @@ def _mix(word: int) -> int:
 
 
 def _texts(digits: int) -> list[int]:
-    """Every number of so many digits as the integer its text is when read little-endian."""
+    """Return the text of every number with that many digits, read as a little-endian integer."""
     return [int.from_bytes(f"{i:0{digits}d}".encode(), "little") for i in range(10**digits)]
 
 
@@ -42,7 +42,7 @@ _M_NP: Final = np.uint32(MULTIPLIER)
 
 
 def partition_of(key: int, n: int) -> int:
-    """The partition, of n, that Kafka's default partitioner gives to the decimal text of a key."""
+    """Return the partition, of n, of a key's decimal text by Kafka's default partitioner."""
     length = len(str(key))
     blocks, tail_digits = divmod(length, 4)
     rest, tail = divmod(key, _POWERS[tail_digits])
@@ -58,7 +58,7 @@ def partition_of(key: int, n: int) -> int:
 def murmur2_partitions(
     ids: Sequence[int] | npt.NDArray[np.integer[Any]], n: int
 ) -> npt.NDArray[np.int64]:
-    """partition_of for each of many ids, all from 0 to 2**64 - 1."""
+    """Return partition_of for each of many ids, all from 0 to 2**64 - 1."""
     keys = np.asarray(ids, dtype=np.uint64)
     lengths = np.searchsorted(_POWERS_NP, keys, side="right") + 1
     order = np.argsort(lengths, kind="stable")

@@ -1,4 +1,4 @@
-"""What is worked out of counters: of one key's, or of the columns of many keys."""
+"""Quotients of counters, for one key or for columns of many keys."""
 
 import math
 from collections.abc import Mapping
@@ -9,27 +9,27 @@ import numpy.typing as npt
 
 T = TypeVar("T", bound=float | None)
 
+#: Columns of whole numbers by counter name: 64 bits, or objects if a number needs more.
 Counters = Mapping[str, npt.NDArray[Any]]
-"""Whole numbers of many keys by the counters' names: of 64 bits, or objects beyond them."""
 
+#: Whole numbers below this are exact as floats.
 _EXACT: Final = 2**53
-"""Below this whole numbers are floats without being rounded."""
 
 
 class Quotient(Generic[T]):
-    """Counters divided by another one and a unit."""
+    """A sum of counters, divided by another counter and a unit."""
 
     def __init__(
         self, *over: str, under: str = "", unit: int = 1, most: float = math.inf, without: T
     ) -> None:
-        """Divide the sum of `over` by `under` times `unit`.
+        """Divide the sum of ``over`` by ``under`` times ``unit``.
 
         Arguments:
             over: names of counters.
-            under: name of a counter; empty: divide by `unit` alone.
+            under: name of a counter; empty: divide by ``unit`` alone.
             unit: a whole number.
-            most: more than this it never is.
-            without: what it is when `under` is 0.
+            most: upper limit of the quotient.
+            without: the quotient if ``under`` is 0.
         """
         self._over = over
         self._under = under
@@ -38,7 +38,7 @@ class Quotient(Generic[T]):
         self._without = without
 
     def of(self, counts: object) -> float | T:
-        """The number of one key, whose counts have the counters as attributes."""
+        """Return the quotient of one key; ``counts`` has the counters as attributes."""
         over = sum([getattr(counts, name) for name in self._over])
         return self._divide(over, getattr(counts, self._under) if self._under else 1)
 
@@ -46,7 +46,7 @@ class Quotient(Generic[T]):
         return min(over / (under * self._unit), self._most) if under else self._without
 
     def column(self, counters: Counters) -> npt.NDArray[np.float64]:
-        """The numbers of many keys; NaN stands for None."""
+        """Return the quotients of many keys; NaN is None."""
         parts = [counters[name] for name in self._over]
         largest = _EXACT // len(parts)
         if any(part.max(initial=0) >= largest for part in parts):
@@ -64,7 +64,7 @@ class Quotient(Generic[T]):
         return np.minimum(found, self._most) if self._most < math.inf else found
 
     def _exactly(self, counters: Counters) -> npt.NDArray[np.float64]:
-        """The numbers one by one: Python rounds whole numbers of any size at the end alone."""
+        """Compute the quotients one by one: Python divides large integers with one rounding."""
         names = (*self._over, *([self._under] if self._under else []))
         columns = [counters[name].tolist() for name in names]
         count = len(self._over)

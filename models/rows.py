@@ -1,6 +1,6 @@
-"""Which rows a table may have: what it is restored from may be written by others, too.
+"""Validation of rows: other programs may have written to the source of a restore.
 
-accelerator.rows does the same, compiled.
+accelerator.rows is the compiled form.
 """
 
 import re
@@ -21,11 +21,11 @@ from models.seen import (
     size_of,
 )
 
+#: Rows by key, in their order; None: the row is deleted.
 Rows = dict[bytes | None, bytes | None]
-"""By key, as they came; None: the row is deleted."""
 
+#: A function that returns the keys of foreign rows; its second argument is a key to ignore.
 FindForeign = Callable[[Rows, bytes], list[bytes | None]]
-"""The keys of rows that no table has. The row of the second argument, a key, is for others."""
 
 _SEALED_KEY: Final = re.compile(rb"(?:0|[1-9][0-9]{0,19}):(?:i|(0|[1-9][0-9]{0,2}))")
 _MAX_DIGITS: Final = 20
@@ -35,15 +35,15 @@ _LAST_BLOCK: Final = 255
 
 
 def foreign_users(changes: Rows, internal: bytes) -> list[bytes | None]:
-    """The keys of rows that are neither a user's value nor a block of ids nor an index of those.
+    """Return the keys of rows that are neither users' values nor blocks or indexes of ids.
 
-    Whatever is deleted is right, as long as it has a key.
+    A deletion is always valid if it has a key.
     """
     return _foreign(changes, internal, _is_user_row)
 
 
 def foreign_sums(entity: Entity[Any], header_size: int) -> FindForeign:
-    """What finds the keys of rows that are no value of a table of sums; see foreign_users."""
+    """Return a finder of rows that are not values of a summed table; see foreign_users."""
 
     def is_sums(key: bytes, row: bytes) -> bool:
         panes = len(row) - header_size
@@ -67,7 +67,7 @@ def _foreign(
 
 
 def _is_number(key: bytes) -> bool:
-    # Quicker than the pattern, and nearly all keys are one.
+    # Faster than the pattern, and nearly all keys are numbers.
     return key.isdigit() and len(key) <= _MAX_DIGITS and (key[0] != _ZERO or len(key) == 1)
 
 

@@ -1,4 +1,4 @@
-"""The input event as typed records, and the reasons why one is rejected.
+"""The input event as typed records, and the reasons for rejection.
 
 accelerator.scan has the fields and limits, compiled.
 """
@@ -10,9 +10,9 @@ from msgspec import Meta, Struct, field
 from models.timestamps import AwareDatetime
 
 MAX_VALUE_BYTES: Final = 1_048_576
+#: Deepest nesting of a value. It is fixed well below the interpreter's recursion limit, so the
+#: result does not depend on the depth of the caller's stack.
 MAX_DEPTH: Final = 256
-"""Deepest nesting of a value. Fixed here, well below what the interpreter's recursion limit leaves,
-so that the verdict on an event never depends on how deep the caller's stack happens to be."""
 
 EventType = Literal["video_view", "like", "comment", "share", "save", "follow"]
 EVENT_TYPES: Final[tuple[str, ...]] = get_args(EventType)
@@ -37,8 +37,8 @@ REASONS: Final = (
     "late",
 )
 
+#: Header with the app's name in records for other programs: dead letters and viral flags.
 SOURCE_APP: Final = "source.app"
-"""Header of what an app writes for others: dead letters and flags of viral videos."""
 
 
 class Metadata(Struct, gc=False):
@@ -63,7 +63,7 @@ class Event(Struct, gc=False):
 
 
 class Rejected(NamedTuple):
-    """Why a value is no event: one of REASONS, and a text for people."""
+    """The rejection of a value: one of REASONS, and a text for people."""
 
     reason: str
     detail: str

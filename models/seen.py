@@ -1,35 +1,35 @@
-"""The event ids of a user that are remembered for a while, to tell duplicates.
+"""The recent event ids of a user, which identify duplicates.
 
-A value that held all of them would be written again with each event: at two hundred events an
-hour that is 2.4 KB for an event of 12 bytes. So only the newest lie in the user's value. Every 16
-of them are sealed into a block, a row of its own that is written once, and leave 16 bits each
-behind in the index, a row that is written again with each block. The index is read for every
-event, and by it a block is: when an id is in it, and for one new id of 65,536 / n, where n are
-sealed.
+A value with all ids would be rewritten with each event: at two hundred events per hour that is
+2.4 KB for an event of 12 bytes. So the user's value has only the newest ids. Every 16 of them are
+sealed into a block, a row of its own that is written once. The index, another row, keeps 16 bits
+of each sealed id and is rewritten with each block. Each event reads the index. An event reads a
+block if the index has the bits of its id: always for a sealed id, and for one new id in
+65,536 / n, where n ids are sealed.
 
-accelerator.history has all of this compiled, for the usual events.
+accelerator.history is the compiled form for the usual events.
 
-In the value, little-endian, unpadded:
+The value, little-endian, unpadded:
 
     u8 version, u8 number of blocks, u8 number of the first of them, u8 number of open ids
-    where there are blocks: u32 stream time of the newest id in them
+    if there are blocks: u32 stream time of the newest id in them
     open ids, oldest first: u64 hash of the event id, u32 stream time in ms modulo 2**32
 
 The index of those blocks, with the key `<user>:i`:
 
     u8 version, u64 stream time of its newest id in ms
-    of each block, oldest first:
-        of each id in it, oldest first: u16, the low bits of its hash
+    per block, oldest first:
+        per id in it, oldest first: u16, the low bits of its hash
         u32 stream time of its newest id
 
-A block, with the key `<user>:<number>`, numbers going round modulo 256:
+A block, with the key `<user>:<number>`, numbered modulo 256:
 
     u8 version, u64 stream time of its newest id in ms
     ids as above
 
-Blocks past the horizon are dropped when another one is sealed, or when all of them are. Version 2
-of a value had in place of the u32 what the index tells of its blocks, first all times, then all
-bits; version 1 had all ids open, and their number as u16 in place of the last two bytes.
+Blocks past the horizon are dropped when another one is sealed, or when all are past it. In version
+2 the value had the index entries in place of the u32, first all times, then all bits. In version 1
+all ids were open, and a u16 with their number took the place of the last two bytes of the header.
 """
 
 import struct
@@ -40,14 +40,14 @@ from models.counters import USER
 from models.errors import CodecError
 
 VERSION: Final = USER.version
+#: First version of a user's value whose index of blocks is a row of its own.
 INDEXED: Final = 3
-"""From this version of a user's value on the index of its blocks is a row of its own."""
 BLOCK_VERSION: Final = 0x82
 INDEX_VERSION: Final = 0x83
 BLOCK_IDS: Final = 16
 MAX_BLOCKS: Final = 255
+#: Most ids remembered per user; with more within the horizon, the oldest 16 are forgotten.
 MAX_SEEN: Final = BLOCK_IDS * (MAX_BLOCKS + 1)
-"""Most ids remembered of a user: of more within the horizon the oldest 16 are forgotten."""
 
 HEADER_SIZE: Final = 4
 TIME_SIZE: Final = 4
@@ -72,62 +72,62 @@ EMPTY: Final = bytes((VERSION, 0, 0, 0))
 
 
 class Rows(Protocol):
-    """Rows of a table by key, as they are now; None: there is none."""
+    """Current rows of a table by key; None: there is no row."""
 
     def get(self, key: bytes, /) -> bytes | None:
         """Return a row."""
 
     def __setitem__(self, key: bytes, row: bytes | None, /) -> None:
-        """Write or (None) delete a row."""
+        """Write a row; None deletes it."""
 
 
 def block_key(key: bytes, number: int) -> bytes:
-    """The key of a user's block."""
+    """Return the key of a user's block."""
     return b"%b:%d" % (key, number)
 
 
 def index_key(key: bytes) -> bytes:
-    """The key of the index of a user's blocks."""
+    """Return the key of the index of a user's blocks."""
     return b"%b:i" % key
 
 
 def is_sealed_key(key: bytes) -> bool:
-    """Whether a key of the users' table is one of a block or of an index."""
+    """Whether a key of the users' table belongs to a block or to an index."""
     return b":" in key
 
 
 def pack_block(newest_ms: int, ids: bytes) -> bytes:
-    """A block of packed ids, the newest of which was added at a stream time."""
+    """Pack a block; its newest id was added at the stream time ``newest_ms``."""
     return _SEALED.pack(BLOCK_VERSION, newest_ms) + ids
 
 
 def pack_index(newest_ms: int, entries: bytes) -> bytes:
-    """The index of a user's blocks, the newest id of which was added at a stream time."""
+    """Pack an index; its newest id was added at the stream time ``newest_ms``."""
     return _SEALED.pack(INDEX_VERSION, newest_ms) + entries
 
 
 def index_entry(ids: bytes) -> bytes:
-    """What the index tells of a block with these packed ids."""
+    """Return the index entry of a block with these packed ids."""
     prints = (ids[at : at + _PRINT_SIZE] for at in range(0, _FULL, ID_SIZE))
     return b"".join((*prints, ids[-TIME_SIZE:]))
 
 
 def size_of(value: bytes) -> int:
-    """How many bytes of a user's value are about ids, its header included."""
+    """Return the size in bytes of the header and the ids of a user's value."""
     return HEADER_SIZE + _sealed_size(value) + ID_SIZE * _opened(value)
 
 
 def is_sealed(row: bytes) -> bool:
-    """Whether a row is a block or an index, and no user's value."""
+    """Whether a row is a block or an index, rather than a user's value."""
     return row[0] in {BLOCK_VERSION, INDEX_VERSION}
 
 
 class SeenIds:
-    """The functions on what a user's value tells of ids.
+    """The functions on the ids of a user's value.
 
-    An id is seen while stream time is at most `horizon_ms` past the stream time at which it was
-    added. Times are kept modulo 2**32 ms, 49 days: whoever knows that a user was away for longer
-    says so by `forget`.
+    An id is remembered while stream time is at most ``horizon_ms`` past the stream time at which
+    it was added. Times are stored modulo 2**32 ms, 49 days. After a longer absence of the user the
+    caller must pass ``forget``.
     """
 
     __slots__ = ("horizon",)
@@ -141,9 +141,9 @@ class SeenIds:
     def add(
         self, rows: Rows, key: bytes, value: bytes, id_hash: int, now_ms: int, *, forget: bool
     ) -> bytes | None:
-        """The part about ids of a user's value with one more id; None when it is seen already.
+        """Return the ids' part of a user's value with one more id; None if it is a duplicate.
 
-        Blocks and their index are written to and deleted from `rows`, but not when the id is seen.
+        Blocks and their index are written to and deleted from ``rows``, except for a duplicate.
         """
         ids = b"" if forget else _open_ids(value)
         ids = ids[ID_SIZE * self._past(ids, ID_SIZE, now_ms) :]
@@ -155,7 +155,7 @@ class SeenIds:
         if entries and self._is_in_blocks(rows, key, oldest, entries, id_hash, now_ms):
             return None
         is_changed = value[0] < INDEXED or not entries
-        # More than one only when the value is of version 1.
+        # More than one only if the value is of version 1.
         while len(ids) >= _FULL:
             sealed, ids = ids[:_FULL], ids[_FULL:]
             rows[_block_key(key, first + blocks)] = pack_block(_last_time(sealed, now_ms), sealed)
@@ -181,12 +181,12 @@ class SeenIds:
         )
 
     def asks_index(self, value: bytes, now_ms: int) -> bool:
-        """Whether the index of a user with this value is read for an event at a stream time."""
+        """Whether an event at a stream time reads the index of a user with this value."""
         has_index = INDEXED <= value[0] <= VERSION and value[1] > 0
         return has_index and not self._is_past(value, HEADER_SIZE, now_ms)
 
     def _entries(self, rows: Rows, key: bytes, value: bytes, now_ms: int) -> bytes:
-        """What is known of the blocks that have an id within the horizon."""
+        """Return the index entries of the blocks with an id within the horizon."""
         if value[0] < INDEXED:
             entries = _entries_of_older(value)
         elif self.asks_index(value, now_ms):
@@ -198,7 +198,7 @@ class SeenIds:
         return entries[ENTRY_SIZE * self._past(entries, ENTRY_SIZE, now_ms) :]
 
     def _past(self, data: bytes, size: int, now_ms: int) -> int:
-        """How many entries of a size, each with its time at its end, are past the horizon."""
+        """Count the leading entries past the horizon; the time is at the end of each entry."""
         at = size - TIME_SIZE
         while at < len(data) and self._is_past(data, at, now_ms):
             at += size
@@ -208,7 +208,7 @@ class SeenIds:
         return bool((now_ms - _unpack_time(data, at)[0]) & _CLOCK > self.horizon)
 
     def _is_in(self, ids: bytes, id_hash: int, now_ms: int) -> bool:
-        # Mostly it is not: the search for its bytes, wherever they lie, is quicker than a loop.
+        # An id is rarely found: a search for its bytes at any position is faster than a loop.
         return _pack_hash(id_hash) in ids and any(
             found == id_hash and (now_ms - time) & _CLOCK <= self.horizon
             for found, time in _ID.iter_unpack(ids)
@@ -217,19 +217,19 @@ class SeenIds:
     def _is_in_blocks(
         self, rows: Rows, key: bytes, first: int, entries: bytes, id_hash: int, now_ms: int
     ) -> bool:
-        """Whether an id is in one of the blocks, from a number on, that these entries are of."""
+        """Whether an id is in one of these entries' blocks, of which ``first`` is the first."""
         return any(
             self._is_in(_row(rows, _block_key(key, first + block), BLOCK_VERSION), id_hash, now_ms)
             for block in _candidates(entries, id_hash)
         )
 
     def is_past(self, value: bytes, now_ms: int) -> bool:
-        """Whether none of a value's ids is seen any more: the newest one is open."""
+        """Whether all ids are past the horizon; the newest one is always open."""
         ids = _open_ids(value)
         return not ids or self._is_past(ids, len(ids) - TIME_SIZE, now_ms)
 
     def is_past_sealed(self, row: bytes, now_ms: int) -> bool:
-        """Whether none of the ids of a block, or of an index, is seen any more."""
+        """Whether all ids of a block or of an index are past the horizon."""
         newest: int = _SEALED.unpack_from(row)[1]
         return now_ms - newest > self.horizon
 
@@ -244,12 +244,12 @@ def _open_ids(value: bytes) -> bytes:
 
 
 def _opened(value: bytes) -> int:
-    """How many ids are open."""
+    """Return the number of open ids."""
     return value[2] | value[3] << 8 if value[0] == 1 else value[3]
 
 
 def _sealed_size(value: bytes) -> int:
-    """How many bytes of a value are about sealed ids."""
+    """Return the size in bytes of a value's data on sealed ids."""
     version = value[0]
     if INDEXED <= version <= VERSION:
         return TIME_SIZE if value[1] else 0
@@ -259,7 +259,7 @@ def _sealed_size(value: bytes) -> int:
 
 
 def _entries_of_older(value: bytes) -> bytes:
-    """What an index tells of blocks, from a value that tells it itself."""
+    """Return the index entries from a value that contains them itself."""
     if value[0] == 1:
         return b""
     prints_at = HEADER_SIZE + TIME_SIZE * value[1]
@@ -271,13 +271,13 @@ def _entries_of_older(value: bytes) -> bytes:
 
 
 def _last_time(data: bytes, now_ms: int) -> int:
-    """The stream time in ms, not modulo any more, that is at the end of ids or entries."""
+    """Return the time at the end of ids or entries in full, as stream time in ms."""
     (time,) = _unpack_time(data, len(data) - TIME_SIZE)
     return int(now_ms - ((now_ms - time) & _CLOCK))
 
 
 def _candidates(entries: bytes, id_hash: int) -> Iterator[int]:
-    """The blocks that know a hash's low bits."""
+    """Yield the blocks whose entries have a hash's low bits."""
     wanted = _pack_hash(id_hash)[:_PRINT_SIZE]
     at = entries.find(wanted)
     while at >= 0:
@@ -291,7 +291,7 @@ def _candidates(entries: bytes, id_hash: int) -> Iterator[int]:
 
 
 def _row(rows: Rows, key: bytes, version: int) -> bytes:
-    """What a block or an index has behind its header."""
+    """Return the content of a block or of an index, without its header."""
     row = rows.get(key)
     if row is None or row[0] != version:
         found = "are missing" if row is None else f"have the unknown version {row[0]}"

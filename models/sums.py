@@ -1,6 +1,6 @@
-"""Sums over windows of many values at once; accelerator.sums does the same, compiled.
+"""Sums over windows of many values at once; accelerator.sums is the compiled form.
 
-A key's sums are one row: its counters in the first window, in the second, and so on.
+A key's sums are one row: its counters in the first window, then in the second, and so on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,49 +15,49 @@ from models.panes import PaneRows
 from models.partitioner import partition_of
 from models.user import UserWindows
 
+#: A window: its panes first <= p < end.
 Panes = tuple[int, int]
-"""A window: its panes first <= p < end."""
 
 
 class Windows(Protocol):
-    """The functions on the values of a table that are needed here."""
+    """The functions on a table's values that are needed here."""
 
     def is_expired(self, value: bytes, stream_time: int, /) -> bool:
-        """Whether nothing of a value counts any more."""
+        """Whether nothing in a value counts any more."""
 
     def rows_of(self, value: bytes | None, /) -> bytes:
-        """The pane rows of a value, numbered by the step."""
+        """Return the pane rows of a value, numbered by the step."""
 
     def in_units(self, unit_ms: int, /) -> Self:
-        """The functions on values whose panes are numbered by another unit of time."""
+        """Return the functions on values whose panes are numbered by another unit of time."""
 
 
 class Totals(NamedTuple):
-    """The sums of those keys of which something is known."""
+    """The sums of values that exist and are not expired."""
 
     numbers: list[int]
-    """Which of the values they are of, ascending."""
+    """Positions of those values in the input, ascending."""
     rows: npt.NDArray[Any]
-    """A row of each: 64 bits without sign, or objects when one needs more."""
+    """One row per value: unsigned 64 bits, or objects if a number needs more."""
 
 
 class Sums:
-    """Sums value by value."""
+    """Sums, computed value by value."""
 
     def __init__(self, windows: Windows, shape: PaneRows) -> None:
-        """Bind the functions on the values, and what their rows are like."""
+        """Bind the functions on the values, and the shape of their rows."""
         self._windows = windows
         self._shape = shape
 
     def in_units(self, unit_ms: int) -> "Sums":
-        """The same of values whose panes are numbered by another unit of time."""
+        """Return the sums of values whose panes are numbered by another unit of time."""
         windows = self._windows.in_units(unit_ms)
         return self if windows is self._windows else Sums(windows, self._shape)
 
     def of(
         self, values: Iterable[bytes | None], stream_time: int, windows: Sequence[Panes]
     ) -> Totals:
-        """The sums at a time in ms of the values of whose keys anything is known."""
+        """Return the sums, at a time in ms, of values that exist and are not expired."""
         sums = [self.of_one(value, stream_time, windows) for value in values]
         known = [each for each in sums if each is not None]
         try:
@@ -71,7 +71,7 @@ class Sums:
     def of_one(
         self, value: bytes | None, stream_time: int, windows: Sequence[Panes]
     ) -> tuple[int, ...] | None:
-        """The sums of one value."""
+        """Return the sums of one value; None if it does not exist or is expired."""
         if value is None or self._windows.is_expired(value, stream_time):
             return None
         rows, total = self._windows.rows_of(value), self._shape.total
@@ -79,17 +79,17 @@ class Sums:
 
 
 def user_sums(windows: UserWindows) -> Sums:
-    """Sums of users' values: the counters of models.counters.USER, of each window."""
+    """Return the sums of users' values: the counters of models.counters.USER per window."""
     return Sums(windows, USER.rows)
 
 
 def pane_sums(windows: PaneWindows[Any]) -> Sums:
-    """Sums of the values of a table that is sent sums: the entity's counters, of each window."""
+    """Return the sums of a summed table's values: the entity's counters per window."""
     return Sums(windows, windows.entity.rows)
 
 
 def by_partition(ids: Sequence[int], partitions: int) -> dict[int, list[int]]:
-    """The ids' places in the list, ascending, by their partitions."""
+    """Return the ids' positions in the list, ascending, by partition."""
     places: dict[int, list[int]] = {}
     for place, key in enumerate(ids):
         places.setdefault(partition_of(key, partitions), []).append(place)

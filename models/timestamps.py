@@ -1,8 +1,7 @@
 """Event time: RFC 3339 text, aware datetimes and whole milliseconds since 1970-01-01T00:00:00Z.
 
-Everything below a millisecond is floored, never rounded: an event of 23:59:59.9999 belongs to the
-window that ends at midnight, not to the one that begins there. accelerator.times reads the same,
-compiled.
+Fractions of a millisecond are floored, never rounded: an event of 23:59:59.9999 belongs to the
+window that ends at midnight, not to the next one. accelerator.times is the compiled form.
 """
 
 import re
@@ -15,10 +14,10 @@ import msgspec
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NAIVE_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - writes itself without a zone
+_NAIVE_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - its isoformat has no zone
 _SECOND: Final = timedelta(seconds=1)
 _DAY_S: Final = 86_400
-# The Gregorian calendar repeats itself after 400 years.
+# The Gregorian calendar repeats after 400 years.
 _CYCLE_YEARS: Final = 400
 _CYCLE_S: Final = 146_097 * _DAY_S
 _YEAR_1_S: Final = -62_135_596_800
@@ -31,23 +30,23 @@ _RFC3339: Final = re.compile(
 def timestamp_ms(moment: datetime) -> int:
     """Milliseconds since the epoch, floored; exact for the years 1 to 9999, negative before 1970.
 
-    Whole numbers only: as a float, 1736951445.123 s * 1000 falls short of ...123 ms.
+    Integers only: as a float, 1736951445.123 s * 1000 is less than ...123 ms.
     """
     since = moment - _EPOCH
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def parse_rfc3339(text: str) -> datetime:
-    """The moment that an RFC 3339 text with a zone names; ValueError for anything else.
+    """Parse an RFC 3339 text with a zone; ValueError for anything else.
 
-    A leap second, 23:59:60 in UTC, is the second that follows it.
+    A leap second, 23:59:60 in UTC, becomes the second after it.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError(f"not an RFC 3339 time with a zone: {text!r:.80}")
     minute, second, fraction, zone = match.groups(default="")
     is_leap = second == "60"
-    # msgspec rounds what is below a microsecond: never let that carry into the next millisecond.
+    # msgspec rounds below a microsecond: do not let that carry into the next millisecond.
     if fraction[4:7] == "999":
         fraction = fraction[:7]
     plain = f"{minute}{'59' if is_leap else second}{fraction}{zone}"
@@ -63,16 +62,16 @@ def parse_rfc3339(text: str) -> datetime:
 
 
 def from_iso(text: str) -> int:
-    """Milliseconds since the epoch of an RFC 3339 text with a zone; ValueError otherwise."""
+    """Return milliseconds since the epoch of an RFC 3339 text with a zone; ValueError otherwise."""
     return timestamp_ms(parse_rfc3339(text))
 
 
-# Bounds of windows and the time of the latest event are asked for again and again.
+# The bounds of windows and the time of the latest event recur often.
 @lru_cache(maxsize=1024)
 def to_iso(t_ms: int) -> str:
-    """RFC 3339 in UTC: ``2025-01-15T14:30:45.123Z``, without a fraction when the ms are 0.
+    """Format RFC 3339 in UTC: ``2025-01-15T14:30:45.123Z``, without a fraction if the ms are 0.
 
-    Never raises: the bounds of a window at the end of the year 9999 lie in the year 10000.
+    Never raises: the end of a window at the end of the year 9999 is in the year 10000.
     """
     seconds, ms = divmod(t_ms, 1000)
     if _YEAR_1_S <= seconds < _YEAR_10000_S:

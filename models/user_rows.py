@@ -1,6 +1,6 @@
-"""Users' rows in memory, without tables: what the plain functions of reels count in.
+"""Users' rows in memory, without tables, for the plain functions of reels.
 
-This is the plain form. accelerator.functions does the same, compiled.
+accelerator.functions is the compiled form.
 """
 
 from typing import NamedTuple, Self
@@ -13,7 +13,7 @@ from models.user import UserWindows
 
 
 class Engagement(NamedTuple):
-    """An event as it is counted: the time is in ms, the id hashed."""
+    """An event as it is counted: the time in ms, the id as a hash."""
 
     user_id: int
     video_id: int
@@ -24,7 +24,7 @@ class Engagement(NamedTuple):
 
     @classmethod
     def of(cls, event: Event) -> Self:
-        """Make it of a decoded event."""
+        """Create from a decoded event."""
         return cls(
             event.user_id,
             event.video_id,
@@ -35,42 +35,42 @@ class Engagement(NamedTuple):
         )
 
     def of_video(self) -> tuple[int, ...] | None:
-        """What it adds to each counter of its video; None: nothing."""
+        """Return the increment of each counter of its video; None if it adds nothing."""
         if self.event_type not in VIDEO.event_types:
             return None
         return VIDEO.increments(self.event_type, self.metadata)
 
 
 def usual_engagement(given: object) -> Engagement | None:
-    """The event in a dict of nothing but known fields, all of them right; else None."""
+    """Return the event in a dict that has only known, valid fields; None otherwise."""
     event = usual_event(given)
     return None if event is None else Engagement.of(event)
 
 
 class UserRows:
-    """A row for each user, and what is sealed of those who have many ids."""
+    """One row per user, and the rows of sealed ids."""
 
     def __init__(self, windows: UserWindows) -> None:
-        """Count as ``windows`` does."""
+        """Start empty, with the functions of ``windows``."""
         self._windows = windows
         self._rows: dict[bytes, bytes | None] = {}
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Count the rows."""
         return len(self._rows)
 
     def get(self, key: bytes) -> bytes | None:
-        """The row of a user, whose key is the decimal id; None when there is none."""
+        """Return a user's row by the key, the decimal id; None if there is none."""
         return self._rows.get(key)
 
     def metrics(self, user_id: int, t_ms: int) -> UserCounts:
-        """The counts of a user's window at a time in ms."""
+        """Return the counts of a user's window at a time in ms."""
         return self._windows.metrics(self._rows.get(b"%d" % user_id), t_ms)
 
     def apply(self, event: Engagement, stream_time: int) -> bool:
-        """Whether an event that is not late counted, or (False) is a duplicate.
+        """Apply an event that is not late; return False if it is a duplicate.
 
-        `stream_time` is the partition's, this event included.
+        ``stream_time`` is the partition's, this event included.
         """
         return self._windows.apply(
             self._rows,
@@ -82,7 +82,7 @@ class UserRows:
         )
 
     def sweep(self, stream_time: int) -> None:
-        """Drop the rows of which nothing counts any more."""
+        """Drop expired rows."""
         is_expired = self._windows.is_expired
         self._rows = {
             key: row for key, row in self._rows.items() if row and not is_expired(row, stream_time)

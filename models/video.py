@@ -5,8 +5,8 @@ Little-endian, unpadded:
     u8 version, 3 unused bytes, u64 viral since (ms, 0 = not viral)
     pane rows, newest last: u32 pane, and the counters of models.counters.VIDEO
 
-The rolling and the tumbling window are both sums of the same panes. Times are milliseconds.
-accelerator.deltas does the same, compiled, for the usual deltas.
+The rolling and the tumbling window are sums of the same panes. Times are milliseconds.
+accelerator.deltas is the compiled form for the usual deltas.
 """
 
 import struct
@@ -23,17 +23,17 @@ HEADER_FORMAT: Final = "<BxxxQ"
 _HEADER: Final = struct.Struct(HEADER_FORMAT)
 _ROWS: Final = VIDEO.rows
 
+#: Upper bound: the number of every pane is below.
 END_OF_PANES: Final = 2**32
-"""All panes are below."""
 
 EMPTY: Final = _HEADER.pack(VIDEO.version, 0)
 
 
 class Verdict(IntEnum):
-    """What a rule says of a video."""
+    """A rule's verdict on a video."""
 
     FEW_VIEWS = 0
-    """Too few to be viral, whatever else is done."""
+    """Too few to be viral, whatever the other counts are."""
     ENOUGH_VIEWS = 1
     VIRAL = 2
 
@@ -48,7 +48,7 @@ class VideoWindows(PaneWindows[VideoCounts]):
         super().__init__(VIDEO, slices, EMPTY)
 
     def judge(self, values: Iterable[bytes | None], t_ms: int, rule: ViralRule) -> list[Verdict]:
-        """What a rule says of videos by their rolling windows at a time."""
+        """Return a rule's verdict on each video, by its rolling window at a time."""
         return [self._verdict(self.rolling(value, t_ms), rule) for value in values]
 
     @staticmethod
@@ -58,18 +58,18 @@ class VideoWindows(PaneWindows[VideoCounts]):
         return Verdict.ENOUGH_VIEWS if rule.may_be_viral(counts.views) else Verdict.FEW_VIEWS
 
     def tumbling(self, value: bytes | None, t_ms: int) -> VideoCounts:
-        """The counts of the tumbling window at a time."""
+        """Return the counts of the tumbling window at a time."""
         return self._counts(value, *self.slices.tumbling_at(t_ms))
 
     @staticmethod
     def detected_at(value: bytes | None) -> int:
-        """Since when the video is viral, in ms; 0 when it is not."""
+        """Return the time since which the video is viral, in ms; 0 if it is not."""
         _rows(value)
         return int(_HEADER.unpack_from(value)[1]) if value else 0
 
     @staticmethod
     def with_detected_at(value: bytes | None, detected_at_ms: int) -> bytes:
-        """The same counters with another `viral since`, 0 for not viral."""
+        """Return the value with another `viral since`; 0 means not viral."""
         return _HEADER.pack(VIDEO.version, detected_at_ms) + _rows(value)
 
 

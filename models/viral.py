@@ -1,6 +1,6 @@
-"""When a video is viral: much shared and talked about for each time that it was seen.
+"""The viral rule: many shares and comments per view.
 
-accelerator.deltas has the rule as far as whole numbers decide it, compiled.
+accelerator.deltas has the part of the rule that integers decide, compiled.
 """
 
 import math
@@ -11,12 +11,12 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+#: Whole numbers.
 Column = npt.NDArray[Any]
-"""Whole numbers."""
 
 
 class Counts(Protocol):
-    """Whatever counts views, comments and shares."""
+    """Anything that counts views, comments and shares."""
 
     @property
     def views(self) -> int:
@@ -37,13 +37,13 @@ def coefficient_of(counts: Counts) -> float | None:
     return (counts.shares + counts.comments) / views if views else None
 
 
+#: The counters that are divided by the views.
 REACTIONS: Final = ("comments", "shares")
-"""The counters that make a coefficient, beside the views."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViralRule:
-    """A video is viral with at least `min_views` views and more than `coefficient` for each."""
+    """A video is viral with ``min_views`` views or more, and above ``coefficient`` per view."""
 
     coefficient: float
     min_views: int
@@ -51,9 +51,9 @@ class ViralRule:
     _denominator: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse what is no rule, and take the coefficient for the decimal number it was given as.
+        """Validate the rule, and convert the coefficient to an exact decimal fraction.
 
-        As floats, 1.1 is more than 11 / 10; in whole numbers nothing is rounded.
+        As a float, 1.1 is more than 11 / 10. Integers do not round.
         """
         if not (math.isfinite(self.coefficient) and self.coefficient >= 0):
             raise ValueError(f"the coefficient has to be 0 or more, not {self.coefficient}")
@@ -64,14 +64,13 @@ class ViralRule:
         object.__setattr__(self, "_denominator", exact.denominator)
 
     def may_be_viral(self, views: int) -> bool:
-        """Whether a video with so many views may be viral, whatever else is done; or with more."""
+        """Whether a video with that many views, or more, may be viral."""
         return views >= self.min_views
 
     def prefilter(self) -> tuple[int, float]:
-        """(views, coefficient): with fewer views, or a lower coefficient, a video is not viral.
+        """(views, coefficient): a video with fewer views or a lower coefficient is not viral.
 
-        For accelerator.deltas. The coefficient is a bit too low: floats lie closer to the numbers
-        that they stand for than that.
+        For accelerator.deltas. The coefficient is slightly lowered, by more than floats may be off.
         """
         return self.min_views, self.coefficient * (1 - 1e-9)
 
@@ -85,8 +84,8 @@ class ViralRule:
         )
 
     def are_viral(self, views: Column, comments: Column, shares: Column) -> npt.NDArray[np.bool_]:
-        """The same of many videos."""
-        # Whole numbers of any size, as there: a loop over the few that are seen enough.
+        """Return :meth:`is_viral` for many videos."""
+        # Exact for integers of any size, as is_viral: a loop over the few with enough views.
         found = np.zeros(len(views), np.bool_)
         for number in np.flatnonzero(views >= max(self.min_views, 1)).tolist():
             reactions = int(comments[number]) + int(shares[number])

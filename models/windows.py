@@ -1,9 +1,9 @@
-"""Windows cut into slices: durations, panes, and which panes a window is made of.
+"""Windows cut into slices: durations, panes, and the panes of a window.
 
-A window that hops by a step is a union of panes of one step each, so an event touches one pane,
+A window that hops by a step is a union of panes of one step each. So an event changes one pane,
 whatever the window's size (Li et al. 2005, "No pane, no gain: efficient evaluation of
 sliding-window aggregates over data streams", SIGMOD Record 34:1). Times are milliseconds since the
-epoch, pane p covers [p * step, (p + 1) * step).
+epoch; pane p covers [p * step, (p + 1) * step).
 """
 
 import re
@@ -24,12 +24,12 @@ __all__ = [
     "to_iso",
 ]
 
+#: Most panes per window: a key's value must stay a small record.
 MAX_PANES: Final = 65_535
-"""Most panes a window may have: a key's value has to stay a small record."""
 
+#: Shortest step for live data. Pane numbers have 32 bits: with a step of one second they last until
+#: the year 2106, with steps of up to 0.4 s they have run out already.
 SHORTEST_STEP_MS: Final = 1000
-"""Shortest step for live data: the number of a pane is stored in 32 bits, which end in the year
-2106 with a step of one second, and have ended already with steps of up to 0.4 s."""
 
 _UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _DURATION: Final = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
@@ -37,7 +37,7 @@ _MIXED: Final = re.compile("".join(rf"(?:([0-9]{{1,15}}){unit})?" for unit in _U
 
 
 def parse_duration(text: str) -> int:
-    """Milliseconds of ``100ms``, ``90s``, ``15m``, ``24h`` or ``7d``; ValueError otherwise."""
+    """Return the ms of ``100ms``, ``90s``, ``15m``, ``24h`` or ``7d``; ValueError otherwise."""
     match = _DURATION.fullmatch(text)
     amount = int(match[1]) if match else 0
     if match is None or amount == 0:
@@ -49,7 +49,7 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(ms: int) -> str:
-    """Write 86,400,000 ms as ``24h``: the largest unit that fits whole, hours at most."""
+    """Format 86,400,000 ms as ``24h``: the largest unit that divides it, up to hours."""
     for unit in ("h", "m", "s"):
         if ms and ms % _UNITS[unit] == 0:
             return f"{ms // _UNITS[unit]}{unit}"
@@ -57,7 +57,7 @@ def format_duration(ms: int) -> str:
 
 
 def parse_mixed(text: str) -> int:
-    """Milliseconds of ``22h45m``, and of what parse_duration reads; ValueError otherwise."""
+    """Return the ms of ``22h45m`` or of a text for parse_duration; ValueError otherwise."""
     match = _MIXED.fullmatch(text)
     amounts = match.groups("0") if match else ()
     lengths = _UNITS.values() if match else ()
@@ -66,7 +66,7 @@ def parse_mixed(text: str) -> int:
 
 
 def format_mixed(ms: int) -> str:
-    """The text in hours, minutes, seconds and ms that parse_mixed reads: ``22h45m``."""
+    """Format hours, minutes, seconds and ms as parse_mixed reads them: ``22h45m``."""
     found = []
     for unit in ("h", "m", "s", "ms"):
         amount, ms = divmod(ms, _UNITS[unit])
@@ -77,13 +77,13 @@ def format_mixed(ms: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """A window of `size` that hops by `step`, both in milliseconds."""
+    """A window of ``size`` that hops by ``step``, both in milliseconds."""
 
     size: int
     step: int
 
     def __post_init__(self) -> None:
-        """Refuse what does not slice."""
+        """Validate the size and the step."""
         if self.step <= 0:
             raise ValueError(f"the step has to be above 0, not {self.step} ms")
         if self.size <= 0 or self.size % self.step:
@@ -99,16 +99,16 @@ class Slices:
 
     @property
     def panes(self) -> int:
-        """How many panes a whole window has."""
+        """The number of panes in a window."""
         return self.size // self.step
 
     @property
     def end_ms(self) -> int:
-        """The first time whose pane's number does not fit in the 32 bits that it is stored in."""
+        """The first time whose pane number does not fit in its 32 bits."""
         return self.step * 2**32
 
     def pane_of(self, t_ms: int) -> int:
-        """The pane that the time lies in."""
+        """Return the pane of a time."""
         return t_ms // self.step
 
     def window_at(self, t_ms: int, size: int | None = None) -> tuple[int, int]:
@@ -135,12 +135,12 @@ class Slices:
         return first, first + panes
 
     def kept_from(self, stream_time_ms: int) -> int:
-        """First pane of the window at the stream time: older panes are in no open window."""
+        """Return the first pane of the window at the stream time; older panes are closed."""
         return stream_time_ms // self.step + 1 - self.size // self.step
 
 
 def units_of(slices: Slices, unit_ms: int) -> int:
-    """How many panes of `unit_ms` a step has; ValueError when that is no whole number."""
+    """Return the number of ``unit_ms`` panes per step; ValueError if it is not an integer."""
     if slices.step % unit_ms:
         raise ValueError(
             f"a step of {format_duration(slices.step)} cannot be made of {format_duration(unit_ms)}"
@@ -149,12 +149,12 @@ def units_of(slices: Slices, unit_ms: int) -> int:
 
 
 def complete_since(start_ms: int, complete_from_ms: int) -> int | None:
-    """From when on all of a window that begins at `start_ms` is counted; None: all of it is."""
+    """Return the time from which a window at ``start_ms`` is complete; None: from its start."""
     return complete_from_ms if complete_from_ms > start_ms else None
 
 
 def window_fields(start_ms: int, end_ms: int, step_ms: int) -> dict[str, str | int]:
-    """A window that hops by a step, as it is shown to people and programs."""
+    """Return a window that hops by a step, as answers show it."""
     return {
         "start": to_iso(start_ms),
         "end": to_iso(end_ms),

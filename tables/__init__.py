@@ -1,1 +1,1 @@
-"""The tables: sliced windows over RocksDB, and the global list of viral videos."""
+"""The tables: sliced windows in RocksDB, and the global table of viral videos."""

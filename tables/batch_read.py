@@ -1,4 +1,4 @@
-"""Many keys of several partitions read at once: one look into memory, one visit to the disk."""
+"""Reads of many keys in several partitions: one search in memory, one visit to the disk."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class BatchReader:
-    """Reads for requests."""
+    """Batched reads for requests."""
 
     def __init__(self, executor: Executor, turn: asyncio.Semaphore) -> None:
-        """Read in a thread of ``executor`` what is on disk, while it is this reader's ``turn``.
+        """Read keys that are not in memory in a thread of ``executor``, while holding ``turn``.
 
-        All readers have the same turns: one thread at most waits for the disk on their behalf, and
-        the other one stays for the tasks.
+        All readers share ``turn``. So at most one thread waits for the disk on their behalf, and
+        the other one remains for the tasks.
         """
         self._executor = executor
         self._turn = turn
@@ -37,9 +37,9 @@ class BatchReader:
         asked: Mapping[PartitionState, Sequence[bytes]],
         take: Callable[[PartitionState, Values], T],
     ) -> dict[PartitionState, T | None]:
-        """Return what ``take`` makes of each partition's values, as they are at that moment.
+        """Return the result of ``take`` for each partition, called with the current values.
 
-        None for a partition that is closed, or found damaged, before it is read.
+        None if the partition is closed, or found to be damaged, before it is read.
         """
         taken: dict[PartitionState, T | None] = dict.fromkeys(asked)
         left = {state: _Reading(state, keys) for state, keys in asked.items()}
@@ -57,7 +57,7 @@ class BatchReader:
                 for reading in left.values():
                     reading.look_again()
                 for state, found in (await self._in_thread(left)).items():
-                    # What was read may be from before a write that has ended since: once more.
+                    # If a flush ended during the read, its results may be outdated: read again.
                     if state.flushes == left[state].flushes or found is None:
                         reading = left.pop(state)
                         if found is not None:
@@ -79,7 +79,7 @@ class BatchReader:
 
 
 class _Reading:
-    """The keys of one partition that are being read."""
+    """A read of one partition's keys."""
 
     def __init__(self, state: PartitionState, keys: Sequence[bytes]) -> None:
         self._state = state
@@ -88,19 +88,19 @@ class _Reading:
         self.values = state.find(keys)
 
     def look_again(self) -> None:
-        """Begin anew when what was in memory may have left it since."""
+        """Search memory again if a flush has ended since, because rows may have been evicted."""
         if self.flushes != self._state.flushes:
             self.flushes = self._state.flushes
             self.values = self._state.find(self._keys)
 
     def from_disk(self) -> list[Value] | None:
-        """Return the values that are not in memory, None when they cannot be read."""
+        """Return the values that are not in memory; None if the database cannot be read."""
         try:
             return self._state.store.get_many(self.values.missing)
         except (DbClosedError, StoreCorruptError):
             return None
 
     def fill(self, found: list[Value]) -> None:
-        """Take what :meth:`from_disk` has returned, while no write of it has ended."""
+        """Add the result of :meth:`from_disk`; no flush may have ended since."""
         self._state.remember(self.values.missing, found)
         self.values.fill(found)

@@ -1,4 +1,4 @@
-"""The table of creators: the last 24 hours of each, hopping by 15 minutes, as the users' are."""
+"""The table of creators: the last 24 hours of each, hopping by 15 minutes, like the users'."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ NAME = "creator_metrics"
 
 
 def creator_windows(settings: Settings) -> PaneWindows[CreatorCounts]:
-    """Return the window functions that the settings ask for: windows and steps of the users'."""
+    """Return the creators' windows; size and step are those of the users."""
     return PaneWindows(CREATOR, Slices(settings.user_window, settings.user_step))

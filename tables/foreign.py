@@ -1,4 +1,4 @@
-"""What a changelog has that no worker of this program has written."""
+"""Detection of changelog rows that this program has not written."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 
 class RowChecks(NamedTuple):
-    """What finds foreign rows."""
+    """Functions that find foreign rows, one per kind of table."""
 
     users: FindForeign
     sums: Callable[[Entity[Any], int], FindForeign]
-    """Makes it for a table of sums: of what it counts, and the bytes of a value's header."""
+    """Makes the function for a summed table, from its entity and the bytes of a value's header."""
 
 
 PLAIN_CHECKS = RowChecks(foreign_users, foreign_sums)
 
 
 class ForeignRowError(Exception):
-    """A changelog has rows that this program has not written: a table may not be made of them."""
+    """A changelog has rows that this program has not written, so no table may be built from it."""
 
     def __init__(self, keys: Sequence[bytes | None]) -> None:
-        """Name the rows by their ``keys``; None is that of a record without a key."""
+        """Name the rows by their ``keys``; None is the key of a record without one."""
         super().__init__(f"rows of others: {keys!r:.200}")
         self.keys = keys
 
 
 def check_rows(changes: Rows, find_foreign: FindForeign) -> None:
-    """Check what a changelog says before it becomes part of a table.
+    """Check rows of a changelog before they become part of a table.
 
     Raises:
-        ForeignRowError: not all of it is this program's.
+        ForeignRowError: some rows are not this program's.
     """
     foreign = find_foreign(changes, LAYOUT_KEY)
     if LAYOUT_KEY in changes and not _is_layout(changes[LAYOUT_KEY]):

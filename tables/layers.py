@@ -1,6 +1,6 @@
-"""A partition's changes in memory, in layers; compiled: accelerator.layer, accelerator.found.
+"""The layers of a partition's changes in memory; compiled: accelerator.layer, accelerator.found.
 
-What both forms are is in models._protocols.
+models._protocols defines the interface of both forms.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = [
 
 Changes = dict[bytes, Value]
 
-#: In place of a value: nothing is known of the key.
+#: Placeholder for a value: no layer has the key.
 _ABSENT: Final[Any] = object()
 
 
 class Found(list[Value]):
-    """What the first of some layers that has it says of each key, in the order of the keys."""
+    """Per key the value from the first layer that has it, in the order of the keys."""
 
     def __init__(self, layers: Sequence[Changes], keys: Sequence[bytes]) -> None:
-        """Look for ``keys``. No loop of ours over them, as it is done for every event."""
+        """Find ``keys``, without a Python loop over them, because this runs for every event."""
         missing = set(keys)
         values: Changes = dict.fromkeys(missing, _ABSENT)
         for layer in layers:
@@ -67,10 +67,10 @@ class Found(list[Value]):
 
 
 class InOrder:
-    """Keys and values in the order of the keys."""
+    """Keys and values in key order."""
 
     def __init__(self, changes: Any) -> None:
-        """Begin with the first; none may be added meanwhile."""
+        """Start at the first key; ``changes`` must not get new keys meanwhile."""
         self._changes = changes
         self._keys = sorted(changes)
         self._next = 0
@@ -88,15 +88,15 @@ class InOrder:
 
 
 class Memory(NamedTuple):
-    """What a partition's changes are kept in: dicts, or what ``accelerator.memory`` returns."""
+    """Containers for a partition's changes: dicts, or the result of ``accelerator.memory``."""
 
     layer: Callable[[], Layer] = dict
     find: Callable[[Sequence[Any], Sequence[bytes]], Values] = Found
     in_order: Callable[[Any], Ordered] = InOrder
     row_size: int = 180
-    """Bytes of memory that a row takes besides key and value: a dict's entry, two objects."""
+    """Bytes of memory per row besides key and value: a dict's entry and two objects."""
     companions: Callable[[Any], int] = lambda _: 0
-    """Returns the bytes that a layer has besides, of rows at hand that are not written with it."""
+    """Returns the bytes of rows linked to a layer's rows (indexes of ids), not flushed with it."""
 
 
 DICTS: Final = Memory()

@@ -1,8 +1,8 @@
-"""A table's meta data: how its values are laid out, and what they stand for.
+"""The layout record of a table's partition: value format, window, stream time and positions.
 
-That is the stream time, by which a restart decides late and duplicate as if it had not happened,
-and the positions in the source topics. It is one more record of each partition, in RocksDB and in
-the changelog, and part of every commit that moves either.
+With the stream time, a restart decides late and duplicate as if it had not happened. Positions are
+those in the source topics. The record is one more row of each partition, in RocksDB and in the
+changelog, and part of every commit that changes stream time or positions.
 """
 
 from __future__ import annotations
@@ -21,51 +21,51 @@ if TYPE_CHECKING:
     from models.rows import FindForeign
     from models.windows import Slices
 
-#: Internal keys begin so; the tables' own begin with decimal numbers.
+#: Prefix of internal keys; keys of the tables start with a decimal number.
 INTERNAL_PREFIX = b"__"
 LAYOUT_KEY = b"__reels\0layout__"
 
-#: Version of the record while rows are moved here from another table: no program works with it.
+#: Version of the record while rows are moved here from another table: no program accepts it.
 UNFINISHED = 0
 
 
 class LayoutError(Exception):
-    """The stored table is of another version or step than this worker's settings."""
+    """The stored table is incompatible with this worker's version or settings."""
 
 
 class ForeignCopyError(Exception):
-    """The changelog belongs to another table than the local copy was made of."""
+    """The changelog belongs to another table than the local copy."""
 
 
 class LastCopyError(Exception):
-    """The changelog is another topic, or shorter, than the local copy says: that may be the last.
+    """The local copy's changelog was replaced or truncated, so the copy may be the last one.
 
-    The text says which, to go with the changelog's name.
+    The text says which of the two, to be shown after the changelog's name.
     """
 
 
 class Position(NamedTuple):
-    """Where a table stands in the partition of a source topic."""
+    """A table's position in a partition of a source topic."""
 
     offset: int
-    """Of the next record to be processed."""
+    """Offset of the next record to be processed."""
     topic_id: str
-    """Of the topic, as Kafka's tools show it; empty when the brokers know of no ids."""
+    """Id of the topic, as Kafka's tools show it; empty if the brokers have no ids."""
 
 
 class TablePositions(NamedTuple):
-    """Where a partition of a table stands in its source topics."""
+    """A table partition's positions in its source topics."""
 
     changelog: str
     positions: Mapping[str, Position] | None
-    """By topic. None: there is no such table yet. Empty: an earlier release committed last."""
+    """By topic. None: the table does not exist yet. Empty: an earlier release committed last."""
 
 
 class Windows(Protocol):
-    """The functions on a table's values, as far as tables ask for them."""
+    """The functions on a table's values that the storage needs."""
 
     def is_expired(self, value: bytes, stream_time_ms: int, /) -> bool:
-        """Whether a value counts no more at a stream time in ms."""
+        """Whether a value is expired at a stream time in ms."""
 
     def in_units(self, unit_ms: int, /) -> Self:
         """Return the functions on values whose panes are numbered by another unit of time."""
@@ -74,7 +74,7 @@ class Windows(Protocol):
         """Return a row with its panes numbered by the step."""
 
     def in_finer_units(self, row: bytes, factor: int, /) -> bytes:
-        """Return a row numbered by a unit of which ``factor`` make up its own."""
+        """Return a row with its panes numbered by a unit that is ``factor`` times shorter."""
 
 
 class _AnyValues:
@@ -97,52 +97,52 @@ ANY_VALUES = _AnyValues()
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """What is stored."""
+    """The stored layout record."""
 
     version: int
     size: int
     step: int
-    """The unit that panes are numbered by: the step that the table was built with."""
+    """The unit by which panes are numbered: the step with which the table was built."""
     stream_time: int | None = None
     table_id: str = ""
     partitions: int = 0
-    """Of the table; 0 in earlier releases."""
+    """Number of the table's partitions; 0 in earlier releases."""
     positions: dict[str, Position] = {}
-    """By source topic; earlier releases have none."""
+    """By source topic; empty in earlier releases."""
     feeds: list[str] = []
-    """The tables that may be left out to which all that this one counts is sent."""
+    """The optional tables that have received all counts of this table."""
     complete_from: int = 0
-    """The stream time in ms from which on all is counted; 0: it always was."""
+    """The stream time in ms from which counts are complete; 0: from the start."""
     coarser_step: int = 0
-    """The step of the windows, where it is another than that of the panes; 0: it is the same."""
+    """The step of the windows, if it differs from the unit of the panes; 0: it does not."""
     rules: dict[str, str] = {}
-    """Other settings as text, by the names of their variables; earlier releases have none."""
+    """Other settings as text, by variable name; empty in earlier releases."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFormat:
     """Version of the value codec, window size and step in ms.
 
-    Stored with stream time in ms, and with an id that is drawn when a partition is first written: a
-    copy on disk and a changelog with different ids are not of one table, however well their offsets
-    agree.
+    Stored with the stream time in ms, and with a random id that is drawn when a partition is first
+    written. A copy on disk and a changelog with different ids belong to different tables, even if
+    their offsets match.
     """
 
     version: int
     size: int
     step: int
     older: Collection[int] = ()
-    """Versions that the codec reads besides, and turns into its own where it writes."""
+    """Older versions that the codec reads; it writes its own."""
     find_foreign: FindForeign | None = None
-    """Finds rows that no table of this layout has."""
+    """Finds rows that no table of this layout can have."""
     partitions: int = 0
-    """Of the table: with another number, keys lie in other partitions. 0: any number."""
+    """Number of the table's partitions, which determines each key's partition. 0: any number."""
     windows: Windows = ANY_VALUES
     """The functions on its values."""
     rules: Mapping[str, str] = field(default_factory=dict)
-    """The other settings that the table goes by, as text, by the names of their variables."""
+    """The other settings that change the table's content, as text, by variable name."""
     said: set[str] = field(default_factory=set, compare=False)
-    """The changes that this process has said: each partition of the table finds them."""
+    """Changes that this process has logged already: each partition of the table finds them."""
 
     @classmethod
     def of(
@@ -155,7 +155,7 @@ class StoreFormat:
         windows: Windows = ANY_VALUES,
         rules: Mapping[str, str] | None = None,
     ) -> StoreFormat:
-        """The layout that these settings ask for."""
+        """Return the layout for these settings."""
         of_slices = version, slices.size, slices.step, older
         return cls(*of_slices, find_foreign, partitions, windows, rules or {})
 
@@ -171,23 +171,23 @@ class StoreFormat:
 
     @staticmethod
     def origin_of(stored: bytes | None) -> str | None:
-        """Return the app whose rows a table was made of, None when it was not made of another's."""
+        """Return the app whose rows were moved to this table; None if none were."""
         table_id = StoreFormat.id_of(stored) or ""
         return table_id.partition(":")[2] or None
 
     @staticmethod
     def is_unfinished(stored: bytes | None) -> bool:
-        """Whether rows are still missing that are moved here."""
+        """Whether rows are still being moved here."""
         return stored is not None and _decoded(stored).version == UNFINISHED
 
     def encode_unfinished(self, table_id: str) -> bytes:
-        """Return the value of a record that no program takes for a whole table."""
+        """Return the value of a record that marks a table as incomplete."""
         return msgspec.json.encode(
             _Record(UNFINISHED, self.size, self.step, None, table_id, self.partitions)
         )
 
     def changes_of(self, stored: bytes | None) -> list[str]:
-        """Return what these settings change of a table that was stored with others."""
+        """Return the changes that these settings make to a table stored with others."""
         found = None if stored is None else _decoded(stored)
         if found is None:
             return []
@@ -210,27 +210,27 @@ class StoreFormat:
         return changes
 
     def unit_of(self, stored: bytes | None) -> int:
-        """Return the unit in ms that panes are numbered by: the step, or a finer one."""
+        """Return the unit in ms by which panes are numbered: the step, or a finer one."""
         return self.step if stored is None else _decoded(stored).step
 
     @staticmethod
     def id_of(stored: bytes | None) -> str | None:
-        """Return the id in a stored record, None when there is none."""
+        """Return the id in a stored record; None without a record."""
         return None if stored is None else _decoded(stored).table_id
 
     @staticmethod
     def positions_of(stored: bytes | None) -> dict[str, Position] | None:
-        """Return the positions in a stored record by source topic, None when there is no record."""
+        """Return the positions in a stored record by source topic; None without a record."""
         return None if stored is None else _decoded(stored).positions
 
     @staticmethod
     def feeds_of(stored: bytes | None) -> frozenset[str]:
-        """Return the tables, of those that may be left out, that are sent all that one counts."""
+        """Return the optional tables that have received all counts of this one."""
         return frozenset(msgspec.json.decode(stored, type=_Record).feeds if stored else ())
 
     @staticmethod
     def complete_from_of(stored: bytes | None) -> int:
-        """Return the stream time in ms from which on all is counted, 0 when it always was."""
+        """Return the stream time in ms from which counts are complete; 0: from the start."""
         return msgspec.json.decode(stored, type=_Record).complete_from if stored else 0
 
     def encode(
@@ -244,7 +244,7 @@ class StoreFormat:
     ) -> bytes:
         """Return the record's value, as of ``stream_time`` and ``positions``.
 
-        ``unit`` is what panes are numbered by, None for the step.
+        ``unit`` is the unit by which panes are numbered; None: the step.
         """
         return msgspec.json.encode(
             _Record(
@@ -263,10 +263,11 @@ class StoreFormat:
         )
 
     def stored_stream_time(self, table: str, stored: bytes | None) -> int | None:
-        """Return the stream time that ``stored`` holds, None when nothing is stored.
+        """Return the stream time in ``stored``; None if nothing is stored.
 
         Raises:
-            LayoutError: it was written with another version, other slices or other partitions.
+            LayoutError: version, window or number of partitions are incompatible with this layout,
+                or the table is incomplete.
         """
         if stored is None:
             return None

@@ -1,4 +1,4 @@
-"""What leaves the program for people and other programs, as typed records."""
+"""Typed records of the program's output for people and other programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Coefficient = Annotated[float, Meta(ge=0, le=2**64)]
 def metrics_view(
     of: Entity[Any], window: Callable[[bytes | None, int], Any]
 ) -> Callable[[int, bytes | None, int], faust.Record]:
-    """Return what makes a record of a key, its packed value and a time in ms.
+    """Return a function that makes a record from a key, its packed value and a time in ms.
 
     ``window`` returns the counts of a value at a time. A record has the id, ``window_start`` and
     ``window_end`` (RFC 3339), and the fields of an answer.
@@ -74,7 +74,7 @@ _decode_viral = msgspec.json.Decoder(_StoredViral).decode
 
 
 class ViralVideo(faust.Record, serializer="json"):  # type: ignore[call-arg]
-    """A video that is viral, as the output topic tells it; times are RFC 3339."""
+    """A viral video, as in the output topic; times are RFC 3339."""
 
     video_id: int
     viral_coefficient: float
@@ -91,10 +91,10 @@ class ViralVideo(faust.Record, serializer="json"):  # type: ignore[call-arg]
 
     @classmethod
     def decode(cls, value: bytes) -> ViralVideo:
-        """Read a record's value; unknown fields are ignored.
+        """Decode a record's value; unknown fields are ignored.
 
         Raises:
-            CodecError: it is not one that this program writes.
+            CodecError: the value is not a viral video of this program.
         """
         try:
             found = _decode_viral(value)

@@ -1,4 +1,4 @@
-"""RocksDB as one partition of one table uses it: opened, read in batches, written atomically."""
+"""RocksDB for one partition of one table: opening, batched reads, atomic writes."""
 
 from __future__ import annotations
 
@@ -26,52 +26,52 @@ if TYPE_CHECKING:
 
     from tables.layers import Ordered
 
-#: Faust's own key for the changelog offset that a database stands for.
+#: Faust's own key of the changelog offset up to which a database is written.
 OFFSET_KEY = b"__faust\0offset__"
 
-#: The id of the changelog topic that the offset is one of.
+#: Key of the changelog topic's id to which that offset belongs.
 CHANGELOG_ID_KEY = b"__reels\0changelog_id__"
 
-#: Ribbon filters would be smaller, bloom filters are cheaper to ask: most keys asked for exist.
+#: Ribbon filters would be smaller, but bloom filters are faster: most requested keys exist.
 BLOOM_BITS_PER_KEY = 10
 
-#: A point look-up reads one block: small blocks read less that nobody asked for.
+#: A point lookup reads one block: with small blocks it reads fewer unneeded bytes.
 BLOCK_SIZE = 2 << 10
 
-#: Bytes of one partition's memtable; the write buffer manager bounds their sum over all partitions.
+#: Bytes of one partition's memtable; the write buffer manager bounds the sum over all partitions.
 MEMTABLE_SIZE = 16 << 20
 
-#: Filters of the memtables, as a part of their size.
+#: Size of the memtables' filters, relative to the memtables.
 MEMTABLE_FILTER = 0.05
 
-#: Files in level 0 that make a compaction worth its while: each rewrites most of a database as
-#: small as a partition's. Filters keep the cost of more files low.
+#: Number of level 0 files that starts a compaction. A compaction rewrites most of a database as
+#: small as a partition's, and filters keep the cost of more files low.
 LEVEL_0_FILES = 8
 
 
 class WritePace(NamedTuple):
-    """How fast something is written. rocksdict holds the GIL while RocksDB writes."""
+    """Pace of a write. rocksdict holds the GIL while RocksDB writes."""
 
     chunk: int
-    """Keys that are written at once."""
+    """Keys per write."""
     rest_s: float
-    """Seconds that all others have the GIL for, between one such write and the next."""
+    """Seconds between two writes, during which other threads get the GIL."""
 
 
-#: Nobody else has the GIL for some five milliseconds at a time.
+#: Holds the GIL for about five milliseconds at a time.
 AT_ONCE = WritePace(2000, 0.0)
 
-#: For half a millisecond: what nobody waits for keeps nobody waiting. A key costs half as much
-#: again.
+#: Holds the GIL for half a millisecond at a time, for writes that nothing waits for. The cost per
+#: key is 50 % higher.
 UNHURRIED = WritePace(250, 0.001)
 
 
 class StoreLockedError(Exception):
-    """Another process has this database open."""
+    """Another process has the database open."""
 
 
 class StoreCorruptError(Exception):
-    """RocksDB says that the files of this database are damaged."""
+    """RocksDB reports damaged files in the database."""
 
 
 def _is_corruption(exc: Exception) -> bool:
@@ -83,11 +83,11 @@ class RocksMemory(NamedTuple):
 
     write_buffers: WriteBufferManager
     options: Options
-    """All databases are opened with the same ones, so that they share their statistics."""
+    """Options of all databases; sharing them also shares the statistics."""
 
     @classmethod
     def create(cls, write_buffers: int) -> RocksMemory:
-        """Make a bound for all memtables, in bytes."""
+        """Bound all memtables together, in bytes."""
         manager = WriteBufferManager(write_buffers, False)  # noqa: FBT003 - positional only
         return cls(manager, _options(manager))
 
@@ -100,28 +100,28 @@ class RocksMemory(NamedTuple):
 
 def _options(write_buffers: WriteBufferManager) -> Options:
     table = BlockBasedOptions()
-    # What is asked for often is among the values written last, before RocksDB is asked, and files
-    # that are not compressed lie in the page cache as they are: a block cache held what nobody
-    # asked for again, and taking blocks in and out was a quarter of a cold read.
+    # No block cache: keys that are requested often are in the layers above, and uncompressed files
+    # are in the page cache as they are. The cache held blocks that were not requested again, and
+    # its upkeep was a quarter of a cold read.
     table.disable_cache()
     table.set_block_size(BLOCK_SIZE)
     table.set_bloom_filter(BLOOM_BITS_PER_KEY, block_based=False)
-    # Filters and indexes stay with their open files, about three bytes a key.
+    # Filters and indexes stay in memory with their open files, about three bytes per key.
     table.set_cache_index_and_filter_blocks(False)
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003
     options.set_block_based_table_factory(table)
     options.set_write_buffer_manager(write_buffers)
-    # Counters a core: too cheap to be measured (4.2 us a key read, with and without).
+    # Counters per core, without measurable cost (4.2 us per key read, with and without).
     options.enable_statistics()
     options.set_write_buffer_size(MEMTABLE_SIZE)
     options.set_max_write_buffer_number(3)
-    # Values are ids' hashes for the most part: lz4 made the files a tenth smaller, a cold read a
-    # third dearer, and a compaction half as dear again.
+    # Values are mostly hashes of ids. lz4 made the files a tenth smaller, a cold read a third more
+    # expensive, and a compaction 50 % more expensive.
     options.set_compression_type(DBCompressionType.none())
     options.set_max_background_jobs(2)
-    # Compactions wait for a free core rather than take one from whoever answers: at 50,000 events/s
-    # on two cores that made the p99 of users' answers a third shorter. Flushes are not held back.
+    # Compactions wait for a free core instead of competing with answers. At 50,000 events/s on two
+    # cores this shortened the p99 of users' answers by a third. Flushes are not held back.
     env = Env()
     env.lower_thread_pool_cpu_priority()
     options.set_env(env)
@@ -138,13 +138,13 @@ def _options(write_buffers: WriteBufferManager) -> Options:
 class RocksStore:
     """One partition of one table on disk. Keys and values are bytes.
 
-    Every write ends with the changelog offset that the database stands for after it, in one atomic
-    batch with the last of the values. What is on disk is always the changelog up to one known
-    offset, and after a crash maybe values of a write that did not come to its end: they are in the
-    changelog behind that offset, so a replay from there ends as if they were not here.
+    The last batch of every write also sets the changelog offset up to which the database is
+    written, atomically. So the database always equals the changelog up to a known offset, except
+    that a crash may leave values of an unfinished write. These are in the changelog after that
+    offset, so a replay from there overwrites them.
 
-    RocksDB checks what it reads, block by block. Whoever comes upon damage is told with a
-    :class:`StoreCorruptError`, and :meth:`close` then sets the database aside.
+    RocksDB verifies each block that it reads. Damage raises :class:`StoreCorruptError`, and
+    :meth:`close` then sets the database aside.
     """
 
     def __init__(self, path: Path, memory: RocksMemory) -> None:
@@ -155,7 +155,7 @@ class RocksStore:
             StoreCorruptError: its files are damaged; see :meth:`set_aside`.
         """
         self.path = path
-        #: What was found damaged since the database was opened.
+        #: Damage found since the database was opened.
         self.damage: StoreCorruptError | None = None
         self._memory = memory
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,13 +164,13 @@ class RocksStore:
     def _open(self) -> None:
         try:
             options = self._memory.options
-            # Named for the column family, too: rocksdict would open an existing one with what its
-            # OPTIONS file says, which names no filter that it can make.
+            # Set for the column family as well: rocksdict would open an existing one with the
+            # options of its OPTIONS file, which does not name a filter that rocksdict can create.
             self._db = Rdict(str(self.path), options=options, column_families={"default": options})
             offset = self._db.get(OFFSET_KEY)
         except Exception as exc:
             text = str(exc)
-            # First: RocksDB says "block checksum mismatch", too.
+            # Checked first, because RocksDB also reports "block checksum mismatch".
             if _is_corruption(exc):
                 raise StoreCorruptError(text) from exc
             if "lock" in text.lower():
@@ -180,16 +180,16 @@ class RocksStore:
 
     @property
     def offset(self) -> int | None:
-        """Offset of the last changelog record that is in here, None when there is none."""
+        """Changelog offset of the last record in the database; None if there is none."""
         return self._offset
 
     @property
     def changelog_id(self) -> str:
-        """Id of the changelog topic that :attr:`offset` is one of, empty when it is not known."""
+        """Id of the changelog topic to which :attr:`offset` belongs; empty if it is unknown."""
         return (self.get(CHANGELOG_ID_KEY) or b"").decode()
 
     def set_changelog_id(self, topic_id: str, offset: int | None = None) -> None:
-        """Take the topic with this id for the changelog, up to ``offset`` (None: as before)."""
+        """Set the id of the changelog topic, and ``offset`` in it (None: unchanged)."""
         batch = WriteBatch(raw_mode=True)
         batch.put(CHANGELOG_ID_KEY, topic_id.encode())
         if offset is not None:
@@ -199,14 +199,14 @@ class RocksStore:
 
     @staticmethod
     def set_aside(path: Path) -> Path:
-        """Move a damaged database out of the way; an older one set aside is deleted."""
+        """Move a damaged database away; an earlier one set aside is deleted."""
         aside = path.with_name(path.name + ".damaged")
         shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
         return aside
 
     def _judge(self, exc: Exception) -> Exception:
-        """Return what to raise for ``exc``, and remember damage."""
+        """Return the exception to raise for ``exc``, and record damage."""
         if not _is_corruption(exc):
             return exc
         self.damage = StoreCorruptError(f"{self.path.name} is damaged: {exc}")
@@ -221,7 +221,7 @@ class RocksStore:
         return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the values of ``keys`` in their order. Releases the GIL while it reads."""
+        """Return the values of ``keys`` in their order. Releases the GIL during the read."""
         try:
             return cast("list[bytes | None]", self._db.get(list(keys)))
         except Exception as exc:
@@ -234,17 +234,17 @@ class RocksStore:
         in_order: Callable[[Any], Ordered] = InOrder,
         pace: WritePace = AT_ONCE,
     ) -> int:
-        """Put and (for None) delete, and at last the changelog offset that all this is as of.
+        """Put or (for None) delete values, and in the last batch set the changelog offset.
 
         Arguments:
             changes: values by key.
-            offset: in the changelog, of the last of them.
-            in_order: sorts them by their keys. So a memtable takes them in two thirds of the
-                time: each one's place is near that of the one before.
-            pace: how much is written at once.
+            offset: changelog offset of the last of them.
+            in_order: sorts them by key. Sorted insertion into a memtable takes two thirds of the
+                time, because each position is near the previous one.
+            pace: number of keys per write, and the pause between writes.
 
         Returns:
-            The bytes written, keys and what RocksDB adds to them included.
+            The bytes written, including keys and RocksDB's overhead.
         """
         left = in_order(changes)
         size, is_last = 0, False
@@ -266,8 +266,8 @@ class RocksStore:
     def items(
         self, after: bytes | None = None, limit: int = sys.maxsize
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield up to ``limit`` keys and values beyond ``after``, in the order of the keys."""
-        # Rdict.items() would be a little faster, but ends at damage as if nothing came after it.
+        """Yield up to ``limit`` keys and values after ``after``, in key order."""
+        # Rdict.items() would be slightly faster, but at damage it ends as if that were the end.
         items = self._db.iter()
         try:
             if after is None:
@@ -285,9 +285,9 @@ class RocksStore:
             raise self._judge(exc) from exc
 
     def batches(self, size: int) -> Iterator[tuple[list[bytes], list[bytes]]]:
-        """Yield all keys in their order and their values, ``size`` at a time.
+        """Yield all keys, in order, and their values in batches of ``size``.
 
-        In half the time of :meth:`items`: of millions of pairs, none is made.
+        Takes half the time of :meth:`items`, because it does not create a tuple per row.
         """
         items = self._db.iter()
         valid, key_of, value_of, advance = items.valid, items.key, items.value, items.next
@@ -310,7 +310,7 @@ class RocksStore:
 
     @property
     def estimated_keys(self) -> int:
-        """RocksDB's own estimate of the number of keys."""
+        """RocksDB's estimate of the number of keys."""
         return self._db.property_int_value("rocksdb.estimate-num-keys") or 0
 
     def property(self, name: str) -> int:
@@ -318,14 +318,14 @@ class RocksStore:
         return self._db.property_int_value(name) or 0
 
     def clear(self) -> None:
-        """Delete everything and begin with an empty database."""
+        """Delete everything and continue with an empty database."""
         self._close()
         shutil.rmtree(self.path, ignore_errors=True)
         self.damage = None
         self._open()
 
     def close(self) -> None:
-        """Flush and close; the files' lock is released. A damaged database is set aside."""
+        """Flush, close and unlock the database; a damaged one is set aside."""
         self._close()
         if self.damage is not None:
             self.set_aside(self.path)
@@ -334,6 +334,6 @@ class RocksStore:
         try:
             self._db.close()
         except Exception as exc:
-            # What cannot be flushed any more comes again from the changelog.
+            # Rows that cannot be flushed any more will be restored from the changelog.
             if not _is_corruption(exc):
                 raise

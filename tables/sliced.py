@@ -1,9 +1,9 @@
 """The sliced table: a Faust table whose values hold the panes of all windows of a key.
 
-A window that hops by a step is a union of panes of one step (Li et al., "No pane, no gain",
-2005): one packed value a key holds them, an event touches one pane, and a window of any multiple
-of the step is summed when it is read. So a key costs one row and one changelog record a commit,
-whatever the window's size and step; Faust's own windowed table rewrites every window.
+A window that hops by a step is a union of panes of one step (Li et al., "No pane, no gain", 2005).
+One packed value per key holds the panes, an event changes one pane, and a read sums a window of any
+multiple of the step. So a key costs one row and one changelog record per commit, whatever the
+window's size and step. Faust's own windowed table rewrites every window.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ View = TypeVar("View")
 
 
 class NotHereError(Exception):
-    """The key's partition is not on this worker, or not ready to be read."""
+    """The key's partition is not on this worker, or cannot be read yet."""
 
 
 class Reading(NamedTuple):
-    """A packed value (None: nothing known of the key) and the stream time that it stands for."""
+    """A packed value (None: unknown key) and its stream time."""
 
     value: bytes | None
     as_of: int | None
     complete_from: int = 0
-    """From which stream time on all is counted in it; 0: it always was."""
+    """The stream time from which its counts are complete; 0: from the start."""
 
 
 def is_readable(state: PartitionState) -> bool:
-    """Whether requests may be answered from a partition: its owner's, whole, in order."""
+    """Whether a partition may answer requests: owned by this worker, restored and undamaged."""
     return state.readable and state.store.damage is None
 
 
 class SlicedTable(faust.Table, Generic[View]):
-    """Windows by panes. Keys are integers; values are read as views of a window.
+    """A table of windows cut into panes. Keys are integers; values are read as views of a window.
 
-    ``table[key]`` answers in the style of Faust's windowed tables: ``.now()``, ``.current()``,
+    ``table[key]`` has the methods of Faust's windowed tables: ``.now()``, ``.current()``,
     ``.value()``, ``.delta(seconds)``.
     """
 
@@ -70,15 +70,15 @@ class SlicedTable(faust.Table, Generic[View]):
         parts: StoreContext,
         **kwargs: Any,
     ) -> None:
-        """Make the table; its databases open as partitions are assigned.
+        """Create the table; its databases are opened when partitions are assigned.
 
         Arguments:
             app: the Faust app.
             name: the table's name.
-            layout: version of the values, and how windows are sliced.
-            view: makes what readers get, of key, packed value and time in ms.
-            parts: what the databases share with those of other tables.
-            kwargs: as :class:`faust.Table` takes them.
+            layout: the format of its values, with their windows.
+            view: makes the result for readers from key, packed value and time in ms.
+            parts: resources that the worker's tables share.
+            kwargs: arguments of :class:`faust.Table`.
         """
         super().__init__(app, name=name, key_type=bytes, value_type=bytes, **kwargs)
         self.layout = layout
@@ -102,17 +102,17 @@ class SlicedTable(faust.Table, Generic[View]):
 
     @property
     def memory(self) -> RocksMemory:
-        """What its databases share with those of the worker's other tables."""
+        """Memory that the worker's databases share."""
         return self._parts.memory
 
     @property
     def executor(self) -> Executor:
-        """What waits for the disk runs there."""
+        """Threads for disk access."""
         return self._parts.executor
 
     @cached_property
     def partition_count(self) -> int:
-        """Into how many partitions keys are divided. Faust's own setting takes 5 us to look up."""
+        """Number of partitions. Cached, because Faust's own setting takes 5 us to look up."""
         count: int = self.app.conf.topic_partitions
         return count
 
@@ -124,7 +124,7 @@ class SlicedTable(faust.Table, Generic[View]):
         """Return the state of the partition that holds ``key``.
 
         Raises:
-            NotHereError: it is not on this worker, or moving, or recovering, or damaged.
+            NotHereError: the partition is elsewhere, moving, recovering or damaged.
         """
         partition = self.partition(key)
         state = self.readable(partition)
@@ -133,12 +133,12 @@ class SlicedTable(faust.Table, Generic[View]):
         return state
 
     def readable(self, partition: int) -> PartitionState | None:
-        """Return a partition's state, None where :meth:`state` raises."""
+        """Return a partition's state; None if :meth:`state` would raise."""
         state = self.data.partitions.get(partition)
         return state if state is not None and is_readable(state) else None
 
     def copy(self, partition: int) -> PartitionState | None:
-        """Return the state of a partition of which there is any copy here, None otherwise."""
+        """Return the state of any copy of a partition on this worker; None without one."""
         state = self.data.partitions.get(partition)
         return None if state is None or state.is_closed else state
 
@@ -152,18 +152,18 @@ class SlicedTable(faust.Table, Generic[View]):
         return Reading(value, state.stream_time, state.complete_from)
 
     def _in_steps(self, value: bytes | None, unit: int) -> bytes | None:
-        """Return a value with its panes numbered by the step, as it is read everywhere."""
+        """Return a value with its panes numbered by the step, as all readers expect."""
         if value is None or unit == self.layout.step:
             return value
         return self.layout.windows.in_units(unit).in_steps(value)
 
     def read_copy(self, key: int) -> Reading:
-        """Return what the copy on this worker says, which may be behind.
+        """Read ``key`` from a copy on this worker, which may be behind.
 
-        It is a standby's, or that of a partition which is moving or recovering.
+        The copy is a standby's, or that of a partition which is moving or recovering.
 
         Raises:
-            NotHereError: there is none.
+            NotHereError: there is no copy.
         """
         partition = self.partition(key)
         state = self.copy(partition)
@@ -176,23 +176,23 @@ class SlicedTable(faust.Table, Generic[View]):
             raise NotHereError(f"partition {partition} of {self.name} is built anew") from None
 
     def view(self, key: int, at: int) -> View:
-        """Return what readers get of ``key`` at the time ``at`` in ms."""
+        """Return the view of ``key`` at the time ``at`` in ms."""
         return self._view(key, self.read(key).value, at)
 
     def __getitem__(self, key: int) -> SlicedWindows[View]:
-        """Return the windows of ``key``; nothing is read before one is asked for."""
+        """Return the windows of ``key``; they are read on demand."""
         return SlicedWindows(self, key)
 
     def __setitem__(self, key: int, value: Any) -> NoReturn:
-        """Refuse: see ``READ_ONLY``."""
+        """Refuse; see ``READ_ONLY``."""
         raise TypeError(READ_ONLY)
 
     def __delitem__(self, key: int) -> NoReturn:
-        """Refuse: see ``READ_ONLY``."""
+        """Refuse; see ``READ_ONLY``."""
         raise TypeError(READ_ONLY)
 
     def __contains__(self, key: object) -> bool:
-        """Whether anything is known of ``key``."""
+        """Whether the table has ``key``."""
         return isinstance(key, int) and self.read(key).value is not None
 
     def __iter__(self) -> Iterator[int]:
@@ -204,12 +204,12 @@ class SlicedWindows(Generic[View]):
     """The windows of one key."""
 
     def __init__(self, table: SlicedTable[View], key: int) -> None:
-        """Look at ``key`` of ``table``."""
+        """Bind ``key`` of ``table``."""
         self.table = table
         self.key = key
 
     def now(self) -> View:
-        """The window at the wall clock's time."""
+        """The window at the wall-clock time."""
         return self.table.view(self.key, round(time.time() * 1000))
 
     def current(self, event: EventT | None = None) -> View:

@@ -1,19 +1,19 @@
-"""What one partition of one table holds: RocksDB, and over it what is not committed yet.
+"""One partition of one table: RocksDB, and layers of newer changes in memory above it.
 
 ::
 
     read          dirty  ->  frozen  ->  unwritten  ->  written  ->  remembered  ->  RocksDB
     write         dirty
     commit        freeze: dirty becomes frozen    (then the transaction)
-                  post_commit: frozen is committed, and goes to unwritten
-    now and then  flush: RocksDB gets what is unwritten, which stays in memory as written
-    before long   evict: what is on disk leaves memory
-    a request     remember: what it has read from disk is likely to be asked for again
+                  post_commit: frozen is committed, and moves to unwritten
+    periodically  flush: unwritten is written to RocksDB, and stays in memory as written
+    over budget   evict: rows that are on disk are dropped from memory
+    a request     remember: rows read from disk are kept, as they are likely to be read again
 
-Unwritten and written are what Kafka Streams calls its record cache: a user in a session is not read
-again for each commit, and written once for several. The changelog has what RocksDB has not got yet.
-Of what is remembered each value is as old as RocksDB's, or older than one in a layer above: it has
-to leave before any of those does.
+Unwritten and written correspond to the record cache of Kafka Streams. A user in a session is not
+read again for each commit, and is written once for several commits. The changelog has the rows that
+RocksDB does not have yet. A remembered value equals RocksDB's, unless a layer above has a newer
+one: remembered rows must be evicted before those of that layer.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Keys to read that make it worth to go to a thread and back.
+#: Number of keys from which a read is worth a switch to a thread.
 THREAD_WORTH = 32
 
-#: Bytes of a key and its value, as long as none were written.
+#: Estimated bytes of a key and its value, until the first flush.
 LIKELY_SIZE = 200
 
-#: Bytes of what is remembered, in each partition: of ten thousand users.
+#: Bytes of remembered rows in each partition: ten thousand users.
 REMEMBERED_BYTES = 4 << 20
 
-#: How many times' writes stay in memory. Of users in sessions most come back within half a minute;
-#: each further one would be looked through for every user who does not.
+#: Number of flushes whose rows stay in memory. Most users in a session come back within half a
+#: minute. Each further layer would be searched for every user who does not.
 WRITTEN_LAYERS = 2
 
 
 class StoreClosedError(Exception):
-    """The partition's database is closed, or about to be."""
+    """The partition's database is closed or closing."""
 
 
 class PartitionState:
@@ -70,48 +70,48 @@ class PartitionState:
         executor: Executor,
         memory: Memory = DICTS,
     ) -> None:
-        """Lay an empty overlay over ``store``.
+        """Start with an empty overlay over ``store``.
 
         Arguments:
             table: the table's name, for messages.
-            layout: how values are laid out, checked against what is stored.
+            layout: the format of values, compared with the stored one.
             store: the database on disk.
-            executor: runs what waits for the disk.
-            memory: what changes are kept in.
+            executor: threads for disk access.
+            memory: containers for the layers.
         """
         self.table = table
         self.store = store
         self._memory = memory
-        #: What is not committed. Chunks that fold write into it at once; all else uses :meth:`put`.
+        #: Uncommitted changes. Chunks write to it directly; all other code uses :meth:`put`.
         self.dirty: Layer = memory.layer()
-        #: Finds and deletes the keys that have expired.
+        #: Finds and deletes expired keys.
         self.sweeper = Sweeper(self, self._is_expired, layout.step / 1000)
-        #: Whether reads may be answered: not while the partition is moving or recovering.
+        #: Whether requests may be answered: not while the partition is moving or recovering.
         self.readable = False
-        #: The unit in ms that panes are numbered by: the step, or a finer one.
+        #: The unit in ms by which panes are numbered: the step, or a finer one.
         self.unit = layout.step
         self._windows = layout.windows
-        #: Latest accepted event time in ms, what is not committed included; None before the first.
+        #: Latest accepted event time in ms, uncommitted events included; None before the first.
         self.stream_time: int | None = None
-        #: Where the table stands in its source topics, as of the last commit; None when nothing was
-        #: ever committed, empty when an earlier release was the last to commit.
+        #: Positions in the source topics as of the last commit; None before the first commit,
+        #: empty if an earlier release committed last.
         self.positions: Mapping[str, Position] | None = None
-        #: The tables that are sent all that this one counts, of those that a setting leaves out.
+        #: The optional tables that have received all counts of this one.
         self.feeds: frozenset[str] = frozenset()
-        #: The stream time in ms from which on all is counted; 0: it always was.
+        #: The stream time in ms from which counts are complete; 0: from the start.
         self.complete_from = 0
         self._frozen_of_feeds = self.feeds, self.complete_from
-        #: Whether settings have changed since the table's layout was written.
+        #: Whether settings have changed since the layout record was written.
         self._is_changed = False
         self._layout = layout
         self._executor = executor
         self._frozen: Layer = memory.layer()
         self._frozen_time: int | None = None
         self._table_id = ""
-        #: Committed since RocksDB was written, and the changelog offset of the last of it.
+        #: Committed rows that are not flushed, and the changelog offset of the last of them.
         self._unwritten: Layer = memory.layer()
         self._kept_offset = -1
-        #: What RocksDB was given last, newest first: the first of them may be on its way there.
+        #: Flushed layers, newest first; the flush of the first may still be under way.
         self._written: list[Layer] = []
         self._remembered: Layer = memory.layer()
         self._is_writing = False
@@ -122,19 +122,19 @@ class PartitionState:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the database is closed, or about to be."""
+        """Whether the database is closed or closing."""
         return self._closed
 
     @property
     def offset(self) -> int | None:
-        """Offset of the last changelog record on disk."""
+        """Changelog offset of the last record on disk."""
         return self.store.offset
 
     def reset_to_committed(self) -> None:
-        """Begin with what is committed.
+        """Drop uncommitted changes, and start from the committed state.
 
         Raises:
-            LayoutError: the stored values are not laid out as the settings say.
+            LayoutError: the stored values do not match the layout.
         """
         new = self._memory.layer
         self.dirty, self._frozen, self._unwritten, self._written = new(), new(), new(), []
@@ -158,19 +158,19 @@ class PartitionState:
         self._table_id = self._layout.id_of(stored) or self._layout.new_id()
 
     def known_time(self) -> int | None:
-        """Return stream time in ms; of a standby that is what its changelog has told last."""
+        """Return stream time in ms; for a standby, the latest from its changelog."""
         if self.stream_time is not None:
             return self.stream_time
         return self._layout.stored_stream_time(self.table, self.store.get(LAYOUT_KEY))
 
     def known_complete_from(self) -> int:
-        """Return from when on all is counted, likewise."""
+        """Return the stream time from which counts are complete; see :meth:`known_time`."""
         if self.stream_time is not None:
             return self.complete_from
         return self._layout.complete_from_of(self.store.get(LAYOUT_KEY))
 
     def known_unit(self) -> int:
-        """Return the unit that panes are numbered by, likewise."""
+        """Return the unit by which panes are numbered; see :meth:`known_time`."""
         if self.stream_time is not None:
             return self.unit
         return self._layout.unit_of(self.store.get(LAYOUT_KEY))
@@ -182,43 +182,43 @@ class PartitionState:
         return self.dirty, self._frozen, self._unwritten, *self._written, self._remembered
 
     def get(self, key: bytes) -> Value:
-        """Return the value of ``key`` as it is now, uncommitted changes included."""
+        """Return the current value of ``key``, uncommitted changes included."""
         for layer in self._layers():
             if key in layer:
                 return layer[key]
         return self.store.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Give ``key`` a value, with the next commit."""
+        """Set the value of ``key`` in the next commit."""
         self.dirty[key] = value
 
     def delete(self, key: bytes) -> None:
-        """Delete ``key``, with the next commit."""
+        """Delete ``key`` in the next commit."""
         self.dirty[key] = None
 
     def get_many(self, keys: Sequence[bytes]) -> Values:
-        """Return the values of ``keys`` as they are now, in their order."""
+        """Return the current values of ``keys``, in their order."""
         return self._filled(self._memory.find(self._layers(), keys))
 
     @property
     def flushes(self) -> int:
-        """How often RocksDB was written: what was read before the last time may be out of date."""
+        """Number of completed flushes: an earlier read from disk may be outdated."""
         return self._settled
 
     def find(self, keys: Sequence[bytes]) -> Values:
-        """Return the values of ``keys`` as far as they are in memory."""
+        """Return those values of ``keys`` that are in memory."""
         return self._memory.find(self._layers(), keys)
 
     def renew(self, values: Values) -> None:
-        """Put into ``values`` what memory has of their keys by now."""
+        """Update ``values`` with the rows that are in memory now."""
         values.renew(self._layers())
 
     def remember(self, keys: Sequence[bytes], values: Sequence[Value]) -> None:
-        """Keep what was read from disk, unless a write of it has ended since: see :attr:`flushes`.
+        """Keep rows read from disk; no flush may have ended since the read, see :attr:`flushes`.
 
-        When there is no room for more, all is forgotten.
+        If the memory for them is full, all earlier ones are dropped.
         """
-        # A copy's database is written without any layer above.
+        # A standby's database is written directly, without a layer above that would be newer.
         if not self.readable:
             return
         layer, most = self._remembered, REMEMBERED_BYTES / self._entry_bytes
@@ -229,21 +229,21 @@ class PartitionState:
                 layer[key] = value
 
     def _filled(self, values: Values) -> Values:
-        """Return ``values`` with those that are missing read from disk."""
+        """Return ``values`` with the missing ones read from disk."""
         if values.missing:
             values.fill(self.store.get_many(values.missing))
         return values
 
     def load_few(self, keys: Sequence[bytes]) -> Values | None:
-        """Return the values of ``keys`` at once, None when many of them are on disk alone."""
+        """Return the values of ``keys`` synchronously; None if many of them are only on disk."""
         values = self._memory.find(self._layers(), keys)
         return self._filled(values) if len(values.missing) < THREAD_WORTH else None
 
     async def load(self, keys: Sequence[bytes]) -> Values:
-        """Return the values of ``keys`` as they are now; those on disk are read by a thread.
+        """Return the current values of ``keys``; a thread reads those that are only on disk.
 
-        While the disk is read they may change: what is in ``dirty`` then counts, not what is in
-        the answer. What was committed meanwhile is in the answer.
+        Keys may change during that read. Changes in ``dirty`` then have precedence over the result;
+        the result includes changes that were frozen or committed in the meantime.
         """
         while True:
             settled, frozen = self._settled, self._frozen
@@ -256,12 +256,12 @@ class PartitionState:
                 if self._frozen is not frozen:
                     values.renew(self._layers())
                 return values
-            # What was just read may be from before what was written meanwhile: once more.
+            # A flush has ended during the read, so its results may be outdated: read again.
 
     async def load_with(
         self, keys: Sequence[bytes], others: Callable[[Values], Sequence[bytes]]
     ) -> tuple[Values, Values]:
-        """Return the values of ``keys``, and of others that these ask for, all as :meth:`load`."""
+        """Return the values of ``keys``, and of the keys derived from them, as :meth:`load`."""
         while True:
             values = await self.load(keys)
             settled, frozen = self._settled, self._frozen
@@ -272,7 +272,7 @@ class PartitionState:
                 return values, found
 
     def freeze(self, positions: Mapping[str, Position] | None = None) -> Layer:
-        """Take what is dirty, stream time, and ``positions`` (None: as they were) for a commit.
+        """Freeze dirty rows, stream time and ``positions`` (None: unchanged) for a commit.
 
         New writes go to a fresh overlay.
         """
@@ -281,7 +281,7 @@ class PartitionState:
             raise RuntimeError(msg)
         positions = self.positions if positions is None else positions
         of_feeds = self.feeds, self.complete_from
-        # With every commit: whatever part of a changelog is read tells whose it is.
+        # In every commit with changes, so that any part of a changelog identifies its table.
         if positions != self.positions or (
             self.stream_time is not None
             and (
@@ -301,7 +301,7 @@ class PartitionState:
         return self._frozen
 
     def post_commit(self, offset: int) -> None:
-        """Take what was frozen as committed, the last of it at changelog ``offset``."""
+        """Mark the frozen rows as committed, the last of them at changelog ``offset``."""
         if len(self._unwritten):
             self._unwritten.update(self._frozen)
         else:
@@ -310,7 +310,7 @@ class PartitionState:
         self._frozen = self._memory.layer()
 
     async def flush(self, pace: WritePace = AT_ONCE) -> None:
-        """Write what is committed to RocksDB, with the changelog offset that it stands for."""
+        """Write committed rows to RocksDB, with their changelog offset."""
         if self._is_writing:
             msg = "what was committed is being written already"
             raise RuntimeError(msg)
@@ -328,10 +328,10 @@ class PartitionState:
         self._settled += 1
 
     async def attach(self, topic_id: str, end: int) -> None:
-        """Take the changelog with this id (empty: unknown) and end for the one of this copy.
+        """Accept the changelog with this id (empty: unknown) and end offset as this copy's source.
 
         Raises:
-            LastCopyError: it is not, so this may be the last copy of the table.
+            LastCopyError: the changelog does not match, so this may be the last copy of the table.
         """
         offset, known = self.store.offset, self.store.changelog_id
         if offset is not None:
@@ -343,10 +343,10 @@ class PartitionState:
             await self.in_thread(self.store.set_changelog_id, topic_id)
 
     async def apply(self, changes: Rows, offset: int) -> tuple[()]:
-        """Take what the changelog says, the last of it at ``offset`` (recovery, standby).
+        """Write rows from the changelog, the last of them at ``offset`` (recovery, standby).
 
         Raises:
-            ForeignCopyError: it is not the changelog that this copy was made of.
+            ForeignCopyError: the changelog belongs to another table than this copy.
             ForeignRowError: it has rows that this program has not written.
         """
         if self._layout.find_foreign is not None:
@@ -361,11 +361,11 @@ class PartitionState:
         return ()
 
     async def reset(self) -> None:
-        """Delete everything: the changelog is another one than this copy was made of."""
+        """Delete everything, because the changelog belongs to another table than this copy."""
         await self.in_thread(self.store.clear)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values in no order, also those not on disk yet, deleted ones not."""
+        """Yield all current keys and values, in no order, uncommitted ones included."""
         over: Changes = {}
         for layer in reversed(self._layers()):
             over |= layer
@@ -379,25 +379,25 @@ class PartitionState:
 
     @property
     def dirty_bytes(self) -> float:
-        """Memory that ``dirty`` takes: its keys are taken to be as large as those written last."""
+        """Estimated memory of ``dirty``, from the average row size of the last flush."""
         return len(self.dirty) * self._entry_bytes + self._memory.companions(self.dirty)
 
     @property
     def row_bytes(self) -> float:
-        """Memory that all rows in memory take, estimated likewise, without their companions."""
+        """Estimated memory of all rows in memory, without linked rows (companions)."""
         return sum(map(len, self._layers())) * self._entry_bytes
 
     @property
     def companion_bytes(self) -> int:
-        """Memory that rows take which those in memory have at hand."""
+        """Memory of the rows linked to those in memory: indexes of sealed ids."""
         return sum(map(self._memory.companions, self._layers()))
 
     def evict(self, rows: float, companions: float) -> None:
-        """Take from memory what is on disk, the oldest first, until the rest is small enough.
+        """Drop rows from memory that are on disk, oldest first, until both limits are kept.
 
         Arguments:
-            rows: the most bytes of :attr:`row_bytes`.
-            companions: the most bytes of :attr:`companion_bytes`.
+            rows: limit of :attr:`row_bytes`, in bytes.
+            companions: limit of :attr:`companion_bytes`, in bytes.
         """
         while self.row_bytes > rows or self.companion_bytes > companions:
             if len(self._remembered):
@@ -409,12 +409,12 @@ class PartitionState:
 
     @property
     def unwritten_bytes(self) -> float:
-        """Memory that what is committed and waits to be written takes, estimated likewise."""
+        """Estimated memory of committed rows that are not flushed."""
         return len(self._unwritten) * self._entry_bytes
 
     @property
     def unwritten_companion_bytes(self) -> int:
-        """Memory that rows which these have at hand take."""
+        """Memory of the rows linked to these."""
         return self._memory.companions(self._unwritten)
 
     @property
@@ -423,7 +423,7 @@ class PartitionState:
         return len(self.dirty) + len(self._frozen)
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
-        """Run what waits for the disk beside the event loop."""
+        """Run disk access in a thread."""
         if self._closed:
             raise StoreClosedError(self.table)
         future = self._executor.submit(function, *args)
@@ -431,20 +431,20 @@ class PartitionState:
         return await asyncio.wrap_future(future)
 
     def close_after(self, future: Future[Any]) -> None:
-        """Have the database stay open until a thread is done with it.
+        """Keep the database open until a thread is done with it.
 
-        A cancelled wait does not end the thread's work: closing has to know of it.
+        Cancelling the caller does not end the thread's work, so :meth:`close` must know of it.
         """
         self._in_threads.add(future)
         future.add_done_callback(self._in_threads.discard)
 
     async def idle(self) -> None:
-        """Wait until no thread is at work: one may be, for somebody who was cancelled."""
+        """Wait until no thread is at work; a thread may outlive a cancelled caller."""
         while under_way := list(self._in_threads):
             await asyncio.wait([asyncio.wrap_future(future) for future in under_way])
 
     async def close(self) -> None:
-        """Close the database once no thread is at work on it."""
+        """Close the database when no thread is at work on it."""
         self._closed = True
         self.readable = False
         await self.idle()

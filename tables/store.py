@@ -1,4 +1,4 @@
-"""The store of a sliced table: the databases of the partitions that are on this worker."""
+"""The store of a sliced table: the databases of this worker's partitions."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ READ_ONLY = "a sliced table is written by its agent's commits only"
 
 
 class StoreContext(NamedTuple):
-    """What the databases of all tables of a worker share."""
+    """Resources that the databases of all tables of a worker share."""
 
     memory: RocksMemory
     executor: Executor
-    """Runs what waits for the disk."""
+    """Threads for disk access."""
     changes: Memory = DICTS
-    """What changes are kept in."""
+    """Containers for changes in memory."""
     rows: RowChecks = PLAIN_CHECKS
-    """What finds rows that others have written into a changelog."""
+    """Functions that find foreign rows in a changelog."""
 
 
 class SlicedStore(Store):
-    """Opens and closes partitions as tasks ask for them; Faust's own hooks have nothing to do."""
+    """Opens and closes partitions for tasks; Faust's own hooks have no effect."""
 
     def __init__(self, *args: Any, layout: StoreFormat, parts: StoreContext, **kwargs: Any) -> None:
-        """Take what :class:`faust.stores.base.Store` takes, and what the databases need."""
+        """Pass arguments to :class:`faust.stores.base.Store`; keep those for the databases."""
         super().__init__(*args, **kwargs)
         self._layout = layout
         self._parts = parts
@@ -55,7 +55,7 @@ class SlicedStore(Store):
 
     @property
     def label(self) -> str:
-        """What the log calls it: its address in Faust, ``memory:``, says nothing true."""
+        """The name in the log; Faust's address, ``memory:``, would be misleading."""
         return f"RocksDB of {self.table_name}"
 
     def path(self, partition: int) -> Path:
@@ -64,7 +64,7 @@ class SlicedStore(Store):
         return directory / f"{self.table_name}-{partition}.db"
 
     async def open(self, partition: int) -> PartitionState:
-        """Open a partition; a damaged database is set aside, to be built anew.
+        """Open a partition; a damaged database is set aside, and an empty one is created.
 
         Raises:
             StoreLockedError: another process has it open.
@@ -73,7 +73,7 @@ class SlicedStore(Store):
         if opening is None:
             opening = asyncio.ensure_future(self._open(partition))
             self._opening[partition] = opening
-        # Whoever waits may be cancelled; the thread goes on, and the next one finds its result.
+        # A caller may be cancelled; the thread continues, and the next caller gets its result.
         try:
             return await asyncio.shield(opening)
         finally:
@@ -104,7 +104,7 @@ class SlicedStore(Store):
     async def close(self, partition: int) -> None:
         """Close a partition's database, if it is open."""
         if partition in self._opening:
-            # What cannot be opened is for whoever asked for it: here there is nothing to close.
+            # A failure to open is for the caller of ``open``: here there is nothing to close.
             with suppress(Exception):
                 await self.open(partition)
         state = self.partitions.pop(partition, None)
@@ -112,17 +112,17 @@ class SlicedStore(Store):
             await state.close()
 
     async def on_stop(self) -> None:
-        """Close all."""
+        """Close all partitions."""
         for partition in {*self.partitions, *self._opening}:
             await self.close(partition)
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """Return the changelog offset that the database of ``tp`` stands for, if it is open."""
+        """Return the changelog offset of the database of ``tp``; None if it is not open."""
         state = self.partitions.get(tp.partition)
         return None if state is None else state.offset
 
     def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> NoReturn:
-        """Refuse: changelogs are read by :mod:`streaming.restore.changelog`."""
+        """Refuse: :mod:`streaming.restore.changelog` reads changelogs."""
         raise TypeError(READ_ONLY)
 
     async def backup_partition(self, tp: TP | int, **_: Any) -> NoReturn:
@@ -134,7 +134,7 @@ class SlicedStore(Store):
         raise TypeError(NO_BACKUPS)
 
     def reset_state(self) -> None:
-        """Delete the local copy (``faust reset``); the changelog is not touched."""
+        """Delete the local copies (``faust reset``); the changelog is unchanged."""
         for path in self.app.conf.tabledir.glob(f"{self.table_name}-*.db"):
             shutil.rmtree(path)
 
@@ -143,15 +143,15 @@ class SlicedStore(Store):
         return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Iterate over the keys of all partitions that are here.
+        """Iterate over the keys of all partitions on this worker.
 
-        A row that belongs to a key, as a user's sealed ids do, is no key of its own.
+        Rows that belong to another key, such as a user's sealed ids, are left out.
         """
         for state in self.partitions.values():
             yield from (key for key, _ in state.items() if key.isdigit())
 
     def __getitem__(self, key: bytes) -> bytes:
-        """Return the packed value of ``key``, in whichever partition it is."""
+        """Return the packed value of ``key`` from any partition on this worker."""
         for state in self.partitions.values():
             value = state.get(key)
             if value is not None:
@@ -159,11 +159,11 @@ class SlicedStore(Store):
         raise KeyError(key)
 
     def __setitem__(self, key: bytes, value: bytes) -> NoReturn:
-        """Refuse: see ``READ_ONLY``."""
+        """Refuse; see ``READ_ONLY``."""
         raise TypeError(READ_ONLY)
 
     def __delitem__(self, key: bytes) -> NoReturn:
-        """Refuse: see ``READ_ONLY``."""
+        """Refuse; see ``READ_ONLY``."""
         raise TypeError(READ_ONLY)
 
     def _clear(self) -> NoReturn:

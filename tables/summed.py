@@ -1,4 +1,4 @@
-"""Tables of sums: of each key the panes that the users' tasks add up and send."""
+"""Summed tables: panes per key, added up from the sums that the users' tasks send."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def summed_layout(
     partitions: int = 0,
     rules: Mapping[str, str] | None = None,
 ) -> StoreFormat:
-    """Return how values are laid out, in a table of so many partitions (0: any number).
+    """Return the layout of a table with that number of partitions (0: any number).
 
-    ``rules`` are other settings that the table goes by.
+    ``rules`` are the other settings that change the table's content.
     """
     of = windows.entity
     return StoreFormat.of(
@@ -49,9 +49,9 @@ def summed_table(
     window: Callable[[bytes | None, int], Any] | None = None,
     rules: Container[str] = (),
 ) -> SlicedTable[Any]:
-    """Make the table, which goes by the settings ``rules`` besides its windows.
+    """Create the table; ``rules`` are the settings, besides its windows, that change its content.
 
-    Readers of it in Faust's style get ``window`` (None: the rolling one).
+    The methods of Faust's windowed tables use ``window`` (None: the rolling one).
     """
     of = windows.entity
     return SlicedTable(

@@ -1,4 +1,4 @@
-"""The sweep: finds the keys of which no pane is in any window any more, a few at a time."""
+"""The sweep: a gradual search for expired keys."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Keys deleted by one commit at most, and found ahead.
+#: Most keys that one commit deletes; scans pause while this many are waiting.
 MOST_AT_ONCE = 500
 
 
 class Sweepable(Protocol):
-    """A partition of a table, as far as its expired keys are concerned."""
+    """The part of a partition's state that the sweep needs."""
 
     store: RocksStore
     stream_time: int | None
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing can be read any more."""
+        """Whether reads are impossible."""
 
     async def in_thread(self, function: Callable[[], T], /) -> T:
-        """Run what waits for the disk."""
+        """Run disk access in a thread."""
 
     def has_changed(self, key: bytes) -> bool:
         """Whether ``key`` has uncommitted changes."""
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value of ``key`` as it is now."""
+        """Return the current value of ``key``."""
 
     def delete(self, key: bytes) -> None:
-        """Delete ``key``, with the next commit."""
+        """Delete ``key`` in the next commit."""
 
 
 class Sweeper:
-    """Walks over a partition in the order of its keys, once in each ``period``."""
+    """Scans a partition in key order, once per ``period``."""
 
     def __init__(
         self, state: Sweepable, is_expired: Callable[[bytes, int], bool], period: float
@@ -47,9 +47,9 @@ class Sweeper:
         """Sweep ``state``.
 
         Arguments:
-            state: the partition's.
-            is_expired: whether a value counts no more at a stream time in ms.
-            period: seconds of one walk over all keys.
+            state: the partition's state.
+            is_expired: whether a value is expired at a stream time in ms.
+            period: seconds per scan of all keys.
         """
         self._state = state
         self._is_expired = is_expired
@@ -58,11 +58,11 @@ class Sweeper:
         self._found: list[bytes] = []
 
     def __bool__(self) -> bool:
-        """Whether expired keys are waiting to be deleted."""
+        """Whether expired keys are to be deleted."""
         return bool(self._found)
 
     async def scan(self, seconds: float) -> None:
-        """Look at as many keys as are due after ``seconds`` of the period."""
+        """Scan the keys that are due for ``seconds`` of the period."""
         stream_time = self._state.stream_time
         if self._state.is_closed or stream_time is None or len(self._found) >= MOST_AT_ONCE:
             return
@@ -73,7 +73,7 @@ class Sweeper:
         self._after = items[-1][0] if len(items) == due else None
 
     def delete_found(self) -> None:
-        """Delete what was found, unless it has come to life again."""
+        """Delete the found keys, unless they have changed or are no longer expired."""
         state = self._state
         found, self._found = self._found[:MOST_AT_ONCE], self._found[MOST_AT_ONCE:]
         for key in found:

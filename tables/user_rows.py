@@ -1,7 +1,7 @@
-"""The rows that a chunk of events is folded into: users, and the indexes of their ids.
+"""The rows that a chunk of events changes: users, and the indexes of their ids.
 
-A user with many ids within the dedup horizon has them in blocks beside its own row, and an index of
-those blocks. Only the user's row tells whether the index is needed, so it is read second.
+A user with many ids within the dedup horizon has them in blocks beside its own row, with an index
+of those blocks. The user's row shows whether the index is needed, so the index is read second.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 async def load_rows(state: PartitionState, chunk: Chunk[Any], windows: UserWindows) -> Overlay:
-    """Return what ``chunk`` reads and changes of ``state``, ready to be folded into at once.
+    """Load the rows of ``state`` that ``chunk`` reads and changes.
 
-    Whoever waits between this and the fold may miss what others have changed meanwhile.
+    Apply the chunk without awaiting in between: other changes in the meantime would be missed.
     """
     loaded, indexes = await state.load_with(
         chunk.keys, lambda rows: chunk.indexes(windows, rows, state.stream_time)

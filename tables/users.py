@@ -27,7 +27,7 @@ RULES = {"dedup_horizon"}
 
 
 def user_windows(settings: Settings) -> UserWindows:
-    """Return the window functions that the settings ask for."""
+    """Return the users' windows for the settings."""
     return UserWindows(Slices(settings.user_window, settings.user_step), settings.dedup_horizon)
 
 
@@ -37,9 +37,9 @@ def user_layout(
     partitions: int = 0,
     rules: Mapping[str, str] | None = None,
 ) -> StoreFormat:
-    """Return how users' values are laid out, in a table of so many partitions (0: any number).
+    """Return the layout of a table with that number of partitions (0: any number).
 
-    ``rules`` are other settings that the table goes by.
+    ``rules`` are the other settings that change the table's content.
     """
     return StoreFormat.of(
         *(USER.version, windows.slices, USER.older),
@@ -51,7 +51,7 @@ def user_layout(
 def user_table(
     app: faust.App, settings: Settings, windows: UserWindows, parts: StoreContext
 ) -> SlicedTable[Any]:
-    """Make the table."""
+    """Create the table."""
     return SlicedTable(
         app,
         name=NAME,

@@ -1,4 +1,4 @@
-"""The table of videos: tumbling windows of two hours, and the rolling two hours, of one store."""
+"""The table of videos: tumbling windows of two hours and the rolling two hours, in one store."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ RULES = {"viral_coefficient", "viral_min_views"}
 
 
 def video_windows(settings: Settings) -> VideoWindows:
-    """Return the window functions that the settings ask for."""
+    """Return the videos' windows for the settings."""
     return VideoWindows(Slices(settings.video_window, settings.video_step))

@@ -1,4 +1,4 @@
-"""The viral videos: a global table over the compacted output topic, complete on every worker."""
+"""The viral videos: a global table of the compacted output topic, complete on every worker."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ class Record(Protocol):
 
     @property
     def offset(self) -> int:
-        """Its place in the partition."""
+        """Offset in the partition."""
 
     @property
     def key(self) -> bytes | None:
-        """Its key."""
+        """The key."""
 
     @property
     def value(self) -> bytes | None:
-        """Its value."""
+        """The value."""
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Its headers."""
+        """The headers."""
 
 
 class ViralPartition:
     """One partition of the topic, in memory."""
 
     def __init__(self, app_id: str = "") -> None:
-        """Start empty. Flags that bear the name of another app than ``app_id`` are not taken."""
+        """Start empty. Flags with the name of another app than ``app_id`` are refused."""
         self._writers = {None, app_id.encode()}
         self._takes_any = not app_id
         self.videos: dict[int, ViralVideo] = {}
-        #: Videos whose last record is not the program's: nobody knows whether they are viral.
+        #: Videos whose last record is not from this program, so their state is unknown.
         self.unknown: set[int] = set()
         self._offset: int | None = None
 
     @property
     def offset(self) -> int | None:
-        """Offset of the last record taken."""
+        """Offset of the last record read."""
         return self._offset
 
     async def attach(self, topic_id: str, end: int) -> None:
-        """Take any topic: this is no more than a view of it."""
+        """Accept any topic, because this is only a view of it."""
 
     async def apply(self, changes: Changes, offset: int) -> list[tuple[bytes | None, str]]:
-        """Take flags and tombstones, and return the keys of what is neither, and why."""
+        """Apply flags and tombstones; return the keys of other records, each with the reason."""
         return self._apply({key: (value, None) for key, value in changes.items()}, offset)
 
     async def apply_records(self, records: Sequence[Record]) -> list[tuple[bytes | None, str]]:
-        """Do the same with records, which bear the name of the app that has written them."""
+        """Apply records as :meth:`apply` does; their headers name the app that wrote them."""
         last = {each.key: (each.value, _writer(each.headers)) for each in records}
         return self._apply(last, records[-1].offset)
 
@@ -96,12 +96,12 @@ class ViralPartition:
         return foreign
 
     async def reset(self) -> None:
-        """Forget everything."""
+        """Start over, empty."""
         self.videos, self.unknown, self._offset = {}, set(), None
 
 
 def _writer(headers: Iterable[tuple[str, bytes | None]]) -> bytes | None:
-    """Return the app that a record bears the name of, None for one of a release before."""
+    """Return the name of the app that wrote a record; None for earlier releases."""
     return dict(headers).get(SOURCE_APP)
 
 
@@ -113,9 +113,9 @@ def _decode(video_id: int, value: bytes) -> ViralVideo:
 
 
 class ViralTable(faust.GlobalTable):
-    """All viral videos. It is fed by the topic alone, so that every worker sees what is committed.
+    """All viral videos. It reads only the topic, so every worker sees the committed ones.
 
-    Leans on ``Collection._changelog_topic_name`` of faust-streaming 0.15.
+    Depends on ``Collection._changelog_topic_name`` of faust-streaming 0.15.
     """
 
     def __init__(
@@ -137,22 +137,22 @@ class ViralTable(faust.GlobalTable):
         return self._topic_name
 
     def sinks(self) -> Mapping[TP, ViralPartition]:
-        """Return what takes the records of each partition."""
+        """Return the receiver of each partition's records."""
         return {TP(self._topic_name, partition): feed for partition, feed in self.feeds.items()}
 
     @property
     def is_complete(self) -> bool:
-        """Whether it is known of every video whether it is viral."""
+        """Whether the state of every video is known."""
         return not any(feed.unknown for feed in self.feeds.values())
 
     def top(self, limit: int) -> list[ViralVideo]:
-        """Return at most ``limit`` videos, the highest coefficient first, then the lowest id."""
+        """Return at most ``limit`` videos by descending coefficient, then ascending id."""
         videos = [video for feed in self.feeds.values() for video in feed.videos.values()]
         videos.sort(key=lambda video: (-video.viral_coefficient, video.video_id))
         return videos[:limit]
 
     def __getitem__(self, key: int) -> ViralVideo:
-        """Return the flag of a video that is viral."""
+        """Return the flag of a viral video."""
         for feed in self.feeds.values():
             if key in feed.videos:
                 return feed.videos[key]
