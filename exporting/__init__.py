@@ -1,1 +1,1 @@
-"""Every key's metrics at one time, from the committed tables to files for people and models."""
+"""Exports the metrics of all keys at one time from the committed tables to files."""

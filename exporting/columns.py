@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from models.windows import Slices
 
 
-#: Values of the columns in their order, each as many as there are keys: lists, or numpy's arrays.
-#: Times are milliseconds.
+#: The columns in order: lists or numpy arrays with one value per key. Times are in ms.
 Values = list[Any]
 
 
 class Metrics(Protocol):
-    """What is exported of one table."""
+    """The exported columns of one table."""
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -38,23 +37,23 @@ class Metrics(Protocol):
 
     @property
     def slices(self) -> Slices:
-        """How the table's windows are cut."""
+        """Size and step of the table's windows."""
 
     def in_units(self, unit_ms: int) -> Metrics:
-        """Return the same of values whose panes are numbered by another unit of time."""
+        """Return the same for values whose panes are numbered by another unit."""
 
     def first_pane(self, at: int) -> int:
-        """Return the oldest pane that the windows at ``at`` (ms) are made of."""
+        """Return the oldest pane of the windows at ``at`` (ms)."""
 
     def known(self, packed: Sequence[bytes], stream_time_ms: int) -> Sequence[bool]:
-        """Return for each value whether anything is known of its key still."""
+        """Return for each value whether it is not expired."""
 
     def values(
         self, ids: list[int], packed: Sequence[bytes], at: int, complete_from: int
     ) -> Values:
         """Return the columns of keys with these packed values at ``at`` (ms).
 
-        All is counted from the stream time ``complete_from`` (ms) on; 0: it always was.
+        Counts are complete from the stream time ``complete_from`` (ms) on; 0: always.
         """
 
 
@@ -63,12 +62,12 @@ def _values(fields: Sequence[Shown], counts: Sequence[object]) -> Values:
 
 
 class UserMetrics:
-    """What ``GET /users/{user_id}`` answers."""
+    """The columns of users, as ``GET /users/{user_id}`` returns them."""
 
     columns = USER_COLUMNS
 
     def __init__(self, windows: UserWindows, size: int | None) -> None:
-        """Take windows of ``size`` ms, None for whole ones. Raises ValueError for other sizes."""
+        """Use windows of ``size`` ms (None: the full size). Raises ValueError for a wrong size."""
         windows.slices.window_at(0, size)
         self.slices = windows.slices
         self._windows = windows
@@ -118,10 +117,10 @@ class UserMetrics:
 
 
 class SummedMetrics:
-    """What is answered of a key of a table of sums with one window, such as a creator."""
+    """The columns of a table of sums with one window, such as creators."""
 
     def __init__(self, windows: PaneWindows[Any], size: int | None) -> None:
-        """Take windows of ``size`` ms, None for whole ones. Raises ValueError for other sizes."""
+        """Use windows of ``size`` ms (None: the full size). Raises ValueError for a wrong size."""
         windows.slices.window_at(0, size)
         self.columns = summed_columns(windows.entity)
         self.slices = windows.slices
@@ -157,12 +156,12 @@ class SummedMetrics:
 
 
 class VideoMetrics:
-    """What ``GET /videos/{video_id}`` answers."""
+    """The columns of videos, as ``GET /videos/{video_id}`` returns them."""
 
     columns = VIDEO_COLUMNS
 
     def __init__(self, windows: VideoWindows, rule: ViralRule) -> None:
-        """Take the program's windows, and its rule for viral videos."""
+        """Use the program's windows and viral rule."""
         self.slices = windows.slices
         self._windows = windows
         self._rule = rule

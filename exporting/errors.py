@@ -1,5 +1,5 @@
-"""Why there is no export."""
+"""Errors of exports."""
 
 
 class ExportError(Exception):
-    """The export cannot be made; the text is one line for the user."""
+    """The export is impossible; the text is one line for the user."""

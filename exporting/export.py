@@ -1,9 +1,9 @@
-"""An export from begin to end.
+"""One export, from start to end.
 
-1. **read**: each changelog, as it is committed, is folded into a database of the export's own
-2. **at**: the time of all rows is chosen: the one asked for, or the latest stream time
-3. **write**: a file for each partition, under a name that readers of folders pass over
-4. **publish**: all files get their names
+1. **read**: the committed records of each changelog partition go to a temporary database
+2. **at**: the time of all rows is the requested one, or the latest stream time
+3. **write**: one file per partition goes to a hidden folder, which readers ignore
+4. **publish**: all files move to their final names
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from streaming.restore.changelog_fetch import Changes
     from tables.layout import Position
 
-#: Bytes of memory for rows on their way to the disk, and rows written at once.
+#: Bytes for the write buffers of all databases, and rows computed and written at once.
 WRITE_BUFFERS = 64 << 20
 ROWS_AT_ONCE = 20_000
 
 
-#: Errors of the folder, not of a connection.
+#: Errors of the output folder, not of a connection.
 _OF_THE_FOLDER = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM),
     *(errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO),
@@ -54,30 +54,30 @@ _OF_THE_FOLDER = {
 
 
 class Progress(Protocol):
-    """Is told how far the export is."""
+    """Receives the progress of an export."""
 
     def begin(self, what: str, total: int) -> None:
-        """Say what is done next."""
+        """Start the next step."""
 
     def advance(self, count: int) -> None:
-        """Say how much of it was done since."""
+        """Report more progress of the current step."""
 
 
 class Partition(NamedTuple):
-    """One partition, as it was read."""
+    """One partition, as read."""
 
     number: int
     store: RocksStore
     stream_time: int | None
     positions: Mapping[str, Position]
     complete_from: int
-    """The stream time in ms from which on all is counted; 0: it always was."""
+    """The stream time in ms from which counts are complete; 0: always."""
     unit: int
     """The unit in ms that panes are numbered by."""
 
 
 class Result(NamedTuple):
-    """What was exported."""
+    """The result of an export."""
 
     rows: int
     files: int
@@ -91,7 +91,7 @@ class Exporter:
     def __init__(
         self, source: Source, client_settings: Mapping[str, Any], progress: Progress
     ) -> None:
-        """Connect with aiokafka's ``client_settings`` once :meth:`run` is called."""
+        """Use aiokafka's ``client_settings``; :meth:`run` connects."""
         self._source = source
         self._settings = client_settings
         self._progress = progress
@@ -100,13 +100,13 @@ class Exporter:
         """Write the files of ``kind`` into the folder ``out``, as of ``at`` (ms).
 
         Raises:
-            ExportError: one line that says why there is no export; no file is left then.
-            ChangelogError: a changelog has rows that no worker has written.
+            ExportError: the export failed. It leaves files only if it failed while publishing.
+            ChangelogError: a changelog has rows that no worker wrote.
         """
         check_format(kind)
         try:
             self._prepare(out)
-            # Beside the files, which take as much room; a temporary folder may be in memory.
+            # On the disk of the files, which take as much space; /tmp may be in memory.
             with TemporaryDirectory(prefix=".export-", dir=out) as folder:
                 return await self._run(out, Path(folder), kind, at)
         except OSError as exc:
@@ -115,7 +115,7 @@ class Exporter:
             raise
 
     def _prepare(self, out: Path) -> None:
-        """Make the folder, and refuse one with an export."""
+        """Create the folder, and refuse one with an export of the table."""
         out.mkdir(parents=True, exist_ok=True)
         name = self._source.name
         if found := sorted(out.glob(f"{name}-*.*")):
@@ -175,7 +175,7 @@ class Exporter:
                 layout = rows.pop(LAYOUT_KEY, layout)
                 for key in [key for key in rows if key is None or is_sealed_key(key)]:
                     del rows[key]
-                # While the disk takes some rows, the next ones are fetched.
+                # The next rows are fetched while the last ones are written.
                 if writing is not None:
                     await writing
                 writing = asyncio.create_task(_put(store, rows, chunk.offset))
@@ -196,7 +196,7 @@ class Exporter:
         )
 
     def _time(self, partitions: list[Partition], at: int | None) -> int | None:
-        """Return the time of all rows: what was asked for, or the latest stream time."""
+        """Return the time of all rows: the requested one, or the latest stream time."""
         times = [each.stream_time for each in partitions if each.stream_time is not None]
         if at is None:
             return max(times, default=None)
@@ -244,7 +244,7 @@ class Exporter:
         }
 
     def _summary(self, partitions: list[Partition], at: int | None, rows: int) -> bytes:
-        """Return the same of all partitions as JSON, for the formats that have no room for it."""
+        """Return the metadata of all partitions as JSON, for formats without metadata."""
         source = self._source
         summary = {
             "app_id": source.app_id,
@@ -270,11 +270,11 @@ async def _put(store: RocksStore, rows: Changes, offset: int) -> None:
 
 @contextmanager
 def _room_in(out: Path) -> Iterator[None]:
-    """Raise ExportError where a database of a folder has no room."""
+    """Raise ExportError if the disk of ``out`` is full."""
     try:
         yield
     except Exception as exc:
-        # rocksdict has no kinds of exceptions.
+        # rocksdict has no exception types of its own.
         if (full := NO_SPACE.search(str(exc))) is None:
             raise
         raise _unwritable(out, full[0]) from exc
@@ -283,7 +283,7 @@ def _room_in(out: Path) -> Iterator[None]:
 def _batches(
     store: RocksStore, metrics: Metrics, now: int
 ) -> Iterator[tuple[list[int], list[bytes]]]:
-    """Yield the ids and the values of the keys of which something is known at stream time."""
+    """Yield the ids and values of keys that are not expired at the stream time ``now``."""
     for keys, values in store.batches(ROWS_AT_ONCE):
         known = metrics.known(values, now)
         if ids := list(map(int, compress(keys, known))):

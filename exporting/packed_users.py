@@ -1,7 +1,7 @@
-"""Users' values read by the batch: the usual ones at once.
+"""Sums of users' values by the batch, with numpy.
 
-What :class:`models.user.UserWindows` answers for one value, numpy sums here for thousands. Values
-of earlier versions, and counters beyond 2**53, are left to it.
+It computes for thousands of values what :class:`models.user.UserWindows` computes for one. It
+leaves values of earlier versions and counters beyond 2**53 to that class.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class PackedUsers:
     """The panes of many users' values."""
 
     def __init__(self, packed: Sequence[bytes]) -> None:
-        """Find the rows in ``packed``."""
+        """Find the pane rows in ``packed``."""
         data = np.frombuffer(b"".join(packed), np.uint8)
         sizes = np.fromiter(map(len, packed), np.int64, len(packed))
         starts = np.cumsum(sizes) - sizes
         blocks, opened = data[starts + 1], data[starts + 3].astype(np.int64)
         ids = HEADER_SIZE + TIME_SIZE * (blocks > 0) + ID_SIZE * opened
-        #: Whether each value is of the version that is written.
+        #: Whether each value has the current version.
         self.usual = data[starts] == USER.version
         counts = np.where(self.usual, (sizes - ids) // _ROW.itemsize, 0)
         ends = np.cumsum(counts)
@@ -50,13 +50,13 @@ class PackedUsers:
         newest = np.full(len(packed), -1, np.int64)
         has_rows = self._ends > self._begins
         newest[has_rows] = panes[self._ends[has_rows] - 1]
-        #: Each value's newest pane, -1 where it has none or is not usual.
+        #: The newest pane of each value; -1 if it has none, or another version.
         self.newest_panes = newest
 
     def answers(self, first: int, end: int) -> Answers | None:
-        """Return the fields of models.counters.USER's answer over the panes first <= p < end.
+        """Return the answer fields of :data:`models.counters.USER` over the panes first <= p < end.
 
-        None: a sum may need more than 64 bits.
+        None if a sum may need more than 64 bits.
         """
         panes = self._rows["pane"]
         inside = (panes >= first) & (panes < end)
@@ -73,15 +73,15 @@ class PackedUsers:
 
 
 class Answers(NamedTuple):
-    """The fields of many answers, as arrays in the order of the fields."""
+    """The fields of many answers: one array per field, in order."""
 
     fields: list[npt.NDArray[Any]]
     usual: npt.NDArray[np.bool_]
-    """Where they hold; the other values are to be asked for one by one."""
+    """For which values they are valid; compute the others one by one."""
 
 
 def _column(shown: Shown, sums: Counters) -> npt.NDArray[Any]:
-    """Return a field's numbers, None where there is none."""
+    """Return a field's numbers, with None for missing ones."""
     column = shown.column(sums)
     if not shown.format.is_nullable:
         return column

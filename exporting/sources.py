@@ -1,4 +1,4 @@
-"""How a table is exported; topology.py says it of each table."""
+"""Description of a table's export; topology.py has one per table."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """A table to be exported."""
+    """A table to export."""
 
     name: str
-    """``users``: the files' names begin with it."""
+    """Prefix of the files' names, such as ``users``."""
     app_id: str
     changelog: str
     layout: StoreFormat
@@ -30,21 +30,21 @@ class Source(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """What of a table is exported."""
+    """How a table is exported."""
 
     slices: Slices
     metrics: Callable[[int | None], Metrics]
-    """Makes what is exported, for windows of a size in ms (None: whole ones), or ValueError."""
+    """Returns the columns for a window's size in ms (None: the full one), or raises ValueError."""
     has_window: bool = True
-    """Whether a smaller window may be asked for."""
+    """Whether a smaller window may be requested."""
 
     def source(
         self, settings: Settings, name: str, table: SlicedTable[Any], window: str | None
     ) -> Source:
-        """Return ``table``, in whose files' names is ``name``, with windows of ``window``.
+        """Return ``table`` as a source, with ``name`` in file names and windows of size ``window``.
 
         Raises:
-            ExportError: it has no such window.
+            ExportError: the table has no such window.
         """
         return Source(
             name,

@@ -1,4 +1,4 @@
-"""The formats of an export. Each writer makes one file, batch by batch."""
+"""File formats of exports. Each writer writes one file, batch by batch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from exporting.columns import Values
     from models.columns import Column
 
-#: Rows of one row group of Parquet, or batch of Arrow.
+#: Rows per row group (Parquet) or record batch (Arrow), at least; the last one may have fewer.
 GROUP_ROWS = 128_000
 
 
 class Format(StrEnum):
-    """What the files are, and how their names end."""
+    """File formats; the values are file extensions."""
 
     PARQUET = "parquet"
     ARROW = "arrow"
@@ -40,13 +40,13 @@ class Writer(Protocol):
         """Append rows, given as columns."""
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Write the remaining rows, and close the file."""
 
 
 def open_writer(
     kind: Format, path: Path, columns: Sequence[Column], metadata: Mapping[str, str]
 ) -> Writer:
-    """Begin a file; ``metadata`` goes into those formats that have room for it.
+    """Open a file; ``metadata`` is written if the format supports it.
 
     Raises:
         ExportError: the format needs pyarrow, which is not installed.
@@ -59,7 +59,7 @@ def open_writer(
 
 
 def check_format(kind: Format) -> None:
-    """Raise ExportError when files of this kind cannot be written here."""
+    """Raise ExportError if this format cannot be written here."""
     if kind in {Format.PARQUET, Format.ARROW}:
         _pyarrow()
 
@@ -131,13 +131,13 @@ def _as_texts(values: Values, columns: Sequence[Column]) -> Iterable[tuple[Any, 
 
 
 def _times(column: list[int | None]) -> list[str | None]:
-    # A column of times holds few different ones.
+    # A column of times has few distinct values.
     texts = {time: None if time is None else to_iso(time) for time in set(column)}
     return [texts[time] for time in column]
 
 
 class _CsvWriter:
-    """Comma-separated values with a line of names; what is missing is empty."""
+    """Comma-separated values with a header line; missing values are empty."""
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
         self._columns = columns
@@ -159,7 +159,7 @@ class _CsvWriter:
 
 
 class _JsonWriter:
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
         self._columns = columns

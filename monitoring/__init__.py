@@ -1,1 +1,1 @@
-"""What a worker tells about itself: Prometheus metrics, and the rules and boards made of them."""
+"""Monitoring of a worker: Prometheus metrics, and alert rules and dashboards based on them."""

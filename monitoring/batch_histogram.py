@@ -1,4 +1,4 @@
-"""A histogram of values that come by the batch."""
+"""A histogram that observes batches of values."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Values that a histogram of batches sorts into its buckets at once: of a few hundred each would
-#: cost as much as the rest of its batch's bookkeeping.
+#: Values that are sorted into buckets at once. To sort each batch of a few hundred would cost as
+#: much as the rest of its bookkeeping.
 SORTED_AT_ONCE = 4096
 
 
 class BatchHistogram(Collector):
-    """A histogram that takes a whole batch at once: about 20 ns a value."""
+    """A histogram that observes a batch at once, at about 20 ns per value."""
 
     def __init__(self, name: str, help_text: str, bounds: Iterable[float]) -> None:
         """``bounds`` are the upper bounds of the buckets, in seconds, ascending."""
@@ -31,7 +31,7 @@ class BatchHistogram(Collector):
         self._waits = 0
 
     def observe(self, seconds: np.ndarray) -> None:
-        """Count every value of ``seconds``; what is below 0, as by a clock set back, as 0."""
+        """Count every value of ``seconds``; a negative one, from a clock set back, counts as 0."""
         self._waiting.append(seconds)
         self._waits += len(seconds)
         if self._waits >= SORTED_AT_ONCE:
@@ -47,7 +47,7 @@ class BatchHistogram(Collector):
 
     @property
     def _counts(self) -> np.ndarray:
-        # What waits is in no bucket yet, and not in the sum.
+        # Waiting values are in no bucket and not in the sum.
         self._sort()
         return self._sorted
 
@@ -58,11 +58,11 @@ class BatchHistogram(Collector):
 
     @property
     def counts(self) -> list[int]:
-        """How many values each bucket has, and last how many lie above all bounds."""
+        """The values per bucket; the last number is of those above all bounds."""
         return [int(count) for count in self._counts]
 
     def quantile(self, fraction: float) -> float | None:
-        """Upper bound of the bucket in which ``fraction`` of the values ends; None when empty."""
+        """Upper bound of the bucket with the quantile ``fraction``; None without any value."""
         total = self._counts.cumsum()
         if not total[-1]:
             return None
@@ -70,7 +70,7 @@ class BatchHistogram(Collector):
         return float(self._bounds[slot]) if slot < len(self._bounds) else float("inf")
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """Yield the one family."""
+        """Yield the histogram's family."""
         family = HistogramMetricFamily(self._name, self._help)
         bounds = [str(bound) for bound in self._bounds] + ["+Inf"]
         counts = self._counts.cumsum().tolist()

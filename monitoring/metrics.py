@@ -1,4 +1,4 @@
-"""The metrics of a worker, in Prometheus' terms; all of them count what is handled in batches."""
+"""A worker's Prometheus metrics; those of events are updated per batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from monitoring.batch_histogram import BatchHistogram
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# When each series began would be a gauge beside every counter, which nobody asks for.
+# Creation times would be a gauge beside every counter, and nobody queries them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 registry = CollectorRegistry()
 
@@ -217,13 +217,13 @@ ProcessCollector(registry=registry)
 
 
 def set_build(accelerator: str) -> None:
-    """Say which form of the hot path runs, ``compiled`` or ``plain``."""
+    """Set the build's labels; ``accelerator`` is ``compiled`` or ``plain``."""
     build_info.clear()
     release, faust = _version_of("reels-analytics"), _version_of("faust-streaming")
     build_info.labels(release, python_version(), faust, accelerator).set(1)
 
 
-# A rate needs a value before the first one that counts.
+# A rate needs a value before the first increment.
 for _outcome in OUTCOMES:
     events.labels(_outcome)
 for _reason in REASONS:
@@ -243,7 +243,7 @@ _PER_PARTITION = (lag_records, lag_seconds, recovery_remaining)
 def keep_partitions(here: Collection[int]) -> None:
     """Remove the gauges of all partitions but those ``here``.
 
-    Their counters stay: what this worker has read is what became of it, wherever a partition is.
+    Counters stay: they count what this worker has read, wherever a partition is now.
     """
     kept = {str(partition) for partition in here}
     for gauge in _PER_PARTITION:
@@ -258,7 +258,7 @@ ingest_latency = BatchHistogram(
     "reels_ingest_latency_seconds",
     "From an event's record timestamp to its being applied.",
     (
-        # Close enough together that what is worked out between two of them is worth something.
+        # Close enough for interpolation between two bounds to be useful.
         *(0.005, 0.01, 0.015, 0.025, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75),
         *(1.0, 1.5, 2.5, 3.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0),
     ),
