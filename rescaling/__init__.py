@@ -1,1 +1,1 @@
-"""All tables of an app moved to another number of partitions, under another app id."""
+"""Moves all tables of an app to another app id with another number of partitions."""

@@ -1,4 +1,4 @@
-"""How far a new app id is with counting what the input still has."""
+"""Progress of a new app id that recounts the input."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from auditing.reading import Topics
     from settings import Settings
 
-#: Records at the begin of a partition among which one event is looked for.
+#: Records at the start of a partition to search for a valid event.
 FIRST_RECORDS = 1000
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """What the input holds when a rebuild begins."""
+    """The content of the input when a rebuild begins."""
 
     begins: dict[int, int]
     first_ms: int | None
-    """Event time before which some partition has lost events to the topic's retention; None: no
-    event is lost, or there is none."""
+    """Event time in ms before which retention has deleted events of some partition; None: it has
+    deleted none, or no event was found."""
 
     @classmethod
     async def of(cls, topics: Topics, topic: str) -> Backlog:
-        """Look at the first event of each partition that has lost some."""
+        """Read the first event of each partition whose oldest records were deleted."""
         begins, times = await topics.begins(topic), []
         ends = await topics.ends(topic)
         for partition, begin in begins.items():
@@ -36,7 +36,7 @@ class Backlog:
         return cls(begins, max((t for t in times if t is not None), default=None))
 
     def complete_from(self, settings: Settings) -> int | None:
-        """Return from which time (ms) on all windows are whole; None: from the first event on."""
+        """Return the time in ms from which windows are complete; None: from the first event on."""
         if self.first_ms is None:
             return None
         longest = max(settings.user_window, settings.video_window)
@@ -56,7 +56,7 @@ async def _first_time(
 
 
 async def left(topics: Topics, topic: str) -> int:
-    """Return how many offsets of ``topic``, as it ends now, its group has not committed."""
+    """Return the number of offsets of ``topic`` that its group has not committed yet."""
     ends, begins = await topics.ends(topic), await topics.begins(topic)
     committed = await topics.committed(topic)
     return sum(

@@ -1,7 +1,7 @@
-"""The state of the old app between two events: what each partition of its tables stands for.
+"""A consistent cut through the old app: the state of each partition of its tables.
 
-It is one cut through all partitions, since nothing is on its way between them: no worker runs, and
-the topics from task to task are read to their ends.
+Nothing is in flight between partitions: no worker runs, and the topics between tasks are read to
+their ends.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Cut(NamedTuple):
     """All partitions of all tables."""
 
     parts: Mapping[str, list[Part]]
-    """By table, in the order of the partitions."""
+    """Partitions by table, in order."""
     ends: Mapping[str, Mapping[int, int]]
-    """Where each changelog ends, by table."""
+    """End offsets of the changelogs, by table and partition."""
     records: int
-    """Of all changelogs, at most."""
+    """Records in all changelogs, at most."""
 
     def stream_times(self, table: str, after: int) -> list[int | None]:
-        """Return the stream time of each of ``after`` new partitions: its parents' latest one."""
+        """Return the stream time of each of ``after`` new partitions: the latest of its parents."""
         parts = self.parts[table]
         times = (
             [parts[p].stream_time for p in parents(q, len(parts), after)] for q in range(after)
@@ -58,24 +58,24 @@ class Cut(NamedTuple):
         return [max((t for t in each if t is not None), default=None) for each in times]
 
     def feeds(self, table: str) -> frozenset[str]:
-        """Return the tables that were sent all that a table has counted in any partition."""
+        """Return the tables that got everything that ``table`` has counted, in all partitions."""
         counted = [part.feeds for part in self.parts[table] if part.stream_time is not None]
         return frozenset.intersection(*counted) if counted else frozenset()
 
     def complete_from(self, table: str) -> int:
-        """Return the stream time from which on all is counted in every partition of a table."""
+        """Return the stream time in ms from which counts are complete in all partitions."""
         return max((part.complete_from for part in self.parts[table]), default=0)
 
     def unit(self, table: str) -> int:
-        """Return the finest unit of any partition of a table, of which the others are multiples."""
+        """Return the finest unit of a table's partitions; the others are multiples of it."""
         return min(part.unit for part in self.parts[table])
 
 
 async def take_cut(topics: Topics, consumer: AIOKafkaConsumer, sides: Sides) -> Cut:
-    """Look where the old app stands.
+    """Read the state of the old app.
 
     Raises:
-        RescaleError: something is on its way between its tasks, or nobody can say where it stands.
+        RescaleError: records between tasks are not applied yet, or the state cannot be moved.
     """
     parts: dict[str, list[Part]] = {}
     ends: dict[str, Mapping[int, int]] = {}
@@ -162,7 +162,7 @@ def _check_topic(topic: str, number: int, at: Position, topic_id: str, end: int)
 
 
 async def _has_records(topics: Topics, topic: str, number: int, start: int, end: int) -> bool:
-    """Whether there is a record: transactions leave markers, which take offsets as well."""
+    """Whether a record is in [start, end): transaction markers have offsets, too."""
     start = max(start, (await topics.begins(topic))[number])
     async for records in topics.read(topic, number, start, end):
         if records:
@@ -171,7 +171,7 @@ async def _has_records(topics: Topics, topic: str, number: int, start: int, end:
 
 
 def _check_lag(sides: Sides, cut: Cut, waiting: set[int]) -> None:
-    """Refuse what would make events late that wait: the stream time of others goes for them."""
+    """Refuse if waiting events might be late by the stream time of merged partitions."""
     for table in (each for each in sides.tables if each.has_ids):
         parts, slices = cut.parts[table.name], table.old_format
         for number, time in enumerate(cut.stream_times(table.name, sides.new.partitions)):

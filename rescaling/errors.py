@@ -1,5 +1,5 @@
-"""Why tables are not moved."""
+"""Errors of moves."""
 
 
 class RescaleError(Exception):
-    """The tables are not moved; the text is one line for the user."""
+    """The move is impossible or incomplete; the text is one line for the user."""

@@ -1,14 +1,13 @@
-"""The rows, moved.
+"""Moves the rows of all tables.
 
-1. **begin**: each new partition gets a record that says that rows are missing, all in one
-   transaction: no worker takes it for a table
-2. **move**: each record of the old changelogs goes to the new partition of its key, in its order: a
-   key lies in one partition on either side
-3. **end**: each new partition gets its layout record: stream time and positions, and the group its
-   offsets, all in one transaction. Before it nothing counts, after it everything is there
+1. **begin**: one transaction marks each new partition as unfinished; no worker accepts it
+2. **move**: each record of the old changelogs goes to the new partition of its key. Records of a
+   key keep their order, because each app has them in one partition
+3. **end**: one transaction writes the layout record of each new partition (stream time, positions)
+   and the group's offsets. The tables are valid from then on
 
-Whoever comes after a kill finds the tables whole, or begins anew. The transactional id lets one
-run move at a time: a second one fences the first.
+After a kill, the next run finds valid tables or starts over. Both runs have the same transactional
+id: the later one fences the earlier one.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ if TYPE_CHECKING:
     from tables.layers import Layer
 
     class Progress(Protocol):
-        """Is told how far the move is, in records."""
+        """Receives the progress of a move, in records."""
 
         def begin(self, what: str, total: int) -> None:
-            """Say what is done next."""
+            """Start the next step."""
 
         def advance(self, count: int) -> None:
-            """Say how much of it was done since."""
+            """Report more records of the current step."""
 
 
-#: Rows of one transaction, about. Its end is a round trip to each partition, whatever it has.
+#: Rows per transaction, about. Its end costs a round trip to each partition, whatever its size.
 ROWS_PER_TRANSACTION = 100_000
 
 Rows = dict["bytes | None", "bytes | None"]
@@ -59,7 +58,7 @@ class Part(NamedTuple):
     table: MovedTable
     rows: Rows
     shifts: Mapping[int, int]
-    """By how many ms each new partition's stream time is later than the old one's."""
+    """By new partition: how many ms its stream time is later than the old one's."""
 
 
 class Mover:
@@ -74,9 +73,9 @@ class Mover:
         new_layer: Callable[[], Layer],
         progress: Progress,
     ) -> None:
-        """Read through ``consumer``, and write through ``producer``, which is started.
+        """Read with ``consumer``, and write with ``producer``, which must be started.
 
-        ``new_layer`` makes what the producer takes values from.
+        ``new_layer`` creates the layers that the producer sends.
         """
         self._sides = sides
         self._cut = cut
@@ -85,12 +84,12 @@ class Mover:
         self._new_layer = new_layer
         self._progress = progress
         self._sending: asyncio.Task[None] | None = None
-        #: Read, and not sent yet: a key's rows in their order.
+        #: Rows that are read and not sent; those of a key in order.
         self._parts: list[Part] = []
         self._ids = {table.name: StoreFormat.moved_id(sides.old.app_id) for table in sides.tables}
 
     async def begin(self) -> None:
-        """Say in all new partitions that rows are missing."""
+        """Mark all new partitions as unfinished."""
         await self._send_layouts(
             lambda table, _: table.new_format.encode_unfinished(self._ids[table.name]), {}
         )
@@ -110,17 +109,17 @@ class Mover:
                 await asyncio.gather(self._sending, return_exceptions=True)
 
     async def end(self, topics: Mapping[str, FoundTopic], offsets: Mapping[TP, int]) -> None:
-        """Make the tables whole.
+        """Complete the tables.
 
         Arguments:
-            topics: the new app's, and its input.
-            offsets: what the new group is to begin with, for tools that watch the lag.
+            topics: the topics of the new app, and its input.
+            offsets: the new group's initial offsets, for tools that watch the lag.
         """
 
         def layout(table: MovedTable, number: int) -> bytes:
             times = self._cut.stream_times(table.name, self._sides.new.partitions)
             positions = self.positions(table, number, topics)
-            # What is not moved along begins anew.
+            # A table that is not moved starts empty.
             feeds = self._cut.feeds(table.name) & self._ids.keys()
             return table.new_format.encode(
                 *(times[number], self._ids[table.name], positions),
@@ -132,7 +131,7 @@ class Mover:
     def positions(
         self, table: MovedTable, number: int, topics: Mapping[str, FoundTopic]
     ) -> dict[str, Position]:
-        """Return where a new partition begins in its source topics."""
+        """Return the start positions of a new partition in its source topics."""
         sides, parts = self._sides, self._cut.parts[table.name]
         positions = {}
         for topic in {topic for part in parts for topic in part.positions}:
@@ -177,17 +176,17 @@ class Mover:
             done = chunk.offset + 1
 
     async def _flush(self) -> None:
-        """Begin to send what is read: while the brokers end a transaction, the next rows are."""
+        """Start to send the collected rows; the next ones are read meanwhile."""
         await self._sent()
         parts, self._parts = self._parts, []
         self._sending = asyncio.create_task(self._send(parts))
 
     def _factor(self, table: MovedTable, number: int) -> int:
-        """Return how many of the new table's panes are as long as one of this partition's."""
+        """Return the number of panes of the new table per pane of this partition."""
         return self._cut.parts[table.name][number].unit // self._cut.unit(table.name)
 
     async def _sent(self) -> None:
-        """Wait for the transaction that is under way."""
+        """Wait for the current transaction."""
         sending, self._sending = self._sending, None
         if sending is not None:
             await sending
@@ -195,7 +194,7 @@ class Mover:
     def _shifts(
         self, table: MovedTable, number: int, times: Sequence[int | None]
     ) -> dict[int, int]:
-        """Return by how many ms each new partition's stream time is later than this one's."""
+        """Return, by new partition, how many ms its stream time is later than this one's."""
         if not table.has_ids:
             return {}
         time, before = self._cut.parts[table.name][number].stream_time, self._sides.old.partitions
@@ -216,12 +215,12 @@ class Mover:
                 await transaction.send_values(changelog, target, values)
 
     def _split(self, parts: Sequence[Part]) -> Iterator[tuple[tuple[str, int], Any]]:
-        """Yield new partitions of changelogs, and the rows that go there."""
+        """Yield each target changelog and partition with its rows."""
         new_layer, partitions = self._new_layer, self._sides.new.partitions
         layers: defaultdict[tuple[str, int], Any] = defaultdict(new_layer)
         for table, rows, shifts in parts:
             keys = [key for key in rows if key is not None]
-            # The keys of a user's sealed ids begin with the user's.
+            # The keys of sealed ids begin with the user's key.
             owners = [int(key.partition(b":")[0] if b":" in key else key) for key in keys]
             targets = murmur2_partitions(np.array(owners, dtype=np.uint64), partitions).tolist()
             by_target = {n: layers[table.new_changelog, n] for n in set(targets)}

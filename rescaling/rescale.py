@@ -1,4 +1,4 @@
-"""A move from begin to end: looked at, planned, done, finished."""
+"""One move: plan, run, and deletion of the old topics."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
     from streaming.kafka.metadata import FoundTopic
     from tables.layers import Layer
 
-#: Records that are moved in a second, about, and bytes of one, for the plan.
+#: Records moved per second and bytes per record, both approximate, for the plan.
 RECORDS_PER_SECOND, RECORD_BYTES = 100_000, 160
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a move will do."""
+    """The plan of a move."""
 
     sides: Sides
     target: Target
     input: FoundTopic | None
-    """The new app's input; None: it is made."""
+    """The new app's input; None: it must be created."""
     cut: Cut | None
-    """None: the tables are moved already."""
+    """None: the tables are already moved."""
 
     @property
     def adds_partitions(self) -> bool:
@@ -59,7 +59,7 @@ class Plan:
         return self.input is not None and self.input.partitions < self.sides.new.partitions
 
     def lines(self, *, alters_input: bool) -> list[str]:
-        """Return the plan for people."""
+        """Return the plan as lines of text."""
         old, new = self.sides.old, self.sides.new
         lines = [
             f"from: {old.app_id}, {old.partitions} partitions",
@@ -101,9 +101,9 @@ class Rescale:
         pack: Pack,
         progress: Progress,
     ) -> None:
-        """Connect with aiokafka's ``client_settings`` once it is asked for anything.
+        """Use aiokafka's ``client_settings``; methods connect when they are called.
 
-        ``pack`` makes batches of what ``new_layer`` makes.
+        ``pack`` builds record batches from the layers of ``new_layer``.
         """
         self._sides = sides
         self._settings = client_settings
@@ -123,10 +123,10 @@ class Rescale:
             yield admin, topics, consumer
 
     async def plan(self) -> Plan:
-        """Look at everything that there is, and change nothing.
+        """Check both apps without changes, and return the plan.
 
         Raises:
-            RescaleError, StartError, AuditError: it cannot be done; one line says why.
+            RescaleError, StartError, AuditError: the move is impossible; the text is one line.
         """
         async with self._connected() as (admin, topics, consumer):
             return await self._plan(admin, topics, consumer)
@@ -153,12 +153,12 @@ class Rescale:
         return Plan(sides, target, source, cut)
 
     async def run(self, *, alters_input: bool) -> None:
-        """Move the tables, or what an earlier run has left to do.
+        """Move the tables, or finish what an earlier run left.
 
         Raises:
-            RescaleError, StartError, AuditError: nothing counts of what was done; or, once the
-                tables are moved, the input did not get its partitions.
-            TransactionFailedError: the brokers did not take the rows; nothing counts of them.
+            RescaleError, StartError, AuditError: the new tables are not valid; or they are, and the
+                input did not get its partitions.
+            TransactionFailedError: the brokers refused the rows; the new tables are not valid.
         """
         new = self._sides.new
         async with self._connected() as (admin, topics, consumer):
@@ -185,14 +185,14 @@ class Rescale:
             await create_topics(admin, specs[:1], sides.new.replication_factor)
         limits = Limits(self._settings, [spec.name for spec in sides.new_specs()])
         producer = self._producer(limits)
-        # Before anything is deleted: a run that is still at it moves nothing more.
+        # Before anything is deleted: it fences an earlier run that still moves rows.
         await producer.start()
         try:
             found = await prepare(admin, sides, plan.target)
             found |= (await find_topics(admin, [sides.new.events_topic])).topics
             if sides.new.events_topic not in found:
                 raise RescaleError("the brokers do not know of the new input yet: run it again")
-            # Before anything is moved that would only be refused at its end.
+            # Before the move: a missing right would otherwise fail it at its end.
             await require_rights(admin, sides.new_rights())
             await limits.refresh()
             mover = Mover(sides, cut, consumer, producer, self._new_layer, self._progress)
@@ -210,7 +210,7 @@ class Rescale:
         )
 
     async def _check_unchanged(self, cut: Cut, admin: AIOKafkaAdminClient, topics: Topics) -> None:
-        """Refuse to end a move whose rows are of different times."""
+        """Refuse to end a move if the old changelogs have changed meanwhile."""
         await require_stopped(admin, self._sides.old.app_id)
         for table in self._sides.tables:
             if await topics.ends(table.old_changelog) != cut.ends[table.name]:
@@ -220,7 +220,7 @@ class Rescale:
                 )
 
     def _offsets(self, cut: Cut, topics: Mapping[str, FoundTopic]) -> dict[TP, int]:
-        """Return the group's offsets to begin with, where partitions are there already."""
+        """Return the group's initial offsets in partitions that already exist."""
         sides, offsets = self._sides, {}
         for parts in cut.parts.values():
             for topic in {topic for part in parts for topic in part.positions}:
@@ -232,7 +232,7 @@ class Rescale:
         return offsets
 
     async def _name_offsets(self, admin: AIOKafkaAdminClient) -> None:
-        """Let the new group begin at 0 in partitions that the input has got since."""
+        """Commit offset 0 for the new group in partitions that were added to the input."""
         new, old = self._sides.new, self._sides.old
         source = (await find_topics(admin, [new.events_topic])).topics[new.events_topic]
         known = await admin.list_consumer_group_offsets(new.app_id)
@@ -252,10 +252,10 @@ class Rescale:
                 await producer.stop()
 
     async def delete_old(self) -> list[str]:
-        """Delete the topics of the old app, once the new one's tables are whole; return them.
+        """Delete the topics of the old app if the new tables are valid; return their names.
 
         Raises:
-            RescaleError: they are not.
+            RescaleError: the new tables are not valid, or the input has too few partitions.
             StartError: a worker of the old app runs, or a right is missing.
         """
         sides = self._sides

@@ -1,4 +1,4 @@
-"""The new app's topics: what there is of them, made, and made anew."""
+"""The new app's topics: their state, creation and deletion."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Target(Enum):
-    """How far the new app's tables are."""
+    """State of the new app's tables."""
 
     MISSING = "not begun"
     UNFINISHED = "an earlier run has not ended: it is begun anew"
@@ -35,10 +35,10 @@ class Target(Enum):
 
 
 async def look(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, sides: Sides) -> Target:
-    """Return how far the new app's tables are.
+    """Return the state of the new app's tables.
 
     Raises:
-        RescaleError: there is another app of that name.
+        RescaleError: another app has that id.
     """
     changelogs = [table.new_changelog for table in sides.tables]
     found = (await find_topics(admin, changelogs)).topics
@@ -75,10 +75,10 @@ async def _has_rows(consumer: AIOKafkaConsumer, tp: TP) -> bool:
 async def prepare(
     admin: AIOKafkaAdminClient, sides: Sides, target: Target
 ) -> dict[str, FoundTopic]:
-    """Make the new app's topics, those of an earlier run anew, and return them.
+    """Create the new app's topics, after deleting those of an unfinished run; return them.
 
     Raises:
-        StartError, RescaleError: the brokers refuse to.
+        StartError, RescaleError: the brokers refuse, or a topic has a wrong number of partitions.
     """
     specs = sides.new_specs()
     if target is Target.UNFINISHED:
@@ -104,7 +104,7 @@ async def prepare(
 
 
 async def delete(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[str]:
-    """Delete those topics of ``names`` that there are, and return them."""
+    """Delete those topics of ``names`` that exist, and return their names."""
     there = sorted((await find_topics(admin, names)).topics)
     if there:
         response = await admin.delete_topics(there)
@@ -120,10 +120,10 @@ async def delete(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[str]:
 
 
 async def add_partitions(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> None:
-    """Give ``topic`` so many partitions.
+    """Increase ``topic`` to that number of partitions.
 
     Raises:
-        RescaleError: the brokers refuse to.
+        RescaleError: the brokers refuse.
     """
     try:
         await admin.create_partitions({topic: NewPartitions(partitions)})
@@ -142,10 +142,10 @@ async def _known_as(
     is_so: Callable[[Mapping[str, FoundTopic]], bool],
     late: str,
 ) -> dict[str, FoundTopic]:
-    """Return the topics of ``names`` that there are, once the brokers say what they were told.
+    """Return the existing topics of ``names``, once the brokers' metadata fulfils ``is_so``.
 
     Raises:
-        RescaleError: they do not in time; the text is ``late``.
+        RescaleError: it does not in time; the text is ``late``.
     """
     for _ in range(ATTEMPTS):
         found = (await find_topics(admin, names)).topics
