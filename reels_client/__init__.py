@@ -1,4 +1,4 @@
-"""Reads a Reels Analytics service: many users, videos or creators in one call.
+"""Client of a Reels Analytics service: reads many users, videos or creators per call.
 
 Needs aiohttp, and pyarrow for the methods that return tables.
 """

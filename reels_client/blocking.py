@@ -21,11 +21,11 @@ T = TypeVar("T")
 class BlockingClient:
     """The methods of :class:`Client` without ``await``, for any number of threads.
 
-    An event loop in a thread of its own does the work.
+    They run on an event loop in a separate thread.
     """
 
     def __init__(self, *addresses: str, **options: Any) -> None:
-        """Take what :class:`Client` takes."""
+        """Accept the arguments of :class:`Client`."""
         self._client = Client(*addresses, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -1,4 +1,4 @@
-"""The client: asks the owners of keys directly, in batches, until all have answered."""
+"""The client: sends batches to the owners of keys, until each key has an answer."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-#: Seconds for which the owners that a worker named are taken for the owners.
+#: Seconds for which the owners of partitions are cached.
 _TOPOLOGY_S = 30.0
-#: Seconds between two attempts, where no answer says how many.
+#: Seconds between two attempts if no answer has a Retry-After.
 _PAUSE_S = 0.2
 
 
 class Outcome(NamedTuple):
-    """What one request has left to ask again."""
+    """The ids that a request left unanswered, and why."""
 
     ids: list[int]
     after: float
-    """Seconds."""
+    """Seconds to wait before the next attempt."""
     reason: str
     gone: str
-    """The address, when nobody answers there."""
+    """The worker's address if it cannot be reached, else empty."""
 
 
 class Client:
     """Reads users, videos and creators by their ids.
 
-    An id of which nothing is known is not in the answer. All methods raise :class:`ReelsError`
-    when the service refuses, and :class:`Unavailable` with the ids that had no answer in time.
+    Unknown ids are not in the answer. All methods raise :class:`ReelsError` if the service refuses,
+    and :class:`Unavailable` with the ids that had no answer in time.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class Client:
         hedge_after: float | None = None,
         batch_size: int = 1000,
     ) -> None:
-        """Ask the service at ``addresses``: any of its workers, one or more.
+        """Use the service at ``addresses``: one or more of its workers.
 
         Arguments:
-            addresses: such as ``http://127.0.0.1:6066``.
+            addresses: URLs such as ``http://127.0.0.1:6066``.
             token: the service's ``REELS_HTTP_TOKEN``; sent to ``addresses`` only, other workers get
                 a proof of it.
-            deadline: seconds within which a call has its answer, asking again included.
-            stale: whether a copy that may be behind answers while the owner of a key cannot; its
+            deadline: seconds per call, including retries.
+            stale: whether a copy, which may be behind, answers while the owner of a key cannot; its
                 rows have ``"stale": True``.
-            hedge_after: seconds after which another worker is asked, too (None: never).
-            batch_size: the most ids of a request, up to 10,000.
+            hedge_after: seconds after which another worker is asked as well (None: never).
+            batch_size: maximum ids per request, up to 10,000.
         """
         if not addresses:
             raise ValueError("a client needs the address of a worker")
@@ -90,37 +90,37 @@ class Client:
     async def users(
         self, ids: Iterable[int], *, window: str | None = None, at: str | None = None
     ) -> dict[int, Row]:
-        """Return what users did: rows as ``GET /users/{user_id}`` answers them, by id."""
+        """Return users by id: rows as in ``GET /users/{user_id}``."""
         return await self._rows("users", "user_id", ids, window=window, at=at)
 
     async def videos(self, ids: Iterable[int], *, at: str | None = None) -> dict[int, Row]:
-        """Return what happened to videos: rows as ``GET /videos/{video_id}``, by id."""
+        """Return videos by id: rows as in ``GET /videos/{video_id}``."""
         return await self._rows("videos", "video_id", ids, at=at)
 
     async def creators(
         self, ids: Iterable[int], *, window: str | None = None, at: str | None = None
     ) -> dict[int, Row]:
-        """Return what happened to creators: rows as ``GET /creators/{creator_id}``, by id."""
+        """Return creators by id: rows as in ``GET /creators/{creator_id}``."""
         return await self._rows("creators", "creator_id", ids, window=window, at=at)
 
     async def users_table(
         self, ids: Iterable[int], *, window: str | None = None, at: str | None = None
     ) -> pa.Table:
-        """Return the same as :meth:`users` as an Arrow table; needs pyarrow here and there."""
+        """Return :meth:`users` as an Arrow table; client and workers need pyarrow."""
         return await self._table("users", "user_id", ids, window=window, at=at)
 
     async def videos_table(self, ids: Iterable[int], *, at: str | None = None) -> pa.Table:
-        """Return the same as :meth:`videos` as an Arrow table."""
+        """Return :meth:`videos` as an Arrow table."""
         return await self._table("videos", "video_id", ids, at=at)
 
     async def creators_table(
         self, ids: Iterable[int], *, window: str | None = None, at: str | None = None
     ) -> pa.Table:
-        """Return the same as :meth:`creators` as an Arrow table."""
+        """Return :meth:`creators` as an Arrow table."""
         return await self._table("creators", "creator_id", ids, window=window, at=at)
 
     async def viral(self, limit: int = 50) -> list[Row]:
-        """Return the videos that are viral now, the highest coefficient first."""
+        """Return the current viral videos, the highest coefficient first."""
         until, reason = monotonic() + self._deadline, ""
         while (left := until - monotonic()) > 0:
             address = next(self._next_address)
@@ -151,7 +151,7 @@ class Client:
     async def _read(
         self, table: str, ids: Sequence[int], fields: dict[str, Any], result: Result
     ) -> None:
-        """Ask for ``ids`` until each has its answer, or the deadline has come."""
+        """Ask for ``ids`` until each has an answer, or until the deadline."""
         fields = {name: value for name, value in fields.items() if value is not None}
         if self._stale:
             fields["stale"] = True
@@ -169,7 +169,7 @@ class Client:
             missing = {key for outcome in outcomes for key in outcome.ids}
             left = [key for key in left if key in missing]
             if left:
-                # Who owns what has changed, or is about to.
+                # Owners have changed, or are about to.
                 self._topology_until = 0.0
                 reason = outcomes[0].reason
                 gone = {outcome.gone for outcome in outcomes if outcome.gone}
@@ -179,7 +179,7 @@ class Client:
             raise Unavailable(left, reason)
 
     def _batches(self, ids: Sequence[int], gone: Collection[str]) -> list[tuple[str, list[int]]]:
-        """Return the requests for ``ids``: each to the owner, where it is known and not gone."""
+        """Return addresses and batches of ``ids``; any worker replaces unknown or gone owners."""
         topology = self._topology
         any_worker = next((each for each in self._others("") if each not in gone), None)
         any_worker = any_worker or next(self._next_address)
@@ -204,7 +204,7 @@ class Client:
         result: Result,
         until: float,
     ) -> Outcome:
-        """Ask for some ids, and say which of them have no answer."""
+        """Ask a worker for some ids, and return those without an answer."""
         body = json.dumps({"ids": ids, **fields}, separators=(",", ":")).encode()
         try:
             reply = await self._ask(
@@ -218,7 +218,7 @@ class Client:
     async def _ask(
         self, address: str, target: str, body: bytes | None, accept: str, timeout_s: float
     ) -> Reply:
-        """Ask a worker and, when it is slow and hedging is wanted, another one as well."""
+        """Ask a worker; if it is slow and hedging is on, ask another one as well."""
         other = next((each for each in self._others(address)), None)
         asked = self._workers.ask(address, target, body, accept, max(timeout_s, 0.001))
         if self._hedge_after is None or other is None:
@@ -236,7 +236,7 @@ class Client:
         return [each for each in [*self._workers.addresses, *known] if each != address]
 
     async def _learn(self, until: float) -> None:
-        """Ask a worker who owns which partition; without an answer, any worker is asked for all."""
+        """Fetch the owners of partitions if they are not cached; on failure, keep the old ones."""
         now = monotonic()
         if self._topology is not None and now < self._topology_until:
             return
@@ -253,7 +253,7 @@ class Client:
 
 
 async def _first_answer(*tasks: asyncio.Future[Reply]) -> Reply:
-    """Return the first answer, and end the other request; raise when there is none."""
+    """Return the first answer, and cancel the other request; raise if all fail."""
     waiting = set(tasks)
     try:
         while True:

@@ -1,4 +1,4 @@
-"""Single requests: to which worker, with which proof, and what its answer means."""
+"""Single requests to workers: authorization, retries and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TryAgainError(Exception):
     """A worker has no answer now."""
 
     def __init__(self, reason: str, after: float, *, is_gone: bool = False) -> None:
-        """Take why, after how many seconds to ask again, and whether to ask another worker."""
+        """Set the reason, the seconds before a retry, and whether to ask another worker."""
         super().__init__(reason)
         self.after = after
         self.is_gone = is_gone
@@ -42,19 +42,19 @@ class Workers:
     """Sends requests to workers of one service."""
 
     def __init__(self, addresses: Sequence[str], token: str | None, pause: float) -> None:
-        """Trust ``addresses`` with ``token``; without a Retry-After, wait ``pause`` seconds."""
+        """Send ``token`` to ``addresses`` only; ``pause``: seconds without a Retry-After."""
         self.addresses = [address.rstrip("/") for address in addresses]
         self._token = token
         self._pause = pause
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Open connections as they are needed."""
+        """Open the session; it connects on demand."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close them."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -62,10 +62,10 @@ class Workers:
     async def ask(
         self, address: str, target: str, body: bytes | None, accept: str, timeout_s: float
     ) -> Reply:
-        """Return what the worker at ``address`` answers to a GET, or with a body to a POST.
+        """Return the answer of the worker at ``address`` to a GET, or to a POST with a body.
 
         Raises:
-            TryAgainError: it does not answer, or not now.
+            TryAgainError: the worker does not answer, or cannot now.
             ReelsError: it refuses the request.
         """
         if self._session is None:

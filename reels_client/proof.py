@@ -1,7 +1,7 @@
 """Proofs of the token, for workers whose addresses come from other workers.
 
-Such an address may be anyone's who can join the consumer group, thus the token is not sent there.
-Workers prove the token to each other in the same form; docs/security.md describes it.
+Anyone who can join the consumer group can choose such an address; the token is not sent there.
+Workers send each other the same proofs; docs/security.md describes them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def prove(token: str, to: str, method: str, target: str, body: bytes) -> tuple[str, str]:
-    """Return the header ``Authorization`` of a request, and its nonce.
+    """Return the ``Authorization`` header of a request, and its nonce.
 
     Arguments:
-        token: the service's.
-        to: the address of the worker, without a slash at its end.
-        method: of the request.
-        target: path and query, as they are sent.
-        body: what is sent with it.
+        token: the service's token.
+        to: the worker's address, without a trailing slash.
+        method: the request's method.
+        target: path and query, as sent.
+        body: the request's body.
     """
     nonce, now, body_hash = token_hex(16), str(int(time.time())), _hash(body)
     mac = _mac(token, "request", method, to, target, now, nonce, body_hash)
@@ -33,7 +33,7 @@ def prove(token: str, to: str, method: str, target: str, body: bytes) -> tuple[s
 
 
 def is_proven(token: str, headers: Mapping[str, str], nonce: str, status: int, body: bytes) -> bool:
-    """Whether an answer comes from one who knows the token."""
+    """Whether the sender of an answer knows the token."""
     expected = f"mac={_mac(token, 'answer', nonce, str(status), _hash(body))}"
     given = headers.get("Authentication-Info", "")
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode())

@@ -1,4 +1,4 @@
-"""What batches answer, put together again: rows by id, or one Arrow table."""
+"""Results of several batches as one: rows by id, or an Arrow table."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Left(NamedTuple):
-    """Ids of one answer that have no row."""
+    """Ids of one answer without a row."""
 
     unknown: list[int]
     unavailable: list[int]
 
 
 class Result(Protocol):
-    """Takes the answers of several requests, in any order."""
+    """Collects the answers of several requests, in any order."""
 
     accept: str
 
     def add(self, body: bytes) -> Left:
-        """Take an answer. Raises ReelsError when it is none."""
+        """Add an answer. Raises ReelsError if it is invalid."""
 
 
 class Rows:
@@ -36,7 +36,7 @@ class Rows:
     accept = JSON
 
     def __init__(self, table: str, key: str) -> None:
-        """Expect a list ``table`` of rows with their ids in ``key``."""
+        """Expect a list ``table`` of rows with their ids in the field ``key``."""
         self._table = table
         self._key = key
         self._rows: dict[int, dict[str, Any]] = {}
@@ -56,12 +56,12 @@ class Rows:
 
 
 class Tables:
-    """Rows as Arrow tables."""
+    """Rows as an Arrow table."""
 
     accept = ARROW
 
     def __init__(self, key: str) -> None:
-        """Expect tables with their ids in the column ``key``. Raises ImportError."""
+        """Expect tables with ids in the column ``key``. Raises ImportError without pyarrow."""
         try:
             import pyarrow as pa  # noqa: PLC0415 - only this needs it
         except ImportError as exc:
@@ -87,7 +87,7 @@ class Tables:
         return Left(unknown, unavailable)
 
     def of(self, ids: Sequence[int]) -> pa.Table:
-        """Return one table in the order of ``ids``; its metadata names those that are unknown."""
+        """Return one table in the order of ``ids``; its metadata lists the unknown ones."""
         table = self._pa.concat_tables(self._tables)
         row_of = {key: row for row, key in enumerate(table.column(self._key).to_pylist())}
         order = [row_of[key] for key in ids if key in row_of]

@@ -1,4 +1,4 @@
-"""Which worker owns which key: as a worker tells it, by Kafka's default partitioner."""
+"""Owners of keys, from a worker's overview and Kafka's default partitioner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _U32 = 0xFFFFFFFF
 
 
 def partition_of(key: int, partitions: int) -> int:
-    """Return the partition of a key: murmur2 over its decimal text, as Kafka's Java client."""
+    """Return the partition of a key: murmur2 of its decimal text, as in Kafka's Java client."""
     data = b"%d" % key
     size = len(data)
     h = _SEED ^ size
@@ -25,14 +25,14 @@ def partition_of(key: int, partitions: int) -> int:
 
 
 class Topology(NamedTuple):
-    """The number of partitions, and the owners of those that have one."""
+    """The number of partitions, and their owners' addresses where known."""
 
     partitions: int
     owners: dict[int, str]
 
     @classmethod
     def of(cls, overview: dict[str, Any]) -> Self:
-        """Read what ``GET /overview`` answers. Raises KeyError or TypeError for anything else."""
+        """Parse an answer of ``GET /overview``; an invalid one raises KeyError or TypeError."""
         found = overview["partitions"]
         shared = set(found.get("shared_addresses", ()))
         owners = {
@@ -44,5 +44,5 @@ class Topology(NamedTuple):
         return cls(int(found["total"]), owners)
 
     def owner(self, key: int) -> str | None:
-        """Return the address of the worker that owns a key, None when nobody does."""
+        """Return the address of a key's owner, None without one."""
         return self.owners.get(partition_of(key, self.partitions))
