@@ -1,1 +1,1 @@
-"""What a worker answers over HTTP: users, videos, its health, its metrics and the dashboard."""
+"""HTTP routes of a worker: keys of the tables, health, metrics, overview and the dashboard."""

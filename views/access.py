@@ -1,4 +1,4 @@
-"""Who is let in: by the token, by a proof that it is known, or, without one, on this machine."""
+"""Access control: by token or proof of it; without a token, by local host name."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from streaming.ports import WorkerStatus
     from views.proof import Prover
 
-#: What a request has proved, if it came with a proof.
+#: The checked proof of a request that has one.
 PROOF: Final = web.RequestKey("PROOF", Proof)
 
 
 def route_of(request: web.Request) -> str | None:
-    """Return the template of the route that a request goes to, None when there is none."""
+    """Return the template of a request's route, None without a route."""
     resource = request.match_info.route.resource
     return None if resource is None else resource.canonical
 
 
 @web.middleware
 async def refuse_two_logins(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a second ``Authorization``: what stands between may have looked at the other one."""
+    """Refuse a second ``Authorization`` header: a proxy may have checked the other one."""
     if len(request.headers.getall(hdrs.AUTHORIZATION, ())) > 1:
         raise bad_request("bad_request", "a request has one header Authorization at most")
     return await handler(request)
@@ -45,9 +45,9 @@ async def refuse_two_logins(request: web.Request, handler: Handler) -> web.Strea
 def require_token(
     status: WorkerStatus, token: str, prover: Prover, open_routes: frozenset[str]
 ) -> Middleware:
-    """Return what lets only those in who know ``token``; ``open_routes`` are for all.
+    """Return a middleware that requires ``token``, except for ``open_routes``.
 
-    Clients send it. Workers prove to ``prover`` that they know it, without sending it.
+    Clients send the token. Workers send a proof of it, which ``prover`` checks.
     """
     expected = token.encode()
 
@@ -76,7 +76,7 @@ def require_token(
 
 
 def unauthorized(message: str) -> HttpError:
-    """Return the error for a request without the token, or with a proof that is not taken."""
+    """Return the error for a request without a valid token or proof."""
     return HttpError(
         HTTPStatus.UNAUTHORIZED,
         "unauthorized",
@@ -88,8 +88,8 @@ def unauthorized(message: str) -> HttpError:
 def _names_of(status: WorkerStatus, request: web.Request) -> set[str]:
     """Return the addresses that a proof for this worker may name.
 
-    One is that by which other workers know it. Who asks on this machine may name the socket: no
-    other program can be at the same one.
+    Other workers name its advertised address. Clients on this machine may name the socket's
+    address, which no other program can use.
     """
     names = {address_of(status.url)}
     socket = None if request.transport is None else request.transport.get_extra_info("sockname")
@@ -101,7 +101,7 @@ def _names_of(status: WorkerStatus, request: web.Request) -> set[str]:
 def prove_answers(
     prover: Prover,
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """Return what adds a proof to the answers of requests that came with one, except streams."""
+    """Return a hook that adds proofs to answers of requests with a proof, except to streams."""
 
     async def prove(request: web.Request, response: web.StreamResponse) -> None:
         if PROOF in request and isinstance(response, web.Response):
@@ -115,23 +115,22 @@ def prove_answers(
 
 @lru_cache(maxsize=256)
 def _host_of(authority: str) -> tuple[str, bool]:
-    """Return the host that a request names, and whether that is this machine.
+    """Return the host of ``authority``, and whether it is this machine.
 
-    Clients name the same one each time, and to take it apart cost as much as the answer itself.
-    Raises ValueError.
+    Cached: clients repeat the same one, and parsing costs as much as the answer. Raises ValueError.
     """
     if authority.count(":") > 1 and "[" not in authority:
-        # An IPv6 address out of the request line, from which aiohttp has taken the brackets.
+        # An IPv6 address from the request line, whose brackets aiohttp has removed.
         authority = f"[{authority}]"
     host = URL.build(scheme="http", authority=authority).host or ""
     return host, is_loopback(host)
 
 
 def require_local_host(status: WorkerStatus) -> Middleware:
-    """Return what refuses host names of others, for as long as no token is asked for.
+    """Return a middleware that refuses foreign host names, for workers without a token.
 
-    A page from elsewhere could have its own name point to 127.0.0.1 (DNS rebinding); to the
-    browser the answers would be that page's to read.
+    A foreign page could resolve its own name to 127.0.0.1 (DNS rebinding), and the browser would
+    let it read the answers.
     """
 
     @web.middleware

@@ -1,7 +1,7 @@
-"""Where the group's workers say that they are, and whether each is found there alone.
+"""Addresses of the group's workers, and detection of shared ones.
 
-The assignment gives each worker's address with its id (``streaming/runtime/member_ids.py``). Two
-ids at one address are two workers with the same ``NODE_CANONICAL_URL``: requests for one reach the
+The assignment has each worker's address and id (``streaming/runtime/member_ids.py``). Two ids at
+one address are two workers with the same ``NODE_CANONICAL_URL``: requests for one may reach the
 other.
 """
 
@@ -22,19 +22,19 @@ _ADVICE = "give each worker its own NODE_CANONICAL_URL, which leads to it"
 
 
 class Member(NamedTuple):
-    """A worker of the group; one of a release before has no id."""
+    """A worker of the group; those of earlier releases have no id."""
 
     url: URL
     id: str
     partitions: tuple[int, ...]
-    """Those of a table that it owns."""
+    """The partitions of a table that it owns."""
 
 
 class Addresses:
-    """Knows all members from the group's assignment, as every worker does."""
+    """The members of the group's assignment, which every worker has."""
 
     def __init__(self, status: WorkerStatus) -> None:
-        """Ask ``status``."""
+        """Read the assignment from ``status``."""
         self._status = status
         self._warned: set[str] = set()
 
@@ -52,28 +52,28 @@ class Addresses:
         ]
 
     def everyone(self) -> list[tuple[str, str]]:
-        """Return the address and the id of each worker in the group, this one included."""
+        """Return the address and id of each worker in the group, including this one."""
         return [(str(url), worker_id) for url, worker_id in self._addresses()]
 
     def _addresses(self) -> list[tuple[URL, str]]:
         return [_split(url) for url in self._status.owners()]
 
     def ids_at(self, url: URL) -> set[str]:
-        """Return the ids of the workers that give ``url`` for their address."""
+        """Return the ids of the workers with the address ``url``."""
         return {worker_id for each, worker_id in self._addresses() if each == url}
 
     def shared(self, url: URL) -> str | None:
-        """Return what is said of an address that several workers give, None when one does."""
+        """Return a warning about an address that several workers have, None if one has it."""
         ids = self.ids_at(url)
-        if len(ids) < 2:  # noqa: PLR2004 - two of them share it
+        if len(ids) < 2:  # noqa: PLR2004 - two workers share it
             return None
         names = " and ".join(each or "(of a release before)" for each in sorted(ids))
         return self._warn_once(f"the workers {names} give the same address, {url}: {_ADVICE}")
 
     def led_elsewhere(self, wanted: str, found: str) -> str | None:
-        """Return what is said when a request for worker ``wanted`` has reached worker ``found``.
+        """Return a warning that a request for worker ``wanted`` has reached worker ``found``.
 
-        None when nothing is wrong with it: ``wanted`` may have left the group since.
+        None if nothing is wrong, for example if ``wanted`` has left the group.
         """
         url = next((url for url, worker_id in self._addresses() if worker_id == wanted), None)
         if not wanted or url is None or wanted == found:
@@ -91,6 +91,6 @@ class Addresses:
 
 
 def _split(url: str) -> tuple[URL, str]:
-    """Return a worker's address and its id, out of what the assignment has."""
+    """Split a worker's entry in the assignment, ``address#id``; the id may be missing."""
     address, _, worker_id = url.partition("#")
     return URL(address), worker_id

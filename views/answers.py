@@ -1,4 +1,4 @@
-"""What requests are answered with: JSON, errors too."""
+"""Answers in JSON, including errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Error codes of the statuses that aiohttp itself answers with.
+#: Error codes for statuses that aiohttp itself sends.
 _CODES: Final = {
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
@@ -20,7 +20,7 @@ _CODES: Final = {
     HTTPStatus.REQUEST_TIMEOUT: "request_timeout",
 }
 
-#: What browsers are told with every answer, unless a view says otherwise.
+#: Headers of every answer, unless a view sets them.
 _HEADERS: Final = {
     hdrs.CACHE_CONTROL: "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -28,20 +28,20 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Versions of what runs are nobody's business.
+    # Hides the versions of software.
     hdrs.SERVER: "reels",
 }
 
 _SERVER: Final = _HEADERS[hdrs.SERVER]
-#: With all of them from the start, an answer takes a third of the time to make.
+#: With all headers from the start, an answer takes a third of the time.
 _OF_JSON: Final = CIMultiDict({hdrs.CONTENT_TYPE: "application/json", **_HEADERS})
 
-#: Seconds after which a client may try again while a partition is moving or recovering.
+#: Seconds after which a client may retry while a partition is moving or recovering.
 RETRY_AFTER: Final = "1"
 
 
 class HttpError(Exception):
-    """A request that is answered with an error."""
+    """An error answer to a request."""
 
     def __init__(
         self,
@@ -59,35 +59,35 @@ class HttpError(Exception):
 
     @property
     def response(self) -> web.Response:
-        """What the client gets."""
+        """The answer to the client."""
         error = {"code": self.code, "message": self.message}
         return json_response({"error": error}, self.status, self.headers)
 
 
 def bad_request(code: str, message: str) -> HttpError:
-    """Return the error for a request that is wrong in itself."""
+    """Return the error for an invalid request."""
     return HttpError(HTTPStatus.BAD_REQUEST, code, message)
 
 
 def not_found(message: str) -> HttpError:
-    """Return the error for something of which nothing is known."""
+    """Return the error for an unknown key or file."""
     return HttpError(HTTPStatus.NOT_FOUND, "not_found", message)
 
 
 def unavailable(message: str) -> HttpError:
-    """Return the error for what will be answered in a moment, here or elsewhere."""
+    """Return the error for a request that can soon be answered, here or elsewhere."""
     headers = {"Retry-After": RETRY_AFTER}
     return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", message, headers)
 
 
 def internal_error() -> HttpError:
-    """Return the error for a mistake of ours: what it was is for the log."""
+    """Return the error for a fault of the worker; details are only in the log."""
     message = "something went wrong in the worker; its log tells what"
     return HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
 
 
 def of_aiohttp(exc: web.HTTPException) -> HttpError:
-    """Return one of aiohttp's own errors (no such route, a method not allowed) as ours."""
+    """Convert one of aiohttp's own errors (unknown route, method not allowed)."""
     status = HTTPStatus(exc.status)
     headers = {name: exc.headers[name] for name in ("Allow",) if name in exc.headers}
     code = _CODES.get(status, "bad_request")
@@ -95,11 +95,11 @@ def of_aiohttp(exc: web.HTTPException) -> HttpError:
 
 
 def secure(response: web.StreamResponse) -> None:
-    """Add the headers that every answer has, if they are not there already."""
+    """Add the headers of every answer, unless they are set."""
     headers = response.headers
     if headers.get(hdrs.SERVER) == _SERVER:
         return
-    # aiohttp has set it to its own name.
+    # aiohttp has set a Server header of its own.
     headers[hdrs.SERVER] = _SERVER
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
@@ -117,7 +117,7 @@ def json_response(
 def json_text_response(
     body: bytes, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Answer with a text in JSON."""
+    """Answer with encoded JSON."""
     all_headers = _OF_JSON
     if headers:
         all_headers = CIMultiDict(_OF_JSON)

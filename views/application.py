@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from streaming.ports import WorkerStatus
     from views.sources import Sources
 
-#: What hold no data; every other route asks for the token, once there is one.
+#: Routes without data; all others require the token if one is set.
 OPEN_ROUTES: Final = frozenset({"/", "/static/{name}", "/healthz", "/readyz", "/openapi.json"})
 
-#: What is answered however many connections there are.
+#: Routes that are answered even if all connections are in use.
 HEALTH_ROUTES: Final = frozenset({"/healthz", "/readyz"})
 
 COLLECTOR: Final = web.AppKey("COLLECTOR", Collector)
@@ -51,9 +51,9 @@ def make_application(
     sources: Sources,
     client: Callable[[], aiohttp.ClientSession],
 ) -> web.Application:
-    """Put the routes together. Asking for the tables begins with the first request.
+    """Create the application. It does not read the tables before the first request.
 
-    Other workers are asked with what ``client`` returns.
+    ``client`` returns the session for requests to other workers.
     """
     token = settings.http_token
     prover = None if token is None else Prover(token)

@@ -1,6 +1,6 @@
-"""Answers as Arrow IPC streams, where pyarrow is installed (the extra ``arrow``).
+"""Answers as Arrow IPC streams, if pyarrow is installed (the extra ``arrow``).
 
-A row for each known id, in the order asked; the other ids are JSON lists in the schema's metadata.
+Known ids have a row each, in the order asked; others are JSON lists in the schema's metadata.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 MEDIA: Final = "application/vnd.apache.arrow.stream"
 
-#: Where copies may answer: whether one did.
+#: Added if copies may answer: whether one did.
 _STALE: Final = Column("stale", Kind.FLAG)
 
 _ORDER: Final = Column("order", Kind.INTEGER)
 
 
 def is_asked_for(request: web.Request) -> bool:
-    """Whether a request accepts an Arrow stream, and does not say that it would rather not."""
+    """Whether a request accepts an Arrow stream with a quality above 0."""
     for each in request.headers.get(hdrs.ACCEPT, "").split(","):
         media, *parameters = [part.strip().lower() for part in each.split(";")]
         if media == MEDIA:
@@ -42,13 +42,13 @@ def is_asked_for(request: web.Request) -> bool:
 
 
 async def load() -> Any:
-    """Return pyarrow, in a thread: it takes a while.
+    """Import pyarrow, in a thread because it takes a while.
 
     Raises:
         HttpError: it is not installed.
     """
     try:
-        # With what it would load itself when a table is first put in order.
+        # Includes the module that pyarrow itself would import at the first sort of a table.
         await asyncio.to_thread(import_module, "pyarrow.compute")
         return import_module("pyarrow")
     except ImportError as exc:
@@ -60,12 +60,12 @@ async def load() -> Any:
 
 
 class ArrowAnswer:
-    """A table."""
+    """An answer as an Arrow table."""
 
     media = MEDIA
 
     def __init__(self, pyarrow: Any, entity: Entity, *, stale_is_ok: bool) -> None:
-        """Begin without a row."""
+        """Begin without rows."""
         self._pa = pyarrow
         self._key = entity.key
         self._columns = entity.columns
@@ -74,7 +74,7 @@ class ArrowAnswer:
         self._schema = pyarrow.schema(
             [(column.name, self._types[column.kind]) for column in self._schema_here]
         )
-        # Of the rows that were read here, part by part: arrays are made of all of them at once.
+        # Rows read here, in parts: arrays are built from all of them at once.
         self._parts: list[Summed] = []
         self._positions: list[int] = []
         self._tables: list[Any] = []
@@ -86,7 +86,7 @@ class ArrowAnswer:
         self._positions += positions
 
     def _table(self) -> Any:
-        """Return the rows that were read here, in the order of their positions."""
+        """Return the rows read here, in the order of their positions."""
         parts = self._parts
         columns = self._columns(parts) if parts else {}
         columns[_STALE.name] = np.repeat(
@@ -102,9 +102,9 @@ class ArrowAnswer:
         return self._pa.Table.from_arrays(arrays, schema=self._schema)
 
     def _array(self, column: Column, values: Any) -> Any:
-        """Return an array in the memory of numpy's.
+        """Return an Arrow array that shares numpy's memory.
 
-        ``pyarrow.array`` would first import pandas, if it is there, for as long as a second.
+        ``pyarrow.array`` would first import pandas if installed, which takes up to a second.
         """
         pa, there = self._pa, None
         if column.kind is Kind.FLAG:

@@ -1,6 +1,6 @@
-"""The topics, described for programs in AsyncAPI 3: made from the code that reads and writes them.
+"""AsyncAPI 3 description of the topics, made from the code that reads and writes them.
 
-Defaults of the settings; what others than the program may read or write, and what is its own.
+It covers the topics that other programs may use, and the internal ones.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _viral() -> Json:
 
 
 def describe(settings: Settings, topics: Sequence[TopicSpec], deltas: Collection[str]) -> Json:
-    """Return the whole description of ``topics``, of which ``deltas`` hold sums for tables."""
+    """Return the description of ``topics``; those in ``deltas`` contain sums for tables."""
     (event,), schemas = schema_components([Event], ref_template="#/components/schemas/{name}")
     described = {
         settings.events_topic: (

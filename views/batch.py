@@ -1,7 +1,7 @@
 """``POST /users/query``, ``GET /users?ids=`` and the like: many keys in one request.
 
-Keys of this worker are read here, those of others are asked for there, all workers at the same
-time, and the answer has them in the order asked.
+This worker reads its own keys, and requests the others from all their owners at the same time. The
+answer has the keys in the order asked.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ log = logging.getLogger(__name__)
 #: Positions of ids in the request, by partition.
 Positions = dict[int, list[int]]
 
-#: The outcome of an id with a row; the others are called as in the answer.
+#: The outcome of an id with a row; the others have the names of the answer's lists.
 FOUND: Final = "found"
 
 _RETRY: Final[dict[str, str]] = {hdrs.RETRY_AFTER: RETRY_AFTER}
 
 
 class BatchViews:
-    """Answers for one table."""
+    """Batch routes of one table."""
 
     def __init__(
         self, entity: Entity, reader: BatchReader, budget: Budget, routing: Routing
     ) -> None:
-        """Read by ``reader``, not more at a time than ``budget`` has."""
+        """Read with ``reader``; ``budget`` limits the keys read at a time."""
         self._entity = entity
         self._reader = reader
         self._budget = budget
         self._routing = routing
         self._pyarrow: Any = None
-        # To find a series costs as much as to count; and a rate needs one that has begun.
+        # A lookup of a series costs as much as counting, and a rate needs an existing series.
         self._asked = metrics.batch_keys_asked.labels(entity.name)
         self._outcomes = {
             outcome: metrics.batch_keys.labels(entity.name, outcome)
@@ -71,7 +71,7 @@ class BatchViews:
         }
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes that these views answer."""
+        """Return the routes of these views."""
         name = self._entity.name
         return [web.post(f"/{name}/query", self.post), web.get(f"/{name}", self.get)]
 
@@ -111,7 +111,7 @@ class BatchViews:
 
 
 class Batch:
-    """One request while it is answered."""
+    """One request in progress."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Batch:
         self._answer = answer
         self._reader = reader
         self._routing = routing
-        #: Positions of ids of which nothing is known, and of those that nobody answers for.
+        #: Positions of unknown ids, and of those that no worker answers for.
         self.unknown: set[int] = set()
         self.unavailable: set[int] = set()
 
@@ -137,10 +137,10 @@ class Batch:
         return [ids[position] for position in sorted(positions)]
 
     async def read(self, request: web.Request) -> None:
-        """Read and ask for all of it.
+        """Read all ids, here and from other workers.
 
         Raises:
-            HttpError: a window that is not kept.
+            HttpError: the window is no longer kept.
         """
         table = self._entity.table
         here, elsewhere = Positions(), Positions()
@@ -158,7 +158,7 @@ class Batch:
     async def _read_there(
         self, request: web.Request, elsewhere: Positions, here: Positions
     ) -> None:
-        """Ask all owners of partitions ``elsewhere`` at the same time, and meanwhile read here."""
+        """Ask all owners of partitions ``elsewhere`` at once, and read those ``here`` meanwhile."""
         table = self._entity.table
         owners, without = self._routing.owners(request, table, elsewhere)
         self.unavailable.update(*(elsewhere[partition] for partition in without))
@@ -170,7 +170,7 @@ class Batch:
             return_exceptions=True,
         )
         try:
-            # Requests are on their way before this worker begins with its own part.
+            # The requests start before this worker reads its own part.
             await asyncio.sleep(0)
             await self._read_here(here, table.readable, is_stale=False)
             for failed in await asking:
@@ -190,7 +190,7 @@ class Batch:
         *,
         is_stale: bool,
     ) -> None:
-        """Read what ``state_of`` has of partitions; what it has no more is unavailable."""
+        """Read partitions from ``state_of``; ids of those that it lacks are unavailable."""
         ids = self._query.ids
         for number, some in enumerate(slices_of(partitions, AT_ONCE)):
             if number:
@@ -224,7 +224,7 @@ class Batch:
     def _take(
         self, state: PartitionState, values: Values, positions: list[int], *, is_stale: bool
     ) -> bool:
-        """Take a partition's values into the answer; False: it is not to be read any more."""
+        """Add a partition's values to the answer; return False if it is no longer readable."""
         entity, query = self._entity, self._query
         if is_stale:
             try:
@@ -257,7 +257,7 @@ class Batch:
         return True
 
     async def _ask(self, worker: Member, positions: list[int]) -> None:
-        """Take over what another worker answers; without an answer its ids are unavailable."""
+        """Add another worker's answer; without one, its ids are unavailable."""
         ids = self._query.ids
         position_of = {ids[position]: position for position in sorted(positions)}
         self.unavailable.update(positions)
@@ -273,7 +273,7 @@ class Batch:
             if reply.status != HTTPStatus.OK:
                 log.debug("%s answers a batch with status %s", worker.url, reply.status)
                 return
-            # Another one may have answered for some of them meanwhile.
+            # Other requests may have changed the sets meanwhile: update, do not replace them.
             unknown, unavailable = self._answer.add_answer(position_of, reply.body)
         except (PeerError, AnswerError) as exc:
             log.debug("%s", exc)
@@ -283,7 +283,7 @@ class Batch:
         self.unavailable.update(position_of[key] for key in unavailable)
 
     async def _read_copies(self, *, is_forwarded: bool) -> None:
-        """Ask for copies of what is unavailable: here, then one worker after the other."""
+        """Read unavailable ids from copies: here, then from one worker after the other."""
         table = self._entity.table
         partitions, left = self._by_partition(), self.unavailable
         copies = {n: kept for n, p in partitions.items() if (kept := [x for x in p if x in left])}
@@ -299,7 +299,7 @@ class Batch:
 
 
 def _refusal(body: bytes) -> HttpError:
-    """Return the error that another worker has answered with."""
+    """Convert another worker's error answer."""
     try:
         error = orjson.loads(body)["error"]
         return HttpError(HTTPStatus.BAD_REQUEST, str(error["code"]), str(error["message"]))
@@ -308,7 +308,7 @@ def _refusal(body: bytes) -> HttpError:
 
 
 def slices_of(partitions: Positions, most: int) -> Iterator[Positions]:
-    """Yield the positions in parts of ``most`` at most."""
+    """Yield the positions in parts of at most ``most``."""
     part, room = Positions(), most
     for partition, positions in partitions.items():
         at = 0

@@ -1,4 +1,4 @@
-"""How a batch's answer is put together: rows as they come, from here and from other workers."""
+"""Assembly of a batch's answer from the rows of this worker and of others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from views.batch_rows import Summed
     from views.entities import Entity
 
-#: Rows that are rendered before others get their turn: less than five milliseconds.
+#: Rows read or rendered before the event loop may run other tasks: less than 5 ms.
 AT_ONCE: Final = 1000
 
-#: What is said of ids without a row.
+#: Names of the answer's lists of ids without a row.
 UNKNOWN: Final = "unknown"
 UNAVAILABLE: Final = "unavailable"
 
@@ -30,29 +30,29 @@ _decode: Final = msgspec.json.Decoder(dict[str, list[msgspec.Raw]]).decode
 
 
 class AnswerError(ValueError):
-    """Another worker's answer is none to what it was asked."""
+    """Another worker's answer does not match the request."""
 
 
 class BatchAnswer(Protocol):
-    """Rows by the positions of their ids in the request."""
+    """Collects rows by the positions of their ids in the request."""
 
     @property
     def media(self) -> str:
         """The media type."""
 
     def add(self, positions: Sequence[int], batch: Summed) -> None:
-        """Take the sums of the ids at ``positions``."""
+        """Add the sums of the ids at ``positions``."""
 
     def add_answer(
         self, position_of: Mapping[int, int], body: bytes
     ) -> tuple[list[int], list[int]]:
-        """Take another worker's answer to the ids in ``position_of``.
+        """Add another worker's answer for the ids in ``position_of``.
 
         Returns:
-            The ids that it does not know, and those that it cannot answer for.
+            The unknown ids, and the unavailable ones.
 
         Raises:
-            AnswerError: it is an answer to something else.
+            AnswerError: the answer does not match the request.
         """
 
     async def response(
@@ -62,15 +62,15 @@ class BatchAnswer(Protocol):
 
 
 class JsonAnswer:
-    """An object with a list of rows."""
+    """An answer as a JSON object with a list of rows."""
 
     media = "application/json"
 
     def __init__(self, entity: Entity, count: int) -> None:
-        """Begin with no row for ``count`` ids."""
+        """Begin without rows for ``count`` ids."""
         self._entity = entity
         self._rows: list[bytes | None] = [None] * count
-        # Of rows that are to be made.
+        # Sums and positions of rows to render.
         self._parts: list[Summed] = []
         self._positions: list[Sequence[int]] = []
 
@@ -82,7 +82,7 @@ class JsonAnswer:
     def add_answer(
         self, position_of: Mapping[int, int], body: bytes
     ) -> tuple[list[int], list[int]]:
-        """See :class:`BatchAnswer`. Rows stay the text that they are."""
+        """See :class:`BatchAnswer`. Rows are copied as text."""
         try:
             answer = _decode(body)
             rows = answer[self._entity.name]
@@ -118,7 +118,7 @@ class JsonAnswer:
 
 
 def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield runs of parts of these sizes that have :data:`AT_ONCE` rows, or a part more."""
+    """Yield runs of parts of these sizes; a run ends with the part that reaches AT_ONCE rows."""
     first = rows = 0
     for number, size in enumerate(sizes):
         rows += size

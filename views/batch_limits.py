@@ -1,4 +1,4 @@
-"""How much is read for batches at a time, for all requests together."""
+"""Limits of batches in progress, over all requests."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from views.answers import RETRY_AFTER, HttpError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Keys that are being read. Of a few hundred bytes each, they and their rows take some 100 MiB.
+#: Keys in progress. At a few hundred bytes each, they and their rows take about 100 MiB.
 MAX_KEYS: Final = 50_000
 
-#: Bytes of bodies that have not been answered yet.
+#: Bytes of the bodies of requests in progress.
 MAX_BODIES: Final = 32 << 20
 
 
 class Budget:
-    """So much may be under way; who comes when it is used up is asked to come again."""
+    """A limit of work in progress; requests beyond it must retry later."""
 
     def __init__(self, most: int, what: str) -> None:
-        """Allow ``most``, counted in ``what``."""
+        """Allow at most ``most``; ``what`` is the unit in messages."""
         self._most = most
         self._what = what
         self._used = 0
 
     @property
     def used(self) -> int:
-        """How much is under way."""
+        """The amount in progress."""
         return self._used
 
     @contextmanager
     def take(self, amount: int) -> Iterator[None]:
-        """Use so much of it for a while.
+        """Use ``amount`` of it within a ``with`` block.
 
         Raises:
-            HttpError: there is not so much left.
+            HttpError: less than that is left.
         """
         if self._used + amount > self._most:
             raise HttpError(

@@ -1,4 +1,4 @@
-"""What a batch asks for, read from a body or a query, or refused by what is wrong with it."""
+"""Parsing of batch requests, from a body or a query."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
     from views.entities import Entity
 
-#: Ids of a request, in a body and in a query.
+#: Maximum ids per request, in a body and in a query.
 MAX_IDS: Final = 10_000
 MAX_IDS_IN_QUERY: Final = 100
 
-#: Bytes of a body: the most ids with all their digits, twice.
+#: Maximum bytes of a body: twice the size of the most ids with all digits.
 MAX_BATCH_BODY: Final = 512 << 10
 
 
 class BatchQuery(NamedTuple):
-    """What a request asks for."""
+    """A parsed request."""
 
     ids: list[int]
-    """In the order asked, each once."""
+    """Distinct, in the order asked."""
     window: str | None
     window_ms: int | None
     """None for the whole window."""
@@ -37,7 +37,7 @@ class BatchQuery(NamedTuple):
     stale_is_ok: bool
 
     def body(self, ids: list[int]) -> bytes:
-        """Return the body that asks for some of the ids."""
+        """Return a request body for some of the ids."""
         asked: dict[str, Any] = {"ids": ids}
         if self.window is not None:
             asked["window"] = self.window
@@ -49,10 +49,10 @@ class BatchQuery(NamedTuple):
 
 
 def parse_body(body: bytes, entity: Entity) -> BatchQuery:
-    """Return what a body asks for.
+    """Parse a body.
 
     Raises:
-        HttpError: it is no JSON object, has another field, or a field is wrong.
+        HttpError: it is not a JSON object, or has an unknown or invalid field.
     """
     try:
         asked = orjson.loads(body)
@@ -68,7 +68,7 @@ def parse_body(body: bytes, entity: Entity) -> BatchQuery:
     ids = asked.get("ids")
     if not isinstance(ids, list) or not 1 <= len(ids) <= MAX_IDS:
         raise bad_request("invalid_ids", f"ids is a list of 1 to {MAX_IDS} ids")
-    # A bool is an int to Python.
+    # In Python, a bool is an int.
     if set(map(type, ids)) != {int} or min(ids) < 0 or max(ids) > MAX_ID:
         each = next(id_ for id_ in ids if type(id_) is not int or not 0 <= id_ <= MAX_ID)
         message = f"an id is a whole number from 0 to {MAX_ID}, not {each!r:.40}"
@@ -82,12 +82,12 @@ def parse_body(body: bytes, entity: Entity) -> BatchQuery:
 
 
 def parse_query(query: MultiMapping[str], entity: Entity) -> BatchQuery:
-    """Return what a query asks for; parameters of other names are ignored, as in single reads.
+    """Parse a query; unknown parameters are ignored, as in single reads.
 
     Raises:
-        HttpError: a parameter is wrong.
+        HttpError: a parameter is invalid.
     """
-    # Of a text that is too long no more is taken apart than tells that it is.
+    # A text that is too long is split only as far as needed to refuse it.
     texts = ",".join(query.getall("ids", ())).split(",", MAX_IDS_IN_QUERY)
     if texts == [""] or len(texts) > MAX_IDS_IN_QUERY:
         message = f"ids are 1 to {MAX_IDS_IN_QUERY} ids with commas between them; POST takes more"

@@ -1,8 +1,8 @@
-"""What a batch answers of many keys: rows as texts for JSON, flat columns for Arrow.
+"""Rows of a batch's answer: JSON texts, or flat columns for Arrow.
 
-A row is what a single read answers; a column is named by the fields that lead to it
-(``window_start``, ``rolling_views``): those of models.columns. Both are made column by column: no
-loop of ours over the keys.
+A JSON row equals the answer of a single read. A column's name joins the names of nested fields
+(``window_start``, ``rolling_views``), as in :mod:`models.columns`. Both are built column by column,
+without a Python loop over keys.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from models.entity import Entity
     from models.viral import ViralRule
 
-#: Of whole numbers, floats (NaN: none), flags, or times in ms since the epoch.
+#: An array of integers, floats (NaN: missing), flags, or times in ms since the epoch.
 Column = Any
 
 Columns = dict[str, Column]
 
 
 class Summed(NamedTuple):
-    """The keys of one partition of which something is known, with their sums."""
+    """The known keys of one partition, with their sums."""
 
     ids: Sequence[int]
     sums: npt.NDArray[Any]
     """See :class:`models.sums.Totals`."""
     as_of: int
     windows: tuple[tuple[int, int], ...]
-    """The windows' panes."""
+    """The panes of each window: first <= p < end."""
     step: int
-    """Milliseconds of a pane."""
+    """Length of a pane in ms."""
     complete_from: int = 0
-    """From which stream time on all is counted; 0: it always was."""
+    """The stream time in ms from which counts are complete; 0: always."""
     is_stale: bool = False
     """Whether this comes from a copy, which may be behind."""
 
@@ -53,7 +53,7 @@ Parts = list[Summed]
 
 
 class _Rows:
-    """The texts of rows while they grow, those of all keys at a time."""
+    """Builds the texts of all rows, piece by piece."""
 
     def __init__(self, parts: Parts, key: str) -> None:
         self._sizes = [len(part.ids) for part in parts]
@@ -62,38 +62,38 @@ class _Rows:
         self.add_column(ids_of(parts))
 
     def add(self, text: bytes) -> None:
-        """Go on with the same text in all rows."""
+        """Append the same text to all rows."""
         self._pieces.append(repeat(text, sum(self._sizes)))
 
     def add_parts(self, texts: Sequence[bytes]) -> None:
-        """Go on with another text in each part's rows."""
+        """Append each part's text to its rows."""
         if len(set(texts)) == 1:
             self.add(texts[0])
         else:
             self._pieces.append(chain.from_iterable(map(repeat, texts, self._sizes)))
 
     def add_column(self, column: Column) -> None:
-        """Go on with each row's number or flag."""
-        # Objects are for numbers beyond 64 bits, which nobody is shown.
+        """Append each row's number or flag."""
+        # Sums that need more than 64 bits are objects, but fields of the answer fit into 64.
         if column.dtype == object:
             column = column.astype(np.int64)
         text = dumps(np.ascontiguousarray(column), option=OPT_SERIALIZE_NUMPY)
         self._pieces.append(text[1:-1].split(b","))
 
     def add_fields(self, columns: Columns) -> None:
-        """Go on with named fields."""
+        """Append named fields."""
         for name, column in columns.items():
             self.add(b',"%b":' % name.encode())
             self.add_column(column)
 
     def end(self, parts: Parts) -> list[bytes]:
-        """End the rows, and return them."""
+        """Complete the rows, and return them."""
         self.add_parts([b',"stale":true}' if part.is_stale else b"}" for part in parts])
         return list(map(b"".join, zip(*self._pieces, strict=True)))
 
 
 def ids_of(parts: Parts) -> Column:
-    """Return all ids."""
+    """Return the ids of all parts."""
     return np.fromiter(chain.from_iterable(part.ids for part in parts), np.int64)
 
 
@@ -102,30 +102,30 @@ def _sums_of(parts: Parts) -> npt.NDArray[Any]:
 
 
 def _repeated(parts: Parts, numbers: list[int]) -> Column:
-    """Return a column of a number of each part."""
+    """Return a column that repeats each part's number for its rows."""
     return np.repeat(np.array(numbers, np.int64), [len(part.ids) for part in parts])
 
 
 def fields(of: Entity[Any], sums: npt.NDArray[Any], window: int = 0, prefix: str = "") -> Columns:
-    """Return the fields of a window by their names."""
+    """Return the fields of one window, by name."""
     width = len(of.counters)
     counters = dict(zip(of.counters, sums.T[width * window :], strict=False))
     return {prefix + shown.name: shown.column(counters) for shown in of.answer}
 
 
 class HoppingRows:
-    """Rows and columns of tables that answer with one window that hops."""
+    """Rows and columns of tables with one hopping window."""
 
     def __init__(self, of: Entity[Any], *, tells_complete: bool) -> None:
-        """Answer for what ``of`` counts.
+        """Build rows of ``of``.
 
-        With ``tells_complete`` a row says since when all of its window is counted.
+        With ``tells_complete``, a row has the field ``complete_since``.
         """
         self._of = of
         self._tells_complete = tells_complete
 
     def rows(self, parts: Parts) -> list[bytes]:
-        """Return rows as single reads answer them, of all parts."""
+        """Return the rows of all parts, in the form of single reads."""
         rows = _Rows(parts, self._of.key)
         rows.add_parts([_window(part) for part in parts])
         rows.add_fields(fields(self._of, _sums_of(parts)))
@@ -164,7 +164,7 @@ def _window(part: Summed) -> bytes:
 
 @lru_cache(maxsize=64)
 def _window_text(first: int, end: int, step: int) -> bytes:
-    """Return the text of a window, of which all partitions have the same for most of the time."""
+    """Return the text of a window; cached, as partitions mostly have the same one."""
     return dumps(window_fields(first * step, end * step, step))
 
 
@@ -177,7 +177,7 @@ _VIDEO_WINDOWS: Final = ("rolling", "tumbling")
 
 
 def video_rows(rule: ViralRule) -> Callable[[Parts], list[bytes]]:
-    """Return what makes rows as ``GET /videos/{video_id}`` answers them."""
+    """Return a function that builds rows like ``GET /videos/{video_id}``."""
 
     def rows(parts: Parts) -> list[bytes]:
         rows, sums = _Rows(parts, VIDEO.key), _sums_of(parts)
@@ -203,7 +203,7 @@ def _viral(rule: ViralRule, rolling: Columns) -> Column:
 
 
 def video_columns(rule: ViralRule) -> Callable[[Parts], Columns]:
-    """Return what makes the values of :data:`models.columns.VIDEO_COLUMNS`."""
+    """Return a function that computes the columns :data:`models.columns.VIDEO_COLUMNS`."""
 
     def columns(parts: Parts) -> Columns:
         sums = _sums_of(parts)

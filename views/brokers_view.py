@@ -1,4 +1,4 @@
-"""What the brokers know of partitions that no worker answers for, asked while there are any."""
+"""Lag of partitions that no worker answers for, according to the brokers."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two questions, and the longest between two attempts to reach the brokers.
+#: Seconds between two requests, and maximum seconds between two attempts to connect.
 INTERVAL: Final = 1.0
 LONGEST_DELAY: Final = 15.0
 
 
 class BrokersView:
-    """Keeps asking the brokers for as long as partitions are wanted."""
+    """Polls the brokers while partitions are wanted."""
 
     def __init__(self, status: WorkerStatus) -> None:
-        """Ask through ``status``."""
+        """Connect through ``status``."""
         self._status = status
         self._wanted: frozenset[int] = frozenset()
         self._task: asyncio.Task[None] | None = None
-        #: Records behind by partition, of those that were wanted; empty while nobody tells.
+        #: Records behind, by wanted partition; empty while the brokers do not answer.
         self.behind: dict[int, int] = {}
 
     def want(self, partitions: Collection[int]) -> None:
-        """Have :attr:`behind` tell of these partitions from the next second on."""
+        """Set the partitions of :attr:`behind`, from the next request on."""
         self._wanted = frozenset(partitions)
         if self._wanted and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._run(), name="brokers-view")
 
     async def stop(self) -> None:
-        """Ask no more."""
+        """Stop polling."""
         self._wanted, self.behind = frozenset(), {}
         if self._task is not None:
             self._task.cancel()

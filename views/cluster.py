@@ -1,6 +1,6 @@
-"""What the workers' figures come to together: sums, rates, who owns what, who is gone.
+"""Figures of the whole cluster: sums, rates, owners of partitions, departed workers.
 
-Pure: it is told the time and the answers, and asks nobody.
+Pure: time and answers are arguments.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 #: Seconds over which latencies are measured.
 LATENCY_WINDOW: Final = 10.0
 
-#: Points of the curves, one a second; entries of the list of who entered and left.
+#: Points per curve, one per second; entries in the list of videos that entered or left.
 HISTORY: Final = 300
 CHANGES: Final = 30
 
-#: Seconds without an answer before a worker that is in the group is called silent.
+#: Seconds without an answer after which a worker of the group is silent.
 SILENT_AFTER: Final = 3.0
 
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 class Cluster:
-    """All workers that are there, or were there a moment ago."""
+    """All workers that are in the group, or were recently."""
 
     def __init__(self) -> None:
-        """Know nobody."""
+        """Begin without workers."""
         self.workers: dict[str, WorkerHistory] = {}
         self._partition_states = PartitionStates()
         self._viral: dict[int, float] | None = None
@@ -59,16 +59,16 @@ class Cluster:
         behind: Mapping[int, int] | None = None,
         misled: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Take what was answered, and return what there is to show.
+        """Apply the workers' answers, and return the cluster's figures.
 
         Arguments:
-            own: the figures of the worker that looks; who owns what is as it knows it.
-            answers: the others' latest, None of who does not answer.
-            viral: the videos that are viral, None while they are being read.
+            own: the figures of this worker, whose view of the owners is used.
+            answers: the latest figures of other workers, None without an answer.
+            viral: the viral videos, None while they are being read.
             now: seconds since the epoch.
-            group: the addresses of the group's members, those without partitions, too.
-            behind: records behind by partition, as the brokers know it.
-            misled: the addresses at which another worker answers, and what is said of each.
+            group: the addresses of all members of the group, with and without partitions.
+            behind: records behind by partition, according to the brokers.
+            misled: warnings by address at which another worker answers.
         """
         misled = misled or {}
         now = time() if now is None else now
@@ -115,7 +115,7 @@ class Cluster:
         }
 
     def history(self) -> dict[str, list[float | None]]:
-        """Return the curves so far: a column each, times in ms since the epoch."""
+        """Return the curves: one column each, times in ms since the epoch."""
         names = ("time", "rate", *QUANTILES, "lag_records", "lag_seconds")
         columns = zip(*self._points, strict=True) if self._points else ([] for _ in names)
         return {name: list(column) for name, column in zip(names, columns, strict=True)}
@@ -127,7 +127,7 @@ class Cluster:
 
     @property
     def unmeasured(self) -> set[int]:
-        """Partitions whose owner did not say, at the last update, how far behind they are."""
+        """Partitions whose owner did not report the lag at the last update."""
         return self._partition_states.unmeasured
 
     def _answer_of(self, url: str) -> Figures | None:
@@ -227,7 +227,7 @@ class Cluster:
 
 
 def _differences(rules: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Return the rules by which workers count differently: each value, with who goes by it."""
+    """Return the rules that differ among workers: each value, with the workers that use it."""
     values: dict[str, dict[str, list[str]]] = {}
     for url, each in rules.items():
         for name, value in each.items():

@@ -1,4 +1,4 @@
-"""All workers' figures, once a second, for as long as anybody looks: one collector a worker."""
+"""Collects the figures of all workers once per second while they are watched."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks, and for which other workers' answers are waited for at each.
+#: Seconds between two collections, and seconds that each waits for other workers' answers.
 INTERVAL: Final = 1.0
 PATIENCE: Final = 0.3
 
-#: Seconds for another worker's answer; meanwhile what it said last is shown.
+#: Time limits of a request to another worker; its last answer is shown meanwhile.
 ASK_TIMEOUT: Final = aiohttp.ClientTimeout(total=3.0, connect=1.0)
 
-#: Seconds for which collecting goes on after the last reader: who reloads finds the curves.
+#: Seconds of collecting after the last reader left; a reloaded page still has the curves.
 LINGER: Final = 300.0
 
 _END: Final = b"event: end\ndata: {}\n\n"
@@ -50,10 +50,10 @@ def frame(event: str, data: dict[str, Any]) -> bytes:
 
 
 class Collector:
-    """Asks all workers, and hands what comes of it to all readers.
+    """Polls all workers, and publishes the result to all readers.
 
-    Other workers are asked for ``/overview``, which asks nobody: requests cannot go in circles.
-    What it costs does not grow with the readers. A reader that is slow misses what is outdated.
+    It requests ``/overview``, which makes no further requests; loops are impossible. The cost does
+    not grow with the readers. A slow reader misses outdated figures.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Collector:
         neighbours: Neighbours,
         brokers: BrokersView,
     ) -> None:
-        """Ask ``peers``; nothing happens before the first :meth:`subscription`."""
+        """Poll ``peers``, from the first :meth:`subscription` on."""
         self._brokers = brokers
         self._neighbours = neighbours
         self._peers = peers
@@ -87,7 +87,7 @@ class Collector:
 
     @contextmanager
     def subscription(self) -> Iterator[AsyncIterator[bytes]]:
-        """Give the events as bytes: the history, what is known now, and each news from then on."""
+        """Yield an iterator of encoded events: history, current figures, then each update."""
         self.subscribers += 1
         if not self._ended and (self._loop is None or self._loop.done()):
             self._loop = asyncio.create_task(self._run(), name="dashboard-collector")
@@ -98,7 +98,7 @@ class Collector:
             self._alone_since = monotonic()
 
     async def stop(self) -> None:
-        """Ask nobody any more, and end all subscriptions."""
+        """Stop polling, and end all subscriptions."""
         self._ended = True
         tasks = [*self._asking.values(), *filter(None, [self._loop])]
         for task in tasks:
@@ -118,7 +118,7 @@ class Collector:
         yield _END
 
     def publish(self, data: bytes) -> None:
-        """Hand ``data`` to all readers."""
+        """Send ``data`` to all readers."""
         self._latest = data
         published, self._published = self._published, asyncio.Event()
         published.set()
@@ -131,7 +131,7 @@ class Collector:
                 self.publish(frame("figures", await self._collect()))
                 failing = False
             except Exception:
-                # Nobody may lose an event to a page; said once, until it works again.
+                # A fault of the page must not stop the worker. Logged once until it works again.
                 if not failing:
                     log.exception("the dashboard's figures cannot be collected")
                 failing = True
@@ -170,7 +170,7 @@ class Collector:
             del self._asking[url]
 
     def _from_whom_was_asked(self, url: str, figures: Figures) -> Figures | None:
-        """Return ``figures`` unless they are another worker's than the one that gives ``url``."""
+        """Return ``figures``, or None if they are not of the worker with the address ``url``."""
         wanted, found = self._addresses.ids_at(URL(url)), figures.worker_id
         misled = None
         if found and wanted and found not in wanted:

@@ -1,4 +1,4 @@
-"""One connection: aiohttp's, with bounds on the time that its client may take."""
+"""One connection, with time limits for its client."""
 
 from __future__ import annotations
 
@@ -21,38 +21,37 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: In each such time, in seconds, a client has to take all that waits for it, or so many bytes.
+#: Within each WRITE_TIMEOUT in seconds, a client must take its answer or LEAST_TAKEN bytes of it.
 WRITE_TIMEOUT: Final = 10.0
 LEAST_TAKEN: Final = 256 << 10
 
-#: Seconds within which a guest has to ask, and to take its answer.
+#: Seconds within which a guest must send its request and take the answer.
 GUEST_TIMEOUT: Final = 1.0
 
-#: Bytes of requests that a client may send before the worker has taken them up, without bodies.
+#: Maximum bytes of requests, without bodies, that wait to be handled.
 MAX_PENDING: Final = 32 << 10
 
-#: Bytes that are looked at at once, which bounds by how much that can be exceeded.
+#: Bytes checked at once: the limit above can be exceeded by this.
 _SLICE: Final = 16 << 10
 
-#: What a request expects before it sends its body; aiohttp would promise it before any check.
+#: A request's ``Expect`` header, removed because aiohttp would answer it before any check.
 EXPECTATION: Final = web.RequestKey("EXPECTATION", str)
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection; what goes wrong before a route is reached is answered in JSON, too.
+    """aiohttp's connection, with JSON also for errors before a route is reached.
 
-    A client that does not take its answer in time is cut, wherever it stopped. An answer counts as
-    taken when the system has all of it to send, so nothing is left in this process by a connection
-    that seems to be idle.
+    A client that does not take its answer in time is cut off. An answer counts as taken once the
+    operating system has all of it: an idle connection holds no data in this process.
 
-    Leans on ``aiohttp.web_protocol.RequestHandler`` of aiohttp 3.14: ``_handle_request``,
+    Depends on ``aiohttp.web_protocol.RequestHandler`` of aiohttp 3.14: ``_handle_request``,
     ``_messages``, ``_waiter``, ``_paused``.
     """
 
     __slots__ = ("_body", "_deadline", "_pending", "_places", "_socket", "is_guest")
 
     def __init__(self, manager: web.Server, places: Places, **kwargs: Any) -> None:
-        """Take one of the ``places`` as soon as the connection is there."""
+        """Occupy one of ``places`` once the client is connected."""
         super().__init__(manager, **kwargs)
         self._places = places
         self._socket: asyncio.Transport | None = None
@@ -63,7 +62,7 @@ class Connection(web.RequestHandler):
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether it is for the client to go on: to ask, to send a body, to take its answer."""
+        """Whether the client must act next: send a request or a body, or take its answer."""
         is_idle = self._waiter is not None and not self._waiter.done()
         return is_idle or self._is_body_missing or self._paused
 
@@ -72,10 +71,10 @@ class Connection(web.RequestHandler):
         return self._body is not None and not self._body.is_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a place; who comes when none is to be had is a guest."""
-        # aiohttp forgets it when it closes, which with something left to send can last for ever.
+        """Occupy a place; a client without a place is a guest."""
+        # aiohttp drops it on close, but with unsent data the close may never end.
         self._socket = cast("asyncio.Transport", transport)
-        # Paused is whoever leaves anything; aiohttp waits until it is taken.
+        # Any untaken byte pauses writing; aiohttp waits until it is taken.
         self._socket.set_write_buffer_limits(high=0)
         super().connection_made(transport)
         self.is_guest = not self._places.enter(self)
@@ -83,20 +82,20 @@ class Connection(web.RequestHandler):
             self._deadline = self._loop.call_later(GUEST_TIMEOUT, self._end_visit)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Leave room for another one."""
+        """Release the place."""
         self._places.leave(self)
         self._stop_clock()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take requests, up to a bound: they are held until their turn comes, or their end."""
+        """Accept requests up to a limit; they wait until they are complete and due."""
         for start in range(0, len(data) or 1, _SLICE):
             piece = data[start : start + _SLICE]
             if not self._is_body_missing:
                 self._pending += len(piece)
             super().data_received(piece)
             if self._messages:
-                # Of the request that came last, from its head on: it may not be handled yet.
+                # The body of the latest request, which may not be handled yet.
                 self._body = self._messages[-1][1]
             if self._pending > MAX_PENDING:
                 log.debug("a client sends more requests, or longer ones, than are taken: cut")
@@ -104,7 +103,7 @@ class Connection(web.RequestHandler):
                 return
 
     def pause_writing(self) -> None:
-        """Begin to wait for the client to take what waits for it."""
+        """Start the time limit for the client to take its answer."""
         super().pause_writing()
         left = self._untaken
         self._places.left_untaken(self, left)
@@ -112,13 +111,13 @@ class Connection(web.RequestHandler):
         self._deadline = self._loop.call_later(WRITE_TIMEOUT, self._expect_less, left)
 
     def resume_writing(self) -> None:
-        """Take that the client has all that there was."""
+        """Stop the time limit: the client has taken everything."""
         super().resume_writing()
         self._places.taken(self)
         self._stop_clock()
 
     def cut(self) -> None:
-        """End the connection at once, with whatever its client has not taken."""
+        """Close the connection at once, and drop untaken data."""
         self._stop_clock()
         self.force_close()
         if self._socket is not None:
@@ -168,7 +167,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP, or what failed outside of the views, and close."""
+        """Answer a malformed request or a failure outside of the views, and close."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer is half sent")
         if status == HTTPStatus.BAD_REQUEST:
@@ -185,7 +184,7 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer; one of aiohttp's own errors becomes one of ours."""
+        """Send the answer; errors of aiohttp's own are converted to JSON."""
         if isinstance(resp, web.HTTPException):
             resp = of_aiohttp(resp).response
         if self.is_guest:

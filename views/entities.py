@@ -1,4 +1,4 @@
-"""What batches of each table are read with; topology.py names them."""
+"""Descriptions of tables for batch reads; topology.py refers to them."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entity:
-    """What batches of one table are made with."""
+    """Description of one table for batch reads."""
 
     name: str
-    """Of the route and of the answer's list: ``users``."""
+    """Name of the route and of the answer's list, such as ``users``."""
     key: str
-    """Field and column of the id: ``user_id``."""
+    """Field and column of the id, such as ``user_id``."""
     table: SlicedTable[Any]
     slices: Slices
     sums: Sums
     by_partition: ByPartition
     has_window: bool
-    """Whether a request may ask for a smaller window."""
+    """Whether a smaller window may be requested."""
     windows_at: Callable[[int, int | None], tuple[Panes, ...]]
-    """The windows that sums are asked of, at a time and of a size in ms (None: the whole one)."""
+    """Returns the windows to sum, for a time in ms and a size in ms (None: the full one)."""
     rows: Callable[[Parts], list[bytes]]
     columns: Callable[[Parts], Columns]
     schema: Sequence[Column]
-    """Of the columns."""
+    """Names and types of the columns."""
 
 
-#: Returns the places of ids in their list by their partitions, of so many partitions.
+#: Returns the list indexes of ids, by partition, for a number of partitions.
 ByPartition = Callable[[list[int], int], dict[int, list[int]]]
 
 
 def users(table: SlicedTable[Any], slices: Slices, sums: Sums, by_partition: ByPartition) -> Entity:
-    """Return what batches of users are made with."""
+    """Return the description of the users' table."""
     rows = HoppingRows(USER, tells_complete=False)
     return _hopping(USER, rows, USER_COLUMNS, table, slices, sums, by_partition)
 
@@ -59,7 +59,7 @@ def users(table: SlicedTable[Any], slices: Slices, sums: Sums, by_partition: ByP
 def summed(
     table: SlicedTable[Any], windows: PaneWindows[Any], sums: Sums, by_partition: ByPartition
 ) -> Entity:
-    """Return what batches of a table of sums with one window are made with, such as creators."""
+    """Return the description of a table of sums with one window, such as creators."""
     of, slices = windows.entity, windows.slices
     rows = HoppingRows(of, tells_complete=True)
     return _hopping(of, rows, summed_columns(of), table, slices, sums, by_partition)
@@ -74,7 +74,7 @@ def _hopping(
     sums: Sums,
     by_partition: ByPartition,
 ) -> Entity:
-    """Return what batches of a table with one hopping window are made with."""
+    """Return the description of a table with one hopping window."""
     return Entity(
         name=of.plural,
         key=of.key,
@@ -97,7 +97,7 @@ def videos(
     by_partition: ByPartition,
     rule: ViralRule,
 ) -> Entity:
-    """Return what batches of videos are made with."""
+    """Return the description of the videos' table."""
     return Entity(
         name="videos",
         key="video_id",

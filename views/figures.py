@@ -1,4 +1,4 @@
-"""What a worker tells of itself: the answer of ``GET /overview``, and what others read of it."""
+"""A worker's figures: the answer of ``GET /overview``, which other workers read as well."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from views.routing import Routing
     from views.sources import Sources
 
-#: How many of the viral videos are shown, and of how many steps their views.
+#: Number of viral videos shown, and of steps with their views.
 VIRAL_SHOWN: Final = 20
 STEPS_SHOWN: Final = 96
 
@@ -71,7 +71,7 @@ class Partitions(Struct, frozen=True):
     recovering: list[int]
     by_worker: dict[str, list[int]]
     shared_addresses: list[str] = []
-    """Addresses of ``by_worker`` that several workers give: only one of them is found there."""
+    """Addresses of ``by_worker`` that several workers have; only one of them is reachable."""
 
 
 class Steps(Struct, frozen=True):
@@ -100,7 +100,7 @@ class ViralList(Struct, frozen=True):
     count: int
     videos: list[Viral]
     complete: bool = True
-    """Whether it is known of every video whether it is viral."""
+    """Whether the viral state of every video is known."""
 
 
 class Figures(Struct, frozen=True):
@@ -118,19 +118,19 @@ class Figures(Struct, frozen=True):
     latency: LatencyBuckets
     partitions: Partitions
     recovery: dict[str, int]
-    """Changelog records still to be read, by partition that recovers."""
+    """Changelog records still to be read, by recovering partition."""
     viral: ViralList
     worker_id: str = ""
-    """Tells the worker from others, whatever their addresses; the same over restarts."""
+    """Identifies the worker whatever its address, also after a restart."""
     rules: dict[str, str] = {}
-    """The settings that all workers of an app have to share; a release before gives none."""
+    """Settings that all workers of an app must share; empty for an earlier release."""
     departed: list[Departed] = []
-    """Workers that are in the group no more: left, or lost."""
+    """Workers that are no longer in the group: left or lost."""
     reads: Reads = Reads()
 
 
 class FiguresReader:
-    """Reads this worker's figures as they are now."""
+    """Reads this worker's current figures."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class FiguresReader:
         readiness: Readiness,
         neighbours: Neighbours,
     ) -> None:
-        """Tell of ``status`` and ``sources``."""
+        """Combine the figures of these parts of the worker."""
         self._status = status
         self._sources = sources
         self._routing = routing
@@ -240,14 +240,14 @@ def by_label(metric: MetricWrapperBase) -> dict[str, float]:
     }
 
 
-#: Routes whose requests ask for one key.
+#: Prefixes of routes that read one key.
 _SINGLE: Final = tuple(f"/{each.plural}/{{" for each in ENTITIES)
-#: Routes whose requests ask for many, which are counted by themselves.
+#: Batch routes, whose keys have a counter of their own.
 _BATCHES: Final = frozenset(f"/{each.plural}{end}" for each in ENTITIES for end in ("", "/query"))
 
 
 def _reads() -> Reads:
-    """Return what was read; a request that another worker has passed on counts on both."""
+    """Return the reads; a forwarded request counts on both workers."""
     single = batches = 0
     for family in metrics.http_requests.collect():
         for sample in family.samples:
@@ -265,6 +265,6 @@ def _whole(numbers: dict[str, float]) -> dict[str, int]:
 
 
 def _latency(fraction: float) -> float | None:
-    """Return a quantile in seconds; None without events, and above the last bucket."""
+    """Return a quantile in seconds; None without events, or above the last bucket."""
     seconds = metrics.ingest_latency.quantile(fraction)
     return seconds if seconds is not None and isfinite(seconds) else None

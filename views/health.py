@@ -1,4 +1,4 @@
-"""``GET /healthz`` and ``GET /readyz``: whether the worker works, and whether it can answer."""
+"""``GET /healthz`` and ``GET /readyz``: the worker's liveness and readiness."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from streaming.ports import WorkerStatus
     from views.addresses import Addresses
 
-#: Seconds after which a fold, or a turn of fetching, counts as one that will not end.
+#: Seconds after which processing a batch, or one fetch, counts as stuck.
 STUCK_AFTER: Final = 60.0
 
 
 class Readiness:
-    """Tells whether this worker can answer for its partitions; may be asked at any time."""
+    """Checks whether this worker can answer for its partitions."""
 
     def __init__(self, status: WorkerStatus, addresses: Addresses, ready_lag: int) -> None:
-        """Look at ``status``, and at the worker's place among the ``addresses``.
+        """Check ``status``, and that no other worker has the same address in ``addresses``.
 
         A worker is not ready while it is more than ``ready_lag`` ms behind.
         """
@@ -34,11 +34,11 @@ class Readiness:
         return sorted(self._status.assigned() - self._status.open())
 
     def is_viral_list_complete(self) -> bool:
-        """Whether the output topic has been read up to its end."""
+        """Whether the topic of viral videos has been read to its end."""
         return self._status.is_viral_list_complete()
 
     def lag_obstacle(self) -> str | None:
-        """Return what is said when answers are older than is allowed."""
+        """Return a message if partitions are too far behind, else None."""
         lag, bound = self._status.lag_s(), self._ready_lag
         behind = sorted(number for number, seconds in lag.items() if seconds * 1000 > bound)
         if not behind:
@@ -49,7 +49,7 @@ class Readiness:
         )
 
     def _group_obstacle(self) -> str | None:
-        """Return what keeps the worker from having its partitions, None when it has them."""
+        """Return why the worker does not have its partitions, None if it has them."""
         status = self._status
         if (refused := status.group_refusal()) is not None:
             return refused
@@ -61,7 +61,7 @@ class Readiness:
         return "the group is rebalancing" if status.is_rebalancing() else None
 
     def obstacle(self) -> str | None:
-        """Return why the worker is not ready, None when it is."""
+        """Return why the worker is not ready, None if it is."""
         obstacle = (
             self._status.stop_reason()
             or self._group_obstacle()
@@ -75,18 +75,18 @@ class Readiness:
 
 
 class HealthViews:
-    """Answers for whoever starts, stops and balances workers."""
+    """Answers for process supervisors and load balancers."""
 
     def __init__(self, status: WorkerStatus, readiness: Readiness) -> None:
-        """Go by ``readiness`` and ``status``."""
+        """Answer from ``readiness`` and ``status``."""
         self._status = status
         self._readiness = readiness
 
     async def get_health(self, _: web.Request) -> web.Response:
-        """Answer: the event loop turns, and what runs on it does, too.
+        """Answer that the event loop and its tasks make progress.
 
-        An event loop that hangs answers nobody. Waiting for a broker, or for the group to let the
-        worker in, is no reason to be restarted, and neither is being behind.
+        A stuck event loop cannot answer. Waiting for a broker or for the group is no reason for a
+        restart, and neither is lag.
         """
         stuck = self.stuck()
         if stuck is not None:
@@ -95,7 +95,7 @@ class HealthViews:
         return json_response({"status": "ok", **({"obstacle": refused} if refused else {})})
 
     def stuck(self) -> str | None:
-        """Return what does not go on and will not by itself, None when all does."""
+        """Return what is stuck and will not recover by itself, None if nothing is."""
         status = self._status
         if (reason := status.stall_reason(STUCK_AFTER)) is not None:
             return reason
@@ -105,7 +105,7 @@ class HealthViews:
         return "nothing is fetched any more" if is_stuck else None
 
     async def get_readiness(self, _: web.Request) -> web.Response:
-        """Answer whether requests for this worker's partitions get their answers."""
+        """Answer whether this worker can answer for its partitions."""
         obstacle = self._readiness.obstacle()
         if obstacle is not None:
             raise unavailable(obstacle)

@@ -1,4 +1,4 @@
-"""Quantiles of latencies that were counted by buckets."""
+"""Quantiles of latencies counted in buckets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], fraction: float) -> float | None:
-    """Return the value below which ``fraction`` of what was counted lies; None of nothing.
+    """Return the quantile ``fraction`` of the counted values; None without values.
 
-    Within a bucket values are taken as spread evenly, as Prometheus' ``histogram_quantile`` does;
-    above the last bound there is nothing to go by but that bound.
+    Values are assumed to be evenly spread within a bucket, as in Prometheus'
+    ``histogram_quantile``. Above the last bound, the result is that bound.
 
     Arguments:
         bounds: upper bounds of the buckets, ascending.
-        counts: how many values each bucket has, and last how many lie above all bounds.
+        counts: values per bucket; the last number is of those above all bounds.
         fraction: 0.5 for the median.
     """
     total = sum(counts)

@@ -1,4 +1,4 @@
-"""The socket: where requests come in, with limits on what a connection may ask and take."""
+"""The listening socket, with limits per connection."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-#: Bytes of a request's first line and of one header, number of headers, seconds for which a
-#: connection may be silent, and for which what is left of a body is read before it is closed.
+#: Maximum bytes of a request line and of one header, maximum number of headers, seconds for which
+#: a connection may be idle, and for which the rest of a body is read before it closes.
 LIMITS: Final[dict[str, Any]] = {
     "max_line_size": 4096,
     "max_field_size": 8190,
@@ -27,21 +27,21 @@ LIMITS: Final[dict[str, Any]] = {
     "access_log": None,
 }
 
-#: Connections at once, on a machine that allows the process twice as many open files.
+#: Maximum connections, if the process may open twice as many files.
 MAX_CONNECTIONS: Final = 4096
 
-#: Seconds for the requests under way when the worker stops.
+#: Seconds for requests in progress when the worker stops.
 SHUTDOWN_TIMEOUT: Final = 2.0
 
 
 def most_connections() -> int:
-    """Return how many connections may be open: tables and brokers need files and sockets, too."""
+    """Return the maximum number of connections; the tables and brokers also need open files."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
 class Listener:
-    """Listens for an application's requests."""
+    """Serves an application on a socket."""
 
     def __init__(self, application: web.Application) -> None:
         """Serve ``application``; :meth:`start` opens the socket."""
@@ -50,10 +50,10 @@ class Listener:
         self.places = Places(most_connections())
 
     async def start(self, host: str, port: int) -> int:
-        """Listen at an address, and return the port (another one than 0).
+        """Listen at an address, and return the actual port.
 
         Raises:
-            OSError: the address is not to be had.
+            OSError: the address is not available.
         """
         factory = await self._set_up()
         loop = asyncio.get_running_loop()
@@ -62,21 +62,21 @@ class Listener:
         return number
 
     async def start_unix(self, path: str | os.PathLike[str]) -> None:
-        """Listen at a socket in the file system."""
+        """Listen at a Unix socket."""
         factory = await self._set_up()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(factory, path)
 
     async def _set_up(self) -> Callable[[], Connection]:
         await self._runner.setup()
-        # There is one as soon as it is set up.
+        # ``setup`` has created the server.
         manager = cast("web.Server", self._runner.server)
         loop = asyncio.get_running_loop()
         places = self.places
         return lambda: Connection(manager, places, loop=loop, **LIMITS)
 
     async def stop(self) -> None:
-        """Listen no more, let requests under way end, and close all connections."""
+        """Stop listening, let requests in progress end, and close all connections."""
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()

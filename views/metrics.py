@@ -21,18 +21,18 @@ class MetricsViews:
     """Answers with all metrics of the registry."""
 
     def __init__(self, status: WorkerStatus, sources: Sources, readiness: Readiness) -> None:
-        """Count the viral videos in ``sources``, and look at ``status``, at each scrape."""
+        """Read ``status`` and the number of viral videos in ``sources`` at each scrape."""
         self._viral = sources.viral
         self._registry = CollectorRegistry()
         self._registry.register(metrics.registry)
         self._registry.register(WorkerCollector(status, sources, readiness.obstacle))
 
     async def get(self, request: web.Request) -> web.Response:
-        """Answer in Prometheus' text format, or in OpenMetrics when that is asked for."""
+        """Answer in Prometheus' text format, or in OpenMetrics if requested."""
         metrics.viral_videos.set(len(self._viral))
         try:
             encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
         except (TypeError, ValueError):
-            # A version that is no number is more than it can take.
+            # It fails at a version that is not a number.
             encode, content_type = choose_encoder("")
         return web.Response(body=encode(self._registry), headers={hdrs.CONTENT_TYPE: content_type})

@@ -1,4 +1,4 @@
-"""What happens to every request, counted and limited, and to every answer."""
+"""Middlewares for all requests: metrics, limits, JSON errors and headers."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a request's body where nobody needs one, and seconds that a body may take to arrive.
+#: Maximum bytes of a body on routes that need none, and seconds for a body to arrive.
 MAX_BODY: Final = 1024
 BODY_TIMEOUT: Final = 5.0
 
-#: The body, of routes that have one.
+#: The body of a request, on routes that need one.
 BODY: Final = web.RequestKey("BODY", bytes)
 
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Tell browsers to keep, frame and guess nothing, unless the view said otherwise."""
+    """Add the headers of every answer, unless the view has set them."""
     secure(response)
 
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count the request, and make of every error an answer in JSON."""
+    """Count the request, and convert every error to a JSON answer."""
     began = perf_counter()
     try:
         response = await handler(request)
@@ -56,7 +56,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     route = route_of(request) or "unmatched"
     answered, seconds = _series(route, response.status)
     answered.inc()
-    # How long a stream lasts says nothing of the worker.
+    # The duration of a stream says nothing about the worker.
     if isinstance(response, web.Response):
         seconds.observe(perf_counter() - began)
     return response
@@ -64,13 +64,13 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @lru_cache(maxsize=256)
 def _series(route: str, status: int) -> tuple[Counter, Histogram]:
-    """Return the series of a route and a status: to find them costs as much as to count."""
+    """Return the series of a route and a status; cached, as a lookup costs as much as counting."""
     answered = metrics.http_requests.labels(route, str(status))
     return answered, metrics.http_request_seconds.labels(route)
 
 
 def admit_guests(open_to_guests: frozenset[str]) -> Middleware:
-    """Return what answers guests, for whom there is no place, on ``open_to_guests`` only."""
+    """Return a middleware that refuses guests (without a place), except on ``open_to_guests``."""
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -89,14 +89,14 @@ def admit_guests(open_to_guests: frozenset[str]) -> Middleware:
 
 
 def limit_body(large: Mapping[str, int], budget: Budget) -> Middleware:
-    """Return what refuses a body above the limit of its route, and one more than ``budget`` has.
+    """Return a middleware that refuses bodies above the limit of their route or of ``budget``.
 
-    A body without a length is refused when it has come so far. A client that waits for
-    "100 Continue" gets it here: whoever may not ask need not send.
+    A body without a length is refused once it exceeds the limit. A client that waits for
+    "100 Continue" gets it here, after access control.
 
     Arguments:
-        large: the most bytes of a body, by the routes that need one.
-        budget: bytes of such bodies that may be here at a time.
+        large: maximum bytes of a body, by route that needs one.
+        budget: bytes of such bodies at a time.
     """
 
     @web.middleware
@@ -123,7 +123,7 @@ async def _read_body(request: web.Request, most: int) -> bytes:
     if request.body_exists:
         try:
             if request.content.is_eof() and EXPECTATION not in request:
-                # It came with the head, as most do: there is nothing to wait for.
+                # It came with the head, as most do.
                 body += request.content.read_nowait()
             else:
                 async with asyncio.timeout(BODY_TIMEOUT):
@@ -140,10 +140,10 @@ async def _read_body(request: web.Request, most: int) -> bytes:
 
 
 async def _receive(request: web.Request, body: bytearray, most: int) -> None:
-    """Append what comes to ``body``, until that is more than ``most`` bytes."""
+    """Append received bytes to ``body``, until it has more than ``most``."""
     if EXPECTATION in request and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # It is no part of the answer, of which nothing is sent yet.
+        # This is not part of the answer, which is still unsent.
         request.writer.output_size = 0
     while len(body) <= most and (chunk := await request.content.readany()):
         body += chunk

@@ -1,7 +1,6 @@
-"""The other workers of the group: who came, who left, who was lost, and who has other rules.
+"""The other workers of the group: members, departures, and differing rules.
 
-It looks whether anybody watches or not, so that the first who asks learns of it, and the metrics
-have it.
+It always watches the group, because the metrics and the first reader need its past.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The id of a worker that leaves the group, in its last request to the others.
+#: Header with the id of a leaving worker, in its last request to the others.
 LEAVING: Final = "X-Reels-Leaving"
 
-#: Seconds between two looks at the group, and after which a worker is asked for its rules again.
+#: Seconds between two checks of the group, and between two requests for a worker's rules.
 INTERVAL: Final = 1.0
 RULES_INTERVAL: Final = 30.0
 
@@ -43,7 +42,7 @@ _FAREWELL_TIMEOUT: Final = aiohttp.ClientTimeout(total=1.0, connect=0.5)
 
 
 class _Answer(msgspec.Struct):
-    """The part of a worker's figures that is looked at here."""
+    """The part of a worker's figures that is used here."""
 
     rules: dict[str, str] = {}
 
@@ -57,30 +56,30 @@ class Neighbours:
     def __init__(
         self, status: WorkerStatus, settings: Settings, peers: Peers, addresses: Addresses
     ) -> None:
-        """Look at the group as ``addresses`` have it; nothing happens before :meth:`start`."""
+        """Watch the group of ``addresses``, from :meth:`start` on."""
         self._status = status
         self._peers = peers
         self._addresses = addresses
         self.rules = rules_of(settings)
         self.roster = Roster(settings.session_timeout)
-        #: When each worker last told its rules, and in what they differ.
+        #: When each worker last sent its rules, and how they differ.
         self._asked: dict[str, float] = {}
         self._different: dict[str, Mapping[str, tuple[str, str]]] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Look again and again."""
+        """Start to watch the group."""
         self._task = asyncio.create_task(self._run(), name="neighbours")
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop watching the group."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
 
     async def say_farewell(self) -> None:
-        """Tell all others that this worker leaves in order; who does not answer is left alone."""
+        """Announce to all others that this worker leaves; failures are ignored."""
         others = [url for url in self.roster.members if url != str(self._addresses.own)]
         headers = {LEAVING: self._status.worker_id}
         await asyncio.gather(
@@ -92,7 +91,7 @@ class Neighbours:
         )
 
     def refresh(self) -> None:
-        """Take the group's members as they are now."""
+        """Update roster and metrics from the group's current members."""
         self.roster.update(self._addresses.everyone(), time())
         metrics.workers.set(self.roster.size)
         metrics.workers_lost.set(sum(each.how == LOST for each in self.roster.departed))
@@ -104,14 +103,14 @@ class Neighbours:
     async def _run(self) -> None:
         failing = False
         while True:
-            # This worker's own address is known a moment after the server has started.
+            # This worker's own address is known only after the server has started.
             await asyncio.sleep(INTERVAL)
             try:
                 self.refresh()
                 await self._compare_rules()
                 failing = False
             except Exception:
-                # Said once, until it works again.
+                # Logged once until it works again.
                 if not failing:
                     log.exception("the other workers cannot be looked at")
                 failing = True

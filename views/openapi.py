@@ -1,7 +1,7 @@
-"""``GET /openapi.json``: the routes, described for programs in OpenAPI 3.1.
+"""``GET /openapi.json``: the OpenAPI 3.1 description of the routes.
 
-``docs/openapi.json`` is the same, written by ``make docs``; tests hold it against the routes and
-against real answers.
+``make docs`` writes it to ``docs/openapi.json``. Tests compare it with the routes and with real
+answers.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _responses(ok: Json, *errors: str, media: str = "application/json") -> Json:
 
 
 def _data(summary: str, responses: Json, *parameters: Json) -> Json:
-    """Describe a route that asks for the token, once there is one."""
+    """Describe a route that requires the token if one is set."""
     operation = _open(summary, responses)
     operation["get"]["security"] = [{"token": []}, {}]
     if parameters:
@@ -194,12 +194,12 @@ def describe() -> Json:
 
 
 class DescriptionViews:
-    """Answers with the description; it holds no data."""
+    """Answers with the description, which contains no data."""
 
     def __init__(self) -> None:
-        """Make it once."""
+        """Build the description once."""
         self._description = describe()
 
     async def get(self, _: web.Request) -> web.Response:
-        """Answer with the routes."""
+        """Answer with the description."""
         return json_response(self._description)

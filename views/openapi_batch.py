@@ -1,4 +1,4 @@
-"""The routes that answer for many keys, for :mod:`views.openapi`."""
+"""Description of the batch routes, for :mod:`views.openapi`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _IDS: Final = (
 
 
 def schema(name: str, item: str, key: Json) -> Json:
-    """Describe the answer with a list ``name`` of the schema ``item``; ``key`` is an id."""
+    """Describe an answer with a list ``name`` of schema ``item``; ``key`` is an id's schema."""
     ids = {"type": "array", "items": key}
     fields = {
         name: {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}},
@@ -45,10 +45,10 @@ def paths(name: str, answer: str, key: Json, parameters: list[Json]) -> Json:
     """Describe both routes of a table.
 
     Arguments:
-        name: of the route: ``users``.
-        answer: of the answer's schema.
+        name: name of the route, such as ``users``.
+        answer: name of the answer's schema.
         key: the schema of an id.
-        parameters: of a single read: ``window`` where there is one, ``at``, ``stale``.
+        parameters: those of a single read: ``window`` (if it has one), ``at``, ``stale``.
     """
     fields = {each["name"]: each["schema"] for each in parameters}
     fields["stale"] = {"type": "boolean", "default": False}

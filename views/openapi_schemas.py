@@ -30,7 +30,7 @@ def _record(**fields: Json) -> Json:
 
 
 def _answer(**fields: Json) -> Json:
-    """Describe what an owner answers, and a copy, which says that it is one."""
+    """Describe the answer of an owner, or of a copy, which adds ``stale``."""
     answer = _record(**fields)
     answer["properties"]["stale"] = {"const": True}
     return answer
@@ -41,7 +41,7 @@ def _list(item: Json) -> Json:
 
 
 def _status() -> Json:
-    """Describe what a health route answers with 200."""
+    """Describe the answer of a health route with status 200."""
     status = _record(status={"enum": ["ok", "ready"]})
     status["properties"]["obstacle"] = {"type": "string"}
     return status
@@ -118,7 +118,7 @@ def _summed_schemas(of: Entity[Any]) -> Json:
 
 
 def schemas() -> Json:
-    """Return all of them by name."""
+    """Return all schemas by name."""
     _, figures = schema_components([Figures], ref_template="#/components/schemas/{name}")
     summed = {name: said for of in SUMMED for name, said in _summed_schemas(of).items()}
     return _SCHEMAS | summed | figures

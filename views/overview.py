@@ -1,4 +1,4 @@
-"""``GET /overview`` and ``GET /overview/stream``: this worker's figures, and all workers' live."""
+"""``GET /overview`` and ``/overview/stream``: figures of this worker, and of all workers, live."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Streams open at once; each is a connection, and a few kilobytes a second.
+#: Maximum open streams; each is a connection, and a few kilobytes per second.
 MAX_STREAMS: Final = 64
 
 
 class OverviewViews:
-    """Answers for the dashboard, and for whoever else wants to know how the workers are."""
+    """Answers for the dashboard and other observers of the workers."""
 
     def __init__(self, figures: FiguresReader, collector: Collector, roster: Roster) -> None:
-        """Answer with ``figures`` of this worker, and with what ``collector`` has of all.
+        """Answer with this worker's ``figures``, and with those of all workers from ``collector``.
 
-        A worker's last request says that it leaves; ``roster`` is told.
+        ``roster`` records the workers whose last request announces that they leave.
         """
         self._figures = figures
         self._collector = collector
         self._roster = roster
 
     async def get(self, request: web.Request) -> web.Response:
-        """Answer with this worker's figures as they are now; counters count from its start."""
+        """Answer with this worker's current figures; counters count from its start."""
         if leaving := request.headers.get(LEAVING):
             self._roster.farewell(leaving, time())
         return json_response(msgspec.to_builtins(self._figures.read()))
 
     async def get_stream(self, request: web.Request) -> web.StreamResponse:
-        """Answer with server-sent events, until the client or the worker goes.
+        """Answer with server-sent events, until the client disconnects or the worker stops.
 
-        ``history`` comes first: the last minutes as columns. Then comes ``figures``, once a second:
-        sums over all workers, each worker, each partition, and the viral videos. ``end`` is the
-        last one when the worker stops.
+        The first event is ``history``: the last minutes as columns. Then ``figures`` follows once
+        per second: sums over all workers, each worker, each partition, and the viral videos. When
+        the worker stops, the last event is ``end``.
         """
         if self._collector.subscribers >= MAX_STREAMS:
             raise HttpError(
@@ -59,7 +59,7 @@ class OverviewViews:
         response = web.StreamResponse(
             headers={
                 hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
-                # What stands between may not wait for more.
+                # Proxies must not buffer events.
                 "X-Accel-Buffering": "no",
             }
         )

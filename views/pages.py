@@ -23,7 +23,7 @@ _TYPES: Final = {
     ".txt": "text/plain",
 }
 
-#: The page loads its own files and asks its own worker, nothing else.
+#: The page may only load its own files and query its own worker.
 PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -31,14 +31,14 @@ PAGE_POLICY: Final = (
 
 
 class StaticFile(NamedTuple):
-    """A file as it is sent."""
+    """A file as sent."""
 
     body: bytes
     content_type: str
 
 
 def read_files(folder: Path = FOLDER) -> Mapping[str, StaticFile]:
-    """Read the files that are served, by path. Only these can be asked for."""
+    """Read the files to serve, by path. No others can be requested."""
     return {
         path.relative_to(folder).as_posix(): StaticFile(path.read_bytes(), _TYPES[path.suffix])
         for path in folder.rglob("*")
@@ -47,7 +47,7 @@ def read_files(folder: Path = FOLDER) -> Mapping[str, StaticFile]:
 
 
 class PageViews:
-    """Answers with files; they hold no data, so they need no token."""
+    """Answers with files, which contain no data and need no token."""
 
     def __init__(self) -> None:
         """Read the files once."""
@@ -60,7 +60,7 @@ class PageViews:
         return response
 
     async def get_file(self, request: web.Request) -> web.Response:
-        """Answer with a file that belongs to the dashboard."""
+        """Answer with a file of the dashboard."""
         name = request.match_info["name"]
         if name not in self._files or name == PAGE:
             raise not_found("there is no such file")

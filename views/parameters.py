@@ -1,4 +1,4 @@
-"""What requests ask for: ids, windows, times and limits, read from text or refused."""
+"""Parsing of request parameters: ids, windows, times and limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ZONE_AFTER_SPACE: Final = re.compile(r" ([0-9]{2}:?[0-9]{2})$")
 
 
 def parse_id(text: str) -> int:
-    """Return the user's or video's id: a decimal number from 0 to 2**63 - 1."""
+    """Return an id: a decimal number from 0 to 2**63 - 1."""
     if _NUMBER.fullmatch(text) is None or int(text) > MAX_ID:
         message = f"an id is a whole number from 0 to {MAX_ID}, not {text!r:.40}"
         raise bad_request("invalid_id", message)
@@ -42,10 +42,10 @@ def parse_window(text: str | None, slices: Slices) -> int | None:
 
 
 def parse_at(text: str | None) -> int | None:
-    """Return the time in ms, None when none is given."""
+    """Return the time in ms, None without one."""
     if text is None:
         return None
-    # A plus sign that is not escaped reads as a space in a query.
+    # An unescaped plus sign in a query is a space.
     text = _ZONE_AFTER_SPACE.sub(r"+\1", text)
     try:
         return from_iso(text)
@@ -63,7 +63,7 @@ def parse_stale(text: str | None) -> bool:
 
 
 def parse_limit(text: str | None) -> int:
-    """Return how many items to list at most."""
+    """Return the maximum number of items to list."""
     if text is None:
         return DEFAULT_LIMIT
     if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= MAX_LIMIT:

@@ -1,7 +1,7 @@
-"""How each partition is, and how far behind all of them are together.
+"""States of the partitions, and their total lag.
 
-What nobody knows is None, not 0. How far a partition is behind is its owner's answer; where there
-is none, it is what the brokers know: the ends of the logs, and the group's committed offsets.
+An unknown lag is None, not 0. A partition's lag comes from its owner. Without an answer of the
+owner, it comes from the brokers: the ends of the logs, and the group's committed offsets.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Json = dict[str, Any]
 
 
 class PartitionStates:
-    """Describes partitions, with the progress of those that recover."""
+    """Describes partitions, with the progress of their recovery."""
 
     def __init__(self) -> None:
-        """Know of no recovery."""
+        """Begin without a recovery."""
         self._peaks: dict[int, int] = {}
-        #: Partitions whose owner does not say how far behind they are.
+        #: Partitions whose owner does not report the lag.
         self.unmeasured: set[int] = set()
 
     def describe(
@@ -31,12 +31,12 @@ class PartitionStates:
         figures_of: Callable[[str], Figures | None],
         behind: Mapping[int, int],
     ) -> list[Json]:
-        """Return one description a partition.
+        """Return one description per partition.
 
         Arguments:
-            own: the figures of the worker that looks; who owns what is as it knows it.
-            figures_of: what the worker at an address answers, None when it does not.
-            behind: records behind by partition, as the brokers know it.
+            own: the figures of this worker, whose view of the owners is used.
+            figures_of: returns the figures of the worker at an address, None without an answer.
+            behind: records behind by partition, according to the brokers.
         """
         self.unmeasured = set(range(own.partitions.total))
         owner_of = {n: url for url, owned in own.partitions.by_worker.items() for n in owned}
@@ -57,7 +57,7 @@ class PartitionStates:
         if figures is None:
             return {**described, "state": "unowned" if url is None else "silent"}
         if number not in figures.partitions.owned and url in figures.partitions.shared_addresses:
-            # Another worker has it, at the same address: nobody can ask that one.
+            # The owner shares its address with another worker, and cannot be reached.
             return {**described, "state": "silent"}
         if number in figures.partitions.owned and number not in figures.partitions.recovering:
             self._peaks.pop(number, None)
@@ -74,15 +74,15 @@ class PartitionStates:
 def _lag(answered: Lag | None, behind: int | None) -> Json:
     if answered is not None:
         return {"records": answered.records, "seconds": answered.seconds}
-    # The brokers do not know how old what waits is.
+    # The brokers do not know the age of unread records.
     return {"records": behind, "seconds": 0.0 if behind == 0 else None}
 
 
 def total_lag(partitions: Sequence[Json]) -> Json:
-    """Add up: records and seconds are None when one partition's are not known.
+    """Return the total lag; records and seconds are None if those of a partition are unknown.
 
-    ``at_least`` is the sum of those that are; ``unanswered`` lists the partitions that no worker
-    answers for.
+    ``at_least`` is the sum of the known records; ``unanswered`` lists the partitions that no
+    worker can answer for.
     """
     records = [each["lag"]["records"] for each in partitions]
     seconds = [each["lag"]["seconds"] for each in partitions]

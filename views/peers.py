@@ -1,7 +1,7 @@
-"""Requests to other workers, at the addresses that the group knows them by.
+"""Requests to other workers, at their addresses in the group.
 
-Whoever may join the group can give any address. The worker that is asked gets a proof that this
-one knows the token, not the token, and its answer counts only with a proof of its own.
+Anyone who can join the group can choose any address. A request therefore has a proof of the token
+instead of the token, and its answer is accepted only with a proof, too.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two warnings of the same worker.
+#: Seconds between two warnings about the same worker.
 QUIET: Final = 10.0
 
 
 class PeerError(Exception):
-    """Another worker does not answer, or not as one that knows the token."""
+    """Another worker does not answer, or does not prove that it knows the token."""
 
 
 class PeerAnswer(NamedTuple):
-    """What another worker has answered."""
+    """Another worker's answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,10 +40,10 @@ class PeerAnswer(NamedTuple):
 
 
 class Peers:
-    """The other workers."""
+    """Sends requests to other workers."""
 
     def __init__(self, client: Callable[[], aiohttp.ClientSession], token: str | None) -> None:
-        """Ask with what ``client`` returns, and prove ``token`` if there is one."""
+        """Use the session that ``client`` returns, and prove ``token`` if there is one."""
         self._client = client
         self._prover = None if token is None else Prover(token)
         self._warned: dict[URL, float] = {}
@@ -57,7 +57,7 @@ class Peers:
         headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout,
     ) -> PeerAnswer:
-        """Return what ``worker`` answers to a GET.
+        """Return the answer of ``worker`` to a GET.
 
         Raises:
             PeerError: it does not answer in time, or does not prove that it knows the token.
@@ -74,7 +74,7 @@ class Peers:
         headers: Mapping[str, str],
         timeout: aiohttp.ClientTimeout,
     ) -> PeerAnswer:
-        """Return what ``worker`` answers to a POST of ``body``; errors as those of :meth:`get`."""
+        """Return the answer of ``worker`` to a POST of ``body``; raises like :meth:`get`."""
         url = worker / path.lstrip("/")
         return await self._ask(hdrs.METH_POST, worker, url, body, headers, timeout)
 
@@ -123,5 +123,5 @@ class Peers:
 
 
 def address_of(worker: URL) -> str:
-    """Return the form of an address that proofs name a worker by."""
+    """Return a worker's address in the form that proofs use."""
     return str(worker).rstrip("/")

@@ -1,48 +1,48 @@
-"""The places for connections: who has one, and who has to go when places or memory run short."""
+"""Places for connections, and the choice of connections to cut when places or memory run out."""
 
 from __future__ import annotations
 
 from itertools import chain
 from typing import Final, Protocol
 
-#: Connections beyond the places, which are answered how the worker is and nothing else.
+#: Connections beyond the places, which may use health routes only.
 GUESTS: Final = 16
 
-#: Bytes of answers that clients have not taken yet, of all connections together.
+#: Maximum bytes of untaken answers, over all connections.
 MAX_UNTAKEN: Final = 32 << 20
 
 
 class Connection(Protocol):
-    """What takes a place; see ``views/connection.py``."""
+    """A connection that occupies a place; see ``views/connection.py``."""
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether it is for the client to go on."""
+        """Whether the client must act next."""
 
     def cut(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once."""
 
 
 class Places:
-    """Decides who stays.
+    """Decides which connections stay.
 
-    Clients that do not take their answers go first, those that have taken nothing for longest
-    before the others; then clients that the worker waits for, the longest open ones first. A
-    connection whose answer the worker is working on stays.
+    Clients with untaken bytes are cut first, those that have had some for longest before the
+    others. Then follow clients that must act next, the oldest connections first. A connection
+    whose answer is in progress stays.
     """
 
     def __init__(self, most: int) -> None:
-        """Give ``most`` places, and :data:`GUESTS` beside them."""
+        """Provide ``most`` places, and :data:`GUESTS` more for guests."""
         self._most = most
-        # In the order in which they were opened.
+        # In the order of opening.
         self._seated: dict[Connection, None] = {}
         self._guests: dict[Connection, None] = {}
-        # Bytes that are not taken, in the order in which the clients began to leave them.
+        # Untaken bytes, in the order in which they began to wait.
         self._untaken: dict[Connection, int] = {}
         self._untaken_bytes = 0
 
     def enter(self, connection: Connection) -> bool:
-        """Give a place, and return True; False makes the connection a guest."""
+        """Assign a place and return True, or return False for a guest."""
         if len(self._seated) >= self._most:
             leaving = self._first_to_go()
             if leaving is None:
@@ -55,20 +55,20 @@ class Places:
         return True
 
     def leave(self, connection: Connection) -> None:
-        """Take the place back."""
+        """Release the place."""
         self._seated.pop(connection, None)
         self._guests.pop(connection, None)
         self.taken(connection)
 
     def left_untaken(self, connection: Connection, size: int) -> None:
-        """Take that a client leaves ``size`` bytes of its answer; too many make others go."""
+        """Record ``size`` untaken bytes; beyond the limit, cut the oldest of such clients."""
         self._untaken[connection] = size
         self._untaken_bytes += size
         while len(self._untaken) > 1 and self._untaken_bytes > MAX_UNTAKEN:
             self._cut(next(iter(self._untaken)))
 
     def taken(self, connection: Connection) -> None:
-        """Take that a client leaves nothing of its answer any more."""
+        """Record that a client has taken all of its answer."""
         self._untaken_bytes -= self._untaken.pop(connection, 0)
 
     def _first_to_go(self) -> Connection | None:

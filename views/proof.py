@@ -1,11 +1,11 @@
-"""Proofs: how workers show each other that they know the token, which is not sent.
+"""Proofs by which workers show each other that they know the token, without sending it.
 
-A request carries ``Authorization: Reels-Proof to="…", time=…, nonce=…, body=…, mac=…``: the
-address that it is meant for, the sender's clock in seconds, a number used once, the SHA-256 of the
-body, and an HMAC-SHA256 of all that with the method, the path and the query, by the token. The
-answer carries ``Authentication-Info: mac=…``, an HMAC of the nonce, the status and the body.
+A request has ``Authorization: Reels-Proof to="…", time=…, nonce=…, body=…, mac=…``: the address of
+the recipient, the sender's clock in seconds, a number used once, the SHA-256 of the body, and an
+HMAC-SHA256 over these, the method, the path and the query, with the token as the key. The answer
+has ``Authentication-Info: mac=…``, an HMAC over the nonce, the status and the body.
 
-Pure: it is given the time, and asks nobody.
+Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 SCHEME: Final = "Reels-Proof"
 
-#: Seconds by which the clocks of two workers may differ, and for which a proof is good.
+#: Seconds by which the clocks of two workers may differ, and for which a proof is valid.
 MAX_SKEW: Final = 30
 
-#: What an answer's proof stands in.
+#: Header with an answer's proof.
 ANSWER_PROOF: Final = "Authentication-Info"
 
 _FIELDS: Final = re.compile(
@@ -36,11 +36,11 @@ _FIELDS: Final = re.compile(
 
 
 class ProofError(ValueError):
-    """A proof is not taken. The message says why; only who knows the token hears more than no."""
+    """A proof is rejected. The message has details only for a sender that knows the token."""
 
 
 class Proof(NamedTuple):
-    """What a request's proof promises beside the token."""
+    """The fields of a request's valid proof."""
 
     nonce: str
     body_hash: str
@@ -52,25 +52,25 @@ def hash_of(body: bytes) -> str:
 
 
 class Prover:
-    """Makes proofs by the token, and checks those of others."""
+    """Makes proofs of the token, and checks those of others."""
 
     def __init__(self, token: str) -> None:
-        """Know ``token``."""
+        """Use ``token`` as the key."""
         self._key = token.encode()
-        # Nonces by the period of MAX_SKEW in which their proofs were made.
+        # Nonces by the period (of MAX_SKEW seconds) in which their proofs were made.
         self._used: dict[int, set[bytes]] = {}
 
     def headers(
         self, now: float, to: str, method: str, target: str, body: bytes = b""
     ) -> tuple[dict[str, str], str]:
-        """Return the header for a request, and its nonce, which the answer's proof goes by.
+        """Return the header for a request, and its nonce, which the answer's proof covers.
 
         Arguments:
             now: seconds since the epoch.
-            to: the address of the worker that is asked.
-            method: GET or another.
-            target: path and query below that address, as they are sent.
-            body: what is sent with it.
+            to: the address of the recipient.
+            method: the request's method.
+            target: path and query below that address, as sent.
+            body: the request's body.
         """
         nonce, time, body_hash = token_hex(16), str(int(now)), hash_of(body)
         mac = self._mac("request", method, to, target, time, nonce, body_hash)
@@ -80,17 +80,17 @@ class Prover:
     def check(
         self, now: float, fields: str, method: str, target: str, names: Collection[str]
     ) -> Proof:
-        """Take the proof of a request, once.
+        """Check the proof of a request. A proof is valid once.
 
         Arguments:
             now: seconds since the epoch.
-            fields: the header ``Authorization`` after its scheme.
-            method: of the request.
+            fields: the ``Authorization`` header after its scheme.
+            method: the request's method.
             target: its path and query.
-            names: the addresses that mean this worker.
+            names: the addresses of this worker.
 
         Raises:
-            ProofError: it is no proof, or one for another request, worker or time, or known.
+            ProofError: the proof is malformed, used before, or for another request, worker or time.
         """
         found = _FIELDS.fullmatch(fields)
         if found is None:
@@ -112,7 +112,7 @@ class Prover:
         return Proof(nonce, body_hash)
 
     def _use(self, now: float, time: int, nonce: bytes) -> None:
-        """Remember a nonce until its time is over. Only who knows the token can fill this."""
+        """Remember a nonce until its proof expires. Only senders that know the token get here."""
         for period in [each for each in self._used if (each + 2) * MAX_SKEW <= now]:
             del self._used[period]
         used = self._used.setdefault(time // MAX_SKEW, set())
@@ -125,7 +125,7 @@ class Prover:
         return {ANSWER_PROOF: f"mac={self._answer_mac(nonce, status, body)}"}
 
     def is_answer(self, headers: Mapping[str, str], nonce: str, status: int, body: bytes) -> bool:
-        """Whether an answer to a request with ``nonce`` comes from one who knows the token."""
+        """Whether the sender of an answer to a request with ``nonce`` knows the token."""
         expected = f"mac={self._answer_mac(nonce, status, body)}"
         given = headers.get(ANSWER_PROOF, "")
         return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
@@ -134,6 +134,6 @@ class Prover:
         return self._mac("answer", nonce, str(status), hash_of(body))
 
     def _mac(self, *parts: str) -> str:
-        # No part can hold a line's end.
+        # No part can contain a newline.
         text = "\n".join(("reels-proof", *parts))
         return hmac.digest(self._key, text.encode(errors="surrogateescape"), "sha256").hex()

@@ -1,4 +1,4 @@
-"""A key's value at a point in time, from this worker's tables or from the worker that owns it."""
+"""Reads of single keys, from this worker's tables or from the key's owner."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """A value of which something counts, and the stream time of its partition in ms."""
+    """An unexpired value, and the stream time of its partition in ms."""
 
     value: bytes
     stream_time: int
     complete_from: int = 0
-    """From which stream time on all is counted in it; 0: it always was."""
+    """The stream time in ms from which counts are complete; 0: always."""
 
 
 class Asked(NamedTuple):
-    """A key that a request asks for."""
+    """The key of a request."""
 
     table: SlicedTable[Any]
     what: str
@@ -45,12 +45,12 @@ async def answer(
     asked: Asked,
     describe: Callable[[Known], dict[str, Any]],
 ) -> web.Response:
-    """Answer as the owner of the key does, or (``?stale=ok``) from a copy when it cannot.
+    """Answer from the owner of the key, or (``?stale=ok``) from a copy if the owner cannot.
 
-    What comes from a copy says so: ``"stale": true``.
+    An answer from a copy has ``"stale": true``.
 
     Raises:
-        HttpError: nothing is known of the key, or nobody can answer now.
+        HttpError: the key is unknown, or no worker can answer now.
     """
     stale_is_ok = parse_stale(request.query.get("stale"))
     known = _known(asked, asked.table.read)
@@ -76,10 +76,10 @@ async def answer(
 
 
 def _known(asked: Asked, read: Callable[[int], Reading]) -> Known | None:
-    """Read what this worker's partition, or its copy, says of a key; None when it has none.
+    """Read a key from this worker's partition or copy; None if it has none.
 
     Raises:
-        HttpError: nothing is known of it.
+        HttpError: the key is unknown.
     """
     try:
         value, stream_time, complete_from = read(asked.key)
@@ -93,10 +93,9 @@ def _known(asked: Asked, read: Callable[[int], Reading]) -> Known | None:
 def check_kept(
     slices: Slices, first_pane: int, stream_time: int, end_pane: int | None = None
 ) -> None:
-    """Refuse a window of which a part is dropped already.
+    """Refuse a window that is no longer kept in full.
 
-    The message offers the largest window up to ``end_pane`` that is kept, where the request may
-    ask for a smaller one.
+    With ``end_pane``, the message offers the largest window up to it that is kept.
 
     Raises:
         HttpError: the window begins before the oldest pane that is kept.

@@ -1,8 +1,8 @@
-"""Who is in the group, who has left it, and who was lost.
+"""Members of the group, and workers that left it or were lost.
 
-The group's assignment names its members, and says nothing of why one is there no more. A worker
-that ends in order tells the others before it goes: it has *left*. Any other end (killed, crashed,
-given up, cut off) is a *loss*. Pure: it is told the time.
+The group's assignment lists its members, but not why others are gone. A worker that stops normally
+announces it to the others: it has *left*. After any other end (killed, crashed, given up, cut off)
+it is *lost*. Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Seconds for which a worker that is gone is remembered, unless it comes back.
+#: Seconds for which a departed worker is remembered, unless it returns.
 REMEMBERED: Final = 900.0
 
-#: Seconds, besides the session's, between a worker's farewell and its being out of the group.
+#: Maximum seconds, besides the session timeout, between a worker's farewell and its departure.
 LEAVE_TIMEOUT: Final = 60.0
 
 LEFT: Final = "left"
@@ -35,20 +35,20 @@ class Departed(Struct, frozen=True):
 
 
 class Roster:
-    """Remembers the members of the group from one look to the next."""
+    """Remembers the members of the group, and those that departed."""
 
     def __init__(self, session_timeout: float = 0.0) -> None:
-        """Know nobody; ``session_timeout`` in seconds."""
+        """Begin without members; ``session_timeout`` is in seconds."""
         self._patience = session_timeout + LEAVE_TIMEOUT
         self._members: dict[tuple[str, str], None] = {}
         self._departed: dict[str, Departed] = {}
         self._farewells: dict[str, float] = {}
 
     def update(self, members: Iterable[tuple[str, str]], now: float) -> None:
-        """Take the group's members as they are now, each an address and an id."""
+        """Set the group's current members, each an address and an id."""
         present = dict.fromkeys(members)
         if not present:
-            # Before the first assignment nobody is known, and nobody is gone.
+            # There is no assignment yet.
             return
         ids, urls = {worker_id for _, worker_id in present}, {url for url, _ in present}
         self._farewells = {
@@ -68,7 +68,7 @@ class Roster:
         self._members = present
 
     def farewell(self, worker_id: str, now: float) -> None:
-        """Take a worker's word that it leaves in order."""
+        """Record a worker's announcement that it leaves."""
         self._farewells[worker_id] = now
         for url, each in self._departed.items():
             if each.id == worker_id and now - each.since <= LEAVE_TIMEOUT:
@@ -81,19 +81,19 @@ class Roster:
 
     @property
     def size(self) -> int:
-        """How many workers are in the group."""
+        """Number of workers in the group."""
         return len(self._members)
 
     @property
     def departed(self) -> list[Departed]:
-        """Workers that are in the group no more, for as long as they are remembered."""
+        """Remembered workers that are no longer in the group."""
         return list(self._departed.values())
 
 
 def merge(reports: Iterable[Iterable[Departed]]) -> dict[str, Departed]:
-    """Return what all workers together know of those that are gone, by address.
+    """Merge the departed workers that all workers report, by address.
 
-    A farewell that one of them has heard is true for all.
+    A farewell that one worker has received counts for all.
     """
     merged: dict[str, Departed] = {}
     for report in reports:

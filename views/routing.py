@@ -1,4 +1,4 @@
-"""Requests for keys of other workers: passed on to the worker that owns the key's partition."""
+"""Forwards requests for keys of other workers to the owners of their partitions."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Marks a request that another worker has passed on: it is not passed on again.
+#: Header that marks a forwarded request, which must not be forwarded again.
 FORWARDED: Final = "X-Reels-Forwarded"
 
-#: The id of the worker that a request is passed on to: its address may lead to another.
+#: Header with the id of the recipient, because its address may lead to another worker.
 OWNER: Final = "X-Reels-Owner"
 
-#: Seconds for the owner's answer, and of those for the connection to it.
+#: Seconds for the owner's answer, including those to connect.
 FORWARD_TIMEOUT: Final = aiohttp.ClientTimeout(total=3.0, connect=1.0)
 
-#: What of the owner's answers is an answer for the client, too.
+#: Statuses of the owner's answers that the client gets.
 _PASSED_BACK: Final = frozenset(
     {
         HTTPStatus.OK,
@@ -46,10 +46,10 @@ _PASSED_BACK: Final = frozenset(
 
 
 class Routing:
-    """Knows from the group's assignment who owns which partition, as every worker does."""
+    """Finds the owners of partitions in the group's assignment, which every worker has."""
 
     def __init__(self, status: WorkerStatus, peers: Peers) -> None:
-        """Ask ``status`` who owns what, and ``peers`` for what they own."""
+        """Read owners from ``status``, and send requests through ``peers``."""
         self._status = status
         self._peers = peers
         self.addresses = Addresses(status)
@@ -62,17 +62,17 @@ class Routing:
         return workers
 
     def owner(self, table: SlicedTable[Any], partition: int) -> Member | None:
-        """Return the worker that owns a partition; None when nobody does."""
+        """Return the worker that owns a partition, None without one."""
         members = self.addresses.members(table)
         return next((each for each in members if partition in each.partitions), None)
 
     async def forward(
         self, request: web.Request, table: SlicedTable[Any], key: int
     ) -> web.Response:
-        """Answer with what the owner of ``key`` answers.
+        """Forward a request to the owner of ``key``, and return its answer.
 
         Raises:
-            HttpError: nobody can answer now.
+            HttpError: no worker can answer now.
         """
         partition = table.partition(key)
         if self._status.stop_reason() is not None:
@@ -96,9 +96,9 @@ class Routing:
     def owners(
         self, request: web.Request, table: SlicedTable[Any], partitions: Iterable[int]
     ) -> tuple[dict[Member, list[int]], list[int]]:
-        """Return the workers to ask for partitions that are not here, and those without one.
+        """Return the owners of partitions that are not here, and the partitions without one.
 
-        As :meth:`forward`, it passes nothing on twice, and nothing to an address of two workers.
+        Like :meth:`forward`, it forwards nothing twice, and nothing to a shared address.
         """
         found: dict[Member, list[int]] = {}
         if self._status.stop_reason() is not None:
@@ -118,12 +118,12 @@ class Routing:
         return found, without
 
     def others(self, table: SlicedTable[Any]) -> list[Member]:
-        """Return the workers at other addresses than this one's."""
+        """Return the workers with other addresses than this one's."""
         own = self.addresses.own
         return [each for each in self.addresses.members(table) if each.url != own]
 
     async def ask_batch(self, worker: Member, path: str, body: bytes, media: str) -> PeerAnswer:
-        """Return what another worker answers to a batch.
+        """Return another worker's answer to a batch.
 
         Raises:
             PeerError: it does not answer.
@@ -138,7 +138,7 @@ class Routing:
     async def ask_for_copy(
         self, request: web.Request, table: SlicedTable[Any]
     ) -> web.Response | None:
-        """Return what another worker answers from its copy of a key, None when none has one."""
+        """Return another worker's answer from a copy of a key, None without one."""
         if FORWARDED in request.headers:
             return None
         for url in self.workers(table):
@@ -151,7 +151,7 @@ class Routing:
     async def _ask(
         self, worker: URL, request: web.Request, owner_id: str = ""
     ) -> web.Response | None:
-        """Return a worker's answer, None when it has none that is one for the client."""
+        """Return a worker's answer, None if it has none for the client."""
         headers = {FORWARDED: "1", **({OWNER: owner_id} if owner_id else {})}
         try:
             answer = await self._peers.get(

@@ -1,7 +1,7 @@
 """The web server as a Faust web driver, so that Faust's settings and options keep their meaning.
 
-Leans on ``faust.web.drivers.aiohttp.Web`` and ``faust.web.base.Web`` of faust-streaming 0.15:
-the lists of blueprints, which are empty here (Faust's own routes know no token), ``on_start``.
+Depends on ``faust.web.drivers.aiohttp.Web`` and ``faust.web.base.Web`` of faust-streaming 0.15:
+``on_start``, and the lists of blueprints (empty here: Faust's own routes check no token).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from streaming.ports import WorkerStatus
     from views.sources import Sources
 
-#: Characters that make a token safe from guessing.
+#: Minimum characters of a token that cannot be guessed.
 SAFE_TOKEN_LENGTH: Final = 16
 
-#: Tokens that stand in the files of this repository, for everyone to read.
+#: Public tokens: those in the files of this repository.
 KNOWN_TOKENS: Final = frozenset({"change-me-please-0123456789"})
 
-_ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - asked about, not bound to
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound to
 
 
 class Web(driver.Web):
@@ -52,7 +52,7 @@ class Web(driver.Web):
         sources: Sources,
         **kwargs: Any,
     ) -> None:
-        """Serve what ``status`` and ``sources`` tell, as ``app``'s web server."""
+        """Serve ``status`` and ``sources`` as ``app``'s web server."""
         super().__init__(app, **kwargs)
         self.web_app = make_application(status, settings, sources, lambda: app.http_client)
         self._settings = settings
@@ -60,29 +60,29 @@ class Web(driver.Web):
         self._listener = Listener(self.web_app)
 
     async def say_farewell(self) -> None:
-        """Tell the other workers that this one leaves in order."""
+        """Announce to the other workers that this one leaves."""
         await self.web_app[NEIGHBOURS].say_farewell()
 
     async def on_start(self) -> None:
-        """Listen."""
+        """Start listening."""
         self.init_server()
         await self.start_server()
 
     async def on_stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         await self.stop_server()
 
     async def start_server(self) -> None:
-        """Open the socket, and see to what other workers are told of it.
+        """Open the socket, and set the address that other workers use.
 
         Raises:
-            StartError: the address is not to be had, or may not be listened at.
+            StartError: the address is not available, or not allowed without a token.
         """
         conf = self.app.conf
         if conf.web_transport.scheme == "unix":
             await self._listener.start_unix(conf.web_transport.path)
             return
-        # Faust takes an empty variable for a value, and that would bind to every address.
+        # Faust accepts an empty variable as a value, which would bind to every address.
         host = conf.web_bind or self._settings.web_bind
         if self._settings.http_token is None and not is_loopback(host):
             raise StartError(
@@ -99,7 +99,7 @@ class Web(driver.Web):
             ) from exc
         url = advertised_url(conf, self._settings, host)
         with warnings.catch_warnings():
-            # The banner has shown it already.
+            # Faust warns because its banner has already read this setting.
             warnings.simplefilter("ignore", AlreadyConfiguredWarning)
             conf.canonical_url = url
         self.log.info(
@@ -124,10 +124,10 @@ class Web(driver.Web):
 
 
 def advertised_url(conf: Any, settings: Settings, host: str) -> URL:
-    """Return the address at which other workers find the server bound to ``host``.
+    """Return the address at which other workers reach the server bound to ``host``.
 
-    NODE_CANONICAL_URL is what it says, also when ``--web-port`` is given, for which Faust forgets
-    it. And a bind from the command line counts, unless a host is given there as well.
+    NODE_CANONICAL_URL wins, even with ``--web-port``, which makes Faust ignore it. A bind address
+    from the command line is used unless a host is given there as well.
     """
     if settings.canonical_url is not None:
         return URL(settings.canonical_url)

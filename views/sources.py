@@ -1,4 +1,4 @@
-"""What the views read: the tables, by name, and who answers for keys of other workers."""
+"""Data sources of the views: tables by name, and the parts that read and show them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ViewContext(NamedTuple):
-    """What a table's views are made of."""
+    """The parts of a table's views."""
 
     table: SlicedTable[Any]
     viral: ViralTable
@@ -32,18 +32,18 @@ MakeViews = Callable[[ViewContext], Iterable[web.RouteDef]]
 """Returns the routes of a table."""
 
 MakeEntity = Callable[["SlicedTable[Any]"], "Entity"]
-"""Returns what batches of a table are read with."""
+"""Returns the description of a table for batch reads."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Put together once, by bootstrap.py. Tables, windows and views have the tables' names."""
+    """The sources, made by bootstrap.py. The keys of all mappings are the tables' names."""
 
     tables: Mapping[str, SlicedTable[Any]]
     windows: Mapping[str, Any]
     views: Mapping[str, MakeViews]
     viral: ViralTable
     memory: RocksMemory
-    """What the databases of all tables share."""
+    """Memory that the databases of all tables share."""
     batches: Mapping[str, MakeEntity] = field(default_factory=dict)
-    """Returns what batches are read with, of each table that has them."""
+    """For tables with batch routes only."""

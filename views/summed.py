@@ -1,4 +1,4 @@
-"""Single reads of a table of sums that has one window, such as ``GET /creators/{creator_id}``."""
+"""Single reads of a table of sums with one window, such as ``GET /creators/{creator_id}``."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class SummedViews:
-    """Answers for the table."""
+    """Answers for single keys of the table."""
 
     def __init__(
         self, table: SlicedTable[Any], windows: PaneWindows[Any], routing: Routing
     ) -> None:
-        """Read from ``table``; keys of other workers are asked for by ``routing``."""
+        """Read from ``table``; ``routing`` forwards requests for keys of other workers."""
         self._table = table
         self._windows = windows
         self._of = windows.entity
         self._routing = routing
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes that these views answer."""
+        """Return the routes of these views."""
         name, key = self._of.plural, self._of.key
         return [
             web.get(rf"/{name}/{{{key}:(?!query$)[^/]+}}", self.get),
@@ -40,18 +40,17 @@ class SummedViews:
     async def get(self, request: web.Request) -> web.Response:
         """Answer with a key's metrics, at the stream time of its partition or at ``?at=``.
 
-        ``complete_since`` is when the table was begun, as long as a part of the window lies before.
+        ``complete_since`` is when the table was begun, while a part of the window is before that.
         """
         return await self._answer(request, with_panes=False)
 
     async def get_series(self, request: web.Request) -> web.Response:
-        """Answer with the steps that a key's metrics are the sums of, oldest first.
+        """Answer with the panes whose sums are a key's metrics, oldest first.
 
-        Takes the parameters of the metrics and has their errors: ``?window=``, ``?at=``. Steps
-        without anything are left out. Over all ``panes`` the sums of the counters are those of the
-        metrics; that of ``watch_ms`` (milliseconds) divided by 60000 is
-        ``total_engagement_minutes``. A pane begins at ``start`` and is ``window.step_s`` seconds
-        long.
+        Parameters (``?window=``, ``?at=``) and errors are those of the metrics. Empty panes are
+        left out. The sums over all ``panes`` are the metrics; the sum of ``watch_ms``
+        (milliseconds) divided by 60000 is ``total_engagement_minutes``. A pane begins at ``start``
+        and is ``window.step_s`` seconds long.
         """
         return await self._answer(request, with_panes=True)
 

@@ -1,4 +1,4 @@
-"""``GET /users/{user_id}`` and its series: what a user watched and liked in a window."""
+"""``GET /users/{user_id}`` and its series: a user's metrics in a window."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from views.reading import Known
     from views.routing import Routing
 
-    #: Makes the answer of a user's id, packed value, time in ms and window in ms.
+    #: Returns the answer for a user's id, packed value, time in ms and window in ms.
     Description = Callable[[int, bytes, int, int | None], dict[str, Any]]
 
 
 class UserViews:
-    """Answers for the users' table."""
+    """Answers for single users."""
 
     def __init__(self, table: SlicedTable[Any], windows: UserWindows, routing: Routing) -> None:
-        """Read from ``table``; users of other workers are asked for by ``routing``."""
+        """Read from ``table``; ``routing`` forwards requests for users of other workers."""
         self._table = table
         self._windows = windows
         self._step = windows.slices.step
         self._routing = routing
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes that these views answer."""
+        """Return the routes of these views."""
         return [
             web.get(r"/users/{user_id:(?!query$)[^/]+}", self.get),
             web.get("/users/{user_id}/series", self.get_series),
@@ -46,13 +46,13 @@ class UserViews:
         return await self._answer(request, self._metrics)
 
     async def get_series(self, request: web.Request) -> web.Response:
-        """Answer with the steps that a user's metrics are the sums of, oldest first.
+        """Answer with the panes whose sums are a user's metrics, oldest first.
 
-        Takes the parameters of the user's metrics and has their errors: ``?window=``, ``?at=``.
-        Steps without anything are left out. Over all ``panes``, the sum of ``views`` is
-        ``total_videos_watched``, that of ``likes`` is ``likes``, and that of ``watch_ms``
-        (milliseconds) divided by 60000 is ``total_engagement_minutes``. A pane begins at ``start``
-        and is ``window.step_s`` seconds long.
+        Parameters (``?window=``, ``?at=``) and errors are those of the metrics. Empty panes are
+        left out. Over all ``panes``, the sum of ``views`` is ``total_videos_watched``, the sum of
+        ``likes`` is ``likes``, and the sum of ``watch_ms`` (milliseconds) divided by 60000 is
+        ``total_engagement_minutes``. A pane begins at ``start`` and is ``window.step_s`` seconds
+        long.
         """
         return await self._answer(request, self._series)
 

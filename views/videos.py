@@ -1,4 +1,4 @@
-"""``GET /videos/{video_id}``, its series, and ``GET /videos/viral``: what happened to videos."""
+"""``GET /videos/{video_id}`` and its series, and ``GET /videos/viral``: metrics of videos."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from views.reading import Known
     from views.routing import Routing
 
-    #: Makes the answer of a video's packed value and a time in ms.
+    #: Returns the answer for a video's packed value and a time in ms.
     Description = Callable[[bytes, int], dict[str, Any]]
 
 
 class VideoViews:
-    """Answers for the videos' table and the list of viral videos."""
+    """Answers for single videos, and for the list of viral videos."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class VideoViews:
     ) -> None:
         """Read from ``table`` and ``viral``.
 
-        Videos of other workers are asked for by ``routing``.
+        ``routing`` forwards requests for videos of other workers.
         """
         self._table = table
         self._windows = windows
@@ -53,9 +53,9 @@ class VideoViews:
         self._readiness = readiness
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes that these views answer."""
+        """Return the routes of these views."""
         return [
-            # Before the next one, which would take it for an id.
+            # Before the next route, which would read ``viral`` as an id.
             web.get("/videos/viral", self.list_viral),
             web.get(r"/videos/{video_id:(?!query$)[^/]+}", self.get),
             web.get("/videos/{video_id}/series", self.get_series),
@@ -66,12 +66,12 @@ class VideoViews:
         return await self._answer(request, self._counters)
 
     async def get_series(self, request: web.Request) -> web.Response:
-        """Answer with the steps that a video's counters are the sums of, oldest first.
+        """Answer with the panes whose sums are a video's counters, oldest first.
 
-        Takes the parameter of the video's counters and has their errors: ``?at=``. ``panes`` are
-        those of both windows; steps without anything are left out. The sums over the panes that
-        begin from ``start`` on and before ``end`` of a window are that window's counters. A pane
-        begins at its ``start`` and is ``step_s`` seconds long.
+        The parameter (``?at=``) and errors are those of the counters. ``panes`` are those of both
+        windows, without empty ones. A window's counters are the sums over the panes that begin from
+        its ``start`` on and before its ``end``. A pane begins at its ``start`` and is ``step_s``
+        seconds long.
         """
         return await self._answer(request, self._series)
 
@@ -113,12 +113,12 @@ class VideoViews:
         }
 
     async def list_viral(self, request: web.Request) -> web.Response:
-        """Answer with the videos that are viral, highest coefficient first."""
+        """Answer with the viral videos, highest coefficient first."""
         limit = parse_limit(request.query.get("limit"))
         if not self._readiness.is_viral_list_complete():
             raise unavailable("the list of viral videos is being read")
         found = {"videos": [describe_viral(v) for v in self._viral.top(limit)]}
-        # Left out where the list is all there is, as nearly always.
+        # ``complete`` is left out if the list is complete, as nearly always.
         return json_response(found if self._viral.is_complete else {**found, "complete": False})
 
 
@@ -128,7 +128,7 @@ def _bounds(panes: tuple[int, int], step: int) -> dict[str, str]:
 
 
 def describe(counts: VideoCounts) -> dict[str, Any]:
-    """Return the counters of one window as the contract has them."""
+    """Return the counters of one window in the form of the contract."""
     return {
         "start": to_iso(counts.start_ms),
         "end": to_iso(counts.end_ms),
@@ -137,7 +137,7 @@ def describe(counts: VideoCounts) -> dict[str, Any]:
 
 
 def describe_viral(video: ViralVideo) -> dict[str, Any]:
-    """Return an item of the viral list as the contract has it."""
+    """Return an item of the viral list in the form of the contract."""
     return {
         "video_id": video.video_id,
         "viral_coefficient": video.viral_coefficient,

@@ -1,6 +1,6 @@
-"""What the workers' figures say of one of them: whether it answers, and its rates.
+"""The recent figures of one worker: whether it answers, and its rates.
 
-Pure, as :mod:`views.cluster`, which keeps one of each.
+Pure, like :mod:`views.cluster`, which has one history per worker.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RATE_WINDOW: Final = 5.0
 
 
 class Sample(NamedTuple):
-    """What of a worker's counters is needed for rates."""
+    """The counters of a worker that rates need."""
 
     uptime_s: float
     read: int
@@ -27,16 +27,16 @@ class Sample(NamedTuple):
 
 @dataclass
 class WorkerHistory:
-    """What is known of one worker."""
+    """The recent answers of one worker."""
 
     figures: Figures | None = None
-    """Its latest answer."""
+    """The latest answer."""
     answered_at: float = 0.0
     gone_since: float | None = None
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=30))
 
     def answered(self, figures: Figures, now: float) -> None:
-        """Take an answer, unless it is known; a worker that has started anew counts from 0."""
+        """Add an answer, unless it is known; after a restart of the worker, counters begin at 0."""
         known = None if self.figures is None else self.figures.uptime_s
         if figures.uptime_s == known:
             return
@@ -48,28 +48,28 @@ class WorkerHistory:
         self.figures, self.answered_at, self.gone_since = figures, now, None
 
     def silent(self, now: float) -> None:
-        """Take that it does not answer."""
+        """Record that the worker does not answer."""
         if self.gone_since is None:
             self.gone_since = now
         self.samples.clear()
 
     def since(self, seconds: float) -> tuple[Sample, Sample] | None:
-        """Return the latest sample, and the one ``seconds`` before it or the oldest there is."""
-        if len(self.samples) < 2:  # noqa: PLR2004 - a difference takes two
+        """Return the sample of ``seconds`` ago, or else the oldest one, and the latest sample."""
+        if len(self.samples) < 2:  # noqa: PLR2004 - a difference needs two
             return None
         last = self.samples[-1]
         first = next(s for s in self.samples if last.uptime_s - s.uptime_s <= seconds + 0.5)
         return (first, last) if first is not last else (self.samples[-2], last)
 
     def rate(self) -> float | None:
-        """Events per second."""
+        """Events per second, None without two samples."""
         if (pair := self.since(RATE_WINDOW)) is None:
             return None
         first, last = pair
         return (last.read - first.read) / (last.uptime_s - first.uptime_s)
 
     def read_rates(self) -> tuple[float, float]:
-        """Requests for keys of the tables per second, and keys."""
+        """Read requests per second, and keys read per second."""
         if (pair := self.since(RATE_WINDOW)) is None:
             return 0.0, 0.0
         first, last = pair

@@ -1,4 +1,4 @@
-"""What a worker knows anyway, read when Prometheus asks: the hot path pays nothing for it."""
+"""Metrics from a worker's state, read at a scrape, at no cost for the hot path."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tables.state import PartitionState
     from views.sources import Sources
 
-#: RocksDB's integer properties that are shown, summed over the partitions of a table.
+#: RocksDB's integer properties to export, as sums over the partitions of a table.
 ROCKSDB_PROPERTIES: Final = (
     ("size_bytes", "rocksdb.total-sst-files-size", "Size of the files."),
     ("keys", "rocksdb.estimate-num-keys", "RocksDB's estimate of the number of keys."),
@@ -36,7 +36,7 @@ ROCKSDB_PROPERTIES: Final = (
     ("writes_stopped", "rocksdb.is-write-stopped", "Databases that take no writes for now."),
 )
 
-#: RocksDB's counters that are shown, over all databases of the worker, and what a unit is worth.
+#: RocksDB's counters to export, over all databases of the worker, each with a factor.
 ROCKSDB_TICKERS: Final = (
     ("keys_read", "rocksdb.number.multiget.keys.read", 1.0, "Keys that were not in memory."),
     ("stall_seconds", "rocksdb.stall.micros", 1e-6, "Time that writes waited for compaction."),
@@ -44,7 +44,7 @@ ROCKSDB_TICKERS: Final = (
     ("compaction_written_bytes", "rocksdb.compact.write.bytes", 1.0, "Bytes compaction wrote."),
 )
 
-#: Where a container's bound of memory stands, by version of the cgroups.
+#: Files with a container's memory limit, of cgroups version 2 and 1.
 CGROUP_LIMITS: Final = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -52,15 +52,15 @@ CGROUP_LIMITS: Final = (
 
 
 class WorkerCollector(Collector):
-    """Metrics of a worker's partitions, databases and machine, as they are at a scrape.
+    """Metrics of a worker's partitions, databases and machine at the time of a scrape.
 
-    Only partitions that are here have series: those of lost ones are gone with the next scrape.
+    Only partitions of this worker have series; the next scrape lacks those that moved away.
     """
 
     def __init__(
         self, status: WorkerStatus, sources: Sources, obstacle: Callable[[], str | None]
     ) -> None:
-        """Look at ``status`` and ``sources``; ``obstacle`` tells why it is not ready."""
+        """Read ``status`` and ``sources``; ``obstacle`` returns why the worker is not ready."""
         self._status = status
         self._sources = sources
         self._obstacle = obstacle
@@ -73,7 +73,7 @@ class WorkerCollector(Collector):
         yield from self._machine()
 
     def describe(self) -> Iterable[Metric]:
-        """Yield nothing: what there is shows at a scrape."""
+        """Return nothing: the families are known only at a scrape."""
         return ()
 
     def _partitions(self) -> Iterator[Metric]:
@@ -116,7 +116,7 @@ class WorkerCollector(Collector):
             for table in self._sources.tables.values():
                 total = 0
                 for state in _open_states(table):
-                    # A thread may be replacing it just now.
+                    # A thread may be replacing the database.
                     with suppress(DbClosedError):
                         total += state.store.property(property_name)
                 family.add_metric([table.name], total)
@@ -139,7 +139,7 @@ class WorkerCollector(Collector):
 
 
 def memory_limit() -> int:
-    """Return the container's bound of memory in bytes, or else the machine's memory."""
+    """Return the container's memory limit or the machine's memory, the smaller one, in bytes."""
     found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for path in CGROUP_LIMITS:
         with suppress(OSError, ValueError):
