@@ -50,15 +50,15 @@ async def audit(
     """Recount the input and compare.
 
     Arguments:
-        settings: those that the workers run with.
-        topics: to be read.
-        names: which they are.
-        tables: those that are sent sums.
-        progress: is told how far this is.
-        memory: bytes for what is counted; what is beyond that goes to a temporary folder.
+        settings: the settings of the workers.
+        topics: reads the topics.
+        names: names of the topics.
+        tables: the tables of sums.
+        progress: receives the progress.
+        memory: bytes for counts; the rest goes to a temporary folder.
 
     Raises:
-        AuditError: there is nothing to compare.
+        AuditError: the comparison is impossible.
     """
     with TemporaryDirectory(prefix="reels-audit-") as folder:
         shelf = Shelf(Path(folder), memory, tables)

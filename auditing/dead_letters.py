@@ -57,7 +57,7 @@ def event_id_of(value: bytes | None) -> str | None:
 
 
 def number_of(headers: Mapping[str, bytes | None], name: str) -> int | None:
-    """Return the number in a header, None when there is none."""
+    """Return the number in a header, None without one."""
     text = headers.get(name)
     return None if text is None or _NUMBER.fullmatch(text) is None else int(text)
 

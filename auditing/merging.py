@@ -43,12 +43,12 @@ class Copies:
         self._named_from = 0
 
     def add(self, records: Sequence[Record]) -> None:
-        """Take the next records of the repartition topic."""
+        """Add the next records of the repartition topic."""
         self.count += len(records)
         for record in records:
             time = record.timestamp.to_bytes(_TIME_SIZE, signed=True)
             key = record.offset.to_bytes(8)
-            # A record without a value is no event either way.
+            # A record without a value is no event, and neither is an empty value.
             self.values.put(key, time + (record.value or b""))
 
     def set_order(self, values: Iterable[bytes | None], *, is_whole: bool) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from auditing.summed import SummedTable
 
-#: What is counted or read of users and events at the same time.
+#: Maps of users and events that exist at the same time.
 KINDS = (
     *("users", "sure-users", "changed-users", "repeated-users"),
     *("copies", *PASSED_ON_KINDS),
@@ -35,7 +35,7 @@ class Names(msgspec.Struct, frozen=True):
     """Changelog topics, by table."""
 
     def all(self) -> list[str]:
-        """Return all of them."""
+        """Return all topics."""
         own = [self.events, self.repartition, self.order, self.dead_letters]
         return [*own, *self.deltas.values(), *self.changelogs.values()]
 
@@ -56,11 +56,11 @@ class Shelf:
     def __init__(self, folder: Path, memory: int, tables: Sequence[SummedTable]) -> None:
         """Share ``memory`` bytes among :data:`KINDS` and ``tables``; the rest goes to ``folder``.
 
-        Of each table what it says and what the input says is kept at the same time.
+        Each table has two maps at the same time: its content and its recount.
         """
         self._folder = folder
         self._limit = memory // (len(KINDS) + 2 * len(tables))
 
     def values(self, kind: str) -> Values:
-        """Return empty values of a kind."""
+        """Return an empty map of a kind."""
         return Values(self._folder / kind, self._limit)

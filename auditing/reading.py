@@ -94,7 +94,7 @@ class Topics:
     ) -> None:
         """Raise AuditError without these rights on each of ``topics``.
 
-        ``writer``: what is to be a consumer group and a transactional id as well.
+        ``writer``: also check the rights to use it as consumer group and transactional id.
         """
         try:
             await require_rights(self._admin, topics, group=writer, transactional_id=writer)
@@ -102,7 +102,7 @@ class Topics:
             raise AuditError(str(exc)) from exc
 
     async def partitions(self, topic: str) -> list[int]:
-        """Return the numbers of a topic's partitions. Raises AuditError when there is none."""
+        """Return the numbers of a topic's partitions. Raises AuditError if it does not exist."""
         if topic not in self._partitions:
             if topic not in await self._admin.list_topics():
                 raise AuditError(f"there is no topic {topic}: has no worker run yet?")
@@ -198,7 +198,7 @@ class Topics:
         """Read the last value of each key of one partition into ``values``.
 
         Returns:
-            The partition's layout record, None when there is none.
+            The partition's layout record, None without one.
 
         Raises:
             AuditError: ``find_foreign`` says that no worker wrote a row of the changelog.

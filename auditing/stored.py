@@ -1,4 +1,4 @@
-"""What tables say: their changelogs, folded."""
+"""The content of tables, read from their changelogs."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Stored(NamedTuple):
 async def read_partition(
     topics: Topics, changelog: str, partition: int, values: Values, layout: StoreFormat
 ) -> Stored:
-    """Put a table's partition into ``values``, and return what its layout record says.
+    """Read a table's partition into ``values``, and return the content of its layout record.
 
     Raises:
-        AuditError: it is of another layout.
+        AuditError: it has another layout.
     """
     find_foreign = layout.find_foreign
     assert find_foreign is not None, "a table of any rows"  # noqa: S101 - a fault of ours
@@ -56,10 +56,10 @@ async def read_partition(
 
 
 class StoredTables:
-    """The tables that are sent sums."""
+    """Reads the tables of sums."""
 
     def __init__(self, topics: Topics, names: Names, report: Report, progress: Progress) -> None:
-        """Read ``topics``; what cannot be judged becomes a note of ``report``."""
+        """Read ``topics``; ``report`` gets notes about the limits of the comparison."""
         self._topics = topics
         self._names = names
         self._report = report
@@ -91,7 +91,7 @@ class StoredTables:
         return count
 
     async def read(self, table: SummedTable, values: Values, partitions: int) -> FoundTable:
-        """Put all partitions of a table into ``values``, and return what it says."""
+        """Read all partitions of a table into ``values``, and return its content."""
         found = FoundTable(values)
         self._progress.begin(f"table {table.name}", partitions)
         changelog = self._names.changelogs[table.name]

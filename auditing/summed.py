@@ -29,17 +29,17 @@ class SummedTable:
 
     @property
     def entity(self) -> Entity[Any]:
-        """What is counted in it."""
+        """The kind of its keys."""
         return self.windows.entity
 
     @property
     def kind(self) -> str:
-        """Its keys, as a report calls them: ``videos``."""
+        """Name of its keys in a report, such as ``videos``."""
         return self.entity.plural
 
     @property
     def sums_kind(self) -> str:
-        """What the input says of them, beside ``kind``."""
+        """Name of the map with the recount, beside ``kind``."""
         return f"{self.entity.name}-sums"
 
 
@@ -52,7 +52,7 @@ class Sums:
         """By :func:`auditing.values.pane_key`: certain counts, and possible additions."""
         self.table = table
         self._step = table.windows.slices.step
-        #: The key that an event counts for, None when it counts for none.
+        #: The key that an event counts for, None without one.
         self._key_of: Callable[[Event], int | None] = attrgetter(table.entity.key)
         self._width = len(table.entity.counters)
         self._counts = Struct(f"<{2 * self._width}Q")

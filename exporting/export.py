@@ -274,7 +274,7 @@ def _room_in(out: Path) -> Iterator[None]:
     try:
         yield
     except Exception as exc:
-        # rocksdict has no exception types of its own.
+        # rocksdict raises a plain Exception for every error of RocksDB.
         if (full := NO_SPACE.search(str(exc))) is None:
             raise
         raise _unwritable(out, full[0]) from exc

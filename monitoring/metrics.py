@@ -241,7 +241,7 @@ _PER_PARTITION = (lag_records, lag_seconds, recovery_remaining)
 
 
 def keep_partitions(here: Collection[int]) -> None:
-    """Remove the gauges of all partitions but those ``here``.
+    """Remove the gauges of all partitions except those ``here``.
 
     Counters stay: they count what this worker has read, wherever a partition is now.
     """

@@ -1,4 +1,4 @@
-"""The client for programs without an event loop."""
+"""A client for programs without an event loop."""
 
 from __future__ import annotations
 

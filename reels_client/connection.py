@@ -42,7 +42,7 @@ class Workers:
     """Sends requests to workers of one service."""
 
     def __init__(self, addresses: Sequence[str], token: str | None, pause: float) -> None:
-        """Send ``token`` to ``addresses`` only; ``pause``: seconds without a Retry-After."""
+        """Send ``token`` to ``addresses`` only; wait ``pause`` seconds without a Retry-After."""
         self.addresses = [address.rstrip("/") for address in addresses]
         self._token = token
         self._pause = pause

@@ -63,7 +63,7 @@ class Tables:
     def __init__(self, key: str) -> None:
         """Expect tables with ids in the column ``key``. Raises ImportError without pyarrow."""
         try:
-            import pyarrow as pa  # noqa: PLC0415 - only this needs it
+            import pyarrow as pa  # noqa: PLC0415 - only this class needs it
         except ImportError as exc:
             raise ImportError("tables need pyarrow: pip install pyarrow") from exc
 
