@@ -1,4 +1,4 @@
-"""``faust -A app audit``: are the tables what the input says?
+"""``faust -A app audit``: check the tables against the input topic.
 
 Importing this module registers the command.
 """
@@ -41,7 +41,7 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
     longer holds is not judged; the report says so.
     """
 
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option(
             "--show",
             type=click.IntRange(0, KEPT_DIFFERENCES),
@@ -67,8 +67,8 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
         self._memory = memory << 20
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: there is no app to start."""
-        # What it has to say about brokers comes as an exception, and is one line then.
+        """Run the command outside of a Faust worker: there is no app to start."""
+        # Broker errors arrive as exceptions, and are printed as one line.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         try:

@@ -1,4 +1,4 @@
-"""``faust -A app dead-letters``: what was rejected, why, and from where.
+"""``faust -A app dead-letters``: show rejected events, their reasons and their sources.
 
 Importing this module registers the command.
 """
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
     from streaming.kafka.records import Record
     from streaming.runtime.app import App
 
-#: Characters of a value that are shown to people.
+#: Characters of a value in text output.
 SHOWN_VALUE = 300
 
 
 class Time(click.ParamType):
-    """A time in RFC 3339, or how long ago: ``2h``; in milliseconds."""
+    """A time in RFC 3339, or an age such as ``2h``; converted to milliseconds."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it."""
+        """Return the time in milliseconds since the epoch."""
         with suppress(ValueError):
             return int(time() * 1000) - parse_mixed(value)
         try:
@@ -63,16 +63,16 @@ class Time(click.ParamType):
 
 
 class Reader:
-    """Reads the dead letters of one app, as they are committed."""
+    """Reads the committed dead letters of one app."""
 
     def __init__(
         self, topics: Topics, settings: Settings, reason: str | None, since_ms: int | None
     ) -> None:
-        """Read through ``topics`` those of ``reason``, written from ``since_ms`` on."""
+        """Select dead letters of ``reason``, written at ``since_ms`` or later; None: all."""
         self.counts: Counter[str] = Counter()
         """Dead letters by reason."""
         self.others = 0
-        """Records that this app has not written."""
+        """Records of other apps or programs."""
         self._topics = topics
         self._topic = settings.dead_letter_topic
         self._app_id = settings.app_id
@@ -83,7 +83,7 @@ class Reader:
     async def newest(
         self, limit: int, progress: ProgressBar
     ) -> tuple[list[Letter], dict[int, int]]:
-        """Return the newest ones, oldest first, and the offsets up to which was read."""
+        """Return up to ``limit`` newest dead letters, oldest first, and the end offsets."""
         topics, topic = self._topics, self._topic
         starts = await topics.begins(topic)
         if self._since is not None:
@@ -104,7 +104,7 @@ class Reader:
         return [each for _, each in sorted(newest)], ends
 
     def take(self, partition: int, records: Sequence[Record]) -> list[Letter]:
-        """Return the dead letters among records that are asked for, and count all."""
+        """Return the selected dead letters among records, and update the counts."""
         found = []
         for record in records:
             if self._since is not None and record.timestamp < self._since:
@@ -127,7 +127,7 @@ class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command'
     """
 
     name = "dead-letters"
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option("--reason", type=click.Choice(REASONS), default=None, help="Only this reason."),
         option("--since", type=Time(), default=None, help="Only from a time on, or: 2h (ago)."),
         option(
@@ -162,15 +162,15 @@ class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command'
         self._settings = cast("App", self.app).task_context.settings
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: there is no app to start."""
-        # What it has to say about brokers comes as an exception, and is one line then.
+        """Run the command outside of a Faust worker: there is no app to start."""
+        # Broker errors arrive as exceptions, and are printed as one line.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
             asyncio.run(self._show())
         except KeyboardInterrupt:
             sys.exit(0)
         except BrokenPipeError:
-            # Nobody reads any more, as after `| head`.
+            # The reader of stdout is gone, as after `| head`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
         except AuditError as exc:
@@ -217,7 +217,7 @@ class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command'
 
 
 def as_text(letter: Letter, topic: str) -> str:
-    """Return a dead letter for people, control characters escaped."""
+    """Format a dead letter for people, with control characters escaped."""
     value = (letter.value or b"").decode(errors="backslashreplace")
     if len(value) > SHOWN_VALUE:
         value = f"{value[:SHOWN_VALUE]}..."
@@ -235,7 +235,7 @@ def _escaped(text: str) -> str:
 
 
 def as_json(letter: Letter, topic: str) -> shapes.DeadLetter:
-    """Return a dead letter for programs."""
+    """Return the JSON shape of a dead letter."""
     value = _text(letter.value)
     return shapes.DeadLetter(
         place=shapes.Place(topic, letter.partition, letter.offset),

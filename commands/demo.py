@@ -1,7 +1,7 @@
-"""``make demo``: Kafka, two workers and the load generator, and a live line of what they do.
+"""``make demo``: Kafka, two workers, the load generator, and a line of live figures.
 
-Kafka is the embedded one, unless ``BROKER_URL`` names another. All parts are child processes with
-log files of their own; Ctrl-C, SIGTERM or ``DEMO_SECONDS`` ends them in order.
+Kafka is the embedded one, unless ``BROKER_URL`` names another. Each part is a child process with
+its own log file. Ctrl-C, SIGTERM or the end of ``DEMO_SECONDS`` stops them in order.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ START_TIMEOUT = 90.0
 #: Variables that two workers cannot share.
 OF_ONE_WORKER = {"APP_DATADIR", "CONSUMER_GROUP_INSTANCE_ID", "NODE_CANONICAL_URL", "WEB_PORT"}
 
-#: Events a second: enough to see figures move, little enough to leave the machine usable.
+#: Events per second: the figures move, and the machine stays usable.
 RATE = 2000
 GENERATE = ("--rate", str(RATE), "--users", "50000", "--videos", "5000", "--viral", "5")
 ODDITIES = ("--invalid", "0.002", "--duplicates", "0.01", "--late", "0.001")
 
 
 class Child:
-    """A part of the demo: a process with a log file."""
+    """A process of the demo, with a log file."""
 
     def __init__(self, name: str, args: list[str], env: Mapping[str, str], logs: Path) -> None:
-        """Start it; it does not get the terminal's Ctrl-C, the demo ends it in its turn."""
+        """Start the process in its own session, out of reach of the terminal's Ctrl-C."""
         self.name = name
         self.log = logs / f"{name}.log"
         with self.log.open("wb") as log:
@@ -56,13 +56,13 @@ class Child:
             )
 
     def check(self) -> None:
-        """Exit with the end of its log if it has ended."""
+        """Exit with the last lines of the log if the process has ended."""
         if self.process.poll() is not None:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
             sys.exit(f"error: {self.name} ended with code {self.process.returncode}:\n{tail}")
 
     def stop(self, seconds: float = 15.0) -> None:
-        """End it, by force if it does not follow."""
+        """Terminate the process, and kill it if it has not ended after ``seconds``."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -73,7 +73,7 @@ class Child:
 
 
 def fetch(url: str, token: str | None) -> bytes | None:
-    """Return what a worker answers, None when it does not (or not yet)."""
+    """Return the body of a worker's answer, None if there is none (yet) or an error."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         with urlopen(Request(url, headers=headers), timeout=2) as response:  # noqa: S310 - http
@@ -84,10 +84,10 @@ def fetch(url: str, token: str | None) -> bytes | None:
 
 
 class Figures:
-    """Sums over all workers' metrics, and the rate between two looks."""
+    """Sums of all workers' metrics, and the rate between two readings."""
 
     def __init__(self, urls: list[str], token: str | None) -> None:
-        """Look at the workers at ``urls``."""
+        """Read from the workers at ``urls``."""
         self._urls = urls
         self._token = token
         self._last: tuple[float, float] | None = None
@@ -95,7 +95,7 @@ class Figures:
         self.events = 0.0
 
     def line(self) -> str:
-        """Return the live line; rate and latency are those since the line before."""
+        """Return the live line; rate and latency are since the previous line."""
         sums: dict[str, float] = {}
         buckets: dict[float, float] = {}
         for url in self._urls:
@@ -145,7 +145,7 @@ class Figures:
 
 
 def wait_ready(workers: list[Child], urls: list[str], token: str | None) -> None:
-    """Wait until every worker can answer for its partitions."""
+    """Wait until every worker is ready; exit if one ends or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT
     for worker, url in zip(workers, urls, strict=True):
         while fetch(f"{url}/readyz", token) is None:
@@ -158,8 +158,8 @@ def wait_ready(workers: list[Child], urls: list[str], token: str | None) -> None
 def show(figures: Figures, children: list[Child], seconds: float) -> None:
     """Print the live line until events have flowed for ``seconds``.
 
-    The time begins with the first event counted, not with the generator's start: on a busy machine
-    that start alone takes longer than a short demo. The last line is printed when the time is over.
+    The time starts with the first counted event, because on a busy machine the generator's start
+    takes longer than a short demo. The last line is printed when the time is over.
     """
     terminal = sys.stdout.isatty()
     end = time.monotonic() + START_TIMEOUT
@@ -180,7 +180,7 @@ def show(figures: Figures, children: list[Child], seconds: float) -> None:
 
 @contextlib.contextmanager
 def demo_folder() -> Iterator[Path]:
-    """Give ``DEMO_DIR``, or a temporary folder, which stays when something has gone wrong."""
+    """Yield ``DEMO_DIR``, or a temporary folder that is deleted unless the demo fails."""
     if chosen := os.environ.get("DEMO_DIR"):
         folder = Path(chosen)
         folder.mkdir(parents=True, exist_ok=True)

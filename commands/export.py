@@ -1,4 +1,4 @@
-"""``faust -A app export``: every key's metrics at one time, to files.
+"""``faust -A app export``: write the metrics of all keys at one time to files.
 
 Importing this module registers the command.
 """
@@ -38,7 +38,7 @@ class export(AppCommand):  # noqa: N801 - the class's name is the command's
     none is disturbed. Each partition becomes a file of its own; all appear at the end, or none.
     """
 
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         argument("table", type=click.Choice([each.plural for each in ENTITIES])),
         option(
             "--format",
@@ -79,8 +79,8 @@ class export(AppCommand):  # noqa: N801 - the class's name is the command's
         self._at, self._window = at, window
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: there is no app to start."""
-        # What it has to say about brokers comes as an exception, and is one line then.
+        """Run the command outside of a Faust worker: there is no app to start."""
+        # Broker errors arrive as exceptions, and are printed as one line.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         begun = monotonic()

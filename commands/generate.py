@@ -25,10 +25,10 @@ from loadgen import Kind, Workload
 from loadgen.campaign import EVENTS_PER_VIDEO
 from models.timestamps import from_iso
 
+#: Events per second of event time if the rate is unlimited.
 NOMINAL_RATE = 50_000.0
-"""Events a second that event time goes by when the rate is not limited."""
+#: How far timestamps may be ahead of the wall clock.
 MAX_AHEAD_MS = 60_000
-"""Timestamps are held back to the wall clock and so much more."""
 
 TOO_FEW_EVENTS = (
     f"warning: a video takes {EVENTS_PER_VIDEO:,} events within two hours to turn viral; these are "
@@ -44,37 +44,37 @@ _CATCH_UP_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many events, how fast and for how long."""
+    """Rate, number and duration of a run's events."""
 
     rate: float
-    """Events a second; 0: as fast as it goes."""
+    """Events per second; 0: as fast as possible."""
     count: int | None
     duration_s: float | None
 
     @property
     def total(self) -> int | None:
-        """After how many events the run ends; None when not by their number."""
+        """Number of events of the run; None: unlimited."""
         limits = [] if self.count is None else [self.count]
         if self.rate and self.duration_s is not None:
             limits.append(max(1, round(self.rate * self.duration_s)))
         return min(limits, default=None)
 
     def due(self, elapsed_s: float, made: int) -> int:
-        """How many more events to make now, when ``made`` are made after ``elapsed_s``."""
+        """Return how many events to make now, if ``made`` were made in ``elapsed_s``."""
         due = int(elapsed_s * self.rate) + 1 - made if self.rate else _CHUNK
         left = due if self.total is None else self.total - made
         return max(0, min(due, left, _CHUNK))
 
     def is_over(self, elapsed_s: float, made: int) -> bool:
-        """Whether the run ends."""
+        """Return whether the run is over."""
         if self.total is not None and made >= self.total:
             return True
-        # A limited rate gets a moment to catch up, and is not waited for if it cannot be met.
+        # A run that is behind its rate may catch up for a moment, and then ends in any case.
         grace_s = _CATCH_UP_S if self.rate else 0.0
         return self.duration_s is not None and elapsed_s >= self.duration_s + grace_s
 
     def pause_s(self, elapsed_s: float, made: int) -> float:
-        """How long to wait, in seconds, when nothing is due."""
+        """Return how long to wait for due events, in seconds."""
         return min(max(_TICK_S, made / self.rate - elapsed_s), _LONGEST_PAUSE_S)
 
 
@@ -82,13 +82,13 @@ class Run:
     """One run of the generator."""
 
     def __init__(self, workload: Workload, pace: Pace, sender: EventSender) -> None:
-        """Describe the run."""
+        """Prepare the run."""
         self._workload = workload
         self._pace = pace
         self._sender = sender
         self._stop = asyncio.Event()
         self.made = np.zeros(len(Kind), np.int64)
-        """Events handed over so far, by kind."""
+        """Events given to the sender so far, by kind."""
         self.elapsed_s = 0.0
 
     def stop(self) -> None:
@@ -113,7 +113,7 @@ class Run:
                 if is_in_time or self.elapsed_s - submitted_s >= _LONGEST_GATHERING_S:
                     await self._sender.submit()
                     submitted_s = self.elapsed_s
-                # Without a pause, at least what was handed over may leave.
+                # Yield to the event loop even without a pause, or submitted batches are not sent.
                 await self._wait(self._pace.pause_s(self.elapsed_s, made) if is_in_time else 0.0)
                 self.elapsed_s = time.monotonic() - started_s
                 progress.update(self._sender)
@@ -131,7 +131,7 @@ class Run:
                 await self._stop.wait()
 
     def summary(self) -> str:
-        """Say what was sent, in several lines."""
+        """Return several lines about what was sent."""
         sent, elapsed_s = self._sender.sent_events, max(self.elapsed_s, 1e-9)
         megabytes_a_second = self._sender.sent_bytes / elapsed_s / 1e6
         rates = f"{sent / elapsed_s:,.0f} events/s, {megabytes_a_second:.1f} MB/s"
@@ -147,7 +147,7 @@ class Run:
 
 
 def parse_start(_ctx: click.Context, _option: click.Parameter, text: str | None) -> int:
-    """Read ``--start`` as milliseconds since the epoch."""
+    """Parse ``--start`` into milliseconds since the epoch; default: now."""
     now_ms = time.time_ns() // 1_000_000
     if text is None:
         return now_ms
@@ -172,7 +172,7 @@ class Generate(AppCommand):
     clock replaces it. A --start in the past leaves it room.
     """
 
-    options = [  # noqa: RUF012 - as Faust declares it
+    options = [  # noqa: RUF012 - as in Faust's commands
         option(
             "--rate",
             type=click.FloatRange(0),
@@ -242,8 +242,8 @@ class Generate(AppCommand):
             raise click.UsageError(str(error), ctx) from error
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: there is no app to start."""
-        # What it has to say arrives as exceptions, and is one line then.
+        """Run the command outside of a Faust worker: there is no app to start."""
+        # Broker errors arrive as exceptions, and are printed as one line.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
             asyncio.run(self._generate())

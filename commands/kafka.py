@@ -1,7 +1,7 @@
 """``faust -A app kafka``: the embedded Kafka in the foreground.
 
-Importing this module registers the command. It is a plain click command and no AppCommand: it
-comes before any broker, so it must not start a Faust worker around itself.
+Importing this module registers the command. It is a plain click command, not an AppCommand: it
+runs before there is a broker, and an AppCommand would start a Faust worker.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from settings import is_loopback, load
 
 
 def default_port() -> int:
-    """Return the port of BROKER_URL when that names one broker here, else Kafka's own."""
+    """Return the port of BROKER_URL if it names one local broker, else Kafka's default."""
     servers = load().bootstrap_servers
     host, _, port = servers[0].rpartition(":")
     is_here = len(servers) == 1 and is_loopback(host.strip("[]"))

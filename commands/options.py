@@ -1,9 +1,9 @@
-"""The options of ``faust`` itself: each works with a command, or is refused.
+"""The root options of ``faust``: each works with the command, or is refused.
 
-Faust takes its options before the command, for all commands alike, and ignores those that a command
-does nothing with. ``-D`` it puts into the environment after the app has read that; a folder of
-``-W`` it enters twice. Leans on ``faust.cli.base`` of Faust 0.15: the group ``cli``, its callback,
-and that the group imports the app before it shows how it is used, also for an error.
+Faust reads its options before the command, for all commands alike, and ignores those that the
+command does not use. It puts ``-D`` into the environment after the app has read the environment,
+and enters the folder of ``-W`` twice. Relies on ``faust.cli.base`` of Faust 0.15: the group
+``cli``, its callback, and that the group imports the app before it prints usage or a usage error.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from streaming.runtime.app import App
 
-#: Faust's own commands, which run in a worker of Faust's: logging options are theirs, too.
+#: Faust's own commands. They run in a Faust worker, so logging options apply to them.
 _FAUST: Final = {"agents", "clean-versions", "livecheck", "model", "models", "reset", "send"} | {
     "tables"
 }
 _LOGGING: Final = _FAUST | {"worker"}
 
-#: The commands that do something with an option, by the option's name.
+#: Commands that use an option, by the option's name.
 _USED_BY: Final[dict[str, set[str]]] = {
     "json": {"agents", "audit", "dead-letters", "model", "models", "status", "tables", "topics"},
     "datadir": {"clean-versions", "reset", "restore-changelog", "worker"},
@@ -40,10 +40,10 @@ _USED_BY: Final[dict[str, set[str]]] = {
 
 
 def take_root_options(app: App, argv: Sequence[str] = sys.argv) -> None:
-    """Have the options before the command mean what the help says, for ``app``.
+    """Make the root options do for ``app`` what their help says.
 
-    To be called at the end of the app's module. Faust has parsed the command line before it imports
-    that, so a line with an option that Faust does not know has failed, and is begun again.
+    Call this at the end of the app's module. Faust parses the command line before it imports that
+    module, so a line with ``--web-port`` has failed by then; this function runs it again.
     """
     if all(param.name != "web_port" for param in cli.params):
         cli.params.append(
@@ -78,7 +78,7 @@ def _with_root_options(app: App, original: Callable[..., Any]) -> Callable[..., 
         context = click.get_current_context()
         _refuse_unused(context)
         if kwargs.get("workdir"):
-            # Entered already, to import the app.
+            # Faust entered the folder to import the app, and must not enter it again.
             kwargs["workdir"] = str(Path.cwd())
         result = original(*args, **kwargs)
         if context.get_parameter_source("datadir") is ParameterSource.COMMANDLINE:

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of a run: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 _MEGABYTE = 1_000_000
 _BAR_PERIOD_S = 0.1
 _LINE_PERIOD_S = 5.0
-# The rates shown are those of the last seconds.
+#: Span of the displayed rates.
 _RATE_SPAN_S = 2.0
 
 
 class Sent(Protocol):
-    """What has been sent so far."""
+    """Counts of sent events and bytes."""
 
     sent_events: int
     sent_bytes: int
 
 
 class Gauge:
-    """Turns growing counts into rates of the last seconds."""
+    """Computes rates over the last seconds from growing counts."""
 
     def __init__(self) -> None:
-        """Begin with nothing at 0 s."""
+        """Begin with zero counts at 0 s."""
         self._samples = [(0.0, 0, 0)]
 
     def rates(self, now_s: float, events: int, size: int) -> tuple[float, float]:
-        """Return events and bytes a second; each call adds a sample."""
+        """Return events and bytes per second; each call adds a sample."""
         self._samples.append((now_s, events, size))
         while len(self._samples) > 2 and now_s - self._samples[1][0] >= _RATE_SPAN_S:  # noqa: PLR2004
             del self._samples[0]
@@ -53,9 +53,9 @@ class Gauge:
 
 
 class ProgressDisplay:
-    """Shows the progress on stderr; use it with ``with``, and call ``update`` as often as you like.
+    """Progress on stderr; use it with ``with``, and call ``update`` as often as you like.
 
-    ``total_events`` and ``duration_s`` are where the run ends, None when it does not.
+    The run ends at ``total_events`` or after ``duration_s``; None: no such limit.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ProgressDisplay:
         self._started_s = self._shown_s = clock()
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         if self._console.is_terminal and not self._quiet:
             self._bar = _bar(self._console)
             self._bar.start()
@@ -96,7 +96,7 @@ class ProgressDisplay:
             self._bar.stop()
 
     def update(self, sent: Sent, *, last: bool = False) -> None:
-        """Show what is ``sent``, when it is time again or this is the ``last`` call."""
+        """Show the counts of ``sent`` if an update is due or this is the ``last`` call."""
         now_s = self._clock()
         period_s = _LINE_PERIOD_S if self._bar is None else _BAR_PERIOD_S
         is_time = now_s - self._shown_s >= period_s or (last and self._bar is not None)
@@ -141,10 +141,10 @@ def _bar(console: Console) -> Progress:
 
 
 class ProgressBar:
-    """Shows on stderr how far each part of a run is; nothing where nobody looks."""
+    """A bar on stderr for each part of a run; hidden if stderr is not a terminal."""
 
     def __init__(self, *, quiet: bool) -> None:
-        """Prepare; use it with ``with``."""
+        """Prepare the bar; use it with ``with``."""
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -158,18 +158,18 @@ class ProgressBar:
         self._task = self._progress.add_task("", total=None)
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing behind."""
+        """Remove the bar from the screen."""
         self._progress.stop()
 
     def begin(self, what: str, total: int) -> None:
-        """Say what is done next."""
+        """Begin the part ``what`` of ``total`` units."""
         self._progress.reset(self._task, description=what, total=total)
 
     def advance(self, count: int) -> None:
-        """Say how much of it was done since."""
+        """Advance the part by ``count`` units."""
         self._progress.advance(self._task, count)

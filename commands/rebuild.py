@@ -1,4 +1,4 @@
-"""``faust -A app rebuild``: the retained input counted anew, beside the running app.
+"""``faust -A app rebuild``: recount the retained input beside the running app.
 
 Importing this module registers the command.
 """
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from settings import Settings
     from streaming.runtime.app import App
 
-#: Seconds between two looks, and how many a worker may take for what had come until a look.
+#: Seconds between two checks, and for how many seconds the worker must have caught up.
 POLL, IS_CURRENT = 0.5, 5.0
 
-#: Seconds that the worker gets to end.
+#: Seconds after which a worker that does not end is killed.
 PATIENCE = 30.0
 
 
@@ -52,7 +52,7 @@ def _variable(attribute: str) -> Variable:
 
 
 def own_topic(old: Settings, app_id: str, attribute: str) -> str:
-    """Return the name of the new app's topic: what its workers take, but never the old app's."""
+    """Return the new app's topic: its default where possible, but never the old app's topic."""
     name: str = getattr(old, attribute)
     variable = _variable(attribute)
     default = variable.default_for(app_id)
@@ -68,7 +68,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
     are started from then on, and from when on answers are complete. It may be killed and run again.
     """
 
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option("--to-app-id", required=True, help="REELS_APP_ID of the new tables."),
         option(
             "--to-viral-topic",
@@ -100,14 +100,14 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             old,
             app_id=to_app_id,
             viral_topic=to_viral_topic or own_topic(old, to_app_id, "viral_topic"),
-            # What is rejected now was rejected before: it is no news in the running app's topic.
+            # Its events were rejected before: the running app's topic must not get them again.
             dead_letter_topic=own_topic(old, to_app_id, "dead_letter_topic"),
         )
         self._folder = to_datadir or Path(f"{to_app_id}-data")
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: the worker is a process of its own."""
-        # What it has to say about brokers comes as an exception, and is one line then.
+        """Run the command outside of a Faust worker; the rebuild's worker is a child process."""
+        # Broker errors arrive as exceptions, and are printed as one line.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
             asyncio.run(self._run())
@@ -165,7 +165,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         env = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            # Where readiness is asked for; nobody else is to read of tables that are not whole.
+            # Only the readiness check may reach the worker: its tables are incomplete.
             "WEB_BIND": "127.0.0.1",
             "REELS_APP_ID": self._new.app_id,
             "REELS_VIRAL_TOPIC": self._new.viral_topic,
@@ -177,7 +177,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         return worker
 
     def _is_ready(self) -> bool:
-        # Not by urllib, which would go through a proxy that the environment names.
+        # urllib would use a proxy from the environment.
         connection = HTTPConnection("127.0.0.1", self._port, timeout=IS_CURRENT)
         try:
             connection.request("GET", "/readyz")
@@ -188,7 +188,9 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             connection.close()
 
     async def _follow(self, worker: BoundProcess, topics: Topics) -> None:
-        """Show how far the worker is, until it is done with what has come until some seconds ago.
+        """Show progress until the worker has caught up.
+
+        The worker must be ready, with at most 1 % of the backlog left, for ``IS_CURRENT`` seconds.
 
         Raises:
             RescaleError: the worker has ended.

@@ -1,4 +1,4 @@
-"""``faust -A app replay-dead-letters``: rejected events are counted anew, once each.
+"""``faust -A app replay-dead-letters``: send rejected events to be judged again, once each.
 
 Importing this module registers the command.
 """
@@ -44,7 +44,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
     """
 
     name = "replay-dead-letters"
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option(
             "--reason",
             type=click.Choice(REASONS),
@@ -93,8 +93,8 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         self._to_input = to_input
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: there is no app to start."""
-        # What it has to say about brokers comes as an exception, and is one line then.
+        """Run the command outside of a Faust worker: there is no app to start."""
+        # Broker errors arrive as exceptions, and are printed as one line.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         if self._path is None and (advice := SAME_AGAIN.get(self._reason)):
@@ -139,7 +139,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
                 await topics.partitions(name)
             limits = Limits(parts.client_settings, [target])
             await limits.refresh()
-            # Not before there is a broker: only what is started is stopped.
+            # Created after the checks above, because only ``finally`` below stops it.
             producer = (
                 None
                 if self._dry_run
@@ -147,7 +147,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
             )
             try:
                 if producer is not None:
-                    # Before the offsets are read: an earlier run's transaction ends by that.
+                    # Start before offsets are read: this ends the transaction of an earlier run.
                     await producer.start()
                 with ProgressBar(quiet=self.quiet) as progress:
 
@@ -183,7 +183,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
 
 
 def _require_all(replay: Replay, path: Path) -> None:
-    """Raise AuditError when a place of the file has no dead letter of the reason."""
+    """Raise AuditError if a place in the file has no dead letter of the reason."""
     if replay.missing:
         partition, offset = min(replay.missing)
         raise AuditError(

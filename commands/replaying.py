@@ -1,9 +1,8 @@
-"""The replay of dead letters: those of one reason are sent to be judged anew, once each.
+"""Replay of dead letters: those of one reason are sent to be judged again, once each.
 
-Which of them were sent is kept in the offsets of a group of its own (``auditing/replayed.py``),
-committed in the same transaction as the events: a run that is killed and repeated, or repeated for
-no reason, sends nothing twice. One transactional id a reason: of two runs at once, the later one
-fences the other.
+The offsets of a separate group (``auditing/replayed.py``) record which ones were sent. They are
+committed in the events' transaction, so a repeated run sends nothing twice, also after a kill.
+There is one transactional id per reason: of two concurrent runs, the later one fences the other.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from streaming.kafka.records import Record
     from streaming.kafka.topic_limits import Limits
 
-#: Why the same bytes would be rejected again, by reason: what helps instead.
+#: Advice for reasons by which the same bytes are rejected again.
 SAME_AGAIN = {
     **dict.fromkeys(
         ("malformed_json", "not_an_object", "missing_field", "invalid_field", "too_large"),
@@ -52,18 +51,18 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which dead letters: all of a reason, or of those some."""
+    """The dead letters to replay: all of one reason, or some of them."""
 
     reason: str
     since_ms: int | None = None
     ids: frozenset[str] = frozenset()
-    """Ids of events; empty: any."""
+    """Event ids; empty: any."""
     corrected: Mapping[Place, bytes] = field(default_factory=dict)
-    """The events to send in the place of dead letters; empty: those themselves."""
+    """Events that replace dead letters, by place; empty: the dead letters are sent."""
 
     @property
     def is_single(self) -> bool:
-        """Whether it names dead letters one by one."""
+        """Whether dead letters are selected one by one."""
         return bool(self.ids or self.corrected)
 
 
@@ -79,12 +78,12 @@ class _Line(msgspec.Struct):
 
 
 def read_corrected(path: Path, topic: str) -> dict[Place, bytes]:
-    """Read corrected events with the places of their dead letters in ``topic``, one on each line.
+    """Read corrected events and the places of their dead letters in ``topic``, one per line.
 
-    A value is an event, as JSON or (as ``dead-letters --json`` prints it) as text with JSON in it.
+    A value is an event in JSON, or a string that contains JSON, as ``dead-letters --json`` prints.
 
     Raises:
-        AuditError: a line is not like that, or holds no event.
+        AuditError: a line has another form, an invalid event, or a wrong or repeated place.
     """
     found: dict[Place, bytes] = {}
     for number, text in enumerate(path.read_bytes().splitlines(), 1):
@@ -113,7 +112,7 @@ def read_corrected(path: Path, topic: str) -> dict[Place, bytes]:
 
 
 class Replay:
-    """Sends dead letters of one reason, or what was made of them, to be judged anew."""
+    """Sends dead letters of one reason, or their corrections, to be judged again."""
 
     def __init__(
         self,
@@ -125,24 +124,25 @@ class Replay:
         *,
         to_input: bool,
     ) -> None:
-        """Read what ``selection`` says through ``topics``.
+        """Prepare the replay of ``selection``; ``topics`` reads the dead letters.
 
-        Events go to the program's own topic, each to its user's partition; or, with ``to_input``,
-        to the partition of the input that they came from. ``limits`` know what those topics take.
+        Events go to their users' partitions of the repartition topic. With ``to_input`` they go to
+        the input topic: corrected ones to their users' partitions, others to the partition that
+        they came from. ``limits`` knows how large a batch these topics accept.
         """
         self.found: Counter[str] = Counter()
-        """Dead letters not replayed so far, by reason, where they were looked for."""
+        """Dead letters in the read range that no earlier run has replayed, by reason."""
         self.before = 0
-        """Those asked for that an earlier run has sent."""
+        """Selected dead letters that an earlier run has sent."""
         self.missing = set(selection.corrected)
-        """Places at which no dead letter of the reason lies, once all is read."""
+        """Selected places where no dead letter of the reason was found."""
         self.chosen = 0
-        """Those that are to be sent."""
+        """Dead letters to send."""
         self.sent = 0
         self.stay = 0
-        """Those of the reason that were cut, or are too large for where they are sent."""
+        """Selected dead letters that were cut, or are too large for the target topic."""
         self.foreign = 0
-        """Dead letters that do not say which partition they come from: no worker writes such."""
+        """Selected dead letters without a source partition: no worker writes such records."""
         self.first_foreign = ""
         self._topics = topics
         self._dead_letters = settings.dead_letter_topic
@@ -155,17 +155,17 @@ class Replay:
         self._progress = progress
 
     async def run(self, producer: TransactionalProducer | None) -> Replay:
-        """Go through all there is now; send through ``producer``, or (None) only count.
+        """Read all present dead letters, and send the selected ones; without a producer only count.
 
         Returns:
-            Itself, with the counts.
+            This replay, with its counts.
         """
         topic, topics = self._dead_letters, self._topics
         all_done, begins = (
             await topics.replayed(topic, self._selection.reason),
             await self._begins(),
         )
-        # What is rejected again lies behind these ends: that is for another run to replay.
+        # Events that are rejected again become dead letters after these ends, for a later run.
         ends = await topics.ends(topic)
         targets = len(await topics.partitions(self._target))
         for partition, end in ends.items():
@@ -196,7 +196,7 @@ class Replay:
         return await self._topics.since(topic, since)
 
     def _done(self, done: Done, start: int, end: int, chosen: Sequence[_Chosen]) -> Done:
-        """Return what is done once ``chosen`` of the records from ``start`` to ``end`` are sent."""
+        """Return ``done``, extended by the records from ``start`` to ``end`` or by ``chosen``."""
         if self._selection.is_single:
             return done.with_stretches((each.offset, each.offset + 1) for each in chosen)
         if self._selection.since_ms is not None:
@@ -211,7 +211,7 @@ class Replay:
     def _choose(
         self, partition: int, records: Sequence[Record], targets: int, done: Done
     ) -> list[_Chosen]:
-        """Return those that are asked for, each with the partition to send it to."""
+        """Return the records to send, each with its target partition."""
         chosen: list[_Chosen] = []
         for record in records:
             headers = dict(record.headers)
@@ -287,7 +287,7 @@ class _Chosen(NamedTuple):
 
 
 def _original(record: Record, value: bytes | None) -> OutRecord:
-    """Return what was rejected, or ``value`` in its place, with the headers that it had."""
+    """Return the rejected record with its own headers, and ``value`` if it is corrected."""
     headers = tuple(
         (name.removeprefix(ORIGINAL_HEADER), value)
         for name, value in record.headers

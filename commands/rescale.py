@@ -1,4 +1,4 @@
-"""``faust -A app rescale``: all tables moved to another number of partitions.
+"""``faust -A app rescale``: move all tables to another number of partitions.
 
 Importing this module registers the command.
 """
@@ -47,7 +47,7 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
     they are.
     """
 
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option("--partitions", type=int, required=True, help="The new number."),
         option(
             "--to-app-id", default=None, help="REELS_APP_ID from then on. Default: the old one-N."
@@ -86,8 +86,8 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
         self._is_dry, self._alters_input, self._deletes_old = dry_run, alter_input, delete_old
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: there is no app to start."""
-        # What it has to say about brokers comes as an exception, and is one line then.
+        """Run the command outside of a Faust worker: there is no app to start."""
+        # Broker errors arrive as exceptions, and are printed as one line.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         try:

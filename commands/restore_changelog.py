@@ -1,4 +1,4 @@
-"""``faust -A app restore-changelog``: a lost changelog, written anew from this worker's disk.
+"""``faust -A app restore-changelog``: rewrite lost changelogs from this worker's disk.
 
 Importing this module registers the command.
 """
@@ -39,7 +39,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
     first, and run this once with the data directory of each. It may be killed and run again.
     """
 
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option(
             "--even-behind",
             is_flag=True,
@@ -54,8 +54,8 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
         self._even_behind = even_behind
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: there is no app to start."""
-        # What it has to say about brokers comes as an exception, and is one line then.
+        """Run the command outside of a Faust worker: there is no app to start."""
+        # Broker errors arrive as exceptions, and are printed as one line.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         try:
@@ -100,7 +100,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
 
 
 async def _make_changelogs(app: App) -> None:
-    """Make changelogs that are missing. Raises StartError without a right that is needed then."""
+    """Create missing changelogs. Raises StartError if the rights to write them are missing."""
     parts = app.task_context
     specs = [spec for spec in parts.topics if spec.role is Role.CHANGELOG]
     async with admin_client(parts.client_settings) as admin:
@@ -113,7 +113,7 @@ async def _make_changelogs(app: App) -> None:
 
 
 def _copies(app: App) -> list[Copy]:
-    """Open the databases of the data directory that hold anything."""
+    """Open the databases in the data directory that are not empty."""
     parts = app.task_context
     copies = []
     for table in parts.tables.values():

@@ -1,4 +1,4 @@
-"""Sending the load to Kafka: whole batches a partition, not message by message."""
+"""Send the load to Kafka in batches per partition, not message by message."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from loadgen import Chunk
     from settings import Settings
 
-# Larger ones gain nothing: a batch costs 0.1 ms here and about as much in the broker, and 256 KiB
-# are a thousand events. Two a partition are under way at most, 4 MiB with 8 partitions.
+#: Larger batches gain nothing: a batch costs 0.1 ms here and about as much in the broker, and
+#: 256 KiB hold 1,000 events. At most two per partition are in flight, 4 MiB with 8 partitions.
 BATCH_BYTES = 256 << 10
-# With many partitions, batches are smaller: so much is gathered at most before it is sent.
+#: Limit of all gathered batches together; with many partitions, batches are smaller.
 GATHERED_BYTES = 32 << 20
 
 _FLUSH_TIMEOUT_S = 15.0
@@ -43,18 +43,18 @@ _STOP_TIMEOUT_S = 5.0
 
 
 class SendError(Exception):
-    """Kafka does not take the events; the text is one line for the user."""
+    """Kafka does not accept the events; the text is one line for the user."""
 
 
 class EventSender:
     """Sends chunks of a workload to the events topic; use it with ``async with``.
 
-    ``sent_bytes`` and ``sent_events`` count what Kafka has acknowledged, ``refused_events`` what it
-    has refused as too large.
+    ``sent_bytes`` and ``sent_events`` count events that Kafka has acknowledged; ``refused_events``
+    counts those that it refused as too large.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Describe the sender; nothing is connected yet."""
+        """Prepare the sender; it connects in ``async with``."""
         self._settings = settings
         self._topic = settings.events_topic
         self._producer: AIOKafkaProducer | None = None
@@ -67,7 +67,7 @@ class EventSender:
         self.refused_events = 0
 
     async def __aenter__(self) -> Self:
-        """Connect; make the topic when there is none. Raises SendError."""
+        """Connect; create the topic if it is missing. Raises SendError."""
         where = ", ".join(self._settings.bootstrap_servers)
         try:
             await self._connect()
@@ -89,11 +89,11 @@ class EventSender:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        """Disconnect. What was not flushed is lost."""
+        """Disconnect. Events that were not flushed are lost."""
         await self._disconnect()
 
     async def send(self, chunk: Chunk) -> None:
-        """Gather the records of ``chunk``, and send the batches that are full. Raises SendError."""
+        """Add the records of ``chunk`` to batches, and send full ones. Raises SendError."""
         partitions = chunk.partitions(self._partitions)
         order = np.argsort(partitions, kind="stable")
         keys, values, now_ms = chunk.keys, chunk.values, time.time_ns() // 1_000_000
@@ -108,12 +108,12 @@ class EventSender:
                     append = self._batch(partition).append
 
     async def submit(self) -> None:
-        """Send what is gathered, full or not. Raises SendError."""
+        """Send all batches, full or not. Raises SendError."""
         for partition in list(self._batches):
             await self._submit(partition)
 
     async def flush(self) -> None:
-        """Send what is gathered and wait until Kafka has acknowledged all. Raises SendError."""
+        """Send all batches and wait until Kafka has acknowledged them. Raises SendError."""
         try:
             async with asyncio.timeout(_FLUSH_TIMEOUT_S):
                 await self.submit()
@@ -126,7 +126,7 @@ class EventSender:
     async def _connect(self) -> None:
         options = client_settings(self._settings)
         specs = [
-            # Another number of partitions than set is the workers' business.
+            # Only workers refuse a topic with another number of partitions than set.
             dataclasses.replace(spec, fixed=False)
             for spec in topic_specs(self._settings, ())
             if spec.name == self._topic
@@ -134,8 +134,8 @@ class EventSender:
         await ensure_topics(options, specs, self._settings.replication_factor)
         self._producer = AIOKafkaProducer(
             **options,
-            # Without it, a request that timed out and is sent again may be stored twice. It asks
-            # for acks=all, which costs nothing more on one broker.
+            # Without it, a request that is retried after a timeout may be stored twice. It
+            # implies acks=all, which costs nothing extra on one broker.
             enable_idempotence=True,
             max_batch_size=min(BATCH_BYTES, GATHERED_BYTES // self._settings.partitions),
         )
@@ -144,20 +144,20 @@ class EventSender:
 
     async def _disconnect(self) -> None:
         if self._producer is not None:
-            # It would wait for a broker that may never come back.
+            # Without a timeout, ``stop`` waits for a broker that may never come back.
             with contextlib.suppress(TimeoutError, KafkaError):
                 async with asyncio.timeout(_STOP_TIMEOUT_S):
                     await self._producer.stop()
 
     def _batch(self, partition: int) -> BatchBuilder:
-        """Return the batch that gathers records of ``partition``."""
+        """Return the open batch of ``partition``."""
         batch = self._batches.get(partition)
         if batch is None:
             batch = self._batches[partition] = self._connected.create_batch()
         return batch
 
     async def _submit(self, partition: int) -> None:
-        """Hand the batch of ``partition`` over, as soon as the one before is on its way."""
+        """Give the batch of ``partition`` to the producer once the previous one is in flight."""
         self._raise_failure()
         batch = self._batches.pop(partition)
         events, size = batch.record_count(), batch.size()
@@ -192,7 +192,7 @@ class EventSender:
 
 
 def _text_of(error: BaseException) -> str:
-    """One line that says what happened."""
+    """Return one line that describes the error."""
     if isinstance(error, (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)):
         return "the right Write on the topic is missing: see docs/security.md"
     return " ".join(str(error).split()) or type(error).__name__

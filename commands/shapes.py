@@ -1,6 +1,6 @@
-"""What commands print with ``--json``: one object, or for ``dead-letters`` one on each line.
+"""Shapes of ``--json`` output: one object, or one per line for ``dead-letters``.
 
-Fields may be added to these shapes. None goes away or changes its meaning.
+Fields may be added to these shapes. No field is removed or changes its meaning.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Lag(msgspec.Struct, forbid_unknown_fields=True):
-    """Records that are not applied yet, and the age of the oldest of them; null: not known."""
+    """Number of records not yet applied, and the age of the oldest one; null: unknown."""
 
     records: int | None
     seconds: float | None
@@ -31,7 +31,7 @@ class WorkerStatus(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PartitionStatus(msgspec.Struct, forbid_unknown_fields=True):
-    """One partition; ``recovery_records`` are those still to be read."""
+    """One partition; ``recovery_records`` counts the records still to restore."""
 
     number: int
     worker: str | None
@@ -41,7 +41,7 @@ class PartitionStatus(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Status(msgspec.Struct, forbid_unknown_fields=True):
-    """``faust -A app --json status``; ``well`` goes with exit code 0."""
+    """``faust -A app --json status``; ``well`` is true if the exit code is 0."""
 
     well: bool
     time: str
@@ -51,11 +51,11 @@ class Status(msgspec.Struct, forbid_unknown_fields=True):
     workers: list[WorkerStatus]
     partitions: list[PartitionStatus]
     troubles: list[str]
-    """What is wrong besides the states of workers and partitions: the last lines of the text."""
+    """Problems besides the states of workers and partitions: the last lines of text output."""
 
 
 class Compared(msgspec.Struct, forbid_unknown_fields=True):
-    """Keys that were compared, and how many of them differ."""
+    """Number of compared keys, and how many of them differ."""
 
     compared: int
     differ: int
@@ -73,9 +73,9 @@ class DifferentCount(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Audit(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """``faust -A app --json audit``; ``clean`` goes with exit code 0.
+    """``faust -A app --json audit``; ``clean`` is true if the exit code is 0.
 
-    ``differences`` are the first ones, as many as ``--show`` says, of ``total_differences``.
+    ``differences`` holds the first ``--show`` of ``total_differences``.
     """
 
     clean: bool
@@ -91,7 +91,7 @@ class Audit(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class TopicSetting(msgspec.Struct, forbid_unknown_fields=True):
-    """A setting of a topic; ``verdict``: ok, unwise or wrong, with the command that corrects it."""
+    """A setting of a topic; ``verdict`` is ok, unwise or wrong, and ``command`` corrects it."""
 
     setting: str
     value: str
@@ -101,7 +101,7 @@ class TopicSetting(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TopicStatus(msgspec.Struct, forbid_unknown_fields=True):
-    """A topic of the program; ``settings`` only with ``--check``."""
+    """A topic of the program; ``settings`` is empty without ``--check``."""
 
     name: str
     exists: bool
@@ -110,14 +110,14 @@ class TopicStatus(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Topics(msgspec.Struct, forbid_unknown_fields=True):
-    """``faust -A app --json topics``; ``well`` is false when a worker would not start."""
+    """``faust -A app --json topics``; ``well`` is false if a worker would not start."""
 
     well: bool
     topics: list[TopicStatus]
 
 
 class Place(msgspec.Struct, forbid_unknown_fields=True):
-    """Where a record lies."""
+    """The place of a record."""
 
     topic: str
     partition: int
@@ -128,7 +128,7 @@ class DeadLetter(msgspec.Struct, forbid_unknown_fields=True):
     """One line of ``faust -A app --json dead-letters``.
 
     ``place`` is that of the dead letter, ``source`` that of the rejected record. ``key`` and
-    ``value`` are text where they are UTF-8, else null; ``value_base64`` is then the bytes.
+    ``value`` are null if they are not UTF-8; ``value_base64`` then holds the value's bytes.
     """
 
     place: Place
@@ -149,7 +149,7 @@ def print_json(shape: msgspec.Struct) -> None:
 
 
 def status(figures: dict[str, Any], *, well: bool, troubles: list[str]) -> Status:
-    """Return what a worker tells of all workers, as ``status`` prints it."""
+    """Return a worker's figures of all workers in the shape that ``status`` prints."""
     return Status(
         well=well,
         time=figures["time"],

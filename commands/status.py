@@ -1,4 +1,4 @@
-"""``faust -A app status`` and ``top``: all workers and partitions, as the workers tell.
+"""``faust -A app status`` and ``top``: all workers and partitions, as a worker reports them.
 
 Importing this module registers the commands.
 """
@@ -32,34 +32,34 @@ if TYPE_CHECKING:
 
     from streaming.runtime.app import App
 
-#: The route that tells of all workers.
+#: The route that reports on all workers.
 STREAM = "/overview/stream"
 
-#: Looks at the workers that ``status`` waits for: rates come of two of them.
+#: Reports that ``status`` waits for; a rate needs two of them.
 LOOKS = 3
 
-#: Seconds without a word after which a worker counts as one that does not answer.
+#: Seconds of silence after which a worker counts as not answering.
 SILENCE = 10.0
 
 Figures = dict[str, Any]
 
 
 class StatusError(Exception):
-    """Nobody tells how the workers are; the text is one line for the user."""
+    """No worker reports; the text is one line for the user."""
 
 
 async def figures_of(
     url: str, token: str | None, *, is_token_sent: bool = False
 ) -> AsyncIterator[Figures]:
-    """Yield what a worker tells of all workers, once a second.
+    """Yield a worker's figures of all workers, once per second.
 
     Arguments:
         url: the worker's address.
-        token: what it asks for. It is proved, not sent: something else may answer at that address.
-        is_token_sent: send the token all the same, where the worker does not know that address.
+        token: the worker's token. It is proved, not sent: another program may be at that address.
+        is_token_sent: send the token itself, because the worker does not know that address.
 
     Raises:
-        StatusError: it does not answer, or not with that.
+        StatusError: there is no answer, or a wrong one.
     """
     worker, url = _address(url), hide_login(url)
     headers: dict[str, str] = {}
@@ -68,7 +68,7 @@ async def figures_of(
     elif token:
         headers, _ = Prover(token).headers(time(), address_of(worker), "GET", STREAM)
     timeout = aiohttp.ClientTimeout(total=None, connect=SILENCE, sock_read=SILENCE)
-    # The history comes as one long line.
+    # The history is sent as one long line.
     session = aiohttp.ClientSession(headers=headers, timeout=timeout, read_bufsize=1 << 22)
     try:
         async with session, session.get(f"{address_of(worker)}{STREAM}") as answer:
@@ -88,7 +88,7 @@ async def figures_of(
 
 
 def _address(url: str) -> URL:
-    """Return the worker's address, with a number for this machine: its name may have several."""
+    """Return the worker's address; ``localhost``, which may have several, becomes 127.0.0.1."""
     try:
         worker = URL(url)
         if worker.scheme in {"http", "https"} and worker.host and worker.raw_user is None:
@@ -120,10 +120,10 @@ def _reason(exc: BaseException) -> str:
 
 
 class _Asking(AppCommand):
-    """What both commands have in common."""
+    """Common parts of ``status`` and ``top``."""
 
     abstract = True
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option("--url", default=None, help="Any worker's address; default: WEB_PORT here."),
         option(
             "--send-token",
@@ -146,7 +146,7 @@ class _Asking(AppCommand):
         return figures_of(self._url, self._token, is_token_sent=self._is_token_sent)
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: there is no app to start."""
+        """Run the command outside of a Faust worker: there is no app to start."""
         try:
             code = asyncio.run(self._show())
         except KeyboardInterrupt:
@@ -158,7 +158,7 @@ class _Asking(AppCommand):
 
     @abstractmethod
     async def _show(self) -> int:
-        """Ask and show; return the exit code."""
+        """Read and print figures; return the exit code."""
 
 
 class status(_Asking):  # noqa: N801 - the class's name is the command's
@@ -169,7 +169,7 @@ class status(_Asking):  # noqa: N801 - the class's name is the command's
     (it ended in order) or lost (it went without a word; shown for 15 minutes, or until it is back).
     """
 
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         *_Asking.options,
         option(
             "--expect-workers",

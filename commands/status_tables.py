@@ -1,4 +1,4 @@
-"""What ``status`` and ``top`` print: two tables, and what is wrong besides."""
+"""Output of ``status`` and ``top``: a summary, two tables, and further problems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-#: For what nobody knows.
+#: Text for an unknown value.
 UNKNOWN = "unknown"
 
 #: States of workers that answer.
@@ -26,7 +26,7 @@ def _seconds(value: float | None) -> str:
 
 
 def _lag(lag: Figures) -> tuple[str, str]:
-    """Return the records behind and their age as text; what nobody knows is unknown."""
+    """Return the lag in records and in time as text."""
     records, seconds = lag.get("records"), lag.get("seconds")
     if records is None:
         known = lag.get("at_least", 0)
@@ -35,7 +35,7 @@ def _lag(lag: Figures) -> tuple[str, str]:
 
 
 def _name(url: str | None) -> str:
-    """Return the part of a worker's address that tells it from others."""
+    """Return the part of a worker's address that distinguishes it."""
     return "-" if url is None else url.partition("://")[2].rstrip("/") or url
 
 
@@ -49,7 +49,7 @@ def _state(worker: Figures) -> str:
 def _table(*names: str) -> Table:
     table = Table(padding=(0, 0, 0, 1), pad_edge=False)
     for name in names:
-        # A name goes on in the next line rather than lose what tells it from others.
+        # Long names continue on the next line: cut ones may look alike.
         is_text = name in {"worker", "state"}
         table.add_column(
             name, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text
@@ -58,7 +58,7 @@ def _table(*names: str) -> Table:
 
 
 def rendered(figures: Figures, expected: int = 0) -> Group:
-    """Return a summary, tables of workers and partitions, and what is wrong besides."""
+    """Return a summary, tables of workers and partitions, and further problems."""
     workers = _table("worker", "state", "parts", "events/s", "lag", "behind", "up")
     for worker in figures["workers"]:
         lag = worker.get("lag") or {}
@@ -79,11 +79,11 @@ def rendered(figures: Figures, expected: int = 0) -> Group:
 
 
 def troubles(figures: Figures, expected: int = 0) -> list[str]:
-    """Return what is wrong besides the states that the tables show, a line each.
+    """Return problems that the states in the tables do not show, one line each.
 
     Arguments:
-        figures: what a worker tells of all.
-        expected: how many workers there have to be at least.
+        figures: a worker's figures of all workers.
+        expected: minimum number of workers that must answer.
     """
     lines = [
         f"different rules: {each['variable']} is "
@@ -113,9 +113,9 @@ def _summary(figures: Figures) -> str:
 
 
 def is_well(figures: Figures, expected: int = 0) -> bool:
-    """Whether every partition and every worker is ready, and nothing else is wrong.
+    """Return whether all partitions and workers are ready, and there are no other problems.
 
-    Workers that have left in order are no trouble, as long as ``expected`` others answer.
+    Workers that have left in order are no problem if ``expected`` others answer.
     """
     return (
         {each["state"] for each in figures["partitions"]} <= {"ready"}

@@ -1,7 +1,7 @@
-"""``faust -A app topics``: make the topics, or check those that are there.
+"""``faust -A app topics``: create the topics, or check existing ones.
 
-Importing this module registers the command. A worker does the same at its start; apart, it serves
-set-ups in which workers may not create topics.
+Importing this module registers the command. A worker does the same at its start; the command
+serves set-ups in which workers may not create topics.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class topics(AppCommand):  # noqa: N801 - the class's name is the command's
     """Create the topics with the program's settings, or check those that exist."""
 
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option("--wait", type=float, default=0.0, help="Seconds to wait for a broker."),
         option(
             "--check",
@@ -53,8 +53,8 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
         self._parts = cast("App", self.app).task_context
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Run without Faust's worker around it: there is no app to start."""
-        # What it has to say arrives as exceptions, and is one line then.
+        """Run the command outside of a Faust worker: there is no app to start."""
+        # Broker errors arrive as exceptions, and are printed as one line.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
             asyncio.run(self._run())
@@ -64,7 +64,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
         sys.exit(0)
 
     async def _run(self) -> None:
-        """Do it, again while no broker answers and there is time. Raises StartError."""
+        """Create or check; retry for ``--wait`` seconds if no broker answers. Raises StartError."""
         specs = self._parts.topics
         deadline = asyncio.get_running_loop().time() + self._wait
         while True:
@@ -78,7 +78,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
                 return
 
     async def _ensure(self, specs: Sequence[TopicSpec]) -> None:
-        """Create or check, and list what there is."""
+        """Create missing topics, check the others, and list all."""
         await ensure_topics(
             self._parts.client_settings, specs, self._parts.settings.replication_factor
         )
@@ -93,7 +93,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
             self.say(f"{spec.name}: {spec.partitions} partitions")
 
     async def _compare(self, specs: Sequence[TopicSpec]) -> None:
-        """Print each setting with its verdict. Raises StartError when a worker would not start."""
+        """Print each setting with its verdict. Raises StartError if a worker would not start."""
         async with admin_client(self._parts.client_settings) as admin:
             found = await look_up(admin, specs)
             configs = await TopicConfigs.read(admin, found)

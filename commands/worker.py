@@ -1,6 +1,6 @@
-"""``faust -A app worker``: Faust's own, but for event loops, ``--datadir``, and what it says first.
+"""``faust -A app worker``: Faust's worker with uvloop, ``--datadir`` and its own banner.
 
-Importing this module puts it in the place of Faust's.
+Importing this module replaces Faust's command.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class worker(original.worker):  # noqa: N801 - the class's name is the command's
     """Start worker instance for given app."""
 
-    options: list[Any] = [  # noqa: RUF012 - as Faust's commands have it
+    options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         *cast("list[Any]", original.worker.options),
         option(
             "--datadir",
@@ -38,8 +38,8 @@ class worker(original.worker):  # noqa: N801 - the class's name is the command's
     ]
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Run it, in event loops of uvloop's unless others are chosen."""
-        # Where Faust leaves --loop, too; there is no uvloop for Windows.
+        """Run the worker, in uvloop's event loops unless others are chosen."""
+        # Faust stores --loop in FAUST_LOOP. uvloop does not support Windows.
         if "FAUST_LOOP" not in os.environ and sys.platform != "win32":
             loop.use("uvloop")
         super().__call__(*args, **kwargs)
@@ -51,17 +51,17 @@ class worker(original.worker):  # noqa: N801 - the class's name is the command's
         datadir: str | None = None,
         **kwargs: Any,
     ) -> ServiceT:
-        """Return the app, with its data where the options say."""
+        """Return the app, with the data directory of the options."""
         if datadir is not None:
             self.app.conf.datadir = Path(datadir)
         return super().as_service(loop, *args, **kwargs)
 
     def _banner_data(self, worker: Worker) -> Any:
-        """Say where the tables are: Faust knows nothing of RocksDB here."""
+        """Return the banner's rows with the store RocksDB, which Faust does not know."""
         rows = super()._banner_data(worker)
         return [(name, "RocksDB" if name == "store" else value) for name, value in rows]
 
     def on_worker_created(self, worker: Worker) -> None:
-        """Print the banner, unless each line is to be a JSON object."""
+        """Print the banner, unless log lines are JSON objects."""
         if cast("App", self.app).task_context.settings.log_format == "text":
             super().on_worker_created(worker)
