@@ -1,10 +1,10 @@
-"""The load: what users do on a video platform, invented, reproducible, and fast to make.
+"""The load: synthetic, reproducible events of a video platform's users, made fast.
 
-Pure: it knows neither Kafka nor a clock. Tests, benchmarks and the load generator use the same
+It uses neither Kafka nor a clock. Tests, benchmarks and the load generator use the same
 stream::
 
     workload = Workload(seed=7, users=1000, duplicates=0.05)
-    chunk = workload.chunk(10_000)  # keys, values, and what each record is
+    chunk = workload.chunk(10_000)  # keys, values and kinds of records
 """
 
 from loadgen.kinds import Kind

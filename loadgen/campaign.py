@@ -1,4 +1,4 @@
-"""The campaign: a few videos that have to turn viral, early in the stream, one after the other."""
+"""The campaign: a few videos that turn viral early in the stream, one after the other."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from loadgen.kinds import Kind
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+#: Events of a video in the campaign: 1,020 views, with 2.33 shares and comments per view.
 EVENTS_PER_VIDEO = 3_400
-"""Events that a video gets in the campaign: 1,020 views with 2.33 shares and comments each."""
 
 _MIX = np.array(
     [
@@ -31,19 +31,19 @@ _MIX = np.array(
 )
 _SHARE_OF_EVENTS = 0.4
 _LARGEST_SHARE = 0.9
-# What is drawn at random falls short of its share now and then.
+#: Random draws may fall short of their share.
 _MARGIN = 1.1
-# All that makes a video viral has to lie within one window, which moves on by steps.
+#: The events that make a video viral must lie in one window, which moves by steps.
 _LONGEST_MS = 90 * 60_000
-# Afterwards the videos stay viral: what they had in the campaign leaves the window in time.
+#: Keeps the videos viral after the campaign, when its events have left the window.
 _SHARE_AFTERWARDS = 0.02
-# How long its videos are watched: 20 ms for each thousandth that is seen, and a second.
+# Watch time of its videos: 1 s, plus 20 ms per thousandth of the video.
 _SHORTEST_MS = 1_000
 _MS_PER_POSITION = 20
 
 
 class Campaign:
-    """Turns a part of the sessions' events into events of the campaign's videos."""
+    """Turns some of the sessions' events into events of the campaign's videos."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class Campaign:
         events: float | None = None,
         ms_per_event: float = 0.0,
     ) -> None:
-        """Choose ``viral`` of ``videos`` videos; ``rng`` decides which.
+        """Choose ``viral`` of ``videos`` videos by ``rng``.
 
-        They turn viral within ``events`` events, where that is possible, ``ms_per_event``
-        milliseconds of event time apart.
+        They turn viral within ``events`` events if possible. ``ms_per_event`` is the event time
+        between events, in milliseconds.
         """
         self._rng = rng
         self.videos: npt.NDArray[np.int64] = rng.choice(videos, viral, replace=False) + 1
@@ -65,12 +65,12 @@ class Campaign:
         of_events = self._length / events if events else 0.0
         of_time = EVENTS_PER_VIDEO * ms_per_event / _LONGEST_MS if viral else 0.0
         needed = _MARGIN * max(of_events, of_time)
-        #: Whether all can turn viral.
+        #: Whether all videos can turn viral.
         self.is_possible = needed <= _LARGEST_SHARE
         self.share = min(max(needed, _SHARE_OF_EVENTS), _LARGEST_SHARE)
 
     def apply(self, events: npt.NDArray[np.void]) -> None:
-        """Change ``events`` in place: they are the next ones of the stream."""
+        """Change ``events``, the next of the stream, in place."""
         if not len(self.videos):
             return
         chances = self._rng.random(len(events))
@@ -83,7 +83,7 @@ class Campaign:
         self._done += len(taken)
 
     def _turn(self, events: npt.NDArray[np.void], taken: npt.NDArray[np.int64]) -> None:
-        """Make the events at ``taken`` those of the campaign that come next."""
+        """Turn the events at ``taken`` into the next events of the campaign."""
         serial = self._done + np.arange(len(taken))
         after = serial - self._length
         video = np.where(after < 0, serial // EVENTS_PER_VIDEO, after % len(self.videos))

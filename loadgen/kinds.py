@@ -1,4 +1,4 @@
-"""What a record of the load is, as the one who made it knows it."""
+"""Kinds of the load's records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """Events that count, by their type, and then everything that does not count."""
+    """Types of events that count, followed by kinds of records that do not."""
 
     VIDEO_VIEW = 0
     LIKE = 1
@@ -27,17 +27,17 @@ class Kind(IntEnum):
 
     @property
     def label(self) -> str:
-        """The name as it reads in events and reports."""
+        """The name in events and reports."""
         return self.name.lower()
 
     @property
     def counts(self) -> bool:
-        """Whether it is an event to be applied."""
+        """Whether a worker must apply it."""
         return self <= Kind.FOLLOW
 
     @property
     def reason(self) -> str | None:
-        """The reason of its rejection, None when it is not rejected."""
+        """The reason for its rejection, None if it is not rejected."""
         if self < Kind.LATE:
             return None
         return "malformed_json" if self is Kind.BROKEN_UTF8 else self.label

@@ -1,4 +1,4 @@
-"""Mixing the events with what does not count: duplicates, late events and rejects."""
+"""Mixes events with records that do not count: duplicates, late events and rejects."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 RECORD = np.dtype(
     [
         *((name, EVENT[name]) for name in EVENT.names or ()),
-        ("serial", np.int64),  # of the record in the whole stream
-        ("original", np.int64),  # of duplicates: how many events that count precede the original
-        ("earlier_ms", np.int64),  # how long before its turn its timestamp is
+        ("serial", np.int64),  # number of the record in the stream
+        ("original", np.int64),  # of duplicates: how many counting events precede the original
+        ("earlier_ms", np.int64),  # subtracted from the timestamp of the record's place
         ("detail", np.uint32),  # random bits that decide how a reject is spoilt
     ]
 )
 
+#: How many counting events back the original of a duplicate may be.
 MAX_DISTANCE = 4_000
-"""A duplicate's original is among so many events that count before it..."""
+#: How far back it may be in event time, approximately.
 MAX_DISTANCE_MS = 300_000
-"""... and at most about so much event time away."""
 
 _MEAN_DISORDER_MS = 700
 _MAX_DISORDER_MS = 5_000
 _HOUR_MS = 3_600_000
 _LATE_MS = (25 * _HOUR_MS, 48 * _HOUR_MS)
-# An event can be late only where others went before, in each partition.
+#: Late events start after this many events: first each partition must have a stream time.
 _EVENTS_BEFORE_LATE = 2_000
 _MAX_TOO_LARGE = 1 / 50_000
 _TOO_LARGE_OF_REJECTS = 1 / 20
@@ -40,7 +40,7 @@ _TOO_LARGE_OF_REJECTS = 1 / 20
 
 @dataclass(frozen=True, slots=True)
 class Fractions:
-    """Which parts of all records do not count, each from 0 to 1."""
+    """Fractions of all records that do not count, each from 0 to 1."""
 
     invalid: float
     duplicates: float
@@ -48,7 +48,7 @@ class Fractions:
 
     @property
     def total(self) -> float:
-        """The part of all records that does not count."""
+        """The fraction of all records that do not count."""
         return self.invalid + self.duplicates + self.late
 
     def draw_kinds(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:
@@ -67,7 +67,7 @@ class Mixer:
     """Turns blocks of events into blocks of records."""
 
     def __init__(self, rng: np.random.Generator, fractions: Fractions, ms_per_event: float) -> None:
-        """Describe the mix. ``ms_per_event``: event time from record to record."""
+        """Prepare the mix; ``ms_per_event`` is the event time between records."""
         self._rng = rng
         self._fractions = fractions
         self._max_distance = max(1, min(MAX_DISTANCE, int(MAX_DISTANCE_MS / ms_per_event)))
@@ -76,13 +76,13 @@ class Mixer:
 
     @property
     def max_distance(self) -> int:
-        """How many of the last events that count a duplicate may repeat."""
+        """Number of last counting events that a duplicate may repeat."""
         return self._max_distance
 
     def mix(self, events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-        """Return the records of ``events``, which are the next of the stream, with others between.
+        """Return the records of ``events``, the next of the stream, with others mixed in.
 
-        A record that does not count stands right before an event and takes what it needs from it.
+        A record that does not count comes right before an event and copies its fields.
         """
         rng = self._rng
         runs = rng.geometric(1 - self._fractions.total, len(events))

@@ -1,4 +1,4 @@
-"""Who acts, and on what: users and videos of which a few have most of the traffic."""
+"""Users and videos, a few of which have most of the traffic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ DEVICES = ("mobile", "desktop", "tablet", "tv")
 
 _DEVICE_SHARES = (0.76, 0.12, 0.08, 0.04)
 _USER_EXPONENT = 0.8
-# Flattens the head: the most active of 100,000 users has 1 event in 1,500, whatever their number.
+#: Flattens the head: the most active user has 67 times the mean number of events, which is 1 in
+#: 1,500 events with 100,000 users.
 _USERS_PER_OFFSET = 1000
 _VIDEO_EXPONENT = 1.0
 _VIDEOS_PER_CREATOR = 10
@@ -22,10 +23,10 @@ _VIDEOS_PER_CREATOR = 10
 
 @dataclass(frozen=True, slots=True)
 class HeavyTail:
-    """Ranks from 0 to ``size`` - 1, rank r drawn in proportion to (r + offset) ** -exponent.
+    """Ranks from 0 to ``size`` - 1; rank r has the weight (r + offset) ** -exponent.
 
-    That is the law of Zipf and Mandelbrot, as a continuous distribution cut into ranks: it is
-    inverted by a formula, so that ten million ranks take no more memory than ten.
+    This is the Zipf-Mandelbrot law, as a continuous distribution cut into ranks. A formula
+    inverts it, so memory does not grow with the number of ranks.
     """
 
     size: int
@@ -47,17 +48,17 @@ class HeavyTail:
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """All users and videos. Ids begin at 1, and 1 is the most active of its kind."""
+    """All users and videos. Ids begin at 1, and id 1 has the most traffic."""
 
     user_ranks: HeavyTail
     video_ranks: HeavyTail
     set_aside: npt.NDArray[np.int64]
-    """Sorted ids of videos that get no traffic of their own."""
+    """Sorted ids of videos without traffic of their own."""
     creators: int
 
     @classmethod
     def of(cls, users: int, videos: int, set_aside: npt.NDArray[np.int64]) -> Self:
-        """Describe ``users`` users and ``videos`` videos."""
+        """Return a population of ``users`` users and ``videos`` videos."""
         offset = max(1.0, users / _USERS_PER_OFFSET)
         return cls(
             HeavyTail(users, _USER_EXPONENT, offset),
@@ -73,12 +74,12 @@ class Population:
     def videos(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
         """Draw the videos of ``count`` views."""
         ids = self.video_ranks.draw(rng, count) + 1
-        # Step over the ids set aside: how many of them are below is known from their gaps.
+        # Skip the ids set aside: their gaps tell how many of them are below an id.
         gaps = self.set_aside - np.arange(len(self.set_aside))
         return ids + np.searchsorted(gaps, ids, side="right")
 
     def creators_of(self, videos: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return who made each of ``videos``: always the same creator for a video."""
+        """Return the creator of each of ``videos``, always the same one per video."""
         scattered = (videos * 2_654_435_761) & 0xFFFFFFFF
         return scattered % self.creators + 1
 

@@ -1,7 +1,7 @@
-"""Sessions: a user watches videos one after the other, and now and then reacts to one.
+"""Sessions: a user watches videos one after the other, and reacts to some of them.
 
-Many sessions run at a time. What is here knows no clock: an event has a place in the stream, a
-fraction counted in events, and the stream is cut into blocks by place.
+Many sessions run at the same time. This module uses no clock: each event has a place in the stream,
+a fractional count of events, and places divide the stream into blocks.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from loadgen.population import Population
 
+#: Average number of events per block.
 BLOCK = 1 << 15
-"""Events of a block, on average."""
 
 EVENT = np.dtype(
     [
@@ -47,16 +47,16 @@ _REACTIONS = {
 }
 _MEAN_EVENTS = _MEAN_VIEWS * (1 + sum(_REACTIONS.values()))
 
-# Of the lognormal distribution of how long a video is watched.
+# Parameters of the lognormal distribution of watch times.
 _MEDIAN_WATCHED_MS = 8_000
 _WATCHED_SIGMA = 0.9
 _SHORTEST_MS, _LONGEST_MS = 300, 600_000
 _MEAN_PAUSE_MS = 1_500
+#: Default rate up to which sessions take as long as in real life. Future events of running sessions
+#: are kept in memory, about 5 MB per event per millisecond. At higher rates sessions run faster, so
+#: that memory does not grow.
 MAX_EVENTS_PER_MS = 4.0
-"""Events to come of sessions under way are kept in memory, some 5 MB for each event a millisecond.
-At a higher rate than this, sessions run faster than in life, and no more events are kept than at
-this rate, unless one says so."""
-# So long before the stream's first event do the first sessions begin: about the length of one.
+#: How long before the stream's first event the first sessions begin: about one session's length.
 _WARM_UP_MS = 90_000
 
 
@@ -70,10 +70,10 @@ class SessionStream:
         ms_per_event: float,
         max_events_per_ms: float = MAX_EVENTS_PER_MS,
     ) -> None:
-        """Describe the stream.
+        """Prepare the stream.
 
-        ``ms_per_event``: event time that passes from event to event. ``max_events_per_ms``: the
-        rate up to which sessions take as long as in life.
+        ``ms_per_event``: event time between events. ``max_events_per_ms``: the rate up to which
+        sessions take as long as in real life.
         """
         self._rng = rng
         self._population = population
@@ -85,22 +85,22 @@ class SessionStream:
             self.next_block()
 
     def next_block(self) -> npt.NDArray[np.void]:
-        """Return the next events, in their order, ``BLOCK`` of them on average."""
+        """Return the next events in order, ``BLOCK`` of them on average."""
         self._schedule(self._start_sessions(round(BLOCK / _MEAN_EVENTS)))
         events = np.concatenate(self._later.pop(self._block, [np.empty(0, EVENT)]))
         self._block += 1
         return events[np.argsort(events["place"], kind="stable")]
 
     def _schedule(self, events: npt.NDArray[np.void]) -> None:
-        """Hand out ``events`` to the blocks that their places are in."""
+        """Assign ``events`` to blocks by their places."""
         events = events[np.argsort(events["place"], kind="stable")]
         blocks = (events["place"] // BLOCK).astype(np.int64)
         for start, end in pairwise([*np.flatnonzero(np.diff(blocks, prepend=-1)), len(blocks)]):
-            # A copy: a part of a long session would keep all of these events in memory.
+            # Copy: a slice for a far block would keep all of these events in memory.
             self._later.setdefault(int(blocks[start]), []).append(events[start:end].copy())
 
     def _start_sessions(self, count: int) -> npt.NDArray[np.void]:
-        """Make all events of ``count`` new sessions that begin in the current block."""
+        """Return all events of ``count`` new sessions that begin in the current block."""
         rng = self._rng
         starts = (self._block + rng.random(count)) * BLOCK
         users = self._population.users(rng, count)
@@ -124,7 +124,7 @@ class SessionStream:
         events["video"] = self._population.videos(rng, total)
         events["session"] = self._sessions + session
         events["watched_ms"] = watched
-        # The square root makes watching to the end likelier than giving up at once.
+        # The square root makes watching to the end more likely than stopping at once.
         events["position"] = np.sqrt(rng.random(total)) * 1000
         events["kind"] = Kind.VIDEO_VIEW
         events["device"] = devices[session]
@@ -134,7 +134,7 @@ class SessionStream:
     def _react(
         self, views: npt.NDArray[np.void], pauses_ms: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.void]:
-        """Make what follows each of ``views`` in the pause after it."""
+        """Return the reactions to ``views``, placed in the pauses after them."""
         chances = np.array(list(_REACTIONS.values()), np.float32)
         drawn = self._rng.random((len(views), len(chances)), np.float32) < chances
         view, reaction = np.nonzero(drawn)

@@ -1,4 +1,4 @@
-"""Rejects: a valid event spoilt so that it has to be rejected for a given reason."""
+"""Rejects: valid events, spoilt so that they must be rejected for a given reason."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ _INVALID: tuple[tuple[str, Any], ...] = (
     ("timestamp", "2025-02-30T00:00:00Z"),
     ("timestamp", 1_736_951_445_123),
 )
-# Later than any clock that this runs by.
+#: Later than any real clock.
 _FUTURE = "2999-12-31T23:59:59.999Z"
 
 
 def spoil(kind: Kind, value: bytes, detail: int) -> bytes:
-    """Make a reject of ``kind`` out of the valid event ``value``; ``detail`` chooses how."""
+    """Return a reject of ``kind``, made of the valid event ``value``; ``detail`` chooses how."""
     return _SPOILERS[kind](value, detail)
 
 

@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 DAY_MS = 86_400_000
+#: Largest fraction of all records that may not count.
 MAX_FRACTION = 0.9
-"""The most of all records that may not count, altogether."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive records of a stream; every field has one entry a record."""
+    """Consecutive records of a stream; every field has one entry per record."""
 
     keys: list[bytes]
     """The user's id in decimal digits."""
     values: list[bytes]
     users: npt.NDArray[np.int64]
     kinds: npt.NDArray[np.uint8]
-    """What each record is: a ``Kind``."""
+    """The ``Kind`` of each record."""
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -47,25 +47,25 @@ class Chunk:
         count: int,
         partitioner: Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.int64]] | None = None,
     ) -> npt.NDArray[np.int64]:
-        """Return the partition, of ``count``, that each record belongs in.
+        """Return the partition of each record, out of ``count``.
 
-        ``partitioner`` takes the users and ``count``; without one it is Kafka's default.
+        ``partitioner`` receives the users and ``count``; default: Kafka's partitioner.
         """
         return (partitioner or murmur2_partitions)(self.users, count)
 
 
 def crc32_partitions(users: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Return the partitions that librdkafka's clients choose by default: the wrong ones, here."""
+    """Return the partitions of librdkafka's default partitioner, which are wrong for this app."""
     return np.array([zlib.crc32(b"%d" % user) % count for user in users.tolist()], np.int64)
 
 
 @dataclass(slots=True)
 class _Recent:
-    """The last events that counted, for duplicates to repeat."""
+    """The last counting events, which duplicates repeat."""
 
     reach: int
     first: int = 0
-    """How many events that count came before those kept."""
+    """Number of counting events before the kept ones."""
     users: list[int] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
 
@@ -77,14 +77,14 @@ class _Recent:
         return self.users[number - self.first], self.values[number - self.first]
 
     def forget(self) -> None:
-        """Drop what no duplicate to come can reach."""
+        """Drop events that no later duplicate can repeat."""
         surplus = max(0, len(self.values) - self.reach)
         del self.users[:surplus], self.values[:surplus]
         self.first += surplus
 
 
 class Workload:
-    """The stream. Equal arguments give equal records, byte by byte, in chunks of any size."""
+    """A stream of records; equal arguments give equal bytes, in chunks of any size."""
 
     def __init__(
         self,
@@ -101,14 +101,15 @@ class Workload:
         ms_per_event: float = 0.5,
         max_events_per_ms: float = MAX_EVENTS_PER_MS,
     ) -> None:
-        """Describe the stream.
+        """Prepare the stream.
 
         ``invalid``, ``duplicates``, ``late``: fractions of all records, from 0 to 1. ``viral``:
-        how many of the videos turn viral, and ``viral_within`` how many records at the latest.
+        number of videos that turn viral; ``viral_within``: number of records in which they do.
         Record i has the timestamp ``start_ms`` (milliseconds since the epoch) + i *
-        ``ms_per_event``, less a disorder of up to 5 s. Sessions take as long as in life up to
-        ``max_events_per_ms``, and go by faster at higher rates, to keep less of them in memory.
-        Raises ValueError for what cannot be.
+        ``ms_per_event``, minus a disorder of up to 5 s. Sessions take as long as in real life up to
+        ``max_events_per_ms``; at higher rates they are shorter, to limit memory.
+
+        Raises ValueError for impossible arguments.
         """
         fractions = Fractions(invalid, duplicates, late)
         _check(users, videos, viral, fractions, ms_per_event, max_events_per_ms)
@@ -139,19 +140,19 @@ class Workload:
 
     @property
     def viral_videos(self) -> list[int]:
-        """The videos that turn viral, in the order in which they do."""
+        """The videos that turn viral, in that order."""
         return [int(video) for video in self._campaign.videos]
 
     @property
     def can_turn_viral(self) -> bool:
-        """Whether so many videos can turn viral in so few records, and within a window."""
+        """Whether the videos can turn viral within ``viral_within`` records and one window."""
         return self._campaign.is_possible
 
     def chunk(self, count: int, latest_ms: int | None = None) -> Chunk:
         """Return the next ``count`` records.
 
-        ``latest_ms``: no timestamp is later than this, milliseconds since the epoch, but those of
-        rejects that are in the future on purpose.
+        ``latest_ms``: latest timestamp, in milliseconds since the epoch; only rejects with a
+        future timestamp exceed it.
         """
         pieces = []
         while count > 0:
