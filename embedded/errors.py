@@ -1,4 +1,4 @@
-"""The one exception that users of the embedded Kafka have to know."""
+"""Errors of the embedded Kafka."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ MISSING_EXTRA = (
 
 
 class EmbeddedKafkaError(RuntimeError):
-    """The embedded Kafka cannot do what was asked.
+    """The embedded Kafka has failed.
 
-    The message is one line that says what is wrong and what to do about it. Where Kafka itself
+    The message is one line that says what is wrong and what to do about it. If Kafka itself
     failed, the last lines of its log are attached as notes (``__notes__``).
     """
 
 
 class PortTakenError(EmbeddedKafkaError):
-    """Another program listens where Kafka should."""
+    """Another program listens on Kafka's port."""
 
     def __init__(self, port: int) -> None:
-        """Say which port it is."""
+        """Make the message for ``port``."""
         self.port = port
         super().__init__(
             f"port {port} on 127.0.0.1 is taken by another program: "

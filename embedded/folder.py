@@ -1,4 +1,4 @@
-"""The folder that holds all that a node writes, owned by one process at a time."""
+"""The folder of all files of a node, owned by one process at a time."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from embedded.errors import EmbeddedKafkaError
 
 _PREFIX = "reels-kafka-"
 _LOCK = "owner.lock"
-# Between making a temporary folder and locking it, it looks like one that was left behind.
+#: A temporary folder that was made but not locked yet looks like an abandoned one.
 _GRACE_S = 60.0
 
 
 class DataFolder:
     """A data folder with its lock, held from ``acquire`` to ``release``.
 
-    The lock goes with its process, however that ends. Layout: ``kafka`` (Kafka's log.dirs),
-    ``logs`` (what the node says), ``tmp``, ``server.properties``.
+    The lock ends with its process, even if that is killed. Layout: ``kafka`` (Kafka's log.dirs),
+    ``logs`` (the node's own logs), ``tmp``, ``server.properties``.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Use the folder ``path``, or, without one, a temporary one."""
+        """Use the folder ``path``; None: a temporary one."""
         self.temporary = path is None
         self._path = path
         self._lock: IO[bytes] | None = None
 
     @property
     def path(self) -> Path:
-        """Where it is. Raises EmbeddedKafkaError for a temporary one that does not exist now."""
+        """Its path. Raises EmbeddedKafkaError for a temporary folder that does not exist now."""
         if self._path is None:
             msg = "a temporary data folder exists only between start and stop"
             raise EmbeddedKafkaError(msg)
@@ -41,31 +41,31 @@ class DataFolder:
 
     @property
     def logs(self) -> Path:
-        """Where the node's own logs lie."""
+        """The folder of the node's own logs."""
         return self.path / "logs"
 
     @property
     def storage(self) -> Path:
-        """Where Kafka keeps its records."""
+        """The folder of Kafka's records."""
         return self.path / "kafka"
 
     @property
     def settings(self) -> Path:
-        """Kafka's ``server.properties``, written anew at each start."""
+        """Kafka's ``server.properties``, rewritten at each start."""
         return self.path / "server.properties"
 
     def set_logs_aside(self) -> None:
-        """Keep the logs of the start before as ``….previous``.
+        """Rename the previous start's logs to ``….previous``.
 
-        What is read out of the logs of this start then is of this start.
+        The logs then contain lines of this start only.
         """
         for log in [*self.logs.glob("*.log"), *self.logs.glob("*.out")]:
             log.replace(log.with_name(f"{log.name}.previous"))
 
     def acquire(self) -> None:
-        """Make the folder and lock it; nothing happens when this object holds it already.
+        """Create the folder and lock it; do nothing if this object holds it already.
 
-        Raises EmbeddedKafkaError when another process holds it, OSError when it cannot be made.
+        Raises EmbeddedKafkaError if another process holds it, OSError if it cannot be created.
         """
         if self._lock is not None:
             return
@@ -84,12 +84,12 @@ class DataFolder:
         self._lock = lock
 
     def release(self) -> None:
-        """Unlock the folder, and delete it if it is a temporary one."""
+        """Unlock the folder, and delete it if it is temporary."""
         if self._lock is not None:
             if self.temporary:
                 shutil.rmtree(self.path, ignore_errors=True)
                 self._path = None
-            # Closing alone would not do: a forked child shares the open file, and so the lock.
+            # Closing is not enough: a forked child shares the open file, and with it the lock.
             fcntl.flock(self._lock, fcntl.LOCK_UN)
             self._lock.close()
             self._lock = None
@@ -108,7 +108,7 @@ def _try_lock(path: Path) -> IO[bytes] | None:
 def _remove_left_behind() -> None:
     """Delete the temporary folders of processes that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        # Suppressed: somebody else's folder, or one that another process is deleting as well.
+        # The folder may belong to another user, or another process may be deleting it, too.
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime < _GRACE_S:
                 continue

@@ -1,4 +1,4 @@
-"""The embedded Kafka in the foreground, as both command lines run it."""
+"""The embedded Kafka in the foreground, for both command lines."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ data_dir_option = click.option(
 
 
 def say(line: str) -> None:
-    """Print progress: it belongs to the reader, not to the output."""
+    """Print progress to stderr: it is no part of the output."""
     click.echo(line, err=True)
 
 
 def run(port: int, data_dir: Path | None) -> None:
-    """Run the node until Ctrl-C, SIGTERM or SIGHUP; a second signal ends it by force.
+    """Run the node until Ctrl-C, SIGTERM or SIGHUP; a second signal kills it.
 
-    Raises click.ClickException, exit code 1, when it does not start or ends by itself.
+    Raises click.ClickException, exit code 1, if it does not start or ends by itself.
     """
     kafka = EmbeddedKafka(port, data_dir, progress=say)
 
@@ -53,7 +53,7 @@ def run(port: int, data_dir: Path | None) -> None:
         kafka.kill()
 
     signals = [signal.SIGINT, signal.SIGTERM]
-    # Ignored under nohup, and to stay so.
+    # nohup ignores it, and it must stay ignored.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signals.append(signal.SIGHUP)
     for each in signals:
@@ -73,7 +73,7 @@ def run(port: int, data_dir: Path | None) -> None:
 
 
 def complaint(error: EmbeddedKafkaError) -> click.ClickException:
-    """Return the error for the command line, with Kafka's own last words before it."""
+    """Return the error for the command line, and print the last lines of Kafka's log."""
     for note in getattr(error, "__notes__", ()):
         say(f"  {note}")
     return click.ClickException(str(error))

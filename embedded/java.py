@@ -1,4 +1,4 @@
-"""How Kafka's Java programs are started."""
+"""Starts of Kafka's Java programs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LOG4J2 = Path(__file__).resolve().with_name("log4j2.properties")
 #: Kafka 3 logs with log4j 1.
 _LOG4J = Path(__file__).resolve().with_name("log4j.properties")
 
-# On a heap of this size and two cores, G1 started 0.7 s later and took 40 MB more.
+#: With this heap and two cores, G1 started 0.7 s later and took 40 MB more.
 _COLLECTOR = "-XX:+UseSerialGC"
 
-#: What must be the same when the archive of classes is made and when it is used.
+#: Flags that must be the same when the archive of classes is made and when it is used.
 ARCHIVED_FLAGS = (_COLLECTOR, "--enable-native-access=ALL-UNNAMED")
 
 _FLAGS = (
@@ -30,11 +30,11 @@ _FLAGS = (
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
-    # A habit of Kafka that Java 25 warns of at each start.
+    # Kafka uses sun.misc.Unsafe, and Java 25 warns about that at each start.
     "--sun-misc-unsafe-memory-access=allow",
 )
 
-# Java adds the options in these to every command line: what was tested is what shall run.
+#: Java adds the options in these to every command line, but only tested options may apply.
 _JAVA_VARIABLES = {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH"}
 
 
@@ -47,8 +47,8 @@ def java_process(
 ) -> BoundProcess:
     """Return a Java program of Kafka, not started yet, that writes only into ``folder``.
 
-    ``log``: what its logs are called, ``….log`` for Kafka's and ``….out`` for stdout and stderr.
-    ``program``: main class and arguments. ``flags`` win over those above.
+    ``log``: name of its logs, ``….log`` for Kafka's and ``….out`` for stdout and stderr.
+    ``program``: main class and arguments. ``flags`` override those above.
     """
     archive = [f"-XX:SharedArchiveFile={kafka.archive}"] if kafka.archive.exists() else []
     command = [
@@ -68,5 +68,5 @@ def java_process(
 
 
 def java_environment() -> dict[str, str]:
-    """Return this process's environment without what would change how Java runs."""
+    """Return this process's environment without the variables that affect Java."""
     return {name: value for name, value in os.environ.items() if name not in _JAVA_VARIABLES}

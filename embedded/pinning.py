@@ -1,4 +1,4 @@
-"""Write the manifest of jars: for an upgrade of Kafka, never at run time."""
+"""Writes the manifest of jars: for upgrades of Kafka, never at run time."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from embedded.distribution import manifest_of, maven_context, sha256_of
 if TYPE_CHECKING:
     from jgo.maven import Artifact
 
-#: What joins the broker's logging (slf4j 1.7) to log4j, from Kafka 4 on to log4j 2.
+#: Connects the broker's logging (slf4j 1.7) to log4j 2, and before Kafka 4 to log4j 1.
 _LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 _OLD_LOGGING = "org.slf4j:slf4j-reload4j:1.7.36"
 
 
 def roots(version: str) -> tuple[str, ...]:
-    """Return the Maven coordinates that a broker of ``version`` starts from."""
+    """Return the Maven coordinates whose dependencies a broker of ``version`` needs."""
     logging = _OLD_LOGGING if version.startswith("3.") else _LOGGING
     return f"org.apache.kafka:kafka_2.13:{version}", logging
 
 
 def write_manifest(version: str) -> int:
-    """Resolve a Kafka with all that it needs, and write its manifest; return the number of jars.
+    """Resolve a Kafka with its dependencies, write its manifest, and return the number of jars.
 
-    Trusts what Maven gives today: compare the new manifest with the old before committing it.
+    This trusts Maven's current files: compare the new manifest with the old before committing it.
     """
     path = manifest_of(version)
     with tempfile.TemporaryDirectory() as scratch:
         context = maven_context(Path(scratch))
-        # One root at a time, so that each keeps the versions that its own POM asks for.
+        # Resolve one root at a time, so that each keeps the versions of its own POM.
         artifacts: set[Artifact] = set()
         for root in roots(version):
             inputs, needed = context.resolver.resolve([context.create_dependency(root)])

@@ -1,7 +1,7 @@
-"""Threads of Kafka's that are to wait for a free core.
+"""Low priorities for threads of Kafka.
 
-Where Linux shares cores out by session (autogroup) they wait for the other threads of Kafka only,
-which has a session of its own.
+If Linux shares cores by session (autogroup), such threads yield to Kafka's other threads only,
+because Kafka has its own session.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-#: Compaction takes all of a core for a third of a second at a time, however seldom its bound on
-#: bytes a second lets it. Linux keeps the first 15 characters of a thread's name.
+#: Compaction takes a whole core for a third of a second at a time, even if its limit on bytes per
+#: second makes it rare. Linux keeps the first 15 characters of a thread's name.
 COMPACTION = "kafka-log-cleaner-thread"[:15]
 
 _LOWEST = 19
@@ -20,9 +20,9 @@ _LOWEST = 19
 def let_wait(pid: int, name: str) -> None:
     """Give the threads called ``name`` of the process ``pid`` the lowest priority.
 
-    Where there are no such threads, or (elsewhere than on Linux) no way to tell, nothing happens.
+    Does nothing if there are no such threads, or on other systems than Linux.
     """
     for task in Path(f"/proc/{pid}/task").glob("*/comm"):
-        with suppress(OSError):  # it may have ended meanwhile
+        with suppress(OSError):  # the thread may have ended
             if task.read_text().rstrip("\n") == name:
                 os.setpriority(os.PRIO_PROCESS, int(task.parent.name), _LOWEST)

@@ -1,4 +1,4 @@
-"""Ports, and the question which broker answers on one."""
+"""Free ports, and the cluster that answers on a port."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on ``port`` now."""
+    """Return whether a server could listen on ``port`` now."""
     with socket.socket() as probe:
-        # As Kafka does: connections of a former server that linger in TIME_WAIT are no obstacle.
+        # As in Kafka: old connections in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -39,13 +39,13 @@ def is_free(port: int) -> bool:
 def answering_cluster(port: int) -> str | None:
     """Return the id of the cluster whose broker serves clients on ``port``, or None.
 
-    A broker listens before it has caught up with its controller; only then does its own metadata
-    list a broker.
+    A broker listens before it has caught up with its controller, but its metadata lists no broker
+    until then.
     """
     try:
         with socket.create_connection((HOST, port), timeout=_TIMEOUT_S) as connection:
             (error,) = struct.unpack_from(">h", _request(connection, _API_VERSIONS, 0, b""))
-            # An empty array of topics asks for none, so the answer is the brokers alone.
+            # An empty array requests no topics, so that the answer stays small.
             metadata = _request(connection, _METADATA, 2, struct.pack(">i", 0))
     except (OSError, struct.error):
         return None
@@ -53,7 +53,7 @@ def answering_cluster(port: int) -> str | None:
 
 
 def _cluster_with_brokers(metadata: bytes) -> str | None:
-    """Read the answer of Metadata, version 2: the brokers, and then the cluster's id."""
+    """Return the cluster id of a Metadata answer, version 2; None if it lists no brokers."""
     try:
         (brokers,) = struct.unpack_from(">i", metadata)
         position = 4

@@ -1,4 +1,4 @@
-"""A child process that ends with its parent, whatever ends the parent."""
+"""A child process that ends with its parent, on Linux even if the parent is killed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _BOUND_CHILD = Path(__file__).resolve().with_name("bound_child.py")
 
 
 class BoundProcess:
-    """A program in a session of its own, so that the terminal's Ctrl-C passes it by.
+    """A program in its own session, so that the terminal's Ctrl-C does not reach it.
 
-    A thread of its own starts the program and waits for it: Linux takes the death of the
-    *thread* that started a child for the death of the parent.
+    A separate thread starts the program and waits for it: for Linux, a child's parent is dead
+    when the *thread* that started the child is.
     """
 
     def __init__(self, command: Sequence[str], *, output: Path, env: Mapping[str, str]) -> None:
-        """Describe the program; ``output``: the file that its stdout and stderr are added to."""
+        """Prepare the program; its stdout and stderr are appended to the file ``output``."""
         self._command = [
             *(sys.executable, "-I", "-S", str(_BOUND_CHILD), str(os.getpid())),
             *command,
@@ -40,7 +40,7 @@ class BoundProcess:
     def start(self) -> None:
         """Start the program, in the folder of its output.
 
-        Raises OSError when the operating system does not let it start.
+        Raises OSError if the operating system cannot start it.
         """
         self._thread.start()
         self._launched.wait()
@@ -74,7 +74,7 @@ class BoundProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """Its exit code, None while it runs; negative: the signal that ended it."""
         return self._popen.returncode if self._popen and self._ended.is_set() else None
 
     @property
@@ -87,20 +87,20 @@ class BoundProcess:
         return self._ended.wait(timeout_s)
 
     def terminate(self, timeout_s: float) -> None:
-        """End it in order with SIGTERM, or with SIGKILL when that takes too long."""
+        """End the program with SIGTERM, or with SIGKILL if that takes over ``timeout_s``."""
         self._send(signal.SIGTERM)
         if self.running and not self.wait(timeout_s):
             self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End the program with SIGKILL."""
         self._send(signal.SIGKILL)
         if self.running:
             self.wait()
 
     def _send(self, number: signal.Signals) -> None:
         if self.running:
-            # An exception out of start, such as a Ctrl-C, may have left the thread on the way.
+            # An exception in start, such as Ctrl-C, may have left the thread still launching.
             self._launched.wait()
             if self._popen is not None and self.running:
                 self._popen.send_signal(number)

@@ -1,4 +1,4 @@
-"""The identity of Kafka's storage: which cluster a data folder belongs to."""
+"""The cluster id in Kafka's storage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMAT_TIMEOUT_S = 120.0
 
 
 def cluster_id(folder: DataFolder) -> str | None:
-    """Return the id that formatted storage carries; None when it is not formatted."""
+    """Return the cluster id of formatted storage; None if it is not formatted."""
     try:
         text = (folder.storage / "meta.properties").read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -27,14 +27,15 @@ def cluster_id(folder: DataFolder) -> str | None:
 
 
 def format_storage(kafka: Distribution, folder: DataFolder, cluster: str | None = None) -> str:
-    """Give empty storage a cluster's id, as Kafka demands before its first start; return it.
+    """Write a cluster id to empty storage, as Kafka requires before its first start; return it.
 
-    ``cluster``: the id that nodes of one cluster share; without it, a new one.
-    Raises EmbeddedKafkaError when Kafka's own tool refuses, OSError when Java does not start.
+    ``cluster``: id that the nodes of one cluster share; default: a new one.
+
+    Raises EmbeddedKafkaError if Kafka's own tool fails, OSError if Java does not start.
     """
     cluster = cluster or new_cluster_id()
     program = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(folder.settings)]
-    # It runs for a second: compiling its code well is not worth the while.
+    # It runs for a second, so optimizing its code does not pay off.
     process = java_process(kafka, folder, "format", program, ["-XX:TieredStopAtLevel=1"])
     try:
         process.start()
@@ -48,9 +49,9 @@ def format_storage(kafka: Distribution, folder: DataFolder, cluster: str | None 
 
 
 def new_cluster_id() -> str:
-    """Return a random id as Kafka writes its own: 22 characters, the first of them no dash.
+    """Return a random id in Kafka's format: 22 characters, the first of them no dash.
 
-    With a dash in front, Kafka's tool takes it for an option.
+    Kafka's tool reads an id with a leading dash as an option.
     """
     while (text := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
