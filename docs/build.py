@@ -1,4 +1,4 @@
-"""Writes configuration.md, descriptions for programs, the dashboard's columns: ``make docs``."""
+"""``make docs``: writes configuration.md, OpenAPI, AsyncAPI and the dashboard's columns."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ data and logs are kept; without it they are deleted at the end), and the embedde
 
 
 def page() -> str:
-    """Return the whole page."""
+    """Return the text of configuration.md."""
     rows = []
     for variable in VARIABLES:
         default = f"`{variable.default}`" if variable.default else "unset"
@@ -55,7 +55,7 @@ def page() -> str:
 
 
 def topics() -> dict[str, Any]:
-    """Return the description of the topics, as the default settings name them."""
+    """Return the AsyncAPI description of the topics with default settings."""
     settings = load({})
     tables = topology(settings)
     deltas = [entry.deltas for entry in tables if entry.deltas is not None]
@@ -66,13 +66,13 @@ DESCRIPTIONS = {"openapi.json": openapi.describe, "asyncapi.json": topics}
 
 
 def description(name: str) -> bytes:
-    """Return a description as it is in the file ``name``."""
+    """Return the content of the description file ``name``."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps(DESCRIPTIONS[name](), option=options)
 
 
 def columns() -> str:
-    """Return the dashboard's columns: of each entity label, field and format."""
+    """Return columns.js: label, field and format of each entity's columns."""
     shown = {
         entity.name: [
             [field.label, field.name, field.format.text] for field in entity.answer if field.label

@@ -1,7 +1,7 @@
-"""Copies the documents to where mkdocs.yml builds a site from them: ``build/site-pages``.
+"""Copies the documents to ``build/site-pages``, from where mkdocs.yml builds a site.
 
-Pages lie there as in the repository, with the files that they show or link to, so that one link
-serves both.
+Pages keep their paths, and the files that they show or link to are copied as well, so that a link
+works in the repository and on the site.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LINK = re.compile(r"\]\(([^)\s#]+)")
 
 
 def main() -> None:
-    """Copy them anew."""
+    """Replace the copies."""
     shutil.rmtree(STAGED, ignore_errors=True)
     pages = [page for pattern in PAGES for page in ROOT.glob(pattern)]
     linked = {page.parent / link for page in pages for link in LINK.findall(page.read_text())}

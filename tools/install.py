@@ -1,11 +1,11 @@
 """Installs the locked packages and the program into the environment that runs this.
 
-    python tools/install.py run            the program, what it and its Kafka need
-    python tools/install.py development    what else its tests and checks need
+    python tools/install.py run            the program, and what it and its Kafka need
+    python tools/install.py development    what its tests and checks need besides
 
-uv, itself installed by its hash, does it: it fetches side by side and verifies each hash. Where
-there is no uv for a machine, pip does it, all of it and in a minute. uv looks where pip would look:
-what is set for pip (an index, a certificate) counts.
+pip installs uv by its hash, and uv installs the rest: it downloads in parallel and verifies each
+hash. On a machine without a uv, pip installs everything, in about a minute. uv uses pip's settings,
+such as an index or a certificate.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ PIP = [sys.executable, "-m", "pip"]
 QUIET = ["--quiet", "--disable-pip-version-check"]
 HASHED = ["--require-hashes", "--requirement"]
 UV = Path(sys.executable).with_name("uv")
-#: The program as it lies here, built with what is installed already.
+#: The program in this folder, built with packages that are installed already.
 PROGRAM = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
 
 #: Extras of pyproject.toml that ``make demo`` needs.
 EXTRAS = "build", "embedded", "worker"
-#: Variables of uv, and what is the same among the settings of pip.
+#: Variables of uv, and the equivalent settings of pip.
 SETTINGS = {
     "UV_DEFAULT_INDEX": "index-url",
     "UV_INDEX": "extra-index-url",
@@ -43,7 +43,7 @@ SETTINGS = {
     "UV_INSECURE_HOST": "trusted-host",
     "SSL_CERT_FILE": "cert",
 }
-#: Of them, those that uv wants with commas between several.
+#: Those of them whose values uv separates by commas.
 WITH_COMMAS = {"UV_FIND_LINKS"}
 
 
@@ -72,18 +72,18 @@ def main(what: str) -> None:
 
 
 def install_uv() -> None:
-    """Install uv as it stands in the lock file, if there is one for this machine."""
+    """Install the locked uv, if there is one for this machine."""
     (locked,) = re.findall(r"^uv==.*?(?=^\S|\Z)", LOCK.read_text(), re.MULTILINE | re.DOTALL)
     command = [*PIP, "install", *QUIET, "--no-deps", "--only-binary=:all:", *HASHED, "/dev/stdin"]
     subprocess.run(command, input=locked, text=True, check=False)  # noqa: S603 - our own command
 
 
 def settings_of_pip() -> dict[str, str]:
-    """Return what is set for pip, as variables of uv; such a variable that is set stays."""
+    """Return pip's settings as variables of uv, without variables that are set already."""
     listed = subprocess.run(  # noqa: S603 - our own command
         [*PIP, "config", "list"], capture_output=True, text=True, check=False
     ).stdout
-    # Whatever their order, those of the environment win.
+    # Settings from the environment override the others.
     settings = re.findall(r"^(global|install|:env:)\.([\w-]+)=(.*)$", listed, re.MULTILINE)
     settings.sort(key=lambda setting: setting[0] == ":env:")
     found = {name: value for _, name, value in settings}
@@ -96,7 +96,7 @@ def settings_of_pip() -> dict[str, str]:
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> None:
-    """Run a command; where it fails, its own words are the last."""
+    """Run a command; if it fails, exit with its code, so that its output comes last."""
     done = subprocess.run(command, env=environment, check=False)  # noqa: S603 - our own command
     if done.returncode:
         sys.exit(done.returncode)
@@ -104,7 +104,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> None:
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Say what is being installed, and afterwards how long it took."""
+    """Print what is being installed, and then how long it took."""
     sys.stdout.write(f"installing {what}")
     sys.stdout.flush()
     begun = time.monotonic()
