@@ -1,4 +1,4 @@
 """The benchmark suite: figures for docs/performance.md, never a test. ``make bench`` runs it.
 
-A module a case, and in :mod:`benchmarks.rig` what they measure with.
+Each case is a module; :mod:`benchmarks.rig` has their tools.
 """

@@ -76,7 +76,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the cases asked for; each one's table comes when it is done."""
+    """Measure the selected cases, and print each one's table when it is done."""
     options = parse(arguments)
     size = with_options(
         SIZES[options.size],
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ),
         "cases": {},
     }
-    # Topics just made have no leader for a moment, of which aiokafka's clients complain.
+    # New topics have no leader for a moment, and aiokafka's clients warn about that.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     progress = Console(stderr=True)
     bench = Bench(size, progress, options.bootstrap)

@@ -1,8 +1,8 @@
-"""Aging: what an event costs one partition as the ids that it remembers become more.
+"""Aging: the cost of an event in one partition as the number of remembered ids grows.
 
-One of eight partitions under a steady load, without Kafka and without waiting: chunks as a fetch
-brings them are folded, packed for the changelog and written to RocksDB, by event time as often as a
-task does it. Processor time is that of the thread that folds and of the one that reads and writes.
+It runs one of eight partitions under a steady load, without Kafka or waits. Chunks of a fetch's
+size are processed, packed for the changelog and flushed to RocksDB as often, in event time, as by a
+task. Processor time is that of the processing thread and of the thread that reads and writes.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
 
 PARTITIONS = 8
 
-#: Of event time, from the beginning; each is measured from the one before on.
+#: Minutes of event time from the start; each measurement begins where the previous one ended.
 MINUTES: dict[str, tuple[float, ...]] = {
     "smoke": (0.05, 0.1),
     "quick": (1, 4, 10),
     "full": (1, 4, 10, 30, 60),
 }
 
-#: Fetches come 20 ms apart, and take some time themselves.
+#: Fetches are 20 ms apart, and take some time themselves.
 _FETCH_S = 0.025
 _FETCHES_A_COMMIT = 4
 _BUFFER_BYTES = (64 << 20) // PARTITIONS
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure each number of users, in the full size for an hour."""
+    """Measure each number of users, in the full size for an hour of event time."""
     minutes = MINUTES.get(bench.size.name, MINUTES["quick"])
     rows: list[Row] = []
     for users in bench.size.users:
@@ -94,10 +94,10 @@ class Fetched(NamedTuple):
 
 
 class Aging:
-    """A partition of users under a load of its own."""
+    """A partition of users under its own load."""
 
     def __init__(self, folder: Path, users: int, executor: ThreadPoolExecutor) -> None:
-        """Fill a database in ``folder`` with a partition's part of ``users`` users."""
+        """Fill a database in ``folder`` with a partition's share of ``users`` users."""
         settings = program_settings.load({"TOPIC_PARTITIONS": "1"})
         windows = user_windows(settings)
         self._executor = executor
@@ -112,7 +112,7 @@ class Aging:
         self._processor = EngagementProcessor(
             *(0, self._state, outbox, settings, Folding.of(windows), "changelog", 1)
         )
-        # Never started.
+        # The producer is never started.
         lock = TransactionalProducer("aging", "aging", {"request_timeout_ms": REQUEST_TIMEOUT_MS})
         self._task = Task(
             *(0, [self._processor], outbox, lock, _fail, _fail, SharedLimits(range(PARTITIONS)))
@@ -135,7 +135,7 @@ class Aging:
         self._store.close()
 
     async def go_on(self, events: int) -> dict[str, float]:
-        """Fold the next ``events`` events, and return what one of them took."""
+        """Process the next ``events`` events, and return the cost per event."""
         a_fetch = round(NOMINAL_RATE / PARTITIONS * _FETCH_S)
         used_s, sent, read = 0.0, 0, self._keys_read()
         done = 0
@@ -159,7 +159,7 @@ class Aging:
         }
 
     async def _commit(self) -> int:
-        """Commit, settle where it is time, and return the bytes for the changelog."""
+        """Commit, flush if it is due, and return the bytes for the changelog."""
         self._task.prepare()
         frozen = self._task.freeze()
         size = 0

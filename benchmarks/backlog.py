@@ -1,7 +1,7 @@
-"""Backlog: how fast one worker works off what has gathered, exactly once.
+"""Backlog: how fast one worker processes a backlog, exactly once.
 
-The state is filled, the events are sent while the worker is away, the worker starts. Measured is
-from the first committed event to the last: the start itself is the recovery case's.
+The state is filled, events are sent while no worker runs, and the worker starts. The time is from
+the first committed event to the last; the case ``recovery`` measures the start.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ def run(bench: Bench) -> list[Row]:
 
 
 def send(bench: Bench, rig: Rig, load: Load, events: int, what: str) -> None:
-    """Send ``events`` events; nobody reads them yet."""
+    """Send ``events`` events; no worker runs yet."""
     progress = partial(bench.tell, f"{what}: sending")
     asyncio.run(produce(rig.settings, load, events, progress))
 
 
 def work_off(bench: Bench, rig: Rig, what: str, names: Sequence[str] = ("a",)) -> dict[str, float]:
-    """Start the workers ``names`` on what was sent, and stop them at the end of it.
+    """Start the workers ``names`` on the backlog, and stop them when it is processed.
 
     Returns:
-        events/s; microseconds of processor time an event, of workers and broker; memory.
+        events/s; microseconds of processor time per event, of workers and broker; memory.
     """
     progress = partial(bench.tell, f"{what}: working it off")
     workers = [rig.worker(name) for name in names]
@@ -74,7 +74,7 @@ def work_off(bench: Bench, rig: Rig, what: str, names: Sequence[str] = ("a",)) -
 async def follow(
     rig: Rig, workers: Sequence[Child], progress: Callable[[float], None]
 ) -> dict[str, float]:
-    """Watch the group's offsets until all is committed; return the figures."""
+    """Watch the group's offsets until all events are committed; return the figures."""
     async with offsets_of(rig.settings) as offsets:
         total = await offsets.ends()
         before = await offsets.committed()
@@ -96,10 +96,10 @@ async def follow(
 
 
 class Point:
-    """How far workers and broker are at one moment."""
+    """Progress of workers and broker at one moment."""
 
     def __init__(self, done: int, at_s: float, workers_s: float, broker_s: float) -> None:
-        """Note that ``done`` events are committed, and the seconds: on the clock, of processors."""
+        """Record ``done`` committed events, seconds on the clock, and processor seconds."""
         self.done = done
         self._at_s = at_s
         self._workers_s = workers_s
@@ -107,12 +107,12 @@ class Point:
 
     @classmethod
     def here(cls, done: int, workers: Sequence[Child], broker: int) -> Point:
-        """Look at ``workers`` and the process ``broker`` now that ``done`` events are committed."""
+        """Return the point of ``workers`` and process ``broker`` at ``done`` committed events."""
         workers_s = sum(worker.usage().cpu_s for worker in workers)
         return cls(done, time.monotonic(), workers_s, Usage.of(broker).cpu_s)
 
     def since(self, begun: Point) -> dict[str, float]:
-        """Return events/s, and microseconds of processor time an event, from ``begun`` to here."""
+        """Return events/s, and microseconds of processor time per event, since ``begun``."""
         events = self.done - begun.done
         return {
             "events/s": events / (self._at_s - begun._at_s),

@@ -1,7 +1,7 @@
-"""Functions: the Python API beside an obvious implementation, in microseconds and bytes a user.
+"""Functions: the Python API and an obvious implementation, in microseconds and bytes per user.
 
-One thread, processor time, three events of each user on average; memory is by how much a process
-grows that does nothing else.
+One thread, processor time, an average of three events per user. Memory is the growth of a process
+that does nothing else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _USERS = 20_000
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure both implementations by turns."""
+    """Measure both implementations in turn."""
     lines = _lines()
     rows = {name: Row({"function": name, "accelerator": str(IS_BUILT)}) for name in _NAMES}
     for number in range(bench.size.runs):
@@ -81,7 +81,7 @@ def _measure(functions: ModuleType, lines: list[str]) -> dict[str, float]:
 
 
 def _grown(name: str, lines: list[str]) -> int:
-    """Return by how many bytes a process grows that counts the events of ``lines``."""
+    """Return the growth in bytes of a process that counts the events of ``lines``."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(_grown_here, name, lines).result()
 

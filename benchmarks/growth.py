@@ -1,4 +1,4 @@
-"""Growth: what an event costs with more users, more panes, more partitions and more workers."""
+"""Growth: the cost of an event with more users, panes, partitions and workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEW = 100_000
 
 
 class Situation(NamedTuple):
-    """What one measurement is of."""
+    """The situation of one measurement."""
 
     users: int
     load: str = "uniform"
@@ -28,7 +28,7 @@ class Situation(NamedTuple):
 
 
 def situations(users: int) -> list[Situation]:
-    """Return all of them, up to ``users`` users; each differs in one thing from the first."""
+    """Return all situations, up to ``users`` users."""
     few = min(FEW, max(1000, users // 10))
     sizes = [few]
     while sizes[-1] * 10 <= users:
@@ -42,7 +42,7 @@ def situations(users: int) -> list[Situation]:
 
 
 def run(bench: Bench) -> list[Row]:
-    """Work off backlogs in each situation; what they cost is told by that of few users, too."""
+    """Process backlogs in each situation; costs are also relative to the load's first situation."""
     rows = []
     for situation in situations(max(bench.size.users)):
         row = Row(situation._asdict())

@@ -1,4 +1,4 @@
-"""Memory: what one worker needs for the largest number of users, in memory and on disk."""
+"""Memory: the memory and disk space of one worker with the largest number of users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(bench: Bench) -> list[Row]:
-    """Work off backlogs of users drawn uniformly, the hardest for memory; look at it after each."""
+    """Process backlogs of uniform users, the hardest for memory; measure after each."""
     users = max(bench.size.users)
     row = Row({"users": users, "load": "uniform"})
     with bench.filled_rig(users) as rig:

@@ -1,7 +1,7 @@
-"""Micro: what each stage of the hot path costs, alone, in microseconds of processor time.
+"""Micro: the cost of each stage of the hot path alone, in microseconds of processor time.
 
-Stages run one after the other in one thread, on data as the load generator makes it and on a
-RocksDB of one partition; waits for the disk do not count, and neither do RocksDB's own threads.
+Stages run one after the other in one thread, on data of the load generator and on a RocksDB of one
+partition. Waits for the disk and RocksDB's own threads do not count.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _BUFFER_BYTES = 64 << 20
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure all stages, with a database of the users that one of eight partitions would have."""
+    """Measure all stages, on a database with the users of one of eight partitions."""
     users = max(bench.size.users) // 8
     rows: dict[str, Row] = {}
     with work_folder() as folder, ThreadPoolExecutor(1) as executor:
@@ -59,7 +59,7 @@ def run(bench: Bench) -> list[Row]:
 
 
 class Stages:
-    """The stages, on a database of their own."""
+    """The stages, on their own database."""
 
     def __init__(self, folder: Path, users: int, executor: ThreadPoolExecutor) -> None:
         """Fill a database in ``folder`` with ``users`` users."""
@@ -80,7 +80,7 @@ class Stages:
         self._store.close()
 
     def measure(self) -> Iterator[tuple[str, str, float]]:
-        """Yield stage, unit and microseconds a unit."""
+        """Yield stage, unit and microseconds per unit."""
         forms = {"plain": Folding.of(self._windows, accelerated=False)}
         if IS_BUILT:
             forms["compiled"] = Folding.of(self._windows)
@@ -129,7 +129,7 @@ class Stages:
         yield "RocksDB write batch", "key", us / len(changes)
 
     def _videos(self) -> Iterator[tuple[str, str, float]]:
-        """Spread a commit's counts over the partitions, and fold them into videos in memory."""
+        """Measure a commit's delta records, their application to videos, and the viral rule."""
         windows = video_windows(self._settings)
         pane = FILLED_UNTIL_MS // windows.slices.step
         ids = self._rng.integers(1, _KEYS, _DELTAS).tolist()
@@ -141,7 +141,7 @@ class Stages:
             for video_id in ids:
                 gathered.add(video_id, pane, a_view)
             work = partial(gathered.records, 0, FILLED_UNTIL_MS, 8, tick=False)
-            work()  # numpy's first time costs more than all of it
+            work()  # numpy's first call costs more than the rest
             us, records = timed(work)
             yield f"gathered counts to delta records ({name})", "row", us / len(gathered)
 

@@ -1,6 +1,6 @@
 """Moves: how fast all users are exported to files, and moved to another number of partitions.
 
-Kafka runs beside the commands, and its processor time counts for nobody here. No worker runs.
+Kafka runs on the same machine, and its processor time does not count. No worker runs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def run(bench: Bench) -> list[Row]:
 
 
 def add(bench: Bench, row: Row, users: int, figures: dict[str, float]) -> None:
-    """Add the figures of a run, and say them."""
+    """Add the figures of a run, and print them."""
     figures["users/s"] = users / figures["s"]
     row.add(figures)
     shown = ", ".join(f"{name} {figure:,.1f}" for name, figure in figures.items())
@@ -59,7 +59,7 @@ def add(bench: Bench, row: Row, users: int, figures: dict[str, float]) -> None:
 
 
 def measure(rig: Rig, *words: str) -> dict[str, float]:
-    """Run a command of the program; return its seconds, processor time, and memory."""
+    """Run a command of the program; return its seconds, processor time and peak memory."""
     begun = time.monotonic()
     log = rig.folder / "command.log"
     with log.open("wb") as output:
@@ -81,13 +81,13 @@ def measure(rig: Rig, *words: str) -> dict[str, float]:
 
 
 def last_line(log: Path) -> str:
-    """Return what a command has said last."""
+    """Return the last line of a command's log."""
     lines = log.read_text(errors="replace").splitlines()
     return lines[-1] if lines else "nothing"
 
 
 async def fill(bench: Bench, rig: Rig, users: int) -> None:
-    """Write the changelogs: of users, and the layout records of the other tables."""
+    """Write the changelog of users, and the layout records of the other tables."""
     filling = Filling(users)
     await write_changelog(rig, filling, lambda part: bench.tell(f"filling {users:,} users", part))
     settings = rig.settings

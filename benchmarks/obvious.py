@@ -1,6 +1,6 @@
-"""The three functions as one would write them first: json.loads, dicts and deques.
+"""An obvious implementation of the Python API: json.loads, dicts and deques.
 
-Written for the benchmark, to compare with. It keeps each event of the window, and forgets nobody.
+It exists for comparison only. It keeps each event of the window, and never drops a user.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DAY_S, TWO_HOURS_S, HOUR_S = 86_400, 7_200, 3_600
 
 
 def parse_event(event_json: str) -> dict[str, Any] | None:
-    """An event, None when it is invalid."""
+    """Return the event, None if it is invalid."""
     try:
         event: dict[str, Any] = json.loads(event_json)
         seconds_of(event)
@@ -29,7 +29,7 @@ def parse_event(event_json: str) -> dict[str, Any] | None:
 
 
 def seconds_of(event: dict[str, Any]) -> float:
-    """An event's time."""
+    """Return the event's time, in seconds since the epoch."""
     return datetime.fromisoformat(event["timestamp"]).timestamp()
 
 
@@ -37,13 +37,13 @@ class UserMetricsTracker:
     """A deque of events and a dict of ids for each user."""
 
     def __init__(self) -> None:
-        """Begin with nobody."""
+        """Begin without users."""
         self._events: dict[int, deque[tuple[float, str, int]]] = {}
         self._ids: dict[int, dict[str, float]] = {}
         self._now = 0.0
 
     def update_user_metrics(self, user_id: int, event: dict[str, Any]) -> None:
-        """Count an event, once."""
+        """Count an event once."""
         at = seconds_of(event)
         self._now = max(self._now, at)
         ids = self._ids.setdefault(user_id, {})
@@ -57,7 +57,7 @@ class UserMetricsTracker:
             events.popleft()
 
     def get_user_metrics(self, user_id: int) -> dict[str, Any]:
-        """The sums over a user's deque."""
+        """Return the sums over a user's deque."""
         events = self._events.get(user_id, ())
         views = sum(kind == "video_view" for _, kind, _ in events)
         likes = sum(kind == "like" for _, kind, _ in events)
@@ -72,7 +72,7 @@ class UserMetricsTracker:
 
 
 def detect_viral_videos(events: list[dict[str, Any]]) -> list[int]:
-    """The videos with 1,000 views and more than 1.5 shares and comments a view in two hours."""
+    """Return videos with 1,000 views and over 1.5 shares and comments per view in two hours."""
     latest = max(map(seconds_of, events), default=0.0)
     seen: set[tuple[int, str]] = set()
     views: Counter[int] = Counter()

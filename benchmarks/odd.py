@@ -1,7 +1,7 @@
-"""Odd: how fast a worker works off a backlog of nothing but one kind of odd events.
+"""Odd: how fast a worker processes a backlog of one kind of odd events.
 
-Each kind has topics and tables of its own, which are empty, on the same Kafka; its ratio is to
-plain traffic of the same run. What is too large is in `odd_micro` alone: it comes by the gigabyte.
+Each kind has its own empty topics and tables on the same Kafka; its ratio is to plain traffic of
+the same run. Only ``odd_micro`` measures too large events: a backlog of them takes gigabytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure each kind, by turns."""
+    """Measure the kinds in turn."""
     kinds = [kind for kind in kinds_of(bench.size) if kind.share == 1]
     rows = {kind.name: Row({"kind": kind.name}) for kind in kinds}
     for number in range(bench.size.runs):

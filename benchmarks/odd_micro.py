@@ -1,7 +1,7 @@
-"""Odd traffic in one process: what a kind costs to decode, process and pack, in us an event.
+"""Odd traffic in one process: the cost to decode, process and pack a kind, in us per event.
 
-Without Kafka, in a few seconds, in processor time: for work on it beside other load. Ratios are to
-plain traffic of the same run.
+It takes a few seconds, without Kafka, and measures processor time, so it works beside other load.
+Ratios are to plain traffic of the same run.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from settings import Settings
     from streaming.kafka.records import Record
 
-#: Events of partition 0, and how many are made at a time.
+#: Events of partition 0, and events of all partitions that are made at a time.
 _EVENTS = 20_000
 _MADE = 8_192
 _BUFFER_BYTES = 64 << 20
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure each kind, by turns."""
+    """Measure the kinds in turn."""
     settings = program_settings.load({"TOPIC_PARTITIONS": str(PARTITIONS)})
     kinds = kinds_of(bench.size)
     rows = {kind.name: Row({"kind": kind.name, "accelerator": str(IS_BUILT)}) for kind in kinds}
-    # A worker collects garbage seldom; here it would be by chance.
+    # A worker rarely collects garbage; a collection here would only add noise.
     gc.disable()
     for number in range(bench.size.runs):
         plain: dict[str, float] = {}
@@ -81,7 +81,7 @@ def _measure(kind: Kind, settings: Settings, folder: Path) -> dict[str, float]:
 
 
 def _records(kind: Kind) -> Sequence[Record]:
-    """Return events of a kind as a fetch of partition 0 brings them."""
+    """Return events of a kind as fetched from partition 0."""
     wanted = max(1, int(_EVENTS * kind.share))
     pairs = _of_partition_0(kind)
     keys, values = zip(*(next(pairs) for _ in range(wanted)), strict=True)

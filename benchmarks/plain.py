@@ -1,15 +1,15 @@
-"""Against plain Faust in the same run: this program beside the idiomatic Faust app for its job.
+"""Plain Faust: this program and the idiomatic Faust app for its job, in the same run.
 
-Each run has a Kafka of its own on which this program and :mod:`benchmarks.plain_faust`, at least
-once and exactly once, take turns, all from empty tables; a ratio is of one run. They get the same
-stream of events, plain Faust the first hundredth of this program's backlog: it would take hours for
-all. Event times are close to now, for plain Faust's windows expire by the wall clock.
+Each run has its own Kafka, on which this program and :mod:`benchmarks.plain_faust`, at least once
+and exactly once, take turns from empty tables; a ratio is of one run. They get the same stream of
+events, but plain Faust only the first hundredth of the backlog, because all of it would take hours.
+Event times are close to now, because plain Faust's windows expire by the wall clock.
 
-This program is measured as in the case ``backlog``. Plain Faust is measured from its first record
-of a changelog until a reader of what is committed finds every view in both its tables, which also
-checks that it counts all that was sent. Committed offsets do not tell that: under a backlog of
-events its repartition topic waits. The wait for the last commits is part of the time, which under
-exactly-once is 4 to 5 s; so small sizes show less than plain Faust can do.
+This program is measured as in the case ``backlog``. Plain Faust is measured from its first
+changelog record until a reader of committed records finds every view in both its tables, which also
+checks that it counts every event. Its committed offsets do not show that, because its repartition
+topic lags under a backlog. The time includes the wait for the last commits, 4 to 5 s under
+exactly-once, so small sizes understate plain Faust.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
 
 GUARANTEES = ("at_least_once", "exactly_once")
 
-#: Event time begins so long ago: nothing is from the future, and no window has expired.
+#: How long ago event time begins: no event is in the future, and no window has expired.
 AGO_MS = 60_000
 
-#: One of plain Faust's events is so many of this program's.
+#: Events of this program per event of plain Faust.
 SHARE = 100
 
-#: Windows of a day by an hour that an event falls in, for its user.
+#: Windows of a day, hopping by an hour, that contain an event of a user.
 USER_WINDOWS = 24
 
 _POLL_S = 0.1
@@ -61,7 +61,7 @@ _LIMIT_S = 600.0
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure this program and plain Faust in turns."""
+    """Measure this program and plain Faust in turn."""
     users = min(bench.size.users)
     ours = Row({"program": "this program", "guarantee": "exactly once", "users": users})
     of_plain = {
@@ -90,10 +90,10 @@ def _words(guarantee: str) -> str:
 
 
 class PlainFaust:
-    """Plain Faust under one guarantee, with topics, group and tables of its own."""
+    """Plain Faust under one guarantee, with its own topics, group and tables."""
 
     def __init__(self, bench: Bench, rig: Rig, guarantee: str) -> None:
-        """Describe it; ``guarantee``: as Faust calls it."""
+        """Prepare it; ``guarantee`` is Faust's name for it."""
         self._bench = bench
         self._rig = rig
         self._guarantee = guarantee
@@ -104,10 +104,11 @@ class PlainFaust:
         self._users, self._videos = (f"{app_id}-{name}-changelog" for name in ("users", "videos"))
 
     def measure(self, load: Callable[[], Load], what: str) -> dict[str, float]:
-        """Send events, have them worked off, and return the figures.
+        """Send events, have them processed, and return the figures.
 
-        ``load`` gives the same load each time.
-        Raises BenchError when the tables do not have the views that were sent.
+        ``load`` returns the same load each time.
+
+        Raises BenchError if the tables do not have the views that were sent.
         """
         views = int((load().chunk(self._events).kinds == Kind.VIDEO_VIEW).sum())
         self._bench.tell(f"{what}: {self._events:,} events")
@@ -117,15 +118,15 @@ class PlainFaust:
         try:
             figures = asyncio.run(self._follow(worker, views))
         finally:
-            worker.kill()  # under exactly-once it would not stop in order
+            worker.kill()  # under exactly-once it does not stop cleanly
         self._bench.tell(f"{what}: {figures['events/s']:,.0f} events/s")
         return figures
 
     async def _make_topics(self) -> None:
-        """Make all topics beforehand, as one does in production.
+        """Create all topics in advance, as in production.
 
-        Where it makes its own, its first start may find a changelog without partitions: an agent
-        crashes, and the event at hand is lost.
+        If plain Faust creates them, its first start may find a changelog without partitions: an
+        agent crashes, and its current event is lost.
         """
         compacted = {"cleanup.policy": "compact,delete"}
         configs: dict[str, dict[str, str]] = {
@@ -157,7 +158,7 @@ class PlainFaust:
         async with self._table(self._users) as users, self._table(self._videos) as videos:
             while True:
                 now = self._point(worker, self._events)
-                # Users have 24 times the records: to read them meanwhile would cost too much.
+                # Users have 24 times the records, so reading them during the run costs too much.
                 of_videos, of_users = await videos.views(), 0
                 if of_videos >= views:
                     of_users = await users.views() // USER_WINDOWS
@@ -200,16 +201,16 @@ class PlainFaust:
 
 
 class Table:
-    """A table of plain Faust as its changelog has it, without what is not committed."""
+    """The committed rows of a plain Faust table, read from its changelog."""
 
     def __init__(self, consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition]) -> None:
-        """Read it through ``consumer``, which was assigned ``tps``."""
+        """Read through ``consumer``, which is assigned ``tps``."""
         self._consumer = consumer
         self._tps = tps
         self._views: dict[bytes, int] = {}
 
     async def views(self) -> int:
-        """Read on to the end, and return the views of all keys in all their windows."""
+        """Read on to the end, and return the views of all keys in all windows."""
         ends = await self._consumer.end_offsets(self._tps)
         while await remaining(self._consumer, ends):
             found = await self._consumer.getmany(timeout_ms=round(_POLL_S * 1000))

@@ -1,9 +1,9 @@
-"""Reads: values a second over HTTP, one by one and in batches, idle and beside full load.
+"""Reads: values per second over HTTP, single and in batches, idle and under full load.
 
-The reader is a process of its own that does next to nothing with what it gets (``http_reader``).
-Values are those of users in sessions, drawn evenly; Redis, where it is installed, holds the same
-packed values and answers MGET. ``server us/value`` is processor time of the process that answers,
-what it takes for the load beside it included.
+The reader is a separate process that does almost nothing with answers (``http_reader``). Users are
+drawn uniformly, and each had one session. Redis, if it is installed, holds the same packed values
+and answers MGET. ``server us/value`` is processor time of the answering process, including its work
+on the load.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
 #: Users whose values are read.
 USERS = 20_000
 
-#: Events/s beside the reads, on one worker and on two.
+#: Events/s during the reads, on one worker and on two.
 RATE, RATE_OF_TWO = 25_000, 10_000
 
-#: Values/s that are read while freshness is measured, and by batches spread over two workers.
+#: Values/s read while freshness is measured, and by batches spread over two workers.
 PACE, PACE_OF_TWO = 50_000.0, 20_000.0
 
-#: Single reads/s beside batches of cold keys.
+#: Single reads/s, idle and during batches of cold keys.
 PACE_OF_SINGLES = 200.0
 
-#: What can be measured alone.
+#: Parts that can be measured alone.
 PARTS = ("beside", "fresh", "single", "json", "arrow", "redis", "two", "cold")
 _LONG = {"two", "cold"}
 
 PROBES_PER_S = 16.0
-#: Of one reading; beside a load its process has to start as well.
+#: Seconds of one reading, and seconds that the process beside it gets to start.
 SECONDS = 8.0
 _STARTS_S = 3.0
 _TIMEOUT_S = 60.0
@@ -63,7 +63,7 @@ _BETWEEN_S = 30.0
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure the table of reads once a run, or the parts of it that are asked for."""
+    """Measure all reads, or the selected parts, once per run."""
     measured = _Measured(bench)
     parts = [part for part in PARTS if part in (bench.size.parts or PARTS)]
     if bench.size.brief:
@@ -84,7 +84,7 @@ def run(bench: Bench) -> list[Row]:
 
 
 class _Measured:
-    """Rows by their names, in the order in which they came."""
+    """Rows by name, in order of arrival."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -92,7 +92,7 @@ class _Measured:
         self.rows: dict[str, Row] = {}
 
     def add(self, name: str, figures: dict[str, float]) -> None:
-        """Take a run's figures, and tell of them."""
+        """Add a run's figures, and print some of them."""
         self.rows.setdefault(name, Row({"reads": name})).add(figures)
         some = ", ".join(f"{k} {v:,.2f}" for k, v in list(figures.items())[:3])
         self.bench.tell(f"{name}: {some}")
@@ -146,9 +146,9 @@ def _run_parts(measured: _Measured, rig: Rig, users: int, parts: Sequence[str]) 
 
 
 def _cold(measured: _Measured, rig: Rig, worker: Worker, users: int) -> None:
-    """Ask for single keys at a pace, alone and beside batches of as many keys as are allowed.
+    """Read single keys at a pace, alone and during batches of as many keys as are allowed.
 
-    What keeps them waiting keeps folding waiting as well: it is the same event loop.
+    What delays these reads also delays processing, in the same event loop.
     """
     read = partial(Reading, [worker.port], users=users)
     paced = read("single", 1, seconds=measured.seconds, connections=4, keys_per_s=PACE_OF_SINGLES)
@@ -175,7 +175,7 @@ class Loads:
     """Loads of one rig, one after the other in event time."""
 
     def __init__(self, bench: Bench, rig: Rig, users: int) -> None:
-        """Begin where the filling ends."""
+        """Begin at the stream time of the filled state."""
         self._bench = bench
         self._rig = rig
         self._users = users
@@ -184,7 +184,7 @@ class Loads:
 
     @contextmanager
     def beside(self, rate: int, seconds: float) -> Iterator[Sending]:
-        """Send so many events/s while something is measured."""
+        """Send ``rate`` events/s during a measurement of ``seconds``."""
         self._made += 1
         length_s = seconds + 2 * _STARTS_S
         load = SteadyLoad(
@@ -199,14 +199,14 @@ class Loads:
 
 
 async def finish(rig: Rig, sending: Sending) -> None:
-    """Wait until a load is sent and worked off."""
+    """Wait until a load is sent and processed."""
     await sending.end()
     async with offsets_of(rig.settings) as offsets:
         await offsets.wait_caught_up(_TIMEOUT_S, 0.2)
 
 
 def measure(rig: Rig, reading: Reading, servers: Sequence[Worker | int]) -> dict[str, float]:
-    """Read, and return the figures; ``servers``: workers, or ids of processes."""
+    """Read, and return the figures; ``servers``: workers or process ids."""
     return uvloop.run(_measure(rig, reading, servers))
 
 
@@ -237,7 +237,7 @@ async def _measure(rig: Rig, reading: Reading, servers: Sequence[Worker | int]) 
 async def freshness(
     rig: Rig, worker: Worker, reading: Reading, sending: Sending
 ) -> dict[str, float]:
-    """Read at a pace, and measure meanwhile how old answers are."""
+    """Read at a pace, and measure the age of answers at the same time."""
     prober = Prober(rig.settings, worker.url, sending.event_time_ms)
     probes = round(PROBES_PER_S * reading.seconds)
     figures, latencies = await asyncio.gather(
@@ -248,7 +248,7 @@ async def freshness(
 
 
 def values_of(rig: Rig, users: int) -> dict[bytes, bytes]:
-    """Return the packed values that the tables were filled with."""
+    """Return the packed values of the filled table of users."""
     found: dict[bytes, bytes] = {}
     for _, keys, values in Filling(users, 1).rows(user_windows(rig.settings)):
         found.update(

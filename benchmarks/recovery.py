@@ -1,7 +1,7 @@
-"""Recovery: how long a worker takes to be ready again, with its disk kept and with it lost.
+"""Recovery: the time until a worker is ready again, with its disk kept and with it lost.
 
-Seconds are from the start of the process until ``/readyz`` says that it answers for all its
-partitions. The changelogs are in the machine's page cache, as the broker has just been given them.
+Seconds are from the start of the process until ``/readyz`` reports it ready. The changelogs are in
+the machine's page cache, because they were just written.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from benchmarks.rig.cluster import Rig
     from benchmarks.rig.worker import Worker
 
-#: Events at most that are sent before a worker is ended.
+#: Maximum number of events that are sent before a worker is ended.
 EVENTS = 50_000
 
 _CATCH_UP_S = 120.0
 
 
 class End(NamedTuple):
-    """How a worker ends."""
+    """A way to end a worker."""
 
     signal: str
     events: str
-    """Those sent before: ``committed``, or ``left`` in part, some of them folded."""
+    """Events sent before: all ``committed``, or some ``left``, partly processed."""
 
 
 ENDS = [
@@ -54,7 +54,7 @@ def run(bench: Bench) -> list[Row]:
 
 
 def losses(bench: Bench, rig: Rig, users: int) -> Row:
-    """Start workers that have nothing on their disks."""
+    """Start workers with empty disks."""
     row = Row({"ended by": "SIGTERM", "events": "committed", "disk": "lost", "users": users})
     for number in range(bench.size.runs):
         worker = rig.worker(f"empty-{number}")
@@ -70,7 +70,7 @@ def losses(bench: Bench, rig: Rig, users: int) -> Row:
 
 
 class Look(NamedTuple):
-    """How far a worker was with restoring its tables."""
+    """Progress of a worker in restoring its tables."""
 
     asked_s: float
     answered_s: float
@@ -78,10 +78,10 @@ class Look(NamedTuple):
 
 
 def restore(worker: Worker) -> dict[str, float]:
-    """Wait until a worker that was just started is ready, and say how fast it restored its tables.
+    """Wait until a worker that was just started is ready; return how fast it restored its tables.
 
-    The time goes from the last look at which nothing was restored to the first one at which all
-    was: it is too long rather than too short, by two looks at most.
+    The time is from the last look with nothing restored to the first look with everything restored.
+    It is never too short, and too long by at most the time of two looks.
     """
     looks = [look(worker)]
     while not worker.is_ready():
@@ -107,7 +107,7 @@ def restore(worker: Worker) -> dict[str, float]:
 
 
 def look(worker: Worker) -> Look:
-    """Look at a worker that may not listen yet."""
+    """Return the progress of a worker that may not listen yet."""
     asked_s = time.monotonic()
     try:
         records = worker.metric("reels_recovery_records_total")
@@ -117,7 +117,7 @@ def look(worker: Worker) -> Look:
 
 
 def restarts(bench: Bench, rig: Rig, users: int) -> list[Row]:
-    """End a worker, and start it again on its disk; the ways to end it take turns."""
+    """End a worker and start it again on its disk; the ways to end it take turns."""
     rows = {
         how: Row({"ended by": how.signal, "events": how.events, "disk": "kept", "users": users})
         for how in (ENDS[-1:] if bench.size.brief else ENDS)
@@ -140,7 +140,7 @@ def restarts(bench: Bench, rig: Rig, users: int) -> list[Row]:
 
 
 async def catch_up(rig: Rig) -> None:
-    """Wait until all that was sent is committed."""
+    """Wait until all sent events are committed."""
     async with offsets_of(rig.settings) as offsets:
         await offsets.wait_caught_up(_CATCH_UP_S)
 

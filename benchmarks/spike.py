@@ -1,9 +1,9 @@
-"""Spike: a million events at once upon a steady load: how far behind, for how long, and answers.
+"""Spike: lag and answer times after a million events at once on top of a steady load.
 
-A worker keeps up with a steady load when the burst comes, which another process sends within two
-seconds; the steady load goes on, for half a minute at least. The worker has caught up when it is
-no further behind than at some moment of the ten seconds before the burst. What an event costs in
-these, and from the burst until then, is measured in the same run.
+A worker keeps up with a steady load, which continues for at least half a minute after the burst.
+Another process sends the burst within two seconds. The worker has caught up when its lag is no
+larger than the largest lag in the ten seconds before the burst. The cost of an event is measured in
+these ten seconds, and from the burst until the worker has caught up.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from benchmarks.rig.steady_load import ReadyLoad
     from benchmarks.rig.worker import Worker
 
-#: Events a second of the steady load: this, or the highest rate that is measured if that is less.
+#: Events per second of the steady load, but no more than the highest measured rate.
 RATE = 50_000
 
-#: Events of a burst, or those of a backlog that is measured if they are fewer.
+#: Events of a burst, but no more than those of a measured backlog.
 BURST = 1_000_000
 
 BURST_S = 2.0
 
-#: Seconds that are measured before a burst, and that it has until the next run, at least.
+#: Seconds measured before a burst, and minimum seconds from a burst to the next run.
 BEFORE_S, AFTER_S = 10.0, 30.0
 
-#: Answers are asked for from when the burst begins.
+#: Seconds and rate of the probes of answers, from the start of the burst.
 PROBED_S, PROBES_PER_S = 5.0, 4.0
 
 _LIMIT_S = 300.0
@@ -54,7 +54,7 @@ _POLL_S = 0.1
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure one burst a run, all upon the same steady load."""
+    """Measure one burst per run, all on the same steady load."""
     size = bench.size
     users, rate = min(size.users), min(RATE, max(size.rates))
     events = min(BURST, size.events)
@@ -77,7 +77,7 @@ def run(bench: Bench) -> list[Row]:
 
 
 def _burst_ms(size: Size, number: int) -> int:
-    """Return when a burst begins in event time: where the steady load is by then."""
+    """Return the event time at which a burst begins: that of the steady load by then."""
     begins_s = size.warm_up_s + number * (BEFORE_S + AFTER_S) + BEFORE_S
     return FILLED_UNTIL_MS + round(1000 * begins_s)
 
@@ -89,7 +89,7 @@ def _ready(bench: Bench, rig: Rig, load: SteadyLoad) -> AbstractContextManager[R
 async def _measure(
     bench: Bench, rig: Rig, worker: Worker, steady: ReadyLoad, bursts: Sequence[ReadyLoad]
 ) -> list[dict[str, float]]:
-    """Send the steady load, and each burst upon it when its time has come."""
+    """Send the steady load, and each burst at its time."""
     runs = []
     async with offsets_of(rig.settings) as offsets:
         sending = steady.send()
@@ -105,19 +105,19 @@ async def _measure(
 
 
 class Spike:
-    """One burst upon a steady load that is under way."""
+    """One burst on top of a running steady load."""
 
     def __init__(self, rig: Rig, worker: Worker, offsets: Offsets, prober: Prober) -> None:
-        """Watch ``worker``, which is to catch up."""
+        """Watch ``worker``, which must catch up."""
         self._rig = rig
         self._worker = worker
         self._offsets = offsets
         self._prober = prober
 
     async def measure(self, burst: ReadyLoad) -> dict[str, float]:
-        """Look for a while, send ``burst``, watch the worker catch up; return the figures.
+        """Watch for ten seconds, send ``burst``, wait for the worker to catch up; return figures.
 
-        Raises BenchError when it does not.
+        Raises BenchError if it does not catch up.
         """
         before = await self._point()
         usual = await self._most_behind_before()

@@ -1,11 +1,11 @@
-"""Steady load: how old answers are, and what it costs, at several rates until it is too much.
+"""Steady load: age of answers and cost of events, at several rates until overload.
 
-The load comes from a process of its own, made ready beforehand; probes measure how long an event
-takes from being sent to being in the answer over HTTP. Generator, broker, worker and probes share
-the machine. Users take as long for their sessions as in life, some nine seconds for a view. Answers
-during the warm-up are figures of their own, ``first``.
+A separate process sends the load, which is prepared in advance. Probes measure the time from
+sending an event until an HTTP answer counts it. Generator, broker, worker and probes share the
+machine. Sessions take as long as in real life, with a median of 8 s per view. The figures ``first``
+are of answers during the warm-up.
 
-Then two workers share a load, and videos turn viral: how long it takes until both list them.
+Then two workers share a load, and videos turn viral: the time until both workers list them.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from benchmarks.rig.steady_load import Sending
     from benchmarks.rig.worker import Worker
 
-#: Of the load, after the probes' last event.
+#: Seconds of the load after the probes' last event.
 COOL_DOWN_S = 2.0
 
 PROBES_PER_S = 4.0
 
 _DRAIN_TIMEOUT_S = 120.0
 _SAMPLE_S = 0.5
-#: Events a second that two workers share, or the lowest rate if that is less.
+#: Events per second that two workers share, but no more than the lowest measured rate.
 _SHARED_RATE = 10_000
-#: Videos that turn viral.
+#: Videos that turn viral per second.
 _VIRAL_PER_S = 1.0
-#: Of event time, between two loads.
+#: Seconds of event time between two loads.
 _BETWEEN_S = 30.0
 
 
@@ -75,7 +75,7 @@ def run(bench: Bench) -> list[Row]:
 
 
 def _run_viral(bench: Bench, rig: Rig, workers: Sequence[Worker], start_ms: int) -> Row:
-    """Measure the list of viral videos on two workers, from ``start_ms`` of event time on."""
+    """Measure the list of viral videos on two workers, from event time ``start_ms``."""
     wait_shared(workers)
     users, rate = max(bench.size.users), min(_SHARED_RATE, *bench.size.rates)
     row = Row({"events/s": rate, "users": users, "workers": len(workers)})
@@ -128,7 +128,7 @@ async def _watch(bench: Bench, rig: Rig, worker: Worker, sending: Sending) -> di
     seconds, warm_up_s = bench.size.seconds, bench.size.warm_up_s
     async with offsets_of(rig.settings) as offsets:
         prober = Prober(rig.settings, worker.url, sending.event_time_ms)
-        # Those that are late do not hold up what follows.
+        # As a task, so that late probes of the warm-up do not delay the measurement.
         warm_up = asyncio.create_task(prober.run(warm_up_s, round(PROBES_PER_S * warm_up_s)))
         await asyncio.sleep(warm_up_s)
         before, done, begun = cpu(), await offsets.committed(), time.monotonic()
@@ -142,7 +142,7 @@ async def _watch(bench: Bench, rig: Rig, worker: Worker, sending: Sending) -> di
         events = await offsets.committed() - done
         first, latencies = await warm_up, await probing
         sent = await sending.end()
-        # Nothing is left of this load for the next.
+        # Leave nothing of this load to the next one.
         await offsets.wait_caught_up(_DRAIN_TIMEOUT_S, _SAMPLE_S)
     return {
         "worked off events/s": events / elapsed_s,

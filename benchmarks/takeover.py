@@ -1,9 +1,9 @@
-"""Takeover: which partitions do not answer, and how long, when workers come, go, die or restart.
+"""Takeover: how long partitions do not answer when workers start, stop, die or restart.
 
-Two workers share the partitions. One stays, and is asked all the time for a user of each
-partition, of whom there are events all the time, while the other one comes or goes. Told are the
-longest outages, of the partitions that stay with the first one and of those that move: until they
-answer again, and until they count again. Some 20 ms of each are the time between two questions.
+Two workers share the partitions. One stays while the other starts or ends. It is queried all the
+time for one user of each partition, and events of these users are sent all the time. The figures
+are the longest outages of partitions that stay with it and of partitions that move: until they
+answer again, and until they count again. About 20 ms of each are the time between two queries.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 STANDBYS = (0, 1)
 
-#: The group is given so long to rebalance once more.
+#: Seconds that the group gets to rebalance once more.
 CALM_S = 1.0
 
-# A standby is given so long to copy the other worker's partitions: a second for so many users.
+#: A standby gets 10 s, and 1 s per this many users, to copy the other worker's partitions.
 _COPIED_USERS_PER_S = 20_000
 
 
 def run(bench: Bench) -> list[Row]:
-    """Measure on each size of state."""
+    """Measure each size of state."""
     rows: list[Row] = []
     for users in bench.size.users:
         with bench.filled_rig(users) as rig:
@@ -43,7 +43,7 @@ def run(bench: Bench) -> list[Row]:
                 pairs.come_and_go()
                 for standbys in () if bench.size.brief else STANDBYS:
                     pairs.take_over(standbys)
-            # Last: the group would go on waiting for those who have names.
+            # Last, because the group keeps waiting for named members that have left.
             for _ in range(bench.size.runs):
                 pairs.restart_named()
             rows += pairs.rows.values()
@@ -51,7 +51,7 @@ def run(bench: Bench) -> list[Row]:
 
 
 class Pairs:
-    """Pairs of workers on one state, of which ``a`` has it on its disk."""
+    """Pairs of workers on one state, which ``a`` has on its disk."""
 
     def __init__(self, bench: Bench, rig: Rig, users: int) -> None:
         """Begin without figures; ``rig`` has a state of ``users`` users."""
@@ -63,7 +63,7 @@ class Pairs:
         self.rows: dict[tuple[str, int], Row] = {}
 
     def come_and_go(self) -> None:
-        """Have ``b`` come with an empty disk, and stopped."""
+        """Start ``b`` with an empty disk, and stop it."""
         self._come("a", {})
         self._measure("comes, empty disk", 0, "a", lambda: self._come("b", {}))
         self._measure("is stopped", 0, "a", lambda: self._go("b", "SIGTERM"))
@@ -71,7 +71,7 @@ class Pairs:
         shutil.rmtree(self._rig.folder / "worker-b")
 
     def take_over(self, standbys: int) -> None:
-        """Have ``a`` killed, and come again.
+        """Kill ``a``, and start it again.
 
         So ``b`` takes over partitions that it never had, or has as a standby only.
         """
@@ -87,7 +87,7 @@ class Pairs:
         shutil.rmtree(self._rig.folder / "worker-b")
 
     def restart_named(self) -> None:
-        """Have one of two workers with names stopped and started within the session timeout."""
+        """Stop and start one of two named workers within the session timeout."""
         self._come("b", {"CONSUMER_GROUP_INSTANCE_ID": "b"})
         self._come("a", {"CONSUMER_GROUP_INSTANCE_ID": "a"})
 
@@ -95,21 +95,21 @@ class Pairs:
             return self._go("a", "SIGTERM") + self._come("a", {"CONSUMER_GROUP_INSTANCE_ID": "a"})
 
         self._measure("with a name restarts", 0, "b", restart)
-        # Their places in the group are kept, whichever way they go.
+        # The group keeps their places, no matter how they end.
         for name in "ab":
             self._go(name, "SIGKILL")
 
     def _come(self, name: str, variables: dict[str, str]) -> float:
-        """Start a worker, and return the seconds until it is ready."""
+        """Start a worker; return the seconds until it is ready."""
         worker = self._workers[name] = self._rig.worker(name, variables)
         return worker.wait_ready()
 
     def _go(self, name: str, how: str) -> float:
-        """Send a worker a signal, and return the seconds until it has ended."""
+        """Send a worker a signal; return the seconds until it has ended."""
         return end(self._workers.pop(name), how)
 
     def _measure(self, what: str, standbys: int, stays: str, act: Callable[[], float]) -> None:
-        """Watch by worker ``stays`` what happens when another one does ``what``."""
+        """Watch the partitions through worker ``stays`` while ``act`` makes another do ``what``."""
         row = self.rows.setdefault(
             (what, standbys),
             Row(

@@ -1,1 +1,1 @@
-"""The same job as a Faust app of the usual kind; it shares no code with this program."""
+"""The same job as an ordinary Faust app; it shares no code with this program."""

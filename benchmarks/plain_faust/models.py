@@ -1,4 +1,4 @@
-"""What comes in, and the rows of the two tables."""
+"""Events, and the rows of the two tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import faust
 
 
 class Metadata(faust.Record):
-    """Of an event's metadata, what is counted."""
+    """The counted part of an event's metadata."""
 
     view_duration_ms: int = 0
 

@@ -1,1 +1,1 @@
-"""What the cases measure with: Kafka, workers, load, states of many users, clocks and reports."""
+"""Tools of the cases: Kafka, workers, load, states of many users, clocks and reports."""

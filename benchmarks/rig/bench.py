@@ -1,4 +1,4 @@
-"""``Bench``: what a case is given: sizes, rigs, and somewhere to say how far it is."""
+"""``Bench``: the sizes, rigs and progress output of a case."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _LINE_PERIOD_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured."""
+    """The size of a run of the suite."""
 
     name: str
     runs: int
     events: int
-    """Of one backlog."""
+    """Events of one backlog."""
     users: tuple[int, ...]
-    """With how many users the state is filled."""
+    """Numbers of users of filled states."""
     rates: tuple[int, ...]
-    """Events a second of the steady load."""
+    """Events per second of the steady load."""
     seconds: float
-    """Of each steady load."""
+    """Seconds of each steady load."""
     warm_up_s: float = 30.0
-    """Of each steady load, before that: a broker that has just started compiles itself for half a
-    minute, and takes half a core for it: not what a load is like that goes on."""
+    """Seconds of each steady load before that. A broker that has just started uses half a core for
+    half a minute to compile its code, which a lasting load does not."""
     brief: bool = False
-    """Whether situations are left out that take long or differ little from others."""
+    """Whether to leave out situations that take long or differ little from others."""
     parts: tuple[str, ...] = ()
-    """Of a case that has some: what of it is measured; empty: all."""
+    """Parts of a case to measure; empty: all."""
     kinds: tuple[str, ...] = ()
-    """How the names of the kinds of odd traffic begin that are measured; empty: all."""
+    """Prefixes of the names of the kinds of odd traffic to measure; empty: all."""
 
 
 SIZES = {
@@ -65,7 +65,7 @@ class Bench:
         self._told = ("", 0.0)
 
     def tell(self, what: str, part: float = 0.0) -> None:
-        """Say what is done now, and how much of it (0 to 1): a line now and then."""
+        """Print the current step and its done fraction (0 to 1), at most every 5 s per step."""
         last, at = self._told
         now = time.monotonic()
         if what != last or now - at >= _LINE_PERIOD_S:
@@ -90,12 +90,12 @@ class Bench:
             yield rig
 
     def _names(self) -> dict[str, str]:
-        """Return settings that give the program names of its own on a Kafka that others use."""
+        """Return settings that give the program unique names on a shared Kafka."""
         if self._bootstrap is None:
             return {}
         return names_of(f"bench-{uuid4().hex[:8]}")
 
 
 def with_options(size: Size, **given: Any) -> Size:
-    """Return ``size`` with what is given, and not None, in place of its own."""
+    """Return ``size`` with the given values that are not None."""
     return replace(size, **{name: value for name, value in given.items() if value is not None})

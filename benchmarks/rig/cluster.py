@@ -1,4 +1,4 @@
-"""The rig of one measurement: a Kafka of its own, and the program's settings and workers."""
+"""The rig of one measurement: its own Kafka, and the program's settings and workers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-#: A producer, a worker and a log of some gigabytes: more than the embedded Kafka's usual heap.
+#: More than the embedded Kafka's usual heap, for a producer, a worker and gigabytes of log.
 BROKER_HEAP = "1g"
 
 _PREFIXES = ("REELS_", "TOPIC_", "BROKER_", "APP_", "WEB_", "NODE_", "TABLE_", "CONSUMER_", "F_")
 
 
 def names_of(name: str) -> dict[str, str]:
-    """Return settings that give the program names of its own on a Kafka that others use."""
+    """Return settings that name the program and its topics after ``name``."""
     return {
         "REELS_APP_ID": name,
         "REELS_EVENTS_TOPIC": f"{name}-events",
@@ -39,15 +39,15 @@ def names_of(name: str) -> dict[str, str]:
 
 
 class Rig:
-    """Kafka and what runs on it; use it with ``with``.
+    """Kafka and its clients; use it with ``with``.
 
-    Everything lies in ``folder``: ``kafka``, ``worker-NAME`` and their logs.
+    All files are in ``folder``: ``kafka``, ``worker-NAME`` and their logs.
     """
 
     def __init__(self, folder: Path, *, bootstrap: str | None = None, **variables: str) -> None:
-        """Describe it. ``variables``: the program's settings, as environment variables.
+        """Prepare it. ``variables``: the program's settings, as environment variables.
 
-        ``bootstrap``: a Kafka that runs already, instead of one of its own.
+        ``bootstrap``: a Kafka that runs already, to be used instead of a new one.
         """
         self.folder = folder
         self._variables = variables
@@ -75,21 +75,21 @@ class Rig:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop what runs."""
+        """Stop all processes."""
         self._stack.close()
 
     @property
     def bootstrap(self) -> str:
-        """Where Kafka answers."""
+        """The address of Kafka."""
         return self._given or self.kafka.bootstrap
 
     @property
     def broker_pid(self) -> int:
-        """Kafka's process; this one's when that is not known."""
+        """Kafka's process id; this process's if that is unknown."""
         return self._given_pid or self.kafka.pid or os.getpid()
 
     def beside(self, **variables: str) -> Rig:
-        """Return another rig on this Kafka, whose program has topics and tables of its own."""
+        """Return another rig on this Kafka, with its own topics and tables."""
         name = f"bench-{uuid4().hex[:8]}"
         named = {**self._variables, **names_of(name), **variables}
         rig = Rig(self.folder / name, bootstrap=self.bootstrap, **named)
@@ -101,12 +101,12 @@ class Rig:
         return changelog_topic(self.settings, table)
 
     async def make_topics(self) -> None:
-        """Make the program's topics, as its workers do at their start."""
+        """Create the program's topics, as its workers do at their start."""
         specs = all_topics(self.settings, topology(self.settings))
         await ensure_topics(client_settings(self.settings), specs, 1)
 
     def worker(self, name: str = "a", variables: Mapping[str, str] | None = None) -> Worker:
-        """Start a worker, and do not wait; the same name has the same tables and address."""
+        """Start a worker without waiting; the same name has the same tables and address."""
         if name not in self._ports:
             (self._ports[name],) = free_ports(1)
         worker = Worker(
@@ -125,7 +125,7 @@ class Rig:
         modules: Path = ROOT,
         variables: Mapping[str, str] | None = None,
     ) -> Child:
-        """Start another Python program beside; its modules are found in ``modules``."""
+        """Start another Python program; its modules are found in ``modules``."""
         env = {**self.env, **(variables or {})}
         child = Child(arguments, env, self.folder / f"{name}.log", modules)
         self._stack.callback(child.kill)

@@ -14,7 +14,7 @@ PERCENTILES = (50, 95, 99)
 
 
 def percentile(samples: Iterable[float], percent: float) -> float:
-    """Return the smallest sample that at least ``percent`` percent are not above (nearest rank).
+    """Return the nearest-rank percentile: ``percent`` percent of samples are not above it.
 
     Raises ValueError without samples.
     """
@@ -25,7 +25,7 @@ def percentile(samples: Iterable[float], percent: float) -> float:
 
 
 def percentiles(samples: Sequence[float], name: str) -> dict[str, float]:
-    """Return p50, p95, p99 and the maximum by names such as ``name p50``, and how many samples."""
+    """Return p50, p95, p99, maximum and number of samples, by names such as ``name p50``."""
     if not samples:
         return {f"{name} samples": 0}
     return {
@@ -37,15 +37,15 @@ def percentiles(samples: Sequence[float], name: str) -> dict[str, float]:
 
 @dataclass
 class Row:
-    """What was measured in one situation: one number a figure and run."""
+    """Measurements of one situation: one number per figure and run."""
 
     setting: dict[str, str | int | float]
-    """What the situation is, by name."""
+    """The situation's properties, by name."""
     runs: dict[str, list[float]] = field(default_factory=dict)
-    """One number a run, by the figure's name, which ends in its unit."""
+    """One number per run, by the figure's name, which ends in its unit."""
 
     def add(self, figures: dict[str, float]) -> None:
-        """Take the figures of one more run."""
+        """Add the figures of one more run."""
         for name, number in figures.items():
             self.runs.setdefault(name, []).append(number)
 
@@ -54,7 +54,7 @@ class Row:
         return median(self.runs[name])
 
     def as_json(self) -> dict[str, Any]:
-        """Return the setting, and of each figure the median, the spread and all runs."""
+        """Return the setting, and the median, range and all runs of each figure."""
         figures = {
             name: {"median": median(runs), "min": min(runs), "max": max(runs), "runs": runs}
             for name, runs in self.runs.items()

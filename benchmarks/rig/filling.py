@@ -1,7 +1,7 @@
-"""Filling the table of users: millions of users' values, as a day of traffic would leave them.
+"""Fills the table of users with millions of values, like those after a day of traffic.
 
-The changelog is written, with values byte by byte as the program packs them; the worker then
-restores its RocksDB from it by its own recovery. What is measured afterwards is the real state.
+It writes the changelog with values in the program's own format, and the worker restores its RocksDB
+from that by its own recovery. Measurements afterwards are on the real state.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from models.user import UserWindows
     from tables.rocks import RocksStore
 
-#: Stream time of a filled state, 2025-01-15T12:00:00Z: loads go on from there.
+#: Stream time of a filled state, 2025-01-15T12:00:00Z, from which loads continue.
 FILLED_UNTIL_MS = 1_736_942_400_000
 
-#: Of the sessions that the load generator makes: views of one, and milliseconds from one to the
-#: next; with likes that makes 6.6 events.
+#: Like the load generator's sessions: views per session, and milliseconds per view. With likes, a
+#: session has 6.6 events.
 MEAN_VIEWS, MAX_VIEWS, MS_PER_VIEW = 6.0, 60, 12_000
 LIKES_PER_VIEW = 0.1
 
-#: What a view adds, from and to, of the amounts that are not 1.
+#: Ranges of what a view adds, by amount, for amounts other than 1.
 TYPICAL = {
     "view_duration_ms": (300, 20_000),
     "positions": (1, 2),
@@ -64,7 +64,7 @@ _ROW = np.dtype(
 
 
 class Rows(NamedTuple):
-    """Rows of the table: whose each is, its key, and its value."""
+    """Rows of the table: the user, key and value of each."""
 
     users: npt.NDArray[np.int64]
     keys: list[bytes]
@@ -73,10 +73,10 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """Which users a state holds: ids from 1 to ``users``.
+    """The users of a state, with ids from 1 to ``users``.
 
-    Each had one session, that ended within ``spread_ms`` before the stream time. With ``panes``
-    above 1, there also was activity in each of the panes before the session's.
+    Each had one session, which ended within ``spread_ms`` before the stream time. With ``panes``
+    above 1, each was also active in the panes before the session's.
     """
 
     users: int
@@ -85,7 +85,7 @@ class Filling:
     seed: int = 1
 
     def rows(self, windows: UserWindows) -> Iterator[Rows]:
-        """Yield the rows of 100,000 users at a time, in no order of their ids."""
+        """Yield the rows of 100,000 users at a time, in random order."""
         rng = np.random.default_rng(self.seed)
         ids = rng.permutation(self.users) + 1
         for first in range(0, self.users, _AT_ONCE):
@@ -100,7 +100,7 @@ class Filling:
         views = np.minimum(rng.geometric(1 / MEAN_VIEWS, count), MAX_VIEWS)
         likes = rng.binomial(views, LIKES_PER_VIEW)
         events = views + likes
-        # Sessions end in the pane that they began in: one row each.
+        # Sessions begin and end in the same pane, so they have one row each.
         ended = FILLED_UNTIL_MS - rng.integers(0, self.spread_ms, count)
         pane = ended // step
         first_event = np.cumsum(events) - events
@@ -145,7 +145,7 @@ class Filling:
 
 
 def _sealed(key: bytes, sealed: bytes, opened: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """Return the head of a user's value, and the blocks and their index with their keys."""
+    """Return the head of a user's value, and the rows of sealed blocks and their index."""
     size = BLOCK_IDS * ID_SIZE
     blocks = [sealed[at : at + size] for at in range(0, len(sealed), size)]
     clocks = np.frombuffer(sealed, _SEEN)["time"][BLOCK_IDS - 1 :: BLOCK_IDS].astype(np.int64)
@@ -168,7 +168,7 @@ def fill_store(store: RocksStore, filling: Filling, windows: UserWindows) -> Non
 async def write_changelog(
     rig: Rig, filling: Filling, progress: Callable[[float], None] = lambda _: None
 ) -> None:
-    """Write the changelog of users as ``filling`` says."""
+    """Write the changelog of the users of ``filling``."""
     await rig.make_topics()
     settings, windows = rig.settings, user_windows(rig.settings)
     layout, table_id = user_layout(windows), StoreFormat.new_id()
@@ -185,7 +185,7 @@ async def write_changelog(
     async with EventSender(replace(settings, events_topic=rig.changelog(USERS))) as sender:
         for users, keys, values in filling.rows(windows):
             await sender.send(Chunk(keys, values, users, np.zeros(len(users), np.uint8)))
-            # As every commit does: any part of a changelog tells whose it is.
+            # Like every commit: each part of a changelog must have the layout record.
             await sender.send(layouts)
             done += len(np.unique(users))
             progress(done / filling.users)
@@ -194,9 +194,9 @@ async def write_changelog(
 
 
 def an_id_of_each_partition(partitions: int, first: int = 1) -> npt.NDArray[np.int64]:
-    """Return one user of each partition, by whom a record of that partition is sent there.
+    """Return one user per partition, whose records go to that partition.
 
-    They are from ``first`` on, and below ``first`` + 100 ``partitions``.
+    The ids are from ``first`` to below ``first + 100 * partitions``.
     """
     ids = np.arange(first, first + 100 * partitions)
     _, where = np.unique(murmur2_partitions(ids, partitions), return_index=True)

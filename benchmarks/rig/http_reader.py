@@ -1,8 +1,8 @@
 """A process that reads as fast as a service answers: ``python -m benchmarks.rig.http_reader``.
 
-A client that does next to nothing, since it shares the machine with what is measured: requests are
-made beforehand, and of an answer only the length and the status are looked at. Each connection asks
-when it has its answer, or (with a pace) when the next request is due.
+The client does as little as possible, because it shares the machine with the measured service:
+requests are made in advance, and only the length and the status of an answer are read. Each
+connection sends its next request after an answer or, with a pace, when the request is due.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from typing import Final, cast
 
 import uvloop
 
-#: Requests made beforehand, which take turns.
+#: Requests made in advance, which take turns.
 _PREPARED: Final = 256
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What is asked for; as JSON it is the process's argument."""
+    """The requests to send; as JSON, the process's argument."""
 
     ports: list[int]
-    """Of the workers, or of Redis; connections take turns."""
+    """Ports of the workers, or of Redis; connections take turns."""
     kind: str
     """``single``, ``json``, ``arrow`` or ``redis``."""
     keys: int
-    """Of a request."""
+    """Keys per request."""
     users: int
-    """Keys are drawn from 1 to this."""
+    """Keys are drawn from 1 to this number."""
     seconds: float
     connections: int = 16
     keys_per_s: float = 0.0
-    """0: as fast as it goes."""
+    """0: as fast as possible."""
 
     def argument(self) -> str:
-        """Return what the process is started with."""
+        """Return the process's argument."""
         return json.dumps(asdict(self))
 
     def requests(self) -> list[bytes]:
@@ -63,22 +63,22 @@ class Reading:
 
 
 class Connection(asyncio.Protocol):
-    """Takes whole answers."""
+    """A connection that receives complete answers."""
 
     def __init__(self, kind: str) -> None:
-        """Expect answers of HTTP, or of Redis."""
+        """Expect answers of HTTP or of Redis."""
         self._size_of = redis_size if kind == "redis" else http_size
         self._buffer = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be ready."""
-        # That of uvloop is none of asyncio's classes.
+        """Keep the transport."""
+        # uvloop's transport is not a class of asyncio.
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece."""
+        """Add a part of an answer."""
         self._buffer += data
         size = self._size_of(self._buffer)
         if size is not None and len(self._buffer) >= size and self._answer is not None:
@@ -86,12 +86,12 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Fail the pending request."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError("the connection is lost"))
 
     async def ask(self, request: bytes) -> bytes:
-        """Return the beginning of the answer to ``request`` once all of it is here."""
+        """Return the start of the answer to ``request`` once it is complete."""
         self._answer = asyncio.get_running_loop().create_future()
         assert self.transport is not None  # noqa: S101 - for the type
         self.transport.write(request)
@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
 
 
 def http_size(buffer: bytearray) -> int | None:
-    """Return the bytes of the answer that begins ``buffer``, None before its head is here."""
+    """Return the size in bytes of the answer in ``buffer``, None until its head is complete."""
     end = buffer.find(b"\r\n\r\n")
     if end < 0:
         return None
@@ -108,7 +108,7 @@ def http_size(buffer: bytearray) -> int | None:
 
 
 def redis_size(buffer: bytearray) -> int | None:
-    """Return the bytes of a list of values, None before all of their lengths are here."""
+    """Return the size in bytes of a list of values, None until all their lengths are there."""
     end = buffer.find(b"\r\n")
     if end < 0:
         return None
@@ -123,7 +123,7 @@ def redis_size(buffer: bytearray) -> int | None:
 
 
 async def connect(reading: Reading, number: int) -> Connection:
-    """Return the connection with this number."""
+    """Open the connection with this number."""
     _, connection = await asyncio.get_running_loop().create_connection(
         lambda: Connection(reading.kind),
         "127.0.0.1",
@@ -133,11 +133,11 @@ async def connect(reading: Reading, number: int) -> Connection:
 
 
 async def read(reading: Reading) -> dict[str, float | list[float]]:
-    """Read, and return what came of it: requests, errors and their times in ms."""
+    """Read, and return the requests, errors, seconds, and times in ms."""
     requests, times, errors = reading.requests(), [], 0
     pause = reading.connections * reading.keys / reading.keys_per_s if reading.keys_per_s else 0.0
     connections = [await connect(reading, number) for number in range(reading.connections)]
-    # A worker loads some of what it needs with the first request of a kind.
+    # A worker loads some code at the first request of a kind.
     await connections[0].ask(requests[0])
     begun = time.monotonic()
     until = begun + reading.seconds
@@ -152,7 +152,7 @@ async def read(reading: Reading) -> dict[str, float | list[float]]:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
             asked = time.monotonic()
             answer = await connection.ask(requests[at % _PREPARED])
-            # Of a paced request from when it was due: one that had to wait has waited.
+            # A paced request's time starts when it is due, so that a delayed one counts as slow.
             times.append(1000 * (time.monotonic() - (due if pause else asked)))
             errors += not answer.startswith((b"HTTP/1.1 200", b"*"))
             at, due = at + reading.connections, due + pause

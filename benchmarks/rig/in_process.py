@@ -1,4 +1,4 @@
-"""What a worker does with events, in this process: no Kafka, no waiting."""
+"""A worker's processing of events in this process, without Kafka or waits."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _BATCH_BYTES = 512 << 10
 
 
 def fetched(keys: Sequence[bytes], values: Sequence[bytes]) -> PartitionRecords:
-    """Return what a fetch brings of a partition that has ``values``."""
+    """Return the fetched records of a partition with ``keys`` and ``values``."""
     records = RawMemoryRecords(b"".join(_packed(keys, values)))
     partition = TopicPartition("events", 0)
     return PartitionRecords(partition, records, [], 0, None, None, True, READ_COMMITTED)  # noqa: FBT003
 
 
 def unpacked(partition: PartitionRecords, *, accelerated: bool) -> Sequence[Record]:
-    """Return the records of a fetch, in one of the forms."""
+    """Return the records of a fetch, by the compiled or the plain form."""
     return unpacker(Packing.of(accelerated=accelerated).records)(partition)
 
 
 def decode(records: Sequence[Record], folding: Folding, partitions: int = 1) -> None:
-    """Decode the records of partition 0, check and place them."""
+    """Decode, check and place the records of partition 0."""
     for first in range(0, len(records), _CHUNK):
         folding.chunk(records[first : first + _CHUNK], 0, partitions, 1 << 60)
 
@@ -59,7 +59,7 @@ def make_processor(
     *,
     accelerated: bool,
 ) -> EngagementProcessor:
-    """Return what processes the events of partition 0; ``executor``, of one thread, reads."""
+    """Return the processor of partition 0; ``executor``, with one thread, does its reads."""
     layout, kind = user_layout(folding.windows), memory(accelerated=accelerated)
     state = PartitionState("users", layout, store, executor, kind)
     processor = EngagementProcessor(0, state, outbox, settings, folding, "changelog", 1)
@@ -70,7 +70,7 @@ def make_processor(
 def process(
     processor: EngagementProcessor, executor: Executor, records: Sequence[Record], topic: str
 ) -> float:
-    """Process records in chunks as a task does; return the microseconds, with the reads'."""
+    """Process records in chunks like a task; return the microseconds, reads included."""
 
     async def all_of_them() -> None:
         for first in range(0, len(records), _CHUNK):
@@ -95,7 +95,7 @@ def _packed(keys: Sequence[bytes], values: Sequence[bytes]) -> list[bytes]:
         return DefaultRecordBatchBuilder(2, 0, 1, 0, 0, 0, _BATCH_BYTES)
 
     def end() -> bytes:
-        # A builder's offsets begin at 0: the broker says which they are.
+        # A builder's offsets begin at 0; the broker sets the first one.
         return first.to_bytes(8, "big") + bytes(builder.build())[8:]
 
     batches, builder, first = [], begin(), 0

@@ -1,4 +1,4 @@
-"""The loads: users in sessions as the load generator makes them, and users drawn uniformly."""
+"""Loads: users in sessions like the load generator's, and users drawn uniformly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from settings import Settings
 
-#: Events a second that event time goes by, whatever the rate of the run is.
+#: Events per second of event time, at any rate of the run.
 NOMINAL_RATE = 50_000
 
 VIDEOS = 20_000
@@ -33,17 +33,17 @@ class Load(Protocol):
     """An endless stream of events."""
 
     def chunk(self, count: int) -> Chunk:
-        """Return the next ``count`` of them."""
+        """Return the next ``count`` events."""
 
 
 class UniformLoad:
-    """Each event another user, drawn uniformly: nearly every one is a cold read.
+    """Events of users drawn uniformly: nearly every one is a cold read.
 
     Nine of ten events are views, the others likes; videos are drawn as in :class:`Workload`.
     """
 
     def __init__(self, seed: int, users: int, start_ms: int) -> None:
-        """Describe the stream; event time begins at ``start_ms``, milliseconds since the epoch."""
+        """Prepare the stream; event time begins at ``start_ms``, milliseconds since the epoch."""
         self._rng = np.random.default_rng(seed)
         self._users = users
         self._start_ms = start_ms
@@ -72,7 +72,7 @@ class UniformLoad:
 
 
 def make_load(kind: str, seed: int, users: int, start_ms: int) -> Load:
-    """Return the load ``sessions`` or ``uniform`` of so many users."""
+    """Return the load ``sessions`` or ``uniform`` of ``users`` users."""
     if kind == "uniform":
         return UniformLoad(seed, users, start_ms)
     return Workload(seed, users, VIDEOS, start_ms=start_ms, ms_per_event=1000 / NOMINAL_RATE)
@@ -84,7 +84,7 @@ async def produce(
     events: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Send ``events`` events as fast as it goes; ``progress`` is told the part that is done."""
+    """Send ``events`` events as fast as possible; ``progress`` gets the done fraction."""
     async with EventSender(settings) as sender:
         for first in range(0, events, _CHUNK):
             await sender.send(load.chunk(min(_CHUNK, events - first)))

@@ -1,4 +1,4 @@
-"""What was measured on what: machine, versions, commit."""
+"""Description of the measured machine, versions and commit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PACKAGES = ("faust-streaming", "aiokafka", "rocksdict", "msgspec", "numpy", "jd
 
 
 def describe() -> dict[str, str]:
-    """Return what the figures depend on besides the settings, by name."""
+    """Return the facts that figures depend on besides the settings, by name."""
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
@@ -32,7 +32,7 @@ def describe() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit that is checked out; a ``+`` says that files differ from it."""
+    """Return the current commit; a ``+`` means that files differ from it."""
     try:
         name = _git("rev-parse", "--short=12", "HEAD")
         return name + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
@@ -70,6 +70,6 @@ def _version(package: str) -> str:
 
 
 def _kafka_version() -> str:
-    """Read it from the name of the file that pins the embedded Kafka's jars."""
+    """Return the version in the name of a file that pins Kafka's jars."""
     pinned = next((ROOT / "embedded").glob("kafka-*.sha256"))
     return pinned.stem.removeprefix("kafka-")

@@ -1,7 +1,7 @@
-"""Odd traffic: what producers send that is not as the load generator makes it, a kind at a time.
+"""Odd traffic: kinds of events that producers send and the load generator does not.
 
-Each kind is a load of nothing else. They are made of the same uniform load, so that what they cost
-more than it is what is odd about them.
+Each kind is a load of its own. All are made from the same uniform load, so their extra cost comes
+from what is odd about them.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from benchmarks.rig.bench import Size
     from benchmarks.rig.loads import Load
 
-    #: Makes the text of an event, whose number in the load is given, an odd one.
+    #: Makes the text of an event odd; also gets the event's number in the load.
     Change = Callable[[bytes, int], bytes]
-    #: Makes events odd that are rather odd together than each alone.
+    #: Makes a chunk of events odd as a whole; also gets the number of its first event.
     Arrange = Callable[[Chunk, int], Chunk]
 
 PLAIN = "plain"
-#: Users of all kinds but those of few users.
+#: Users of each kind, except kinds of few users.
 USERS = 100_000
 #: Partitions of the input topic.
 PARTITIONS = 8
@@ -41,7 +41,7 @@ PARTITIONS = 8
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 _HEAVY_IDS = 4_000
-#: Events that are sent again and again as duplicates.
+#: Events that are sent repeatedly as duplicates.
 _POOL = 8_192
 
 _METADATA = re.compile(rb'"metadata":\{(?:"view_duration_ms":\d+,)?')
@@ -50,17 +50,17 @@ _EXTRA = b',"context":{"page":"/feed","tags":["a","b"],"screen":{"w":390.5,"h":8
 
 
 class Kind(NamedTuple):
-    """A kind of events, by its name and the group that it belongs to."""
+    """A kind of events, with its group and name."""
 
     group: str
     name: str
     change: Change | None = None
     arrange: Arrange | None = None
     share: float = 1.0
-    """Of the events of a backlog: large ones are fewer."""
+    """Fraction of a backlog's events to send: below 1 for large events."""
 
     def load(self, seed: int = 1) -> Load:
-        """Return an endless stream of them."""
+        """Return an endless stream of such events."""
         return _OddLoad(self, seed)
 
 
@@ -82,7 +82,7 @@ class _OddLoad:
 
 
 def _field(name: str, text: str) -> Change:
-    """Give a field another JSON text."""
+    """Return a change that gives a field the JSON value ``text``."""
     search = re.compile(rb'"%b":("[^"]*"|[\d.]+|\{[^}]*\})' % name.encode())
     found = f'"{name}":{text}'.encode()
     return lambda value, _: search.sub(found, value)
@@ -138,7 +138,7 @@ def _with_nanoseconds(value: bytes, number: int) -> bytes:
 
 
 def _misplaced(made: Chunk, _: int) -> Chunk:
-    """Send each by a user of the next partition."""
+    """Send each event to the next partition, not to its user's."""
     right = murmur2_partitions(made.users, PARTITIONS)
     return dataclasses.replace(made, users=_NEXT[right])
 
@@ -155,7 +155,7 @@ _HEAVY = np.concatenate((_SPREAD, [1000, 1001]))
 
 
 class _Again:
-    """The first events again and again."""
+    """Sends the same ``_POOL`` events repeatedly."""
 
     def __init__(self) -> None:
         self._pool: Chunk | None = None
@@ -174,14 +174,14 @@ class _Again:
 
 
 def _late(made: Chunk, first: int) -> Chunk:
-    """Two days before the first ones."""
+    """Return events two days older than the first chunk's."""
     if first == 0:
         return made
     return UniformLoad(first, USERS, FILLED_UNTIL_MS - 2 * _DAY_MS).chunk(len(made))
 
 
 def _of_users(users: npt.NDArray[np.int64], ms_per_event: float | None = None) -> Arrange:
-    """Let all events be of a few users, taking turns."""
+    """Return an arrangement that gives the events to ``users`` in turn."""
 
     def arrange(made: Chunk, first: int) -> Chunk:
         of = users[np.arange(first, first + len(made)) % len(users)]
@@ -259,7 +259,7 @@ _BRIEF: Final = "wrong: creator_id, text", "rejected: missing_field"
 
 
 def kinds_of(size: Size) -> tuple[Kind, ...]:
-    """Return the kinds that are measured: plain traffic first, and those asked for, or all."""
+    """Return the kinds to measure: plain traffic first, then the selected ones or all."""
     wanted = size.kinds or (_BRIEF if size.brief else ("",))
     return tuple(
         kind

@@ -1,4 +1,4 @@
-"""How far the group is: committed offsets and ends, as Kafka knows them, not the worker."""
+"""Progress of the group: committed offsets and ends from Kafka, not from the worker."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Offsets:
-    """Asks Kafka about a program's input topic; get it from :func:`offsets_of`."""
+    """Offsets of a program's input topic; get it from :func:`offsets_of`."""
 
     def __init__(
         self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, settings: Settings
     ) -> None:
-        """Ask through ``admin`` and ``consumer``, which are connected."""
+        """Use the connected ``admin`` and ``consumer``."""
         self._admin = admin
         self._consumer = consumer
         self._group = settings.app_id
@@ -33,26 +33,26 @@ class Offsets:
         self._tps = [TopicPartition(self._topic, each) for each in range(settings.partitions)]
 
     async def committed(self) -> int:
-        """Return how many events the group has committed, over all partitions."""
+        """Return how many events the group has committed in all partitions."""
         try:
             offsets = await self._admin.list_consumer_group_offsets(self._group)
-        except GroupCoordinatorNotAvailableError:  # nobody has joined yet
+        except GroupCoordinatorNotAvailableError:  # no member has joined yet
             return 0
         return sum(max(0, at.offset) for tp, at in offsets.items() if tp.topic == self._topic)
 
     async def ends(self) -> int:
-        """Return how many events were sent, over all partitions."""
+        """Return how many events were sent to all partitions."""
         return sum((await self._consumer.end_offsets(self._tps)).values())
 
     async def lag(self) -> int:
-        """Return how many events were sent and not committed."""
+        """Return how many sent events are not committed."""
         ends, committed = await asyncio.gather(self.ends(), self.committed())
         return max(0, ends - committed)
 
     async def wait_caught_up(self, timeout_s: float, period_s: float = 0.1) -> None:
-        """Wait until all that was sent is committed, looking every ``period_s`` seconds.
+        """Wait until all sent events are committed; check every ``period_s`` seconds.
 
-        Raises BenchError when that takes longer than ``timeout_s`` seconds.
+        Raises BenchError if that takes longer than ``timeout_s`` seconds.
         """
         deadline = time.monotonic() + timeout_s
         while left := await self.lag():
@@ -63,7 +63,7 @@ class Offsets:
 
 @asynccontextmanager
 async def offsets_of(settings: Settings) -> AsyncIterator[Offsets]:
-    """Connect."""
+    """Connect to Kafka, and yield the offsets."""
     servers = settings.bootstrap_servers
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     consumer = AIOKafkaConsumer(bootstrap_servers=servers)
@@ -79,7 +79,7 @@ async def offsets_of(settings: Settings) -> AsyncIterator[Offsets]:
 
 
 async def delete_topics(settings: Settings) -> None:
-    """Delete all topics of a program, whose names begin as its id does."""
+    """Delete all topics of a program: those whose names begin with its app id."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
     await admin.start()
     try:

@@ -1,8 +1,8 @@
-"""Outages as clients see them: for how long users are not answered for, and not counted.
+"""Outages as clients see them: how long users get no answers, and how long events do not count.
 
-One user of each partition is asked for again and again, and an event of it is sent each time. All
-are asked of one worker, which passes on what belongs to another: so an outage begins with the last
-answer before it, and ends with the first one after it, whoever gives them.
+One user of each partition is queried repeatedly, and events of that user are sent repeatedly. All
+queries go to one worker, which forwards those for other workers. An outage lasts from the last
+answer before it to the first one after it, from any worker.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     from settings import Settings
 
-#: Between two questions after a user, and between two of its events.
+#: Seconds between two queries of a user, and between two of its events.
 PERIOD_S = 0.02
 
 _TIMEOUT_S = 300.0
-# A later answer is none: who waits for it would not see that others are given meanwhile.
+#: Later answers do not count: a query that waits longer would hide answers to newer queries.
 _ANSWER_TIMEOUT = aiohttp.ClientTimeout(total=0.5)
 
 
@@ -43,16 +43,16 @@ class Outage(NamedTuple):
     unanswered_s: float
     """From one answer to the next."""
     uncounted_s: float
-    """From one answer that counts another event to the next."""
+    """From one answer with a higher count to the next."""
 
 
 class Track:
-    """What is known of one partition; all times are seconds of one clock."""
+    """The answers of one partition; all times are seconds of the same clock."""
 
     def __init__(self) -> None:
-        """Know nothing."""
-        # When the question was asked whose answer came last, and when that came; and the same of
-        # the last one that counted more events than any before.
+        """Begin without answers."""
+        # Times of the query and of the answer: for the last answer, and for the last one with a
+        # higher count.
         self._asked = self._answered = 0.0
         self._asked_counted = self._counted = 0.0
         self._count = -1
@@ -63,34 +63,34 @@ class Track:
         self._unanswered = self._uncounted = 0.0
 
     def answer(self, asked: float, answered: float, count: int) -> None:
-        """Take an answer that counts ``count`` events."""
+        """Record an answer that counts ``count`` events."""
         if self._answered:
             self._unanswered = max(self._unanswered, answered - self._answered)
         self._asked, self._answered = asked, answered
         if self._count < 0:
             self._counted, self._count = answered, count
-        # Fewer are counted when a crash has taken back what was not committed.
+        # The count may be lower after a crash, which undoes uncommitted events.
         if count > self._count:
             self._uncounted = max(self._uncounted, answered - self._counted)
             self._asked_counted, self._counted, self._count = asked, answered, count
 
     def is_up_since(self, moment: float) -> bool:
-        """Whether questions asked after ``moment`` were answered, with more events counted."""
+        """Whether queries sent after ``moment`` were answered, and with a higher count."""
         return min(self._asked, self._asked_counted) > moment
 
     def outage(self) -> Outage:
-        """Return the longest one since :meth:`begin`."""
+        """Return the longest outage since :meth:`begin`."""
         return Outage(self._unanswered, self._uncounted)
 
 
 class Watch:
-    """Watches all partitions by what one worker answers; use it with ``async with``."""
+    """Watches all partitions by the answers of one worker; use it with ``async with``."""
 
     def __init__(self, settings: Settings, url: str, users: int, number: int) -> None:
-        """Ask the worker at ``url`` for users of a state that is filled with ``users`` of them.
+        """Query the worker at ``url`` for users of a state of ``users`` users.
 
-        ``number``: each watch of a state asks for users of its own, as what is stored of one grows
-        with its events.
+        ``number``: the watch's number. Each watch of a state queries other users, because a user's
+        row grows with its events.
         """
         self._settings = settings
         self._url = url
@@ -105,7 +105,7 @@ class Watch:
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Begin, and wait until all partitions are answered for and count."""
+        """Start, and wait until all partitions answer and count."""
         async with contextlib.AsyncExitStack() as stack:
             producer = AIOKafkaProducer(bootstrap_servers=self._settings.bootstrap_servers, acks=1)
             await producer.start()
@@ -128,7 +128,7 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End."""
+        """Stop."""
         await self._stack.aclose()
 
     def begin(self) -> None:
@@ -137,9 +137,9 @@ class Watch:
             track.begin()
 
     async def until_up(self) -> None:
-        """Wait until every partition is answered for and counts, from now on.
+        """Wait until every partition has answered and counted after this call.
 
-        Raises BenchError when that takes longer than five minutes.
+        Raises BenchError if that takes longer than five minutes.
         """
         moment = time.monotonic()
         while not all(track.is_up_since(moment) for track in self._tracks.values()):
@@ -155,7 +155,7 @@ class Watch:
         return {partition: track.outage() for partition, track in self._tracks.items()}
 
     async def _send(self, producer: AIOKafkaProducer) -> None:
-        """Send an event of each user, and do not wait for Kafka."""
+        """Send an event of each user without waiting for Kafka."""
         timestamp = to_iso(FILLED_UNTIL_MS + round(1000 * PERIOD_S * self._sent))
         for partition, user in self._users.items():
             text = (

@@ -1,7 +1,7 @@
-"""Probes: events of users and videos of their own, timed until the answer over HTTP counts them.
+"""Probes: events of new users and videos, timed until an HTTP answer counts them.
 
-A probe's clock starts before its event is sent, and stops when the answer that has it is here. A
-probe asks again after 10 ms, or 5 % of how long it waits already, so that asking takes little.
+A probe's clock starts before its event is sent, and stops when an answer with the event arrives. A
+probe polls after 10 ms, or after 5 % of its waiting time if that is longer, to keep polling cheap.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from settings import Settings
 
-#: Beyond all ids of the loads, and each used once: of one used before, there is an answer already.
+#: Above all ids of the loads. Each is used once, because a used id has an answer already.
 _IDS = itertools.count(5_000_000_000)
 
 _SHORTEST_PAUSE_S = 0.01
@@ -35,17 +35,17 @@ _OK = 200
 
 @dataclass
 class Latencies:
-    """Milliseconds from sending an event to the answer that counts it, one a probe."""
+    """Milliseconds from sending an event to the answer that counts it, one per probe."""
 
     users: list[float] = field(default_factory=list)
     videos: list[float] = field(default_factory=list)
 
 
 class Prober:
-    """Sends probes at even distances."""
+    """Sends probes at even intervals."""
 
     def __init__(self, settings: Settings, url: str, event_time_ms: Callable[[], int]) -> None:
-        """Ask the worker at ``url``; ``event_time_ms`` says what time it is in the stream."""
+        """Query the worker at ``url``; ``event_time_ms`` returns the current event time."""
         self._settings = settings
         self._url = url
         self._event_time_ms = event_time_ms
@@ -53,7 +53,7 @@ class Prober:
     async def run(self, seconds: float, count: int) -> Latencies:
         """Send ``count`` probes over ``seconds`` seconds, and wait for all their answers.
 
-        Raises BenchError when one is not answered in two minutes.
+        Raises BenchError if one is not answered within two minutes.
         """
         latencies = Latencies()
         producer = AIOKafkaProducer(
@@ -90,12 +90,12 @@ class Prober:
             b"%d" % number,
             partition=partition_of(number, self._settings.partitions),
         )
-        # The video's figures are made of what the user's partition has folded: never sooner.
+        # A video's counts come from the deltas of the user's partition, so they are never sooner.
         latencies.users.append(await self._until_there(session, f"/users/{number}", begun))
         latencies.videos.append(await self._until_there(session, f"/videos/{number}", begun))
 
     async def _until_there(self, session: aiohttp.ClientSession, path: str, begun: float) -> float:
-        """Ask until something is known; nothing was known of that id before its only event."""
+        """Poll until ``path`` is found, which needs the probe's event; return milliseconds."""
         while True:
             async with session.get(path) as answer:
                 await answer.read()

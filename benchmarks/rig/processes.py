@@ -1,4 +1,4 @@
-"""What a process has used: processor time, memory, disk (Linux's /proc)."""
+"""Processor time and memory of a process (by Linux's /proc), and disk space of a folder."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """Of one process, all its threads, since its start."""
+    """Usage of one process, with all its threads, since its start."""
 
     cpu_s: float
-    """Seconds of processor time, in the kernel on its behalf included."""
+    """Seconds of processor time, kernel time included."""
     rss: int
-    """Bytes of memory now."""
+    """Current memory in bytes."""
     peak_rss: int
-    """The most bytes of memory so far."""
+    """Peak memory in bytes."""
 
     @classmethod
     def of(cls, pid: int) -> Usage:
-        """Ask for the process ``pid``. Raises OSError when there is none."""
+        """Return the usage of the process ``pid``. Raises OSError if there is none."""
         cpu_s = parse_cpu_s(Path(f"/proc/{pid}/stat").read_text())
         status = Path(f"/proc/{pid}/status").read_text()
         return cls(cpu_s, _kib(status, "VmRSS") << 10, _kib(status, "VmHWM") << 10)
 
 
 def parse_cpu_s(stat: str) -> float:
-    """Return the seconds of processor time in the text of ``/proc/PID/stat``, as proc(5) has it."""
-    # The program's name, in parentheses, may hold anything: spaces and parentheses, too.
+    """Return the seconds of processor time in the text of ``/proc/PID/stat``; see proc(5)."""
+    # The program's name, in parentheses, may contain spaces and parentheses.
     fields = stat.rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -42,11 +42,11 @@ def _kib(status: str, name: str) -> int:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return what the files below ``folder`` take on the disk."""
+    """Return the disk space of the files below ``folder``, in bytes."""
     total = 0
     for path in folder.rglob("*"):
         try:
             total += path.stat().st_blocks * 512
-        except FileNotFoundError:  # compacted away meanwhile
+        except FileNotFoundError:  # removed by a compaction
             continue
     return total

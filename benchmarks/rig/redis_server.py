@@ -1,4 +1,4 @@
-"""A Redis of its own beside the measurements, where ``redis-server`` is installed."""
+"""A separate Redis for comparison, if ``redis-server`` is installed."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _AT_ONCE = 1000
 
 
 def is_installed() -> bool:
-    """Whether there is one."""
+    """Return whether ``redis-server`` is installed."""
     return shutil.which("redis-server") is not None
 
 
 @contextmanager
 def redis(folder: Path, values: Mapping[bytes, bytes]) -> Iterator[tuple[int, int]]:
-    """Run Redis, in memory only, with ``values``; yield its port and its process's id.
+    """Run Redis, in memory only, with ``values``; yield its port and process id.
 
-    Raises BenchError when it does not start.
+    Raises BenchError if it does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (port,) = free_ports(1)

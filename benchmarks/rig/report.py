@@ -1,4 +1,4 @@
-"""Results as tables for people and as JSON for docs and comparisons."""
+"""Results as tables for people, and as JSON for docs and comparisons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SOME = 10
 
 
 def format_number(number: float) -> str:
-    """Three digits or so: ``71,513``, ``11.4``, ``0.62``."""
+    """Format a number with about three digits: ``71,513``, ``11.4``, ``0.62``."""
     if abs(number) >= _MANY:
         return f"{number:,.0f}"
     if number == int(number):
@@ -26,7 +26,7 @@ def format_number(number: float) -> str:
 
 
 def format_runs(runs: list[float]) -> str:
-    """The median, and the spread if there were several runs that differ."""
+    """Format the median, and the range if the runs differ."""
     ordered = sorted(runs)
     middle = format_number(_median(ordered))
     low, high = format_number(ordered[0]), format_number(ordered[-1])
@@ -39,14 +39,14 @@ def _median(ordered: list[float]) -> float:
 
 
 def columns_of(rows: list[Row]) -> tuple[list[str], list[str]]:
-    """Return the names of settings and figures, in the order in which they come up."""
+    """Return the names of settings and figures, in order of appearance."""
     settings = list(dict.fromkeys(name for row in rows for name in row.setting))
     figures = list(dict.fromkeys(name for row in rows for name in row.runs))
     return settings, figures
 
 
 def cells_of(rows: list[Row]) -> list[list[str]]:
-    """Return each row's texts, by the columns of :func:`columns_of`."""
+    """Return each row's texts, in the columns of :func:`columns_of`."""
     settings, figures = columns_of(rows)
     return [
         [
@@ -62,7 +62,7 @@ def _shown(value: str | float) -> str:
 
 
 def table_of(title: str, rows: list[Row]) -> Table:
-    """Return a table for the terminal. A case of many figures lies on its side."""
+    """Return a table for the terminal, transposed if there are many figures."""
     settings, figures = columns_of(rows)
     header, cells = [*settings, *figures], cells_of(rows)
     table = Table(title=title, title_justify="left")
@@ -81,7 +81,7 @@ def table_of(title: str, rows: list[Row]) -> Table:
     return table
 
 
-#: Up to so many figures stand beside each other.
+#: Most figures that a table shows as columns; with more it is transposed.
 _SIDEWAYS = 6
 
 
@@ -94,7 +94,7 @@ def markdown_of(rows: list[Row]) -> str:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write ``document`` as a whole or not at all."""
+    """Write ``document`` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(document, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """Sends a spool, each tick when it is due: ``python -m benchmarks.rig.sender SERVER TOPIC SPOOL``.
 
-Ends with a line of JSON: ``late_s``, by how much the latest tick left too late; ``seconds`` from
-the first tick until Kafka had the last; ``ended``, when that was, in seconds since the epoch.
+Ends with a line of JSON: ``late_s``, the largest delay of a tick; ``seconds`` from the first tick
+to the last acknowledgement; ``ended``, the time of that, in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.rig.spool import TICK_S, Spool, stamp
 from streaming.kafka.patches.produce_requests import FlatProduceRequest
 
 _TIMEOUT_MS = 10_000
-#: Requests under way at most: behind that the broker is what is too slow, and the sender waits.
+#: Most requests in flight: beyond that the broker is too slow, and the sender waits.
 _UNDER_WAY = 64
 
 
@@ -29,7 +29,7 @@ class SendFailedError(Exception):
 
 
 async def send(server: str, topic: str, spool: Spool) -> dict[str, float]:
-    """Send all of ``spool``; return what the line of JSON says."""
+    """Send all of ``spool``; return the fields of the line of JSON."""
     client = AIOKafkaClient(bootstrap_servers=server)
     await client.bootstrap()
     try:
@@ -60,7 +60,7 @@ async def _produce(
     now_ms = time.time_ns() // 1_000_000
     for _, batch in batches:
         stamp(batch, now_ms)
-    # One broker leads them all.
+    # One broker leads all partitions.
     leader = client.cluster.leader_for_partition(TopicPartition(topic, batches[0][0]))
     request = FlatProduceRequest(
         transactional_id=None,

@@ -1,7 +1,7 @@
 """States filled once and used many times: folders of Kafka's and a worker's data.
 
-Kept in the cache folder, under a key of everything that shapes them; each measurement works on a
-copy of its own. The copies of a state that was asked for least recently go first.
+They are kept in the cache folder, under a key of everything that affects their content. Each
+measurement works on its own copy. The least recently used states are deleted first.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from benchmarks.rig.processes import folder_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Bytes of all states kept.
+#: Most bytes of all kept states; half of it is room for a new state.
 KEPT_BYTES = 8 << 30
 
 _RUN = "run-"
-# RocksDB is given so long to compact what was restored: a second for so many users.
+#: RocksDB gets one second per this many users to compact restored rows.
 _IDLE_USERS_PER_S = 100_000
-# What decides how values, changelogs and databases look.
+#: Files that define the format of values, changelogs and databases.
 _SOURCES = (
     "tables/*.py",
     "models/user.py",
@@ -46,7 +46,7 @@ _SOURCES = (
 
 
 def cache_folder() -> Path:
-    """Return where states are kept and measurements work: all on one file system."""
+    """Return the folder of states and working folders, all on one file system."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "reels-analytics" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,11 +55,11 @@ def cache_folder() -> Path:
 
 @contextmanager
 def work_folder() -> Iterator[Path]:
-    """Make a folder for one measurement, and delete it."""
+    """Yield a folder for one measurement, and delete it afterwards."""
     cache = cache_folder()
     for left in cache.glob(f"{_RUN}*"):
         if not Path(f"/proc/{left.name.split('-')[1]}").exists():
-            shutil.rmtree(left, ignore_errors=True)  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)  # left by a killed run
     with tempfile.TemporaryDirectory(prefix=f"{_RUN}{os.getpid()}-", dir=cache) as folder:
         yield Path(folder)
 
@@ -81,8 +81,8 @@ def filled_rig(
 ) -> Iterator[Rig]:
     """Start a rig whose worker ``a`` has the state of ``filling``.
 
-    ``variables``: the program's settings. ``progress`` is told what is done, and which part of it.
-    ``bootstrap``: a Kafka that runs already; nothing is kept then.
+    ``variables``: the program's settings. ``progress`` gets the current step and its done fraction.
+    ``bootstrap``: a Kafka that runs already; the state is not kept then.
     """
     if bootstrap is not None:
         with work_folder() as folder, Rig(folder, bootstrap=bootstrap, **variables) as rig:
@@ -95,7 +95,7 @@ def filled_rig(
         with work_folder() as folder:
             with Rig(folder / "state", **variables) as rig:
                 _fill(rig, filling, progress)
-            with contextlib.suppress(OSError):  # another run has made it meanwhile
+            with contextlib.suppress(OSError):  # another run has made it
                 (folder / "state").rename(kept)
     os.utime(kept)
     with work_folder() as folder:
@@ -117,7 +117,7 @@ def _fill(rig: Rig, filling: Filling, progress: Callable[[str, float], None]) ->
 
 
 def _make_room(wanted: Path) -> None:
-    """Delete states until those left are small enough; the least recently used ones first."""
+    """Delete the least recently used states until the others are small enough."""
     kept = [path for path in cache_folder().iterdir() if not path.name.startswith(_RUN)]
     kept = [path for path in kept if path.is_dir() and path != wanted]
     kept.sort(key=lambda path: path.stat().st_mtime)

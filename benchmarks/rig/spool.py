@@ -1,9 +1,9 @@
-"""A steady load made ready beforehand, so that sending it takes next to nothing of the machine.
+"""A steady load prepared in advance, so that sending it takes almost no processor time.
 
-The events are rendered into Kafka's record batches before the measurement, one a partition and
-tick, into a file. :mod:`benchmarks.rig.sender`, a process of its own, only reads them, writes the
-time into their headers and sends them when they are due. Ids and event times are those of a
-stream that was never sent before: nothing is replayed.
+Events are rendered into a file of Kafka's record batches before the measurement, one per partition
+and tick. :mod:`benchmarks.rig.sender`, a separate process, only reads them, writes the time into
+their headers and sends them when they are due. Ids and event times are those of a new stream:
+nothing is replayed.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
     from benchmarks.rig.loads import Load
 
+#: Seconds between two batches of a partition, as with clients that linger for 20 ms.
 TICK_S = 0.02
-"""How often a batch leaves for each partition: what clients with a linger of 20 ms do."""
 
 _INDEX = np.dtype([("tick", "<i8"), ("partition", "<i8"), ("at", "<i8"), ("size", "<i8")])
 _TICKS_AT_ONCE = 16
 _BATCH_BYTES = 4 << 20
-# Offsets in a record batch of version 2, as Kafka's documentation of the message format has them.
+#: Byte offsets in a record batch of version 2, by Kafka's documentation of the message format.
 _CRC, _ATTRIBUTES, _TIMESTAMPS = 17, 21, 27
 
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """A load in the files ``path`` (batches) and ``path``.npy (where each of them is)."""
+    """A load in the files ``path`` (batches) and ``path``.npy (their positions)."""
 
     path: Path
 
@@ -53,7 +53,7 @@ class Spool:
         partitions: int,
         progress: Callable[[float], None] = lambda _: None,
     ) -> int:
-        """Render ``seconds`` of ``load`` at ``rate`` events a second; return how many events."""
+        """Render ``seconds`` of ``load`` at ``rate`` events per second; return their number."""
         ticks = round(seconds / TICK_S)
         ends = (np.arange(1, ticks + 1) * rate * TICK_S).astype(np.int64)
         index: list[tuple[int, int, int, int]] = []
@@ -78,7 +78,7 @@ class Spool:
         return made
 
     def ticks(self) -> Iterator[list[tuple[int, bytearray]]]:
-        """Yield what is to be sent at each tick: partitions and batches."""
+        """Yield the partitions and batches of each tick."""
         index = np.load(self._index)
         bounds = np.searchsorted(index["tick"], np.arange(index["tick"][-1] + 2))
         with self.path.open("rb") as file:
@@ -97,7 +97,7 @@ class Spool:
 def _batches(
     keys: list[bytes], values: list[bytes], partitions: npt.NDArray[np.int64]
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield a record batch for each partition that has any records."""
+    """Yield a record batch for each partition that has records."""
     for partition in np.unique(partitions).tolist():
         builder = DefaultRecordBatchBuilder(
             magic=2,
@@ -114,6 +114,6 @@ def _batches(
 
 
 def stamp(batch: bytearray, now_ms: int) -> None:
-    """Make ``now_ms`` the timestamp of all records of ``batch``, which were made with 0."""
+    """Set the timestamp of all records of ``batch``, which were made with 0, to ``now_ms``."""
     struct.pack_into(">qq", batch, _TIMESTAMPS, now_ms, now_ms)
     struct.pack_into(">I", batch, _CRC, crc32c(memoryview(batch)[_ATTRIBUTES:]))

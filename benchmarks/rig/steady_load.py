@@ -1,4 +1,4 @@
-"""Loads that are made ready beforehand and sent by a process of their own, at an even rate."""
+"""Loads that are prepared in advance, and sent by a separate process at an even rate."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class SteadyLoad:
-    """Users in sessions, for a while; event time goes by the clock from ``start_ms`` on."""
+    """Users in sessions for a limited time; event time runs with the clock from ``start_ms``."""
 
     name: str
     seed: int
-    """No two loads of one rig have the same: their events' ids would be."""
+    """Unique among the loads of a rig, so that their event ids differ."""
     rate: int
-    """Events a second."""
+    """Events per second."""
     users: int
     start_ms: int
-    """Since the epoch."""
+    """Milliseconds since the epoch."""
     seconds: float
     max_events_per_ms: float = MAX_EVENTS_PER_MS
-    """Up to which rate sessions take as long as in life; see :class:`loadgen.Workload`."""
+    """Rate up to which sessions take as long as in real life; see :class:`loadgen.Workload`."""
 
     @contextmanager
     def ready(self, rig: Rig, progress: Callable[[float], None]) -> Iterator[ReadyLoad]:
-        """Make it ready, telling ``progress`` the part that is; delete it at the end."""
+        """Yield the prepared load, and delete it afterwards; ``progress`` gets the fraction."""
         stream = Workload(
             *(self.seed, self.users, VIDEOS),
             start_ms=self.start_ms,
@@ -58,27 +58,27 @@ class SteadyLoad:
 
 
 class Sent(NamedTuple):
-    """How the sending of a load went."""
+    """The result of sending a load."""
 
     late_s: float
-    """By how much the latest tick left too late."""
+    """Largest delay of a tick."""
     seconds: float
-    """From the first tick to the last one's acknowledgement."""
+    """From the first tick to the last acknowledgement."""
     ended: float
-    """By the clock of ``time.time``: when that came."""
+    """Time of that acknowledgement, by ``time.time``."""
 
 
 class ReadyLoad:
-    """A load that only needs to be sent."""
+    """A load that is ready to be sent."""
 
     def __init__(self, load: SteadyLoad, rig: Rig, spool: Spool) -> None:
-        """Take what :meth:`SteadyLoad.ready` has made."""
+        """Use the spool that :meth:`SteadyLoad.ready` has written."""
         self._load = load
         self._rig = rig
         self._spool = spool
 
     def send(self) -> Sending:
-        """Begin to send it."""
+        """Start to send it."""
         arguments = [self._rig.bootstrap, self._rig.settings.events_topic, str(self._spool.path)]
         command = ["-m", "benchmarks.rig.sender", *arguments]
         return Sending(self._load, self._rig.child(f"sender-{self._load.name}", command))
@@ -88,17 +88,17 @@ class Sending:
     """A load that is being sent."""
 
     def __init__(self, load: SteadyLoad, process: Child) -> None:
-        """``process`` is the sender of ``load``, and has just begun."""
+        """Follow ``process``, the sender of ``load``, which has just started."""
         self._load = load
         self.process = process
         self._begun = time.monotonic()
 
     def event_time_ms(self) -> int:
-        """Return what time it is in the stream, since the epoch."""
+        """Return the current event time, in milliseconds since the epoch."""
         return self._load.start_ms + round(1000 * (time.monotonic() - self._begun))
 
     async def end(self) -> Sent:
-        """Wait until all is sent. Raises BenchError when that takes too long, or fails."""
+        """Wait until all events are sent. Raises BenchError if that takes too long or fails."""
         if not await asyncio.to_thread(self.process.wait, self._load.seconds + _TIMEOUT_S):
             raise BenchError("the sender does not end")
         return Sent(**json.loads(self.process.output().splitlines()[-1]))

@@ -1,8 +1,7 @@
 """Probes of the viral list: videos that turn viral, timed until every worker lists them.
 
-A probe's events leave as one burst: views enough, and shares enough for them. Its clock starts with
-the broker's acknowledgement of the last of them, and stops with the answer of the last worker whose
-list has the video.
+A probe sends enough views and shares for one video, as one burst. Its clock starts with the last
+acknowledgement of the broker, and stops when the last worker lists the video.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ if TYPE_CHECKING:
 
     from settings import Settings
 
-#: Beyond all ids of the loads and of other probes, each of them used once.
+#: Above all ids of the loads and of other probes; each is used once.
 _FIRST_ID = 7_000_000_000
 _IDS = itertools.count(_FIRST_ID)
 
-#: Of these come the events of a probe, so that every partition has some.
+#: Users of a probe's events, so many that every partition has some.
 _USERS = range(7_500_000_000, 7_500_000_100)
 
 _POLL_S = 0.005
 _TIMEOUT_S = 60.0
-#: The videos of probes come first in the list, the newest of them at the very front.
+#: Read only the start of the list: the newest probe's video is at the very front.
 _LISTED = 10
 
 
 class ViralProber:
-    """Makes one video viral after the other."""
+    """Makes videos viral, one after the other."""
 
     def __init__(
         self, settings: Settings, urls: Sequence[str], event_time_ms: Callable[[], int]
     ) -> None:
-        """Ask the workers at ``urls``; ``event_time_ms`` says what time it is in the stream."""
+        """Query the workers at ``urls``; ``event_time_ms`` returns the current event time."""
         self._settings = settings
         self._urls = urls
         self._event_time_ms = event_time_ms
@@ -53,10 +52,10 @@ class ViralProber:
         """Send ``count`` probes over ``seconds`` seconds, and wait until all are listed.
 
         Returns:
-            For each, the milliseconds from the acknowledgement until every worker lists it.
+            For each probe, milliseconds from the acknowledgement until every worker lists it.
 
         Raises:
-            BenchError: one is not listed in a minute.
+            BenchError: a video is not listed within a minute.
         """
         producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.bootstrap_servers, linger_ms=0, acks=1
@@ -106,7 +105,7 @@ class ViralProber:
             )
 
     async def _until_listed(self, session: aiohttp.ClientSession, url: str, video_id: int) -> float:
-        """Ask a worker until it lists the video, and return when it did."""
+        """Poll a worker until it lists the video; return the time, by ``time.monotonic``."""
         deadline = time.monotonic() + _TIMEOUT_S
         while time.monotonic() < deadline:
             async with session.get(f"{url}/videos/viral?limit={_LISTED}") as answer:

@@ -1,4 +1,4 @@
-"""A worker under measurement: a process of its own, as an operator starts it."""
+"""A measured worker: a separate process, started as operators start it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 60.0
-#: Between two looks whether a worker is ready.
+#: Seconds between two checks whether a worker is ready.
 POLL_S = 0.05
 
 _LOG_LINES = 20
@@ -47,7 +47,7 @@ class Child:
         self.last = Usage(0.0, 0, 0)
 
     def usage(self) -> Usage:
-        """Return what it has used so far. Raises BenchError when it has ended."""
+        """Return its usage so far. Raises BenchError if it has ended."""
         pid = self._process.pid
         if pid is None or not self._process.running:
             lines = self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
@@ -57,21 +57,21 @@ class Child:
         return self.last
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until it has ended by itself; return whether it has."""
+        """Wait until it ends by itself; return whether it has."""
         return self._process.wait(timeout_s)
 
     def output(self) -> str:
-        """Return what it has said. Raises BenchError when it has failed."""
+        """Return its output. Raises BenchError if it has failed."""
         if self._process.exit_code:
             self.usage()
         return self._log.read_text(errors="replace")
 
     def stop(self) -> None:
-        """End it in order, by force when that takes too long."""
+        """End it with SIGTERM, or with SIGKILL if that takes too long."""
         self._process.terminate(STOP_TIMEOUT_S)
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it with SIGKILL."""
         self._process.kill()
 
 
@@ -79,7 +79,7 @@ class Worker(Child):
     """``faust -A app worker``."""
 
     def __init__(self, env: Mapping[str, str], data_dir: Path, log: Path, port: int) -> None:
-        """Start it; it keeps its tables in ``data_dir``, and answers at ``port``."""
+        """Start it, with its tables in ``data_dir`` and its web server at ``port``."""
         self.data_dir = data_dir
         self.port = port
         super().__init__(
@@ -93,11 +93,11 @@ class Worker(Child):
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The address of its web server."""
         return f"http://127.0.0.1:{self.port}"
 
     def wait_ready(self) -> float:
-        """Wait until it answers for its partitions, and return the seconds since its start."""
+        """Wait until it is ready, and return the seconds since its start."""
         begun = time.monotonic()
         while not self.is_ready():
             self.usage()
@@ -107,7 +107,7 @@ class Worker(Child):
         return time.monotonic() - self.started
 
     def is_ready(self) -> bool:
-        """Whether it answers for its partitions now."""
+        """Return whether it is ready now."""
         try:
             self._get("/readyz")
         except OSError:
@@ -115,14 +115,14 @@ class Worker(Child):
         return True
 
     def partitions(self) -> set[int]:
-        """Return which partitions are its own. Raises OSError when it does not answer."""
+        """Return the partitions that it owns. Raises OSError if it does not answer."""
         figures: dict[str, Any] = json.loads(self._get("/overview"))
         return set(figures["partitions"]["owned"])
 
     def metric(self, name: str) -> float:
-        """Return a metric without labels, 0 before it is there.
+        """Return a metric without labels, 0 if it does not exist yet.
 
-        Raises OSError when it does not answer.
+        Raises OSError if it does not answer.
         """
         for line in self._get("/metrics").decode().splitlines():
             if line.startswith(f"{name} "):
@@ -135,7 +135,7 @@ class Worker(Child):
             return body
 
     def wait_idle(self, timeout_s: float) -> None:
-        """Wait until it has nothing more to do than when it waits: RocksDB has compacted."""
+        """Wait until it is idle, with RocksDB's compaction done, or for ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         calm = 0
         while calm < 2 and time.monotonic() < deadline:  # noqa: PLR2004 - two seconds in a row
@@ -144,12 +144,12 @@ class Worker(Child):
             calm = calm + 1 if self.usage().cpu_s - before < _IDLE_CPU else 0
 
 
-#: Of one core: what a worker takes that has nothing to do, rounded up.
+#: Fraction of a core that an idle worker uses, rounded up.
 _IDLE_CPU = 0.12
 
 
 def wait_shared(workers: Sequence[Worker]) -> None:
-    """Wait until each worker has partitions, and is ready. Raises BenchError."""
+    """Wait until each worker has partitions and is ready. Raises BenchError."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while not all(worker.is_ready() and worker.partitions() for worker in workers):
         if time.monotonic() > deadline:
