@@ -80,8 +80,8 @@ class Look(NamedTuple):
 def restore(worker: Worker) -> dict[str, float]:
     """Wait until a worker that was just started is ready; return how fast it restored its tables.
 
-    The time is from the last look with nothing restored to the first look with everything restored.
-    It is never too short, and too long by at most the time of two looks.
+    The time is from the last check with nothing restored to the first check with everything
+    restored. It is never too short, and too long by at most the time of two checks.
     """
     looks = [look(worker)]
     while not worker.is_ready():

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The good guess: when a consumer takes the place of another one with the same group.instance.id
-# (KIP-345), DescribeGroups shows the client id of the consumer that is the member now.
-# The behaviour: Kafka 4.3.1 gives the member a new member id, and shows the client id of the first
-# consumer that ever had that instance id; nothing but the member id tells the two apart.
+# The good guess: after a consumer has replaced another one with the same group.instance.id
+# (KIP-345), DescribeGroups shows the new consumer's client id.
+# The behaviour: Kafka 4.3.1 gives the member a new member id, but shows the client id of the first
+# consumer that ever had that instance id. Only the member id distinguishes the two.
 scratch=$(mktemp -d)
 source "$(dirname "$0")/kafka.bash"
 start_kafka 4.3.1 confluent-kafka==2.12.0

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The good guess: transaction.state.log.min.isr=2 on a single broker, where the transaction log has
-# one copy, refuses every transaction, as min.insync.replicas=2 does for a topic of one copy that is
-# written with acks=all (NOT_ENOUGH_REPLICAS).
-# The behaviour: Kafka 4.3.1 commits: a topic asks for no more copies in sync than it has. Kafka 3.6.2
-# (the version is the only argument) lets no transactional producer start.
+# one replica, makes every transaction fail. So does min.insync.replicas=2 for a topic with one
+# replica that is written with acks=all (NOT_ENOUGH_REPLICAS).
+# The behaviour: Kafka 4.3.1 commits, because it limits min.insync.replicas to the number of
+# replicas. On Kafka 3.6.2 (the version is the only argument) no transactional producer can start.
 scratch=$(mktemp -d)
 source "$(dirname "$0")/kafka.bash"
 properties=transaction.state.log.min.isr=2

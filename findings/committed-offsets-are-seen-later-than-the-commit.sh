@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The good guess: once commit_transaction() has returned, the group has the offsets that were sent
-# with the transaction, so whoever asks for them then gets them.
-# The behaviour: the brokers acknowledge the commit before its markers are written to the partitions
-# that took part, the group's offsets among them. For some milliseconds OffsetFetch answers with the
-# offsets of the transaction before.
+# The good guess: once commit_transaction() has returned, OffsetFetch returns the offsets that were
+# sent with the transaction.
+# The behaviour: the brokers acknowledge the commit before they write its markers to the partitions
+# of the transaction, including the group's partition of __consumer_offsets. For some milliseconds
+# OffsetFetch returns the offsets of the previous transaction.
 scratch=$(mktemp -d)
 source "$(dirname "$0")/kafka.bash"
 start_kafka 4.3.1 aiokafka==0.14.0

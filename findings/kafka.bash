@@ -1,7 +1,7 @@
-# Sourced by findings that need a broker: one Kafka of a given version (KRaft, one node) on free
-# ports of 127.0.0.1, with all it needs in the temporary folder $scratch. Both end with the script.
-# Sets $python and $bootstrap; Kafka's logs are in $scratch/data. $properties, when it is set before,
-# holds more lines for server.properties, which replace those of the same name.
+# Sourced by findings that need a broker: runs one Kafka of a given version (KRaft, one node) on
+# free ports of 127.0.0.1, with all its files in the temporary folder $scratch. Kafka and the folder
+# end with the script. Sets $python and $bootstrap; Kafka's data is in $scratch/data. $properties,
+# if it is set before, has more lines for server.properties, which override earlier ones.
 #
 #   scratch=$(mktemp -d)
 #   source "$(dirname "$0")/kafka.bash"

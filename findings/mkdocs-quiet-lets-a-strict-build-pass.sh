@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The good guess: mkdocs build --strict --quiet prints less than mkdocs build --strict, and fails alike
-# where a link leads nowhere.
-# The behaviour: mkdocs 1.6.1 counts warnings by a handler of its logger. --quiet raises that logger's
-# level, so that none is counted, and the strict build of broken pages ends with 0.
+# The good guess: mkdocs build --strict --quiet prints less than mkdocs build --strict, but fails
+# for broken links as well.
+# The behaviour: mkdocs 1.6.1 counts warnings by a handler of its logger. --quiet raises that
+# logger's level, so no warning is counted, and the strict build of broken pages ends with 0.
 set -euo pipefail
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The good guess: a client that may describe a group and requests its offsets gets all of them, or an
-# error for a topic that it may not describe.
-# The behaviour: Kafka 4.3.1 leaves the offsets in such a topic out of its answer without an error, as
-# if the group had none there.
+# The good guess: a client that may describe a group and requests its offsets gets all of them, or
+# an error for a topic that it may not describe.
+# The behaviour: Kafka 4.3.1 omits the offsets of such a topic from its answer without an error, as
+# if the group had none.
 scratch=$(mktemp -d)
 source "$(dirname "$0")/kafka.bash"
 properties='authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer

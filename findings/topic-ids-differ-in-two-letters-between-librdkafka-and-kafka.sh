@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The good guess: a topic's id is the same text wherever it is shown, so what confluent-kafka gives
-# can be compared with what Kafka's own tools and logs print.
-# The behaviour: librdkafka writes the 16 bytes in the usual base64 alphabet, Kafka in the one for
-# URLs: ids with "+" or "/" in the one have "-" or "_" in the other: about every second id.
+# The good guess: a topic id has one text form, so an id from confluent-kafka can be compared with
+# an id that Kafka's own tools and logs print.
+# The behaviour: librdkafka writes the 16 bytes in the standard base64 alphabet, Kafka in the
+# URL-safe one. "+" and "/" in the one are "-" and "_" in the other, which affects about every
+# second id.
 scratch=$(mktemp -d)
 source "$(dirname "$0")/kafka.bash"
 start_kafka 4.3.1 confluent-kafka==2.16.0
@@ -17,7 +18,7 @@ admin = AdminClient({"bootstrap.servers": sys.argv[1]})
 names = [f"t{number}" for number in range(20)]
 for done in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
     done.result(30)
-# Kafka writes a topic's id beside its log before the first record.
+# Kafka writes a topic's id beside its log only when the first record arrives.
 producer = Producer({"bootstrap.servers": sys.argv[1]})
 for name in names:
     producer.produce(name, b"")
@@ -25,7 +26,7 @@ producer.flush(30)
 for name, done in sorted(admin.describe_topics(TopicCollection(names)).items()):
     print(name, done.result(30).topic_id)
 PY
-# What Kafka itself writes beside each partition's log.
+# The ids that Kafka writes beside each partition's log.
 for place in "$scratch"/data/t*-0; do
   echo "$(basename "${place%-0}") $(sed -n 's/^topic_id: //p' "$place/partition.metadata")"
 done | sort >"$scratch/kafka"
