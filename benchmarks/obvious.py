@@ -34,7 +34,7 @@ def seconds_of(event: dict[str, Any]) -> float:
 
 
 class UserMetricsTracker:
-    """A deque of events and a dict of ids for each user."""
+    """A deque of events and a dict of ids per user."""
 
     def __init__(self) -> None:
         """Begin without users."""

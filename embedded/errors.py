@@ -9,7 +9,7 @@ MISSING_EXTRA = (
 
 
 class EmbeddedKafkaError(RuntimeError):
-    """The embedded Kafka has failed.
+    """An operation of the embedded Kafka has failed.
 
     The message is one line that says what is wrong and what to do about it. If Kafka itself
     failed, the last lines of its log are attached as notes (``__notes__``).

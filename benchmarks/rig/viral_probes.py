@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FIRST_ID = 7_000_000_000
 _IDS = itertools.count(_FIRST_ID)
 
-#: Users of a probe's events, so many that every partition has some.
+#: Users of a probe's events, enough for every partition to have some.
 _USERS = range(7_500_000_000, 7_500_000_100)
 
 _POLL_S = 0.005
