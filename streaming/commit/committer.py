@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from monitoring import metrics
 from streaming.commit.handover import hand_over
-from streaming.commit.pacing import Pace
+from streaming.commit.pacing import IDLE_INTERVAL_S, Pace
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.timing import CommitTimer
 
@@ -80,13 +80,15 @@ class Committer:
         return self._loop is not None and self._loop.done()
 
     async def _commit_loop(self, interval: float) -> None:
-        pace, full = Pace(interval), self._shared_limits.full
-        last_begun = perf_counter()
+        pace, limits = Pace(interval), self._shared_limits
+        last_begun, folded = perf_counter(), 0
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pace.pause_s):
-                    await full.wait()
-            full.clear()
+            if not folded:
+                await _set_within(limits.processed, IDLE_INTERVAL_S)
+                last_begun = perf_counter()
+            await _set_within(limits.full, pace.pause_s)
+            limits.processed.clear()
+            limits.full.clear()
             tasks = [task for task in self._tasks.values() if task.accepting]
             begun, behind = perf_counter(), sum(task.behind for task in tasks)
             folded = await self.commit(tasks)
@@ -174,6 +176,13 @@ class Committer:
         last_offsets = iter(await producer.run(transact()))
         for part in frozen:
             part.task.post_commit(part, [next(last_offsets) for _ in part.changes])
+
+
+async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
+    """Wait for ``event``, at most ``timeout_s`` seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
 
 
 async def _send(

@@ -15,6 +15,9 @@ COMMIT_REST = 0.5
 #: The longest pause after a commit, in seconds, that load or a backlog causes.
 LONGEST_COMMIT_INTERVAL = 1.0
 
+#: Seconds after which a worker without records looks for work that time brings (expired rows).
+IDLE_INTERVAL_S = 0.25
+
 #: Seconds before a retry: the first pause, doubled at each failure, and the longest.
 FIRST_RETRY, LAST_RETRY = 0.5, 10.0
 

@@ -30,6 +30,8 @@ class SharedLimits:
         self.committing = asyncio.Lock()
         #: Set when a task requests an early commit.
         self.full = asyncio.Event()
+        #: Set when a task has processed records.
+        self.processed = asyncio.Event()
         #: Batches in the inboxes of all tasks.
         self.waiting = 0
         #: Bytes of these batches and of those in process.

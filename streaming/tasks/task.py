@@ -197,10 +197,12 @@ class Task:
                 await processor.process(chunk, tp.topic, self.positions)
             self.positions[tp] = chunk[-1].offset + 1
             self.applied_timestamps[tp] = chunk[-1].timestamp
+            self._shared_limits.processed.set()
             await self._leave_room()
             if not self.accepting:
                 return
         self.positions[tp] = batch.end
+        self._shared_limits.processed.set()
 
     async def _leave_room(self) -> None:
         """Request a commit of a large overlay, and wait while a commit runs."""

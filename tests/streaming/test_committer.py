@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from faust.types import TP
 
+from streaming.commit import committer
 from streaming.errors import TransactionFailedError
 from streaming.kafka.records import OutRecord
 from streaming.tasks.task import RECORDS_PER_CHUNK
@@ -89,6 +90,22 @@ class TestCommitting:
         bench.committer.start(0.01)
         bench.submit(batch(0, 3))
         await until(lambda: bench.producer.offsets == {EVENTS: 3})
+
+    async def test_an_idle_loop_commits_as_soon_as_records_are_processed(self, bench, monkeypatch):
+        monkeypatch.setattr(committer, "IDLE_INTERVAL_S", NEVER)
+        bench.committer.start(0.01)
+        for end in (3, 5):
+            bench.submit(batch(bench.producer.offsets.get(EVENTS, 0), end))
+            await until(lambda end=end: bench.producer.offsets == {EVENTS: end})
+            # A commit without records makes it idle again.
+            await asyncio.sleep(0.05)
+
+    async def test_an_idle_loop_commits_what_time_alone_brings(self, bench, monkeypatch):
+        monkeypatch.setattr(committer, "IDLE_INTERVAL_S", 0.01)
+        bench.committer.start(0.01)
+        await asyncio.sleep(0.05)
+        bench.counter.pending = True
+        await until(lambda: bench.producer.transactions == 1)
 
     async def test_how_much_was_committed_is_told(self, bench):
         bench.submit(batch(0, 3))
