@@ -22,7 +22,7 @@ from setting_variables import (
 if TYPE_CHECKING:
     from setting_values import Settings
 
-MAX_PANES: Final = 1440
+MAX_STEPS: Final = 1440
 
 _PASSWORD_LOGIN = ("sasl_username", "sasl_password")
 #: Settings that a mechanism requires.
@@ -42,12 +42,12 @@ def check_windows(settings: Settings) -> None:
     """Refuse a window that is not a multiple of its step, or has too many steps."""
     for name in ("user", "video"):
         size, step = getattr(settings, f"{name}_window"), getattr(settings, f"{name}_step")
-        if size % step or size // step > MAX_PANES:
+        if size % step or size // step > MAX_STEPS:
             prefix = f"REELS_{name.upper()}"
             raise _reject(
                 settings,
                 f"{name}_window",
-                f"1 to {MAX_PANES} times {prefix}_STEP, which is {format_duration(step)}",
+                f"1 to {MAX_STEPS} times {prefix}_STEP, which is {format_duration(step)}",
             )
 
 

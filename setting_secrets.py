@@ -10,7 +10,7 @@ from setting_variables import SettingsError, Variable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST: Final = 64 << 10
+MAX_SECRET_BYTES: Final = 64 << 10
 
 
 def read_secret(variable: Variable, environ: Mapping[str, str]) -> Any:
@@ -27,12 +27,12 @@ def read_secret(variable: Variable, environ: Mapping[str, str]) -> Any:
         raise refusal(f"no value as long as {variable.name} is set")
     try:
         with Path(path).open("rb") as file:
-            content = file.read(LONGEST + 1)
+            content = file.read(MAX_SECRET_BYTES + 1)
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or exc
         raise refusal(f"the path of a file that can be read ({reason})") from None
     try:
-        if len(content) > LONGEST:
+        if len(content) > MAX_SECRET_BYTES:
             raise ValueError
         text = content.decode().removesuffix("\n").removesuffix("\r")
         return variable.kind.parse(text)

@@ -19,9 +19,7 @@ from accelerator.history cimport (
 from accelerator.keys cimport MAX_KEY, partition_of
 from accelerator.layer cimport Key, Keys, Layer, Row, evict, hold, make_row, value_of, value_text
 from accelerator.records cimport Place, Records
-from accelerator.scan cimport (
-    RIGHT, UNSURE, Event, Rooms, Verdict, note_wrong, rejection_of, scan
-)
+from accelerator.scan cimport RIGHT, UNSURE, Event, Rooms, Verdict, note_wrong, rejection_of, scan
 from models.chunk import Folded
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.schema import EVENT_TYPES

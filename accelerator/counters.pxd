@@ -8,10 +8,10 @@ from accelerator.numbers cimport u32, u64
 from accelerator.scan cimport KINDS
 
 cdef enum:
-    MOST_COUNTERS = 24
+    MAX_FIELDS = 24
     PANE = 4
     # Bytes of a pane and its counters.
-    MOST_ROW = 196
+    MAX_ROW_BYTES = 196
 
 
 cdef struct Field:
@@ -28,7 +28,7 @@ cdef struct Shape:
     # Bytes of a pane and the counters.
     int row_size
     # By the kind of events that add to them.
-    Field[MOST_COUNTERS] fields
+    Field[MAX_FIELDS] fields
     # By kind: which field is its first; the next kind's first is behind its last.
     int[KINDS + 1] first
 

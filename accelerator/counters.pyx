@@ -57,8 +57,8 @@ cdef int shape_of(entity, Shape *shape) except -1:
     """Fill in where an entity's counters lie."""
     cdef int kind, offset = 0
     cdef Field *field
-    if len(entity.counters) > MOST_COUNTERS:
-        raise ImportError(f"there are more than {MOST_COUNTERS} counters")
+    if len(entity.counters) > MAX_FIELDS:
+        raise ImportError(f"there are more than {MAX_FIELDS} counters")
     if len(EVENT_TYPES) != KINDS:
         raise ImportError(f"there are other than {KINDS} kinds of events")
     places = []

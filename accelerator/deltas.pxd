@@ -1,6 +1,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 
-from accelerator.counters cimport MOST_ROW, Shape
+from accelerator.counters cimport MAX_ROW_BYTES, Shape
 from accelerator.history cimport Outcome
 
 cdef enum:

@@ -18,9 +18,7 @@ from models import deltas, video
 from models.counters import VIDEO
 from models.deltas import renewed
 
-from accelerator.counters cimport (
-    MOST_ROW, PANE, Shape, add_counters, count_event, shape_of
-)
+from accelerator.counters cimport MAX_ROW_BYTES, PANE, Shape, add_counters, count_event, shape_of
 from accelerator.found cimport Found
 from accelerator.history cimport APPLIED, NO_MEMORY, NO_PANE, Outcome
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
@@ -32,13 +30,13 @@ from accelerator.numbers cimport u32, u64
 cdef enum:
     DELTA_HEADER = 16
     FIRST_ROOM = 256
-    SLOTS_A_ROW = 2
+    SLOTS_PER_ROW = 2
 
 #: Panes are below.
 cdef long long END_OF_PANES = video.END_OF_PANES
 
 cdef int64_t MAX_TIME = deltas.MAX_TIME_MS
-cdef Py_ssize_t AT_ONCE = deltas.ROWS_AT_ONCE
+cdef Py_ssize_t MAX_ROWS_PER_RECORD = deltas.MAX_ROWS_PER_RECORD
 cdef int BEGINS = deltas.BEGINS
 
 cdef object FEW_VIEWS = video.Verdict.FEW_VIEWS, ENOUGH_VIEWS = video.Verdict.ENOUGH_VIEWS
@@ -126,7 +124,7 @@ cdef class Counters:
         cdef long long first_pane = (now // self.step + 1 - self.panes) * self.per_step
         cdef long long pane = u32(delta) * self.per_step
         cdef uint32_t own_pane = <uint32_t> pane, last_pane
-        cdef unsigned char[MOST_ROW] row
+        cdef unsigned char[MAX_ROW_BYTES] row
         if old != NULL and old.value_size > 0:
             data, size = value_text(old), old.value_size
         if data[0] != self.form.version or size < header or pane < first_pane:
@@ -270,7 +268,7 @@ cdef class Gathered:
     def __cinit__(self, of=VIDEO):
         self._room, self.form = FIRST_ROOM, form_of(of)
         self._rows = <unsigned char *> malloc(self._room * self.form.delta_row)
-        self._slots = <uint32_t *> calloc(SLOTS_A_ROW * self._room, sizeof(uint32_t))
+        self._slots = <uint32_t *> calloc(SLOTS_PER_ROW * self._room, sizeof(uint32_t))
         if self._rows == NULL or self._slots == NULL:
             raise MemoryError
 
@@ -306,7 +304,7 @@ cdef class Gathered:
 
     cdef unsigned char *_counters(self, uint64_t key, uint32_t pane) noexcept nogil:
         """The counters of a pane of a key, in a row that is made when there is none; NULL: no memory."""
-        cdef uint64_t last = SLOTS_A_ROW * self._room - 1
+        cdef uint64_t last = SLOTS_PER_ROW * self._room - 1
         cdef uint64_t slot = _slot_of(key, pane) & last
         cdef Py_ssize_t delta_row = self.form.delta_row
         cdef unsigned char *row
@@ -331,14 +329,14 @@ cdef class Gathered:
         """Double the room."""
         cdef Py_ssize_t delta_row = self.form.delta_row
         cdef Py_ssize_t room = 2 * self._room, number
-        cdef uint64_t last = SLOTS_A_ROW * room - 1, slot
+        cdef uint64_t last = SLOTS_PER_ROW * room - 1, slot
         cdef uint32_t *slots
         cdef unsigned char *row
         cdef unsigned char *rows = <unsigned char *> realloc(self._rows, room * delta_row)
         if rows == NULL:
             return -1
         self._rows = rows
-        slots = <uint32_t *> calloc(SLOTS_A_ROW * room, sizeof(uint32_t))
+        slots = <uint32_t *> calloc(SLOTS_PER_ROW * room, sizeof(uint32_t))
         if slots == NULL:
             return -1
         free(self._slots)
@@ -381,7 +379,7 @@ cdef class Gathered:
                 if tick and first == ends[target]:
                     records.append((target, _record(self.form, NULL, 0, source_partition, stream_time_ms)))
                 while first < ends[target]:
-                    some = min(AT_ONCE, ends[target] - first)
+                    some = min(MAX_ROWS_PER_RECORD, ends[target] - first)
                     records.append(
                         (target,
                          _record(self.form, sorted_rows + delta_row * first, some, source_partition,

@@ -5,7 +5,8 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from accelerator.layer cimport (
-    AT_ONCE, Key, Keys, Layer, Row, hold, let_all_go, evict, reels_fetch, row_from_bytes, value_of
+    PREFETCHED_ROWS, Key, Keys, Layer, Row, evict, hold, let_all_go, reels_fetch, row_from_bytes,
+    value_of
 )
 
 
@@ -49,14 +50,14 @@ cdef class Found:
     cdef void _look(self, Layer layer) noexcept nogil:
         """Find in a layer what none before it has."""
         cdef Py_ssize_t first = 0, end, number
-        cdef uint32_t[AT_ONCE] guesses
+        cdef uint32_t[PREFETCHED_ROWS] guesses
         cdef Key *keys = self._keys.keys
         cdef uint32_t guess
         cdef Row *row
         if layer.count == 0:
             return
         while first < self.count:
-            end = min(first + AT_ONCE, self.count)
+            end = min(first + PREFETCHED_ROWS, self.count)
             for number in range(first, end):
                 if self.rows[number] == NULL:
                     reels_fetch(layer.first_slot(keys[number].hash))

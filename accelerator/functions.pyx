@@ -11,7 +11,8 @@ from libc.string cimport memset
 from xxhash import xxh3_64_intdigest
 
 from accelerator.counters cimport (
-    MOST_ROW, PANE, Field, Shape, add_counters, count_event, counts_kind, read_amounts, shape_of
+    MAX_ROW_BYTES, PANE, Field, Shape, add_counters, count_event, counts_kind, read_amounts,
+    shape_of
 )
 from accelerator.history cimport (
     APPLIED, DUPLICATE, NO_MEMORY, RARE, Blocks, Histories, Outcome, index_key
@@ -81,7 +82,7 @@ cdef class Engagement:
         return made
 
     def of_video(self):
-        cdef unsigned char[MOST_ROW] row
+        cdef unsigned char[MAX_ROW_BYTES] row
         if not counts_kind(&OF_VIDEOS, self._kind):
             return None
         memset(row, 0, OF_VIDEOS.row_size)
@@ -182,7 +183,7 @@ cdef class UserRows:
 
     def metrics(self, user_id, long long t_ms):
         cdef unsigned char[MAX_DIGITS] digits
-        cdef unsigned char[MOST_ROW] sums
+        cdef unsigned char[MAX_ROW_BYTES] sums
         cdef long long first, end
         cdef int digit
         cdef Key key

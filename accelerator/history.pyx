@@ -11,9 +11,9 @@ from libc.string cimport memcpy, memset
 from models import seen
 from models.counters import USER
 
-from accelerator.counters cimport MOST_ROW, PANE, Shape, count_event, shape_of
+from accelerator.counters cimport MAX_ROW_BYTES, PANE, Shape, count_event, shape_of
 from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
-from accelerator.layer cimport hold, key_from, evict, make_row, value_text
+from accelerator.layer cimport evict, hold, key_from, make_row, value_text
 from accelerator.numbers cimport u16, u32, u64
 
 cdef enum:
@@ -260,7 +260,7 @@ cdef class Histories:
     cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms,
                          const uint64_t *amounts, uint64_t id_hash, long long stream_time) except -1:
         """Whether an event counted, any event."""
-        cdef unsigned char[MOST_ROW] row
+        cdef unsigned char[MAX_ROW_BYTES] row
         memset(row, 0, SHAPE.row_size)
         count_event(&SHAPE, kind, amounts, row + PANE)
         increments = USER.rows.unpack_from(row[:SHAPE.row_size])[1:]

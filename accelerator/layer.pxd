@@ -18,9 +18,9 @@ cdef extern from *:
     void reels_fetch(const void *at) noexcept nogil
 
 cdef enum:
-    SLOTS_A_ROW = 2
+    SLOTS_PER_ROW = 2
     # What is asked for so has to stay in the nearest cache until it is used.
-    AT_ONCE = 64
+    PREFETCHED_ROWS = 64
 
 
 cdef struct Row:

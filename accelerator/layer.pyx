@@ -17,11 +17,11 @@ cdef extern from "Python.h":
 cdef enum:
     FIRST_ROOM = 64
     # Rows are counted in 32 bits, slots are twice as many.
-    MOST_ROWS = 1 << 30
+    MAX_ROWS = 1 << 30
 
 #: Bytes of memory that a row takes besides key and value: its head, what its place is rounded up to,
 #: its number and its slots, of which there are up to four.
-ROW_SIZE = sizeof(Row) + 8 + sizeof(Row *) + 2 * SLOTS_A_ROW * sizeof(Slot)
+ROW_SIZE = sizeof(Row) + 8 + sizeof(Row *) + 2 * SLOTS_PER_ROW * sizeof(Slot)
 
 #: Nobody outside can choose keys that fall into the same slots.
 cdef uint64_t SEED = int.from_bytes(os.urandom(8), "little")
@@ -173,7 +173,7 @@ cdef class Layer:
     def __cinit__(self):
         self._room = FIRST_ROOM
         self.rows = <Row **> malloc(self._room * sizeof(Row *))
-        self._slots = <Slot *> calloc(SLOTS_A_ROW * self._room, sizeof(Slot))
+        self._slots = <Slot *> calloc(SLOTS_PER_ROW * self._room, sizeof(Slot))
         if self.rows == NULL or self._slots == NULL:
             raise MemoryError
 
@@ -183,12 +183,12 @@ cdef class Layer:
 
     cdef Slot *first_slot(self, uint32_t hashed) noexcept nogil:
         """Where a row is looked for first."""
-        return self._slots + (hashed & (SLOTS_A_ROW * self._room - 1))
+        return self._slots + (hashed & (SLOTS_PER_ROW * self._room - 1))
 
     cdef Slot *_slot(self, const Key *key) noexcept nogil:
         """The slot of a key's row, or the empty one where it would be."""
         cdef Slot *at = self.first_slot(key.hash)
-        cdef Slot *end = self._slots + SLOTS_A_ROW * self._room
+        cdef Slot *end = self._slots + SLOTS_PER_ROW * self._room
         cdef Row *row
         while at.number:
             if at.hash == key.hash:
@@ -230,20 +230,20 @@ cdef class Layer:
         cdef Py_ssize_t room = 2 * self._room, slot, number
         cdef Slot *slots
         cdef Row **rows
-        if room > MOST_ROWS:
+        if room > MAX_ROWS:
             return -1
         rows = <Row **> realloc(self.rows, room * sizeof(Row *))
         if rows == NULL:
             return -1
         self.rows = rows
-        slots = <Slot *> calloc(SLOTS_A_ROW * room, sizeof(Slot))
+        slots = <Slot *> calloc(SLOTS_PER_ROW * room, sizeof(Slot))
         if slots == NULL:
             return -1
-        for number in range(SLOTS_A_ROW * self._room):
+        for number in range(SLOTS_PER_ROW * self._room):
             if self._slots[number].number:
-                slot = self._slots[number].hash & (SLOTS_A_ROW * room - 1)
+                slot = self._slots[number].hash & (SLOTS_PER_ROW * room - 1)
                 while slots[slot].number:
-                    slot = (slot + 1) & (SLOTS_A_ROW * room - 1)
+                    slot = (slot + 1) & (SLOTS_PER_ROW * room - 1)
                 slots[slot] = self._slots[number]
         free(self._slots)
         self._slots, self._room = slots, room
@@ -294,7 +294,7 @@ cdef class Layer:
         cdef Py_ssize_t first = 0, end, number
         cdef uint32_t old
         while first < newer.count:
-            end = min(first + AT_ONCE, newer.count)
+            end = min(first + PREFETCHED_ROWS, newer.count)
             for number in range(first, end):
                 reels_fetch(newer.rows[number])
             for number in range(first, end):

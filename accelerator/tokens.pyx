@@ -6,8 +6,8 @@ from libc.string cimport memcpy
 
 cdef enum:
     # Of a number, and levels of nesting: of more models.event has to judge.
-    MOST_DIGITS = 300
-    MOST_LEVELS = 64
+    MAX_NUMBER_DIGITS = 300
+    MAX_LEVELS = 64
 
 cdef int _code
 for _code in range(256):
@@ -179,7 +179,7 @@ cdef const unsigned char *number_at(const unsigned char *at, Number *number) noe
             return NULL
         while is_digit(at[0]):
             at += 1
-    return at if at - number.digits <= MOST_DIGITS else NULL
+    return at if at - number.digits <= MAX_NUMBER_DIGITS else NULL
 
 
 cdef inline const unsigned char *_word_at(const unsigned char *at) noexcept nogil:
@@ -215,7 +215,7 @@ cdef const unsigned char *value_at(const unsigned char *at) noexcept nogil:
     while True:
         code = at[0]
         if code == c"{" or code == c"[":
-            if levels == MOST_LEVELS:
+            if levels == MAX_LEVELS:
                 return NULL
             at = skip_blanks(at + 1)
             levels += 1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tables.state import PartitionState
 
 #: Most rows processed at once: more would block the event loop for over a millisecond.
-MOST_AT_ONCE: Final = 4000
+MAX_ROWS_AT_ONCE: Final = 4000
 
 W = TypeVar("W", bound="PaneWindows[Any]")
 F = TypeVar("F", bound="_protocols.PaneWindows")
@@ -70,7 +70,10 @@ class DeltaProcessor(Generic[W, F]):
     def take_over(self, _: str, values: Sequence[bytes | None]) -> bool:
         """Process ``values`` synchronously, unless many of their keys must be read from disk."""
         chunk = self._counting.chunk(values)
-        if len(chunk.keys) > MOST_AT_ONCE or (loaded := self.state.load_few(chunk.keys)) is None:
+        if (
+            len(chunk.keys) > MAX_ROWS_AT_ONCE
+            or (loaded := self.state.load_few(chunk.keys)) is None
+        ):
             return False
         self._fold(chunk, loaded)
         return True

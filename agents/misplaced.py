@@ -12,7 +12,7 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 #: Number of events before a warning is possible, and the share that causes one.
-ENOUGH: Final = 100
+MIN_EVENTS: Final = 100
 HIGH_SHARE: Final = 0.2
 
 
@@ -29,7 +29,7 @@ class MisplacedShare:
         """Count events; warn if the share is high, once per worker process."""
         self._read += read
         self._misplaced += misplaced
-        if self._is_said or self._read < ENOUGH:
+        if self._is_said or self._read < MIN_EVENTS:
             return
         share = self._misplaced / self._read
         if share < HIGH_SHARE:

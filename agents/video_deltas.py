@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from tables.state import PartitionState
 
 #: Seconds between two judgements of changed videos, and the most videos per judgement.
-JUDGE_INTERVAL: Final = 0.25
-JUDGE_AT_ONCE: Final = 4000
+JUDGE_INTERVAL_S: Final = 0.25
+MAX_VIDEOS_PER_JUDGEMENT: Final = 4000
 
 #: Most videos of a batch that are judged immediately, in case they have turned viral. More of them
 #: mean that a backlog is being worked off, and they are judged with the others.
-JUDGE_WITH_BATCH: Final = 1000
+MAX_VIDEOS_WITH_BATCH: Final = 1000
 
 
 class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
@@ -78,7 +78,7 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
     def _note(self, reached: set[int]) -> None:
         """Judge them later, except those that may just have turned viral."""
         unflagged = reached - self._flagged.keys()
-        if 0 < len(unflagged) <= JUDGE_WITH_BATCH:
+        if 0 < len(unflagged) <= MAX_VIDEOS_WITH_BATCH:
             reached -= unflagged
             self._judge(list(unflagged))
         self._unjudged |= reached
@@ -90,7 +90,7 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
 
     def has_pending(self) -> bool:
         """Whether there are videos to judge or flags to end."""
-        return (bool(self._unjudged) and monotonic() - self._judged_at >= JUDGE_INTERVAL) or (
+        return (bool(self._unjudged) and monotonic() - self._judged_at >= JUDGE_INTERVAL_S) or (
             bool(self._flagged) and self.is_idle
         )
 
@@ -101,11 +101,11 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
             for video_id in list(self._flagged):
                 self._unflag(video_id, b"%d" % video_id)
             self._unjudged.clear()
-        if self._unjudged and now - self._judged_at >= JUDGE_INTERVAL:
+        if self._unjudged and now - self._judged_at >= JUDGE_INTERVAL_S:
             self._judged_at = now
             unjudged = list(self._unjudged)
-            self._judge(unjudged[:JUDGE_AT_ONCE])
-            self._unjudged = set(unjudged[JUDGE_AT_ONCE:])
+            self._judge(unjudged[:MAX_VIDEOS_PER_JUDGEMENT])
+            self._unjudged = set(unjudged[MAX_VIDEOS_PER_JUDGEMENT:])
 
     def _judge(self, video_ids: Sequence[int]) -> None:
         state, windows = self.state, self._windows

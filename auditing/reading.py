@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 POLL_MS = 100
 
 #: Records per poll; a fetch may be many times larger once it is decompressed.
-AT_ONCE = 4000
+RECORDS_PER_POLL = 4000
 
 #: Seconds to wait for an open transaction, and between two checks. The brokers end transactions of
 #: a dead worker after 15 s, and check every 10 s.
-PATIENCE, LOOK_DELAY = 30.0, 0.01
+TRANSACTION_TIMEOUT_S, LOOK_DELAY_S = 30.0, 0.01
 
 
 @asynccontextmanager
@@ -188,7 +188,7 @@ class Topics:
 
     async def _poll(self, *tps: TopicPartition) -> Mapping[TopicPartition, Sequence[Record]]:
         found: Mapping[TopicPartition, Sequence[Record]] = await self._consumer.getmany(
-            *tps, timeout_ms=POLL_MS, max_records=AT_ONCE
+            *tps, timeout_ms=POLL_MS, max_records=RECORDS_PER_POLL
         )
         return found
 
@@ -227,12 +227,13 @@ class _Patience:
     def __init__(self, what: str) -> None:
         """Begin to wait for transactions on ``what``."""
         self._what = what
-        self._deadline = asyncio.get_running_loop().time() + PATIENCE
+        self._deadline = asyncio.get_running_loop().time() + TRANSACTION_TIMEOUT_S
 
     async def rest(self) -> None:
         """Wait until the next check, or raise AuditError."""
         if asyncio.get_running_loop().time() >= self._deadline:
             raise AuditError(
-                f"a transaction that has written to {self._what} has not ended for {PATIENCE:.0f} s"
+                f"a transaction that has written to {self._what} has not ended for "
+                f"{TRANSACTION_TIMEOUT_S:.0f} s"
             )
-        await asyncio.sleep(LOOK_DELAY)
+        await asyncio.sleep(LOOK_DELAY_S)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tables.layout import Position, StoreFormat
 
 #: Seconds for workers to apply the existing deltas, and between two checks.
-DELTAS_PATIENCE, DELTAS_POLL = 10.0, 0.25
+DELTAS_TIMEOUT_S, DELTAS_POLL_S = 10.0, 0.25
 
 
 class Stored(NamedTuple):
@@ -69,7 +69,7 @@ class StoredTables:
         """Wait until a table has applied all deltas, or note that it has not."""
         topic = self._names.deltas[table.name]
         ends = await self._topics.ends(topic)
-        deadline = asyncio.get_running_loop().time() + DELTAS_PATIENCE
+        deadline = asyncio.get_running_loop().time() + DELTAS_TIMEOUT_S
         while waiting := await self._unread(topic, ends):
             if asyncio.get_running_loop().time() >= deadline:
                 self._report.notes.append(
@@ -77,7 +77,7 @@ class StoredTables:
                     f"run? {table.kind.capitalize()} are only checked for counts that are too high"
                 )
                 return False
-            await asyncio.sleep(DELTAS_POLL)
+            await asyncio.sleep(DELTAS_POLL_S)
         return True
 
     async def _unread(self, topic: str, ends: dict[int, int]) -> int:

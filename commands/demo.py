@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 KAFKA_PORT = 9092
-START_TIMEOUT = 90.0
+START_TIMEOUT_S = 90.0
 
 #: Variables that two workers cannot share.
 OF_ONE_WORKER = {"APP_DATADIR", "CONSUMER_GROUP_INSTANCE_ID", "NODE_CANONICAL_URL", "WEB_PORT"}
@@ -146,12 +146,12 @@ class Figures:
 
 def wait_ready(workers: list[Child], urls: list[str], token: str | None) -> None:
     """Wait until every worker is ready; exit if one ends or takes too long."""
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = time.monotonic() + START_TIMEOUT_S
     for worker, url in zip(workers, urls, strict=True):
         while fetch(f"{url}/readyz", token) is None:
             worker.check()
             if time.monotonic() > deadline:
-                sys.exit(f"error: {worker.name} is not ready after {START_TIMEOUT:.0f} s")
+                sys.exit(f"error: {worker.name} is not ready after {START_TIMEOUT_S:.0f} s")
             time.sleep(0.2)
 
 
@@ -162,7 +162,7 @@ def show(figures: Figures, children: list[Child], seconds: float) -> None:
     takes longer than a short demo. The last line is printed when the time is over.
     """
     terminal = sys.stdout.isatty()
-    end = time.monotonic() + START_TIMEOUT
+    end = time.monotonic() + START_TIMEOUT_S
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(1.0 if terminal or not figures.events else 5.0, left))
         for child in children:
@@ -175,7 +175,7 @@ def show(figures: Figures, children: list[Child], seconds: float) -> None:
             end = time.monotonic() + seconds
         print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", flush=True)
     if not figures.events:
-        sys.exit(f"error: no event was counted within {START_TIMEOUT:.0f} s: see the logs")
+        sys.exit(f"error: no event was counted within {START_TIMEOUT_S:.0f} s: see the logs")
 
 
 @contextlib.contextmanager

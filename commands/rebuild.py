@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from streaming.runtime.app import App
 
 #: Seconds between two checks, and for how many seconds the worker must have caught up.
-POLL, IS_CURRENT = 0.5, 5.0
+POLL_S, CURRENT_S = 0.5, 5.0
 
 #: Seconds after which a worker that does not end is killed.
-PATIENCE = 30.0
+STOP_TIMEOUT_S = 30.0
 
 
 def _variable(attribute: str) -> Variable:
@@ -134,7 +134,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             try:
                 await self._follow(worker, topics)
             finally:
-                await asyncio.to_thread(worker.terminate, PATIENCE)
+                await asyncio.to_thread(worker.terminate, STOP_TIMEOUT_S)
         names = [f"REELS_APP_ID={new.app_id}"]
         if new.viral_topic != _variable("viral_topic").default_for(new.app_id):
             names.append(f"REELS_VIRAL_TOPIC={new.viral_topic}")
@@ -178,7 +178,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
 
     def _is_ready(self) -> bool:
         # urllib would use a proxy from the environment.
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=IS_CURRENT)
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=CURRENT_S)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == HTTPStatus.OK
@@ -190,7 +190,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
     async def _follow(self, worker: BoundProcess, topics: Topics) -> None:
         """Show progress until the worker has caught up.
 
-        The worker must be ready, with at most 1 % of the backlog left, for ``IS_CURRENT`` seconds.
+        The worker must be ready, with at most 1 % of the backlog left, for ``CURRENT_S`` seconds.
 
         Raises:
             RescaleError: the worker has ended.
@@ -199,12 +199,12 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             waiting = total = await left(topics, self._new.events_topic)
             progress.begin(f"counting {self._new.events_topic} anew", total)
             current_since: float | None = None
-            while current_since is None or monotonic() - current_since < IS_CURRENT:
+            while current_since is None or monotonic() - current_since < CURRENT_S:
                 if not worker.running:
                     lines = self._log.read_text(errors="replace").split("\n")
                     said = next((line for line in reversed(lines) if line.strip()), "nothing")
                     raise RescaleError(f"the worker has ended ({self._log}): {said[-400:]}")
-                await asyncio.sleep(POLL)
+                await asyncio.sleep(POLL_S)
                 before, waiting = waiting, await left(topics, self._new.events_topic)
                 progress.advance(max(0, before - waiting))
                 # A worker that does not answer may be about to refuse the tables.

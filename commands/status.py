@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 STREAM = "/overview/stream"
 
 #: Reports that ``status`` waits for; a rate needs two of them.
-LOOKS = 3
+MIN_REPORTS = 3
 
 #: Seconds of silence after which a worker counts as not answering.
-SILENCE = 10.0
+SILENT_AFTER_S = 10.0
 
 Figures = dict[str, Any]
 
@@ -67,7 +67,7 @@ async def figures_of(
         headers = {hdrs.AUTHORIZATION: f"Bearer {token}"}
     elif token:
         headers, _ = Prover(token).headers(time(), address_of(worker), "GET", STREAM)
-    timeout = aiohttp.ClientTimeout(total=None, connect=SILENCE, sock_read=SILENCE)
+    timeout = aiohttp.ClientTimeout(total=None, connect=SILENT_AFTER_S, sock_read=SILENT_AFTER_S)
     # The history is sent as one long line.
     session = aiohttp.ClientSession(headers=headers, timeout=timeout, read_bufsize=1 << 22)
     try:
@@ -188,7 +188,7 @@ class status(_Asking):  # noqa: N801 - the class's name is the command's
         looks, last = 0, None
         async for figures in self._figures():
             looks, last = looks + 1, figures
-            if looks >= LOOKS:
+            if looks >= MIN_REPORTS:
                 break
         if last is None:
             raise StatusError(f"{hide_login(self._url)} is stopping")

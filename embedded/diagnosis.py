@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Bytes that must be free before a start. Kafka stops for good if a write fails, so a nearly full
 #: disk is refused before the start, with a clear reason.
-MIN_FREE_SPACE = 500 << 20
+MIN_FREE_BYTES = 500 << 20
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 64 << 10
@@ -39,10 +39,10 @@ _HINTS = (
 def require_space(folder: Path) -> None:
     """Raise EmbeddedKafkaError if the disk of ``folder`` is nearly full."""
     free = shutil.disk_usage(folder).free
-    if free < MIN_FREE_SPACE:
+    if free < MIN_FREE_BYTES:
         message = (
             f"only {free >> 20} MB are free on the disk of {folder}, Kafka needs "
-            f"{MIN_FREE_SPACE >> 20}: free some space or choose another folder with --data-dir"
+            f"{MIN_FREE_BYTES >> 20}: free some space or choose another folder with --data-dir"
         )
         raise EmbeddedKafkaError(message)
 

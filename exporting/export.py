@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from tables.layout import Position
 
 #: Bytes for the write buffers of all databases, and rows computed and written at once.
-WRITE_BUFFERS = 64 << 20
-ROWS_AT_ONCE = 20_000
+WRITE_BUFFER_BYTES = 64 << 20
+ROWS_PER_STEP = 20_000
 
 
 #: Errors of the output folder, not of a connection.
@@ -140,7 +140,7 @@ class Exporter:
 
     async def _read(self, folder: Path, stack: AsyncExitStack) -> list[Partition]:
         await self._check_topic()
-        stores, memory = [], RocksMemory.create(WRITE_BUFFERS)
+        stores, memory = [], RocksMemory.create(WRITE_BUFFER_BYTES)
         with _room_in(folder.parent):
             for number in range(self._source.partitions):
                 stores.append(RocksStore(folder / f"{number}.db", memory))
@@ -284,7 +284,7 @@ def _batches(
     store: RocksStore, metrics: Metrics, now: int
 ) -> Iterator[tuple[list[int], list[bytes]]]:
     """Yield the ids and values of keys that are not expired at the stream time ``now``."""
-    for keys, values in store.batches(ROWS_AT_ONCE):
+    for keys, values in store.batches(ROWS_PER_STEP):
         known = metrics.known(values, now)
         if ids := list(map(int, compress(keys, known))):
             yield ids, list(compress(values, known))

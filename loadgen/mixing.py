@@ -24,7 +24,7 @@ RECORD = np.dtype(
 )
 
 #: How many counting events back the original of a duplicate may be.
-MAX_DISTANCE = 4_000
+MAX_DISTANCE_EVENTS = 4_000
 #: How far back it may be in event time, approximately.
 MAX_DISTANCE_MS = 300_000
 
@@ -70,7 +70,7 @@ class Mixer:
         """Prepare the mix; ``ms_per_event`` is the event time between records."""
         self._rng = rng
         self._fractions = fractions
-        self._max_distance = max(1, min(MAX_DISTANCE, int(MAX_DISTANCE_MS / ms_per_event)))
+        self._max_distance = max(1, min(MAX_DISTANCE_EVENTS, int(MAX_DISTANCE_MS / ms_per_event)))
         self._events = 0
         self._records = 0
 

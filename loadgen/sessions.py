@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadgen.population import Population
 
 #: Average number of events per block.
-BLOCK = 1 << 15
+EVENTS_PER_BLOCK = 1 << 15
 
 EVENT = np.dtype(
     [
@@ -78,15 +78,15 @@ class SessionStream:
         self._rng = rng
         self._population = population
         self._events_per_ms = min(1.0 / ms_per_event, max_events_per_ms)
-        self._block = -math.ceil(_WARM_UP_MS * self._events_per_ms / BLOCK)
+        self._block = -math.ceil(_WARM_UP_MS * self._events_per_ms / EVENTS_PER_BLOCK)
         self._sessions = 0
         self._later: dict[int, list[npt.NDArray[np.void]]] = {}
         while self._block < 0:
             self.next_block()
 
     def next_block(self) -> npt.NDArray[np.void]:
-        """Return the next events in order, ``BLOCK`` of them on average."""
-        self._schedule(self._start_sessions(round(BLOCK / _MEAN_EVENTS)))
+        """Return the next events in order, ``EVENTS_PER_BLOCK`` of them on average."""
+        self._schedule(self._start_sessions(round(EVENTS_PER_BLOCK / _MEAN_EVENTS)))
         events = np.concatenate(self._later.pop(self._block, [np.empty(0, EVENT)]))
         self._block += 1
         return events[np.argsort(events["place"], kind="stable")]
@@ -94,7 +94,7 @@ class SessionStream:
     def _schedule(self, events: npt.NDArray[np.void]) -> None:
         """Assign ``events`` to blocks by their places."""
         events = events[np.argsort(events["place"], kind="stable")]
-        blocks = (events["place"] // BLOCK).astype(np.int64)
+        blocks = (events["place"] // EVENTS_PER_BLOCK).astype(np.int64)
         for start, end in pairwise([*np.flatnonzero(np.diff(blocks, prepend=-1)), len(blocks)]):
             # Copy: a slice for a far block would keep all of these events in memory.
             self._later.setdefault(int(blocks[start]), []).append(events[start:end].copy())
@@ -102,7 +102,7 @@ class SessionStream:
     def _start_sessions(self, count: int) -> npt.NDArray[np.void]:
         """Return all events of ``count`` new sessions that begin in the current block."""
         rng = self._rng
-        starts = (self._block + rng.random(count)) * BLOCK
+        starts = (self._block + rng.random(count)) * EVENTS_PER_BLOCK
         users = self._population.users(rng, count)
         devices = draw_devices(rng, count)
         views = np.minimum(rng.geometric(1 / _MEAN_VIEWS, count), _MAX_VIEWS)

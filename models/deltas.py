@@ -28,7 +28,7 @@ from models.partitioner import murmur2_partitions
 DeltaRow = tuple[int, ...]
 
 #: Maximum number of rows per record.
-ROWS_AT_ONCE: Final = 8000
+MAX_ROWS_PER_RECORD: Final = 8000
 
 #: The end of the year 9999: no event is later.
 MAX_TIME_MS: Final = 253_402_300_799_999
@@ -117,10 +117,12 @@ class Gathered:
         return [
             (
                 target,
-                self._record(source_partition, stream_time_ms, each[first : first + ROWS_AT_ONCE]),
+                self._record(
+                    source_partition, stream_time_ms, each[first : first + MAX_ROWS_PER_RECORD]
+                ),
             )
             for target, each in rows.items()
-            for first in range(0, len(each) or (1 if tick else 0), ROWS_AT_ONCE)
+            for first in range(0, len(each) or (1 if tick else 0), MAX_ROWS_PER_RECORD)
         ]
 
     def _record(self, source_partition: int, stream_time_ms: int, rows: list[DeltaRow]) -> bytes:

@@ -16,7 +16,7 @@ _LIMITS: Final = {"B": 2**8 - 1, "H": 2**16 - 1, "I": 2**32 - 1, "Q": 2**64 - 1}
 
 #: Most rows that one call unpacks together, which halves the time. Each number of rows needs a
 #: compiled struct of its own, hence the limit.
-_AT_ONCE: Final = 128
+_ROWS_PER_CALL: Final = 128
 
 
 @cache
@@ -101,7 +101,7 @@ class PaneRows:
         if count == 1:  # as for most users
             return self.unpack_from(inside)[1:]
         width = len(self._limits) + 1
-        if count <= _AT_ONCE:
+        if count <= _ROWS_PER_CALL:
             numbers = _many("I" + self._counters, count).unpack(inside)
             return tuple([sum(numbers[column::width]) for column in range(1, width)])
         return tuple(map(sum, list(zip(*self._row.iter_unpack(inside), strict=True))[1:]))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Values that are sorted into buckets at once. To sort each batch of a few hundred would cost as
 #: much as the rest of its bookkeeping.
-SORTED_AT_ONCE = 4096
+VALUES_PER_SORT = 4096
 
 
 class BatchHistogram(Collector):
@@ -34,7 +34,7 @@ class BatchHistogram(Collector):
         """Count every value of ``seconds``; a negative one, from a clock set back, counts as 0."""
         self._waiting.append(seconds)
         self._waits += len(seconds)
-        if self._waits >= SORTED_AT_ONCE:
+        if self._waits >= VALUES_PER_SORT:
             self._sort()
 
     def _sort(self) -> None:

@@ -12,7 +12,7 @@ from faust.types import TP
 
 from rescaling.errors import RescaleError
 from streaming.kafka.metadata import find_topics
-from streaming.kafka.topics import ATTEMPTS, create_topics
+from streaming.kafka.topics import MAX_ATTEMPTS, create_topics
 from streaming.restore.committed import last_layout
 from tables.layout import StoreFormat
 
@@ -147,7 +147,7 @@ async def _known_as(
     Raises:
         RescaleError: it does not in time; the text is ``late``.
     """
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         found = (await find_topics(admin, names)).topics
         if is_so(found):
             return found

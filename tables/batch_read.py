@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rocksdict import DbClosedError
 
 from tables.rocks import StoreCorruptError
-from tables.state import THREAD_WORTH
+from tables.state import MIN_KEYS_FOR_THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ class BatchReader:
         left = {state: _Reading(state, keys) for state, keys in asked.items()}
         for state in [state for state, reading in left.items() if not reading.values.missing]:
             taken[state] = take(state, left.pop(state).values)
-        if sum(len(reading.values.missing) for reading in left.values()) < THREAD_WORTH:
+        if sum(len(reading.values.missing) for reading in left.values()) < MIN_KEYS_FOR_THREAD:
             for state, reading in left.items():
                 found = reading.from_disk()
                 if found is not None:

@@ -36,13 +36,13 @@ CHANGELOG_ID_KEY = b"__reels\0changelog_id__"
 BLOOM_BITS_PER_KEY = 10
 
 #: A point lookup reads one block: with small blocks it reads fewer unneeded bytes.
-BLOCK_SIZE = 2 << 10
+BLOCK_BYTES = 2 << 10
 
 #: Bytes of one partition's memtable; the write buffer manager bounds the sum over all partitions.
-MEMTABLE_SIZE = 16 << 20
+MEMTABLE_BYTES = 16 << 20
 
 #: Size of the memtables' filters, relative to the memtables.
-MEMTABLE_FILTER = 0.05
+MEMTABLE_FILTER_SHARE = 0.05
 
 #: Number of level 0 files that starts a compaction. A compaction rewrites most of a database as
 #: small as a partition's, and filters keep the cost of more files low.
@@ -59,11 +59,11 @@ class WritePace(NamedTuple):
 
 
 #: Holds the GIL for about five milliseconds at a time.
-AT_ONCE = WritePace(2000, 0.0)
+FULL_PACE = WritePace(2000, 0.0)
 
 #: Holds the GIL for half a millisecond at a time, for writes that nothing waits for. The cost per
 #: key is 50 % higher.
-UNHURRIED = WritePace(250, 0.001)
+SLOW_PACE = WritePace(250, 0.001)
 
 
 class StoreLockedError(Exception):
@@ -104,7 +104,7 @@ def _options(write_buffers: WriteBufferManager) -> Options:
     # are in the page cache as they are. The cache held blocks that were not requested again, and
     # its upkeep was a quarter of a cold read.
     table.disable_cache()
-    table.set_block_size(BLOCK_SIZE)
+    table.set_block_size(BLOCK_BYTES)
     table.set_bloom_filter(BLOOM_BITS_PER_KEY, block_based=False)
     # Filters and indexes stay in memory with their open files, about three bytes per key.
     table.set_cache_index_and_filter_blocks(False)
@@ -114,7 +114,7 @@ def _options(write_buffers: WriteBufferManager) -> Options:
     options.set_write_buffer_manager(write_buffers)
     # Counters per core, without measurable cost (4.2 us per key read, with and without).
     options.enable_statistics()
-    options.set_write_buffer_size(MEMTABLE_SIZE)
+    options.set_write_buffer_size(MEMTABLE_BYTES)
     options.set_max_write_buffer_number(3)
     # Values are mostly hashes of ids. lz4 made the files a tenth smaller, a cold read a third more
     # expensive, and a compaction 50 % more expensive.
@@ -127,10 +127,10 @@ def _options(write_buffers: WriteBufferManager) -> Options:
     options.set_env(env)
     options.set_max_open_files(256)
     options.set_memtable_whole_key_filtering(True)
-    options.set_memtable_prefix_bloom_ratio(MEMTABLE_FILTER)
+    options.set_memtable_prefix_bloom_ratio(MEMTABLE_FILTER_SHARE)
     options.set_level_zero_file_num_compaction_trigger(LEVEL_0_FILES)
     options.set_keep_log_file_num(2)
-    options.set_max_total_wal_size(4 * MEMTABLE_SIZE)
+    options.set_max_total_wal_size(4 * MEMTABLE_BYTES)
     options.set_level_compaction_dynamic_level_bytes(True)
     return options
 
@@ -232,7 +232,7 @@ class RocksStore:
         changes: Any,
         offset: int,
         in_order: Callable[[Any], Ordered] = InOrder,
-        pace: WritePace = AT_ONCE,
+        pace: WritePace = FULL_PACE,
     ) -> int:
         """Put or (for None) delete values, and in the last batch set the changelog offset.
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tables.foreign import check_rows
 from tables.layers import DICTS
 from tables.layout import LAYOUT_KEY, ForeignCopyError, LastCopyError
-from tables.rocks import AT_ONCE
+from tables.rocks import FULL_PACE
 from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Number of keys from which a read is worth a switch to a thread.
-THREAD_WORTH = 32
+MIN_KEYS_FOR_THREAD = 32
 
 #: Estimated bytes of a key and its value, until the first flush.
-LIKELY_SIZE = 200
+ESTIMATED_ROW_BYTES = 200
 
 #: Bytes of remembered rows in each partition: ten thousand users.
 REMEMBERED_BYTES = 4 << 20
@@ -118,7 +118,7 @@ class PartitionState:
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
-        self._entry_bytes = float(memory.row_size + LIKELY_SIZE)
+        self._entry_bytes = float(memory.row_size + ESTIMATED_ROW_BYTES)
 
     @property
     def is_closed(self) -> bool:
@@ -237,7 +237,7 @@ class PartitionState:
     def load_few(self, keys: Sequence[bytes]) -> Values | None:
         """Return the values of ``keys`` synchronously; None if many of them are only on disk."""
         values = self._memory.find(self._layers(), keys)
-        return self._filled(values) if len(values.missing) < THREAD_WORTH else None
+        return self._filled(values) if len(values.missing) < MIN_KEYS_FOR_THREAD else None
 
     async def load(self, keys: Sequence[bytes]) -> Values:
         """Return the current values of ``keys``; a thread reads those that are only on disk.
@@ -248,7 +248,7 @@ class PartitionState:
         while True:
             settled, frozen = self._settled, self._frozen
             values = self._memory.find(self._layers(), keys)
-            if len(values.missing) < THREAD_WORTH:
+            if len(values.missing) < MIN_KEYS_FOR_THREAD:
                 return self._filled(values)
             found = await self.in_thread(self.store.get_many, values.missing)
             if settled == self._settled:
@@ -309,7 +309,7 @@ class PartitionState:
         self._kept_offset = offset
         self._frozen = self._memory.layer()
 
-    async def flush(self, pace: WritePace = AT_ONCE) -> None:
+    async def flush(self, pace: WritePace = FULL_PACE) -> None:
         """Write committed rows to RocksDB, with their changelog offset."""
         if self._is_writing:
             msg = "what was committed is being written already"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Most keys that one commit deletes; scans pause while this many are waiting.
-MOST_AT_ONCE = 500
+MAX_KEYS_PER_COMMIT = 500
 
 
 class Sweepable(Protocol):
@@ -64,7 +64,7 @@ class Sweeper:
     async def scan(self, seconds: float) -> None:
         """Scan the keys that are due for ``seconds`` of the period."""
         stream_time = self._state.stream_time
-        if self._state.is_closed or stream_time is None or len(self._found) >= MOST_AT_ONCE:
+        if self._state.is_closed or stream_time is None or len(self._found) >= MAX_KEYS_PER_COMMIT:
             return
         store = self._state.store
         due = 100 + int(store.estimated_keys * seconds / self._period)
@@ -75,7 +75,7 @@ class Sweeper:
     def delete_found(self) -> None:
         """Delete the found keys, unless they have changed or are no longer expired."""
         state = self._state
-        found, self._found = self._found[:MOST_AT_ONCE], self._found[MOST_AT_ONCE:]
+        found, self._found = self._found[:MAX_KEYS_PER_COMMIT], self._found[MAX_KEYS_PER_COMMIT:]
         for key in found:
             if not state.has_changed(key):
                 value = state.get(key)

@@ -10,8 +10,8 @@ from aiohttp import web
 from tables.batch_read import BatchReader
 from views import access, middlewares
 from views.batch import BatchViews
-from views.batch_limits import MAX_BODIES, MAX_KEYS, Budget
-from views.batch_parameters import MAX_BATCH_BODY
+from views.batch_limits import MAX_BODIES_BYTES, MAX_KEYS, Budget
+from views.batch_parameters import MAX_BATCH_BODY_BYTES
 from views.brokers_view import BrokersView
 from views.collector import Collector
 from views.figures import FiguresReader
@@ -62,16 +62,16 @@ def make_application(
     else:
         let_in = access.require_token(status, token, prover, OPEN_ROUTES)
     batches = [make(sources.tables[name]) for name, make in sources.batches.items()]
-    bodies = {f"/{entity.name}/query": MAX_BATCH_BODY for entity in batches}
+    bodies = {f"/{entity.name}/query": MAX_BATCH_BODY_BYTES for entity in batches}
     application = web.Application(
         middlewares=[
             middlewares.observe,
             middlewares.admit_guests(HEALTH_ROUTES),
             access.refuse_two_logins,
             let_in,
-            middlewares.limit_body(bodies, Budget(MAX_BODIES, "bytes of requests")),
+            middlewares.limit_body(bodies, Budget(MAX_BODIES_BYTES, "bytes of requests")),
         ],
-        client_max_size=middlewares.MAX_BODY,
+        client_max_size=middlewares.MAX_BODY_BYTES,
     )
     application.on_response_prepare.append(middlewares.add_headers)
     if prover is not None:

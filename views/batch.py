@@ -19,7 +19,7 @@ from monitoring import metrics
 from tables.sliced import is_readable
 from views import arrow
 from views.answers import RETRY_AFTER, HttpError
-from views.batch_answers import AT_ONCE, UNAVAILABLE, UNKNOWN, AnswerError, JsonAnswer
+from views.batch_answers import ROWS_PER_SLICE, UNAVAILABLE, UNKNOWN, AnswerError, JsonAnswer
 from views.batch_parameters import parse_body, parse_query
 from views.batch_rows import Summed
 from views.middlewares import BODY
@@ -192,7 +192,7 @@ class Batch:
     ) -> None:
         """Read partitions from ``state_of``; ids of those that it lacks are unavailable."""
         ids = self._query.ids
-        for number, some in enumerate(slices_of(partitions, AT_ONCE)):
+        for number, some in enumerate(slices_of(partitions, ROWS_PER_SLICE)):
             if number:
                 await asyncio.sleep(0)
             positions_of = {}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from views.entities import Entity
 
 #: Rows read or rendered before the event loop may run other tasks: less than 5 ms.
-AT_ONCE: Final = 1000
+ROWS_PER_SLICE: Final = 1000
 
 #: Names of the answer's lists of ids without a row.
 UNKNOWN: Final = "unknown"
@@ -118,10 +118,10 @@ class JsonAnswer:
 
 
 def _runs(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield runs of parts of these sizes; a run ends with the part that reaches AT_ONCE rows."""
+    """Yield runs of parts of these sizes; each run ends at the part that reaches ROWS_PER_SLICE."""
     first = rows = 0
     for number, size in enumerate(sizes):
         rows += size
-        if rows >= AT_ONCE or number == len(sizes) - 1:
+        if rows >= ROWS_PER_SLICE or number == len(sizes) - 1:
             yield first, number + 1
             first, rows = number + 1, 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_KEYS: Final = 50_000
 
 #: Bytes of the bodies of requests in progress.
-MAX_BODIES: Final = 32 << 20
+MAX_BODIES_BYTES: Final = 32 << 20
 
 
 class Budget:

@@ -20,7 +20,7 @@ MAX_IDS: Final = 10_000
 MAX_IDS_IN_QUERY: Final = 100
 
 #: Maximum bytes of a body: twice the size of the most ids with all digits.
-MAX_BATCH_BODY: Final = 512 << 10
+MAX_BATCH_BODY_BYTES: Final = 512 << 10
 
 
 class BatchQuery(NamedTuple):

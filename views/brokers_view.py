@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds between two requests, and maximum seconds between two attempts to connect.
-INTERVAL: Final = 1.0
-LONGEST_DELAY: Final = 15.0
+INTERVAL_S: Final = 1.0
+MAX_DELAY_S: Final = 15.0
 
 
 class BrokersView:
@@ -47,17 +47,17 @@ class BrokersView:
                 await self._task
 
     async def _run(self) -> None:
-        delay = INTERVAL
+        delay = INTERVAL_S
         while self._wanted:
             try:
                 async with self._status.group_lag() as group_lag:
                     while self._wanted:
                         self.behind = await group_lag.records(self._wanted)
-                        delay = INTERVAL
-                        await asyncio.sleep(INTERVAL)
+                        delay = INTERVAL_S
+                        await asyncio.sleep(INTERVAL_S)
             except (KafkaError, OSError) as exc:
                 log.debug("nobody tells how far the group is: %r", exc)
                 self.behind = {}
                 await asyncio.sleep(delay)
-                delay = min(2 * delay, LONGEST_DELAY)
+                delay = min(2 * delay, MAX_DELAY_S)
         self.behind = {}

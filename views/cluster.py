@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from views.roster import Departed
 
 #: Seconds over which latencies are measured.
-LATENCY_WINDOW: Final = 10.0
+LATENCY_WINDOW_S: Final = 10.0
 
 #: Points per curve, one per second; entries in the list of videos that entered or left.
-HISTORY: Final = 300
-CHANGES: Final = 30
+MAX_POINTS: Final = 300
+MAX_CHANGES: Final = 30
 
 #: Seconds without an answer after which a worker of the group is silent.
-SILENT_AFTER: Final = 3.0
+SILENT_AFTER_S: Final = 3.0
 
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -45,8 +45,8 @@ class Cluster:
         self.workers: dict[str, WorkerHistory] = {}
         self._partition_states = PartitionStates()
         self._viral: dict[int, float] | None = None
-        self._changes: deque[dict[str, Any]] = deque(maxlen=CHANGES)
-        self._points: deque[tuple[float | None, ...]] = deque(maxlen=HISTORY)
+        self._changes: deque[dict[str, Any]] = deque(maxlen=MAX_CHANGES)
+        self._points: deque[tuple[float | None, ...]] = deque(maxlen=MAX_POINTS)
 
     def update(
         self,
@@ -77,7 +77,7 @@ class Cluster:
             worker = self.workers.setdefault(url, WorkerHistory())
             if figures is not None:
                 worker.answered(figures, now)
-            if figures is None or now - worker.answered_at > SILENT_AFTER:
+            if figures is None or now - worker.answered_at > SILENT_AFTER_S:
                 worker.silent(now)
         alive = [each.figures for each in self._alive() if each.figures is not None]
         present = {*owners, *group}
@@ -175,7 +175,7 @@ class Cluster:
         counts: list[int] = []
         bounds: list[float] = []
         for worker in self._alive():
-            if (pair := worker.since(LATENCY_WINDOW)) is None:
+            if (pair := worker.since(LATENCY_WINDOW_S)) is None:
                 continue
             first, last = pair
             if bounds and last.latency.bounds_s != bounds:

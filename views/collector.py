@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds between two collections, and seconds that each waits for other workers' answers.
-INTERVAL: Final = 1.0
-PATIENCE: Final = 0.3
+INTERVAL_S: Final = 1.0
+ANSWER_TIMEOUT_S: Final = 0.3
 
 #: Time limits of a request to another worker; its last answer is shown meanwhile.
 ASK_TIMEOUT: Final = aiohttp.ClientTimeout(total=3.0, connect=1.0)
 
 #: Seconds of collecting after the last reader left; a reloaded page still has the curves.
-LINGER: Final = 300.0
+IDLE_TIMEOUT_S: Final = 300.0
 
 _END: Final = b"event: end\ndata: {}\n\n"
 _decode: Final = msgspec.json.Decoder(Figures).decode
@@ -125,7 +125,7 @@ class Collector:
 
     async def _run(self) -> None:
         failing = False
-        while self.subscribers or monotonic() - self._alone_since < LINGER:
+        while self.subscribers or monotonic() - self._alone_since < IDLE_TIMEOUT_S:
             began = monotonic()
             try:
                 self.publish(frame("figures", await self._collect()))
@@ -135,7 +135,7 @@ class Collector:
                 if not failing:
                     log.exception("the dashboard's figures cannot be collected")
                 failing = True
-            await asyncio.sleep(max(0.1, INTERVAL - (monotonic() - began)))
+            await asyncio.sleep(max(0.1, INTERVAL_S - (monotonic() - began)))
         await self._brokers.stop()
         self._cluster, self._answers, self._latest = Cluster(), {}, b""
         self._misled.clear()
@@ -147,7 +147,7 @@ class Collector:
         for url in others - self._asking.keys():
             self._asking[url] = asyncio.create_task(self._ask(url), name=f"dashboard-asks-{url}")
         if self._asking:
-            await asyncio.wait([*self._asking.values()], timeout=PATIENCE)
+            await asyncio.wait([*self._asking.values()], timeout=ANSWER_TIMEOUT_S)
         answers = {url: self._answers.get(url) for url in others}
         viral = self._viral if self._readiness.is_viral_list_complete() else None
         shown = self._cluster.update(

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Within each WRITE_TIMEOUT in seconds, a client must take its answer or LEAST_TAKEN bytes of it.
-WRITE_TIMEOUT: Final = 10.0
-LEAST_TAKEN: Final = 256 << 10
+#: Within each WRITE_TIMEOUT_S, a client must take its answer or MIN_TAKEN_BYTES of it.
+WRITE_TIMEOUT_S: Final = 10.0
+MIN_TAKEN_BYTES: Final = 256 << 10
 
 #: Seconds within which a guest must send its request and take the answer.
-GUEST_TIMEOUT: Final = 1.0
+GUEST_TIMEOUT_S: Final = 1.0
 
 #: Maximum bytes of requests, without bodies, that wait to be handled.
-MAX_PENDING: Final = 32 << 10
+MAX_PENDING_BYTES: Final = 32 << 10
 
 #: Bytes checked at once: the limit above can be exceeded by this.
 _SLICE: Final = 16 << 10
@@ -79,7 +79,7 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         self.is_guest = not self._places.enter(self)
         if self.is_guest:
-            self._deadline = self._loop.call_later(GUEST_TIMEOUT, self._end_visit)
+            self._deadline = self._loop.call_later(GUEST_TIMEOUT_S, self._end_visit)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Release the place."""
@@ -97,7 +97,7 @@ class Connection(web.RequestHandler):
             if self._messages:
                 # The body of the latest request, which may not be handled yet.
                 self._body = self._messages[-1][1]
-            if self._pending > MAX_PENDING:
+            if self._pending > MAX_PENDING_BYTES:
                 log.debug("a client sends more requests, or longer ones, than are taken: cut")
                 self.cut()
                 return
@@ -108,7 +108,7 @@ class Connection(web.RequestHandler):
         left = self._untaken
         self._places.left_untaken(self, left)
         self._stop_clock()
-        self._deadline = self._loop.call_later(WRITE_TIMEOUT, self._expect_less, left)
+        self._deadline = self._loop.call_later(WRITE_TIMEOUT_S, self._expect_less, left)
 
     def resume_writing(self) -> None:
         """Stop the time limit: the client has taken everything."""
@@ -129,11 +129,11 @@ class Connection(web.RequestHandler):
 
     def _expect_less(self, before: int) -> None:
         left = self._untaken
-        if left > before - LEAST_TAKEN:
+        if left > before - MIN_TAKEN_BYTES:
             log.info("a client takes its answer too slowly, or not at all: cut")
             self.cut()
             return
-        self._deadline = self._loop.call_later(WRITE_TIMEOUT, self._expect_less, left)
+        self._deadline = self._loop.call_later(WRITE_TIMEOUT_S, self._expect_less, left)
 
     def _end_visit(self) -> None:
         if self.waits_for_client:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from views.addresses import Addresses
 
 #: Seconds after which processing a batch, or one fetch, counts as stuck.
-STUCK_AFTER: Final = 60.0
+STUCK_AFTER_S: Final = 60.0
 
 
 class Readiness:
@@ -97,11 +97,11 @@ class HealthViews:
     def stuck(self) -> str | None:
         """Return what is stuck and will not recover by itself, None if nothing is."""
         status = self._status
-        if (reason := status.stall_reason(STUCK_AFTER)) is not None:
+        if (reason := status.stall_reason(STUCK_AFTER_S)) is not None:
             return reason
         if not status.open() or self._readiness.obstacle() is not None:
             return None
-        is_stuck = status.fetch_age_s() > STUCK_AFTER
+        is_stuck = status.fetch_age_s() > STUCK_AFTER_S
         return "nothing is fetched any more" if is_stuck else None
 
     async def get_readiness(self, _: web.Request) -> web.Response:

@@ -31,7 +31,7 @@ LIMITS: Final[dict[str, Any]] = {
 MAX_CONNECTIONS: Final = 4096
 
 #: Seconds for requests in progress when the worker stops.
-SHUTDOWN_TIMEOUT: Final = 2.0
+SHUTDOWN_TIMEOUT_S: Final = 2.0
 
 
 def most_connections() -> int:
@@ -45,7 +45,7 @@ class Listener:
 
     def __init__(self, application: web.Application) -> None:
         """Serve ``application``; :meth:`start` opens the socket."""
-        self._runner = web.AppRunner(application, shutdown_timeout=SHUTDOWN_TIMEOUT)
+        self._runner = web.AppRunner(application, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         self._server: asyncio.Server | None = None
         self.places = Places(most_connections())
 

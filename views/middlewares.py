@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Maximum bytes of a body on routes that need none, and seconds for a body to arrive.
-MAX_BODY: Final = 1024
-BODY_TIMEOUT: Final = 5.0
+MAX_BODY_BYTES: Final = 1024
+BODY_TIMEOUT_S: Final = 5.0
 
 #: The body of a request, on routes that need one.
 BODY: Final = web.RequestKey("BODY", bytes)
@@ -103,10 +103,10 @@ def limit_body(large: Mapping[str, int], budget: Budget) -> Middleware:
     async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
         most = large.get(route_of(request) or "") if request.method == hdrs.METH_POST else None
         size = request.content_length
-        if (size or 0) > (most or MAX_BODY):
-            raise web.HTTPRequestEntityTooLarge(most or MAX_BODY, size or 0)
+        if (size or 0) > (most or MAX_BODY_BYTES):
+            raise web.HTTPRequestEntityTooLarge(most or MAX_BODY_BYTES, size or 0)
         if most is None:
-            await _read_body(request, MAX_BODY)
+            await _read_body(request, MAX_BODY_BYTES)
             return await handler(request)
         with budget.take(most if size is None else size):
             request[BODY] = await _read_body(request, most)
@@ -126,7 +126,7 @@ async def _read_body(request: web.Request, most: int) -> bytes:
                 # It came with the head, as most do.
                 body += request.content.read_nowait()
             else:
-                async with asyncio.timeout(BODY_TIMEOUT):
+                async with asyncio.timeout(BODY_TIMEOUT_S):
                     await _receive(request, body, most)
         except TimeoutError:
             raise web.HTTPRequestTimeout from None

@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 LEAVING: Final = "X-Reels-Leaving"
 
 #: Seconds between two checks of the group, and between two requests for a worker's rules.
-INTERVAL: Final = 1.0
-RULES_INTERVAL: Final = 30.0
+INTERVAL_S: Final = 1.0
+RULES_INTERVAL_S: Final = 30.0
 
 _ASK_TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0, connect=1.0)
 _FAREWELL_TIMEOUT: Final = aiohttp.ClientTimeout(total=1.0, connect=0.5)
@@ -104,7 +104,7 @@ class Neighbours:
         failing = False
         while True:
             # This worker's own address is known only after the server has started.
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(INTERVAL_S)
             try:
                 self.refresh()
                 await self._compare_rules()
@@ -122,7 +122,7 @@ class Neighbours:
         due = [
             url
             for url in self.roster.members
-            if url != own and now - self._asked.get(url, -RULES_INTERVAL) >= RULES_INTERVAL
+            if url != own and now - self._asked.get(url, -RULES_INTERVAL_S) >= RULES_INTERVAL_S
         ]
         await asyncio.gather(*map(self._ask_for_rules, due))
         metrics.workers_with_other_rules.set(len(self._different))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds between two warnings about the same worker.
-QUIET: Final = 10.0
+QUIET_S: Final = 10.0
 
 
 class PeerError(Exception):
@@ -116,7 +116,7 @@ class Peers:
         else:
             text = f"{worker} does not prove that it knows the token (status {answer.status})"
         now = monotonic()
-        if now - self._warned.get(worker, -QUIET) >= QUIET:
+        if now - self._warned.get(worker, -QUIET_S) >= QUIET_S:
             self._warned[worker] = now
             log.warning("%s; REELS_HTTP_TOKEN and the clock have to be the same on all", text)
         return PeerError(text)

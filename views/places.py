@@ -6,10 +6,10 @@ from itertools import chain
 from typing import Final, Protocol
 
 #: Connections beyond the places, which may use health routes only.
-GUESTS: Final = 16
+MAX_GUESTS: Final = 16
 
 #: Maximum bytes of untaken answers, over all connections.
-MAX_UNTAKEN: Final = 32 << 20
+MAX_UNTAKEN_BYTES: Final = 32 << 20
 
 
 class Connection(Protocol):
@@ -32,7 +32,7 @@ class Places:
     """
 
     def __init__(self, most: int) -> None:
-        """Provide ``most`` places, and :data:`GUESTS` more for guests."""
+        """Provide ``most`` places, and :data:`MAX_GUESTS` more for guests."""
         self._most = most
         # In the order of opening.
         self._seated: dict[Connection, None] = {}
@@ -46,7 +46,7 @@ class Places:
         if len(self._seated) >= self._most:
             leaving = self._first_to_go()
             if leaving is None:
-                if len(self._guests) >= GUESTS:
+                if len(self._guests) >= MAX_GUESTS:
                     self._cut(next(iter(self._guests)))
                 self._guests[connection] = None
                 return False
@@ -64,7 +64,7 @@ class Places:
         """Record ``size`` untaken bytes; beyond the limit, cut the oldest of such clients."""
         self._untaken[connection] = size
         self._untaken_bytes += size
-        while len(self._untaken) > 1 and self._untaken_bytes > MAX_UNTAKEN:
+        while len(self._untaken) > 1 and self._untaken_bytes > MAX_UNTAKEN_BYTES:
             self._cut(next(iter(self._untaken)))
 
     def taken(self, connection: Connection) -> None:

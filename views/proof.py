@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SCHEME: Final = "Reels-Proof"
 
 #: Seconds by which the clocks of two workers may differ, and for which a proof is valid.
-MAX_SKEW: Final = 30
+MAX_SKEW_S: Final = 30
 
 #: Header with an answer's proof.
 ANSWER_PROOF: Final = "Authentication-Info"
@@ -57,7 +57,7 @@ class Prover:
     def __init__(self, token: str) -> None:
         """Use ``token`` as the key."""
         self._key = token.encode()
-        # Nonces by the period (of MAX_SKEW seconds) in which their proofs were made.
+        # Nonces by the period (of MAX_SKEW_S seconds) in which their proofs were made.
         self._used: dict[int, set[bytes]] = {}
 
     def headers(
@@ -103,19 +103,19 @@ class Prover:
             known_as = " or ".join(sorted(names))
             raise ProofError(f"the proof is for {to}, and this worker is {known_as}")
         apart = int(time) - now
-        if abs(apart) > MAX_SKEW:
+        if abs(apart) > MAX_SKEW_S:
             raise ProofError(
                 f"the proof is {apart:+.0f} s from the clock of this worker, and clocks may differ "
-                f"by {MAX_SKEW} s"
+                f"by {MAX_SKEW_S} s"
             )
         self._use(now, int(time), bytes.fromhex(nonce))
         return Proof(nonce, body_hash)
 
     def _use(self, now: float, time: int, nonce: bytes) -> None:
         """Remember a nonce until its proof expires. Only senders that know the token get here."""
-        for period in [each for each in self._used if (each + 2) * MAX_SKEW <= now]:
+        for period in [each for each in self._used if (each + 2) * MAX_SKEW_S <= now]:
             del self._used[period]
-        used = self._used.setdefault(time // MAX_SKEW, set())
+        used = self._used.setdefault(time // MAX_SKEW_S, set())
         if nonce in used:
             raise ProofError("the proof was used before")
         used.add(nonce)

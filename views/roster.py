@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Seconds for which a departed worker is remembered, unless it returns.
-REMEMBERED: Final = 900.0
+REMEMBERED_S: Final = 900.0
 
 #: Maximum seconds, besides the session timeout, between a worker's farewell and its departure.
-LEAVE_TIMEOUT: Final = 60.0
+LEAVE_TIMEOUT_S: Final = 60.0
 
 LEFT: Final = "left"
 LOST: Final = "lost"
@@ -39,7 +39,7 @@ class Roster:
 
     def __init__(self, session_timeout: float = 0.0) -> None:
         """Begin without members; ``session_timeout`` is in seconds."""
-        self._patience = session_timeout + LEAVE_TIMEOUT
+        self._patience = session_timeout + LEAVE_TIMEOUT_S
         self._members: dict[tuple[str, str], None] = {}
         self._departed: dict[str, Departed] = {}
         self._farewells: dict[str, float] = {}
@@ -63,7 +63,7 @@ class Roster:
             for url, each in self._departed.items()
             if url not in urls
             and (not each.id or each.id not in ids)
-            and now - each.since <= REMEMBERED
+            and now - each.since <= REMEMBERED_S
         }
         self._members = present
 
@@ -71,7 +71,7 @@ class Roster:
         """Record a worker's announcement that it leaves."""
         self._farewells[worker_id] = now
         for url, each in self._departed.items():
-            if each.id == worker_id and now - each.since <= LEAVE_TIMEOUT:
+            if each.id == worker_id and now - each.since <= LEAVE_TIMEOUT_S:
                 self._departed[url] = Departed(url, worker_id, LEFT, each.since)
 
     @property

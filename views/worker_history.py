@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from views.figures import Figures, LatencyBuckets, Reads
 
 #: Seconds over which rates are measured.
-RATE_WINDOW: Final = 5.0
+RATE_WINDOW_S: Final = 5.0
 
 
 class Sample(NamedTuple):
@@ -63,14 +63,14 @@ class WorkerHistory:
 
     def rate(self) -> float | None:
         """Events per second, None without two samples."""
-        if (pair := self.since(RATE_WINDOW)) is None:
+        if (pair := self.since(RATE_WINDOW_S)) is None:
             return None
         first, last = pair
         return (last.read - first.read) / (last.uptime_s - first.uptime_s)
 
     def read_rates(self) -> tuple[float, float]:
         """Read requests per second, and keys read per second."""
-        if (pair := self.since(RATE_WINDOW)) is None:
+        if (pair := self.since(RATE_WINDOW_S)) is None:
             return 0.0, 0.0
         first, last = pair
         seconds = last.uptime_s - first.uptime_s

@@ -56,7 +56,7 @@ TYPICAL = {
     "video_position": (0, POSITION_UNITS),
 }
 
-_AT_ONCE = 100_000
+_USERS_PER_BLOCK = 100_000
 _SEEN = np.dtype([("hash", "<u8"), ("time", "<u4")])
 _ROW = np.dtype(
     [("pane", "<u4"), *((name, f"<u{calcsize(c.code)}") for name, c in USER.counters.items())]
@@ -88,8 +88,8 @@ class Filling:
         """Yield the rows of 100,000 users at a time, in random order."""
         rng = np.random.default_rng(self.seed)
         ids = rng.permutation(self.users) + 1
-        for first in range(0, self.users, _AT_ONCE):
-            block = ids[first : first + _AT_ONCE]
+        for first in range(0, self.users, _USERS_PER_BLOCK):
+            block = ids[first : first + _USERS_PER_BLOCK]
             yield self._rows(rng, block, windows)
 
     def _rows(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT_S = 20.0
-_AT_ONCE = 1000
+_KEYS_PER_COMMAND = 1000
 
 
 def is_installed() -> bool:
@@ -60,8 +60,8 @@ def _fill(port: int, values: Mapping[bytes, bytes]) -> None:
             time.sleep(0.05)
     with connection:
         items = list(values.items())
-        for first in range(0, len(items), _AT_ONCE):
-            some = items[first : first + _AT_ONCE]
+        for first in range(0, len(items), _KEYS_PER_COMMAND):
+            some = items[first : first + _KEYS_PER_COMMAND]
             connection.sendall(
                 b"".join(
                     b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(k), k, len(v), v)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TICK_S = 0.02
 
 _INDEX = np.dtype([("tick", "<i8"), ("partition", "<i8"), ("at", "<i8"), ("size", "<i8")])
-_TICKS_AT_ONCE = 16
+_TICKS_PER_BLOCK = 16
 _BATCH_BYTES = 4 << 20
 #: Byte offsets in a record batch of version 2, by Kafka's documentation of the message format.
 _CRC, _ATTRIBUTES, _TIMESTAMPS = 17, 21, 27
@@ -59,8 +59,8 @@ class Spool:
         index: list[tuple[int, int, int, int]] = []
         made = 0
         with self.path.open("wb") as file:
-            for first in range(0, ticks, _TICKS_AT_ONCE):
-                last = min(first + _TICKS_AT_ONCE, ticks)
+            for first in range(0, ticks, _TICKS_PER_BLOCK):
+                last = min(first + _TICKS_PER_BLOCK, ticks)
                 chunk = load.chunk(int(ends[last - 1]) - made)
                 places = chunk.partitions(partitions)
                 begin = 0

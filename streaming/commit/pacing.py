@@ -6,24 +6,24 @@ from math import inf
 
 #: Maximum seconds by which short commits start before the end of the interval, and the part of the
 #: interval that always passes. Seconds, because a long interval is deliberate.
-MOST_EARLY_S, LEAST_PART = 0.07, 1 / 3
+MAX_EARLY_S, MIN_PART = 0.07, 1 / 3
 
 #: The shortest pause after a commit, as a multiple of the usual commit time. It bounds the share of
 #: time that commits take under load.
 COMMIT_REST = 0.5
 
 #: The longest pause after a commit, in seconds, that load or a backlog causes.
-LONGEST_COMMIT_INTERVAL = 1.0
+MAX_COMMIT_INTERVAL_S = 1.0
 
 #: Seconds after which a worker without records looks for work that time brings (expired rows).
 IDLE_INTERVAL_S = 0.25
 
 #: Seconds before a retry: the first pause, doubled at each failure, and the longest.
-FIRST_RETRY, LAST_RETRY = 0.5, 10.0
+FIRST_RETRY_S, MAX_RETRY_S = 0.5, 10.0
 
 #: Seconds without a failure after which the next failure counts as the first. Commits between two
 #: failures of one record do not show that the record is accepted.
-CALM = 30.0
+CALM_S = 30.0
 
 
 class Pace:
@@ -65,15 +65,15 @@ class Retries:
 
     def next_pause(self, now: float) -> float:
         """Return the seconds to wait after a failure at ``now`` (monotonic clock)."""
-        calm = now - self._failed_at > CALM
-        self._pause_s = FIRST_RETRY if calm else min(2 * self._pause_s, LAST_RETRY)
+        calm = now - self._failed_at > CALM_S
+        self._pause_s = FIRST_RETRY_S if calm else min(2 * self._pause_s, MAX_RETRY_S)
         self._failed_at = now
         return self._pause_s
 
 
 def shortest_distance_s(interval_s: float) -> float:
     """Return the shortest time from the start of a commit to the next, in seconds."""
-    return max(interval_s * LEAST_PART, interval_s - MOST_EARLY_S)
+    return max(interval_s * MIN_PART, interval_s - MAX_EARLY_S)
 
 
 def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: float) -> float:
@@ -81,7 +81,7 @@ def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: fl
 
     Commits start at regular intervals: the shortest distance, or twice the usual commit time, at
     most ``interval_s``. If commits take more than two thirds of that, the pause grows, so that more
-    events share a commit. With a backlog above :data:`LONGEST_COMMIT_INTERVAL`, that is the pause:
+    events share a commit. With a backlog above :data:`MAX_COMMIT_INTERVAL_S`, that is the pause:
     answers are older anyway, and events of a key cost less if more of them share a commit.
 
     Arguments:
@@ -90,7 +90,7 @@ def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: fl
         interval_s: configured time from the start of a commit to the next.
         behind_s: time needed to process the records that wait in Kafka.
     """
-    if behind_s > LONGEST_COMMIT_INTERVAL:
-        return max(interval_s - commit_s, LONGEST_COMMIT_INTERVAL)
+    if behind_s > MAX_COMMIT_INTERVAL_S:
+        return max(interval_s - commit_s, MAX_COMMIT_INTERVAL_S)
     distance_s = min(interval_s, max(shortest_distance_s(interval_s), 2 * usual_s))
-    return max(distance_s - commit_s, min(COMMIT_REST * usual_s, LONGEST_COMMIT_INTERVAL))
+    return max(distance_s - commit_s, min(COMMIT_REST * usual_s, MAX_COMMIT_INTERVAL_S))

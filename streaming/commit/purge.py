@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two rounds, and the rounds for which a counted record is kept. Audits use these
 #: records to find the order in which events were counted.
-PURGE_INTERVAL, KEPT_LOOKS = 600.0, 6
+PURGE_INTERVAL_S, ROUNDS_KEPT = 600.0, 6
 
 
 class Purge:
@@ -32,13 +32,13 @@ class Purge:
     def __init__(self, client_settings: Mapping[str, Any]) -> None:
         """Connect with ``client_settings`` once there is something to delete."""
         self._client_settings = client_settings
-        self._looks: deque[Mapping[TP, int]] = deque(maxlen=KEPT_LOOKS)
+        self._looks: deque[Mapping[TP, int]] = deque(maxlen=ROUNDS_KEPT)
         self._deleted: dict[TP, int] = {}
         self._has_warned = False
 
     async def look(self, committed: Mapping[TP, int]) -> None:
-        """Delete events committed :data:`KEPT_LOOKS` rounds ago in ``committed``."""
-        then = self._looks[0] if len(self._looks) == KEPT_LOOKS else {}
+        """Delete events committed :data:`ROUNDS_KEPT` rounds ago in ``committed``."""
+        then = self._looks[0] if len(self._looks) == ROUNDS_KEPT else {}
         self._looks.append(dict(committed))
         due = {
             tp: at

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streaming.ports import BatchSink
 
 #: Seconds that a fetch waits for records before it checks whether to continue.
-FETCH_TIMEOUT = 0.5
+FETCH_TIMEOUT_S = 0.5
 
 
 class BatchConsumer(driver.Consumer):
@@ -56,7 +56,7 @@ class BatchConsumer(driver.Consumer):
             while not (self.should_stop or fetcher.should_stop):
                 self.fetching_since = monotonic()
                 await self.transactions.wait_for_room()
-                async for _, message in self.getmany(FETCH_TIMEOUT):
+                async for _, message in self.getmany(FETCH_TIMEOUT_S):
                     await self.callback(message)
                 await asyncio.sleep(0)
         except ConsumerStoppedError:
@@ -65,7 +65,7 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield fetched batches, internal topics first, so that no backlog starves them."""
-        fetched, active = await self._wait_next_records(min(timeout, FETCH_TIMEOUT))
+        fetched, active = await self._wait_next_records(min(timeout, FETCH_TIMEOUT_S))
         if not fetched or self.should_stop:
             return
         by_topic: dict[str, dict[TP, Batch]] = {}

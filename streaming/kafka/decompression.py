@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: Largest window of zstd in bytes, that of level 22: the limit of its decoders, also in brokers.
-MAX_WINDOW: Final = 128 << 20
+MAX_WINDOW_BYTES: Final = 128 << 20
 
 #: Bytes of compressed content passed to a decoder per call: it copies the part that it leaves.
 FEED_BYTES: Final = 64 << 10
@@ -141,7 +141,7 @@ class _Lz4(_Fed):
 class _Zstd:
     def __init__(self, data: memoryview) -> None:
         self._data = data
-        decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+        decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
         self._reader = decoder.stream_reader(data, read_across_frames=True)
 
     @property
@@ -150,7 +150,7 @@ class _Zstd:
         try:
             return max(_zstd_windows(self._data), default=0)
         except zstandard.ZstdError:
-            return MAX_WINDOW
+            return MAX_WINDOW_BYTES
 
     def read(self, size: int) -> bytes:
         try:
@@ -261,4 +261,4 @@ class Decoders:
 
 
 #: The decoders of this process.
-DECODERS: Final = Decoders(MAX_WINDOW)
+DECODERS: Final = Decoders(MAX_WINDOW_BYTES)

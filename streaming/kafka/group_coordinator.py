@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds before the worker joins again: after the first refusal, and at most.
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 30.0
+FIRST_PAUSE_S: Final = 1.0
+MAX_PAUSE_S: Final = 30.0
 
 
 class Coordinator(GroupCoordinator):
@@ -158,7 +158,7 @@ class Coordinator(GroupCoordinator):
         if not isinstance(exc, GroupRefusedError):
             code = exc.errno if isinstance(exc, BrokerResponseError) else UNKNOWN
             exc = GroupRefusedError(code, str(exc))
-        pause = min(FIRST_PAUSE * 2**self._refused_times, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE_S * 2**self._refused_times, MAX_PAUSE_S)
         self._refused_times += 1
         if self._refusals is not None and not self._refusals.refused(
             exc, pause, has_joined=self._has_joined

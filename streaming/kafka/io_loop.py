@@ -23,7 +23,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: Seconds to wait for the thread's end; the process may end without it.
-STOP_TIMEOUT = 5.0
+STOP_TIMEOUT_S = 5.0
 
 
 async def run_in(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -58,7 +58,7 @@ class IoLoop:
         await self.run(_cancel_others())
         self._loop = self._thread = None
         loop.call_soon_threadsafe(loop.stop)
-        await asyncio.to_thread(thread.join, STOP_TIMEOUT)
+        await asyncio.to_thread(thread.join, STOP_TIMEOUT_S)
         if not thread.is_alive():
             loop.close()
 

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 #: Maximum number of batches above BATCH_BYTES (one record each) in flight. A request has one batch
 #: per partition, and brokers refuse requests of 100 MiB.
-LARGE_AT_ONCE = 8
+MAX_LARGE_BATCHES = 8
 
 #: The broker aborts transactions that are open for longer, so that readers do not wait for a worker
 #: that died and whose partition has no new owner.
@@ -219,7 +219,7 @@ class Transaction:
         self._limits = limits
         self._pending: list[asyncio.Future[Any]] = []
         self._sent: dict[asyncio.Future[Any], tuple[str, int, Layer | list[OutRecord]]] = {}
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large = asyncio.Semaphore(MAX_LARGE_BATCHES)
 
     def _batch_bytes(self, topic: str) -> int:
         return min(BATCH_BYTES, self._limits.of(topic).batch_bytes)

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds without a coordinator for groups or transactions: until a warning, and until the start
 #: fails. New brokers on a busy machine take half a minute.
-QUIET, PATIENCE = 40.0, 120.0
+QUIET_S, COORDINATOR_TIMEOUT_S = 40.0, 120.0
 
 GROUP, TRANSACTION = 0, 1
 
@@ -255,7 +255,7 @@ async def _ask(
     """Return the error code in the answer of the coordinator of ``key``.
 
     Raises:
-        StartError: no coordinator answers within :data:`PATIENCE`.
+        StartError: no coordinator answers within :data:`COORDINATOR_TIMEOUT_S`.
     """
     begun, is_said = monotonic(), False
     while True:
@@ -271,9 +271,9 @@ async def _ask(
         except (KafkaError, TimeoutError) as exc:
             reason = type(exc)
         text = f"the brokers have no coordinator {what} ({reason.__name__})"
-        if monotonic() - begun > PATIENCE:
+        if monotonic() - begun > COORDINATOR_TIMEOUT_S:
             raise StartError(text)
-        if monotonic() - begun > QUIET and not is_said:
+        if monotonic() - begun > QUIET_S and not is_said:
             is_said = True
-            log.warning("%s; waiting for up to %.0f s", text, PATIENCE)
+            log.warning("%s; waiting for up to %.0f s", text, COORDINATOR_TIMEOUT_S)
         await asyncio.sleep(0.1)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from settings import Settings
 
 #: Seconds for each step of a request.
-TIMEOUT: Final = 10.0
+ANSWER_TIMEOUT_S: Final = 10.0
 #: Lifetime of a token in seconds if its issuer does not state one.
-DEFAULT_LIFETIME: Final = 300.0
+DEFAULT_LIFETIME_S: Final = 300.0
 #: Maximum bytes of an issuer's answer.
-LONGEST_ANSWER: Final = 1 << 20
+MAX_ANSWER_BYTES: Final = 1 << 20
 
 _URL, _SCOPE = "REELS_SASL_OAUTH_TOKEN_URL", "REELS_SASL_OAUTH_SCOPE"
 _CLIENT = "REELS_SASL_OAUTH_CLIENT_ID and REELS_SASL_OAUTH_CLIENT_SECRET"
@@ -86,8 +86,8 @@ class ClientCredentials:
 
     def _ask(self, request: urllib.request.Request) -> Token:
         try:
-            with self._opener.open(request, timeout=TIMEOUT) as answer:
-                content = answer.read(LONGEST_ANSWER)
+            with self._opener.open(request, timeout=ANSWER_TIMEOUT_S) as answer:
+                content = answer.read(MAX_ANSWER_BYTES)
         except urllib.error.HTTPError as exc:
             with exc:
                 raise self._refusal(exc.code, _object(_read(exc))) from None
@@ -171,7 +171,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 def _read(answer: urllib.error.HTTPError) -> bytes:
     try:
-        return answer.read(LONGEST_ANSWER)
+        return answer.read(MAX_ANSWER_BYTES)
     except (OSError, http.client.HTTPException):
         return b""
 
@@ -189,5 +189,5 @@ def _lifetime(text: object) -> float:
     try:
         seconds = float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return DEFAULT_LIFETIME
-    return seconds if seconds > 0 else DEFAULT_LIFETIME
+        return DEFAULT_LIFETIME_S
+    return seconds if seconds > 0 else DEFAULT_LIFETIME_S

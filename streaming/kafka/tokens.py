@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 #: The fraction of its lifetime after which a token is renewed, as in Kafka's clients.
 RENEW_AT: Final = 0.8
 #: Seconds between requests to a failing issuer: the first pause, doubled each time, and the last.
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TokenProvider(AbstractTokenProvider):
         self._lock = Lock()
         self._token: Token | None = None
         self._renew_at = self._expires_at = self._retry_at = float("-inf")
-        self._pause = FIRST_PAUSE
+        self._pause = FIRST_PAUSE_S
         self._failure = NoTokenError("no token was asked for")
 
     async def token(self) -> str:
@@ -75,11 +75,11 @@ class TokenProvider(AbstractTokenProvider):
         except NoTokenError as exc:
             self._failure = exc
             self._retry_at = time.monotonic() + self._pause
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._pause = min(2 * self._pause, MAX_PAUSE_S)
             if self._token is not None:
                 log.warning("the token for Kafka is not renewed: %s", exc)
         else:
             self._token = token
             self._renew_at = asked_at + RENEW_AT * token.lifetime
             self._expires_at = asked_at + token.lifetime
-            self._pause = FIRST_PAUSE
+            self._pause = FIRST_PAUSE_S

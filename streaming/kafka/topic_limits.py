@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Maximum bytes of a batch for any topic: the limit of topics that the program creates.
-LARGEST_BATCH = 8 << 20
+MAX_BATCH_BYTES = 8 << 20
 
 #: The brokers' default limit in bytes. If a topic refuses a batch that its settings allow, its
 #: limit is assumed to be this, or half of the refused size if that is less.
-USUAL_BATCH = 1 << 20
+DEFAULT_BATCH_BYTES = 1 << 20
 
 #: Kafka's value for an unlimited time.
 _NEVER_MS = (1 << 63) - 1
@@ -38,7 +38,7 @@ _NAMES = *_SIZES, "cleanup.policy", "message.timestamp.type", _BEFORE, _AFTER, _
 class TopicLimits(NamedTuple):
     """A topic's limits: bytes of a batch, and distance of a timestamp from now in ms."""
 
-    batch_bytes: int = LARGEST_BATCH
+    batch_bytes: int = MAX_BATCH_BYTES
     before_ms: int = _NEVER_MS
     after_ms: int = _NEVER_MS
     needs_keys: bool = False
@@ -109,7 +109,7 @@ class Limits:
             limits = limits._replace(before_ms=0, after_ms=0)
         elif refused.is_for_size and refused.size <= limits.batch_bytes:
             allowed = min(limits.batch_bytes, refused.batch_size) // 2
-            limits = limits._replace(batch_bytes=min(USUAL_BATCH, allowed))
+            limits = limits._replace(batch_bytes=min(DEFAULT_BATCH_BYTES, allowed))
         if limits != before:
             self._learnt[refused.topic] = limits
             _announce(refused.topic, limits)
@@ -160,7 +160,7 @@ def _limits_of(config: Mapping[str, str | None]) -> TopicLimits:
         before_ms = after_ms = _NEVER_MS
     return TopicLimits(
         # A batch must also fit into a segment.
-        min(LARGEST_BATCH, *(number(name, LARGEST_BATCH) for name in _SIZES)),
+        min(MAX_BATCH_BYTES, *(number(name, MAX_BATCH_BYTES) for name in _SIZES)),
         before_ms,
         after_ms,
         "compact" in (config.get("cleanup.policy") or ""),

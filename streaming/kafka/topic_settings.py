@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: With a shorter retention, records may be deleted while a worker restarts.
-SHORTEST_RETENTION_MS: Final = 10 * 60_000
+MIN_RETENTION_MS: Final = 10 * 60_000
 
 #: Unlimited retention.
 NEVER_MS: Final = (1 << 63) - 1
 
 #: Bytes of a dead letter without its value, which still has headers.
-LEAST_LETTER_BYTES: Final = 10_240
+MIN_LETTER_BYTES: Final = 10_240
 
 #: Minimum limits of timestamps: needed for clocks and retries, and recommended.
-LEAST_TIMESTAMP_LIMIT_MS, TIMESTAMP_LIMIT_MS = 60_000, HOUR_MS
+MIN_TIMESTAMP_LIMIT_MS, TIMESTAMP_LIMIT_MS = 60_000, HOUR_MS
 
 
 class Verdict(Enum):
@@ -176,7 +176,7 @@ def _retention_ms(topic: _Topic) -> _Judgement:
         reason = "what was not read is deleted after that: counts lack what a worker left unread"
     if found < 0 or found >= least:
         return _RIGHT
-    wrong = role is Role.INTERNAL and found < SHORTEST_RETENTION_MS
+    wrong = role is Role.INTERNAL and found < MIN_RETENTION_MS
     return Verdict.WRONG if wrong else Verdict.UNWISE, reason, str(better)
 
 
@@ -191,7 +191,7 @@ def _retention_bytes(topic: _Topic) -> _Judgement:
 def _max_message_bytes(topic: _Topic) -> _Judgement:
     found, role = topic.number("max.message.bytes"), topic.spec.role
     own = int(topic.spec.config.get("max.message.bytes", MIB))
-    least = {Role.INPUT: 0, Role.DEAD_LETTERS: LEAST_LETTER_BYTES}.get(role, MIB)
+    least = {Role.INPUT: 0, Role.DEAD_LETTERS: MIN_LETTER_BYTES}.get(role, MIB)
     if found < least:
         return Verdict.WRONG, "it refuses records that the program has to write", str(own)
     if role is Role.INPUT and found < MIB:
@@ -225,7 +225,7 @@ def _timestamp_limit(setting: str) -> Callable[[_Topic], _Judgement]:
         found, better = topic.number(setting), ANY_TIMESTAMP[setting]
         if found >= TIMESTAMP_LIMIT_MS:
             return _RIGHT
-        wrong = found < LEAST_TIMESTAMP_LIMIT_MS
+        wrong = found < MIN_TIMESTAMP_LIMIT_MS
         reason = "records are refused when a commit takes long or clocks differ"
         return Verdict.WRONG if wrong else Verdict.UNWISE, reason, better
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Number of lookups of created topics, ten per second, before giving up.
-ATTEMPTS = 100
+MAX_ATTEMPTS = 100
 
 
 @asynccontextmanager
@@ -156,7 +156,7 @@ def _count(partitions: int) -> str:
 async def _known(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
     """Return all topics; brokers take a moment to know the created ones."""
     found: dict[str, FoundTopic] = {}
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         found = await look_up(admin, specs)
         if len(found) == len(specs):
             return found

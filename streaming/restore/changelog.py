@@ -23,7 +23,7 @@ from streaming.errors import ChangelogError, ForeignChangelogError
 from streaming.kafka.topic_ids import topic_ids
 from streaming.restore.changelog_fetch import fetch_changes
 from streaming.restore.foreign import FOREIGN
-from streaming.restore.positions import LOOK_DELAY, LOOKS
+from streaming.restore.positions import LOOK_DELAY_S, MAX_LOOKS
 from tables.foreign import ForeignRowError
 from tables.layout import ForeignCopyError, LastCopyError
 from tables.rocks import StoreCorruptError
@@ -150,10 +150,10 @@ async def _attach(
         if not refusals:
             return begins, ends
         # A new leader may need a moment to learn its committed end.
-        if attempt == LOOKS:
+        if attempt == MAX_LOOKS:
             raise ChangelogError(_refusal(refusals))
         attempt += 1
-        await asyncio.sleep(LOOK_DELAY)
+        await asyncio.sleep(LOOK_DELAY_S)
 
 
 def _refusal(refusals: Mapping[str, list[str]]) -> str:

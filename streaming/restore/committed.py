@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Offsets before the end that the first search for the layout record reads, and the factor for
 #: each further search. Each commit writes a layout record.
-LAYOUT_TAIL, TAIL_GROWTH = 500, 8
+LAYOUT_TAIL_OFFSETS, TAIL_GROWTH = 500, 8
 
 
 async def read_changes(
@@ -71,7 +71,7 @@ async def last_layout(consumer: AIOKafkaConsumer, changelog: TP) -> bytes | None
     consumer.assign([tp])
     begin = (await consumer.beginning_offsets([tp]))[tp]
     end = until = (await consumer.end_offsets([tp]))[tp]
-    tail = LAYOUT_TAIL
+    tail = LAYOUT_TAIL_OFFSETS
     while until > begin:
         start = max(begin, end - tail)
         consumer.seek(tp, start)

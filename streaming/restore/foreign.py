@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds between two log lines per topic; all records are counted.
-NAMING_INTERVAL: Final = 10.0
+NAMING_INTERVAL_S: Final = 10.0
 
 
 class ForeignRecords:
@@ -32,7 +32,7 @@ class ForeignRecords:
         """Count the record of ``tp`` at ``offset``, skipped for ``reason``."""
         metrics.foreign_records.labels(tp.topic).inc()
         now, unnamed = self._clock(), self._unnamed.get(tp.topic, 0)
-        if now - self._named_at.get(tp.topic, -NAMING_INTERVAL) < NAMING_INTERVAL:
+        if now - self._named_at.get(tp.topic, -NAMING_INTERVAL_S) < NAMING_INTERVAL_S:
             self._unnamed[tp.topic] = unnamed + 1
             return
         self._named_at[tp.topic], self._unnamed[tp.topic] = now, 0

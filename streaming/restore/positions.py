@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Checks of an impossible position, and seconds between them, before it is accepted as true.
-LOOKS, LOOK_DELAY = 4, 0.5
+MAX_LOOKS, LOOK_DELAY_S = 4, 0.5
 
 NOBODY_KNOWS = "Nobody can say which events were counted"
 #: Where the group's offsets decide, and where the tables do.
@@ -186,10 +186,10 @@ class Positions:
                 return known, {tp: each.start() for tp, each in known.items()}
             except PositionError:
                 # A new leader may need a moment to learn its committed end.
-                if attempt == LOOKS:
+                if attempt == MAX_LOOKS:
                     raise
             attempt += 1
-            await self._sleep(LOOK_DELAY)
+            await self._sleep(LOOK_DELAY_S)
 
     async def _known(self, tables: Mapping[TP, TablePositions]) -> dict[TP, Known]:
         thread = self._thread
@@ -228,9 +228,9 @@ class Positions:
             PositionError: the topic was recreated, or lost acknowledged records.
         """
         beyond = dict(positions)
-        for attempt in range(LOOKS):
+        for attempt in range(MAX_LOOKS):
             # A new leader may need a moment to learn its committed end.
-            await self._sleep(LOOK_DELAY if attempt else 0.0)
+            await self._sleep(LOOK_DELAY_S if attempt else 0.0)
             ends = await self._thread.log_ends(beyond)
             beyond = {tp: at for tp, at in beyond.items() if at > ends[tp]}
             if not beyond:

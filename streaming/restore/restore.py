@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds between two log lines of a long restore.
-PROGRESS_INTERVAL = 5.0
+PROGRESS_INTERVAL_S = 5.0
 
 
 async def restore(settings: Mapping[str, Any], sinks: Mapping[TP, ChangelogSink]) -> int:
@@ -69,7 +69,7 @@ class _Progress:
         seconds = sum(left.values()) / rate if rate else 0.0
         metrics.recovery_rate.set(rate if left else 0.0)
         metrics.recovery_seconds_remaining.set(seconds)
-        if monotonic() - self._sought >= PROGRESS_INTERVAL:
+        if monotonic() - self._sought >= PROGRESS_INTERVAL_S:
             self._sought = monotonic()
             log.info(
                 "recovering: %s records read, %s/s, %s left, about %.0f s",

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from tables.viral import ViralTable
 
 #: Seconds between two attempts to reach the brokers: the first pause, and the longest.
-FIRST_DELAY, LONGEST_DELAY = 1.0, 15.0
+FIRST_DELAY_S, MAX_DELAY_S = 1.0, 15.0
 
 #: Characters of a data directory's id that identify its worker within the group.
 WORKER_ID_LENGTH = 8
@@ -239,7 +239,7 @@ class App(faust.App):
     async def _prepare_topics(self) -> None:
         parts = self.task_context
         specs = parts.topics
-        delay = FIRST_DELAY
+        delay = FIRST_DELAY_S
         while not self.should_stop:
             try:
                 found = await self._checked_topics(specs)
@@ -248,7 +248,7 @@ class App(faust.App):
                     "%s; again in %.0f s", unreachable(parts.settings.broker_url, exc), delay
                 )
                 await self.sleep(delay)
-                delay = min(2 * delay, LONGEST_DELAY)
+                delay = min(2 * delay, MAX_DELAY_S)
             else:
                 self.dead_letter_partitions = found[parts.settings.dead_letter_topic].partitions
                 self.topic_watch = TopicWatch(

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 LIBRARIES: Final = frozenset({"aiohttp", "aiokafka", "asyncio", "faust", "kafka", "mode"})
 
 #: Lines of one message that may be written at once, for libraries and for our loggers: the start
-#: writes one line per setting. Then one line per :data:`INTERVAL`.
+#: writes one line per setting. Then one line per :data:`INTERVAL_S`.
 LIBRARY_BURST, OUR_BURST = 5, 60
 
 #: Seconds between two lines of a message after its burst.
-INTERVAL: Final = 10.0
+INTERVAL_S: Final = 10.0
 
 #: Lines of all messages together: at once, and then per second.
 TOTAL_BURST, TOTAL_RATE = 150, 3.0
@@ -110,20 +110,20 @@ class FloodFilter(logging.Filter):
         if message is None:
             is_library = record.name.partition(".")[0] in LIBRARIES
             burst = LIBRARY_BURST if is_library else OUR_BURST
-            message = self._messages[key] = _Message(_Budget(burst, 1 / INTERVAL, now))
+            message = self._messages[key] = _Message(_Budget(burst, 1 / INTERVAL_S, now))
             while len(self._messages) > MAX_MESSAGES:
                 self._messages.popitem(last=False)
         self._messages.move_to_end(key)
         return message
 
     def _counts(self, now: float, *, everything: bool) -> list[logging.LogRecord]:
-        """Return the counts that are due: of messages omitted for :data:`INTERVAL`."""
+        """Return the counts that are due: of messages omitted for :data:`INTERVAL_S`."""
         if not everything and now - self._looked_at < 1.0:
             return []
         self._looked_at = now
         due = []
         for message in self._messages.values():
-            if not message.left_out or not (everything or now - message.since >= INTERVAL):
+            if not message.left_out or not (everything or now - message.since >= INTERVAL_S):
                 continue
             if not everything and not self._total.take(now):
                 break

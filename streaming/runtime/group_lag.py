@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer
 
 #: Seconds for the brokers' answers.
-TIMEOUT: Final = 5.0
+ANSWER_TIMEOUT_S: Final = 5.0
 
 
 class GroupLag:
@@ -51,7 +51,7 @@ class GroupLag:
         """
         admin = AIOKafkaAdminClient(**client_settings)
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await admin.start()
             async with changelog_consumer(client_settings) as consumer:
                 yield cls(admin, consumer, group, topics)
@@ -67,7 +67,7 @@ class GroupLag:
             KafkaError, OSError: the brokers do not answer in time.
         """
         tps = [TopicPartition(topic, number) for number in partitions for topic in self._topics]
-        async with asyncio.timeout(TIMEOUT):
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
             stored = await self._admin.list_consumer_group_offsets(self._group, partitions=tps)
             begins = await self._consumer.beginning_offsets(tps)
             ends = await self._consumer.end_offsets(tps)

@@ -13,7 +13,7 @@ from mode import Service
 
 from models.errors import CodecError
 from monitoring import metrics
-from streaming.commit.purge import PURGE_INTERVAL
+from streaming.commit.purge import PURGE_INTERVAL_S
 from streaming.errors import PositionError
 from tables.rocks import StoreCorruptError
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds between two scans for expired keys, and between two measurements of the lag.
-SWEEP_INTERVAL, LAG_INTERVAL = 1.0, 1.0
+SWEEP_INTERVAL_S, LAG_INTERVAL_S = 1.0, 1.0
 
 #: Seconds between two measurements of the event loop's delay.
-LOOP_INTERVAL = 0.25
+LOOP_INTERVAL_S = 0.25
 
 
 class CheckedPositions(Protocol):
@@ -81,17 +81,17 @@ class Housekeeping(Service):
 
     @Service.task
     async def _sweep_now_and_then(self) -> None:
-        async for _ in self.itertimer(SWEEP_INTERVAL, name="sweep"):
+        async for _ in self.itertimer(SWEEP_INTERVAL_S, name="sweep"):
             await self.sweep()
 
     @Service.task
     async def _purge_now_and_then(self) -> None:
-        async for _ in self.itertimer(PURGE_INTERVAL, name="purge"):
+        async for _ in self.itertimer(PURGE_INTERVAL_S, name="purge"):
             await self.purge()
 
     @Service.task
     async def _measure_lag_now_and_then(self) -> None:
-        async for _ in self.itertimer(LAG_INTERVAL, name="lag"):
+        async for _ in self.itertimer(LAG_INTERVAL_S, name="lag"):
             await self.measure_lag()
 
     async def sweep(self) -> None:
@@ -100,7 +100,7 @@ class Housekeeping(Service):
             for state in task.tables.states:
                 try:
                     with suppress(StoreCorruptError):
-                        await state.sweeper.scan(SWEEP_INTERVAL)
+                        await state.sweeper.scan(SWEEP_INTERVAL_S)
                 except CodecError as exc:
                     task.fail(exc)
                 # Found by this scan, or earlier by a read.
@@ -136,5 +136,5 @@ class Housekeeping(Service):
     async def _measure_loop(self) -> None:
         while not self.should_stop:
             begun = monotonic()
-            await self.sleep(LOOP_INTERVAL)
-            metrics.loop_delay_seconds.observe(max(0.0, monotonic() - begun - LOOP_INTERVAL))
+            await self.sleep(LOOP_INTERVAL_S)
+            metrics.loop_delay_seconds.observe(max(0.0, monotonic() - begun - LOOP_INTERVAL_S))

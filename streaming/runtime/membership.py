@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Maximum seconds for this; without it, the session times out.
-PATIENCE: Final = 2.0
+LEAVE_TIMEOUT_S: Final = 2.0
 
 
 async def end_former_membership(
@@ -36,7 +36,7 @@ async def end_former_membership(
     """
     admin = AIOKafkaAdminClient(**client_settings)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(LEAVE_TIMEOUT_S):
             await admin.start()
             return await _leave(admin, group, client_id)
     except (KafkaError, OSError, TimeoutError) as exc:

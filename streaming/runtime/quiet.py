@@ -32,7 +32,7 @@ _STEPS: Final = re.compile(
 _OF_THE_WORKER: Final = re.compile(r"\[\^Worker\]: (?:Starting|Stopping)\.\.\.")
 
 #: Seconds that a new cluster may take to create its topics for groups' offsets and transactions.
-COORDINATOR_PATIENCE: Final = 60.0
+COORDINATOR_TIMEOUT_S: Final = 60.0
 
 _NO_COORDINATOR: Final = re.compile(
     r"(?:CoordinatorNotAvailable|GroupCoordinatorNotAvailable|NotCoordinator"
@@ -65,5 +65,5 @@ class QuietFilter(logging.Filter):
         if _LATE_TIMER.search(text) or _REBALANCE.match(text):
             return False
         if is_library and _NO_COORDINATOR.search(text):
-            return self._clock() - self._began > COORDINATOR_PATIENCE
+            return self._clock() - self._began > COORDINATOR_TIMEOUT_S
         return True

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 #: Seconds before recovery is retried.
-RETRY_DELAY = 1.0
+RETRY_DELAY_S = 1.0
 
 
 class FollowingApp(WorkerContext, Protocol):
@@ -79,7 +79,7 @@ class BatchRecovery(Recovery):
                 # Brokers come back, and a damaged database has been set aside. A worker that locked
                 # a partition has it by an assignment that this worker may not know yet.
                 is_fenced = isinstance(exc, FencedError)
-                delay = self._worker.session_timeout if is_fenced else RETRY_DELAY
+                delay = self._worker.session_timeout if is_fenced else RETRY_DELAY_S
                 self.log.warning("recovery: %r; again in %.0f s", exc, delay)
                 await self.wait_first(self.signal_recovery_start, timeout=delay)
                 self.signal_recovery_start.set()

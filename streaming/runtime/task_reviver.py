@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from mode import Service
 
 from models.errors import CodecError
-from streaming.commit.pacing import LAST_RETRY, Retries
+from streaming.commit.pacing import MAX_RETRY_S, Retries
 from streaming.errors import (
     ChangelogError,
     ConfigurationError,
@@ -41,7 +41,7 @@ FOR_GOOD: Final = (ChangelogError, ConfigurationError, PositionError)
 CURABLE: Final = (TransactionFailedError, StoreCorruptError)
 
 #: Seconds before a gap is fetched again, because several batches may show the same gap.
-REFETCH_DELAY: Final = 0.1
+REFETCH_DELAY_S: Final = 0.1
 
 
 class Opener(Protocol):
@@ -143,7 +143,7 @@ class TaskReviver(Service):
                     raise
                 except Exception as exc:  # noqa: BLE001 - retried until the partition is lost
                     is_fenced = isinstance(exc, FencedError)
-                    delay = patience if is_fenced else min(2 * delay, LAST_RETRY)
+                    delay = patience if is_fenced else min(2 * delay, MAX_RETRY_S)
                     text = "%s cannot be opened: %r; again in %.1f s"
                     log.warning(text, name_of(mine), exc, delay)
                 else:
@@ -160,7 +160,7 @@ class TaskReviver(Service):
 
     async def _refetch(self, task: Task, tp: TP) -> None:
         try:
-            await self.sleep(REFETCH_DELAY)
+            await self.sleep(REFETCH_DELAY_S)
             if task.accepting and self._registry.is_current(task):
                 first = await self._positions.first_kept(tp, task.positions[tp])
                 await task.pass_over(tp, first)

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Seconds between two lookups, and between those that confirm a finding.
-INTERVAL, CONFIRM_INTERVAL = 2.0, 0.5
+INTERVAL_S, CONFIRM_INTERVAL_S = 2.0, 0.5
 
 #: Consecutive lookups that confirm the loss of one topic, and of all topics: a broker that just
 #: started may not know any topics yet.
-LOOKS, LOOKS_AT_ALL = 4, 12
+MIN_LOOKS, MIN_LOOKS_WITHOUT_TOPICS = 4, 12
 
 _CONSEQUENCES: Final = {
     Role.INPUT: (
@@ -106,10 +106,10 @@ class TopicWatch(Service):
                 while not self.should_stop:
                     await self._look(admin)
                     is_doubtful = self._looks or self._refusals
-                    await self.sleep(CONFIRM_INTERVAL if is_doubtful else INTERVAL)
+                    await self.sleep(CONFIRM_INTERVAL_S if is_doubtful else INTERVAL_S)
             except (KafkaError, OSError, TimeoutError) as exc:
                 log.debug("topics cannot be looked at: %r", exc)
-                await self.sleep(INTERVAL)
+                await self.sleep(INTERVAL_S)
             except (StartError, TopicLostError) as exc:
                 self._give_up(exc)
                 return
@@ -137,12 +137,12 @@ class TopicWatch(Service):
         ]
         names = {spec.name for spec in gone}
         self._looks = Counter({name: self._looks[name] + 1 for name in names})
-        return [spec for spec in gone if self._looks[spec.name] >= LOOKS]
+        return [spec for spec in gone if self._looks[spec.name] >= MIN_LOOKS]
 
     def _check_lost(self, lost: Sequence[TopicSpec], found: Found) -> None:
         """Refuse to continue without essential topics. Raises TopicLostError."""
         if not found.topics and not found.forbidden:
-            if min(self._looks.values(), default=0) < LOOKS_AT_ALL:
+            if min(self._looks.values(), default=0) < MIN_LOOKS_WITHOUT_TOPICS:
                 return
             raise TopicLostError(
                 "the brokers have none of the program's topics any more: their data is lost, or "
@@ -175,7 +175,7 @@ class TopicWatch(Service):
         missing = [f"Describe on topic {name}" for name in sorted(found.forbidden)]
         missing += missing_rights(self._specs, found.topics)
         self._refusals = self._refusals + 1 if missing else 0
-        if self._refusals >= LOOKS:
+        if self._refusals >= MIN_LOOKS:
             refuse_without(missing)
 
     def _check_partitions(self, found: Found) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Offsets at the end of each partition that are read first. They nearly always include a record,
 #: although transaction markers follow records, and take some kilobytes per partition.
-TAIL: Final = 50
+TAIL_OFFSETS: Final = 50
 
 
 async def check_owner(
@@ -39,7 +39,9 @@ async def check_owner(
     async with changelog_consumer(client_settings) as consumer:
         tps = [TopicPartition(topic, partition) for partition in range(partitions)]
         begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
-        starts = {tp: max(begins[tp], ends[tp] - TAIL) for tp in tps if ends[tp] > begins[tp]}
+        starts = {
+            tp: max(begins[tp], ends[tp] - TAIL_OFFSETS) for tp in tps if ends[tp] > begins[tp]
+        }
         writers, read = await _last_writers(consumer, starts, ends)
         # Compaction or aborted transactions may have left no record there.
         if older := {tp: begins[tp] for tp in starts.keys() - read if starts[tp] > begins[tp]}:

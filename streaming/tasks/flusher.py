@@ -9,9 +9,9 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from streaming.tasks.memory_budget import MUCH_UNWRITTEN
+from streaming.tasks.memory_budget import EARLY_FLUSH_SHARE
 from streaming.timing import CommitTimer
-from tables.rocks import AT_ONCE, UNHURRIED
+from tables.rocks import FULL_PACE, SLOW_PACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,14 +51,14 @@ class Flusher:
         await asyncio.sleep(first_pause_s(self._partition, FLUSH_INTERVAL_S))
         while True:
             # An early flush is fast, because commits will soon wait for it.
-            pace = AT_ONCE if self._much.is_set() else UNHURRIED
+            pace = FULL_PACE if self._much.is_set() else SLOW_PACE
             self._much.clear()
             await self.flush(pace)
             with suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_INTERVAL_S):
                     await self._much.wait()
 
-    async def flush(self, pace: WritePace = AT_ONCE) -> None:
+    async def flush(self, pace: WritePace = FULL_PACE) -> None:
         """Write the committed rows; a failure goes to ``on_failure``."""
         async with self._flushing:
             if self._is_stopped:
@@ -77,7 +77,7 @@ class Flusher:
         much = self._budget.unwritten
         if much > 1:
             await self.flush()
-        elif much > MUCH_UNWRITTEN:
+        elif much > EARLY_FLUSH_SHARE:
             self._much.set()
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streaming.tasks.shared_limits import SharedLimits
 
 #: How often in a row a waiting topic is skipped for one of higher priority.
-MOST_PASSED_OVER = 4
+MAX_PASSED_OVER = 4
 
 
 class Inbox:
@@ -59,7 +59,7 @@ class Inbox:
         """Return the next topic: the first by priority, or one that was skipped too often."""
         passed_over = self._passed_over
         waiting = [tp for tp, batches in self._waiting.items() if batches]
-        starving = (tp for tp in waiting if passed_over[tp] >= MOST_PASSED_OVER)
+        starving = (tp for tp in waiting if passed_over[tp] >= MAX_PASSED_OVER)
         chosen = next(starving, waiting[0])
         for tp in waiting:
             passed_over[tp] += 1

@@ -19,10 +19,10 @@ UNCOMMITTED_BYTES = 192 << 20
 #: Bytes of committed, unflushed rows of all tasks, before a commit waits. A steady 50,000 events/s
 #: make 80 MiB per flush interval, 140 MiB after an hour of 1 million users. A smaller bound causes
 #: more frequent flushes and more reads.
-UNWRITTEN_BYTES = 176 << 20
+UNFLUSHED_BYTES = 176 << 20
 
 #: Part of that bound from which flushes start early; with a backlog each commit leaves about that.
-MUCH_UNWRITTEN = 0.75
+EARLY_FLUSH_SHARE = 0.75
 
 #: Bytes of all rows in memory at the start of a commit, before flushed rows are evicted. A steady
 #: load fits with the rows of half a minute, a backlog with few.
@@ -57,7 +57,7 @@ class MemoryBudget:
         rows = sum(state.unwritten_bytes for state in self._states)
         companions = sum(state.unwritten_companion_bytes for state in self._states)
         share = self._shared_limits.share
-        return max(rows / share(UNWRITTEN_BYTES), companions / share(COMPANION_BYTES))
+        return max(rows / share(UNFLUSHED_BYTES), companions / share(COMPANION_BYTES))
 
     def evict(self) -> None:
         """Evict flushed rows to make room for unflushed ones."""

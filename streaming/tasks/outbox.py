@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 #: Memory of a record in bytes, without its key, value and headers.
-RECORD_SIZE = 300
+RECORD_BYTES = 300
 
 
 class Outbox:
@@ -45,7 +45,7 @@ class Outbox:
                 fitting = fit(record, limits)
                 size = size_of(fitting)
             gathered.append(fitting)
-            self.size += RECORD_SIZE + size
+            self.size += RECORD_BYTES + size
         if gathered:
             self._records.setdefault((topic, partition), []).extend(gathered)
 
@@ -61,7 +61,7 @@ class Outbox:
     def drop(self, topic: str, partition: int) -> None:
         """Remove the records for a partition of a topic."""
         for record in self._records.pop((topic, partition), ()):
-            self.size -= RECORD_SIZE + size_of(record)
+            self.size -= RECORD_BYTES + size_of(record)
 
     def take(self) -> dict[tuple[str, int], list[OutRecord]]:
         """Return the records, and start empty again."""

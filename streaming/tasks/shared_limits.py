@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Sized
 
 #: Tasks that process at the same time.
-FOLDING_AT_ONCE = 3
+MAX_PROCESSING_TASKS = 3
 
 #: Batches per task that are fetched ahead.
-BATCHES_AHEAD = 2
+MAX_BATCHES_AHEAD = 2
 
 #: Approximate bytes of fetched, unprocessed batches above which fetching stops.
 WAITING_BYTES = 64 << 20
@@ -25,7 +25,7 @@ class SharedLimits:
         """Begin empty. ``tasks``: the worker's current tasks."""
         self._tasks = tasks
         #: A task processes while another waits for the disk.
-        self.folding = asyncio.Semaphore(FOLDING_AT_ONCE)
+        self.folding = asyncio.Semaphore(MAX_PROCESSING_TASKS)
         #: Held during a commit.
         self.committing = asyncio.Lock()
         #: Set when a task requests an early commit.
@@ -62,7 +62,7 @@ class SharedLimits:
     @property
     def _is_enough(self) -> bool:
         return (
-            self.waiting >= BATCHES_AHEAD * max(1, len(self._tasks))
+            self.waiting >= MAX_BATCHES_AHEAD * max(1, len(self._tasks))
             or self.waiting_bytes >= WAITING_BYTES
         )
 

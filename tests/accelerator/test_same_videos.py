@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accelerator import Counting, Folding, memory
 from models.counters import CREATOR, VIDEO
-from models.deltas import BEGINS, ROWS_AT_ONCE, pack_deltas, unpack_deltas
+from models.deltas import BEGINS, MAX_ROWS_PER_RECORD, pack_deltas, unpack_deltas
 from models.errors import CodecError
 from models.pane_windows import PaneWindows
 from models.partitioner import partition_of
@@ -167,7 +167,7 @@ def test_what_was_gathered_is_told_the_same_and_all_of_it(added, partitions, tic
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_more_than_a_record_takes_makes_another_one(more):
-    added = [(video, 1, 0) for video in range(ROWS_AT_ONCE + more)]
+    added = [(video, 1, 0) for video in range(MAX_ROWS_PER_RECORD + more)]
     plain, compiled = (
         gathered(accelerated, added).records(0, 0, 1, tick=False) for accelerated in FORMS
     )

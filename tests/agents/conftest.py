@@ -58,7 +58,7 @@ def pause_load(monkeypatch):
                 await go_on.wait()
             return result
 
-        monkeypatch.setattr("tables.state.THREAD_WORTH", 1)
+        monkeypatch.setattr("tables.state.MIN_KEYS_FOR_THREAD", 1)
         state.evict(0, 0)
         monkeypatch.setattr(state, "in_thread", slow_thread)
         return reached, go_on

@@ -131,7 +131,7 @@ steps = st.one_of(
 
 @pytest.fixture(autouse=True)
 def _judge_at_every_commit(monkeypatch):
-    monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL", 0.0)
+    monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL_S", 0.0)
 
 
 async def play(pipeline, script):

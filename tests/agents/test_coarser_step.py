@@ -41,7 +41,7 @@ COARSE = replace(SETTINGS, **STEPS)
 
 @pytest.fixture(autouse=True)
 def _judge_at_every_commit(monkeypatch):
-    monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL", 0.0)
+    monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL_S", 0.0)
 
 
 async def do(pipeline, script):

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from agents.misplaced import ENOUGH, MisplacedShare
+from agents.misplaced import MIN_EVENTS, MisplacedShare
 
 
 def test_a_high_share_of_events_that_are_passed_on_is_said_once(caplog):
     share = MisplacedShare()
-    share.note(ENOUGH - 1, ENOUGH - 1)
+    share.note(MIN_EVENTS - 1, MIN_EVENTS - 1)
     assert caplog.messages == []
     for _ in range(5):
-        share.note(ENOUGH, ENOUGH)
+        share.note(MIN_EVENTS, MIN_EVENTS)
     (line,) = caplog.messages
-    assert line.startswith(f"100 % of {2 * ENOUGH - 1:,} events")
+    assert line.startswith(f"100 % of {2 * MIN_EVENTS - 1:,} events")
     assert '"partitioner": "murmur2_random"' in line
 
 
 def test_a_few_of_them_are_not_worth_a_line_and_many_later_are(caplog):
     share = MisplacedShare()
     for _ in range(50):
-        share.note(ENOUGH, ENOUGH // 10)
+        share.note(MIN_EVENTS, MIN_EVENTS // 10)
     assert caplog.messages == []
-    share.note(ENOUGH, ENOUGH // 2)
+    share.note(MIN_EVENTS, MIN_EVENTS // 2)
     assert len(caplog.messages) == 1

@@ -18,7 +18,7 @@ VIDEO = 7
 
 @pytest.fixture(autouse=True)
 def _judge_at_every_commit(monkeypatch):
-    monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL", 0.0)
+    monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL_S", 0.0)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def fold_unjudged(pipeline):
     pipeline.parts[0].video._judged_at = float("inf")
     await pipeline.commit(0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agents.video_deltas, "JUDGE_WITH_BATCH", 0)
+        patch.setattr(agents.video_deltas, "MAX_VIDEOS_WITH_BATCH", 0)
         await pipeline.process(0, DELTAS, 100)
     await pipeline.commit(0)
 

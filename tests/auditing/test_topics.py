@@ -70,7 +70,7 @@ async def test_offsets_are_told_when_the_transactions_that_change_them_have_ende
 
 
 async def test_a_transaction_that_nobody_ends_is_named(cluster, producer, topics, monkeypatch):
-    monkeypatch.setattr(reading, "PATIENCE", 0.3)
+    monkeypatch.setattr(reading, "TRANSACTION_TIMEOUT_S", 0.3)
     async with producer.transaction() as transaction:
         await transaction.send_records(cluster.events, 0, [RECORD])
         await transaction.delivered()

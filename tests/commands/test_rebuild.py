@@ -21,8 +21,8 @@ def command(tmp_path, monkeypatch):
         return 0
 
     monkeypatch.setattr(commands.rebuild, "left", nothing_left)
-    monkeypatch.setattr(commands.rebuild, "POLL", 0.01)
-    monkeypatch.setattr(commands.rebuild, "IS_CURRENT", 0.05)
+    monkeypatch.setattr(commands.rebuild, "POLL_S", 0.01)
+    monkeypatch.setattr(commands.rebuild, "CURRENT_S", 0.05)
     command = SimpleNamespace(status=503, quiet=True, asked=0)
 
     class Handler(BaseHTTPRequestHandler):

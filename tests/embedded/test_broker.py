@@ -243,7 +243,7 @@ class TestNotStarting:
             EmbeddedKafka(heap="1k").start()
 
     def test_a_disk_that_is_nearly_full_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(diagnosis, "MIN_FREE_SPACE", 1 << 60)
+        monkeypatch.setattr(diagnosis, "MIN_FREE_BYTES", 1 << 60)
         with pytest.raises(EmbeddedKafkaError, match="free some space"):
             EmbeddedKafka().start()
 

@@ -24,7 +24,7 @@ from commands.topics import topics
 from exporting.export import Exporter
 from rescaling.errors import RescaleError
 from settings import load
-from streaming.commit.purge import KEPT_LOOKS, Purge
+from streaming.commit.purge import ROUNDS_KEPT, Purge
 from streaming.errors import ConfigurationError, StartError
 from streaming.kafka.rights import check_rights
 from streaming.kafka.topics import admin_client, make_topics
@@ -262,7 +262,7 @@ async def test_with_the_right_to_delete_counted_events_are_deleted(make_stopped,
     end = cluster.committed(cluster.repartition)[HOME]
     assert end > 0
     purge = Purge(parts_of(cluster).client_settings)
-    for _ in range(KEPT_LOOKS + 1):
+    for _ in range(ROUNDS_KEPT + 1):
         await purge.look({passed_on: end})
     assert cluster.read(cluster.repartition) == []
 

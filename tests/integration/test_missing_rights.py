@@ -143,7 +143,7 @@ async def test_transactions_that_may_not_take_as_long_as_ours_name_the_setting(
 async def test_brokers_too_few_for_groups_or_transactions_name_the_setting(
     make_cluster, monkeypatch
 ):
-    monkeypatch.setattr(rights, "PATIENCE", 1.0)
+    monkeypatch.setattr(rights, "COORDINATOR_TIMEOUT_S", 1.0)
     topics = "offsets.topic", "transaction.state.log"
     three = {f"{name}.replication.factor": "3" for name in topics}
     with EmbeddedKafka(properties=three) as kafka:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from loadgen import Chunk, Kind, Workload, crc32_partitions
-from loadgen.mixing import MAX_DISTANCE
+from loadgen.mixing import MAX_DISTANCE_EVENTS
 from models.event import EVENT_TYPES, MAX_VALUE_BYTES, Rejected, decode
 from models.partitioner import partition_of
 from models.timestamps import from_iso
@@ -173,7 +173,7 @@ class TestDuplicates:
             if kind.counts:
                 seen.append(record)
             elif kind is Kind.DUPLICATE:
-                assert record in seen[-MAX_DISTANCE:]
+                assert record in seen[-MAX_DISTANCE_EVENTS:]
 
     def test_at_a_low_rate_it_is_minutes_later_at_most(self) -> None:
         second_ms = 1000.0

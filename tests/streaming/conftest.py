@@ -16,7 +16,7 @@ def changelogs(monkeypatch):
         monkeypatch.setattr(f"streaming.restore.{module}.changelog_consumer", changelogs.consumer)
     monkeypatch.setattr("streaming.restore.changelog.topic_ids", changelogs.topic_ids)
     monkeypatch.setattr("streaming.restore.changelog.fetch_changes", changelogs.fetch)
-    monkeypatch.setattr("streaming.restore.changelog.LOOK_DELAY", 0)
+    monkeypatch.setattr("streaming.restore.changelog.LOOK_DELAY_S", 0)
     return changelogs
 
 

@@ -12,7 +12,7 @@ from faust.types import TP
 
 from monitoring import metrics
 from streaming.errors import ChangelogError, ForeignChangelogError
-from streaming.restore.positions import LOOKS
+from streaming.restore.positions import MAX_LOOKS
 from streaming.restore.restore import restore
 from tables.foreign import ForeignRowError
 from tables.layout import ForeignCopyError
@@ -125,7 +125,7 @@ class TestOtherChangelogs:
         with pytest.raises(ChangelogError, match=r"partition 0 ends .* restore-changelog"):
             await restore({}, {USERS: sink})
         assert sink.resets == 0
-        assert len(sink.attached) == LOOKS
+        assert len(sink.attached) == MAX_LOOKS
 
     async def test_a_leader_that_does_not_know_its_end_yet_is_asked_again(self, changelogs):
         """A changelog is believed to be shorter after several looks only."""

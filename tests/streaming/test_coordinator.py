@@ -53,7 +53,7 @@ async def make_coordinator(monkeypatch):
 
         monkeypatch.setattr(GroupCoordinator, "_send_req", answer)
         monkeypatch.setattr(GroupCoordinator, "ensure_coordinator_known", known)
-        monkeypatch.setattr(module, "FIRST_PAUSE", 0.001)
+        monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.001)
         client, subscriptions = AIOKafkaClient(), SubscriptionState()
         made.append(Coordinator(client, subscriptions, group_id="group", group_instance_id=name))
         subscriptions.subscribe({"topic"})

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from streaming.runtime.floods import INTERVAL, TOTAL_RATE, FloodFilter, limit_floods
+from streaming.runtime.floods import INTERVAL_S, TOTAL_RATE, FloodFilter, limit_floods
 
 
 class Clock:
@@ -51,7 +51,7 @@ def test_a_flood_of_one_message_is_a_few_lines_and_a_count(clock, log):
         for number in range(2000):
             log.say("Topic %s not found, attempt %s", "a", number)
         clock.now += 1
-        assert len(log.lines) <= 5 + 2 * (second // INTERVAL + 1)
+        assert len(log.lines) <= 5 + 2 * (second // INTERVAL_S + 1)
     counts = [line for line in log.lines if "more like this" in line]
     assert len(counts) >= 2
     assert "Topic a not found, attempt" in counts[0]
@@ -85,7 +85,7 @@ def test_numbers_within_a_text_do_not_make_it_another_message(log):
 def test_what_is_said_now_and_then_is_written_each_time(clock, log):
     for _ in range(20):
         log.say("the broker is away")
-        clock.now += INTERVAL
+        clock.now += INTERVAL_S
     assert log.lines == ["the broker is away"] * 20
 
 
@@ -107,7 +107,7 @@ def test_debug_lines_and_the_last_word_are_never_left_out(log):
 def test_a_count_is_written_though_the_message_has_ceased(clock, log):
     for _ in range(100):
         log.say("gone")
-    clock.now += INTERVAL
+    clock.now += INTERVAL_S
     log.say("something else", name="streaming.runtime.app")
     assert "95 more like this in 10 s: gone" in log.lines
 

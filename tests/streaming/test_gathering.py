@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.fetch.fetch_tuning import (
-    AT_ONCE,
-    BUSY_RATE,
+    BUSY_RECORDS_PER_S,
     GATHERED_BYTES,
-    LEAST_MS,
-    PERIOD,
-    SPAN,
+    MIN_WAIT_MS,
+    NO_WAIT,
+    PERIOD_S,
+    SPAN_S,
     FetchTuner,
     FetchWait,
 )
 
-PERIOD_MS = round(1000 * PERIOD)
+PERIOD_MS = round(1000 * PERIOD_S)
 
 
 def fetch(gathering, rate, begin, seconds):
@@ -30,9 +30,9 @@ def fetch(gathering, rate, begin, seconds):
 def busy():
     """One that a lot comes into, with each answer when it was due, and the time of the last."""
     gathering, now = FetchTuner(0.0), 0.0
-    while now < 2 * SPAN:
+    while now < 2 * SPAN_S:
         now += gathering.wait.ms / 1000
-        gathering.fetched(BUSY_RATE, now)
+        gathering.fetched(BUSY_RECORDS_PER_S, now)
     return gathering, now
 
 
@@ -46,14 +46,14 @@ def test_goes_by_the_rate(rate, is_busy):
     if is_busy:
         assert gathering.wait.min_bytes == GATHERED_BYTES
     else:
-        assert gathering.wait == AT_ONCE
+        assert gathering.wait == NO_WAIT
 
 
 def test_a_burst_after_silence_does_not_count_as_a_rate():
     gathering = FetchTuner(0.0)
     gathering.fetched(0, 0.5)
-    gathering.fetched(BUSY_RATE, 10.0)
-    assert gathering.wait == AT_ONCE
+    gathering.fetched(BUSY_RECORDS_PER_S, 10.0)
+    assert gathering.wait == NO_WAIT
 
 
 def test_when_it_ends_fetches_are_answered_at_once_again():
@@ -62,7 +62,7 @@ def test_when_it_ends_fetches_are_answered_at_once_again():
     assert gathering.wait.min_bytes == GATHERED_BYTES
     gathering.fetched(0, 3.5)
     gathering.fetched(0, 4.1)
-    assert gathering.wait == AT_ONCE
+    assert gathering.wait == NO_WAIT
 
 
 def test_an_answer_in_time_leaves_the_next_a_whole_period(busy):
@@ -73,31 +73,31 @@ def test_an_answer_in_time_leaves_the_next_a_whole_period(busy):
 def test_what_an_answer_took_on_its_way_the_next_does_not_wait_for(busy):
     gathering, due = busy
     for late in (0.006, 0.004, 0.0):
-        due += PERIOD
-        gathering.fetched(BUSY_RATE, due + late)
+        due += PERIOD_S
+        gathering.fetched(BUSY_RECORDS_PER_S, due + late)
         assert gathering.wait.ms == PERIOD_MS - round(1000 * late)
 
 
 def test_an_answer_that_came_very_late_is_followed_by_one_soon_and_that_by_a_usual_one(busy):
     gathering, now = busy
-    gathering.fetched(BUSY_RATE, now + 1.0)
-    assert gathering.wait.ms == LEAST_MS
-    gathering.fetched(BUSY_RATE, now + 1.0 + LEAST_MS / 1000)
-    assert gathering.wait.ms == PERIOD_MS - LEAST_MS
+    gathering.fetched(BUSY_RECORDS_PER_S, now + 1.0)
+    assert gathering.wait.ms == MIN_WAIT_MS
+    gathering.fetched(BUSY_RECORDS_PER_S, now + 1.0 + MIN_WAIT_MS / 1000)
+    assert gathering.wait.ms == PERIOD_MS - MIN_WAIT_MS
 
 
 def test_answers_that_came_early_far_behind_do_not_put_the_next_off(busy):
     gathering, now = busy
     for n in range(100):
-        gathering.fetched(BUSY_RATE, now + n * 0.003)
+        gathering.fetched(BUSY_RECORDS_PER_S, now + n * 0.003)
     assert gathering.wait.ms == PERIOD_MS
 
 
 @given(st.lists(st.floats(0.0, 0.2), min_size=100, max_size=200))
 def test_no_fetch_waits_longer_than_a_period_whenever_answers_come(distances):
-    gathering, now = FetchTuner(0.0), SPAN
-    gathering.fetched(100 * BUSY_RATE, now)
+    gathering, now = FetchTuner(0.0), SPAN_S
+    gathering.fetched(100 * BUSY_RECORDS_PER_S, now)
     for distance in distances:
         now += distance
-        gathering.fetched(BUSY_RATE, now)
-        assert LEAST_MS <= gathering.wait.ms <= PERIOD_MS
+        gathering.fetched(BUSY_RECORDS_PER_S, now)
+        assert MIN_WAIT_MS <= gathering.wait.ms <= PERIOD_MS

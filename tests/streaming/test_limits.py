@@ -18,7 +18,7 @@ from streaming.errors import ConfigurationError, RefusedError
 from streaming.kafka.clients import REQUEST_TIMEOUT_MS
 from streaming.kafka.records import OutRecord
 from streaming.kafka.refused_records import advice, refusal
-from streaming.kafka.topic_limits import LARGEST_BATCH, USUAL_BATCH, Limits, TopicLimits
+from streaming.kafka.topic_limits import DEFAULT_BATCH_BYTES, MAX_BATCH_BYTES, Limits, TopicLimits
 from tests.streaming.bench import producer_of
 from tests.worker import wait_until_equal
 
@@ -49,7 +49,7 @@ async def test_they_are_as_the_topics_settings_say_and_as_they_become(cluster):
     cluster.alter_topic(cluster.dead_letters, max_message_bytes=64 << 20, cleanup_policy="delete")
     await limits.refresh()
     assert limits.of(cluster.events).before_ms == HOUR
-    assert limits.of(cluster.dead_letters).batch_bytes == LARGEST_BATCH
+    assert limits.of(cluster.dead_letters).batch_bytes == MAX_BATCH_BYTES
     assert not limits.of(cluster.dead_letters).needs_keys
 
 
@@ -79,7 +79,7 @@ async def test_a_topic_that_refuses_what_it_seems_to_allow_is_sent_less_and_less
     limits = Limits()
     size = MessageSizeTooLargeError()
     await limits.learn(refused("out", size, OutRecord(b"1", bytes(6 << 20))))
-    assert limits.of("out").batch_bytes == USUAL_BATCH
+    assert limits.of("out").batch_bytes == DEFAULT_BATCH_BYTES
     await limits.learn(refused("out", size, OutRecord(b"1", bytes(10_000))))
     assert 5000 <= limits.of("out").batch_bytes < 5100
     many = [OutRecord(b"1", b"x")] * 10_000

@@ -7,10 +7,10 @@ from math import inf
 import pytest
 
 from streaming.commit.pacing import (
-    CALM,
-    FIRST_RETRY,
-    LAST_RETRY,
-    LONGEST_COMMIT_INTERVAL,
+    CALM_S,
+    FIRST_RETRY_S,
+    MAX_COMMIT_INTERVAL_S,
+    MAX_RETRY_S,
     Pace,
     Retries,
     pause_after,
@@ -30,7 +30,7 @@ class TestPauses:
             (0.08, 0.08, 0.04),
             (0.4, 0.4, 0.2),
             (0.5, 0.4, 0.2),
-            (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
+            (5.0, 5.0, MAX_COMMIT_INTERVAL_S),
         ],
     )
     def test_leave_a_third_of_the_interval_between_beginnings_or_more_when_commits_take_long(
@@ -44,7 +44,7 @@ class TestPauses:
 
     @pytest.mark.parametrize(
         ("behind_s", "pause_s"),
-        [(0.9, 0.03), (1.1, LONGEST_COMMIT_INTERVAL), (inf, LONGEST_COMMIT_INTERVAL)],
+        [(0.9, 0.03), (1.1, MAX_COMMIT_INTERVAL_S), (inf, MAX_COMMIT_INTERVAL_S)],
     )
     def test_are_as_long_as_can_be_far_behind(self, behind_s, pause_s):
         assert pause_after(0.03, 0.03, 0.1, behind_s) == pytest.approx(pause_s)
@@ -70,7 +70,7 @@ class TestPace:
             (0.03, 0.14, 0.03),
             (0.4, 0.4, 0.2),
             (0.4, 0.5, 0.2),
-            (5.0, 5.0, LONGEST_COMMIT_INTERVAL),
+            (5.0, 5.0, MAX_COMMIT_INTERVAL_S),
             (0.08, 0.02, 0.01),
             (0.14, 0.04, 0.02),
         ],
@@ -87,7 +87,7 @@ class TestPace:
         pace.committed(0.03, 130, 0.13, 900)
         assert pace.pause_s == pytest.approx(0.03)
         pace.committed(0.03, 130, 0.13, 1100)
-        assert pace.pause_s == LONGEST_COMMIT_INTERVAL
+        assert pace.pause_s == MAX_COMMIT_INTERVAL_S
         pace.committed(0.03, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(0.03)
 
@@ -101,7 +101,7 @@ class TestPace:
         pace.committed(0.03, 10, 0.13, 300)
         assert pace.pause_s == pytest.approx(0.03)
         pace.committed(0.03, 10, 0.13, 300)
-        assert pace.pause_s == LONGEST_COMMIT_INTERVAL
+        assert pace.pause_s == MAX_COMMIT_INTERVAL_S
 
     def test_who_has_folded_nothing_yet_does_not_know_how_far_behind_it_is(self):
         pace = Pace(0.1)
@@ -113,11 +113,11 @@ class TestRetries:
     def test_pauses_double_from_failure_to_failure_up_to_the_longest(self):
         retries = Retries()
         pauses = [retries.next_pause(now) for now in (1000.0, 1001.0, 1002.0, 1010.0)]
-        assert pauses == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY, 8 * FIRST_RETRY]
-        assert [retries.next_pause(1020.0 + n) for n in range(3)][-1] == LAST_RETRY
+        assert pauses == [FIRST_RETRY_S, 2 * FIRST_RETRY_S, 4 * FIRST_RETRY_S, 8 * FIRST_RETRY_S]
+        assert [retries.next_pause(1020.0 + n) for n in range(3)][-1] == MAX_RETRY_S
 
     def test_after_a_calm_time_they_begin_anew(self):
         retries = Retries()
         for now in (1000.0, 1001.0):
             retries.next_pause(now)
-        assert retries.next_pause(1002.0 + CALM) == FIRST_RETRY
+        assert retries.next_pause(1002.0 + CALM_S) == FIRST_RETRY_S

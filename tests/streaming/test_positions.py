@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from monitoring import metrics
 from streaming.errors import PositionError
-from streaming.restore.positions import LOOKS, Known, Positions, Start
+from streaming.restore.positions import MAX_LOOKS, Known, Positions, Start
 from tables.layout import Position, TablePositions
 
 EVENTS, MORE = TP("events", 0), TP("events", 1)
@@ -180,7 +180,7 @@ class TestStarts:
         positions, rests = positions_by(Brokers(ends=(100, 59)))
         with pytest.raises(PositionError, match="offset 60 of events-1 is beyond the end"):
             await positions.starts(tables(50, 60))
-        assert len(rests) == LOOKS - 1
+        assert len(rests) == MAX_LOOKS - 1
 
     async def test_a_topic_under_another_name_is_refused(self):
         positions, _ = positions_by(Brokers())

@@ -7,7 +7,7 @@ import logging
 import pytest
 from faust.types import TP
 
-from streaming.commit.purge import KEPT_LOOKS, Purge
+from streaming.commit.purge import ROUNDS_KEPT, Purge
 from streaming.kafka.records import OutRecord
 from tests.streaming.bench import producer_of
 
@@ -35,7 +35,7 @@ def kept(cluster):
 
 
 async def test_what_was_counted_is_deleted_some_looks_later_and_nothing_else(cluster, place, purge):
-    for at in range(KEPT_LOOKS):
+    for at in range(ROUNDS_KEPT):
         await purge.look({place: 4 + at})
     assert kept(cluster) == list(range(RECORDS))
     await purge.look({place: RECORDS})
@@ -45,14 +45,14 @@ async def test_what_was_counted_is_deleted_some_looks_later_and_nothing_else(clu
 
 
 async def test_nothing_is_deleted_of_a_partition_that_is_here_no_more(cluster, place, purge):
-    for _ in range(KEPT_LOOKS):
+    for _ in range(ROUNDS_KEPT):
         await purge.look({place: 4})
     await purge.look({})
     assert kept(cluster) == list(range(RECORDS))
 
 
 async def test_nothing_is_deleted_beyond_what_is_committed_now(cluster, place, purge):
-    for _ in range(KEPT_LOOKS):
+    for _ in range(ROUNDS_KEPT):
         await purge.look({place: 8})
     await purge.look({place: 3})
     assert kept(cluster) == list(range(RECORDS))
@@ -61,7 +61,7 @@ async def test_nothing_is_deleted_beyond_what_is_committed_now(cluster, place, p
 async def test_a_refusal_is_told_once_and_nothing_ends(cluster, purge, caplog):
     beyond = TP(cluster.events, 0)
     with caplog.at_level(logging.WARNING, "streaming.commit.purge"):
-        for _ in range(KEPT_LOOKS + 2):
+        for _ in range(ROUNDS_KEPT + 2):
             await purge.look({beyond: 10**9})
     (line,) = caplog.messages
     assert "right Delete" in line

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from streaming.runtime.quiet import COORDINATOR_PATIENCE, QuietFilter
+from streaming.runtime.quiet import COORDINATOR_TIMEOUT_S, QuietFilter
 
 
 class Clock:
@@ -69,7 +69,7 @@ def test_a_coordinator_that_is_not_there_yet_is_left_out_and_one_that_stays_away
         "Group Coordinator Request failed: [Error 15] CoordinatorNotAvailableError",
     )
     assert not is_written(*line)
-    clock.now += COORDINATOR_PATIENCE + 1
+    clock.now += COORDINATOR_TIMEOUT_S + 1
     assert is_written(*line)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from streaming.tasks.flusher import first_pause_s
 from streaming.tasks.task import RECORDS_PER_CHUNK
-from tables.rocks import AT_ONCE, UNHURRIED, RocksStore
+from tables.rocks import FULL_PACE, SLOW_PACE, RocksStore
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import batch
 
@@ -52,7 +52,7 @@ class TestSettling:
         await bench.folded(3)
         await bench.commit()
         await until(lambda: bench.state.store.get(b"1") == b"3")
-        assert {pace for _, pace in writes} == {UNHURRIED}
+        assert {pace for _, pace in writes} == {SLOW_PACE}
 
     async def test_the_disk_is_written_only_after_the_transaction(self, bench):
         bench.producer.may_commit.clear()
@@ -91,7 +91,7 @@ class TestMuchUnwritten:
     async def test_the_disk_is_written_before_its_time_and_nothing_waits_for_it(
         self, bench, writes, monkeypatch
     ):
-        monkeypatch.setattr("streaming.tasks.flusher.MUCH_UNWRITTEN", 0.0)
+        monkeypatch.setattr("streaming.tasks.flusher.EARLY_FLUSH_SHARE", 0.0)
         monkeypatch.setattr("streaming.tasks.flusher.FLUSH_INTERVAL_S", NEVER)
         await bench.reopen()
         # Its loop has settled once, and waits.
@@ -101,9 +101,9 @@ class TestMuchUnwritten:
         await bench.folded(3)
         await bench.commit()
         await until(lambda: bench.state.store.get(b"1") == b"3")
-        assert [pace for _, pace in writes] == [AT_ONCE]
+        assert [pace for _, pace in writes] == [FULL_PACE]
 
-    @pytest.mark.parametrize("most", ["UNWRITTEN_BYTES", "COMPANION_BYTES"])
+    @pytest.mark.parametrize("most", ["UNFLUSHED_BYTES", "COMPANION_BYTES"])
     async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch, most):
         monkeypatch.setattr(f"streaming.tasks.memory_budget.{most}", 1)
         beside = bench.state._memory._replace(companions=lambda layer: 2 * len(layer))

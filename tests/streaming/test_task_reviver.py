@@ -9,7 +9,7 @@ import pytest
 from mode import Service
 
 from models.errors import CodecError
-from streaming.commit.pacing import FIRST_RETRY
+from streaming.commit.pacing import FIRST_RETRY_S
 from streaming.errors import (
     ChangelogError,
     ConfigurationError,
@@ -19,7 +19,7 @@ from streaming.errors import (
     RefusedError,
     TransactionFailedError,
 )
-from streaming.runtime.task_reviver import REFETCH_DELAY, TaskReviver
+from streaming.runtime.task_reviver import REFETCH_DELAY_S, TaskReviver
 from streaming.tasks.task_state import TaskState
 from tables.rocks import StoreCorruptError
 from tests.streaming.bench import until
@@ -81,7 +81,7 @@ class TestOpeningAnew:
         assert rig.tasks[1].accepting
         assert rig.seeker.sought == {events(0): START}
         assert rig.context.reasons == []
-        assert rig.pauses == [FIRST_RETRY]
+        assert rig.pauses == [FIRST_RETRY_S]
 
     async def test_a_failed_commit_opens_all_tasks_anew_at_once(self, rig):
         """No task has its part of the transaction."""
@@ -123,7 +123,7 @@ class TestOpeningAnew:
         rig.restore = fail_twice
         rig.tasks[0].fail(TransactionFailedError("timed out"))
         await rig.settle()
-        assert rig.pauses == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
+        assert rig.pauses == [FIRST_RETRY_S, 2 * FIRST_RETRY_S, 4 * FIRST_RETRY_S]
         assert rig.tasks[0].accepting
         assert "partition 0 cannot be opened: TransactionFailedError('not yet')" in caplog.text
 
@@ -255,7 +255,7 @@ class TestGaps:
         rig.reviver.position_missed(task, events(0))
         rig.reviver.position_missed(task, events(0))
         await rig.settle()
-        assert rig.pauses == [REFETCH_DELAY]
+        assert rig.pauses == [REFETCH_DELAY_S]
         assert rig.seeker.sought == {events(0): START}
 
     async def test_what_was_deleted_before_it_was_read_is_passed_over(self, rig):

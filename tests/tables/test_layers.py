@@ -125,7 +125,7 @@ class Subject:
 
         What is in ``dirty`` counts: folding looks there first.
         """
-        with patch("tables.state.THREAD_WORTH", 1):
+        with patch("tables.state.MIN_KEYS_FOR_THREAD", 1):
             written: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(0))
             loading = asyncio.create_task(self.state.load(KEYS))
             await asyncio.sleep(0)

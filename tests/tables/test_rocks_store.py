@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tables.rocks import (
-    AT_ONCE,
+    FULL_PACE,
     RocksMemory,
     RocksStore,
     StoreCorruptError,
@@ -128,7 +128,7 @@ def test_a_log_that_was_cut_off_leaves_an_earlier_whole_write(unflushed, path, m
 
 def test_a_long_write_that_was_cut_off_is_mended_by_writing_it_again(unflushed, path, memory):
     def values(offset):
-        return {b"%d" % key: b"%d" % offset for key in range(5 * AT_ONCE.chunk)}
+        return {b"%d" % key: b"%d" % offset for key in range(5 * FULL_PACE.chunk)}
 
     unflushed.write(values(1), 1)
     unflushed.write(values(2), 2)

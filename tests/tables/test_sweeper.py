@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tables.sweep import MOST_AT_ONCE, Sweeper
+from tables.sweep import MAX_KEYS_PER_COMMIT, Sweeper
 
 NOW = 1000
 
@@ -74,10 +74,10 @@ async def test_every_key_is_looked_at_within_the_period(make_sweeper, monkeypatc
 
 
 async def test_one_commit_deletes_a_bounded_number_of_keys(make_sweeper):
-    state, sweeper = await make_sweeper(numbered(3 * MOST_AT_ONCE, b"1"))
+    state, sweeper = await make_sweeper(numbered(3 * MAX_KEYS_PER_COMMIT, b"1"))
     await sweeper.scan(1.0)
     sweeper.delete_found()
-    assert len(state.dirty) == MOST_AT_ONCE
+    assert len(state.dirty) == MAX_KEYS_PER_COMMIT
     assert sweeper
 
 

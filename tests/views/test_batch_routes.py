@@ -12,7 +12,7 @@ from models.schema import Metadata
 from models.windows import from_iso
 from tables.rocks import RocksStore
 from views import batch_limits
-from views.batch_parameters import MAX_BATCH_BODY, MAX_IDS
+from views.batch_parameters import MAX_BATCH_BODY_BYTES, MAX_IDS
 
 AT = "2025-01-15T14:30:45.123Z"
 TOKEN = "a-token-of-some-length"
@@ -166,7 +166,7 @@ class TestRefusals:
         assert (answer.status, answer.code) == (400, "window_not_kept")
 
     async def test_a_body_above_the_limit_is_refused(self, worker) -> None:
-        large = b" " * (MAX_BATCH_BODY + 1)
+        large = b" " * (MAX_BATCH_BODY_BYTES + 1)
         answer = await worker.ask("/users/query", "POST", data=large)
         assert (answer.status, answer.code) == (413, "payload_too_large")
 
@@ -195,7 +195,7 @@ class TestRefusals:
     async def test_too_many_bytes_at_a_time_are_asked_to_come_again(
         self, make_worker, monkeypatch
     ) -> None:
-        monkeypatch.setattr("views.application.MAX_BODIES", 20)
+        monkeypatch.setattr("views.application.MAX_BODIES_BYTES", 20)
         worker = await make_worker()
         await worker.open()
         assert (await worker.ask("/users/query", "POST", data=b'{"ids":[1]}')).status == 200

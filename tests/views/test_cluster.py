@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
-from views.cluster import HISTORY, Cluster
+from views.cluster import MAX_POINTS, Cluster
 from views.figures import (
     Events,
     Figures,
@@ -191,10 +191,10 @@ class TestRates:
     def test_the_history_is_bounded_and_its_columns_are_equally_long(self) -> None:
         cluster = Cluster()
         assert set(map(len, cluster.history().values())) == {0}
-        self.run(cluster, *((second, second) for second in range(HISTORY + 10)))
+        self.run(cluster, *((second, second) for second in range(MAX_POINTS + 10)))
         history = cluster.history()
-        assert set(map(len, history.values())) == {HISTORY}
-        assert history["time"][-1] == (NOW + HISTORY + 9) * 1000
+        assert set(map(len, history.values())) == {MAX_POINTS}
+        assert history["time"][-1] == (NOW + MAX_POINTS + 9) * 1000
         assert set(history) == {
             *("time", "rate", "p50", "p95", "p99", "lag_records", "lag_seconds")
         }

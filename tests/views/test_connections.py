@@ -144,7 +144,7 @@ class TestWhoDoesNotTakeItsAnswer:
     async def test_is_cut_in_time_whatever_is_left_to_send(
         self, make_worker, deaf, monkeypatch
     ) -> None:
-        monkeypatch.setattr(connection, "WRITE_TIMEOUT", 0.3)
+        monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.3)
         worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
         client = await deaf(worker)
         await until(lambda: client.is_cut)
@@ -153,7 +153,7 @@ class TestWhoDoesNotTakeItsAnswer:
     async def test_is_cut_in_time_also_when_it_has_said_that_it_leaves(
         self, make_worker, deaf, monkeypatch
     ) -> None:
-        monkeypatch.setattr(connection, "WRITE_TIMEOUT", 0.5)
+        monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.5)
         worker = await make_worker()
         client = await deaf(worker)
         client.sock.shutdown(socket.SHUT_WR)
@@ -178,7 +178,7 @@ class TestWhoDoesNotTakeItsAnswer:
     async def test_is_the_first_to_go_when_memory_is_short(
         self, make_worker, deaf, monkeypatch
     ) -> None:
-        monkeypatch.setattr(places, "MAX_UNTAKEN", 1)
+        monkeypatch.setattr(places, "MAX_UNTAKEN_BYTES", 1)
         worker = await make_worker()
         first, second = await deaf(worker), Deaf(worker)
         await second.ask_until(lambda: first.is_cut)
@@ -186,8 +186,8 @@ class TestWhoDoesNotTakeItsAnswer:
         second.sock.close()
 
     async def test_is_not_who_takes_it_slowly_but_steadily(self, make_worker, monkeypatch) -> None:
-        monkeypatch.setattr(connection, "WRITE_TIMEOUT", 0.3)
-        monkeypatch.setattr(connection, "LEAST_TAKEN", 1)
+        monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(connection, "MIN_TAKEN_BYTES", 1)
         size = 24 << 20
         file = StaticFile(b"x" * size, "text/css")
         monkeypatch.setattr(pages, "read_files", lambda: {"dashboard.css": file})
@@ -263,7 +263,7 @@ class TestHealthIsAnswered:
             reader, writer = await connect(worker)
             writer.write(STREAM)
             await reader.readuntil(b"event: history")
-        for _ in range(2 * places.GUESTS):
+        for _ in range(2 * places.MAX_GUESTS):
             assert OK in await ask(*await connect(worker))
         reader, writer = await connect(worker)
         writer.write(REQUEST.replace(b"/healthz", b"/users/1"))
@@ -278,7 +278,7 @@ class TestHealthIsAnswered:
             reader, writer = await connect(worker)
             writer.write(STREAM)
             await reader.readuntil(b"event: history")
-        silent = [await connect(worker) for _ in range(2 * places.GUESTS)]
+        silent = [await connect(worker) for _ in range(2 * places.MAX_GUESTS)]
         assert OK in await ask(*await connect(worker))
         async with asyncio.timeout(10):
             assert {await reader.read() for reader, _ in silent} == {b""}

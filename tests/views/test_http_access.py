@@ -255,7 +255,7 @@ class TestBodies:
         assert error_of(raw) == (413, "payload_too_large")
 
     async def test_one_that_does_not_end_is_not_waited_for(self, worker, monkeypatch) -> None:
-        monkeypatch.setattr(middlewares, "BODY_TIMEOUT", 0.1)
+        monkeypatch.setattr(middlewares, "BODY_TIMEOUT_S", 0.1)
         raw = await worker.send_raw(
             b"GET /users/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc"
         )

@@ -21,7 +21,7 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch) -> None:
-    monkeypatch.setattr(collecting, "INTERVAL", 0.1)
+    monkeypatch.setattr(collecting, "INTERVAL_S", 0.1)
 
 
 class Reader:
@@ -216,7 +216,7 @@ class TestBounds:
             await reader.figures()
 
     async def test_who_reads_nothing_is_dropped_and_others_go_on(self, worker, monkeypatch) -> None:
-        monkeypatch.setattr(connection, "WRITE_TIMEOUT", 0.5)
+        monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.5)
         collector = worker.application[COLLECTOR]
         stuck, writer = await asyncio.open_connection("127.0.0.1", worker.port, limit=1024)
         writer.write(b"GET /overview/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -234,7 +234,7 @@ class TestBounds:
     async def test_nobody_collects_when_nobody_has_looked_for_a_while(
         self, worker, monkeypatch
     ) -> None:
-        monkeypatch.setattr(collecting, "LINGER", 0.2)
+        monkeypatch.setattr(collecting, "IDLE_TIMEOUT_S", 0.2)
         collector = worker.application[COLLECTOR]
         async with reading(worker) as reader:
             await reader.figures()

@@ -13,7 +13,7 @@ from aiohttp import web
 from yarl import URL
 
 from views import peers
-from views.proof import MAX_SKEW, ProofError, Prover
+from views.proof import MAX_SKEW_S, ProofError, Prover
 
 TOKEN = "a-token-of-some-length"
 OTHER = "another-token-of-some-length"
@@ -60,11 +60,11 @@ class TestProof:
         text = is_refused(Prover(TOKEN), proof(to="http://stranger:1"))
         assert text == "the proof is for http://stranger:1, and this worker is http://worker-1:6066"
 
-    @pytest.mark.parametrize("apart", [MAX_SKEW - 1, 1 - MAX_SKEW])
+    @pytest.mark.parametrize("apart", [MAX_SKEW_S - 1, 1 - MAX_SKEW_S])
     def test_is_taken_when_the_clocks_differ_a_little(self, apart: int) -> None:
         Prover(TOKEN).check(NOW, proof(NOW + apart), "GET", PATH, {HERE})
 
-    @pytest.mark.parametrize("apart", [MAX_SKEW + 1, -1 - MAX_SKEW])
+    @pytest.mark.parametrize("apart", [MAX_SKEW_S + 1, -1 - MAX_SKEW_S])
     def test_is_refused_when_it_is_old_or_of_the_future(self, apart: int) -> None:
         assert "clocks may differ by 30 s" in is_refused(Prover(TOKEN), proof(NOW + apart))
 
@@ -82,13 +82,13 @@ class TestProof:
 
     def test_is_remembered_until_its_time_is_over_and_no_longer(self) -> None:
         prover = Prover(TOKEN)
-        for second in range(10 * MAX_SKEW):
+        for second in range(10 * MAX_SKEW_S):
             now = NOW + second
-            early = proof(now + MAX_SKEW - 1)
+            early = proof(now + MAX_SKEW_S - 1)
             prover.check(now, early, "GET", PATH, {HERE})
             with pytest.raises(ProofError, match="used before"):
-                prover.check(now + MAX_SKEW, early, "GET", PATH, {HERE})
-        assert sum(map(len, prover._used.values())) <= 4 * MAX_SKEW
+                prover.check(now + MAX_SKEW_S, early, "GET", PATH, {HERE})
+        assert sum(map(len, prover._used.values())) <= 4 * MAX_SKEW_S
 
     def test_of_an_answer_is_for_that_request_status_and_body(self) -> None:
         prover = Prover(TOKEN)
@@ -187,7 +187,7 @@ class TestAStrangerInTheGroup:
     async def test_cannot_answer_in_the_place_of_a_worker(
         self, worker, stranger, caplog, monkeypatch
     ) -> None:
-        monkeypatch.setattr(peers, "QUIET", 60.0)
+        monkeypatch.setattr(peers, "QUIET_S", 60.0)
         stranger.answer = {"likes": "1000000"}
         for _ in range(3):
             answer = await self.ask(worker, stranger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from views.roster import LEAVE_TIMEOUT, REMEMBERED, Roster
+from views.roster import LEAVE_TIMEOUT_S, REMEMBERED_S, Roster
 
 A, B = ("http://a", "1"), ("http://b", "2")
 
@@ -41,7 +41,7 @@ def test_one_that_says_farewell_has_left_whichever_comes_first(roster) -> None:
 
 def test_a_farewell_of_long_ago_is_none(roster) -> None:
     roster.farewell("2", 100.0)
-    roster.update([A], 101.0 + LEAVE_TIMEOUT)
+    roster.update([A], 101.0 + LEAVE_TIMEOUT_S)
     assert gone(roster) == {"http://b": "lost"}
 
 
@@ -54,9 +54,9 @@ def test_one_that_comes_back_by_its_address_or_its_id_is_not_gone(roster, back) 
 
 def test_one_that_is_gone_for_long_is_forgotten(roster) -> None:
     roster.update([A], 101.0)
-    roster.update([A], 101.0 + REMEMBERED)
+    roster.update([A], 101.0 + REMEMBERED_S)
     assert gone(roster) == {"http://b": "lost"}
-    roster.update([A], 102.0 + REMEMBERED)
+    roster.update([A], 102.0 + REMEMBERED_S)
     assert gone(roster) == {}
 
 

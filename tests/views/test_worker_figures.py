@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.schema import REASONS
 from monitoring import metrics
 from tests.monitoring.queries import TYPES
-from views.health import STUCK_AFTER
+from views.health import STUCK_AFTER_S
 
 
 @pytest_asyncio.fixture
@@ -28,7 +28,7 @@ class TestHealth:
     async def test_a_fetch_that_never_ends_makes_it_unhealthy(self, worker) -> None:
         await worker.become_ready()
         assert (await worker.ask("/healthz")).status == 200
-        worker.status.fetched_ago_s = STUCK_AFTER + 1
+        worker.status.fetched_ago_s = STUCK_AFTER_S + 1
         answer = await worker.ask("/healthz")
         assert (answer.status, answer.json["error"]["message"]) == (
             503,
