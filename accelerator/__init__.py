@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from models import layouts
 from models.chunk import Chunk as PlainChunk
 from models.delta_chunk import DeltaChunk as PlainDeltaChunk
-from models.deltas import Gathered as PlainGathered
+from models.deltas import DeltaAccumulator as PlainDeltaAccumulator
 from models.sums import by_partition as plain_by_partition
 from models.sums import pane_sums as plain_pane_sums
 from models.sums import user_sums as plain_user_sums
@@ -22,7 +22,7 @@ from models.user_rows import Engagement as PlainEngagement
 from models.user_rows import UserRows as PlainUserRows
 from models.user_rows import usual_engagement as plain_usual_engagement
 from tables.foreign import PLAIN_CHECKS, RowChecks
-from tables.layers import DICTS, Memory
+from tables.layers import PLAIN_LAYERS, LayerBackend
 
 try:
     if sys.byteorder != "little":  # as the values' layouts are
@@ -32,15 +32,15 @@ try:
     if layouts.describe() != LAYOUTS:
         raise ImportError("it was built for other layouts: run make setup")
     from accelerator.chunk import Chunk
-    from accelerator.deltas import Counters, DeltaChunk, Gathered
-    from accelerator.found import Found
-    from accelerator.functions import Engagement, UserRows, usual_engagement
-    from accelerator.history import Histories
-    from accelerator.layer import ROW_SIZE, InOrder, Layer
+    from accelerator.deltas import DeltaAccumulator, DeltaChunk, PaneWindows, VideoWindows
+    from accelerator.layer import ROW_SIZE, Layer, SortedEntries
+    from accelerator.lookup import LookupResult
     from accelerator.packing import pack
     from accelerator.records import Records
     from accelerator.rows import foreign_sums, foreign_users
     from accelerator.sums import by_partition, pane_sums, user_sums
+    from accelerator.user import UserWindows
+    from accelerator.user_rows import Engagement, UserRows, usual_engagement
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
     IS_BUILT = False
@@ -87,15 +87,15 @@ class Folding(NamedTuple):
     chunk: _protocols.MakeChunk
     functions: _protocols.UserWindows
     """``windows``, in the form that chunks of this kind take."""
-    gathered: Callable[[Entity[Any]], _protocols.Gathered]
+    gathered: Callable[[Entity[Any]], _protocols.DeltaAccumulator]
     """Makes what takes what the chunks' events add to the keys of another table."""
 
     @classmethod
     def of(cls, windows: user.UserWindows, *, accelerated: bool = IS_BUILT) -> Folding:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            return cls(windows, Chunk, Histories(windows), Gathered)
-        return cls(windows, PlainChunk, windows, PlainGathered)
+            return cls(windows, Chunk, UserWindows(windows), DeltaAccumulator)
+        return cls(windows, PlainChunk, windows, PlainDeltaAccumulator)
 
     def in_units(self, unit_ms: int) -> Folding:
         """Return the same for values whose panes are numbered by another unit of time."""
@@ -115,7 +115,7 @@ class Counting(NamedTuple, Generic[W, F]):
     def of(cls, windows: W, *, accelerated: bool = IS_BUILT) -> Counting[W, _protocols.PaneWindows]:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            functions = Counters(windows)
+            functions = PaneWindows(windows)
             return Counting(windows, partial(DeltaChunk, of=windows.entity), functions)
         return Counting(windows, partial(PlainDeltaChunk, of=windows.entity), windows)
 
@@ -125,7 +125,7 @@ class Counting(NamedTuple, Generic[W, F]):
     ) -> Counting[video.VideoWindows, _protocols.VideoWindows]:
         """Return the same of videos, whose functions also judge which are viral."""
         if accelerated:
-            return Counting(windows, DeltaChunk, Counters(windows))
+            return Counting(windows, DeltaChunk, VideoWindows(windows))
         return Counting(windows, PlainDeltaChunk, windows)
 
     def in_units(self, unit_ms: int) -> Counting[W, F]:
@@ -150,11 +150,11 @@ class Summing(NamedTuple):
         return cls(plain_user_sums, plain_pane_sums, plain_by_partition)
 
 
-def memory(*, accelerated: bool = IS_BUILT) -> Memory:
+def memory(*, accelerated: bool = IS_BUILT) -> LayerBackend:
     """Return what a partition's changes are kept in, compiled or plain."""
     if not accelerated:
-        return DICTS
-    return Memory(Layer, Found, InOrder, ROW_SIZE, attrgetter("companions"))
+        return PLAIN_LAYERS
+    return LayerBackend(Layer, LookupResult, SortedEntries, ROW_SIZE, attrgetter("companions"))
 
 
 def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:

@@ -4,9 +4,9 @@ from typing import Generic
 import numpy as np
 import numpy.typing as npt
 
-from accelerator.deltas import Gathered
-from accelerator.found import Found
-from accelerator.history import Histories
+from accelerator.deltas import DeltaAccumulator
+from accelerator.lookup import LookupResult
+from accelerator.user import UserWindows
 from models.chunk import Folded, Overlay, R
 from models.schema import Rejected
 
@@ -22,14 +22,14 @@ class Chunk(Generic[R]):
         self, records: Sequence[R], partition: int, partitions: int, latest_ms: int
     ) -> None: ...
     def indexes(
-        self, windows: Histories, loaded: Found, stream_time: int | None
+        self, windows: UserWindows, loaded: LookupResult, stream_time: int | None
     ) -> Sequence[bytes]: ...
     def apply(
         self,
-        windows: Histories,
+        windows: UserWindows,
         rows: Overlay,
         stream_time: int | None,
-        deltas: Gathered,
+        deltas: DeltaAccumulator,
         video_step: int,
-        creators: Gathered | None = None,
+        creators: DeltaAccumulator | None = None,
     ) -> Folded[R]: ...

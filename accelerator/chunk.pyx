@@ -10,16 +10,16 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from accelerator.counters cimport counts_kind, read_amounts
-from accelerator.deltas cimport Gathered
-from accelerator.found cimport Found
-from accelerator.history cimport (
-    APPLIED, BLOCK_SIZE, DUPLICATE, NO_MEMORY, NO_PANE, RARE, Blocks, Histories, Outcome, block_key,
-    index_key
-)
+from accelerator.deltas cimport DeltaAccumulator
 from accelerator.keys cimport MAX_KEY, partition_of
 from accelerator.layer cimport Key, Keys, Layer, Row, evict, hold, make_row, value_of, value_text
+from accelerator.lookup cimport LookupResult
 from accelerator.records cimport Place, Records
 from accelerator.scan cimport RIGHT, UNSURE, Event, Rooms, Verdict, note_wrong, rejection_of, scan
+from accelerator.user cimport (
+    APPLIED, BLOCK_SIZE, DUPLICATE, NO_MEMORY, NO_PANE, RARE, Blocks, Outcome, UserWindows,
+    block_key, index_key
+)
 from models.chunk import Folded
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.schema import EVENT_TYPES
@@ -143,7 +143,7 @@ cdef class Chunk:
             )
         return 0
 
-    def indexes(self, Histories windows not None, Found loaded not None, stream_time):
+    def indexes(self, UserWindows windows not None, LookupResult loaded not None, stream_time):
         """See models.chunk.Chunk. What is at hand is not asked for."""
         cdef unsigned char[MAX_KEY] text
         cdef long long now
@@ -163,9 +163,10 @@ cdef class Chunk:
                 self._indexes.copy(&key)
         return self._indexes
 
-    def apply(self, Histories windows not None, rows not None, stream_time, Gathered deltas not None,
-             long long video_step, Gathered creators=None):
-        cdef Found loaded = rows.loaded, indexes = rows.indexes
+    def apply(self, UserWindows windows not None, rows not None, stream_time,
+              DeltaAccumulator deltas not None, long long video_step,
+              DeltaAccumulator creators=None):
+        cdef LookupResult loaded = rows.loaded, indexes = rows.indexes
         cdef Layer dirty = rows.dirty
         cdef Progress progress
         cdef Outcome outcome
@@ -216,9 +217,9 @@ cdef class Chunk:
             *(progress.applied, progress.duplicate, late),
         )
 
-    cdef Outcome _fold(self, Histories windows, Layer dirty, Found loaded, Found indexes,
-                       Gathered deltas, long long video_step, Gathered creators,
-                       Progress *progress) noexcept nogil:
+    cdef Outcome _fold(self, UserWindows windows, Layer dirty, LookupResult loaded,
+                       LookupResult indexes, DeltaAccumulator deltas, long long video_step,
+                       DeltaAccumulator creators, Progress *progress) noexcept nogil:
         """Go on to the end of the chunk, or to the next event that is RARE."""
         cdef long long now, step = windows.step
         cdef Outcome outcome
@@ -267,8 +268,8 @@ cdef class Chunk:
             progress.next += 1
         return APPLIED
 
-    cdef Row *_index_of(self, Py_ssize_t number, Layer dirty, Found loaded,
-                        Found indexes) noexcept nogil:
+    cdef Row *_index_of(self, Py_ssize_t number, Layer dirty, LookupResult loaded,
+                        LookupResult indexes) noexcept nogil:
         """The index of an event's user that is at hand, or NULL."""
         cdef Row *row = dirty.find(self.keys.keys + number)
         if row != NULL and row != loaded.rows[number]:
@@ -293,8 +294,9 @@ cdef class Chunk:
             dirty.companions += max(0, index.value_size)
         return 0
 
-    cdef Outcome _applied(self, Own *own, long long now, Gathered deltas, long long video_step,
-                          Gathered creators, long long step, Progress *progress) noexcept nogil:
+    cdef Outcome _applied(self, Own *own, long long now, DeltaAccumulator deltas,
+                          long long video_step, DeltaAccumulator creators, long long step,
+                          Progress *progress) noexcept nogil:
         cdef Outcome outcome = APPLIED
         cdef Event *event = &own.event
         progress.applied += 1

@@ -1,7 +1,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from accelerator.counters cimport MAX_ROW_BYTES, Shape
-from accelerator.history cimport Outcome
+from accelerator.user cimport Outcome
 
 cdef enum:
     # Bytes of a key.
@@ -17,7 +17,7 @@ cdef class Form:
     cdef object packed
 
 
-cdef class Gathered:
+cdef class DeltaAccumulator:
     cdef Form form
     # As they lie in delta records: a key, and a pane row.
     cdef unsigned char *_rows

@@ -1,19 +1,21 @@
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
-from accelerator.found import Found
 from accelerator.layer import Layer
+from accelerator.lookup import LookupResult
+from models import pane_windows
 from models.entity import Entity
-from models.pane_windows import PaneWindows
 from models.video import Verdict
 from models.viral import ViralRule
 
-class Counters:
-    windows: PaneWindows[Any]
+class PaneWindows:
+    windows: pane_windows.PaneWindows[Any]
 
-    def __init__(self, windows: PaneWindows[Any]) -> None: ...
-    def in_units(self, unit_ms: int) -> Counters: ...
-    def judge(self, values: Found, t_ms: int, rule: ViralRule) -> list[Verdict]: ...
+    def __init__(self, windows: pane_windows.PaneWindows[Any]) -> None: ...
+    def in_units(self, unit_ms: int) -> Self: ...
+
+class VideoWindows(PaneWindows):
+    def judge(self, values: LookupResult, t_ms: int, rule: ViralRule) -> list[Verdict]: ...
 
 class DeltaChunk:
     latest: int
@@ -23,14 +25,14 @@ class DeltaChunk:
     def __init__(self, values: Iterable[bytes | None], of: Entity[Any] = ...) -> None: ...
     def apply(
         self,
-        windows: Counters,
-        loaded: Found,
+        windows: PaneWindows,
+        loaded: LookupResult,
         dirty: Layer,
         now: int,
         rule: ViralRule | None = None,
     ) -> set[int]: ...
 
-class Gathered:
+class DeltaAccumulator:
     def __init__(self, of: Entity[Any] = ...) -> None: ...
     def __len__(self) -> int: ...
     def add(self, key: int, pane: int, increments: tuple[int, ...]) -> None: ...

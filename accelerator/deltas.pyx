@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""models.delta_chunk and models.deltas.Gathered, compiled.
+"""models.delta_chunk and models.deltas.DeltaAccumulator, compiled.
 
 The layouts are told in models.deltas and models.pane_windows, which do what is rare: this gives the
 same bytes.
@@ -19,13 +19,13 @@ from models.counters import VIDEO
 from models.deltas import renewed
 
 from accelerator.counters cimport MAX_ROW_BYTES, PANE, Shape, add_counters, count_event, shape_of
-from accelerator.found cimport Found
-from accelerator.history cimport APPLIED, NO_MEMORY, NO_PANE, Outcome
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
 from accelerator.layer cimport (
     Key, Keys, Layer, Row, evict, make_row, row_from_bytes, value_of, value_text
 )
+from accelerator.lookup cimport LookupResult
 from accelerator.numbers cimport u32, u64
+from accelerator.user cimport APPLIED, NO_MEMORY, NO_PANE, Outcome
 
 cdef enum:
     DELTA_HEADER = 16
@@ -96,8 +96,8 @@ cdef Total _total(Row *video, long long first_pane, long long end_pane) noexcept
     return total
 
 
-cdef class Counters:
-    """models.pane_windows.PaneWindows, faster at adding; those of videos judge, too."""
+cdef class PaneWindows:
+    """models.pane_windows.PaneWindows, faster at adding."""
 
     cdef readonly object windows
     cdef Form form
@@ -113,7 +113,7 @@ cdef class Counters:
     def in_units(self, unit_ms):
         """See models.pane_windows.PaneWindows."""
         windows = self.windows.in_units(unit_ms)
-        return self if windows is self.windows else Counters(windows)
+        return self if windows is self.windows else type(self)(windows)
 
     cdef Row *apply(self, Row *old, const Key *key, const unsigned char *delta,
                     long long now) except NULL:
@@ -147,7 +147,16 @@ cdef class Counters:
         memcpy(value_text(new) + kept, row, row_size)
         return new
 
-    def judge(self, Found values not None, long long t_ms, rule):
+    cdef Row *_rare(self, Row *old, const Key *key, const unsigned char *delta,
+                    long long now) except NULL:
+        pane, *counts = self.form.entity.rows.unpack_from(delta[:self.form.row])
+        return row_from_bytes(key, self.windows.apply(value_of(old), pane, tuple(counts), now))
+
+
+cdef class VideoWindows(PaneWindows):
+    """models.video.VideoWindows, faster at adding and judging."""
+
+    def judge(self, LookupResult values not None, long long t_ms, rule):
         """See models.video.VideoWindows.judge, which judges those that are about viral."""
         cdef long long first_pane, end_pane, needed
         cdef double coefficient
@@ -171,11 +180,6 @@ cdef class Counters:
             else:
                 verdicts += self.windows.judge([value_of(values.rows[number])], t_ms, rule)
         return verdicts
-
-    cdef Row *_rare(self, Row *old, const Key *key, const unsigned char *delta,
-                    long long now) except NULL:
-        pane, *counts = self.form.entity.rows.unpack_from(delta[:self.form.row])
-        return row_from_bytes(key, self.windows.apply(value_of(old), pane, tuple(counts), now))
 
 
 cdef class DeltaChunk:
@@ -217,8 +221,8 @@ cdef class DeltaChunk:
                 self.keys.add(u64(data + at))
                 at += delta_row
 
-    def apply(self, Counters windows not None, Found loaded not None, Layer dirty not None,
-             long long now, rule=None):
+    def apply(self, PaneWindows windows not None, LookupResult loaded not None,
+              Layer dirty not None, long long now, rule=None):
         cdef set reached = set()
         cdef bint is_ruled = rule is not None
         cdef long long needed = rule.prefilter()[0] if is_ruled else 0
@@ -262,8 +266,8 @@ cdef inline uint64_t _slot_of(uint64_t key, uint32_t pane) noexcept nogil:
     return (key + (<uint64_t> pane << 40)) * 0x9E3779B97F4A7C15U >> 32
 
 
-cdef class Gathered:
-    """See models.deltas.Gathered."""
+cdef class DeltaAccumulator:
+    """See models.deltas.DeltaAccumulator."""
 
     def __cinit__(self, of=VIDEO):
         self._room, self.form = FIRST_ROOM, form_of(of)
@@ -350,7 +354,7 @@ cdef class Gathered:
         return 0
 
     def records(self, int source_partition, long long stream_time_ms, int partitions, *, bint tick):
-        """See models.deltas.Gathered.records."""
+        """See models.deltas.DeltaAccumulator.records."""
         cdef Py_ssize_t i, first = 0, some, delta_row = self.form.delta_row
         cdef uint32_t *targets = <uint32_t *> malloc(self._count * sizeof(uint32_t))
         cdef Py_ssize_t *ends = <Py_ssize_t *> calloc(partitions, sizeof(Py_ssize_t))

@@ -59,7 +59,7 @@ cdef Key key_from(const unsigned char *text, uint32_t size) noexcept nogil
 cdef Row *make_row(const Key *key, Py_ssize_t value_size) noexcept nogil
 cdef Row *hold(Row *row) noexcept nogil
 cdef void evict(Row *row) noexcept nogil
-cdef void let_all_go(Row **rows, Py_ssize_t count) noexcept nogil
+cdef void evict_all(Row **rows, Py_ssize_t count) noexcept nogil
 cdef object value_of(Row *row)
 cdef Row *row_from_bytes(const Key *key, value) except NULL
 

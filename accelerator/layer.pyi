@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from models._protocols import Batch, Value
+from models._protocols import Value, WriteBatch
 
 ROW_SIZE: int
 
@@ -17,6 +17,6 @@ class Layer:
     def items(self) -> Iterator[tuple[bytes, Value]]: ...
     def update(self, newer: Layer, /) -> None: ...
 
-class InOrder:
+class SortedEntries:
     def __init__(self, layer: Layer) -> None: ...
-    def put_into(self, batch: Batch, most: int, /) -> bool: ...
+    def put_into(self, batch: WriteBatch, most: int, /) -> bool: ...

@@ -76,7 +76,7 @@ cdef void evict(Row *row) noexcept nogil:
             PyObject_Free(row)
 
 
-cdef void let_all_go(Row **rows, Py_ssize_t count) noexcept nogil:
+cdef void evict_all(Row **rows, Py_ssize_t count) noexcept nogil:
     """Let rows go, and free the memory that they are listed in."""
     cdef Py_ssize_t number
     if rows != NULL:
@@ -178,7 +178,7 @@ cdef class Layer:
             raise MemoryError
 
     def __dealloc__(self):
-        let_all_go(self.rows, self.count)
+        evict_all(self.rows, self.count)
         free(self._slots)
 
     cdef Slot *first_slot(self, uint32_t hashed) noexcept nogil:
@@ -318,8 +318,8 @@ cdef int _compare(const void *one, const void *other) noexcept nogil:
     return order
 
 
-cdef class InOrder:
-    """See tables.layers.InOrder."""
+cdef class SortedEntries:
+    """See tables.layers.SortedEntries."""
 
     cdef Layer _layer
     cdef Row **_rows

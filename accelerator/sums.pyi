@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from accelerator.found import Found
+from accelerator.lookup import LookupResult
 from models import sums
 from models.pane_windows import PaneWindows
 from models.user import UserWindows
@@ -11,7 +11,7 @@ class Sums:
 
     def in_units(self, unit_ms: int) -> Sums: ...
     def of(
-        self, values: Found, stream_time: int, windows: tuple[sums.Panes, ...]
+        self, values: LookupResult, stream_time: int, windows: tuple[sums.Panes, ...]
     ) -> sums.Totals: ...
 
 def user_sums(windows: UserWindows) -> Sums: ...

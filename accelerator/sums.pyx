@@ -14,9 +14,9 @@ from numpy import frombuffer, uint64
 from models import seen, sums
 from models.counters import USER
 
-from accelerator.found cimport Found
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
 from accelerator.layer cimport Row, reels_fetch, value_of, value_text
+from accelerator.lookup cimport LookupResult
 from accelerator.numbers cimport u32, u64
 
 cdef enum:
@@ -64,7 +64,7 @@ cdef class Sums:
             return self
         return Sums(windows, self.plain.in_units(unit_ms), *self._made_with)
 
-    def of(self, Found values not None, long long stream_time, tuple windows not None):
+    def of(self, LookupResult values not None, long long stream_time, tuple windows not None):
         """See models.sums.Sums."""
         cdef Py_ssize_t count = len(windows), width = self._counters * count, number, known = 0, i
         cdef long long per_step = self._per_step

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from models._protocols import Gathered
+    from models._protocols import DeltaAccumulator
     from models.entity import Entity
     from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
@@ -26,7 +26,7 @@ class Feed:
         topic: str,
         step: int,
         entity: Entity[Any],
-        gathered: Callable[[Entity[Any]], Gathered],
+        gathered: Callable[[Entity[Any]], DeltaAccumulator],
         table: str | None = None,
     ) -> None:
         """Send to ``topic``; the table's panes have ``step`` ms, ``gathered`` makes the sums.

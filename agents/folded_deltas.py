@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from models.pane_windows import PaneWindows
     from models.viral import ViralRule
     from streaming.kafka.records import Record
-    from tables.layers import Values
     from tables.state import PartitionState
 
 #: Most rows processed at once: more would block the event loop for over a millisecond.
@@ -78,7 +77,7 @@ class DeltaProcessor(Generic[W, F]):
         self._fold(chunk, loaded)
         return True
 
-    def _fold(self, chunk: _protocols.DeltaChunk, loaded: Values) -> None:
+    def _fold(self, chunk: _protocols.DeltaChunk, loaded: _protocols.LookupResult) -> None:
         state, counting = self.state, self._counting
         self._advance(chunk.latest)
         state.complete_from = max(state.complete_from, chunk.complete_from)

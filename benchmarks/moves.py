@@ -18,7 +18,7 @@ from benchmarks.rig.worker import BenchError
 from streaming.kafka.clients import client_settings
 from streaming.kafka.producer import TransactionalProducer
 from tables import creators, videos
-from tables.layers import DICTS
+from tables.layers import PLAIN_LAYERS
 from tables.layout import LAYOUT_KEY, Position, StoreFormat
 from tables.summed import summed_layout
 
@@ -107,7 +107,7 @@ async def fill(bench: Bench, rig: Rig, users: int) -> None:
                 table_id = StoreFormat.new_id()
                 for number in range(OLD):
                     positions = {topic: Position(0, "")}
-                    values = DICTS.layer()
+                    values = PLAIN_LAYERS.layer()
                     values[LAYOUT_KEY] = layout.encode(FILLED_UNTIL_MS, table_id, positions)
                     await transaction.send_values(rig.changelog(name), number, values)
     finally:

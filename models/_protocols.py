@@ -1,9 +1,9 @@
 """Interfaces that both forms of the hot path implement: plain Python, and compiled.
 
-The plain form is in models and tables, the compiled form in `accelerator`. Except for the windows,
-a class has the name of its protocol in both. The table "Twins" of docs/architecture.md lists the
-pairs, and a test checks names and signatures of both forms against this module. An argument of the
-type Any must be of the same form as the object that receives it.
+The plain form is in models and tables, the compiled form in `accelerator`. A class has the name of
+its protocol in both. The table "Twins" of docs/architecture.md lists the pairs, and a test checks
+names and signatures of both forms against this module. An argument of the type Any must be of the
+same form as the object that receives it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Value = bytes | None
 
 
 class UserWindows(Protocol):
-    """Users' values, as chunks of events change them: models.user, compiled Histories.
+    """Users' values, as chunks of events change them: see models.user.
 
     The other methods are called only by chunks of the same form.
     """
@@ -40,7 +40,7 @@ class UserWindows(Protocol):
 
 
 class PaneWindows(Protocol):
-    """A table's values, as chunks of deltas change them: models.pane_windows, compiled Counters.
+    """A table's values, as chunks of deltas change them: see models.pane_windows.
 
     The other methods are called only by chunks of the same form.
     """
@@ -50,13 +50,13 @@ class PaneWindows(Protocol):
 
 
 class VideoWindows(PaneWindows, Protocol):
-    """Videos' values: models.video, compiled Counters."""
+    """Videos' values; see models.video."""
 
     def judge(self, values: Any, t_ms: int, rule: ViralRule) -> list[Verdict]:
         """Return a rule's verdict on each video, by its rolling window at a time."""
 
 
-class Gathered(Protocol):
+class DeltaAccumulator(Protocol):
     """Sums of a source task's events for one table until the next commit; see models.deltas."""
 
     def __len__(self) -> int:
@@ -233,7 +233,7 @@ class Layer(Protocol):
         """Copy all keys and values of another layer of the same kind."""
 
 
-class Found(Protocol):
+class LookupResult(Protocol):
     """The values of requested keys, in their order; see tables.layers."""
 
     def __len__(self) -> int:
@@ -256,7 +256,7 @@ class Found(Protocol):
         """Replace values by those that the layers have now."""
 
 
-class Batch(Protocol):
+class WriteBatch(Protocol):
     """A batch of writes to RocksDB."""
 
     def put(self, key: bytes, value: bytes, /) -> None:
@@ -266,10 +266,10 @@ class Batch(Protocol):
         """Delete a key."""
 
 
-class InOrder(Protocol):
+class SortedEntries(Protocol):
     """Keys and values in key order; see tables.layers."""
 
-    def put_into(self, batch: Batch, most: int, /) -> bool:
+    def put_into(self, batch: WriteBatch, most: int, /) -> bool:
         """Put up to ``most`` more entries into ``batch``; return whether any are left."""
 
 

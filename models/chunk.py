@@ -17,7 +17,7 @@ from models.partitioner import murmur2_partitions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from models.deltas import Gathered
+    from models.deltas import DeltaAccumulator
     from models.event import Event
     from models.user import UserWindows
 
@@ -184,9 +184,9 @@ class Chunk(Generic[R]):
         windows: UserWindows,
         rows: Overlay,
         stream_time: int | None,
-        deltas: Gathered,
+        deltas: DeltaAccumulator,
         video_step: int,
-        creators: Gathered | None = None,
+        creators: DeltaAccumulator | None = None,
     ) -> Folded[R]:
         """Process the events of this partition, in their order.
 

@@ -78,7 +78,7 @@ def pack_deltas(
         raise ValueError(f"not a delta record: {error}") from error
 
 
-class Gathered:
+class DeltaAccumulator:
     """Sums of a source task's events for one table until the next commit, by key and pane.
 
     accelerator.deltas has the compiled form.

@@ -2,7 +2,7 @@
 
 They cover only the usual forms. For anything else each function returns None, and the caller uses
 the general path, which gives the same result: `models.lenient.known_fields`, or an encoding to JSON
-and `models.event.decode`. accelerator.functions has the second fast path, compiled.
+and `models.event.decode`. accelerator.user_rows has the second fast path, compiled.
 """
 
 from datetime import datetime

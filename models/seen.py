@@ -7,7 +7,7 @@ of each sealed id and is rewritten with each block. Each event reads the index. 
 block if the index has the bits of its id: always for a sealed id, and for one new id in
 65,536 / n, where n ids are sealed.
 
-accelerator.history is the compiled form for the usual events.
+accelerator.user is the compiled form for the usual events.
 
 The value, little-endian, unpadded:
 

@@ -5,7 +5,7 @@ Little-endian, unpadded:
     ids: see models.seen, whose header begins the value
     pane rows, newest last: u32 pane, and the counters of models.counters.USER
 
-accelerator.history is the compiled form for the usual events. Panes are numbered by a unit of time:
+accelerator.user is the compiled form for the usual events. Panes are numbered by a unit of time:
 the step, or the finer step with which the table was built; see UserWindows.in_units.
 Functions map bytes to bytes: a worker has no object per user. Times are milliseconds.
 """

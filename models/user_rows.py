@@ -1,6 +1,6 @@
 """Users' rows in memory, without tables, for the plain functions of reels.
 
-accelerator.functions is the compiled form.
+accelerator.user_rows is the compiled form.
 """
 
 from typing import NamedTuple, Self

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor
 
-    from tables.layers import Value, Values
+    from models._protocols import LookupResult
+    from tables.layers import Value
     from tables.state import PartitionState
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class BatchReader:
     async def read(
         self,
         asked: Mapping[PartitionState, Sequence[bytes]],
-        take: Callable[[PartitionState, Values], T],
+        take: Callable[[PartitionState, LookupResult], T],
     ) -> dict[PartitionState, T | None]:
         """Return the result of ``take`` for each partition, called with the current values.
 

@@ -1,4 +1,4 @@
-"""The layers of a partition's changes in memory; compiled: accelerator.layer, accelerator.found.
+"""The layers of a partition's changes in memory; compiled: accelerator.layer, accelerator.lookup.
 
 models._protocols defines the interface of both forms.
 """
@@ -7,41 +7,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from models._protocols import Found as Values
-from models._protocols import InOrder as Ordered
 from models._protocols import Layer, PackRecords, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from models._protocols import Batch
+    from models import _protocols
+    from models._protocols import WriteBatch
 
 __all__ = [
-    "DICTS",
-    "Changes",
-    "Found",
-    "InOrder",
+    "PLAIN_LAYERS",
+    "DictLayer",
     "Layer",
-    "Memory",
-    "Ordered",
+    "LayerBackend",
+    "LookupResult",
     "PackRecords",
+    "SortedEntries",
     "Value",
-    "Values",
 ]
 
-Changes = dict[bytes, Value]
+DictLayer = dict[bytes, Value]
 
 #: Placeholder for a value: no layer has the key.
 _ABSENT: Final[Any] = object()
 
 
-class Found(list[Value]):
+class LookupResult(list[Value]):
     """Per key the value from the first layer that has it, in the order of the keys."""
 
-    def __init__(self, layers: Sequence[Changes], keys: Sequence[bytes]) -> None:
+    def __init__(self, layers: Sequence[DictLayer], keys: Sequence[bytes]) -> None:
         """Find ``keys``, without a Python loop over them, because this runs for every event."""
         missing = set(keys)
-        values: Changes = dict.fromkeys(missing, _ABSENT)
+        values: DictLayer = dict.fromkeys(missing, _ABSENT)
         for layer in layers:
             found = layer.keys() & missing
             if found:
@@ -52,21 +49,21 @@ class Found(list[Value]):
         self.missing = list(missing)
 
     def fill(self, values: list[Value]) -> None:
-        """See :class:`Values`."""
+        """See :class:`models._protocols.LookupResult`."""
         self._replace(dict(zip(self.missing, values, strict=True)))
 
-    def renew(self, layers: Sequence[Changes]) -> None:
-        """See :class:`Values`."""
-        now = Found(layers, self._keys)
+    def renew(self, layers: Sequence[DictLayer]) -> None:
+        """See :class:`models._protocols.LookupResult`."""
+        now = LookupResult(layers, self._keys)
         self._replace(
             {key: value for key, value in zip(self._keys, now, strict=True) if value is not _ABSENT}
         )
 
-    def _replace(self, values: Changes) -> None:
+    def _replace(self, values: DictLayer) -> None:
         self[:] = [values.get(key, old) for key, old in zip(self._keys, self, strict=True)]
 
 
-class InOrder:
+class SortedEntries:
     """Keys and values in key order."""
 
     def __init__(self, changes: Any) -> None:
@@ -75,8 +72,8 @@ class InOrder:
         self._keys = sorted(changes)
         self._next = 0
 
-    def put_into(self, batch: Batch, most: int) -> bool:
-        """See :class:`Ordered`."""
+    def put_into(self, batch: WriteBatch, most: int) -> bool:
+        """See :class:`models._protocols.SortedEntries`."""
         first, self._next = self._next, self._next + most
         for key in self._keys[first : self._next]:
             value = self._changes[key]
@@ -87,16 +84,16 @@ class InOrder:
         return self._next < len(self._keys)
 
 
-class Memory(NamedTuple):
+class LayerBackend(NamedTuple):
     """Containers for a partition's changes: dicts, or the result of ``accelerator.memory``."""
 
     layer: Callable[[], Layer] = dict
-    find: Callable[[Sequence[Any], Sequence[bytes]], Values] = Found
-    in_order: Callable[[Any], Ordered] = InOrder
+    find: Callable[[Sequence[Any], Sequence[bytes]], _protocols.LookupResult] = LookupResult
+    in_order: Callable[[Any], _protocols.SortedEntries] = SortedEntries
     row_size: int = 180
     """Bytes of memory per row besides key and value: a dict's entry and two objects."""
     companions: Callable[[Any], int] = lambda _: 0
     """Returns the bytes of rows linked to a layer's rows (indexes of ids), not flushed with it."""
 
 
-DICTS: Final = Memory()
+PLAIN_LAYERS: Final = LayerBackend()

@@ -17,14 +17,14 @@ from rocksdict import (
     WriteBufferManager,
 )
 
-from tables.layers import InOrder
+from tables.layers import SortedEntries
 from tables.layout import INTERNAL_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from tables.layers import Ordered
+    from models import _protocols
 
 #: Faust's own key of the changelog offset up to which a database is written.
 OFFSET_KEY = b"__faust\0offset__"
@@ -231,7 +231,7 @@ class RocksStore:
         self,
         changes: Any,
         offset: int,
-        in_order: Callable[[Any], Ordered] = InOrder,
+        in_order: Callable[[Any], _protocols.SortedEntries] = SortedEntries,
         pace: WritePace = FULL_PACE,
     ) -> int:
         """Put or (for None) delete values, and in the last batch set the changelog offset.

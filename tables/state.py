@@ -23,7 +23,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tables.foreign import check_rows
-from tables.layers import DICTS
+from tables.layers import PLAIN_LAYERS
 from tables.layout import LAYOUT_KEY, ForeignCopyError, LastCopyError
 from tables.rocks import FULL_PACE
 from tables.sweep import Sweeper
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
+    from models._protocols import LookupResult
     from models.rows import Rows
-    from tables.layers import Changes, Layer, Memory, Value, Values
+    from tables.layers import DictLayer, Layer, LayerBackend, Value
     from tables.layout import Position, StoreFormat
     from tables.rocks import RocksStore, WritePace
 
@@ -68,7 +69,7 @@ class PartitionState:
         layout: StoreFormat,
         store: RocksStore,
         executor: Executor,
-        memory: Memory = DICTS,
+        memory: LayerBackend = PLAIN_LAYERS,
     ) -> None:
         """Start with an empty overlay over ``store``.
 
@@ -196,7 +197,7 @@ class PartitionState:
         """Delete ``key`` in the next commit."""
         self.dirty[key] = None
 
-    def get_many(self, keys: Sequence[bytes]) -> Values:
+    def get_many(self, keys: Sequence[bytes]) -> LookupResult:
         """Return the current values of ``keys``, in their order."""
         return self._filled(self._memory.find(self._layers(), keys))
 
@@ -205,11 +206,11 @@ class PartitionState:
         """Number of completed flushes: an earlier read from disk may be outdated."""
         return self._settled
 
-    def find(self, keys: Sequence[bytes]) -> Values:
+    def find(self, keys: Sequence[bytes]) -> LookupResult:
         """Return those values of ``keys`` that are in memory."""
         return self._memory.find(self._layers(), keys)
 
-    def renew(self, values: Values) -> None:
+    def renew(self, values: LookupResult) -> None:
         """Update ``values`` with the rows that are in memory now."""
         values.renew(self._layers())
 
@@ -228,18 +229,18 @@ class PartitionState:
                     layer = self._remembered = self._memory.layer()
                 layer[key] = value
 
-    def _filled(self, values: Values) -> Values:
+    def _filled(self, values: LookupResult) -> LookupResult:
         """Return ``values`` with the missing ones read from disk."""
         if values.missing:
             values.fill(self.store.get_many(values.missing))
         return values
 
-    def load_few(self, keys: Sequence[bytes]) -> Values | None:
+    def load_few(self, keys: Sequence[bytes]) -> LookupResult | None:
         """Return the values of ``keys`` synchronously; None if many of them are only on disk."""
         values = self._memory.find(self._layers(), keys)
         return self._filled(values) if len(values.missing) < MIN_KEYS_FOR_THREAD else None
 
-    async def load(self, keys: Sequence[bytes]) -> Values:
+    async def load(self, keys: Sequence[bytes]) -> LookupResult:
         """Return the current values of ``keys``; a thread reads those that are only on disk.
 
         Keys may change during that read. Changes in ``dirty`` then have precedence over the result;
@@ -259,8 +260,8 @@ class PartitionState:
             # A flush has ended during the read, so its results may be outdated: read again.
 
     async def load_with(
-        self, keys: Sequence[bytes], others: Callable[[Values], Sequence[bytes]]
-    ) -> tuple[Values, Values]:
+        self, keys: Sequence[bytes], others: Callable[[LookupResult], Sequence[bytes]]
+    ) -> tuple[LookupResult, LookupResult]:
         """Return the values of ``keys``, and of the keys derived from them, as :meth:`load`."""
         while True:
             values = await self.load(keys)
@@ -366,7 +367,7 @@ class PartitionState:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield all current keys and values, in no order, uncommitted ones included."""
-        over: Changes = {}
+        over: DictLayer = {}
         for layer in reversed(self._layers()):
             over |= layer
         over.pop(LAYOUT_KEY, None)

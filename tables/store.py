@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from faust.stores.base import Store
 
 from tables.foreign import PLAIN_CHECKS
-from tables.layers import DICTS
+from tables.layers import PLAIN_LAYERS
 from tables.rocks import RocksStore, StoreCorruptError
 from tables.state import PartitionState
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from tables.foreign import RowChecks
-    from tables.layers import Memory
+    from tables.layers import LayerBackend
     from tables.layout import StoreFormat
     from tables.rocks import RocksMemory
 
@@ -36,7 +36,7 @@ class StoreContext(NamedTuple):
     memory: RocksMemory
     executor: Executor
     """Threads for disk access."""
-    changes: Memory = DICTS
+    changes: LayerBackend = PLAIN_LAYERS
     """Containers for changes in memory."""
     rows: RowChecks = PLAIN_CHECKS
     """Functions that find foreign rows in a changelog."""

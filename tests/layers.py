@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tables.layers import Layer, Memory, Value
+    from tables.layers import Layer, LayerBackend, Value
 
 
-def layer_of(form: Memory, changes: Iterable[tuple[bytes, Value]]) -> Layer:
+def layer_of(form: LayerBackend, changes: Iterable[tuple[bytes, Value]]) -> Layer:
     """Return a layer with ``changes``, made one after the other."""
     layer = form.layer()
     for key, value in changes:

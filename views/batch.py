@@ -30,8 +30,8 @@ from views.routing import FORWARDED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from models._protocols import LookupResult
     from tables.batch_read import BatchReader
-    from tables.layers import Values
     from tables.state import PartitionState
     from views.addresses import Member
     from views.batch_answers import BatchAnswer
@@ -205,7 +205,7 @@ class Batch:
 
             def take(
                 state: PartitionState,
-                values: Values,
+                values: LookupResult,
                 positions_of: dict[PartitionState, list[int]] = positions_of,
             ) -> bool:
                 return self._take(state, values, positions_of[state], is_stale=is_stale)
@@ -222,7 +222,7 @@ class Batch:
                     self.unavailable.update(positions)
 
     def _take(
-        self, state: PartitionState, values: Values, positions: list[int], *, is_stale: bool
+        self, state: PartitionState, values: LookupResult, positions: list[int], *, is_stale: bool
     ) -> bool:
         """Add a partition's values to the answer; return False if it is no longer readable."""
         entity, query = self._entity, self._query

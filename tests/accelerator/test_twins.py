@@ -66,8 +66,7 @@ def test_every_compiled_module_has_its_row():
 
 def test_every_protocol_of_a_class_is_held_to_by_a_pair():
     """A form's class is not left without its twin."""
-    helpers = {"Batch", "Layer", "MakeChunk", "MakeDeltaChunk", "PackRecords"}
-    helpers |= {"UserWindows", "PaneWindows", "VideoWindows"}
+    helpers = {"Layer", "MakeChunk", "MakeDeltaChunk", "PackRecords", "WriteBatch"}
     classes = {
         name
         for name, each in vars(_protocols).items()

@@ -184,7 +184,7 @@ class Sums:
         assert windows.tumbling(value, self.now).views == len(inside)
         values = self.form.find((), [b"5"])
         values.fill([value])
-        counting = Counting.of(windows, accelerated=self.accelerated)
+        counting = Counting.of_videos(windows, accelerated=self.accelerated)
         verdicts = counting.functions.judge(values, self.now, ViralRule(0.5, 2))
         assert verdicts == [min(views // 2, 1)]
         if views:

@@ -30,7 +30,7 @@ cdef struct Blocks:
     Row *index
 
 
-cdef class Histories:
+cdef class UserWindows:
     cdef readonly object windows
     cdef long long step
     # By how much panes' numbers grow in a step: more than 1 where the table was built with a finer one.

@@ -2,7 +2,7 @@
 from accelerator.layer cimport Keys, Layer, Row
 
 
-cdef class Found:
+cdef class LookupResult:
     # One a key, held; NULL: there is none.
     cdef Row **rows
     cdef Py_ssize_t count

@@ -3,7 +3,7 @@ from collections.abc import Iterator, Sequence
 from accelerator.layer import Layer
 from models._protocols import Value
 
-class Found:
+class LookupResult:
     missing: list[bytes]
 
     def __init__(self, layers: Sequence[Layer], keys: Sequence[bytes]) -> None: ...

@@ -1,17 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""tables.layers.Found, compiled: many keys are looked up at a time."""
+"""tables.layers.LookupResult, compiled: many keys are looked up at a time."""
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 
 from accelerator.layer cimport (
-    PREFETCHED_ROWS, Key, Keys, Layer, Row, evict, hold, let_all_go, reels_fetch, row_from_bytes,
+    PREFETCHED_ROWS, Key, Keys, Layer, Row, evict, evict_all, hold, reels_fetch, row_from_bytes,
     value_of
 )
 
 
-cdef class Found:
-    """See tables.layers.Found."""
+cdef class LookupResult:
+    """See tables.layers.LookupResult."""
 
     def __init__(self, layers, keys):
         self._keys = keys if isinstance(keys, Keys) else Keys(keys)
@@ -44,7 +44,7 @@ cdef class Found:
         self.missing = list(numbers)
 
     def __dealloc__(self):
-        let_all_go(self.rows, self.count)
+        evict_all(self.rows, self.count)
         free(self._which)
 
     cdef void _look(self, Layer layer) noexcept nogil:
@@ -101,11 +101,11 @@ cdef class Found:
                             made[which] = row_from_bytes(self._keys.keys + number, value)
                         self.rows[number] = hold(made[which])
         finally:
-            let_all_go(made, len(values))
+            evict_all(made, len(values))
 
     def renew(self, layers):
         """Take what the layers say now of keys that any of them has."""
-        cdef Found now = Found(layers, self._keys)
+        cdef LookupResult now = LookupResult(layers, self._keys)
         cdef Py_ssize_t number
         for number in range(self.count):
             if now.rows[number] != NULL:

@@ -14,14 +14,14 @@ from accelerator.counters cimport (
     MAX_ROW_BYTES, PANE, Field, Shape, add_counters, count_event, counts_kind, read_amounts,
     shape_of
 )
-from accelerator.history cimport (
-    APPLIED, DUPLICATE, NO_MEMORY, RARE, Blocks, Histories, Outcome, index_key
-)
 from accelerator.keys cimport MAX_DIGITS, MAX_KEY, first_digit
 from accelerator.layer cimport Key, Layer, Row, evict, key_from, value_of, value_text
 from accelerator.numbers cimport u32, u64
 from accelerator.scan cimport AMOUNTS, ONE, POSITIONS, REACHED, WATCHED, kind_of
 from accelerator.times cimport RIGHT, time_of
+from accelerator.user cimport (
+    APPLIED, DUPLICATE, NO_MEMORY, RARE, Blocks, Outcome, UserWindows, index_key
+)
 
 from models.counters import USER, VIDEO
 from models.entity import POSITION_UNITS
@@ -168,11 +168,11 @@ cdef bint _read_metadata(dict given, Engagement made) except -1:
 cdef class UserRows:
     """See models.user_rows.UserRows."""
 
-    cdef Histories _histories
+    cdef UserWindows _windows
     cdef Layer _rows
 
     def __init__(self, windows):
-        self._histories = Histories(windows)
+        self._windows = UserWindows(windows)
         self._rows = Layer()
 
     def __len__(self):
@@ -188,7 +188,7 @@ cdef class UserRows:
         cdef int digit
         cdef Key key
         cdef Row *row
-        windows = self._histories.windows
+        windows = self._windows.windows
         if _number(user_id) < 0:
             return windows.metrics(self._rows.get(b"%d" % user_id), t_ms)
         digit = first_digit(user_id, digits)
@@ -198,7 +198,7 @@ cdef class UserRows:
         if row == NULL or not _sum(row, first, end, sums):
             return windows.metrics(value_of(row), t_ms)
         return USER.counts_of(
-            *(first, end, self._histories.step), _counters_of_users(sums[:OF_USERS.row_size])[1:]
+            *(first, end, self._windows.step), _counters_of_users(sums[:OF_USERS.row_size])[1:]
         )
 
     def apply(self, Engagement event not None, long long stream_time):
@@ -211,12 +211,12 @@ cdef class UserRows:
         cdef Row *new = NULL
         cdef Blocks changed
         cdef Outcome outcome
-        if self._histories.asks_index(old, stream_time):
+        if self._windows.asks_index(old, stream_time):
             index = old.companion
             if index == NULL:
                 named = index_key(&key, text)
                 index = self._rows.find(&named)
-        outcome = self._histories.apply(
+        outcome = self._windows.apply(
             old, index, &key, event._kind, event.t_ms, event._amounts, event.id_hash, stream_time,
             &new, &changed
         )
@@ -232,14 +232,14 @@ cdef class UserRows:
             # Blocks come and go with every sixteenth event of a busy user: the plain form does that.
             evict(new)
             evict(changed.index)
-        return self._histories.apply_rare(
+        return self._windows.apply_rare(
             self._rows, PyBytes_FromStringAndSize(<const char *> key.text, key.size), event._kind,
             event.t_ms, event._amounts, event.id_hash, stream_time
         )
 
     def sweep(self, long long stream_time):
         cdef Layer kept = Layer()
-        is_expired = self._histories.windows.is_expired
+        is_expired = self._windows.windows.is_expired
         for key, row in self._rows.items():
             if row and not is_expired(row, stream_time):
                 kept[key] = row

@@ -106,7 +106,7 @@ cdef inline bint _is_in(const unsigned char *entry, uint16_t wanted) noexcept no
     return found
 
 
-cdef class Histories:
+cdef class UserWindows:
     """models.user.UserWindows, faster."""
 
     def __init__(self, windows):
@@ -118,7 +118,7 @@ cdef class Histories:
     def in_units(self, unit_ms):
         """See models.user.UserWindows."""
         windows = self.windows.in_units(unit_ms)
-        return self if windows is self.windows else Histories(windows)
+        return self if windows is self.windows else UserWindows(windows)
 
     cdef bint asks_index(self, Row *old, long long stream_time) noexcept nogil:
         """Whether an event of a user with a row reads the index of its blocks."""
