@@ -8,7 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from accelerator import AcceleratorError, Packing, is_wanted, memory, row_checks, start_lines
+from accelerator import (
+    AcceleratorError,
+    WireBackend,
+    is_wanted,
+    layer_backend,
+    row_checks,
+    start_lines,
+)
 from agents.subscriptions import add_agent
 from monitoring.metrics import set_build
 from setting_names import unknown_variables
@@ -101,7 +108,7 @@ def _parts(app: App, settings: Settings, entries: Sequence[TableEntry]) -> AppPa
     stores = StoreContext(
         RocksMemory.create(settings.write_buffers),
         ThreadPoolExecutor(2, thread_name_prefix="rocksdb"),
-        changes=memory(accelerated=is_accelerated),
+        layers=layer_backend(accelerated=is_accelerated),
         rows=row_checks(accelerated=is_accelerated),
     )
     tables = {entry.name: app.tables.add(entry.make_table(app, stores)) for entry in entries}
@@ -133,7 +140,7 @@ def _parts(app: App, settings: Settings, entries: Sequence[TableEntry]) -> AppPa
             for entry in reversed(entries)
         ]
 
-    packing = Packing.of(accelerated=is_accelerated)
+    packing = WireBackend.of(accelerated=is_accelerated)
     sources = Sources(
         tables,
         {entry.name: entry.windows for entry in entries},

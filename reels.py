@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from accelerator import Direct
+from accelerator import DirectBackend
 from models.direct import usual_fields
 from models.event import Event, decode
 from models.lenient import known_fields
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UserMetricsTracker", "detect_viral_videos", "parse_event"]
 
-_FORM: Final = Direct.of()
+_FORM: Final = DirectBackend.of()
 _USER_SLICES: Final = Slices(parse_duration("24h"), parse_duration("15m"))
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from accelerator import Counting, Folding, Summing, is_wanted
+from accelerator import PaneBackend, ReadBackend, UserBackend, is_wanted
 from agents.engagement import EngagementProcessor
-from agents.folded_deltas import DeltaProcessor
 from agents.subscriptions import Source
+from agents.summed_deltas import DeltaProcessor
 from agents.video_deltas import VideoProcessor
 from exporting.columns import SummedMetrics, UserMetrics, VideoMetrics
 from exporting.sources import Exported
@@ -84,8 +84,8 @@ def all_topics(settings: Settings, tables: Sequence[TableEntry]) -> list[TopicSp
 
 def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
     windows = users.user_windows(settings)
-    folding = Folding.of(windows, accelerated=accelerated)
-    summing = Summing.of(accelerated=accelerated)
+    backend = UserBackend.of(windows, accelerated=accelerated)
+    reading = ReadBackend.of(accelerated=accelerated)
     return TableEntry(
         name=users.NAME,
         # Passed-on events were sent earlier, and must not become late behind a backlog.
@@ -109,13 +109,13 @@ def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
             context.state,
             context.outbox,
             settings,
-            folding,
+            backend,
             context.changelog_topic,
             context.dead_letter_partitions,
         ),
         views=lambda context: UserViews(context.table, windows, context.routing).routes(),
         batches=lambda table: entities.users(
-            table, windows.slices, summing.user_sums(windows), summing.by_partition
+            table, windows.slices, reading.user_sums(windows), reading.by_partition
         ),
         exported=Exported(windows.slices, lambda size: UserMetrics(windows, size)),
     )
@@ -123,8 +123,8 @@ def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
 
 def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
     windows = videos.video_windows(settings)
-    counting = Counting.of_videos(windows, accelerated=accelerated)
-    summing = Summing.of(accelerated=accelerated)
+    backend = PaneBackend.of_videos(windows, accelerated=accelerated)
+    reading = ReadBackend.of(accelerated=accelerated)
     rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
     return TableEntry(
         name=videos.NAME,
@@ -141,7 +141,7 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
             context.state,
             context.outbox,
             settings,
-            counting,
+            backend,
             rule,
             context.changelog_topic,
         ),
@@ -149,7 +149,7 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
             context.table, windows, rule, context.viral, context.routing, context.readiness
         ).routes(),
         batches=lambda table: entities.videos(
-            table, windows.slices, summing.pane_sums(windows), summing.by_partition, rule
+            table, windows.slices, reading.pane_sums(windows), reading.by_partition, rule
         ),
         exported=Exported(windows.slices, lambda _: VideoMetrics(windows, rule), has_window=False),
     )
@@ -164,8 +164,8 @@ def _summed(
     settings: Settings, name: str, windows: PaneWindows[Any], topic: str, *, accelerated: bool
 ) -> TableEntry:
     """Return a summed table with one window, whose deltas come from ``topic``."""
-    of, summing = windows.entity, Summing.of(accelerated=accelerated)
-    counting = Counting.of(windows, accelerated=accelerated)
+    of, reading = windows.entity, ReadBackend.of(accelerated=accelerated)
+    backend = PaneBackend.of(windows, accelerated=accelerated)
     return TableEntry(
         name=name,
         sources=[Source(topic, f"{of.name}_deltas", f"{of.name.title()} metrics.")],
@@ -173,11 +173,11 @@ def _summed(
         windows=windows,
         make_table=lambda app, stores: summed_table(app, settings, name, windows, stores),
         make_processor=lambda context: DeltaProcessor(
-            context.partition, context.state, topic, counting, context.changelog_topic
+            context.partition, context.state, topic, backend, context.changelog_topic
         ),
         views=lambda context: SummedViews(context.table, windows, context.routing).routes(),
         batches=lambda table: entities.summed(
-            table, windows, summing.pane_sums(windows), summing.by_partition
+            table, windows, reading.pane_sums(windows), reading.by_partition
         ),
         exported=Exported(windows.slices, lambda size: SummedMetrics(windows, size)),
     )

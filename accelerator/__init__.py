@@ -64,13 +64,13 @@ __all__ = [
     "IS_BUILT",
     "REASON",
     "AcceleratorError",
-    "Counting",
-    "Direct",
-    "Folding",
-    "Packing",
-    "Summing",
+    "DirectBackend",
+    "PaneBackend",
+    "ReadBackend",
+    "UserBackend",
+    "WireBackend",
     "is_wanted",
-    "memory",
+    "layer_backend",
     "row_checks",
     "start_lines",
 ]
@@ -80,62 +80,64 @@ class AcceleratorError(ValueError):
     """The compiled form is asked for, and there is none."""
 
 
-class Folding(NamedTuple):
-    """How events are folded into users: the kind of chunks, and what they fold with."""
+class UserBackend(NamedTuple):
+    """How events are processed into users, in one form."""
 
-    windows: user.UserWindows
+    plain_windows: user.UserWindows
     chunk: _protocols.MakeChunk
-    functions: _protocols.UserWindows
-    """``windows``, in the form that chunks of this kind take."""
-    gathered: Callable[[Entity[Any]], _protocols.DeltaAccumulator]
-    """Makes what takes what the chunks' events add to the keys of another table."""
+    windows: _protocols.UserWindows
+    """``plain_windows`` in the form that the chunks take."""
+    accumulator: Callable[[Entity[Any]], _protocols.DeltaAccumulator]
+    """Makes the accumulator of what the chunks' events add to the keys of another table."""
 
     @classmethod
-    def of(cls, windows: user.UserWindows, *, accelerated: bool = IS_BUILT) -> Folding:
+    def of(cls, windows: user.UserWindows, *, accelerated: bool = IS_BUILT) -> UserBackend:
         """Return the compiled form, or the plain one."""
         if accelerated:
             return cls(windows, Chunk, UserWindows(windows), DeltaAccumulator)
         return cls(windows, PlainChunk, windows, PlainDeltaAccumulator)
 
-    def in_units(self, unit_ms: int) -> Folding:
+    def in_units(self, unit_ms: int) -> UserBackend:
         """Return the same for values whose panes are numbered by another unit of time."""
-        functions = self.functions.in_units(unit_ms)
-        return self._replace(windows=self.windows.in_units(unit_ms), functions=functions)
+        windows = self.windows.in_units(unit_ms)
+        return self._replace(plain_windows=self.plain_windows.in_units(unit_ms), windows=windows)
 
 
-class Counting(NamedTuple, Generic[W, F]):
-    """How deltas are folded into a table: what makes chunks of them, and what they fold with."""
+class PaneBackend(NamedTuple, Generic[W, F]):
+    """How deltas are processed into a summed table, in one form."""
 
-    windows: W
+    plain_windows: W
     chunk: _protocols.MakeDeltaChunk
-    functions: F
-    """``windows``, in the form that chunks of this kind take."""
+    windows: F
+    """``plain_windows`` in the form that the chunks take."""
 
     @classmethod
-    def of(cls, windows: W, *, accelerated: bool = IS_BUILT) -> Counting[W, _protocols.PaneWindows]:
+    def of(
+        cls, windows: W, *, accelerated: bool = IS_BUILT
+    ) -> PaneBackend[W, _protocols.PaneWindows]:
         """Return the compiled form, or the plain one."""
         if accelerated:
-            functions = PaneWindows(windows)
-            return Counting(windows, partial(DeltaChunk, of=windows.entity), functions)
-        return Counting(windows, partial(PlainDeltaChunk, of=windows.entity), windows)
+            compiled = PaneWindows(windows)
+            return PaneBackend(windows, partial(DeltaChunk, of=windows.entity), compiled)
+        return PaneBackend(windows, partial(PlainDeltaChunk, of=windows.entity), windows)
 
     @classmethod
     def of_videos(
         cls, windows: video.VideoWindows, *, accelerated: bool = IS_BUILT
-    ) -> Counting[video.VideoWindows, _protocols.VideoWindows]:
-        """Return the same of videos, whose functions also judge which are viral."""
+    ) -> PaneBackend[video.VideoWindows, _protocols.VideoWindows]:
+        """Return the same of videos, whose windows also judge which are viral."""
         if accelerated:
-            return Counting(windows, DeltaChunk, VideoWindows(windows))
-        return Counting(windows, PlainDeltaChunk, windows)
+            return PaneBackend(windows, DeltaChunk, VideoWindows(windows))
+        return PaneBackend(windows, PlainDeltaChunk, windows)
 
-    def in_units(self, unit_ms: int) -> Counting[W, F]:
+    def in_units(self, unit_ms: int) -> PaneBackend[W, F]:
         """Return the same for values whose panes are numbered by another unit of time."""
-        functions = self.functions.in_units(unit_ms)
-        return self._replace(windows=self.windows.in_units(unit_ms), functions=functions)
+        windows = self.windows.in_units(unit_ms)
+        return self._replace(plain_windows=self.plain_windows.in_units(unit_ms), windows=windows)
 
 
-class Summing(NamedTuple):
-    """How batches are read: values found in :func:`memory` of the same form are summed."""
+class ReadBackend(NamedTuple):
+    """How batches are read: values found in :func:`layer_backend` of the same form are summed."""
 
     user_sums: Callable[[user.UserWindows], _protocols.Sums]
     pane_sums: Callable[[PlainPaneWindows[Any]], _protocols.Sums]
@@ -143,15 +145,15 @@ class Summing(NamedTuple):
     by_partition: Callable[[list[int], int], dict[int, list[int]]]
 
     @classmethod
-    def of(cls, *, accelerated: bool = IS_BUILT) -> Summing:
+    def of(cls, *, accelerated: bool = IS_BUILT) -> ReadBackend:
         """Return the compiled form, or the plain one."""
         if accelerated:
             return cls(user_sums, pane_sums, by_partition)
         return cls(plain_user_sums, plain_pane_sums, plain_by_partition)
 
 
-def memory(*, accelerated: bool = IS_BUILT) -> LayerBackend:
-    """Return what a partition's changes are kept in, compiled or plain."""
+def layer_backend(*, accelerated: bool = IS_BUILT) -> LayerBackend:
+    """Return the layers of a partition's changes, compiled or plain."""
     if not accelerated:
         return PLAIN_LAYERS
     return LayerBackend(Layer, LookupResult, SortedEntries, ROW_SIZE, attrgetter("companions"))
@@ -164,7 +166,7 @@ def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:
     return RowChecks(foreign_users, foreign_sums)
 
 
-class Direct(NamedTuple):
+class DirectBackend(NamedTuple):
     """How the plain functions of reels read events and count them."""
 
     rows: Callable[[user.UserWindows], _protocols.UserRows]
@@ -174,14 +176,14 @@ class Direct(NamedTuple):
     """Takes any other event, decoded."""
 
     @classmethod
-    def of(cls, *, accelerated: bool = IS_BUILT) -> Direct:
+    def of(cls, *, accelerated: bool = IS_BUILT) -> DirectBackend:
         """Return the compiled form, or the plain one."""
         if accelerated:
             return cls(UserRows, usual_engagement, Engagement.of)
         return cls(PlainUserRows, plain_usual_engagement, PlainEngagement.of)
 
 
-class Packing(NamedTuple):
+class WireBackend(NamedTuple):
     """How records are taken out of a fetch and put into batches: None, as aiokafka does."""
 
     records: type[Records] | None
@@ -190,7 +192,7 @@ class Packing(NamedTuple):
     """Packs values into batches."""
 
     @classmethod
-    def of(cls, *, accelerated: bool = IS_BUILT) -> Packing:
+    def of(cls, *, accelerated: bool = IS_BUILT) -> WireBackend:
         """Return the compiled form, or the plain one."""
         return cls(Records, pack) if accelerated else cls(None, None)
 

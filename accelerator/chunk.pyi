@@ -7,7 +7,7 @@ import numpy.typing as npt
 from accelerator.deltas import DeltaAccumulator
 from accelerator.lookup import LookupResult
 from accelerator.user import UserWindows
-from models.chunk import Folded, Overlay, R
+from models.chunk import ChunkOutcome, Overlay, R
 from models.schema import Rejected
 
 class Chunk(Generic[R]):
@@ -32,4 +32,4 @@ class Chunk(Generic[R]):
         deltas: DeltaAccumulator,
         video_step: int,
         creators: DeltaAccumulator | None = None,
-    ) -> Folded[R]: ...
+    ) -> ChunkOutcome[R]: ...

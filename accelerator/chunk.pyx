@@ -20,7 +20,7 @@ from accelerator.user cimport (
     APPLIED, BLOCK_SIZE, DUPLICATE, NO_MEMORY, NO_PANE, RARE, Blocks, Outcome, UserWindows,
     block_key, index_key
 )
-from models.chunk import Folded
+from models.chunk import ChunkOutcome
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.schema import EVENT_TYPES
 
@@ -41,7 +41,7 @@ cdef struct Late:
 
 
 cdef struct Progress:
-    # How far a fold is, and what it has come to.
+    # How far a chunk is processed, with the outcomes so far.
     Py_ssize_t next
     long long stream_time
     bint is_begun
@@ -179,8 +179,8 @@ cdef class Chunk:
         progress.is_begun = stream_time is not None
         progress.stream_time = stream_time if progress.is_begun else -1
         while True:
-            outcome = self._fold(windows, dirty, loaded, indexes, deltas, video_step, creators,
-                                 &progress)
+            outcome = self._process(windows, dirty, loaded, indexes, deltas, video_step,
+                                    creators, &progress)
             if outcome != RARE:
                 break
             own = self._events + progress.next
@@ -212,14 +212,14 @@ cdef class Chunk:
             (self._records[self._late[i].number], self._late[i].stream_time)
             for i in range(progress.late)
         ]
-        return Folded(
+        return ChunkOutcome(
             progress.stream_time if progress.is_begun else None,
             *(progress.applied, progress.duplicate, late),
         )
 
-    cdef Outcome _fold(self, UserWindows windows, Layer dirty, LookupResult loaded,
-                       LookupResult indexes, DeltaAccumulator deltas, long long video_step,
-                       DeltaAccumulator creators, Progress *progress) noexcept nogil:
+    cdef Outcome _process(self, UserWindows windows, Layer dirty, LookupResult loaded,
+                          LookupResult indexes, DeltaAccumulator deltas, long long video_step,
+                          DeltaAccumulator creators, Progress *progress) noexcept nogil:
         """Go on to the end of the chunk, or to the next event that is RARE."""
         cdef long long now, step = windows.step
         cdef Outcome outcome

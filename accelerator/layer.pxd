@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Rows in memory that are no Python objects.
 
-What is declared `nogil` here and where rows are folded makes no Python objects on its way. All of it
+What is declared `nogil` here and where rows are changed makes no Python objects on its way. All of it
 is called with the GIL nevertheless: it guards who holds a row, and the memory comes from Python. Only
 what a commit has set apart is read without it (`accelerator.packing`): nobody changes that.
 """

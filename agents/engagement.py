@@ -25,7 +25,7 @@ from tables.user_rows import load_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from accelerator import Folding
+    from accelerator import UserBackend
     from models._protocols import Chunk
     from settings import Settings
     from streaming.kafka.record_bounds import Header
@@ -51,7 +51,7 @@ class EngagementProcessor:
         state: PartitionState,
         outbox: Outbox,
         settings: Settings,
-        folding: Folding,
+        backend: UserBackend,
         changelog_topic: str,
         dead_letter_partitions: int,
     ) -> None:
@@ -60,7 +60,7 @@ class EngagementProcessor:
         self.topics: Sequence[str] = settings.repartition_topic, settings.events_topic
         self.changelog_topic = changelog_topic
         self.state = state
-        self._folding = folding
+        self._backend = backend
         self._partition = partition
         self._outbox = outbox
         self._settings = settings
@@ -68,9 +68,9 @@ class EngagementProcessor:
         self._input = TP(settings.events_topic, partition)
         self._order = MergeOrder()
         step = settings.video_step
-        self._videos = Feed(settings.deltas_topic, step, VIDEO, folding.gathered)
-        step, topic = folding.windows.slices.step, settings.creator_deltas_topic
-        creators = Feed(topic, step, CREATOR, folding.gathered, CREATORS)
+        self._videos = Feed(settings.deltas_topic, step, VIDEO, backend.accumulator)
+        step, topic = backend.plain_windows.slices.step, settings.creator_deltas_topic
+        creators = Feed(topic, step, CREATOR, backend.accumulator, CREATORS)
         self._creators = creators if settings.has_creators else None
         self._feeds = [feed for feed in (self._videos, self._creators) if feed is not None]
         self._left_out = frozenset([] if settings.has_creators else [CREATORS])
@@ -83,26 +83,26 @@ class EngagementProcessor:
         """Process ``records`` of ``topic``; each of them gets exactly one outcome."""
         settings, state = self._settings, self.state
         latest = int(time() * 1000) + settings.max_future_skew
-        chunk: Chunk[Record] = self._folding.chunk(
+        chunk: Chunk[Record] = self._backend.chunk(
             records, self._partition, settings.partitions, latest
         )
-        functions = self._folding.functions
-        rows = await load_rows(state, chunk, functions)
+        windows = self._backend.windows
+        rows = await load_rows(state, chunk, windows)
         # No await from here on: a commit must contain the whole chunk or nothing of it.
-        creators = self._creators.gathered if self._creators is not None else None
-        folded = chunk.apply(
-            *(functions, rows, state.stream_time, self._videos.gathered, settings.video_step),
+        creators = self._creators.accumulator if self._creators is not None else None
+        outcome = chunk.apply(
+            *(windows, rows, state.stream_time, self._videos.accumulator, settings.video_step),
             creators,
         )
-        state.stream_time = folded.stream_time
-        if folded.applied:
+        state.stream_time = outcome.stream_time
+        if outcome.applied:
             state.feeds -= self._left_out
         for record, partition, key in chunk.foreign:
             self._pass_on(record, partition, key)
         rejected = [
             *chunk.rejected,
             *((record, self._future(t_ms)) for record, t_ms in chunk.future),
-            *self._late(folded.late),
+            *self._late(outcome.late),
         ]
         if rejected:
             self._reject(rejected, topic)
@@ -110,8 +110,8 @@ class EngagementProcessor:
             misplaced_share.note(len(records), len(chunk.foreign))
         else:
             self._order.note(positions[self._input], records[-1].offset + 1)
-        late, foreign = len(folded.late), len(chunk.foreign)
-        outcomes = folded.applied, folded.duplicate, late, len(rejected) - late, foreign
+        late, foreign = len(outcome.late), len(chunk.foreign)
+        outcomes = outcome.applied, outcome.duplicate, late, len(rejected) - late, foreign
         self._count(chunk, outcomes, latest)
 
     def _future(self, t_ms: int) -> Rejected:
@@ -120,7 +120,7 @@ class EngagementProcessor:
         )
 
     def _late(self, late: Iterable[tuple[Record, int]]) -> Iterator[tuple[Record, Rejected]]:
-        slices = self._folding.windows.slices
+        slices = self._backend.plain_windows.slices
         of_time: dict[int, Rejected] = {}
         for record, stream_time in late:
             found = of_time.get(stream_time)
@@ -209,7 +209,7 @@ class EngagementProcessor:
         """Start from the committed state; uncommitted events will be processed again."""
         state = self.state
         state.reset_to_committed()
-        self._folding = self._folding.in_units(state.unit)
+        self._backend = self._backend.in_units(state.unit)
         self._order = MergeOrder()
         for feed in self._feeds:
             feed.reset(state)

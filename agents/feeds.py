@@ -26,10 +26,10 @@ class Feed:
         topic: str,
         step: int,
         entity: Entity[Any],
-        gathered: Callable[[Entity[Any]], DeltaAccumulator],
+        accumulator: Callable[[Entity[Any]], DeltaAccumulator],
         table: str | None = None,
     ) -> None:
-        """Send to ``topic``; the table's panes have ``step`` ms, ``gathered`` makes the sums.
+        """Send to ``topic``; the table's panes have ``step`` ms, ``accumulator`` makes the sums.
 
         ``table`` is the name of an optional table. The users' layout record says whether that table
         has received all counts; if not, the feed sends the stream time from which on it does.
@@ -41,14 +41,14 @@ class Feed:
         self._step = step
         self._headers = ((STEP, b"%d" % step),)
         self._entity = entity
-        self._make = partial(gathered, entity)
-        self.gathered = self._make()
+        self._make = partial(accumulator, entity)
+        self.accumulator = self._make()
         self._ticked = -1
 
     def reset(self, users: PartitionState) -> None:
         """Start from the users' committed state; uncommitted events will be processed again."""
         stream_time = users.stream_time
-        self.gathered = self._make()
+        self.accumulator = self._make()
         self._ticked = -1 if stream_time is None else stream_time // self._step
         self._unsent_until = None
         if self._table is not None and self._table not in users.feeds:
@@ -57,7 +57,7 @@ class Feed:
 
     def has_pending(self) -> bool:
         """Whether sums or a first record, with the flag BEGINS, are waiting."""
-        return self._unsent_until is not None or bool(self.gathered)
+        return self._unsent_until is not None or bool(self.accumulator)
 
     def send(self, outbox: Outbox, source: int, stream_time: int, partitions: int) -> None:
         """Send the sums; before the first ones, send the stream time up to which none were sent.
@@ -70,8 +70,8 @@ class Feed:
             for target in range(partitions):
                 outbox.add(self.topic, target, OutRecord(None, value))
             self._unsent_until = None
-        gathered, self.gathered = self.gathered, self._make()
+        accumulator, self.accumulator = self.accumulator, self._make()
         step = stream_time // self._step
         tick, self._ticked = step != self._ticked, step
-        for target, value in gathered.records(source, stream_time, partitions, tick=tick):
+        for target, value in accumulator.records(source, stream_time, partitions, tick=tick):
             outbox.add(self.topic, target, OutRecord(None, value, self._headers))

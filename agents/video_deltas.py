@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from agents.folded_deltas import DeltaProcessor
+from agents.summed_deltas import DeltaProcessor
 from models.schema import SOURCE_APP
 from models.video import Verdict, VideoWindows
 from models.windows import to_iso
@@ -15,7 +15,7 @@ from tables.records import ViralVideo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from accelerator import Counting
+    from accelerator import PaneBackend
     from models import _protocols
     from models.counters import VideoCounts
     from models.viral import ViralRule
@@ -41,12 +41,12 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
         state: PartitionState,
         outbox: Outbox,
         settings: Settings,
-        counting: Counting[VideoWindows, _protocols.VideoWindows],
+        backend: PaneBackend[VideoWindows, _protocols.VideoWindows],
         rule: ViralRule,
         changelog_topic: str,
     ) -> None:
         """Process into ``state``; flags go to the viral topic through ``outbox``."""
-        super().__init__(partition, state, settings.deltas_topic, counting, changelog_topic, rule)
+        super().__init__(partition, state, settings.deltas_topic, backend, changelog_topic, rule)
         self._outbox = outbox
         self._settings = settings
         self._headers = ((SOURCE_APP, settings.app_id.encode()),)
@@ -63,7 +63,7 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
 
     @property
     def _windows(self) -> VideoWindows:
-        return self._counting.windows
+        return self._backend.plain_windows
 
     def _advance(self, stream_time: int) -> None:
         before = self.state.stream_time
@@ -111,7 +111,7 @@ class VideoProcessor(DeltaProcessor[VideoWindows, "_protocols.VideoWindows"]):
         state, windows = self.state, self._windows
         stream_time = state.stream_time or 0
         values = state.get_many([b"%d" % video_id for video_id in video_ids])
-        verdicts = self._counting.functions.judge(values, stream_time, self._viral_rule)
+        verdicts = self._backend.windows.judge(values, stream_time, self._viral_rule)
         for number, (video_id, verdict) in enumerate(zip(video_ids, verdicts, strict=True)):
             if verdict == Verdict.FEW_VIEWS:
                 self._candidates.discard(video_id)

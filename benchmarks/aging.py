@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import uvloop
 
 import settings as program_settings
-from accelerator import Folding, Packing, memory
+from accelerator import UserBackend, WireBackend, layer_backend
 from agents.engagement import EngagementProcessor
 from benchmarks.rig.figures import Row
 from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling, fill_store
@@ -106,11 +106,11 @@ class Aging:
         self._store = RocksStore(folder / "aging.db", self._memory)
         fill_store(self._store, Filling(users // PARTITIONS), windows)
         self._state = PartitionState(
-            *("users", user_layout(windows), self._store, executor), memory()
+            *("users", user_layout(windows), self._store, executor), layer_backend()
         )
         outbox = Outbox()
         self._processor = EngagementProcessor(
-            *(0, self._state, outbox, settings, Folding.of(windows), "changelog", 1)
+            *(0, self._state, outbox, settings, UserBackend.of(windows), "changelog", 1)
         )
         # The producer is never started.
         lock = TransactionalProducer("aging", "aging", {"request_timeout_ms": REQUEST_TIMEOUT_MS})
@@ -121,7 +121,7 @@ class Aging:
         self._task.reset_to_committed()
         self._task.positions = dict.fromkeys(self._task.sources, 0)
         self._task.committed = dict(self._task.positions)
-        self._pack = packer(Packing.of().pack)
+        self._pack = packer(WireBackend.of().pack)
         self._load = Workload(
             *(1, users // PARTITIONS, VIDEOS),
             start_ms=FILLED_UNTIL_MS,

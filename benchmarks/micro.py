@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import settings as program_settings
-from accelerator import IS_BUILT, Counting, Folding, Packing, memory
+from accelerator import IS_BUILT, PaneBackend, UserBackend, WireBackend, layer_backend
 from benchmarks.rig.figures import Row
 from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling, fill_store
 from benchmarks.rig.in_process import decode, fetched, make_processor, process, timed, unpacked
@@ -81,24 +81,24 @@ class Stages:
 
     def measure(self) -> Iterator[tuple[str, str, float]]:
         """Yield stage, unit and microseconds per unit."""
-        forms = {"plain": Folding.of(self._windows, accelerated=False)}
+        forms = {"plain": UserBackend.of(self._windows, accelerated=False)}
         if IS_BUILT:
-            forms["compiled"] = Folding.of(self._windows)
-        for form, folding in forms.items():
+            forms["compiled"] = UserBackend.of(self._windows)
+        for form, backend in forms.items():
             chunk = self._loads["sessions"].chunk(_EVENTS)
             unpack = partial(unpacked, accelerated=form == "compiled")
             us, records = timed(unpack, fetched(chunk.keys, chunk.values))
             yield f"fetch: unpack record batches ({form})", "event", us / len(records)
-            us, _ = timed(decode, records, folding)
+            us, _ = timed(decode, records, backend)
             yield f"decode, check and place ({form})", "event", us / len(records)
 
         for kind, load in self._loads.items():
-            for form, folding in forms.items():
+            for form, backend in forms.items():
                 chunk = load.chunk(_EVENTS)
                 accelerated = form == "compiled"
                 records = unpacked(fetched(chunk.keys, chunk.values), accelerated=accelerated)
                 processor = make_processor(
-                    *(self._store, self._executor, self._settings, folding, Outbox()),
+                    *(self._store, self._executor, self._settings, backend, Outbox()),
                     accelerated=accelerated,
                 )
                 us = process(processor, self._executor, records, self._settings.events_topic)
@@ -118,8 +118,8 @@ class Stages:
         yield "merge and pack (plain)", "event", us / len(keys)
 
         for form in forms:
-            pack = packer(Packing.of(accelerated=form == "compiled").pack)
-            layer = memory(accelerated=form == "compiled").layer()
+            pack = packer(WireBackend.of(accelerated=form == "compiled").pack)
+            layer = layer_backend(accelerated=form == "compiled").layer()
             for key, value in changes.items():
                 layer[key] = value
             us, _ = timed(list, pack(layer, BATCH_BYTES))
@@ -136,7 +136,7 @@ class Stages:
         never = ViralRule(1.0, 1 << 30)
         for form in (False, True) if IS_BUILT else (False,):
             name = "compiled" if form else "plain"
-            gathered = Folding.of(self._windows, accelerated=form).gathered(VIDEO)
+            gathered = UserBackend.of(self._windows, accelerated=form).accumulator(VIDEO)
             a_view = VIDEO.increments("video_view", Metadata())
             for video_id in ids:
                 gathered.add(video_id, pane, a_view)
@@ -145,21 +145,24 @@ class Stages:
             us, records = timed(work)
             yield f"gathered counts to delta records ({name})", "row", us / len(gathered)
 
-            kind, counting = memory(accelerated=form), Counting.of_videos(windows, accelerated=form)
+            kind, backend = (
+                layer_backend(accelerated=form),
+                PaneBackend.of_videos(windows, accelerated=form),
+            )
             stored = kind.layer()
             for number in range(_KEYS):
                 stored[b"%d" % number] = None
             for _ in range(2):  # new videos, then known ones
-                chunk = counting.chunk([value for _, value in records])
+                chunk = backend.chunk([value for _, value in records])
                 layers = [kind.layer(), kind.layer(), stored]
                 us_finding, found = timed(kind.find, layers, chunk.keys)
-                fold = partial(chunk.apply, counting.functions, found, stored)
+                fold = partial(chunk.apply, backend.windows, found, stored)
                 us, _ = timed(fold, FILLED_UNTIL_MS, never)
             yield f"look-up of a key in memory ({name})", "key", us_finding / len(found)
             yield f"fold of a delta into its video ({name})", "row", us / len(chunk.keys)
             values = kind.find([stored], chunk.keys)
             rule = ViralRule(self._settings.viral_coefficient, 1)
-            us, _ = timed(counting.functions.judge, values, FILLED_UNTIL_MS, rule)
+            us, _ = timed(backend.windows.judge, values, FILLED_UNTIL_MS, rule)
             yield f"whether a video is viral ({name})", "video", us / len(values)
 
     def _merge(self, rows: Overlay, keys: list[bytes]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import settings as program_settings
-from accelerator import IS_BUILT, Folding
+from accelerator import IS_BUILT, UserBackend
 from benchmarks.rig.figures import Row
 from benchmarks.rig.in_process import decode, fetched, make_processor, process, timed, unpacked
 from benchmarks.rig.odd_kinds import PARTITIONS, PLAIN, kinds_of
@@ -62,13 +62,13 @@ def run(bench: Bench) -> list[Row]:
 
 def _measure(kind: Kind, settings: Settings, folder: Path) -> dict[str, float]:
     records = _records(kind)
-    folding = Folding.of(user_windows(settings))
-    decode_us, _ = timed(decode, records, folding, PARTITIONS)
+    backend = UserBackend.of(user_windows(settings))
+    decode_us, _ = timed(decode, records, backend, PARTITIONS)
     outbox = Outbox()
     with ThreadPoolExecutor(1) as executor:
         store = RocksStore(folder / "odd.db", RocksMemory.create(_BUFFER_BYTES))
         processor = make_processor(
-            *(store, executor, settings, folding, outbox), accelerated=IS_BUILT
+            *(store, executor, settings, backend, outbox), accelerated=IS_BUILT
         )
         process_us = process(processor, executor, records, settings.events_topic)
         store.close()

@@ -15,7 +15,7 @@ import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
-from accelerator import Packing, is_wanted, memory
+from accelerator import WireBackend, is_wanted, layer_backend
 from auditing import AuditError
 from commands.progress import ProgressBar
 from rescaling.errors import RescaleError
@@ -118,8 +118,8 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
             move = Rescale(
                 sides,
                 parts.client_settings,
-                memory(accelerated=accelerated).layer,
-                packer(Packing.of(accelerated=accelerated).pack),
+                layer_backend(accelerated=accelerated).layer,
+                packer(WireBackend.of(accelerated=accelerated).pack),
                 progress,
             )
             if self._deletes_old:

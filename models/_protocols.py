@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from models.chunk import Folded, Overlay
+    from models.chunk import ChunkOutcome, Overlay
     from models.counters import UserCounts
     from models.schema import Rejected
     from models.sums import Panes, Totals
@@ -109,7 +109,7 @@ class Chunk(Protocol[R]):
         deltas: Any,
         video_step: int,
         creators: Any = None,
-    ) -> Folded[R]:
+    ) -> ChunkOutcome[R]:
         """Process the events of this partition, in their order."""
 
 

@@ -37,7 +37,7 @@ class Source(Protocol):
 R = TypeVar("R", bound=Source)
 
 
-class Folded(NamedTuple, Generic[R]):
+class ChunkOutcome(NamedTuple, Generic[R]):
     """Outcomes of the events of a chunk that belong to its partition."""
 
     stream_time: int | None
@@ -48,7 +48,7 @@ class Folded(NamedTuple, Generic[R]):
     """Late records, each with the stream time for which it was too late."""
 
 
-class Changes(Protocol):
+class ChangedRows(Protocol):
     """Changed rows by key; None: the row is deleted."""
 
     def __contains__(self, key: object, /) -> bool:
@@ -71,7 +71,7 @@ class Overlay:
 
     def __init__(
         self,
-        dirty: Changes,
+        dirty: ChangedRows,
         loaded: Iterable[bytes | None],
         indexes: Iterable[bytes | None],
         read: Callable[[bytes], bytes | None],
@@ -187,7 +187,7 @@ class Chunk(Generic[R]):
         deltas: DeltaAccumulator,
         video_step: int,
         creators: DeltaAccumulator | None = None,
-    ) -> Folded[R]:
+    ) -> ChunkOutcome[R]:
         """Process the events of this partition, in their order.
 
         Arguments:
@@ -223,4 +223,4 @@ class Chunk(Generic[R]):
                 creator_id = event.creator_id
                 if creator_id is not None:
                     creators.add(creator_id, t_ms // step, of_creator[kind](amounts))
-        return Folded(stream_time, applied, duplicate, late)
+        return ChunkOutcome(stream_time, applied, duplicate, late)

@@ -13,7 +13,7 @@ from models.deltas import complete_from, unpack_deltas
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from models.chunk import Changes
+    from models.chunk import ChangedRows
     from models.deltas import DeltaRow
     from models.entity import Entity
     from models.pane_windows import PaneWindows
@@ -50,7 +50,7 @@ class DeltaChunk:
         self,
         windows: PaneWindows[Any],
         loaded: Iterable[bytes | None],
-        dirty: Changes,
+        dirty: ChangedRows,
         now: int,
         rule: ViralRule | None = None,
     ) -> set[int]:

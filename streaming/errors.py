@@ -103,7 +103,7 @@ class ConfigurationError(Exception):
 
 
 class FencedError(TransactionFailedError):
-    """Another worker has taken the partition over; what this one has folded is void."""
+    """Another worker has taken the partition over; what this one has processed is void."""
 
 
 class PositionError(Exception):

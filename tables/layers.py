@@ -85,7 +85,7 @@ class SortedEntries:
 
 
 class LayerBackend(NamedTuple):
-    """Containers for a partition's changes: dicts, or the result of ``accelerator.memory``."""
+    """Containers for a partition's changes: dicts, or those of ``accelerator.layer_backend``."""
 
     layer: Callable[[], Layer] = dict
     find: Callable[[Sequence[Any], Sequence[bytes]], _protocols.LookupResult] = LookupResult

@@ -69,7 +69,7 @@ class PartitionState:
         layout: StoreFormat,
         store: RocksStore,
         executor: Executor,
-        memory: LayerBackend = PLAIN_LAYERS,
+        backend: LayerBackend = PLAIN_LAYERS,
     ) -> None:
         """Start with an empty overlay over ``store``.
 
@@ -78,13 +78,13 @@ class PartitionState:
             layout: the format of values, compared with the stored one.
             store: the database on disk.
             executor: threads for disk access.
-            memory: containers for the layers.
+            backend: containers for the layers.
         """
         self.table = table
         self.store = store
-        self._memory = memory
+        self._backend = backend
         #: Uncommitted changes. Chunks write to it directly; all other code uses :meth:`put`.
-        self.dirty: Layer = memory.layer()
+        self.dirty: Layer = backend.layer()
         #: Finds and deletes expired keys.
         self.sweeper = Sweeper(self, self._is_expired, layout.step / 1000)
         #: Whether requests may be answered: not while the partition is moving or recovering.
@@ -106,20 +106,20 @@ class PartitionState:
         self._is_changed = False
         self._layout = layout
         self._executor = executor
-        self._frozen: Layer = memory.layer()
+        self._frozen: Layer = backend.layer()
         self._frozen_time: int | None = None
         self._table_id = ""
         #: Committed rows that are not flushed, and the changelog offset of the last of them.
-        self._unwritten: Layer = memory.layer()
+        self._unwritten: Layer = backend.layer()
         self._kept_offset = -1
         #: Flushed layers, newest first; the flush of the first may still be under way.
         self._written: list[Layer] = []
-        self._remembered: Layer = memory.layer()
+        self._remembered: Layer = backend.layer()
         self._is_writing = False
         self._settled = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
-        self._entry_bytes = float(memory.row_size + ESTIMATED_ROW_BYTES)
+        self._entry_bytes = float(backend.row_size + ESTIMATED_ROW_BYTES)
 
     @property
     def is_closed(self) -> bool:
@@ -137,7 +137,7 @@ class PartitionState:
         Raises:
             LayoutError: the stored values do not match the layout.
         """
-        new = self._memory.layer
+        new = self._backend.layer
         self.dirty, self._frozen, self._unwritten, self._written = new(), new(), new(), []
         self._remembered = new()
         self._is_writing = False
@@ -199,7 +199,7 @@ class PartitionState:
 
     def get_many(self, keys: Sequence[bytes]) -> LookupResult:
         """Return the current values of ``keys``, in their order."""
-        return self._filled(self._memory.find(self._layers(), keys))
+        return self._filled(self._backend.find(self._layers(), keys))
 
     @property
     def flushes(self) -> int:
@@ -208,7 +208,7 @@ class PartitionState:
 
     def find(self, keys: Sequence[bytes]) -> LookupResult:
         """Return those values of ``keys`` that are in memory."""
-        return self._memory.find(self._layers(), keys)
+        return self._backend.find(self._layers(), keys)
 
     def renew(self, values: LookupResult) -> None:
         """Update ``values`` with the rows that are in memory now."""
@@ -226,7 +226,7 @@ class PartitionState:
         for key, value in zip(keys, values, strict=True):
             if value is not None:
                 if len(layer) >= most:
-                    layer = self._remembered = self._memory.layer()
+                    layer = self._remembered = self._backend.layer()
                 layer[key] = value
 
     def _filled(self, values: LookupResult) -> LookupResult:
@@ -237,7 +237,7 @@ class PartitionState:
 
     def load_few(self, keys: Sequence[bytes]) -> LookupResult | None:
         """Return the values of ``keys`` synchronously; None if many of them are only on disk."""
-        values = self._memory.find(self._layers(), keys)
+        values = self._backend.find(self._layers(), keys)
         return self._filled(values) if len(values.missing) < MIN_KEYS_FOR_THREAD else None
 
     async def load(self, keys: Sequence[bytes]) -> LookupResult:
@@ -248,7 +248,7 @@ class PartitionState:
         """
         while True:
             settled, frozen = self._settled, self._frozen
-            values = self._memory.find(self._layers(), keys)
+            values = self._backend.find(self._layers(), keys)
             if len(values.missing) < MIN_KEYS_FOR_THREAD:
                 return self._filled(values)
             found = await self.in_thread(self.store.get_many, values.missing)
@@ -298,7 +298,7 @@ class PartitionState:
             self.dirty[LAYOUT_KEY] = self._layout.encode(
                 self.stream_time, self._table_id, positions or {}, *of_feeds, self.unit
             )
-        self._frozen, self.dirty = self.dirty, self._memory.layer()
+        self._frozen, self.dirty = self.dirty, self._backend.layer()
         return self._frozen
 
     def post_commit(self, offset: int) -> None:
@@ -308,7 +308,7 @@ class PartitionState:
         else:
             self._unwritten = self._frozen
         self._kept_offset = offset
-        self._frozen = self._memory.layer()
+        self._frozen = self._backend.layer()
 
     async def flush(self, pace: WritePace = FULL_PACE) -> None:
         """Write committed rows to RocksDB, with their changelog offset."""
@@ -317,14 +317,14 @@ class PartitionState:
             raise RuntimeError(msg)
         if not len(self._unwritten):
             return
-        changes, self._unwritten = self._unwritten, self._memory.layer()
-        self._remembered = self._memory.layer()
+        changes, self._unwritten = self._unwritten, self._backend.layer()
+        self._remembered = self._backend.layer()
         self._written = [changes, *self._written[: WRITTEN_LAYERS - 1]]
         self._is_writing = True
         size = await self.in_thread(
-            *(self.store.write, changes, self._kept_offset, self._memory.in_order, pace)
+            *(self.store.write, changes, self._kept_offset, self._backend.in_order, pace)
         )
-        self._entry_bytes = self._memory.row_size + size / len(changes)
+        self._entry_bytes = self._backend.row_size + size / len(changes)
         self._is_writing = False
         self._settled += 1
 
@@ -357,7 +357,7 @@ class PartitionState:
             known = self._layout.id_of(self.store.get(LAYOUT_KEY))
             if known not in {None, told}:
                 raise ForeignCopyError("what is on disk is a copy of another table")
-        self._remembered = self._memory.layer()
+        self._remembered = self._backend.layer()
         await self.in_thread(self.store.write, changes, offset)
         return ()
 
@@ -381,7 +381,7 @@ class PartitionState:
     @property
     def dirty_bytes(self) -> float:
         """Estimated memory of ``dirty``, from the average row size of the last flush."""
-        return len(self.dirty) * self._entry_bytes + self._memory.companions(self.dirty)
+        return len(self.dirty) * self._entry_bytes + self._backend.companions(self.dirty)
 
     @property
     def row_bytes(self) -> float:
@@ -391,7 +391,7 @@ class PartitionState:
     @property
     def companion_bytes(self) -> int:
         """Memory of the rows linked to those in memory: indexes of sealed ids."""
-        return sum(map(self._memory.companions, self._layers()))
+        return sum(map(self._backend.companions, self._layers()))
 
     def evict(self, rows: float, companions: float) -> None:
         """Drop rows from memory that are on disk, oldest first, until both limits are kept.
@@ -402,7 +402,7 @@ class PartitionState:
         """
         while self.row_bytes > rows or self.companion_bytes > companions:
             if len(self._remembered):
-                self._remembered = self._memory.layer()
+                self._remembered = self._backend.layer()
             elif len(self._written) > self._is_writing:
                 self._written.pop()
             else:
@@ -416,7 +416,7 @@ class PartitionState:
     @property
     def unwritten_companion_bytes(self) -> int:
         """Memory of the rows linked to these."""
-        return self._memory.companions(self._unwritten)
+        return self._backend.companions(self._unwritten)
 
     @property
     def uncommitted_keys(self) -> int:

@@ -36,7 +36,7 @@ class StoreContext(NamedTuple):
     memory: RocksMemory
     executor: Executor
     """Threads for disk access."""
-    changes: LayerBackend = PLAIN_LAYERS
+    layers: LayerBackend = PLAIN_LAYERS
     """Containers for changes in memory."""
     rows: RowChecks = PLAIN_CHECKS
     """Functions that find foreign rows in a changelog."""
@@ -87,7 +87,7 @@ class SlicedStore(Store):
             loop = asyncio.get_running_loop()
             store = await loop.run_in_executor(executor, self._open_store, partition)
             state = PartitionState(
-                *(self.table_name, self._layout, store, executor, self._parts.changes)
+                *(self.table_name, self._layout, store, executor, self._parts.layers)
             )
             self.partitions[partition] = state
         return state

@@ -85,7 +85,7 @@ class WorkerCollector(Collector):
         yield _gauge("partitions_open", "Those of them that are at work.", len(opened))
         waiting = GaugeMetricFamily(
             "reels_uncommitted_seconds",
-            "For how long something that was folded has been waiting to be committed.",
+            "For how long something that was processed has been waiting to be committed.",
             labels=["partition"],
         )
         for number, seconds in self._status.uncommitted_s().items():

@@ -10,7 +10,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from accelerator import Packing, memory
+from accelerator import WireBackend, layer_backend
 from agents.engagement import EngagementProcessor
 from streaming.kafka.batch_reader import RawMemoryRecords, unpacker
 from tables.state import PartitionState
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
-    from accelerator import Folding
+    from accelerator import UserBackend
     from settings import Settings
     from streaming.kafka.records import Record
     from streaming.tasks.outbox import Outbox
@@ -41,28 +41,28 @@ def fetched(keys: Sequence[bytes], values: Sequence[bytes]) -> PartitionRecords:
 
 def unpacked(partition: PartitionRecords, *, accelerated: bool) -> Sequence[Record]:
     """Return the records of a fetch, by the compiled or the plain form."""
-    return unpacker(Packing.of(accelerated=accelerated).records)(partition)
+    return unpacker(WireBackend.of(accelerated=accelerated).records)(partition)
 
 
-def decode(records: Sequence[Record], folding: Folding, partitions: int = 1) -> None:
+def decode(records: Sequence[Record], backend: UserBackend, partitions: int = 1) -> None:
     """Decode, check and place the records of partition 0."""
     for first in range(0, len(records), _CHUNK):
-        folding.chunk(records[first : first + _CHUNK], 0, partitions, 1 << 60)
+        backend.chunk(records[first : first + _CHUNK], 0, partitions, 1 << 60)
 
 
 def make_processor(
     store: RocksStore,
     executor: Executor,
     settings: Settings,
-    folding: Folding,
+    backend: UserBackend,
     outbox: Outbox,
     *,
     accelerated: bool,
 ) -> EngagementProcessor:
     """Return the processor of partition 0; ``executor``, with one thread, does its reads."""
-    layout, kind = user_layout(folding.windows), memory(accelerated=accelerated)
+    layout, kind = user_layout(backend.plain_windows), layer_backend(accelerated=accelerated)
     state = PartitionState("users", layout, store, executor, kind)
-    processor = EngagementProcessor(0, state, outbox, settings, folding, "changelog", 1)
+    processor = EngagementProcessor(0, state, outbox, settings, backend, "changelog", 1)
     processor.reset_to_committed()
     return processor
 

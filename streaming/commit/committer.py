@@ -81,9 +81,9 @@ class Committer:
 
     async def _commit_loop(self, interval: float) -> None:
         pace, limits = Pace(interval), self._shared_limits
-        last_begun, folded = perf_counter(), 0
+        last_begun, processed = perf_counter(), 0
         while True:
-            if not folded:
+            if not processed:
                 await _set_within(limits.processed, IDLE_INTERVAL_S)
                 last_begun = perf_counter()
             await _set_within(limits.full, pace.pause_s)
@@ -91,8 +91,8 @@ class Committer:
             limits.full.clear()
             tasks = [task for task in self._tasks.values() if task.accepting]
             begun, behind = perf_counter(), sum(task.behind for task in tasks)
-            folded = await self.commit(tasks)
-            pace.committed(perf_counter() - begun, folded, begun - last_begun, behind)
+            processed = await self.commit(tasks)
+            pace.committed(perf_counter() - begun, processed, begun - last_begun, behind)
             last_begun = begun
 
     async def commit(self, tasks: Iterable[Task]) -> int:
@@ -123,7 +123,7 @@ class Committer:
             # Commits wait for a disk that cannot keep up.
             await asyncio.gather(*(part.task.flush_early() for part in frozen))
             clock.done("stall")
-            return sum(part.records_folded for part in frozen)
+            return sum(part.records_processed for part in frozen)
 
     async def suspend(self) -> None:
         """Suspend all tasks, then commit and flush their changes."""

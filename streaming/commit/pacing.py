@@ -37,16 +37,16 @@ class Pace:
         self._commit_s = 0.0
         self._rate = 0.0
 
-    def committed(self, commit_s: float, folded: int, folding_s: float, behind: int) -> None:
+    def committed(self, commit_s: float, processed: int, elapsed_s: float, behind: int) -> None:
         """Set the next pause after a commit.
 
         Arguments:
             commit_s: duration of the commit, in seconds.
-            folded: records processed since the previous commit.
-            folding_s: seconds since the previous commit.
+            processed: records processed since the previous commit.
+            elapsed_s: seconds since the previous commit.
             behind: records in Kafka at the start of the commit.
         """
-        rate = folded / folding_s
+        rate = processed / elapsed_s
         # A single slow commit does not count: after a hiccup its events have waited already.
         usual_s, self._commit_s = min(commit_s, self._commit_s), commit_s
         usual_rate, self._rate = max(rate, self._rate), rate

@@ -111,7 +111,9 @@ class TaskReviver(Service):
             elif isinstance(exc, StoreCorruptError):
                 log.error("%s: set aside, to be built anew: %s", name, exc)
             else:
-                log.error("%s: what is not committed is dropped, to be folded again: %s", name, exc)
+                log.error(
+                    "%s: what is not committed is dropped, to be processed again: %s", name, exc
+                )
             if tasks:
                 self.add_future(self._reopen(tasks, exc))
             return

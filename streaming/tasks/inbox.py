@@ -45,7 +45,7 @@ class Inbox:
 
     async def next(self) -> tuple[TP, Batch]:
         """Wait for a batch and return it; the previous batch is processed."""
-        self._release_folded()
+        self._release_processed()
         while not self:
             self._arrived.clear()
             await self._arrived.wait()
@@ -66,14 +66,14 @@ class Inbox:
         passed_over[chosen] = 0
         return chosen
 
-    def _release_folded(self) -> None:
+    def _release_processed(self) -> None:
         self._shared_limits.release(self._folding_bytes)
         self._folding_bytes = 0
 
     def close(self) -> None:
         """Drop all batches, including the one in process, for good."""
         self.clear()
-        self._release_folded()
+        self._release_processed()
 
     def clear(self) -> None:
         """Drop all batches; they will be fetched again."""

@@ -25,7 +25,7 @@ class SharedLimits:
         """Begin empty. ``tasks``: the worker's current tasks."""
         self._tasks = tasks
         #: A task processes while another waits for the disk.
-        self.folding = asyncio.Semaphore(MAX_PROCESSING_TASKS)
+        self.processing = asyncio.Semaphore(MAX_PROCESSING_TASKS)
         #: Held during a commit.
         self.committing = asyncio.Lock()
         #: Set when a task requests an early commit.

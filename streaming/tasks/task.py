@@ -50,7 +50,7 @@ class PreparedCommit(NamedTuple):
     """Other records, by topic and partition."""
     offsets: Mapping[TP, int]
     """New positions in the source topics."""
-    records_folded: int
+    records_processed: int
 
 
 class Task:
@@ -106,7 +106,7 @@ class Task:
         self._is_due = False
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.sources}
         self._inbox = Inbox(self.sources, shared_limits)
-        self._folding = asyncio.Lock()
+        self._processing = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
 
     @property
@@ -160,7 +160,7 @@ class Task:
 
         Records that arrived while ``end`` was requested may be processed already.
         """
-        async with self._folding:
+        async with self._processing:
             self.positions[tp] = max(self.positions[tp], end)
 
     async def _process_loop(self) -> None:
@@ -168,7 +168,7 @@ class Task:
             tp, batch = await self._inbox.next()
             self.busy_since = monotonic()
             try:
-                async with self._folding:
+                async with self._processing:
                     await self._process(tp, batch)
             except Exception as exc:  # noqa: BLE001 - any error stops the partition
                 self.fail(exc)
@@ -193,7 +193,7 @@ class Task:
         for first in range(0, len(records), RECORDS_PER_CHUNK):
             chunk = records[first : first + RECORDS_PER_CHUNK]
             self.pending_timestamps[tp] = chunk[0].timestamp
-            async with self._shared_limits.folding:
+            async with self._shared_limits.processing:
                 await processor.process(chunk, tp.topic, self.positions)
             self.positions[tp] = chunk[-1].offset + 1
             self.applied_timestamps[tp] = chunk[-1].timestamp
@@ -265,8 +265,8 @@ class Task:
             return None
         committed = self.committed
         offsets = {tp: at for tp, at in self.positions.items() if at != committed[tp]}
-        folded = sum(at - committed[tp] for tp, at in offsets.items())
-        return PreparedCommit(self, changes, self.outbox.take(), offsets, folded)
+        processed = sum(at - committed[tp] for tp, at in offsets.items())
+        return PreparedCommit(self, changes, self.outbox.take(), offsets, processed)
 
     def post_commit(self, frozen: PreparedCommit, last_offsets: Sequence[int]) -> None:
         """Mark the frozen changes as committed, with the last offset of each changelog."""
@@ -315,7 +315,7 @@ class Task:
         if self.accepting:
             self._enter(TaskState.SUSPENDED)
         self._inbox.clear()
-        async with self._folding:
+        async with self._processing:
             pass
 
     async def close(self) -> None:
@@ -324,7 +324,7 @@ class Task:
             self._enter(TaskState.CLOSED)
         self._inbox.clear()
         if self._loops:
-            async with self._folding, self._shared_limits.committing:
+            async with self._processing, self._shared_limits.committing:
                 await self._flusher.idle()
         for loop in self._loops:
             loop.cancel()

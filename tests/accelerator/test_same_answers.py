@@ -10,7 +10,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator import IS_BUILT, REASON, Folding, memory
+from accelerator import IS_BUILT, REASON, UserBackend, layer_backend
 from accelerator.records import Records
 from models.chunk import Overlay
 from models.counters import CREATOR
@@ -71,17 +71,17 @@ class Side:
 
     def __init__(self, accelerated, windows=WINDOWS, records=list, *, keeps=False):
         """``keeps``: rows stay in memory, and with them what they have at hand."""
-        self.folding = Folding.of(windows, accelerated=accelerated)
-        self.memory = memory(accelerated=accelerated)
+        self.backend = UserBackend.of(windows, accelerated=accelerated)
+        self.memory = layer_backend(accelerated=accelerated)
         self.records = records
-        self.deltas, self.creators = self.folding.gathered(), self.folding.gathered(CREATOR)
+        self.deltas, self.creators = self.backend.accumulator(), self.backend.accumulator(CREATOR)
         self.stored, self.stream_time = {}, None
         self.kept = self.memory.layer() if keeps else None
         self.asked = []
 
     def apply(self, values, partition=0, partitions=1, latest=FAR, *, ahead=True):
         """Fold a chunk; not ``ahead``: no index was loaded, each is read when it is asked for."""
-        chunk = self.folding.chunk(
+        chunk = self.backend.chunk(
             self.records([Record(value, T + at) for at, value in enumerate(values)]),
             partition,
             partitions,
@@ -89,11 +89,11 @@ class Side:
         )
         loaded = self.find(chunk.keys)
         known_time = self.stream_time if ahead else None
-        self.asked = list(chunk.indexes(self.folding.functions, loaded, known_time))
+        self.asked = list(chunk.indexes(self.backend.windows, loaded, known_time))
         indexes = self.find(self.asked)
         rows = Overlay(self.memory.layer(), loaded, indexes, self.stored.get)
         folded = chunk.apply(
-            *(self.folding.functions, rows, self.stream_time, self.deltas, VIDEO_STEP),
+            *(self.backend.windows, rows, self.stream_time, self.deltas, VIDEO_STEP),
             self.creators,
         )
         self.stored |= dict(rows.dirty.items())

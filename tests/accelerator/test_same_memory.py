@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator import memory
+from accelerator import layer_backend
 from tests.layers import layer_of
 
-PLAIN, COMPILED = memory(accelerated=False), memory(accelerated=True)
+PLAIN, COMPILED = layer_backend(accelerated=False), layer_backend(accelerated=True)
 each_form = pytest.mark.parametrize("form", [PLAIN, COMPILED], ids=["plain", "compiled"])
 
 #: Few keys, which meet each other, and enough of them for layers to grow.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator import Summing, memory
+from accelerator import ReadBackend, layer_backend
 from models.counters import CREATOR, USER, VIDEO
 from models.errors import CodecError
 from models.pane_windows import PaneWindows
@@ -24,7 +24,7 @@ USERS, VIDEOS, CREATORS = (
     VideoWindows(SLICES),
     PaneWindows(CREATOR, SLICES),
 )
-PLAIN, COMPILED = Summing.of(accelerated=False), Summing.of(accelerated=True)
+PLAIN, COMPILED = ReadBackend.of(accelerated=False), ReadBackend.of(accelerated=True)
 
 U32 = st.integers(0, 3) | st.integers(2**32 - 3, 2**32 - 1)
 U64 = st.integers(0, 3) | st.integers(2**64 - 3, 2**64 - 1)
@@ -65,23 +65,23 @@ VIDEO_VALUES = st.builds(
 CREATOR_VALUES = rows_of(CREATOR).map(CREATORS.empty.__add__)
 
 
-def sums_of(table: str, summing: Summing):
+def sums_of(table: str, reading: ReadBackend):
     """What sums the values of a table."""
     if table == "users":
-        return summing.user_sums(USERS)
-    return summing.pane_sums(VIDEOS if table == "videos" else CREATORS)
+        return reading.user_sums(USERS)
+    return reading.pane_sums(VIDEOS if table == "videos" else CREATORS)
 
 
 def both(table: str, values, now, windows):
     """What the two forms make of some values."""
     answers = []
-    for accelerated, summing in (False, PLAIN), (True, COMPILED):
-        form = memory(accelerated=accelerated)
+    for accelerated, reading in (False, PLAIN), (True, COMPILED):
+        form = layer_backend(accelerated=accelerated)
         keys = [b"%d" % number for number in range(len(values))]
         found = form.find([form.layer()], keys)
         by_key = dict(zip(keys, values, strict=True))
         found.fill([by_key[key] for key in found.missing])
-        answers.append(listed(sums_of(table, summing).of(found, now, windows), len(values)))
+        answers.append(listed(sums_of(table, reading).of(found, now, windows), len(values)))
     return answers
 
 
@@ -153,11 +153,11 @@ def test_values_of_earlier_versions_are_summed():
 @pytest.mark.parametrize("table", ["users", "videos", "creators"])
 @pytest.mark.parametrize("accelerated", [False, True])
 def test_a_value_of_an_unknown_version_is_refused(table, accelerated):
-    form, summing = memory(accelerated=accelerated), (PLAIN, COMPILED)[accelerated]
+    form, reading = layer_backend(accelerated=accelerated), (PLAIN, COMPILED)[accelerated]
     found = form.find([form.layer()], [b"1"])
     found.fill([b"\x07" + bytes(60)])
     with pytest.raises(CodecError, match="unknown version 7"):
-        sums_of(table, summing).of(found, 0, ((0, 4),))
+        sums_of(table, reading).of(found, 0, ((0, 4),))
 
 
 @given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 200)), st.integers(1, 64))

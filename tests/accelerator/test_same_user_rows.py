@@ -24,8 +24,8 @@ MINUTE = 60_000
 START = 1_736_951_445_123
 USERS = 0, 7, 2**63 - 1
 
-COMPILED = accelerator.Direct.of()
-PLAIN = accelerator.Direct.of(accelerated=False)
+COMPILED = accelerator.DirectBackend.of()
+PLAIN = accelerator.DirectBackend.of(accelerated=False)
 
 
 def moment_of(t_ms: int) -> datetime:

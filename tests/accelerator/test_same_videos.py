@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator import Counting, Folding, memory
+from accelerator import PaneBackend, UserBackend, layer_backend
 from models.counters import CREATOR, VIDEO
 from models.deltas import BEGINS, MAX_ROWS_PER_RECORD, pack_deltas, unpack_deltas
 from models.errors import CodecError
@@ -43,17 +43,17 @@ class Side:
     """One of the two forms, and what it has folded so far."""
 
     def __init__(self, accelerated):
-        self.counting = Counting.of_videos(WINDOWS, accelerated=accelerated)
-        self.memory = memory(accelerated=accelerated)
+        self.backend = PaneBackend.of_videos(WINDOWS, accelerated=accelerated)
+        self.memory = layer_backend(accelerated=accelerated)
         self.stored, self.now = {}, 0
 
     def apply(self, values):
-        chunk = self.counting.chunk(values)
+        chunk = self.backend.chunk(values)
         self.now = max(self.now, chunk.latest)
         loaded = self.memory.find([self.memory.layer()], chunk.keys)
         loaded.fill([self.stored.get(key) for key in loaded.missing])
         dirty = self.memory.layer()
-        reached = chunk.apply(self.counting.functions, loaded, dirty, self.now, RULE)
+        reached = chunk.apply(self.backend.windows, loaded, dirty, self.now, RULE)
         changes = dict(dirty.items())
         self.stored |= changes
         return chunk.latest, list(chunk.keys), reached, list(changes.items())
@@ -97,20 +97,20 @@ def test_videos_are_judged_the_same(records, now, coefficient, min_views):
         for each in counts
     ]
     for accelerated in FORMS:
-        form = memory(accelerated=accelerated)
+        form = layer_backend(accelerated=accelerated)
         values = form.find([form.layer()], keys)
         values.fill([side.stored.get(key) for key in values.missing])
-        functions = Counting.of_videos(WINDOWS, accelerated=accelerated).functions
-        assert functions.judge(values, now, rule) == expected
+        windows = PaneBackend.of_videos(WINDOWS, accelerated=accelerated).windows
+        assert windows.judge(values, now, rule) == expected
 
 
 @pytest.mark.parametrize("accelerated", FORMS)
 def test_a_video_of_an_unknown_version_is_not_judged(accelerated):
-    form = memory(accelerated=accelerated)
+    form = layer_backend(accelerated=accelerated)
     values = form.find([], [b"1"])
     values.fill([b"\x07" + EMPTY[1:]])
     with pytest.raises(CodecError, match="unknown version 7"):
-        Counting.of_videos(WINDOWS, accelerated=accelerated).functions.judge(
+        PaneBackend.of_videos(WINDOWS, accelerated=accelerated).windows.judge(
             values, 0, ViralRule(1.5, 0)
         )
 
@@ -119,7 +119,9 @@ def test_a_video_of_an_unknown_version_is_not_judged(accelerated):
 @pytest.mark.parametrize("value", [None, b"", b"\x01", bytes(16), pack_deltas(0, 0, [])[:-1]])
 def test_what_is_no_delta_record_is_refused(accelerated, value):
     with pytest.raises(CodecError):
-        Counting.of_videos(WINDOWS, accelerated=accelerated).chunk([pack_deltas(0, 0, []), value])
+        PaneBackend.of_videos(WINDOWS, accelerated=accelerated).chunk(
+            [pack_deltas(0, 0, []), value]
+        )
 
 
 @pytest.mark.parametrize("accelerated", FORMS)
@@ -132,7 +134,7 @@ def test_a_video_with_a_value_of_an_unknown_version_is_refused(accelerated):
 
 def gathered(accelerated, added):
     """What a source has gathered when all these were added."""
-    found = Folding.of(UserWindows(SLICES, 1000), accelerated=accelerated).gathered()
+    found = UserBackend.of(UserWindows(SLICES, 1000), accelerated=accelerated).accumulator()
     for place in added:
         video_id, pane, counter = place
         found.add(video_id, pane, of_video(*[0] * counter, 1))
@@ -196,16 +198,16 @@ CREATOR_RECORDS = st.builds(
 @settings(max_examples=300)
 def test_any_history_of_creators_is_folded_the_same(batches):
     """Another entity, with counters and a header of its own, and no rule that videos have."""
-    sides = [Counting.of(CREATORS, accelerated=accelerated) for accelerated in FORMS]
+    sides = [PaneBackend.of(CREATORS, accelerated=accelerated) for accelerated in FORMS]
     stored, now = [{} for _ in sides], 0
     for values in batches:
         found = []
-        for counting, accelerated, rows in zip(sides, FORMS, stored, strict=True):
-            chunk, form = counting.chunk(values), memory(accelerated=accelerated)
+        for backend, accelerated, rows in zip(sides, FORMS, stored, strict=True):
+            chunk, form = backend.chunk(values), layer_backend(accelerated=accelerated)
             now = max(now, chunk.latest)
             loaded, dirty = form.find([form.layer()], chunk.keys), form.layer()
             loaded.fill([rows.get(key) for key in loaded.missing])
-            assert chunk.apply(counting.functions, loaded, dirty, now) == set()
+            assert chunk.apply(backend.windows, loaded, dirty, now) == set()
             rows |= dict(dirty.items())
             found.append((chunk.latest, chunk.complete_from, list(chunk.keys)))
         assert found[0] == found[1]
@@ -217,7 +219,9 @@ def test_what_was_gathered_of_creators_is_told_the_same(rows, partitions, tick):
     """Counters stop at their maximum, within a commit as in a table."""
     records = []
     for accelerated in FORMS:
-        made = Folding.of(UserWindows(SLICES, 1000), accelerated=accelerated).gathered(CREATOR)
+        made = UserBackend.of(UserWindows(SLICES, 1000), accelerated=accelerated).accumulator(
+            CREATOR
+        )
         for creator_id, pane, *counts in rows:
             made.add(creator_id, pane, tuple(counts))
         records.append(made.records(7, 123, partitions, tick=tick))

@@ -13,9 +13,9 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 import settings as program_settings
-from accelerator import Counting, Folding, is_wanted, memory
+from accelerator import PaneBackend, UserBackend, is_wanted, layer_backend
 from agents.engagement import EngagementProcessor
-from agents.folded_deltas import DeltaProcessor
+from agents.summed_deltas import DeltaProcessor
 from agents.video_deltas import VideoProcessor
 from models.viral import ViralRule
 from streaming.commit.handover import hand_over
@@ -67,18 +67,18 @@ class Part:
         self.videos = self._state("videos", number, summed_layout(videos), pipeline)
         self.outbox = Outbox()
         accelerated = is_wanted(settings.accelerator)
-        counting = Counting.of_videos(videos, accelerated=accelerated)
+        backend = PaneBackend.of_videos(videos, accelerated=accelerated)
         rule = ViralRule(settings.viral_coefficient, settings.viral_min_views)
         self.partition = number
         self.engagement = self._engagement(settings)
         self.video = VideoProcessor(
-            number, self.videos, self.outbox, settings, counting, rule, "videos-changelog"
+            number, self.videos, self.outbox, settings, backend, rule, "videos-changelog"
         )
         of_creators = creator_windows(settings)
         self.creators = self._state("creators", number, summed_layout(of_creators), pipeline)
         self.creator = DeltaProcessor(
             *(number, self.creators, CREATOR_DELTAS),
-            Counting.of(of_creators, accelerated=accelerated),
+            PaneBackend.of(of_creators, accelerated=accelerated),
             "creators-changelog",
         )
         self.processors = (self.engagement, self.video, self.creator)
@@ -93,8 +93,8 @@ class Part:
         self, table: str, number: int, layout: StoreFormat, pipeline: Pipeline
     ) -> PartitionState:
         store = RocksStore(pipeline.folder / f"{table}-{number}.db", pipeline.memory)
-        changes = memory(accelerated=is_wanted(pipeline.settings.accelerator))
-        return PartitionState(table, layout, store, pipeline.executor, changes)
+        backend = layer_backend(accelerated=is_wanted(pipeline.settings.accelerator))
+        return PartitionState(table, layout, store, pipeline.executor, backend)
 
     def _engagement(self, settings: program_settings.Settings) -> EngagementProcessor:
         return EngagementProcessor(
@@ -102,7 +102,7 @@ class Part:
             self.users,
             self.outbox,
             settings,
-            Folding.of(user_windows(settings), accelerated=is_wanted(settings.accelerator)),
+            UserBackend.of(user_windows(settings), accelerated=is_wanted(settings.accelerator)),
             "users-changelog",
             settings.partitions,
         )

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import agents.video_deltas
-from agents.folded_deltas import OtherStepError
+from agents.summed_deltas import OtherStepError
 from streaming.kafka.records import OutRecord
 from tables.layout import LAYOUT_KEY, LayoutError
 from tests.agents.pipeline import (

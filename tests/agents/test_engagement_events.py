@@ -128,14 +128,14 @@ async def test_a_commit_while_users_are_read_takes_all_of_a_chunk_or_nothing(
     sent = len(deltas(pipeline))
     reached, go_on = await pause_load(pipeline.parts[0].users)
     send(pipeline, 1, 7, T + MINUTE, 2)
-    folding = asyncio.create_task(pipeline.process(0, EVENTS, 10))
+    processing = asyncio.create_task(pipeline.process(0, EVENTS, 10))
     await reached.wait()
     await pipeline.commit(0)
     assert len(deltas(pipeline)) == sent
     go_on.set()
-    await folding
+    await processing
     await pipeline.finish()
-    windows = pipeline.parts[0].engagement._folding.windows
+    windows = pipeline.parts[0].engagement._backend.plain_windows
     assert windows.metrics(pipeline.values("users")[b"1"], T + MINUTE).views == 2
 
 

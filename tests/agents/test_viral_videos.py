@@ -75,11 +75,11 @@ async def commit_while_videos_are_read(pipeline, pause_load):
     await pipeline.commit(0)
     part.video._judged_at = 0.0
     reached, go_on = await pause_load(part.videos)
-    folding = asyncio.create_task(pipeline.process(0, DELTAS, 100))
+    processing = asyncio.create_task(pipeline.process(0, DELTAS, 100))
     await reached.wait()
     await pipeline.commit(0)
     go_on.set()
-    await folding
+    await processing
 
 
 async def test_a_flag_tells_the_window_and_its_counts(make_viral):

@@ -72,7 +72,7 @@ def steps() -> dict[str, tuple[type, str]]:
     from aiokafka import AIOKafkaProducer
 
     from agents.engagement import EngagementProcessor
-    from agents.folded_deltas import DeltaProcessor
+    from agents.summed_deltas import DeltaProcessor
     from streaming.commit.fencing import Fencing
     from streaming.kafka.producer import Transaction
     from tables.state import PartitionState

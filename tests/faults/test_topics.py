@@ -89,7 +89,7 @@ def test_input_stops_rather_than_loses_while_no_dead_letter_can_be_written(clust
     send_stream(cluster, stream[6000:])
     stopped_at = standstill(cluster)
     assert stopped_at < len(cluster.read(cluster.events))
-    wait_until(lambda: "to be folded again" in worker.output(), "it is said aloud")
+    wait_until(lambda: "to be processed again" in worker.output(), "it is said aloud")
     assert f"{cluster.dead_letters}" in worker.output()
     assert worker.status("/healthz") == 200
     set_largest_record(cluster, cluster.dead_letters, 8 << 20)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator import Counting, Folding, Summing, memory
+from accelerator import PaneBackend, ReadBackend, UserBackend, layer_backend
 from models.chunk import Overlay
 from models.counters import CREATOR, VIDEO
 from models.deltas import pack_deltas
@@ -47,7 +47,7 @@ class Users:
     """One user's row in one of the forms, and the events that it has to stand for."""
 
     def __init__(self, accelerated):
-        self.form, self.accelerated = memory(accelerated=accelerated), accelerated
+        self.form, self.accelerated = layer_backend(accelerated=accelerated), accelerated
         self.rows, self.events, self.now, self.number = {}, [], AT, 0
 
     def fold(self, slices, move):
@@ -55,12 +55,12 @@ class Users:
         latest = self.now + ahead * MINUTE
         t, self.number = latest - back * MINUTE, self.number + 1
         kind = "video_view" if is_view else "like"
-        folding = Folding.of(UserWindows(slices, HOUR, UNIT), accelerated=self.accelerated)
-        chunk = folding.chunk([Record(event(5, 1, t, self.number, event_type=kind))], 0, 1, latest)
+        backend = UserBackend.of(UserWindows(slices, HOUR, UNIT), accelerated=self.accelerated)
+        chunk = backend.chunk([Record(event(5, 1, t, self.number, event_type=kind))], 0, 1, latest)
         loaded = self.form.find((), chunk.keys)
         loaded.fill([self.rows.get(key) for key in loaded.missing])
         overlay = Overlay(self.form.layer(), loaded, self.form.find((), []), self.rows.get)
-        folded = chunk.apply(folding.functions, overlay, self.now, folding.gathered(VIDEO), HOUR)
+        folded = chunk.apply(backend.windows, overlay, self.now, backend.accumulator(VIDEO), HOUR)
         self.rows |= dict(overlay.dirty.items())
         assert bool(folded.late) == (t < window(self.now, slices)[0])
         if folded.applied:
@@ -93,7 +93,7 @@ class Users:
         if inside:
             values = self.form.find((), [b"5"])
             values.fill([value])
-            sums = Summing.of(accelerated=self.accelerated).user_sums(as_read).in_units(UNIT)
+            sums = ReadBackend.of(accelerated=self.accelerated).user_sums(as_read).in_units(UNIT)
             panes = slices.window_at(self.now)
             found = sums.of(values, self.now, (panes,)).rows[0]
             assert tuple(found[:2]) == expected[2:4]
@@ -141,21 +141,21 @@ class Sums:
 
     def __init__(self, entity, windows, accelerated):
         self.entity, self.windows = entity, windows
-        self.form, self.accelerated = memory(accelerated=accelerated), accelerated
+        self.form, self.accelerated = layer_backend(accelerated=accelerated), accelerated
         self.stored, self.events, self.now = {}, [], AT
 
     def fold(self, slices, move):
         ahead, back, _ = move
         self.now += ahead * MINUTE
         t = self.now - back * MINUTE
-        counting = Counting.of(self.windows(slices).in_units(UNIT), accelerated=self.accelerated)
+        backend = PaneBackend.of(self.windows(slices).in_units(UNIT), accelerated=self.accelerated)
         counts = (1,) + (0,) * (len(self.entity.counters) - 1)
         rows = [(5, t // slices.step, *counts)]
-        chunk = counting.chunk([pack_deltas(0, self.now, rows, self.entity)])
+        chunk = backend.chunk([pack_deltas(0, self.now, rows, self.entity)])
         loaded = self.form.find((), chunk.keys)
         loaded.fill([self.stored.get(key) for key in loaded.missing])
         dirty, rule = self.form.layer(), ViralRule(0.5, 1) if self.entity is VIDEO else None
-        reached = chunk.apply(counting.functions, loaded, dirty, self.now, rule)
+        reached = chunk.apply(backend.windows, loaded, dirty, self.now, rule)
         self.stored |= dict(dirty.items())
         # Sums of a window that has passed count no more, as late events do.
         if t >= window(self.now, slices)[0]:
@@ -184,11 +184,11 @@ class Sums:
         assert windows.tumbling(value, self.now).views == len(inside)
         values = self.form.find((), [b"5"])
         values.fill([value])
-        counting = Counting.of_videos(windows, accelerated=self.accelerated)
-        verdicts = counting.functions.judge(values, self.now, ViralRule(0.5, 2))
+        backend = PaneBackend.of_videos(windows, accelerated=self.accelerated)
+        verdicts = backend.windows.judge(values, self.now, ViralRule(0.5, 2))
         assert verdicts == [min(views // 2, 1)]
         if views:
-            sums = Summing.of(accelerated=self.accelerated).pane_sums(VideoWindows(slices))
+            sums = ReadBackend.of(accelerated=self.accelerated).pane_sums(VideoWindows(slices))
             panes = slices.window_at(self.now), slices.tumbling_at(self.now)
             found = sums.in_units(UNIT).of(values, self.now, panes).rows[0]
             assert (found[0], found[len(found) // 2]) == (views, len(inside))

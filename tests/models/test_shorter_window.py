@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from accelerator import Folding, memory
+from accelerator import UserBackend, layer_backend
 from models.chunk import Overlay
 from models.user import UserWindows
 from models.video import VideoWindows
@@ -24,19 +24,19 @@ class Record:
         self.value = value
 
 
-def fold(form, folding, rows, value, now):
-    chunk = folding.chunk([Record(value)], 0, 1, now)
+def fold(form, backend, rows, value, now):
+    chunk = backend.chunk([Record(value)], 0, 1, now)
     loaded = form.find((), chunk.keys)
     loaded.fill([rows.get(key) for key in loaded.missing])
     overlay = Overlay(form.layer(), loaded, form.find((), []), rows.get)
-    chunk.apply(folding.functions, overlay, now, folding.gathered(), HOUR)
+    chunk.apply(backend.windows, overlay, now, backend.accumulator(), HOUR)
     rows |= dict(overlay.dirty.items())
 
 
 @pytest.mark.parametrize("accelerated", [False, True])
 def test_a_users_longer_window_leaves_nothing_behind(accelerated):
     """Event by event after the change, with panes of 24 hours in the value, in both forms."""
-    rng, now, form = random.Random(3), AT, memory(accelerated=accelerated)
+    rng, now, form = random.Random(3), AT, layer_backend(accelerated=accelerated)
     long, short = (UserWindows(Slices(h * HOUR, HOUR // 4), HOUR) for h in (24, 6))
     changed, always = {}, {}
     for number in range(400):
@@ -44,8 +44,8 @@ def test_a_users_longer_window_leaves_nothing_behind(accelerated):
         t = now - rng.randrange(2 * HOUR)
         value = event(5, 1, t, number, event_type=rng.choice(["video_view", "like"]))
         for rows, windows in ((changed, long if number < 200 else short), (always, short)):
-            folding = Folding.of(windows, accelerated=accelerated)
-            fold(form, folding, rows, value, now)
+            backend = UserBackend.of(windows, accelerated=accelerated)
+            fold(form, backend, rows, value, now)
         found = [short.metrics(rows.get(b"5"), now) for rows in (changed, always)]
         assert found[0] == found[1]
     assert len(changed[b"5"]) == len(always[b"5"])

@@ -134,17 +134,17 @@ class Bench:
             self.tasks[tp.partition].submit(tp, each)
 
     async def commit(self):
-        """Commit what is folded."""
+        """Commit what is processed."""
         return await self.committer.commit([t for t in self.tasks.values() if t.accepting])
 
-    async def folded(self, count, partition=0):
-        """Wait until so many records are folded."""
+    async def processed(self, count, partition=0):
+        """Wait until so many records are processed."""
         counter = self.tasks[partition].sources[TP(TOPIC, partition)]
-        await until(lambda: len(counter.folded) >= count)
+        await until(lambda: len(counter.processed) >= count)
 
     async def idle(self):
         """Wait until nothing is left in the inbox."""
-        await until(lambda: not self.task._inbox and not self.task._folding.locked())
+        await until(lambda: not self.task._inbox and not self.task._processing.locked())
         await asyncio.sleep(0.01)
 
     async def close(self):

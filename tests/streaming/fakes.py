@@ -55,7 +55,7 @@ def batch(start: int, end: int, offsets: Iterable[int] | None = None) -> Batch:
 
 
 class Counter:
-    """A processor that counts records by key, and remembers which offsets it has folded."""
+    """A processor that counts records by key, and remembers which offsets it has processed."""
 
     def __init__(self, state: PartitionState, outbox: Outbox, topic: str = TOPIC) -> None:
         """Count in ``state``; each record is passed on through ``outbox`` as well."""
@@ -63,7 +63,7 @@ class Counter:
         self.changelog_topic = f"{topic}-{CHANGELOG}"
         self.state = state
         self.outbox = outbox
-        self.folded: list[int] = []
+        self.processed: list[int] = []
         self.pending = False
         self.takes_over = False
         self.may_fold = asyncio.Event()
@@ -81,7 +81,7 @@ class Counter:
             count = int(self.state.dirty.get(each.key) or loaded[each.key] or 0)
             self.state.dirty[each.key] = b"%d" % (count + 1)
             self.outbox.add("out", 0, OutRecord(each.key, b"%d" % each.offset))
-            self.folded.append(each.offset)
+            self.processed.append(each.offset)
 
     def take_over(self, _: str, values: Sequence[bytes | None]) -> bool:
         """Count ``values`` under one key, when the test says so."""

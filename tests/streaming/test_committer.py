@@ -28,7 +28,7 @@ STEPS = ["begin", "send", "send records", "offsets", "commit"]
 class TestCommitting:
     async def test_everything_that_a_batch_causes_leaves_in_one_transaction(self, bench):
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         assert bench.producer.transactions == 1
         assert bench.producer.committed == {
@@ -38,14 +38,14 @@ class TestCommitting:
         assert bench.producer.offsets == {EVENTS: 3}
         assert bench.producer.metadata == bench.producer.transactional_id
 
-    async def test_what_is_folded_during_a_commit_belongs_to_the_next(self, bench):
+    async def test_what_is_processed_during_a_commit_belongs_to_the_next(self, bench):
         bench.producer.may_commit.clear()
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         committing = asyncio.create_task(bench.commit())
         await asyncio.sleep(0.01)
         bench.submit(batch(3, 5))
-        await bench.folded(5)
+        await bench.processed(5)
         bench.producer.may_commit.set()
         await committing
         assert bench.producer.offsets == {EVENTS: 3}
@@ -56,14 +56,14 @@ class TestCommitting:
 
     async def test_a_commit_in_the_middle_of_a_fold_takes_none_of_its_chunk(self, bench):
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         bench.counter.may_fold.clear()
         bench.submit(batch(3, 5))
         await asyncio.sleep(0.01)
         await bench.commit()
         assert bench.producer.offsets == {EVENTS: 3}
         bench.counter.may_fold.set()
-        await bench.folded(5)
+        await bench.processed(5)
 
     async def test_both_topics_of_a_task_commit_together(self, bench):
         bench.submit(batch(0, 3))
@@ -76,7 +76,7 @@ class TestCommitting:
     async def test_nothing_to_do_is_no_transaction(self, bench):
         await bench.commit()
         bench.submit(batch(0, 1))
-        await bench.folded(1)
+        await bench.processed(1)
         await bench.commit()
         await bench.commit()
         assert bench.producer.transactions == 1
@@ -125,8 +125,8 @@ async def fold_in_both(bench):
     """Have the first task fold three records, and the second two."""
     bench.submit(batch(0, 3))
     bench.submit(batch(0, 2), tp=OTHER_EVENTS)
-    await bench.folded(3)
-    await bench.folded(2, partition=1)
+    await bench.processed(3)
+    await bench.processed(2, partition=1)
 
 
 def positions_in(producer, changelog):
@@ -138,7 +138,7 @@ def positions_in(producer, changelog):
 class TestTablesPositions:
     async def test_are_in_the_changelog_with_the_rows_that_they_stand_for(self, bench):
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         assert positions_in(bench.producer, CHANGELOG) == {TOPIC: 3}
         assert bench.producer.committed[CHANGELOG] == [(b"1", b"3")]
@@ -157,14 +157,14 @@ class TestTablesPositions:
 
     async def test_are_not_written_where_only_the_other_table_has_moved(self, bench):
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         assert bench.producer.layouts.keys() == {CHANGELOG}
 
     async def test_name_the_topics_ids(self, bench):
         bench.task.tables.topic_ids = {TOPIC: "an-id"}
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         assert msgspec.json.decode(bench.producer.layouts[CHANGELOG])["positions"] == {
             TOPIC: [3, "an-id"]
@@ -196,7 +196,7 @@ class TestSeveralTasks:
         bench.counter.error = ValueError("not a delta record")
         bench.submit(batch(0, 3))
         bench.submit(batch(0, 2), tp=OTHER_EVENTS)
-        await bench.folded(2, partition=1)
+        await bench.processed(2, partition=1)
         await until(lambda: bench.failures)
         await bench.commit()
         assert bench.producer.offsets == {OTHER_EVENTS: 2}
@@ -214,7 +214,7 @@ class TestSeveralTasks:
 
     async def test_a_transaction_that_fails_is_void_for_all(self, bench):
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         bench.producer.fails_at = "commit"
         await bench.commit()
         assert all(task.failed for task in bench.tasks.values())
@@ -240,12 +240,12 @@ class TestSumsForEachOther:
         for value in (b"one", b"two"):
             bench.task.outbox.add(*SUMS, OutRecord(None, value))
 
-    async def test_are_folded_in_the_same_transaction_instead_of_sent(self, bench):
+    async def test_are_processed_in_the_same_transaction_instead_of_sent(self, bench):
         await bench.commit()
         assert bench.producer.transactions == 1
         assert bench.producer.committed == {f"{OTHER_TOPIC}-changelog": [TAKEN_OVER]}
 
-    async def test_are_sent_where_they_cannot_be_folded_at_once(self, bench):
+    async def test_are_sent_where_they_cannot_be_processed_at_once(self, bench):
         bench.tasks[1].sources[SUMS].takes_over = False
         await bench.commit()
         assert bench.producer.committed == {OTHER_TOPIC: [(None, b"one"), (None, b"two")]}
@@ -293,18 +293,18 @@ class TestMuchUncommitted:
         bench.submit(batch(0, 4 * RECORDS_PER_CHUNK))
         await until(bench.shared_limits.committing.locked)
         await asyncio.sleep(0.05)
-        assert len(bench.counter.folded) <= 2 * RECORDS_PER_CHUNK
+        assert len(bench.counter.processed) <= 2 * RECORDS_PER_CHUNK
         assert bench.task.stall_reason(0.0) is None
         bench.producer.may_commit.set()
         await until(lambda: bench.producer.offsets.get(EVENTS) == 4 * RECORDS_PER_CHUNK)
-        assert bench.counter.folded == list(range(4 * RECORDS_PER_CHUNK))
+        assert bench.counter.processed == list(range(4 * RECORDS_PER_CHUNK))
 
     async def test_a_commit_that_fails_meanwhile_ends_the_fold(self, bench):
         bench.producer.fails_at = "commit"
         bench.submit(batch(0, 4 * RECORDS_PER_CHUNK))
         await until(lambda: bench.commit_failures)
         await bench.idle()
-        assert len(bench.counter.folded) <= 2 * RECORDS_PER_CHUNK
+        assert len(bench.counter.processed) <= 2 * RECORDS_PER_CHUNK
         assert bench.producer.offsets == {}
 
 
@@ -313,12 +313,12 @@ class TestFailing:
     @pytest.mark.parametrize("fault", [TransactionFailedError("broken"), fenced()])
     async def test_a_commit_that_fails_changes_nothing(self, bench, step, fault):
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         await bench.task.flush()
         bench.producer.fails_at, bench.producer.fault = step, fault
         bench.submit(batch(3, 9))
-        await bench.folded(9)
+        await bench.processed(9)
         await bench.commit()
 
         assert bench.commit_failures == [fault]
@@ -333,13 +333,13 @@ class TestFailing:
     async def test_after_a_failure_nothing_is_taken_or_committed_any_more(self, bench, step):
         bench.producer.fails_at = step
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         bench.submit(batch(3, 9))
         await bench.idle()
         await bench.commit()
         await bench.committer.suspend()
-        assert len(bench.counter.folded) == 3
+        assert len(bench.counter.processed) == 3
         assert bench.producer.transactions == 0
         assert len(bench.commit_failures) == 1
         assert bench.failures == []
@@ -348,19 +348,19 @@ class TestFailing:
     async def test_a_task_that_begins_anew_folds_again_what_was_not_committed(self, bench):
         bench.producer.fails_at = "commit"
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         bench.task.reset_to_committed()
         await bench.reopen()
         bench.submit(batch(0, 3))
-        await bench.folded(6)
+        await bench.processed(6)
         await bench.commit()
         assert bench.producer.committed[CHANGELOG] == [(b"1", b"3")]
         assert [value for _, value in bench.producer.committed["out"]] == [b"0", b"1", b"2"]
 
 
 class TestSuspending:
-    async def test_what_is_folded_is_committed_and_what_waits_is_dropped(self, bench):
+    async def test_what_is_processed_is_committed_and_what_waits_is_dropped(self, bench):
         bench.counter.may_fold.clear()
         bench.submit(batch(0, 3), batch(3, 6), batch(6, 9))
         await asyncio.sleep(0.01)
@@ -368,7 +368,7 @@ class TestSuspending:
         await asyncio.sleep(0.01)
         bench.counter.may_fold.set()
         await suspending
-        assert bench.counter.folded == [0, 1, 2]
+        assert bench.counter.processed == [0, 1, 2]
         assert bench.producer.offsets == {EVENTS: 3}
         assert bench.state.store.get(b"1") == b"3"
 
@@ -376,12 +376,12 @@ class TestSuspending:
         await bench.committer.suspend()
         bench.submit(batch(0, 3))
         await bench.idle()
-        assert bench.counter.folded == []
+        assert bench.counter.processed == []
 
     async def test_what_is_suspended_already_commits_no_more(self, bench):
         """At a worker's end its databases may be closed, while time asks for one more commit."""
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.committer.suspend()
         bench.counter.pending = True
         await bench.committer.suspend()
@@ -390,12 +390,12 @@ class TestSuspending:
 
     async def test_a_task_goes_on_where_it_stood(self, bench):
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.committer.suspend()
         bench.task.start(bench.task.positions)
         bench.submit(batch(0, 5))
-        await bench.folded(5)
+        await bench.processed(5)
         await bench.commit()
         await bench.task.flush()
-        assert bench.counter.folded == list(range(5))
+        assert bench.counter.processed == list(range(5))
         assert bench.state.store.get(b"1") == b"5"

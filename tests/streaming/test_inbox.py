@@ -1,4 +1,4 @@
-"""What was fetched for a task and is not folded yet."""
+"""What was fetched for a task and is not processed yet."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_a_topic_that_goes_first_does_not_starve_the_others(shared_limits)
     assert taken.total() == 50
 
 
-async def test_what_batches_take_counts_until_they_are_folded_or_dropped(inbox, shared_limits):
+async def test_what_batches_take_counts_until_they_are_processed_or_dropped(inbox, shared_limits):
     for number in range(3):
         inbox.put(EVENTS, batch(number, number + 1)._replace(size=10))
     await inbox.next()

@@ -27,11 +27,11 @@ def lag(meter, bench, end, now):
 
 async def test_with_all_applied_it_is_zero_however_long_ago_that_was(bench, meter):
     bench.submit(batch(0, 3))
-    await bench.folded(3)
+    await bench.processed(3)
     assert lag(meter, bench, 3, now=SENT + 9000.0) == 0
 
 
-async def test_of_a_backlog_it_is_the_age_of_what_is_being_folded(bench, meter):
+async def test_of_a_backlog_it_is_the_age_of_what_is_being_processed(bench, meter):
     bench.counter.may_fold.clear()
     bench.submit(batch(0, 3))
     await until(lambda: bench.task.pending_timestamps)
@@ -42,14 +42,14 @@ async def test_of_a_backlog_it_is_the_age_of_what_is_being_folded(bench, meter):
 async def test_of_what_is_not_fetched_yet_it_goes_by_the_last_one_applied(bench, meter):
     lag(meter, bench, 6, now=SENT + 8000.0)
     bench.submit(batch(0, 3))
-    await bench.folded(3)
+    await bench.processed(3)
     await bench.idle()
     assert lag(meter, bench, 6, now=SENT + 9000.0) == pytest.approx(9000.0, abs=0.01)
 
 
 async def test_after_a_quiet_hour_the_next_event_is_not_an_hour_late(bench, meter):
     bench.submit(batch(0, 3))
-    await bench.folded(3)
+    await bench.processed(3)
     await bench.idle()
     lag(meter, bench, 3, now=SENT + 9000.0)
     assert lag(meter, bench, 4, now=SENT + 9001.0) == 1.0
@@ -67,7 +67,7 @@ async def test_it_is_that_of_both_topics_with_events(bench, meter):
     meter.measure(bench.task, ends, SENT + 9000.0)
     assert metrics.lag_records.labels("0")._value.get() == 5
     bench.submit(batch(0, 3))
-    await bench.folded(3)
+    await bench.processed(3)
     await bench.idle()
     meter.measure(bench.task, ends, SENT + 9020.0)
     assert metrics.lag_records.labels("0")._value.get() == 2
@@ -97,6 +97,6 @@ async def test_a_record_without_a_time_is_as_old_as_what_is_known_of_the_others(
     await until(lambda: bench.task.pending_timestamps)
     assert lag(meter, bench, 3, now=SENT + 20.0) == 20.0
     bench.counter.may_fold.set()
-    await bench.folded(3)
+    await bench.processed(3)
     await bench.idle()
     assert lag(meter, bench, 4, now=SENT + 30.0) == 30.0

@@ -97,13 +97,13 @@ class TestPace:
         pace.committed(0.09, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(0.045)
 
-    def test_a_single_moment_in_which_little_was_folded_is_no_backlog(self, pace):
+    def test_a_single_moment_in_which_little_was_processed_is_no_backlog(self, pace):
         pace.committed(0.03, 10, 0.13, 300)
         assert pace.pause_s == pytest.approx(0.03)
         pace.committed(0.03, 10, 0.13, 300)
         assert pace.pause_s == MAX_COMMIT_INTERVAL_S
 
-    def test_who_has_folded_nothing_yet_does_not_know_how_far_behind_it_is(self):
+    def test_who_has_processed_nothing_yet_does_not_know_how_far_behind_it_is(self):
         pace = Pace(0.1)
         pace.committed(0.0, 0, 0.1, 1)
         assert pace.pause_s == pytest.approx(0.1 / 3)

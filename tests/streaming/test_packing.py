@@ -9,7 +9,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelerator import Packing, memory
+from accelerator import WireBackend, layer_backend
 from streaming.kafka.batch_writer import pack, packer
 from tests.layers import layer_of
 
@@ -18,8 +18,8 @@ NOW_S = 1_736_951_445.123
 
 def compiled(values, limit):
     """Pack values as a worker does that has them in a layer."""
-    layer = layer_of(memory(accelerated=True), values.items())
-    return packer(Packing.of(accelerated=True).pack)(layer, limit)
+    layer = layer_of(layer_backend(accelerated=True), values.items())
+    return packer(WireBackend.of(accelerated=True).pack)(layer, limit)
 
 
 FORMS = {"one by one": pack, "compiled": compiled}

@@ -1,4 +1,4 @@
-"""A task: every offset folded exactly once, and what is committed written to disk."""
+"""A task: every offset processed exactly once, and what is committed written to disk."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TestSettling:
     async def test_the_disk_is_written_once_for_several_transactions(self, bench, writes):
         for start, end in ((0, 3), (3, 5), (5, 8)):
             bench.submit(batch(start, end))
-            await bench.folded(end)
+            await bench.processed(end)
             await bench.commit()
         assert bench.producer.transactions == 3
         assert writes == []
@@ -49,7 +49,7 @@ class TestSettling:
         monkeypatch.setattr("streaming.tasks.flusher.FLUSH_INTERVAL_S", 0.01)
         await bench.reopen()
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         await until(lambda: bench.state.store.get(b"1") == b"3")
         assert {pace for _, pace in writes} == {SLOW_PACE}
@@ -57,7 +57,7 @@ class TestSettling:
     async def test_the_disk_is_written_only_after_the_transaction(self, bench):
         bench.producer.may_commit.clear()
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         committing = asyncio.create_task(bench.commit())
         await asyncio.sleep(0.01)
         assert bench.state.store.get(b"1") is None
@@ -77,7 +77,7 @@ class TestSettling:
             raise OSError("No space left on device")
 
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         monkeypatch.setattr(RocksStore, "write", fail)
         await bench.commit()
         assert bench.failures == []
@@ -98,7 +98,7 @@ class TestMuchUnwritten:
         await asyncio.sleep(0.05)
         writes.clear()
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         await until(lambda: bench.state.store.get(b"1") == b"3")
         assert [pace for _, pace in writes] == [FULL_PACE]
@@ -106,10 +106,10 @@ class TestMuchUnwritten:
     @pytest.mark.parametrize("most", ["UNFLUSHED_BYTES", "COMPANION_BYTES"])
     async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch, most):
         monkeypatch.setattr(f"streaming.tasks.memory_budget.{most}", 1)
-        beside = bench.state._memory._replace(companions=lambda layer: 2 * len(layer))
-        monkeypatch.setattr(bench.state, "_memory", beside)
+        beside = bench.state._backend._replace(companions=lambda layer: 2 * len(layer))
+        monkeypatch.setattr(bench.state, "_backend", beside)
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         assert bench.state.store.get(b"1") == b"3"
 
@@ -121,20 +121,20 @@ class TestRowsInMemory:
         self, bench, monkeypatch, bound, lacking
     ):
         state = bench.state
-        beside = state._memory._replace(companions=lambda layer: 100 * len(layer))
-        monkeypatch.setattr(state, "_memory", beside)
+        beside = state._backend._replace(companions=lambda layer: 100 * len(layer))
+        monkeypatch.setattr(state, "_backend", beside)
         # Of the claim nothing stays.
         state.evict(0, 0)
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.commit()
         await bench.task.flush()
         on_disk = state.row_bytes
         bench.submit(batch(3, 6))
-        await bench.folded(6)
+        await bench.processed(6)
         both = state.row_bytes
         assert both > on_disk > 0
-        # What is dirty counts twice: as much may be folded while it is committed.
+        # What is dirty counts twice: as much may be processed while it is committed.
         enough = {
             "ROW_BYTES": both + state.dirty_bytes,
             "COMPANION_BYTES": state.companion_bytes,
@@ -167,30 +167,30 @@ class TestOffsets:
         bench.submit(batch(0, 3), batch(5, 9))
         await bench.idle()
         assert bench.gaps == [EVENTS]
-        assert bench.counter.folded == [0, 1, 2]
+        assert bench.counter.processed == [0, 1, 2]
         bench.submit(batch(3, 9))
-        await bench.folded(9)
-        assert bench.counter.folded == list(range(9))
+        await bench.processed(9)
+        assert bench.counter.processed == list(range(9))
 
     async def test_what_is_gone_is_passed_over(self, bench):
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.task.pass_over(EVENTS, 6)
         bench.submit(batch(6, 8))
-        await bench.folded(5)
+        await bench.processed(5)
         await bench.commit()
-        assert bench.counter.folded == [0, 1, 2, 6, 7]
+        assert bench.counter.processed == [0, 1, 2, 6, 7]
         assert bench.producer.offsets == {EVENTS: 8}
 
-    async def test_nothing_is_folded_again_when_what_to_pass_over_was_asked_before_it_came(
+    async def test_nothing_is_processed_again_when_what_to_pass_over_was_asked_before_it_came(
         self, bench
     ):
         bench.submit(batch(0, 5))
-        await bench.folded(5)
+        await bench.processed(5)
         await bench.task.pass_over(EVENTS, 3)
         bench.submit(batch(3, 8))
-        await bench.folded(8)
-        assert bench.counter.folded == list(range(8))
+        await bench.processed(8)
+        assert bench.counter.processed == list(range(8))
 
     async def test_nothing_is_passed_over_in_the_middle_of_a_fold(self, bench):
         bench.counter.may_fold.clear()
@@ -203,22 +203,22 @@ class TestOffsets:
         await passing
         assert bench.task.positions[EVENTS] == 6
 
-    async def test_of_a_batch_that_overlaps_only_the_new_part_is_folded(self, bench):
+    async def test_of_a_batch_that_overlaps_only_the_new_part_is_processed(self, bench):
         bench.submit(batch(0, 5), batch(3, 8))
-        await bench.folded(8)
-        assert bench.counter.folded == list(range(8))
+        await bench.processed(8)
+        assert bench.counter.processed == list(range(8))
 
-    async def test_a_batch_that_was_folded_already_is_dropped(self, bench):
+    async def test_a_batch_that_was_processed_already_is_dropped(self, bench):
         bench.submit(batch(0, 5), batch(0, 5), batch(2, 4), batch(5, 6))
-        await bench.folded(6)
-        assert bench.counter.folded == list(range(6))
+        await bench.processed(6)
+        assert bench.counter.processed == list(range(6))
         assert bench.gaps == []
 
     async def test_offsets_without_a_record_are_passed_and_committed(self, bench):
         """Transaction markers take offsets: 3, 4 and 7 here."""
         bench.submit(batch(0, 5, [0, 1, 2]), batch(5, 8, [5, 6]), batch(8, 9, []))
         await bench.idle()
-        assert bench.counter.folded == [0, 1, 2, 5, 6]
+        assert bench.counter.processed == [0, 1, 2, 5, 6]
         assert bench.gaps == []
         await bench.commit()
         assert bench.producer.offsets == {EVENTS: 9}
@@ -233,18 +233,18 @@ class TestOffsets:
         bench.submit(batch(0, 2), tp=EVENTS)
         last.may_fold.set()
         await asyncio.sleep(0.01)
-        assert last.folded == [0, 1, 2]
+        assert last.processed == [0, 1, 2]
         bench.counter.may_fold.set()
         await bench.idle()
-        assert last.folded == [0, 1, 2, 3, 4]
+        assert last.processed == [0, 1, 2, 3, 4]
 
-    async def test_a_large_batch_is_committed_up_to_where_it_is_folded(self, bench):
+    async def test_a_large_batch_is_committed_up_to_where_it_is_processed(self, bench):
         size = 3 * RECORDS_PER_CHUNK
         bench.submit(batch(0, size))
-        await bench.folded(RECORDS_PER_CHUNK)
+        await bench.processed(RECORDS_PER_CHUNK)
         await bench.commit()
         assert bench.producer.offsets[EVENTS] == int(bench.producer.committed[CHANGELOG][-1][1])
-        await bench.folded(size)
+        await bench.processed(size)
         await bench.commit()
         assert bench.producer.offsets[EVENTS] == size == int(bench.state.get(b"1"))
 
@@ -266,7 +266,7 @@ class TestStuck:
     async def test_what_waits_for_its_commit_ages_until_then(self, bench):
         assert bench.task.uncommitted_seconds == 0
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         assert bench.task.uncommitted_seconds > 0
         await bench.commit()
         assert bench.task.uncommitted_seconds == 0
@@ -283,7 +283,7 @@ class TestEnding:
 
     async def test_closing_drops_what_is_not_committed(self, bench):
         bench.submit(batch(0, 3))
-        await bench.folded(3)
+        await bench.processed(3)
         await bench.task.close()
         assert bench.producer.transactions == 0
         assert bench.locks[0].stopped

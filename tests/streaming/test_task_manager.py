@@ -113,7 +113,7 @@ async def test_partitions_that_are_only_followed_are_not_opened(manager):
 
 
 async def test_nothing_is_accepted_or_read_between_suspension_and_the_new_assignment(two):
-    """What is folded until then is committed."""
+    """What is processed until then is committed."""
     two.submit({events(0): batch(0, 3)})
     await until(lambda: two.tasks[0].positions[events(0)] == 3)
     await two.suspend()

@@ -218,7 +218,7 @@ class TestGoingOn:
         await worker.opener.resume_suspended()
         assert worker.tasks[0].state is TaskState.SUSPENDED
 
-    async def test_what_was_folded_before_a_rebalance_is_committed_and_not_folded_again(
+    async def test_what_was_processed_before_a_rebalance_is_committed_and_not_processed_again(
         self, worker
     ):
         """The task goes on behind it."""

@@ -52,7 +52,7 @@ async def test_what_was_known_before_a_rebalance_is_outdated_from_its_begin_on(w
 
 
 async def test_the_consumer_is_sent_once_to_where_a_task_stands(worker):
-    """A second seek would fetch again what waits to be folded already."""
+    """A second seek would fetch again what waits to be processed already."""
     registry = worker.registry
     assert registry.pending_seeks() == {events(0): START, events(1): START}
     assert registry.pending_seeks() == {}

@@ -62,7 +62,7 @@ async def test_only_a_running_task_has_readers_and_takes_batches(worker):
 
 
 async def test_a_failed_task_stays_failed_through_a_rebalance(worker):
-    """Nothing that it has folded may be committed, and it may not go on."""
+    """Nothing that it has processed may be committed, and it may not go on."""
     (task,) = worker.built
     task.mark_failed()
     await task.suspend()

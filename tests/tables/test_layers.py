@@ -15,7 +15,7 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelerator import memory
+from accelerator import layer_backend
 from models.windows import Slices
 from tables.layout import StoreFormat
 from tables.rocks import RocksMemory, RocksStore
@@ -66,7 +66,7 @@ class Subject:
             StoreFormat.of(1, SLICES),
             self.store,
             self.executor,
-            memory(accelerated=self.accelerated),
+            layer_backend(accelerated=self.accelerated),
         )
         self.state.reset_to_committed()
         self.state.readable = True
@@ -123,7 +123,7 @@ class Subject:
     async def load(self, key: bytes, value: bytes | None, keep: bool, flushing: str) -> None:
         """A commit is frozen, or ends, or RocksDB is written even, while a thread reads.
 
-        What is in ``dirty`` counts: folding looks there first.
+        What is in ``dirty`` counts: processing looks there first.
         """
         with patch("tables.state.MIN_KEYS_FOR_THREAD", 1):
             written: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(0))

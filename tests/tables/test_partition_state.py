@@ -359,8 +359,8 @@ class TestMemory:
 
     async def test_what_has_much_at_hand_is_let_go_likewise(self, make_state, monkeypatch):
         state = make_state()
-        beside = state._memory._replace(companions=lambda layer: 500 * len(layer))
-        monkeypatch.setattr(state, "_memory", beside)
+        beside = state._backend._replace(companions=lambda layer: 500 * len(layer))
+        monkeypatch.setattr(state, "_backend", beside)
         for offset, key in enumerate([KEY, OTHER]):
             state.dirty[key] = b"value"
             await commit(state, offset)

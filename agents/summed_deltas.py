@@ -15,7 +15,7 @@ from streaming.restore.foreign import FOREIGN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from accelerator import Counting
+    from accelerator import PaneBackend
     from models import _protocols
     from models.pane_windows import PaneWindows
     from models.viral import ViralRule
@@ -41,7 +41,7 @@ class DeltaProcessor(Generic[W, F]):
         partition: int,
         state: PartitionState,
         deltas_topic: str,
-        counting: Counting[W, F],
+        backend: PaneBackend[W, F],
         changelog_topic: str,
         rule: ViralRule | None = None,
     ) -> None:
@@ -50,39 +50,39 @@ class DeltaProcessor(Generic[W, F]):
         self.changelog_topic = changelog_topic
         self.state = state
         self._partition = partition
-        self._counting = counting
+        self._backend = backend
         self._rule = rule
         # Create the series now: the alert needs it before the first foreign record.
         metrics.foreign_records.labels(deltas_topic)
 
     async def process(self, records: Sequence[Record], *_: object) -> None:
         """Add the deltas, and advance stream time."""
-        counting = self._counting
+        backend = self._backend
         try:
-            chunk = counting.chunk(list(map(self._in_steps, records)))
+            chunk = backend.chunk(list(map(self._in_steps, records)))
         except CodecError:
-            chunk = counting.chunk(list(map(self._in_steps, filter(self._is_delta, records))))
+            chunk = backend.chunk(list(map(self._in_steps, filter(self._is_delta, records))))
         if chunk.latest >= 0:
             # No await from here on: a commit must contain the whole chunk or nothing of it.
-            self._fold(chunk, await self.state.load(chunk.keys))
+            self._apply(chunk, await self.state.load(chunk.keys))
 
     def take_over(self, _: str, values: Sequence[bytes | None]) -> bool:
         """Process ``values`` synchronously, unless many of their keys must be read from disk."""
-        chunk = self._counting.chunk(values)
+        chunk = self._backend.chunk(values)
         if (
             len(chunk.keys) > MAX_ROWS_AT_ONCE
             or (loaded := self.state.load_few(chunk.keys)) is None
         ):
             return False
-        self._fold(chunk, loaded)
+        self._apply(chunk, loaded)
         return True
 
-    def _fold(self, chunk: _protocols.DeltaChunk, loaded: _protocols.LookupResult) -> None:
-        state, counting = self.state, self._counting
+    def _apply(self, chunk: _protocols.DeltaChunk, loaded: _protocols.LookupResult) -> None:
+        state, backend = self.state, self._backend
         self._advance(chunk.latest)
         state.complete_from = max(state.complete_from, chunk.complete_from)
         now = state.stream_time or 0
-        self._note(chunk.apply(counting.functions, loaded, state.dirty, now, self._rule))
+        self._note(chunk.apply(backend.windows, loaded, state.dirty, now, self._rule))
 
     def _in_steps(self, record: Record) -> bytes | None:
         """Return a record's value, its panes numbered by the step of this worker.
@@ -93,23 +93,23 @@ class DeltaProcessor(Generic[W, F]):
         Raises:
             OtherStepError: this worker's step is not a multiple of the record's.
         """
-        step, sent = self._counting.windows.slices.step, self._counting.windows.unit
+        step, sent = self._backend.plain_windows.slices.step, self._backend.plain_windows.unit
         for name, header in record.headers:
             if name == STEP and header and header.isdigit():
                 sent = int(header) or sent
         if sent == step or not record.value:
             return record.value
         if step % sent:
-            unpack_deltas(record.value, self._counting.windows.entity)
+            unpack_deltas(record.value, self._backend.plain_windows.entity)
             raise OtherStepError(
                 f"a worker sends sums by a step of {format_duration(sent)} in {self.topics[0]}, "
                 f"this one has {format_duration(step)}: give all workers the same settings"
             )
-        return in_coarser_steps(record.value, step // sent, self._counting.windows.entity)
+        return in_coarser_steps(record.value, step // sent, self._backend.plain_windows.entity)
 
     def _is_delta(self, record: Record) -> bool:
         try:
-            unpack_deltas(record.value or b"", self._counting.windows.entity)
+            unpack_deltas(record.value or b"", self._backend.plain_windows.entity)
         except CodecError as exc:
             FOREIGN.skip(TP(self.topics[0], self._partition), record.offset, str(exc))
             return False
@@ -133,4 +133,4 @@ class DeltaProcessor(Generic[W, F]):
     def reset_to_committed(self) -> None:
         """Start from the committed state."""
         self.state.reset_to_committed()
-        self._counting = self._counting.in_units(self.state.unit)
+        self._backend = self._backend.in_units(self.state.unit)
