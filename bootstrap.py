@@ -33,8 +33,8 @@ from tables.rocks import RocksMemory
 from tables.store import StoreContext
 from tables.viral import ViralTable
 from topology import all_topics, topology
+from views.query_context import QueryContext
 from views.server import Web
-from views.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -141,7 +141,7 @@ def _parts(app: App, settings: Settings, entries: Sequence[TableEntry]) -> AppPa
         ]
 
     packing = WireBackend.of(accelerated=is_accelerated)
-    sources = Sources(
+    query_context = QueryContext(
         tables,
         {entry.name: entry.windows for entry in entries},
         {entry.name: entry.views for entry in entries},
@@ -161,5 +161,5 @@ def _parts(app: App, settings: Settings, entries: Sequence[TableEntry]) -> AppPa
             packer(packing.pack),
         ),
         viral,
-        lambda: Web(app, AppStatus(app), settings, sources),
+        lambda: Web(app, AppStatus(app), settings, query_context),
     )

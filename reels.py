@@ -23,7 +23,7 @@ from accelerator import DirectBackend
 from models.direct import usual_fields
 from models.event import Event, decode
 from models.lenient import known_fields
-from models.user import UserWindows, describe
+from models.user import UserWindows, describe_user
 from models.video import VideoWindows
 from models.viral import ViralRule
 from models.windows import Slices, parse_duration
@@ -86,7 +86,7 @@ class UserMetricsTracker:
         if as_of is None:
             as_of = int(time() * 1000)
         metrics = partition.rows.metrics(user_id, as_of)
-        return describe(user_id, as_of, metrics, partition.windows.slices.step)
+        return describe_user(user_id, as_of, metrics, partition.windows.slices.step)
 
 
 def detect_viral_videos(

@@ -21,7 +21,7 @@ _SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SettingKind:
     """``parse`` raises ValueError for a value that is not ``allowed``; ``show`` formats a value."""
 
     parse: Callable[[str], Any]
@@ -29,7 +29,7 @@ class Kind:
     show: Callable[[Any], str] = str
 
 
-def integer(low: int, high: int) -> Kind:
+def integer(low: int, high: int) -> SettingKind:
     """Parse decimal digits, from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
@@ -37,10 +37,10 @@ def integer(low: int, high: int) -> Kind:
             raise ValueError(text)
         return int(text)
 
-    return Kind(parse, f"an integer from {low} to {high}")
+    return SettingKind(parse, f"an integer from {low} to {high}")
 
 
-def number(high: float, allowed: str, low: float = 0.0) -> Kind:
+def number(high: float, allowed: str, low: float = 0.0) -> SettingKind:
     """Parse a decimal fraction above ``low``, up to ``high``."""
 
     def parse(text: str) -> float:
@@ -49,10 +49,10 @@ def number(high: float, allowed: str, low: float = 0.0) -> Kind:
             raise ValueError(text)
         return value
 
-    return Kind(parse, allowed)
+    return SettingKind(parse, allowed)
 
 
-def duration(high: str, low: str = "1ms", *, whole: str = "1ms") -> Kind:
+def duration(high: str, low: str = "1ms", *, whole: str = "1ms") -> SettingKind:
     """Parse ``15m`` to milliseconds, from ``low`` to ``high``, a multiple of ``whole``."""
     low_ms, high_ms, whole_ms = map(parse_duration, (low, high, whole))
 
@@ -64,10 +64,10 @@ def duration(high: str, low: str = "1ms", *, whole: str = "1ms") -> Kind:
 
     multiple = "" if whole_ms == 1 else f"a multiple of {whole} "
     allowed = f"a duration such as 100ms, 30s, 5m or 24h, {multiple}from {low} to {high}"
-    return Kind(parse, allowed, format_duration)
+    return SettingKind(parse, allowed, format_duration)
 
 
-def size(low: str, high: str) -> Kind:
+def size(low: str, high: str) -> SettingKind:
     """Parse ``64MiB`` to bytes, from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
@@ -76,10 +76,10 @@ def size(low: str, high: str) -> Kind:
             raise ValueError(text)
         return value
 
-    return Kind(parse, f"a size such as 64MiB or 2GiB, from {low} to {high}", _show_size)
+    return SettingKind(parse, f"a size such as 64MiB or 2GiB, from {low} to {high}", _show_size)
 
 
-def matching(pattern: str, allowed: str) -> Kind:
+def matching(pattern: str, allowed: str) -> SettingKind:
     """Accept a text that ``pattern`` matches completely."""
 
     def parse(text: str) -> str:
@@ -87,15 +87,15 @@ def matching(pattern: str, allowed: str) -> Kind:
             raise ValueError(text)
         return text
 
-    return Kind(parse, allowed)
+    return SettingKind(parse, allowed)
 
 
-def one_of(*values: str) -> Kind:
+def one_of(*values: str) -> SettingKind:
     """Accept one of ``values``, exactly as written."""
     return matching("|".join(map(re.escape, values)), " or ".join(values))
 
 
-def topic(longest: int = 249) -> Kind:
+def topic(longest: int = 249) -> SettingKind:
     """Accept a valid name of a Kafka topic or group member."""
     return matching(
         rf"(?!\.{{1,2}}$)[A-Za-z0-9._-]{{1,{longest}}}",
@@ -103,17 +103,19 @@ def topic(longest: int = 249) -> Kind:
     )
 
 
-def broker_url() -> Kind:
+def broker_url() -> SettingKind:
     """Accept a text like ``kafka://a:9092,b:9092``."""
 
     def parse(text: str) -> str:
         broker_addresses(text)
         return text
 
-    return Kind(parse, "kafka://host:port, several of them separated by commas or semicolons")
+    return SettingKind(
+        parse, "kafka://host:port, several of them separated by commas or semicolons"
+    )
 
 
-def web_address() -> Kind:
+def web_address() -> SettingKind:
     """Accept the address of a web server: a host, with an optional port and path."""
     return matching(
         r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?",
@@ -121,7 +123,7 @@ def web_address() -> Kind:
     )
 
 
-def token_url() -> Kind:
+def token_url() -> SettingKind:
     """Accept the address of an OAuth token endpoint; a login in it would end up in logs."""
 
     def parse(text: str) -> str:
@@ -131,10 +133,10 @@ def token_url() -> Kind:
         _ = urlsplit(text).port
         return text
 
-    return Kind(parse, "an address such as https://login.example.com/oauth2/token")
+    return SettingKind(parse, "an address such as https://login.example.com/oauth2/token")
 
 
-def folder() -> Kind:
+def folder() -> SettingKind:
     """Accept the path of a folder, which need not exist yet."""
 
     def parse(text: str) -> str:
@@ -142,10 +144,10 @@ def folder() -> Kind:
             raise ValueError(text)
         return text
 
-    return Kind(parse, "the path of a folder")
+    return SettingKind(parse, "the path of a folder")
 
 
-def file() -> Kind:
+def file() -> SettingKind:
     """Accept the path of a readable file."""
 
     def parse(text: str) -> str:
@@ -155,10 +157,10 @@ def file() -> Kind:
         except OSError as exc:
             raise ValueError(text) from exc
 
-    return Kind(parse, "the path of a file that can be read")
+    return SettingKind(parse, "the path of a file that can be read")
 
 
-def certificates() -> Kind:
+def certificates() -> SettingKind:
     """Accept the path of a file with certificates that TLS can load."""
 
     def parse(text: str) -> str:
@@ -169,7 +171,7 @@ def certificates() -> Kind:
             raise ValueError(text) from exc
         return text
 
-    return Kind(parse, "the path of a file with certificates in PEM format")
+    return SettingKind(parse, "the path of a file with certificates in PEM format")
 
 
 def broker_addresses(url: str) -> list[str]:

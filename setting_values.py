@@ -91,11 +91,11 @@ class Settings:
         return kinds.broker_addresses(self.broker_url)
 
     def __repr__(self) -> str:
-        """Show the settings as ``describe`` does, because logs must not contain secrets."""
-        return f"Settings({', '.join(f'{name}={text}' for name, text in describe(self))})"
+        """Return what ``describe_settings`` does, because logs must not contain secrets."""
+        return f"Settings({', '.join(f'{name}={text}' for name, text in describe_settings(self))})"
 
 
-def describe(settings: Settings) -> list[tuple[str, str]]:
+def describe_settings(settings: Settings) -> list[tuple[str, str]]:
     """Return each variable's name and value as text, secrets hidden; unset ones read ``-``."""
     return [(each.name, _shown(settings, each)) for each in VARIABLES]
 

@@ -28,7 +28,7 @@ class Variable:
 
     name: str
     attribute: str
-    kind: kinds.Kind
+    kind: kinds.SettingKind
     default: str | None
     help: str
     secret: bool = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import setting_checks as checks
 from setting_kinds import is_loopback
 from setting_secrets import read_secret
-from setting_values import Settings, describe
+from setting_values import Settings, describe_settings
 from setting_variables import VARIABLES, SettingsError, Variable
 
 if TYPE_CHECKING:
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 _APP_ID = next(each for each in VARIABLES if each.attribute == "app_id")
 
-__all__ = ["VARIABLES", "Settings", "SettingsError", "Variable", "describe", "is_loopback", "load"]
+__all__ = [
+    "VARIABLES",
+    "Settings",
+    "SettingsError",
+    "Variable",
+    "describe_settings",
+    "is_loopback",
+    "load",
+]
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelerator import PaneBackend, ReadBackend, UserBackend, is_wanted
 from agents.engagement import EngagementProcessor
-from agents.subscriptions import Source
+from agents.subscriptions import TableSource
 from agents.summed_deltas import DeltaProcessor
 from agents.video_deltas import VideoProcessor
 from exporting.columns import SummedMetrics, UserMetrics, VideoMetrics
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from streaming.tasks.processor import Processor, ProcessorContext
     from tables.sliced import SlicedTable
     from tables.store import StoreContext
-    from views.sources import MakeEntity, MakeViews
+    from views.query_context import MakeEntity, MakeViews
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class TableEntry:
     """The parts of a windowed table."""
 
     name: str
-    sources: Sequence[Source]
+    sources: Sequence[TableSource]
     """Topics of its records, highest priority first."""
     deltas: str | None = None
     """The one of these topics in which other tables' tasks send it sums; None without one."""
@@ -90,12 +90,12 @@ def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
         name=users.NAME,
         # Passed-on events were sent earlier, and must not become late behind a backlog.
         sources=[
-            Source(
+            TableSource(
                 settings.repartition_topic,
                 "passed_on_events",
                 "Do the same with events that lay in another partition than their user's.",
             ),
-            Source(
+            TableSource(
                 settings.events_topic,
                 "engagement_events",
                 "User metrics, video deltas, dead letters, and events on to their own partition.",
@@ -129,7 +129,7 @@ def _videos(settings: Settings, *, accelerated: bool) -> TableEntry:
     return TableEntry(
         name=videos.NAME,
         sources=[
-            Source(settings.deltas_topic, "video_deltas", "Video metrics and viral flags."),
+            TableSource(settings.deltas_topic, "video_deltas", "Video metrics and viral flags."),
         ],
         deltas=settings.deltas_topic,
         windows=windows,
@@ -168,7 +168,7 @@ def _summed(
     backend = PaneBackend.of(windows, accelerated=accelerated)
     return TableEntry(
         name=name,
-        sources=[Source(topic, f"{of.name}_deltas", f"{of.name.title()} metrics.")],
+        sources=[TableSource(topic, f"{of.name}_deltas", f"{of.name.title()} metrics.")],
         deltas=topic,
         windows=windows,
         make_table=lambda app, stores: summed_table(app, settings, name, windows, stores),

@@ -29,7 +29,7 @@ try:
         raise ImportError("made for little-endian machines")
     from accelerator.counters import LAYOUTS
 
-    if layouts.describe() != LAYOUTS:
+    if layouts.describe_layouts() != LAYOUTS:
         raise ImportError("it was built for other layouts: run make setup")
     from accelerator.chunk import Chunk
     from accelerator.deltas import DeltaAccumulator, DeltaChunk, PaneWindows, VideoWindows

@@ -15,7 +15,9 @@ from accelerator.keys cimport MAX_KEY, partition_of
 from accelerator.layer cimport Key, Keys, Layer, Row, evict, hold, make_row, value_of, value_text
 from accelerator.lookup cimport LookupResult
 from accelerator.records cimport Place, Records
-from accelerator.scan cimport RIGHT, UNSURE, Event, Rooms, Verdict, note_wrong, rejection_of, scan
+from accelerator.scan cimport (
+    RIGHT, UNSURE, Event, Rooms, ScanResult, note_wrong, rejection_of, scan
+)
 from accelerator.user cimport (
     APPLIED, BLOCK_SIZE, DUPLICATE, NO_MEMORY, NO_PANE, RARE, Blocks, Outcome, UserWindows,
     block_key, index_key
@@ -83,7 +85,7 @@ cdef class Chunk:
         cdef Own *own
         cdef Event *event
         cdef Place *place
-        cdef Verdict verdict
+        cdef ScanResult verdict
         cdef Rooms rooms
         cdef int field
         cdef bint is_judged, is_hashed

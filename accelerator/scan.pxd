@@ -7,7 +7,7 @@ cdef enum:
     ONE, WATCHED, POSITIONS, REACHED
     AMOUNTS
 
-cdef enum Verdict:
+cdef enum ScanResult:
     # models.event has to judge.
     UNSURE
     RIGHT
@@ -40,7 +40,7 @@ cdef enum Kind:
     KINDS
 
 cdef int kind_of(const unsigned char *text, Py_ssize_t size) noexcept nogil
-cdef Verdict scan(const unsigned char *text, Py_ssize_t size, Event *event, Rooms *rooms,
+cdef ScanResult scan(const unsigned char *text, Py_ssize_t size, Event *event, Rooms *rooms,
                   int *field) noexcept nogil
-cdef object rejection_of(Verdict verdict, int field)
+cdef object rejection_of(ScanResult verdict, int field)
 cdef int note_wrong(const Event *event, list names) except -1

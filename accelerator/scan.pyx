@@ -43,7 +43,7 @@ cdef list MISSING_FIELDS = list(lenient.MISSING.values())
 cdef list INVALID_FIELDS = list(lenient.INVALID.values())
 
 
-cdef object rejection_of(Verdict verdict, int field):
+cdef object rejection_of(ScanResult verdict, int field):
     """What models.event says of a value with a verdict, and a required field."""
     if verdict == NOT_AN_OBJECT:
         return lenient.NOT_AN_OBJECT
@@ -297,7 +297,7 @@ cdef inline int _first_of(int fields) noexcept nogil:
     return number
 
 
-cdef Verdict scan(const unsigned char *text, Py_ssize_t size, Event *event, Rooms *rooms,
+cdef ScanResult scan(const unsigned char *text, Py_ssize_t size, Event *event, Rooms *rooms,
                   int *field) noexcept nogil:
     """Judge a value. Of one that is RIGHT the event is told, of others perhaps the required `field`.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streaming.kafka.records import Batch
 
 
-class Source(NamedTuple):
+class TableSource(NamedTuple):
     """A topic with records for a table, and the agent that reads it."""
 
     topic: str
@@ -28,7 +28,10 @@ class Source(NamedTuple):
 
 
 def add_agent(
-    app: faust.App, source: Source, partitions: int, submit: Callable[[Mapping[TP, Batch]], None]
+    app: faust.App,
+    source: TableSource,
+    partitions: int,
+    submit: Callable[[Mapping[TP, Batch]], None],
 ) -> None:
     """Subscribe to ``source``, and pass its batches to ``submit``."""
     # Tasks commit their positions themselves, so Faust has nothing to acknowledge.

@@ -12,7 +12,7 @@ from auditing.comparison import compare_sums, compare_users
 from auditing.dead_letters import number_of
 from auditing.errors import AuditError
 from auditing.merging import Ahead, Copies, Merge
-from auditing.parts import Shelf
+from auditing.parts import SpillStore
 from auditing.passed_on import Input, PassedOn, Replayed
 from auditing.recount import PartitionRecount, Refused, Span, Spans
 from auditing.report import Report
@@ -61,8 +61,8 @@ async def audit(
         AuditError: the comparison is impossible.
     """
     with TemporaryDirectory(prefix="reels-audit-") as folder:
-        shelf = Shelf(Path(folder), memory, tables)
-        return await _Audit(settings, topics, names, tables, progress, shelf).run()
+        spill = SpillStore(Path(folder), memory, tables)
+        return await _Audit(settings, topics, names, tables, progress, spill).run()
 
 
 class _Audit:
@@ -73,9 +73,9 @@ class _Audit:
         names: Names,
         tables: Sequence[SummedTable],
         progress: Progress,
-        shelf: Shelf,
+        spill: SpillStore,
     ) -> None:
-        self._shelf = shelf
+        self._spill = spill
         self._settings = settings
         self._topics = topics
         self._names = names
@@ -101,14 +101,14 @@ class _Audit:
         stored = StoredTables(topics, names, self._report, self._progress)
         complete = [await stored.wait_for_deltas(table) for table in self._tables]
         found = [
-            await stored.read(table, self._shelf.values(table.kind), self._settings.partitions)
+            await stored.read(table, self._spill.new_map(table.kind), self._settings.partitions)
             for table in self._tables
         ]
         most = await self._committed()
         passed_on = await self._find_passed_on(most[0])
         gone = Ahead(passed_on.gone())
 
-        sums = [Sums(each, self._shelf.values(each.sums_kind)) for each in self._tables]
+        sums = [Sums(each, self._spill.new_map(each.sums_kind)) for each in self._tables]
         judged_from = []
         for partition in partitions:
             spans = _spans(partition, sure, most)
@@ -162,7 +162,7 @@ class _Audit:
             {each.encode(): await topics.replayed(names.dead_letters, each) for each in REPLAYED},
             (names.events.encode(), names.repartition.encode()),
         )
-        passed_on = PassedOn(topics, source, replayed, self._shelf.values)
+        passed_on = PassedOn(topics, source, replayed, self._spill.new_map)
         self._progress.begin("events in other partitions than their users'", 1)
         if missing := await passed_on.find(names.repartition):
             report.notes.append(
@@ -177,7 +177,7 @@ class _Audit:
     async def _copies(self, partition: int, end: int) -> Copies:
         """Return the events passed on to a partition, up to ``end``, with their order."""
         names, topics = self._names, self._topics
-        copies, begin = Copies(self._shelf.values("copies")), self._copies_begin[partition]
+        copies, begin = Copies(self._spill.new_map("copies")), self._copies_begin[partition]
         async for records in topics.read(names.repartition, partition, begin, end):
             copies.add(records)
         order: list[bytes | None] = []
@@ -203,7 +203,7 @@ class _Audit:
         names, topics, report = self._names, self._topics, self._report
         sure = await self._committed()
         found, layout = (
-            self._shelf.values("users"),
+            self._spill.new_map("users"),
             user_layout(self._user_windows, partitions=self._settings.partitions),
         )
         stored = await read_partition(*(topics, names.changelogs[USERS], partition), found, layout)
@@ -222,8 +222,8 @@ class _Audit:
                 *(self._refused[each][partition] for each in (names.events, names.repartition))
             ),
             (users, summed),
-            *(self._shelf.values("sure-users"), self._shelf.values("changed-users")),
-            None if merge.is_known else self._shelf.values("repeated-users"),
+            *(self._spill.new_map("sure-users"), self._spill.new_map("changed-users")),
+            None if merge.is_known else self._spill.new_map("repeated-users"),
         )
         end = users.input.most
         self._progress.begin(f"events of partition {partition}", end - begin)

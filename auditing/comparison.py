@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditing.values import id_key, id_of, pane_of, unique
+from auditing.spill_map import id_key, id_of, pane_of, unique
 from models.counters import USER
 from models.partitioner import partition_of
 from models.windows import to_iso
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from auditing.recount import PartitionRecount
+    from auditing.spill_map import SpillMap
     from auditing.summed import FoundTable, Sums
-    from auditing.values import Values
     from models.user import UserWindows
 
 Panes = dict[int, tuple[int, ...]]
@@ -45,7 +45,7 @@ class Difference(NamedTuple):
 
 
 def compare_users(
-    found: Values,
+    found: SpillMap,
     found_windows: UserWindows,
     recount: PartitionRecount,
     windows: UserWindows,

@@ -14,7 +14,7 @@ from models.merge_order import unpack_order
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from auditing.values import Values
+    from auditing.spill_map import SpillMap
     from models.merge_order import Pair
     from streaming.kafka.records import Record
 
@@ -35,7 +35,7 @@ class Arrival(NamedTuple):
 class Copies:
     """The passed-on events of one partition, and when each was counted."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: SpillMap) -> None:
         """Begin empty; the events are stored in ``values``."""
         self.values = values
         self.count = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from auditing.passed_on import KINDS as PASSED_ON_KINDS
-from auditing.values import Values
+from auditing.spill_map import SpillMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class Progress(Protocol):
         """Report more records of the current step."""
 
 
-class Shelf:
+class SpillStore:
     """Divides the memory among maps that spill to disk."""
 
     def __init__(self, folder: Path, memory: int, tables: Sequence[SummedTable]) -> None:
@@ -61,6 +61,6 @@ class Shelf:
         self._folder = folder
         self._limit = memory // (len(KINDS) + 2 * len(tables))
 
-    def values(self, kind: str) -> Values:
+    def new_map(self, kind: str) -> SpillMap:
         """Return an empty map of a kind."""
-        return Values(self._folder / kind, self._limit)
+        return SpillMap(self._folder / kind, self._limit)

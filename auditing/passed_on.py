@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from auditing.reading import Topics
     from auditing.replayed import Done
-    from auditing.values import Values
+    from auditing.spill_map import SpillMap
     from streaming.kafka.records import Record
 
 #: Maps of misplaced events: the number of equal events without a copy, the number of these already
@@ -61,15 +61,15 @@ class PassedOn:
     """Finds passed-on events without a copy."""
 
     def __init__(
-        self, topics: Topics, source: Input, replayed: Replayed, shelf: Callable[[str], Values]
+        self, topics: Topics, source: Input, replayed: Replayed, new_map: Callable[[str], SpillMap]
     ) -> None:
-        """Read through ``topics``; ``shelf`` gives empty values of each of :data:`KINDS`."""
+        """Read through ``topics``; ``new_map`` returns an empty map of each of :data:`KINDS`."""
         self.oldest: dict[int, int] = {}
         """Timestamp in ms of the first record that is left in the input, by partition."""
         self._topics = topics
         self._source = source
         self._replayed = replayed
-        self._lacking, self._collected, self._gone = map(shelf, KINDS)
+        self._lacking, self._collected, self._gone = map(new_map, KINDS)
 
     async def find(self, copies: str) -> int:
         """Compare with the topic ``copies``; return the number of events without a copy."""
@@ -154,12 +154,12 @@ def _digest(home: int, record: Record) -> bytes:
     return xxh3_128_digest(record.value or b"", seed=home)
 
 
-def _count(values: Values, digest: bytes) -> int:
+def _count(values: SpillMap, digest: bytes) -> int:
     count: int = _COUNT.unpack(values.get(digest) or _NONE)[0]
     return count
 
 
-def _add(values: Values, digest: bytes, count: int) -> int:
+def _add(values: SpillMap, digest: bytes, count: int) -> int:
     total = _count(values, digest) + count
     values.put(digest, _COUNT.pack(total))
     return total

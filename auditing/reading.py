@@ -18,8 +18,8 @@ from aiokafka.structs import TopicPartition
 
 from auditing.errors import AuditError
 from auditing.replayed import Done
+from auditing.spill_map import id_key
 from auditing.stable_offsets import stable_offsets
-from auditing.values import id_key
 from models.seen import is_sealed_key
 from streaming.errors import NoTokenError, StartError
 from streaming.kafka.broker_check import check_access
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from auditing.values import Values
+    from auditing.spill_map import SpillMap
     from models.rows import FindForeign
     from streaming.kafka.metadata import Right
     from streaming.kafka.records import Record
@@ -193,7 +193,7 @@ class Topics:
         return found
 
     async def replay(
-        self, topic: str, partition: int, values: Values, find_foreign: FindForeign
+        self, topic: str, partition: int, values: SpillMap, find_foreign: FindForeign
     ) -> bytes | None:
         """Read the last value of each key of one partition into ``values``.
 

@@ -15,7 +15,7 @@ from operator import add
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from auditing.values import id_key, pane_key
+from auditing.spill_map import id_key, pane_key
 from models.counters import USER
 from models.event import Rejected, decode, id_hash, timestamp_ms
 from models.partitioner import partition_of
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from auditing.merging import Arrival
+    from auditing.spill_map import SpillMap
     from auditing.summed import Sums
-    from auditing.values import Values
     from models.event import Event
     from settings import Settings
     from streaming.kafka.records import Record
@@ -62,7 +62,7 @@ class Refused(NamedTuple):
 class _Rows:
     """Users and their sealed ids; changes go to one of two maps."""
 
-    def __init__(self, recount: PartitionRecount, changes: Values) -> None:
+    def __init__(self, recount: PartitionRecount, changes: SpillMap) -> None:
         self.get = recount.most
         self._changes = changes
 
@@ -81,9 +81,9 @@ class PartitionRecount:
         sums: Sequence[Sums],
         refused: Refused,
         spans: tuple[Spans, Spans],
-        sure: Values,
-        changed: Values,
-        repeated: Values | None,
+        sure: SpillMap,
+        changed: SpillMap,
+        repeated: SpillMap | None,
     ) -> None:
         """Begin empty.
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from auditing.parts import Names, Progress
     from auditing.reading import Topics
     from auditing.report import Report
+    from auditing.spill_map import SpillMap
     from auditing.summed import SummedTable
-    from auditing.values import Values
     from tables.layout import Position, StoreFormat
 
 #: Seconds for workers to apply the existing deltas, and between two checks.
@@ -34,7 +34,7 @@ class Stored(NamedTuple):
 
 
 async def read_partition(
-    topics: Topics, changelog: str, partition: int, values: Values, layout: StoreFormat
+    topics: Topics, changelog: str, partition: int, values: SpillMap, layout: StoreFormat
 ) -> Stored:
     """Read a table's partition into ``values``, and return the content of its layout record.
 
@@ -90,7 +90,7 @@ class StoredTables:
                 count += len(records)
         return count
 
-    async def read(self, table: SummedTable, values: Values, partitions: int) -> FoundTable:
+    async def read(self, table: SummedTable, values: SpillMap, partitions: int) -> FoundTable:
         """Read all partitions of a table into ``values``, and return its content."""
         found = FoundTable(values)
         self._progress.begin(f"table {table.name}", partitions)

@@ -7,12 +7,12 @@ from operator import add, attrgetter
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from auditing.values import pane_key
+from auditing.spill_map import pane_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditing.values import Values
+    from auditing.spill_map import SpillMap
     from models.entity import Entity
     from models.event import Event
     from models.pane_windows import PaneWindows
@@ -46,10 +46,10 @@ class SummedTable:
 class Sums:
     """The recount of a table, over all partitions of the input, by key and pane."""
 
-    def __init__(self, table: SummedTable, values: Values) -> None:
+    def __init__(self, table: SummedTable, values: SpillMap) -> None:
         """Begin empty; counts are stored in ``values``."""
         self.values = values
-        """By :func:`auditing.values.pane_key`: certain counts, and possible additions."""
+        """By :func:`auditing.spill_map.pane_key`: certain counts, and possible additions."""
         self.table = table
         self._step = table.windows.slices.step
         #: The key that an event counts for, None without one.
@@ -80,7 +80,7 @@ class Sums:
 class FoundTable:
     """The content of a table."""
 
-    values: Values
+    values: SpillMap
     times: dict[int, int] = field(default_factory=dict)
     """Stream time per partition, -1 without one."""
     complete_from: dict[int, int] = field(default_factory=dict)

@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     document: dict[str, Any] = {
         "begun": begun.isoformat(timespec="seconds"),
         "size": size.name,
-        "machine": machine.describe(),
+        "machine": machine.describe_machine(),
         "command": " ".join(
             sys.argv if arguments is None else ["python -m benchmarks", *arguments]
         ),

@@ -17,7 +17,7 @@ from benchmarks.rig.offsets import delete_topics
 if TYPE_CHECKING:
     from benchmarks.rig.bench import Bench
     from benchmarks.rig.cluster import Rig
-    from benchmarks.rig.odd_kinds import Kind
+    from benchmarks.rig.odd_kinds import OddKind
 
 
 def run(bench: Bench) -> list[Row]:
@@ -36,7 +36,7 @@ def run(bench: Bench) -> list[Row]:
     return list(rows.values())
 
 
-def _measure(bench: Bench, rig: Rig, kind: Kind, number: int) -> dict[str, float]:
+def _measure(bench: Bench, rig: Rig, kind: OddKind, number: int) -> dict[str, float]:
     what = f"{kind.name}, run {number + 1}"
     with rig.beside(TOPIC_PARTITIONS=str(PARTITIONS)) as own:
         asyncio.run(own.make_topics())

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.rig.bench import Bench
-    from benchmarks.rig.odd_kinds import Kind
+    from benchmarks.rig.odd_kinds import OddKind
     from settings import Settings
     from streaming.kafka.records import Record
 
@@ -60,7 +60,7 @@ def run(bench: Bench) -> list[Row]:
     return list(rows.values())
 
 
-def _measure(kind: Kind, settings: Settings, folder: Path) -> dict[str, float]:
+def _measure(kind: OddKind, settings: Settings, folder: Path) -> dict[str, float]:
     records = _records(kind)
     backend = UserBackend.of(user_windows(settings))
     decode_us, _ = timed(decode, records, backend, PARTITIONS)
@@ -80,7 +80,7 @@ def _measure(kind: Kind, settings: Settings, folder: Path) -> dict[str, float]:
     }
 
 
-def _records(kind: Kind) -> Sequence[Record]:
+def _records(kind: OddKind) -> Sequence[Record]:
     """Return events of a kind as fetched from partition 0."""
     wanted = max(1, int(_EVENTS * kind.share))
     pairs = _of_partition_0(kind)
@@ -88,7 +88,7 @@ def _records(kind: Kind) -> Sequence[Record]:
     return unpacked(fetched(keys, values), accelerated=IS_BUILT)
 
 
-def _of_partition_0(kind: Kind) -> Iterator[tuple[bytes, bytes]]:
+def _of_partition_0(kind: OddKind) -> Iterator[tuple[bytes, bytes]]:
     load = kind.load()
     while True:
         chunk = load.chunk(max(1, int(_MADE * kind.share)))

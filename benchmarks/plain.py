@@ -29,7 +29,7 @@ from benchmarks.rig.figures import Row
 from benchmarks.rig.loads import make_load, produce
 from benchmarks.rig.offsets import offsets_of
 from benchmarks.rig.worker import BenchError
-from loadgen.kinds import Kind
+from loadgen.kinds import EventKind
 from streaming.kafka.clients import client_settings
 from streaming.kafka.topic_specs import TopicSpec
 from streaming.kafka.topics import ensure_topics
@@ -110,7 +110,7 @@ class PlainFaust:
 
         Raises BenchError if the tables do not have the views that were sent.
         """
-        views = int((load().chunk(self._events).kinds == Kind.VIDEO_VIEW).sum())
+        views = int((load().chunk(self._events).kinds == EventKind.VIDEO_VIEW).sum())
         self._bench.tell(f"{what}: {self._events:,} events")
         asyncio.run(self._make_topics())
         asyncio.run(produce(self._settings, load(), self._events))

@@ -83,7 +83,7 @@ def fetch(url: str, token: str | None) -> bytes | None:
         return None
 
 
-class Figures:
+class LiveFigures:
     """Sums of all workers' metrics, and the rate between two readings."""
 
     def __init__(self, urls: list[str], token: str | None) -> None:
@@ -155,7 +155,7 @@ def wait_ready(workers: list[Child], urls: list[str], token: str | None) -> None
             time.sleep(0.2)
 
 
-def show(figures: Figures, children: list[Child], seconds: float) -> None:
+def show(figures: LiveFigures, children: list[Child], seconds: float) -> None:
     """Print the live line until events have flowed for ``seconds``.
 
     The time starts with the first counted event, because on a busy machine the generator's start
@@ -231,7 +231,7 @@ def run(seconds: float) -> None:
         )
         print(f"logs and data: {folder} ({kept})")
         print("the first events come in a moment; Ctrl-C stops all", flush=True)
-        show(Figures(urls, token), [*workers, generator], seconds)
+        show(LiveFigures(urls, token), [*workers, generator], seconds)
         print("\nstopping", flush=True)
 
 

@@ -21,7 +21,7 @@ from faust.cli.base import AppCommand, option
 import settings
 from commands.progress import ProgressDisplay
 from commands.sending import EventSender, SendError
-from loadgen import Kind, Workload
+from loadgen import EventKind, Workload
 from loadgen.campaign import EVENTS_PER_VIDEO
 from models.timestamps import from_iso
 
@@ -43,7 +43,7 @@ _CATCH_UP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class SendPace:
     """Rate, number and duration of a run's events."""
 
     rate: float
@@ -81,13 +81,13 @@ class Pace:
 class Run:
     """One run of the generator."""
 
-    def __init__(self, workload: Workload, pace: Pace, sender: EventSender) -> None:
+    def __init__(self, workload: Workload, pace: SendPace, sender: EventSender) -> None:
         """Prepare the run."""
         self._workload = workload
         self._pace = pace
         self._sender = sender
         self._stop = asyncio.Event()
-        self.made = np.zeros(len(Kind), np.int64)
+        self.made = np.zeros(len(EventKind), np.int64)
         """Events given to the sender so far, by kind."""
         self.elapsed_s = 0.0
 
@@ -108,7 +108,7 @@ class Run:
                     chunk = self._workload.chunk(count, latest_ms)
                     await self._sender.send(chunk)
                     made += len(chunk)
-                    self.made += np.bincount(chunk.kinds, minlength=len(Kind))
+                    self.made += np.bincount(chunk.kinds, minlength=len(EventKind))
                 is_in_time = self._pace.rate > 0 and count < _CHUNK
                 if is_in_time or self.elapsed_s - submitted_s >= _LONGEST_GATHERING_S:
                     await self._sender.submit()
@@ -136,7 +136,7 @@ class Run:
         megabytes_a_second = self._sender.sent_bytes / elapsed_s / 1e6
         rates = f"{sent / elapsed_s:,.0f} events/s, {megabytes_a_second:.1f} MB/s"
         lines = [f"sent {sent:,} events in {elapsed_s:.1f} s: {rates}"]
-        kinds = zip(Kind, self.made.tolist(), strict=True)
+        kinds = zip(EventKind, self.made.tolist(), strict=True)
         lines += [f"  {kind.label:<20}{made:>14,}" for kind, made in kinds if made]
         if self._sender.refused_events:
             lines.append(f"Kafka refused {self._sender.refused_events:,} of them as too large")
@@ -223,7 +223,7 @@ class Generate(AppCommand):
     def __init__(self, ctx: click.Context, *args: Any, **kwargs: Any) -> None:
         """Read the options. Raises click.UsageError."""
         super().__init__(ctx, *args)
-        self._pace = Pace(kwargs["rate"], kwargs["count"], kwargs["duration"])
+        self._pace = SendPace(kwargs["rate"], kwargs["count"], kwargs["duration"])
         nominal_rate = self._pace.rate or NOMINAL_RATE
         try:
             self._workload = Workload(

@@ -22,13 +22,13 @@ from streaming.kafka.metadata import Right
 from streaming.kafka.rights import require_rights
 from streaming.kafka.topic_specs import Role
 from streaming.kafka.topics import admin_client, make_topics
-from streaming.restore.rewriting import ChangelogWriter, Copy, Verdict
+from streaming.restore.rewriting import ChangelogWriter, Copy, RowVerdict
 from tables.rocks import RocksStore, StoreCorruptError
 
 if TYPE_CHECKING:
     from streaming.runtime.app import App
 
-_REFUSED = {Verdict.FOREIGN, Verdict.BEHIND}
+_REFUSED = {RowVerdict.FOREIGN, RowVerdict.BEHIND}
 
 
 class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the command's
@@ -71,7 +71,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
         click.echo(f"error: {reason}", err=True)
         sys.exit(1)
 
-    async def _restore(self, app: App) -> dict[TP, Verdict]:
+    async def _restore(self, app: App) -> dict[TP, RowVerdict]:
         parts = app.task_context
         app.lock_data_directory()
         await _make_changelogs(app)
@@ -89,8 +89,8 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
             for copy in copies:
                 copy.store.close()
 
-    def _print(self, verdicts: dict[TP, Verdict]) -> int:
-        partitions: dict[tuple[str, Verdict], list[int]] = defaultdict(list)
+    def _print(self, verdicts: dict[TP, RowVerdict]) -> int:
+        partitions: dict[tuple[str, RowVerdict], list[int]] = defaultdict(list)
         for tp, verdict in verdicts.items():
             partitions[tp.topic, verdict].append(tp.partition)
         for (topic, verdict), numbers in sorted(partitions.items(), key=lambda each: each[0][0]):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aiokafka.producer.message_accumulator import BatchBuilder
     from aiokafka.structs import RecordMetadata
 
-    from loadgen import Chunk
+    from loadgen import EventChunk
     from settings import Settings
 
 #: Larger batches gain nothing: a batch costs 0.1 ms here and about as much in the broker, and
@@ -92,7 +92,7 @@ class EventSender:
         """Disconnect. Events that were not flushed are lost."""
         await self._disconnect()
 
-    async def send(self, chunk: Chunk) -> None:
+    async def send(self, chunk: EventChunk) -> None:
         """Add the records of ``chunk`` to batches, and send full ones. Raises SendError."""
         partitions = chunk.partitions(self._partitions)
         order = np.argsort(partitions, kind="stable")

@@ -19,13 +19,13 @@ from faust.cli.base import AppCommand, option
 from commands import shapes
 from streaming.errors import StartError
 from streaming.kafka.broker_check import unreachable
-from streaming.kafka.topic_settings import TopicConfigs, Verdict, judge_topics
+from streaming.kafka.topic_settings import SettingVerdict, TopicConfigs, judge_topics
 from streaming.kafka.topics import admin_client, ensure_topics, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.metadata import TopicMetadata
     from streaming.kafka.topic_settings import Finding
     from streaming.kafka.topic_specs import TopicSpec
     from streaming.runtime.app import App
@@ -108,7 +108,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
                 f"the settings of {names} cannot be seen: grant the right DescribeConfigs on them "
                 "(docs/security.md)"
             )
-        if wrong := [each for each in findings if each.verdict is Verdict.WRONG]:
+        if wrong := [each for each in findings if each.verdict is SettingVerdict.WRONG]:
             raise StartError(f"a worker would not start: settings that are wrong: {len(wrong)}")
 
     def _print_text(
@@ -119,21 +119,21 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
                 self.say(f"{spec.name}: missing (a worker makes it)")
         for each in findings:
             line = f"{each.topic}: {each.setting}={each.value}: {each.verdict.value}"
-            is_right = each.verdict is Verdict.RIGHT
+            is_right = each.verdict is SettingVerdict.RIGHT
             command = each.command(self._parts.settings)
             self.say(line if is_right else f"{line}: {each.reason}\n  {command}")
 
     def _print_json(
         self,
         specs: Sequence[TopicSpec],
-        found: Mapping[str, FoundTopic],
+        found: Mapping[str, TopicMetadata],
         findings: Sequence[Finding],
         *,
         is_complete: bool,
     ) -> None:
         settings: dict[str, list[shapes.TopicSetting]] = defaultdict(list)
         for each in findings:
-            is_right = each.verdict is Verdict.RIGHT
+            is_right = each.verdict is SettingVerdict.RIGHT
             settings[each.topic].append(
                 shapes.TopicSetting(
                     each.setting,
@@ -143,7 +143,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
                     None if is_right else each.command(self._parts.settings),
                 )
             )
-        well = is_complete and all(each.verdict is not Verdict.WRONG for each in findings)
+        well = is_complete and all(each.verdict is not SettingVerdict.WRONG for each in findings)
         topics = [
             shapes.TopicStatus(
                 name=spec.name,

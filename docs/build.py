@@ -59,10 +59,10 @@ def topics() -> dict[str, Any]:
     settings = load({})
     tables = topology(settings)
     deltas = [entry.deltas for entry in tables if entry.deltas is not None]
-    return asyncapi.describe(settings, all_topics(settings, tables), deltas)
+    return asyncapi.describe_topics(settings, all_topics(settings, tables), deltas)
 
 
-DESCRIPTIONS = {"openapi.json": openapi.describe, "asyncapi.json": topics}
+DESCRIPTIONS = {"openapi.json": openapi.describe_routes, "asyncapi.json": topics}
 
 
 def description(name: str) -> bytes:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from exporting.columns import Metrics
-    from exporting.sources import Source
+    from exporting.sources import ExportSource
     from streaming.restore.changelog_fetch import Changes
     from tables.layout import Position
 
@@ -89,7 +89,7 @@ class Exporter:
     """Exports one table to one folder."""
 
     def __init__(
-        self, source: Source, client_settings: Mapping[str, Any], progress: Progress
+        self, source: ExportSource, client_settings: Mapping[str, Any], progress: Progress
     ) -> None:
         """Use aiokafka's ``client_settings``; :meth:`run` connects."""
         self._source = source

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tables.sliced import SlicedTable
 
 
-class Source(NamedTuple):
+class ExportSource(NamedTuple):
     """A table to export."""
 
     name: str
@@ -40,13 +40,13 @@ class Exported(NamedTuple):
 
     def source(
         self, settings: Settings, name: str, table: SlicedTable[Any], window: str | None
-    ) -> Source:
+    ) -> ExportSource:
         """Return ``table`` as a source, with ``name`` in file names and windows of size ``window``.
 
         Raises:
             ExportError: the table has no such window.
         """
-        return Source(
+        return ExportSource(
             name,
             settings.app_id,
             table.changelog_topic_name,

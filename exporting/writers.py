@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from exporting.errors import ExportError
-from models.columns import Kind, arrow_types
+from models.columns import ColumnKind, arrow_types
 from models.timestamps import to_iso
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _as_texts(values: Values, columns: Sequence[Column]) -> Iterable[tuple[Any, 
     """Yield rows with times as text."""
     plain = [each.tolist() if isinstance(each, np.ndarray) else each for each in values]
     shown = [
-        _times(column) if each.kind is Kind.TIME else column
+        _times(column) if each.kind is ColumnKind.TIME else column
         for each, column in zip(columns, plain, strict=True)
     ]
     return zip(*shown, strict=True)
@@ -144,7 +144,7 @@ class _CsvWriter:
         self._file = path.open("w", encoding="utf-8", newline="")
         self._csv = csv.writer(self._file, lineterminator="\n")
         self._csv.writerow([each.name for each in columns])
-        self._flags = [n for n, each in enumerate(columns) if each.kind is Kind.FLAG]
+        self._flags = [n for n, each in enumerate(columns) if each.kind is ColumnKind.FLAG]
 
     def write(self, values: Values) -> None:
         """See :class:`Writer`."""

@@ -7,7 +7,7 @@ stream::
     chunk = workload.chunk(10_000)  # keys, values and kinds of records
 """
 
-from loadgen.kinds import Kind
-from loadgen.workload import Chunk, Workload, crc32_partitions
+from loadgen.kinds import EventKind
+from loadgen.workload import EventChunk, Workload, crc32_partitions
 
-__all__ = ["Chunk", "Kind", "Workload", "crc32_partitions"]
+__all__ = ["EventChunk", "EventKind", "Workload", "crc32_partitions"]

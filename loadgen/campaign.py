@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loadgen.kinds import Kind
+from loadgen.kinds import EventKind
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -16,16 +16,16 @@ EVENTS_PER_VIDEO = 3_400
 
 _MIX = np.array(
     [
-        Kind.VIDEO_VIEW,
-        Kind.SHARE,
-        Kind.COMMENT,
-        Kind.VIDEO_VIEW,
-        Kind.SHARE,
-        Kind.COMMENT,
-        Kind.VIDEO_VIEW,
-        Kind.SHARE,
-        Kind.COMMENT,
-        Kind.SHARE,
+        EventKind.VIDEO_VIEW,
+        EventKind.SHARE,
+        EventKind.COMMENT,
+        EventKind.VIDEO_VIEW,
+        EventKind.SHARE,
+        EventKind.COMMENT,
+        EventKind.VIDEO_VIEW,
+        EventKind.SHARE,
+        EventKind.COMMENT,
+        EventKind.SHARE,
     ],
     np.uint8,
 )
@@ -92,4 +92,4 @@ class Campaign:
         events["video"][taken] = self.videos[video]
         events["kind"][taken] = kinds
         watched = _SHORTEST_MS + events["position"][taken].astype(np.int32) * _MS_PER_POSITION
-        events["watched_ms"][taken] = np.where(kinds == Kind.VIDEO_VIEW, watched, 0)
+        events["watched_ms"][taken] = np.where(kinds == EventKind.VIDEO_VIEW, watched, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class Kind(IntEnum):
+class EventKind(IntEnum):
     """Types of events that count, followed by kinds of records that do not."""
 
     VIDEO_VIEW = 0
@@ -33,15 +33,15 @@ class Kind(IntEnum):
     @property
     def counts(self) -> bool:
         """Whether a worker must apply it."""
-        return self <= Kind.FOLLOW
+        return self <= EventKind.FOLLOW
 
     @property
     def reason(self) -> str | None:
         """The reason for its rejection, None if it is not rejected."""
-        if self < Kind.LATE:
+        if self < EventKind.LATE:
             return None
-        return "malformed_json" if self is Kind.BROKEN_UTF8 else self.label
+        return "malformed_json" if self is EventKind.BROKEN_UTF8 else self.label
 
 
-EVENT_TYPES = tuple(kind for kind in Kind if kind.counts)
-REJECTS = tuple(kind for kind in Kind if kind >= Kind.MALFORMED_JSON)
+EVENT_TYPES = tuple(kind for kind in EventKind if kind.counts)
+REJECTS = tuple(kind for kind in EventKind if kind >= EventKind.MALFORMED_JSON)

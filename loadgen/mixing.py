@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loadgen.kinds import REJECTS, Kind
+from loadgen.kinds import REJECTS, EventKind
 from loadgen.sessions import EVENT
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Fractions:
         """Draw the kinds of ``count`` records that do not count."""
         too_large = min(_MAX_TOO_LARGE, self.invalid * _TOO_LARGE_OF_REJECTS)
         other = (self.invalid - too_large) / (len(REJECTS) - 1)
-        shares = {Kind.DUPLICATE: self.duplicates, Kind.LATE: self.late}
-        shares |= {kind: too_large if kind is Kind.TOO_LARGE else other for kind in REJECTS}
+        shares = {EventKind.DUPLICATE: self.duplicates, EventKind.LATE: self.late}
+        shares |= {kind: too_large if kind is EventKind.TOO_LARGE else other for kind in REJECTS}
         bounds = np.cumsum(list(shares.values()))
         drawn = np.searchsorted(bounds[:-1], rng.random(count) * bounds[-1], side="right")
         kinds: npt.NDArray[np.uint8] = np.array(list(shares), np.uint8)[drawn]
@@ -92,8 +92,8 @@ class Mixer:
         kinds = events["kind"][source]
         kinds[~counts] = self._fractions.draw_kinds(rng, len(source) - len(events))
         before = self._events + source
-        too_early = (kinds == Kind.LATE) & (before < _EVENTS_BEFORE_LATE)
-        too_early |= (kinds == Kind.DUPLICATE) & (before == 0)
+        too_early = (kinds == EventKind.LATE) & (before < _EVENTS_BEFORE_LATE)
+        too_early |= (kinds == EventKind.DUPLICATE) & (before == 0)
         keep = ~too_early
         source, kinds, before = source[keep], kinds[keep], before[keep]
 
@@ -106,7 +106,7 @@ class Mixer:
         records["original"] = before - 1 - (rng.random(len(records)) * reach).astype(np.int64)
         disorder = rng.exponential(_MEAN_DISORDER_MS, len(records))
         records["earlier_ms"] = np.minimum(disorder, _MAX_DISORDER_MS)
-        late = kinds == Kind.LATE
+        late = kinds == EventKind.LATE
         records["earlier_ms"][late] = rng.integers(*_LATE_MS, late.sum())
         records["detail"] = rng.integers(0, 1 << 32, len(records), np.uint32)
         self._events += len(events)

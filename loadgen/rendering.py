@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loadgen.kinds import EVENT_TYPES, Kind
+from loadgen.kinds import EVENT_TYPES, EventKind
 from loadgen.population import DEVICES
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Renderer:
 
         Records whose kind is no event type become views.
         """
-        kinds = np.where(records["kind"] < len(_TYPES), records["kind"], Kind.VIDEO_VIEW)
+        kinds = np.where(records["kind"] < len(_TYPES), records["kind"], EventKind.VIDEO_VIEW)
         seconds, milliseconds = np.divmod(times_ms, 1000)
         columns = [
             records["serial"],
@@ -57,7 +57,7 @@ class Renderer:
             _THOUSANDTHS[records["position"]],
             _DEVICES[records["device"]],
         ]
-        watched = kinds == Kind.VIDEO_VIEW
+        watched = kinds == EventKind.VIDEO_VIEW
         values = np.empty(len(records), object)
         values[watched] = _formatted(self._view, [column[watched] for column in columns])
         del columns[-3]

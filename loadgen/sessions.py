@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loadgen.kinds import Kind
+from loadgen.kinds import EventKind
 from loadgen.population import draw_devices
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ EVENT = np.dtype(
 _MEAN_VIEWS = 6.0
 _MAX_VIEWS = 60
 _REACTIONS = {
-    Kind.LIKE: 0.10,
-    Kind.COMMENT: 0.02,
-    Kind.SHARE: 0.015,
-    Kind.SAVE: 0.02,
-    Kind.FOLLOW: 0.01,
+    EventKind.LIKE: 0.10,
+    EventKind.COMMENT: 0.02,
+    EventKind.SHARE: 0.015,
+    EventKind.SAVE: 0.02,
+    EventKind.FOLLOW: 0.01,
 }
 _MEAN_EVENTS = _MEAN_VIEWS * (1 + sum(_REACTIONS.values()))
 
@@ -126,7 +126,7 @@ class SessionStream:
         events["watched_ms"] = watched
         # The square root makes watching to the end more likely than stopping at once.
         events["position"] = np.sqrt(rng.random(total)) * 1000
-        events["kind"] = Kind.VIDEO_VIEW
+        events["kind"] = EventKind.VIDEO_VIEW
         events["device"] = devices[session]
         self._sessions += count
         return np.concatenate([events, self._react(events, pauses)])

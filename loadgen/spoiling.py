@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from loadgen.kinds import Kind
+from loadgen.kinds import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,7 +52,7 @@ _INVALID: tuple[tuple[str, Any], ...] = (
 _FUTURE = "2999-12-31T23:59:59.999Z"
 
 
-def spoil(kind: Kind, value: bytes, detail: int) -> bytes:
+def spoil(kind: EventKind, value: bytes, detail: int) -> bytes:
     """Return a reject of ``kind``, made of the valid event ``value``; ``detail`` chooses how."""
     return _SPOILERS[kind](value, detail)
 
@@ -97,13 +97,13 @@ def _with(value: bytes, changes: Mapping[str, Any]) -> bytes:
     return orjson.dumps(orjson.loads(value) | changes)
 
 
-_SPOILERS: dict[Kind, Callable[[bytes, int], bytes]] = {
-    Kind.MALFORMED_JSON: _malformed,
-    Kind.BROKEN_UTF8: _broken_utf8,
-    Kind.NOT_AN_OBJECT: _not_an_object,
-    Kind.MISSING_FIELD: _missing_field,
-    Kind.INVALID_FIELD: _invalid_field,
-    Kind.UNKNOWN_EVENT_TYPE: _unknown_event_type,
-    Kind.FUTURE_TIMESTAMP: _future_timestamp,
-    Kind.TOO_LARGE: _too_large,
+_SPOILERS: dict[EventKind, Callable[[bytes, int], bytes]] = {
+    EventKind.MALFORMED_JSON: _malformed,
+    EventKind.BROKEN_UTF8: _broken_utf8,
+    EventKind.NOT_AN_OBJECT: _not_an_object,
+    EventKind.MISSING_FIELD: _missing_field,
+    EventKind.INVALID_FIELD: _invalid_field,
+    EventKind.UNKNOWN_EVENT_TYPE: _unknown_event_type,
+    EventKind.FUTURE_TIMESTAMP: _future_timestamp,
+    EventKind.TOO_LARGE: _too_large,
 }

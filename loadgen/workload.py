@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from loadgen.campaign import Campaign
-from loadgen.kinds import EVENT_TYPES, Kind
+from loadgen.kinds import EVENT_TYPES, EventKind
 from loadgen.mixing import RECORD, Fractions, Mixer
 from loadgen.population import Population
 from loadgen.rendering import Renderer
@@ -28,7 +28,7 @@ MAX_FRACTION = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class EventChunk:
     """Consecutive records of a stream; every field has one entry per record."""
 
     keys: list[bytes]
@@ -36,7 +36,7 @@ class Chunk:
     values: list[bytes]
     users: npt.NDArray[np.int64]
     kinds: npt.NDArray[np.uint8]
-    """The ``Kind`` of each record."""
+    """The ``EventKind`` of each record."""
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -148,7 +148,7 @@ class Workload:
         """Whether the videos can turn viral within ``viral_within`` records and one window."""
         return self._campaign.is_possible
 
-    def chunk(self, count: int, latest_ms: int | None = None) -> Chunk:
+    def chunk(self, count: int, latest_ms: int | None = None) -> EventChunk:
         """Return the next ``count`` records.
 
         ``latest_ms``: latest timestamp, in milliseconds since the epoch; only rejects with a
@@ -165,7 +165,7 @@ class Workload:
             self._block = self._block[len(pieces[-1]) :]
         return _joined(pieces)
 
-    def _render(self, records: npt.NDArray[np.void], latest_ms: int | None) -> Chunk:
+    def _render(self, records: npt.NDArray[np.void], latest_ms: int | None) -> EventChunk:
         times_ms = self._start_ms + (records["serial"] * self._ms_per_event).astype(np.int64)
         if latest_ms is not None:
             times_ms = np.minimum(times_ms, latest_ms)
@@ -176,19 +176,19 @@ class Workload:
 
         counts = kinds < len(EVENT_TYPES)
         self._recent.add(users[counts].tolist(), values[counts].tolist())
-        for index in np.flatnonzero(kinds == Kind.DUPLICATE).tolist():
+        for index in np.flatnonzero(kinds == EventKind.DUPLICATE).tolist():
             users[index], values[index] = self._recent.get(int(records["original"][index]))
-        for index in np.flatnonzero(kinds > Kind.LATE).tolist():
+        for index in np.flatnonzero(kinds > EventKind.LATE).tolist():
             detail = int(records["detail"][index])
-            values[index] = spoil(Kind(kinds[index]), values[index], detail)
+            values[index] = spoil(EventKind(kinds[index]), values[index], detail)
         self._recent.forget()
-        return Chunk([b"%d" % user for user in users.tolist()], values.tolist(), users, kinds)
+        return EventChunk([b"%d" % user for user in users.tolist()], values.tolist(), users, kinds)
 
 
-def _joined(pieces: list[Chunk]) -> Chunk:
+def _joined(pieces: list[EventChunk]) -> EventChunk:
     if len(pieces) == 1:
         return pieces[0]
-    return Chunk(
+    return EventChunk(
         [key for piece in pieces for key in piece.keys],
         [value for piece in pieces for value in piece.values],
         np.concatenate([np.empty(0, np.int64), *(piece.users for piece in pieces)]),

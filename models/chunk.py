@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.user import UserWindows
 
 
-class Source(Protocol):
+class SourceRecord(Protocol):
     """The fields of a record that a chunk reads."""
 
     @property
@@ -34,7 +34,7 @@ class Source(Protocol):
         """The JSON text of an event, or anything else."""
 
 
-R = TypeVar("R", bound=Source)
+R = TypeVar("R", bound=SourceRecord)
 
 
 class ChunkOutcome(NamedTuple, Generic[R]):

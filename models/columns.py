@@ -12,7 +12,7 @@ from models.counters import USER, VIDEO
 from models.entity import Entity, Shown
 
 
-class Kind(Enum):
+class ColumnKind(Enum):
     """The type of a column; only nullable columns have missing values."""
 
     INTEGER = "int64"
@@ -29,7 +29,7 @@ class Column(NamedTuple):
     """A column of a table."""
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     nullable: bool = False
 
 
@@ -38,7 +38,7 @@ def _shown(fields: Iterable[Shown], prefix: str = "") -> tuple[Column, ...]:
     return tuple(
         Column(
             prefix + each.name,
-            Kind.INTEGER if each.format.is_whole else Kind.FLOAT,
+            ColumnKind.INTEGER if each.format.is_whole else ColumnKind.FLOAT,
             nullable=each.format.is_nullable,
         )
         for each in fields
@@ -46,19 +46,19 @@ def _shown(fields: Iterable[Shown], prefix: str = "") -> tuple[Column, ...]:
 
 
 def _video_window(name: str) -> tuple[Column, ...]:
-    edges = (Column(f"{name}_{edge}", Kind.TIME) for edge in ("start", "end"))
+    edges = (Column(f"{name}_{edge}", ColumnKind.TIME) for edge in ("start", "end"))
     return (*edges, *_shown(VIDEO.answer, f"{name}_"))
 
 
 def hopping_columns(of: Entity[Any]) -> tuple[Column, ...]:
     """Return the columns of an answer with one hopping window."""
     return (
-        Column(of.key, Kind.INTEGER),
-        Column("as_of", Kind.TIME),
-        Column("window_start", Kind.TIME),
-        Column("window_end", Kind.TIME),
-        Column("window_size_s", Kind.INTEGER),
-        Column("window_step_s", Kind.INTEGER),
+        Column(of.key, ColumnKind.INTEGER),
+        Column("as_of", ColumnKind.TIME),
+        Column("window_start", ColumnKind.TIME),
+        Column("window_end", ColumnKind.TIME),
+        Column("window_size_s", ColumnKind.INTEGER),
+        Column("window_step_s", ColumnKind.INTEGER),
         *_shown(of.answer),
     )
 
@@ -69,24 +69,24 @@ USER_COLUMNS: Final = hopping_columns(USER)
 
 #: The answer of ``GET /videos/{video_id}``.
 VIDEO_COLUMNS: Final = (
-    Column("video_id", Kind.INTEGER),
-    Column("as_of", Kind.TIME),
+    Column("video_id", ColumnKind.INTEGER),
+    Column("as_of", ColumnKind.TIME),
     *_video_window("rolling"),
     *_video_window("tumbling"),
-    Column("viral", Kind.FLAG),
+    Column("viral", ColumnKind.FLAG),
 )
 
 
 def summed_columns(of: Entity[Any]) -> tuple[Column, ...]:
     """Return the columns of a summed table with one window, such as creators."""
-    return (*hopping_columns(of), Column("complete_since", Kind.TIME, nullable=True))
+    return (*hopping_columns(of), Column("complete_since", ColumnKind.TIME, nullable=True))
 
 
-def arrow_types(pyarrow: Any) -> dict[Kind, Any]:
+def arrow_types(pyarrow: Any) -> dict[ColumnKind, Any]:
     """Return each kind's type of ``pyarrow``, which is an optional dependency."""
     return {
-        Kind.INTEGER: pyarrow.int64(),
-        Kind.FLOAT: pyarrow.float64(),
-        Kind.TIME: pyarrow.timestamp("ms", "UTC"),
-        Kind.FLAG: pyarrow.bool_(),
+        ColumnKind.INTEGER: pyarrow.int64(),
+        ColumnKind.FLOAT: pyarrow.float64(),
+        ColumnKind.TIME: pyarrow.timestamp("ms", "UTC"),
+        ColumnKind.FLAG: pyarrow.bool_(),
     }

@@ -12,7 +12,7 @@ from models import deltas, entity, pane_windows, partitioner, rows, schema, seen
 from models.counters import ENTITIES, SUMMED
 
 
-def describe() -> str:
+def describe_layouts() -> str:
     """Return the text: one line per fact."""
     return "".join(f"{line}\n" for line in _lines())
 
@@ -48,4 +48,4 @@ def _lines() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(describe(), end="")  # noqa: T201 - this is its output
+    print(describe_layouts(), end="")  # noqa: T201 - this is its output

@@ -122,7 +122,7 @@ def is_sealed(row: bytes) -> bool:
     return row[0] in {BLOCK_VERSION, INDEX_VERSION}
 
 
-class SeenIds:
+class DedupIndex:
     """The functions on the ids of a user's value.
 
     An id is remembered while stream time is at most ``horizon_ms`` past the stream time at which

@@ -14,17 +14,17 @@ import struct
 from typing import Any, Final
 
 from models.counters import USER, UserCounts
-from models.seen import EMPTY, MAX_SEEN, VERSION, Rows, SeenIds, index_key, is_sealed, size_of
+from models.seen import EMPTY, MAX_SEEN, VERSION, DedupIndex, Rows, index_key, is_sealed, size_of
 from models.windows import Slices, to_iso, units_of, window_fields
 
-__all__ = ["EMPTY", "MAX_SEEN", "UserCounts", "UserWindows", "describe", "describe_window"]
+__all__ = ["EMPTY", "MAX_SEEN", "UserCounts", "UserWindows", "describe_user", "describe_window"]
 
 _ROWS: Final = USER.rows
 
 _unpack_u32: Final = struct.Struct("<I").unpack_from
 
 
-def describe(user_id: int, as_of_ms: int, counts: UserCounts, step_ms: int) -> dict[str, Any]:
+def describe_user(user_id: int, as_of_ms: int, counts: UserCounts, step_ms: int) -> dict[str, Any]:
     """Return a user's metrics in a window that hops by a step, as answers show them."""
     return {**describe_window(user_id, as_of_ms, counts, step_ms), **USER.describe(counts)}
 
@@ -56,7 +56,7 @@ class UserWindows:
         self.slices = slices
         self.unit = unit_ms or slices.step
         self.per_step = units_of(slices, self.unit)
-        self._seen = SeenIds(horizon_ms)
+        self._seen = DedupIndex(horizon_ms)
         self._step = slices.step
         self._other_panes = slices.panes - 1
 

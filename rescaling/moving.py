@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from rescaling.cut import Cut
     from rescaling.sides import MovedTable, Sides
-    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.metadata import TopicMetadata
     from streaming.kafka.producer import TransactionalProducer
     from tables.layers import Layer
 
@@ -108,7 +108,7 @@ class Mover:
                 self._sending.cancel()
                 await asyncio.gather(self._sending, return_exceptions=True)
 
-    async def end(self, topics: Mapping[str, FoundTopic], offsets: Mapping[TP, int]) -> None:
+    async def end(self, topics: Mapping[str, TopicMetadata], offsets: Mapping[TP, int]) -> None:
         """Complete the tables.
 
         Arguments:
@@ -129,7 +129,7 @@ class Mover:
         await self._send_layouts(layout, offsets)
 
     def positions(
-        self, table: MovedTable, number: int, topics: Mapping[str, FoundTopic]
+        self, table: MovedTable, number: int, topics: Mapping[str, TopicMetadata]
     ) -> dict[str, Position]:
         """Return the start positions of a new partition in its source topics."""
         sides, parts = self._sides, self._cut.parts[table.name]

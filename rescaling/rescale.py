@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rescaling.moving import Progress
     from rescaling.sides import Sides
     from streaming.kafka.batch_writer import Pack
-    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.metadata import TopicMetadata
     from tables.layers import Layer
 
 #: Records moved per second and bytes per record, both approximate, for the plan.
@@ -48,7 +48,7 @@ class Plan:
 
     sides: Sides
     target: Target
-    input: FoundTopic | None
+    input: TopicMetadata | None
     """The new app's input; None: it must be created."""
     cut: Cut | None
     """None: the tables are already moved."""
@@ -219,7 +219,7 @@ class Rescale:
                     "it again, which begins anew"
                 )
 
-    def _offsets(self, cut: Cut, topics: Mapping[str, FoundTopic]) -> dict[TP, int]:
+    def _offsets(self, cut: Cut, topics: Mapping[str, TopicMetadata]) -> dict[TP, int]:
         """Return the group's initial offsets in partitions that already exist."""
         sides, offsets = self._sides, {}
         for parts in cut.parts.values():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
     from rescaling.sides import Sides
-    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.metadata import TopicMetadata
 
 
 class Target(Enum):
@@ -74,7 +74,7 @@ async def _has_rows(consumer: AIOKafkaConsumer, tp: TP) -> bool:
 
 async def prepare(
     admin: AIOKafkaAdminClient, sides: Sides, target: Target
-) -> dict[str, FoundTopic]:
+) -> dict[str, TopicMetadata]:
     """Create the new app's topics, after deleting those of an unfinished run; return them.
 
     Raises:
@@ -139,9 +139,9 @@ async def add_partitions(admin: AIOKafkaAdminClient, topic: str, partitions: int
 async def _known_as(
     admin: AIOKafkaAdminClient,
     names: Sequence[str],
-    is_so: Callable[[Mapping[str, FoundTopic]], bool],
+    is_so: Callable[[Mapping[str, TopicMetadata]], bool],
     late: str,
-) -> dict[str, FoundTopic]:
+) -> dict[str, TopicMetadata]:
     """Return the existing topics of ``names``, once the brokers' metadata fulfils ``is_so``.
 
     Raises:

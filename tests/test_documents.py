@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from tests.documents import blocks
 from tests.worker import ROOT
-from views.openapi import describe
+from views.openapi import describe_routes
 
 
 def of(*languages: str) -> list:
@@ -59,7 +59,7 @@ def test_python_runs_and_gives_what_its_comments_say(block):
 @pytest.mark.parametrize("block", of("json"))
 def test_json_is_what_a_route_answers(block):
     answer = json.loads(block.text)
-    description = describe()
+    description = describe_routes()
     schemas = {**description["components"]["schemas"]}
     fitting = [
         name
@@ -97,7 +97,7 @@ def check_faust(words: list[str]) -> None:
 
 @pytest.mark.parametrize("block", of("console"))
 def test_commands_are_ones_that_there_are(block):
-    routes = describe()["paths"]
+    routes = describe_routes()["paths"]
     for line in block.text.splitlines():
         words = shlex.split(line, comments=True)
         while words and re.match(r"[A-Z_]+=", words[0]):

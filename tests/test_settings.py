@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from setting_names import unknown_variables
-from settings import VARIABLES, Settings, SettingsError, describe, is_loopback, load
+from settings import VARIABLES, Settings, SettingsError, describe_settings, is_loopback, load
 
 TOKEN = "a-token-of-some-length"
 SASL = {
@@ -450,7 +450,7 @@ class TestSecretsInFiles:
         path.write_bytes(f"{TOKEN}{end}".encode())
         settings = load({"REELS_HTTP_TOKEN_FILE": str(path)})
         assert settings.http_token == TOKEN
-        assert ("REELS_HTTP_TOKEN", "***") in describe(settings)
+        assert ("REELS_HTTP_TOKEN", "***") in describe_settings(settings)
 
     def test_spaces_and_letters_of_all_kinds_are_part_of_it(self, tmp_path) -> None:
         path = tmp_path / "password"
@@ -496,7 +496,7 @@ class TestSecretsInFiles:
 class TestSecrets:
     def test_no_text_about_the_settings_holds_a_secret(self) -> None:
         settings = load({**SASL, "REELS_HTTP_TOKEN": TOKEN})
-        for text in (repr(settings), str(settings), str(describe(settings))):
+        for text in (repr(settings), str(settings), str(describe_settings(settings))):
             assert TOKEN not in text
             assert "hunter2" not in text
             assert "***" in text
@@ -530,13 +530,13 @@ class TestDescription:
     def test_what_is_printed_can_be_read_again(self) -> None:
         environ = {"REELS_USER_WINDOW": "90m", "REELS_WRITE_BUFFERS": "3MiB", "WEB_PORT": "1"}
         settings = load(environ)
-        printed = {name: text for name, text in describe(settings) if text != "-"}
+        printed = {name: text for name, text in describe_settings(settings) if text != "-"}
         assert load(printed) == settings
         assert {name: printed[name] for name in environ} == environ
 
     def test_each_variable_is_listed_in_the_order_of_the_table(self) -> None:
-        names = [name for name, _ in describe(load({}))]
+        names = [name for name, _ in describe_settings(load({}))]
         assert names == [each.name for each in VARIABLES]
 
     def test_unset_variables_read_as_a_dash(self) -> None:
-        assert ("REELS_HTTP_TOKEN", "-") in describe(load({}))
+        assert ("REELS_HTTP_TOKEN", "-") in describe_settings(load({}))

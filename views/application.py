@@ -14,7 +14,6 @@ from views.batch_limits import MAX_BODIES_BYTES, MAX_KEYS, Budget
 from views.batch_parameters import MAX_BATCH_BODY_BYTES
 from views.brokers_view import BrokersView
 from views.collector import Collector
-from views.figures import FiguresReader
 from views.health import HealthViews, Readiness
 from views.metrics import MetricsViews
 from views.neighbours import Neighbours
@@ -23,8 +22,9 @@ from views.overview import OverviewViews
 from views.pages import PageViews
 from views.peers import Peers
 from views.proof import Prover
+from views.query_context import ViewContext
 from views.routing import Routing
-from views.sources import ViewContext
+from views.worker_stats import WorkerStatsReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from settings import Settings
     from streaming.ports import WorkerStatus
-    from views.sources import Sources
+    from views.query_context import QueryContext
 
 #: Routes without data; all others require the token if one is set.
 OPEN_ROUTES: Final = frozenset({"/", "/static/{name}", "/healthz", "/readyz", "/openapi.json"})
@@ -48,7 +48,7 @@ NEIGHBOURS: Final = web.AppKey("NEIGHBOURS", Neighbours)
 def make_application(
     status: WorkerStatus,
     settings: Settings,
-    sources: Sources,
+    query_context: QueryContext,
     client: Callable[[], aiohttp.ClientSession],
 ) -> web.Application:
     """Create the application. It does not read the tables before the first request.
@@ -61,7 +61,7 @@ def make_application(
         let_in = access.require_local_host(status)
     else:
         let_in = access.require_token(status, token, prover, OPEN_ROUTES)
-    batches = [make(sources.tables[name]) for name, make in sources.batches.items()]
+    batches = [make(query_context.tables[name]) for name, make in query_context.batches.items()]
     bodies = {f"/{entity.name}/query": MAX_BATCH_BODY_BYTES for entity in batches}
     application = web.Application(
         middlewares=[
@@ -82,20 +82,20 @@ def make_application(
     readiness = Readiness(status, routing.addresses, settings.ready_lag)
     health, pages = HealthViews(status, readiness), PageViews()
     neighbours = Neighbours(status, settings, peers, routing.addresses)
-    figures = FiguresReader(status, sources, routing, readiness, neighbours)
+    figures = WorkerStatsReader(status, query_context, routing, readiness, neighbours)
     brokers = BrokersView(status)
     collector = Collector(
-        peers, sources, readiness, figures, routing.addresses, neighbours, brokers
+        peers, query_context, readiness, figures, routing.addresses, neighbours, brokers
     )
     overview = OverviewViews(figures, collector, neighbours.roster)
-    for name, table in sources.tables.items():
-        context = ViewContext(table, sources.viral, routing, readiness)
-        application.add_routes(sources.views[name](context))
+    for name, table in query_context.tables.items():
+        context = ViewContext(table, query_context.viral, routing, readiness)
+        application.add_routes(query_context.views[name](context))
     application.add_routes(
         [
             web.get("/healthz", health.get_health),
             web.get("/readyz", health.get_readiness),
-            web.get("/metrics", MetricsViews(status, sources, readiness).get),
+            web.get("/metrics", MetricsViews(status, query_context, readiness).get),
             web.get("/overview", overview.get),
             web.get("/overview/stream", overview.get_stream),
             web.get("/openapi.json", DescriptionViews().get),

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from aiohttp import hdrs, web
 
-from models.columns import NO_TIME, Column, Kind, arrow_types
+from models.columns import NO_TIME, Column, ColumnKind, arrow_types
 from views.answers import HttpError
 from views.batch_answers import UNAVAILABLE, UNKNOWN, AnswerError
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from views.batch_rows import Summed
-    from views.entities import Entity
+    from views.entities import BatchTable
 
 MEDIA: Final = "application/vnd.apache.arrow.stream"
 
 #: Added if copies may answer: whether one did.
-_STALE: Final = Column("stale", Kind.FLAG)
+_STALE: Final = Column("stale", ColumnKind.FLAG)
 
-_ORDER: Final = Column("order", Kind.INTEGER)
+_ORDER: Final = Column("order", ColumnKind.INTEGER)
 
 
 def is_asked_for(request: web.Request) -> bool:
@@ -64,7 +64,7 @@ class ArrowAnswer:
 
     media = MEDIA
 
-    def __init__(self, pyarrow: Any, entity: Entity, *, stale_is_ok: bool) -> None:
+    def __init__(self, pyarrow: Any, entity: BatchTable, *, stale_is_ok: bool) -> None:
         """Begin without rows."""
         self._pa = pyarrow
         self._key = entity.key
@@ -107,12 +107,12 @@ class ArrowAnswer:
         ``pyarrow.array`` would first import pandas if installed, which takes up to a second.
         """
         pa, there = self._pa, None
-        if column.kind is Kind.FLAG:
+        if column.kind is ColumnKind.FLAG:
             data = np.packbits(values.astype(np.bool_), bitorder="little")
         else:
-            data = values.astype(np.float64 if column.kind is Kind.FLOAT else np.int64)
+            data = values.astype(np.float64 if column.kind is ColumnKind.FLOAT else np.int64)
             if column.nullable:
-                there = ~np.isnan(data) if column.kind is Kind.FLOAT else data != NO_TIME
+                there = ~np.isnan(data) if column.kind is ColumnKind.FLOAT else data != NO_TIME
         bits = None if there is None else pa.py_buffer(np.packbits(there, bitorder="little"))
         return pa.Array.from_buffers(
             self._types[column.kind], len(values), [bits, pa.py_buffer(data)]

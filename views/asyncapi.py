@@ -61,7 +61,9 @@ def _viral() -> Json:
     return {"type": ["object", "null"], "properties": own, "required": list(own)}
 
 
-def describe(settings: Settings, topics: Sequence[TopicSpec], deltas: Collection[str]) -> Json:
+def describe_topics(
+    settings: Settings, topics: Sequence[TopicSpec], deltas: Collection[str]
+) -> Json:
     """Return the description of ``topics``; those in ``deltas`` contain sums for tables."""
     (event,), schemas = schema_components([Event], ref_template="#/components/schemas/{name}")
     described = {

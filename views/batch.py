@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from views.batch_answers import BatchAnswer
     from views.batch_limits import Budget
     from views.batch_parameters import BatchQuery
-    from views.entities import Entity
+    from views.entities import BatchTable
     from views.routing import Routing
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class BatchViews:
     """Batch routes of one table."""
 
     def __init__(
-        self, entity: Entity, reader: BatchReader, budget: Budget, routing: Routing
+        self, entity: BatchTable, reader: BatchReader, budget: Budget, routing: Routing
     ) -> None:
         """Read with ``reader``; ``budget`` limits the keys read at a time."""
         self._entity = entity
@@ -93,7 +93,7 @@ class BatchViews:
         else:
             answer = JsonAnswer(entity, len(query.ids))
         with self._budget.take(len(query.ids)):
-            batch = Batch(entity, query, answer, self._reader, self._routing)
+            batch = BatchRead(entity, query, answer, self._reader, self._routing)
             await batch.read(request)
             left = {
                 UNKNOWN: batch.ids_at(batch.unknown),
@@ -110,12 +110,12 @@ class BatchViews:
             self._outcomes[outcome].inc(count)
 
 
-class Batch:
+class BatchRead:
     """One request in progress."""
 
     def __init__(
         self,
-        entity: Entity,
+        entity: BatchTable,
         query: BatchQuery,
         answer: BatchAnswer,
         reader: BatchReader,

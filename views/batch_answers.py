@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from views.batch_rows import Summed
-    from views.entities import Entity
+    from views.entities import BatchTable
 
 #: Rows read or rendered before the event loop may run other tasks: less than 5 ms.
 ROWS_PER_SLICE: Final = 1000
@@ -66,7 +66,7 @@ class JsonAnswer:
 
     media = "application/json"
 
-    def __init__(self, entity: Entity, count: int) -> None:
+    def __init__(self, entity: BatchTable, count: int) -> None:
         """Begin without rows for ``count`` ids."""
         self._entity = entity
         self._rows: list[bytes | None] = [None] * count

@@ -13,7 +13,7 @@ from views.parameters import parse_at, parse_id, parse_stale, parse_window
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-    from views.entities import Entity
+    from views.entities import BatchTable
 
 #: Maximum ids per request, in a body and in a query.
 MAX_IDS: Final = 10_000
@@ -48,7 +48,7 @@ class BatchQuery(NamedTuple):
         return orjson.dumps(asked)
 
 
-def parse_body(body: bytes, entity: Entity) -> BatchQuery:
+def parse_body(body: bytes, entity: BatchTable) -> BatchQuery:
     """Parse a body.
 
     Raises:
@@ -81,7 +81,7 @@ def parse_body(body: bytes, entity: Entity) -> BatchQuery:
     return _query(ids, window, at, entity, stale_is_ok=stale)
 
 
-def parse_query(query: MultiMapping[str], entity: Entity) -> BatchQuery:
+def parse_query(query: MultiMapping[str], entity: BatchTable) -> BatchQuery:
     """Parse a query; unknown parameters are ignored, as in single reads.
 
     Raises:
@@ -108,7 +108,7 @@ def _text(asked: dict[str, Any], name: str, code: str, what: str) -> str | None:
 
 
 def _query(
-    ids: list[int], window: str | None, at: str | None, entity: Entity, *, stale_is_ok: bool
+    ids: list[int], window: str | None, at: str | None, entity: BatchTable, *, stale_is_ok: bool
 ) -> BatchQuery:
     return BatchQuery(
         ids=list(dict.fromkeys(ids)),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from tables.viral import ViralTable
-    from views.figures import Figures, Viral
     from views.roster import Departed
+    from views.worker_stats import Viral, WorkerStats
 
 #: Seconds over which latencies are measured.
 LATENCY_WINDOW_S: Final = 10.0
@@ -50,8 +50,8 @@ class Cluster:
 
     def update(
         self,
-        own: Figures,
-        answers: Mapping[str, Figures | None],
+        own: WorkerStats,
+        answers: Mapping[str, WorkerStats | None],
         viral: ViralTable | None,
         now: float | None = None,
         *,
@@ -130,7 +130,7 @@ class Cluster:
         """Partitions whose owner did not report the lag at the last update."""
         return self._partition_states.unmeasured
 
-    def _answer_of(self, url: str) -> Figures | None:
+    def _answer_of(self, url: str) -> WorkerStats | None:
         worker = self.workers.get(url)
         return worker.figures if worker and worker.gone_since is None else None
 
@@ -188,7 +188,7 @@ class Cluster:
     # -- viral videos
 
     def _describe_viral(
-        self, own: Figures, alive: Iterable[Figures], viral: ViralTable | None, now: float
+        self, own: WorkerStats, alive: Iterable[WorkerStats], viral: ViralTable | None, now: float
     ) -> dict[str, Any]:
         if viral is not None:
             self._compare({v.video_id: v.viral_coefficient for v in viral.top(len(viral))}, now)

@@ -14,19 +14,19 @@ import orjson
 from yarl import URL
 
 from views.cluster import Cluster
-from views.figures import Figures
 from views.peers import PeerError
+from views.worker_stats import WorkerStats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from views.addresses import Addresses
     from views.brokers_view import BrokersView
-    from views.figures import FiguresReader
     from views.health import Readiness
     from views.neighbours import Neighbours
     from views.peers import Peers
-    from views.sources import Sources
+    from views.query_context import QueryContext
+    from views.worker_stats import WorkerStatsReader
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ ASK_TIMEOUT: Final = aiohttp.ClientTimeout(total=3.0, connect=1.0)
 IDLE_TIMEOUT_S: Final = 300.0
 
 _END: Final = b"event: end\ndata: {}\n\n"
-_decode: Final = msgspec.json.Decoder(Figures).decode
+_decode: Final = msgspec.json.Decoder(WorkerStats).decode
 
 
 def frame(event: str, data: dict[str, Any]) -> bytes:
@@ -59,9 +59,9 @@ class Collector:
     def __init__(
         self,
         peers: Peers,
-        sources: Sources,
+        query_context: QueryContext,
         readiness: Readiness,
-        figures: FiguresReader,
+        figures: WorkerStatsReader,
         addresses: Addresses,
         neighbours: Neighbours,
         brokers: BrokersView,
@@ -70,13 +70,13 @@ class Collector:
         self._brokers = brokers
         self._neighbours = neighbours
         self._peers = peers
-        self._viral = sources.viral
+        self._viral = query_context.viral
         self._readiness = readiness
         self._figures = figures
         self._addresses = addresses
         self._misled: dict[str, str] = {}
         self._cluster = Cluster()
-        self._answers: dict[str, Figures | None] = {}
+        self._answers: dict[str, WorkerStats | None] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.Task[None] | None = None
         self._latest = b""
@@ -169,7 +169,7 @@ class Collector:
         finally:
             del self._asking[url]
 
-    def _from_whom_was_asked(self, url: str, figures: Figures) -> Figures | None:
+    def _from_whom_was_asked(self, url: str, figures: WorkerStats) -> WorkerStats | None:
         """Return ``figures``, or None if they are not of the worker with the address ``url``."""
         wanted, found = self._addresses.ids_at(URL(url)), figures.worker_id
         misled = None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entity:
+class BatchTable:
     """Description of one table for batch reads."""
 
     name: str
@@ -50,7 +50,9 @@ class Entity:
 ByPartition = Callable[[list[int], int], dict[int, list[int]]]
 
 
-def users(table: SlicedTable[Any], slices: Slices, sums: Sums, by_partition: ByPartition) -> Entity:
+def users(
+    table: SlicedTable[Any], slices: Slices, sums: Sums, by_partition: ByPartition
+) -> BatchTable:
     """Return the description of the users' table."""
     rows = HoppingRows(USER, tells_complete=False)
     return _hopping(USER, rows, USER_COLUMNS, table, slices, sums, by_partition)
@@ -58,7 +60,7 @@ def users(table: SlicedTable[Any], slices: Slices, sums: Sums, by_partition: ByP
 
 def summed(
     table: SlicedTable[Any], windows: PaneWindows[Any], sums: Sums, by_partition: ByPartition
-) -> Entity:
+) -> BatchTable:
     """Return the description of a table of sums with one window, such as creators."""
     of, slices = windows.entity, windows.slices
     rows = HoppingRows(of, tells_complete=True)
@@ -73,9 +75,9 @@ def _hopping(
     slices: Slices,
     sums: Sums,
     by_partition: ByPartition,
-) -> Entity:
+) -> BatchTable:
     """Return the description of a table with one hopping window."""
-    return Entity(
+    return BatchTable(
         name=of.plural,
         key=of.key,
         table=table,
@@ -96,9 +98,9 @@ def videos(
     sums: Sums,
     by_partition: ByPartition,
     rule: ViralRule,
-) -> Entity:
+) -> BatchTable:
     """Return the description of the videos' table."""
-    return Entity(
+    return BatchTable(
         name="videos",
         key="video_id",
         table=table,

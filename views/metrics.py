@@ -14,18 +14,20 @@ from views.worker_metrics import WorkerCollector
 if TYPE_CHECKING:
     from streaming.ports import WorkerStatus
     from views.health import Readiness
-    from views.sources import Sources
+    from views.query_context import QueryContext
 
 
 class MetricsViews:
     """Answers with all metrics of the registry."""
 
-    def __init__(self, status: WorkerStatus, sources: Sources, readiness: Readiness) -> None:
-        """Read ``status`` and the number of viral videos in ``sources`` at each scrape."""
-        self._viral = sources.viral
+    def __init__(
+        self, status: WorkerStatus, query_context: QueryContext, readiness: Readiness
+    ) -> None:
+        """Read ``status`` and the number of viral videos in ``query_context`` at each scrape."""
+        self._viral = query_context.viral
         self._registry = CollectorRegistry()
         self._registry.register(metrics.registry)
-        self._registry.register(WorkerCollector(status, sources, readiness.obstacle))
+        self._registry.register(WorkerCollector(status, query_context, readiness.obstacle))
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer in Prometheus' text format, or in OpenMetrics if requested."""

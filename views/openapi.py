@@ -158,7 +158,7 @@ def _paths() -> Json:
         **openapi_batch.paths("videos", "Videos", ID, [_AT, _STALE]),
         **{path: said for of in SUMMED for path, said in _summed_paths(of).items()},
         "/overview": _data(
-            "This worker's figures.", _responses(_ref("Figures"), "401", "403", "503")
+            "This worker's figures.", _responses(_ref("WorkerStats"), "401", "403", "503")
         ),
         "/overview/stream": _data(
             "All workers' figures once a second, as server-sent events.",
@@ -176,7 +176,7 @@ def _paths() -> Json:
     }
 
 
-def describe() -> Json:
+def describe_routes() -> Json:
     """Return the whole description."""
     return {
         "openapi": "3.1.0",
@@ -198,7 +198,7 @@ class DescriptionViews:
 
     def __init__(self) -> None:
         """Build the description once."""
-        self._description = describe()
+        self._description = describe_routes()
 
     async def get(self, _: web.Request) -> web.Response:
         """Answer with the description."""

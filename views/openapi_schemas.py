@@ -10,7 +10,7 @@ from models.counters import SUMMED, USER, VIDEO
 from models.entity import schemas as schemas_of
 from models.schema import MAX_ID
 from views import openapi_batch
-from views.figures import Figures
+from views.worker_stats import WorkerStats
 
 if TYPE_CHECKING:
     from models.entity import Entity
@@ -119,6 +119,6 @@ def _summed_schemas(of: Entity[Any]) -> Json:
 
 def schemas() -> Json:
     """Return all schemas by name."""
-    _, figures = schema_components([Figures], ref_template="#/components/schemas/{name}")
+    _, figures = schema_components([WorkerStats], ref_template="#/components/schemas/{name}")
     summed = {name: said for of in SUMMED for name, said in _summed_schemas(of).items()}
     return _SCHEMAS | summed | figures

@@ -15,8 +15,8 @@ from views.neighbours import LEAVING
 
 if TYPE_CHECKING:
     from views.collector import Collector
-    from views.figures import FiguresReader
     from views.roster import Roster
+    from views.worker_stats import WorkerStatsReader
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ MAX_STREAMS: Final = 64
 class OverviewViews:
     """Answers for the dashboard and other observers of the workers."""
 
-    def __init__(self, figures: FiguresReader, collector: Collector, roster: Roster) -> None:
+    def __init__(self, figures: WorkerStatsReader, collector: Collector, roster: Roster) -> None:
         """Answer with this worker's ``figures``, and with those of all workers from ``collector``.
 
         ``roster`` records the workers whose last request announces that they leave.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from views.figures import Figures, Lag
+    from views.worker_stats import Lag, WorkerStats
 
 Json = dict[str, Any]
 
@@ -27,8 +27,8 @@ class PartitionStates:
 
     def describe(
         self,
-        own: Figures,
-        figures_of: Callable[[str], Figures | None],
+        own: WorkerStats,
+        figures_of: Callable[[str], WorkerStats | None],
         behind: Mapping[int, int],
     ) -> list[Json]:
         """Return one description per partition.
@@ -49,7 +49,7 @@ class PartitionStates:
         self,
         number: int,
         url: str | None,
-        figures_of: Callable[[str], Figures | None],
+        figures_of: Callable[[str], WorkerStats | None],
         behind: int | None,
     ) -> Json:
         described: Json = {"number": number, "worker": url, "lag": _lag(None, behind)}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from views.routing import Routing
 
 
-class Known(NamedTuple):
+class KeyValue(NamedTuple):
     """An unexpired value, and the stream time of its partition in ms."""
 
     value: bytes
@@ -29,7 +29,7 @@ class Known(NamedTuple):
     """The stream time in ms from which counts are complete; 0: always."""
 
 
-class Asked(NamedTuple):
+class KeyQuery(NamedTuple):
     """The key of a request."""
 
     table: SlicedTable[Any]
@@ -42,8 +42,8 @@ class Asked(NamedTuple):
 async def answer(
     request: web.Request,
     routing: Routing,
-    asked: Asked,
-    describe: Callable[[Known], dict[str, Any]],
+    asked: KeyQuery,
+    describe: Callable[[KeyValue], dict[str, Any]],
 ) -> web.Response:
     """Answer from the owner of the key, or (``?stale=ok``) from a copy if the owner cannot.
 
@@ -75,7 +75,7 @@ async def answer(
     return copy
 
 
-def _known(asked: Asked, read: Callable[[int], Reading]) -> Known | None:
+def _known(asked: KeyQuery, read: Callable[[int], Reading]) -> KeyValue | None:
     """Read a key from this worker's partition or copy; None if it has none.
 
     Raises:
@@ -87,7 +87,7 @@ def _known(asked: Asked, read: Callable[[int], Reading]) -> Known | None:
         return None
     if value is None or stream_time is None or asked.is_expired(value, stream_time):
         raise not_found(f"nothing is known of {asked.what} {asked.key}")
-    return Known(value, stream_time, complete_from)
+    return KeyValue(value, stream_time, complete_from)
 
 
 def check_kept(

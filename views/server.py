@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from settings import Settings
     from streaming.ports import WorkerStatus
-    from views.sources import Sources
+    from views.query_context import QueryContext
 
 #: Minimum characters of a token that cannot be guessed.
 SAFE_TOKEN_LENGTH: Final = 16
@@ -49,14 +49,14 @@ class Web(driver.Web):
         app: faust.App,
         status: WorkerStatus,
         settings: Settings,
-        sources: Sources,
+        query_context: QueryContext,
         **kwargs: Any,
     ) -> None:
-        """Serve ``status`` and ``sources`` as ``app``'s web server."""
+        """Serve ``status`` and ``query_context`` as ``app``'s web server."""
         super().__init__(app, **kwargs)
-        self.web_app = make_application(status, settings, sources, lambda: app.http_client)
+        self.web_app = make_application(status, settings, query_context, lambda: app.http_client)
         self._settings = settings
-        self.sources = sources
+        self.query_context = query_context
         self._listener = Listener(self.web_app)
 
     async def say_farewell(self) -> None:

@@ -8,12 +8,12 @@ from aiohttp import web
 
 from models.windows import complete_since, to_iso, window_fields
 from views.parameters import parse_at, parse_id, parse_window
-from views.reading import Asked, answer, check_kept
+from views.reading import KeyQuery, answer, check_kept
 
 if TYPE_CHECKING:
     from models.pane_windows import PaneWindows
     from tables.sliced import SlicedTable
-    from views.reading import Known
+    from views.reading import KeyValue
     from views.routing import Routing
 
 
@@ -60,7 +60,7 @@ class SummedViews:
         size = parse_window(request.query.get("window"), slices)
         at = parse_at(request.query.get("at"))
 
-        def describe(known: Known) -> dict[str, Any]:
+        def describe(known: KeyValue) -> dict[str, Any]:
             as_of = known.stream_time if at is None else at
             first_pane, end_pane = slices.window_at(as_of, size)
             check_kept(slices, first_pane, known.stream_time, end_pane)
@@ -83,5 +83,5 @@ class SummedViews:
                 "complete_since": None if since is None else to_iso(since),
             }
 
-        asked = Asked(self._table, of.name, key, windows.is_expired)
+        asked = KeyQuery(self._table, of.name, key, windows.is_expired)
         return await answer(request, self._routing, asked, describe)

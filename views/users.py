@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from models.counters import USER
-from models.user import describe, describe_window
+from models.user import describe_user, describe_window
 from models.windows import to_iso
 from views.parameters import parse_at, parse_id, parse_window
-from views.reading import Asked, answer, check_kept
+from views.reading import KeyQuery, answer, check_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models.user import UserWindows
     from tables.sliced import SlicedTable
-    from views.reading import Known
+    from views.reading import KeyValue
     from views.routing import Routing
 
     #: Returns the answer for a user's id, packed value, time in ms and window in ms.
@@ -62,17 +62,17 @@ class UserViews:
         at = parse_at(request.query.get("at"))
         slices = self._windows.slices
 
-        def describe_known(known: Known) -> dict[str, Any]:
+        def describe_known(known: KeyValue) -> dict[str, Any]:
             as_of = known.stream_time if at is None else at
             first_pane, end_pane = slices.window_at(as_of, size)
             check_kept(slices, first_pane, known.stream_time, end_pane)
             return describe_as(user_id, known.value, as_of, size)
 
-        asked = Asked(self._table, "user", user_id, self._windows.is_expired)
+        asked = KeyQuery(self._table, "user", user_id, self._windows.is_expired)
         return await answer(request, self._routing, asked, describe_known)
 
     def _metrics(self, user_id: int, value: bytes, as_of: int, size: int | None) -> dict[str, Any]:
-        return describe(user_id, as_of, self._windows.metrics(value, as_of, size), self._step)
+        return describe_user(user_id, as_of, self._windows.metrics(value, as_of, size), self._step)
 
     def _series(self, user_id: int, value: bytes, as_of: int, size: int | None) -> dict[str, Any]:
         metrics = self._windows.metrics(value, as_of, size)

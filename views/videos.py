@@ -10,7 +10,7 @@ from models.counters import VIDEO
 from models.windows import to_iso
 from views.answers import json_response, unavailable
 from views.parameters import parse_at, parse_id, parse_limit
-from views.reading import Asked, answer, check_kept
+from views.reading import KeyQuery, answer, check_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tables.sliced import SlicedTable
     from tables.viral import ViralTable
     from views.health import Readiness
-    from views.reading import Known
+    from views.reading import KeyValue
     from views.routing import Routing
 
     #: Returns the answer for a video's packed value and a time in ms.
@@ -80,21 +80,21 @@ class VideoViews:
         at = parse_at(request.query.get("at"))
         slices = self._windows.slices
 
-        def describe_known(known: Known) -> dict[str, Any]:
+        def describe_known(known: KeyValue) -> dict[str, Any]:
             as_of = known.stream_time if at is None else at
             first_pane = min(slices.window_at(as_of)[0], slices.tumbling_at(as_of)[0])
             check_kept(slices, first_pane, known.stream_time)
             head = {"video_id": video_id, "as_of": to_iso(as_of)}
             return {**head, **describe_as(known.value, as_of)}
 
-        asked = Asked(self._table, "video", video_id, self._windows.is_expired)
+        asked = KeyQuery(self._table, "video", video_id, self._windows.is_expired)
         return await answer(request, self._routing, asked, describe_known)
 
     def _counters(self, value: bytes, as_of: int) -> dict[str, Any]:
         rolling = self._windows.rolling(value, as_of)
         return {
-            "rolling": describe(rolling),
-            "tumbling": describe(self._windows.tumbling(value, as_of)),
+            "rolling": describe_video_window(rolling),
+            "tumbling": describe_video_window(self._windows.tumbling(value, as_of)),
             "viral": self._rule.is_viral(rolling),
         }
 
@@ -127,7 +127,7 @@ def _bounds(panes: tuple[int, int], step: int) -> dict[str, str]:
     return {"start": to_iso(first * step), "end": to_iso(end * step)}
 
 
-def describe(counts: VideoCounts) -> dict[str, Any]:
+def describe_video_window(counts: VideoCounts) -> dict[str, Any]:
     """Return the counters of one window in the form of the contract."""
     return {
         "start": to_iso(counts.start_ms),

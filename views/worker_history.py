@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from views.figures import Figures, LatencyBuckets, Reads
+    from views.worker_stats import LatencyBuckets, Reads, WorkerStats
 
 #: Seconds over which rates are measured.
 RATE_WINDOW_S: Final = 5.0
@@ -29,13 +29,13 @@ class Sample(NamedTuple):
 class WorkerHistory:
     """The recent answers of one worker."""
 
-    figures: Figures | None = None
+    figures: WorkerStats | None = None
     """The latest answer."""
     answered_at: float = 0.0
     gone_since: float | None = None
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=30))
 
-    def answered(self, figures: Figures, now: float) -> None:
+    def answered(self, figures: WorkerStats, now: float) -> None:
         """Add an answer, unless it is known; after a restart of the worker, counters begin at 0."""
         known = None if self.figures is None else self.figures.uptime_s
         if figures.uptime_s == known:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streaming.ports import WorkerStatus
     from tables.sliced import SlicedTable
     from tables.state import PartitionState
-    from views.sources import Sources
+    from views.query_context import QueryContext
 
 #: RocksDB's integer properties to export, as sums over the partitions of a table.
 ROCKSDB_PROPERTIES: Final = (
@@ -58,11 +58,11 @@ class WorkerCollector(Collector):
     """
 
     def __init__(
-        self, status: WorkerStatus, sources: Sources, obstacle: Callable[[], str | None]
+        self, status: WorkerStatus, query_context: QueryContext, obstacle: Callable[[], str | None]
     ) -> None:
-        """Read ``status`` and ``sources``; ``obstacle`` returns why the worker is not ready."""
+        """Read the status and the tables; ``obstacle`` returns why the worker is not ready."""
         self._status = status
-        self._sources = sources
+        self._query_context = query_context
         self._obstacle = obstacle
 
     def collect(self) -> Iterable[Metric]:
@@ -96,7 +96,7 @@ class WorkerCollector(Collector):
             "Latest accepted event time, in seconds since 1970.",
             labels=["partition"],
         )
-        users = self._sources.tables[USERS].data.partitions
+        users = self._query_context.tables[USERS].data.partitions
         for number in opened:
             state = users.get(number)
             if state is not None and state.stream_time is not None:
@@ -107,13 +107,13 @@ class WorkerCollector(Collector):
         overlay = GaugeMetricFamily(
             "reels_overlay_keys", "Keys with uncommitted changes, by table.", labels=["table"]
         )
-        for table in self._sources.tables.values():
+        for table in self._query_context.tables.values():
             keys = sum(state.uncommitted_keys for state in _open_states(table))
             overlay.add_metric([table.name], keys)
         yield overlay
         for name, property_name, text in ROCKSDB_PROPERTIES:
             family = GaugeMetricFamily(f"reels_rocksdb_{name}", text, labels=["table"])
-            for table in self._sources.tables.values():
+            for table in self._query_context.tables.values():
                 total = 0
                 for state in _open_states(table):
                     # A thread may be replacing the database.
@@ -123,7 +123,7 @@ class WorkerCollector(Collector):
             yield family
 
     def _databases(self) -> Iterator[Metric]:
-        tickers = self._sources.memory.tickers()
+        tickers = self._query_context.memory.tickers()
         for name, ticker, unit, text in ROCKSDB_TICKERS:
             value = tickers.get(ticker, 0) * unit
             yield CounterMetricFamily(f"reels_rocksdb_{name}", text, value=value)

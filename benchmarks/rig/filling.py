@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from commands.sending import EventSender
-from loadgen.workload import Chunk
+from loadgen.workload import EventChunk
 from models.counters import USER
 from models.entity import POSITION_UNITS
 from models.partitioner import murmur2_partitions
@@ -175,7 +175,7 @@ async def write_changelog(
     begin = {settings.events_topic: Position(0, "")}
     stored_layout = layout.encode(FILLED_UNTIL_MS, table_id, begin)
     ids_by_partition = an_id_of_each_partition(settings.partitions)
-    layouts = Chunk(
+    layouts = EventChunk(
         [LAYOUT_KEY] * settings.partitions,
         [stored_layout] * settings.partitions,
         ids_by_partition,
@@ -184,7 +184,7 @@ async def write_changelog(
     done = 0
     async with EventSender(replace(settings, events_topic=rig.changelog(USERS))) as sender:
         for users, keys, values in filling.rows(windows):
-            await sender.send(Chunk(keys, values, users, np.zeros(len(users), np.uint8)))
+            await sender.send(EventChunk(keys, values, users, np.zeros(len(users), np.uint8)))
             # Like every commit: each part of a changelog must have the layout record.
             await sender.send(layouts)
             done += len(np.unique(users))

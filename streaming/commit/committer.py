@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from monitoring import metrics
 from streaming.commit.handover import hand_over
-from streaming.commit.pacing import IDLE_INTERVAL_S, Pace
+from streaming.commit.pacing import IDLE_INTERVAL_S, CommitPace
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.timing import CommitTimer
 
@@ -80,7 +80,7 @@ class Committer:
         return self._loop is not None and self._loop.done()
 
     async def _commit_loop(self, interval: float) -> None:
-        pace, limits = Pace(interval), self._shared_limits
+        pace, limits = CommitPace(interval), self._shared_limits
         last_begun, processed = perf_counter(), 0
         while True:
             if not processed:

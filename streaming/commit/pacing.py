@@ -26,7 +26,7 @@ FIRST_RETRY_S, MAX_RETRY_S = 0.5, 10.0
 CALM_S = 30.0
 
 
-class Pace:
+class CommitPace:
     """The pauses between a worker's commits."""
 
     def __init__(self, interval_s: float) -> None:

@@ -42,7 +42,7 @@ class Right(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundTopic:
+class TopicMetadata:
     """A topic as the brokers describe it."""
 
     name: str
@@ -55,15 +55,15 @@ class FoundTopic:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TopicsMetadata:
     """The brokers' answer about topics."""
 
-    topics: dict[str, FoundTopic]
+    topics: dict[str, TopicMetadata]
     forbidden: frozenset[str]
     """Topics that this program may not describe, so that it cannot know whether they exist."""
 
 
-async def find_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> Found:
+async def find_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> TopicsMetadata:
     """Look up the topics ``names`` at one broker, without creating them.
 
     Raises:
@@ -75,7 +75,7 @@ async def find_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> Found
     except NotImplementedError as exc:
         raise StartError("the brokers are too old: the program needs Kafka 3.1 or later") from exc
     answer: dict[str, Any] = response.to_object()
-    topics: dict[str, FoundTopic] = {}
+    topics: dict[str, TopicMetadata] = {}
     forbidden: set[str] = set()
     for topic in answer["topics"]:
         error, name = for_code(topic["error_code"]), topic["name"]
@@ -85,11 +85,11 @@ async def find_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> Found
             topics[name] = _found(topic)
         elif error not in {UnknownTopicOrPartitionError, LeaderNotAvailableError}:
             raise error(f"topic {name}")
-    return Found(topics, frozenset(forbidden))
+    return TopicsMetadata(topics, frozenset(forbidden))
 
 
-def _found(topic: dict[str, Any]) -> FoundTopic:
-    return FoundTopic(
+def _found(topic: dict[str, Any]) -> TopicMetadata:
+    return TopicMetadata(
         topic["name"],
         topic["topic_id"],
         len(topic["partitions"]),

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from aiokafka.protocol.api import Request
 
     from settings import Settings
-    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.metadata import TopicMetadata
     from streaming.kafka.topic_specs import TopicSpec
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ _PASSING = (
 )
 
 
-def missing_rights(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) -> list[str]:
+def missing_rights(specs: Iterable[TopicSpec], found: Mapping[str, TopicMetadata]) -> list[str]:
     """Return the missing rights of a worker on topics, each as ``Read on topic x``."""
     return [
         f"{right.name.capitalize()} on topic {spec.name}"
@@ -87,7 +87,7 @@ def missing_rights(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) 
     ]
 
 
-def _warn_of_growth(specs: Iterable[TopicSpec], found: Mapping[str, FoundTopic]) -> None:
+def _warn_of_growth(specs: Iterable[TopicSpec], found: Mapping[str, TopicMetadata]) -> None:
     """Warn of topics that will grow because an optional right is missing."""
     for spec in specs:
         topic = found.get(spec.name)
@@ -122,7 +122,7 @@ def needed(rights: Sequence[str]) -> str:
 async def check_rights(
     admin: AIOKafkaAdminClient,
     specs: Sequence[TopicSpec],
-    found: Mapping[str, FoundTopic],
+    found: Mapping[str, TopicMetadata],
     settings: Settings,
 ) -> None:
     """Refuse to start if a right is missing or the brokers' settings conflict with ours.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
     from settings import Settings
-    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.metadata import TopicMetadata
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ MIN_LETTER_BYTES: Final = 10_240
 MIN_TIMESTAMP_LIMIT_MS, TIMESTAMP_LIMIT_MS = 60_000, HOUR_MS
 
 
-class Verdict(Enum):
+class SettingVerdict(Enum):
     """The judgement of a setting."""
 
     RIGHT = "ok"
@@ -56,7 +56,7 @@ class Finding:
     topic: str
     setting: str
     value: str
-    verdict: Verdict
+    verdict: SettingVerdict
     #: Why it is not right, and a better value.
     reason: str = ""
     better: str = ""
@@ -133,24 +133,28 @@ class _Topic:
 
 
 #: A verdict, the reason, and a better value; None if the setting is irrelevant for this topic.
-_Judgement: TypeAlias = tuple[Verdict, str, str] | None
+_Judgement: TypeAlias = tuple[SettingVerdict, str, str] | None
 
-_RIGHT = (Verdict.RIGHT, "", "")
+_RIGHT = (SettingVerdict.RIGHT, "", "")
 
 
 def _cleanup_policy(topic: _Topic) -> _Judgement:
     found = {name for each in topic.config["cleanup.policy"].split(",") if (name := each.strip())}
     if not topic.is_compacted:
         reason = "compaction deletes records that have not been read yet"
-        return (Verdict.WRONG, reason, "delete") if "compact" in found else _RIGHT
+        return (SettingVerdict.WRONG, reason, "delete") if "compact" in found else _RIGHT
     if found == {"compact"}:
         return _RIGHT
     if "delete" not in found:
-        return Verdict.UNWISE, "nothing is ever deleted, so each start takes longer", "compact"
+        return (
+            SettingVerdict.UNWISE,
+            "nothing is ever deleted, so each start takes longer",
+            "compact",
+        )
     if topic.spec.role is Role.CHANGELOG:
-        return Verdict.WRONG, "retention deletes rows that a restore needs", "compact"
+        return SettingVerdict.WRONG, "retention deletes rows that a restore needs", "compact"
     reason = "retention deletes the flags of videos that are still viral"
-    return Verdict.UNWISE if "compact" in found else Verdict.WRONG, reason, "compact"
+    return SettingVerdict.UNWISE if "compact" in found else SettingVerdict.WRONG, reason, "compact"
 
 
 def _retention_ms(topic: _Topic) -> _Judgement:
@@ -177,7 +181,7 @@ def _retention_ms(topic: _Topic) -> _Judgement:
     if found < 0 or found >= least:
         return _RIGHT
     wrong = role is Role.INTERNAL and found < MIN_RETENTION_MS
-    return Verdict.WRONG if wrong else Verdict.UNWISE, reason, str(better)
+    return SettingVerdict.WRONG if wrong else SettingVerdict.UNWISE, reason, str(better)
 
 
 def _retention_bytes(topic: _Topic) -> _Judgement:
@@ -185,7 +189,7 @@ def _retention_bytes(topic: _Topic) -> _Judgement:
         return None
     if topic.number("retention.bytes") < 0:
         return _RIGHT
-    return Verdict.UNWISE, "records are deleted by size, whether they were read or not", "-1"
+    return SettingVerdict.UNWISE, "records are deleted by size, whether they were read or not", "-1"
 
 
 def _max_message_bytes(topic: _Topic) -> _Judgement:
@@ -193,14 +197,14 @@ def _max_message_bytes(topic: _Topic) -> _Judgement:
     own = int(topic.spec.config.get("max.message.bytes", MIB))
     least = {Role.INPUT: 0, Role.DEAD_LETTERS: MIN_LETTER_BYTES}.get(role, MIB)
     if found < least:
-        return Verdict.WRONG, "it refuses records that the program has to write", str(own)
+        return SettingVerdict.WRONG, "it refuses records that the program has to write", str(own)
     if role is Role.INPUT and found < MIB:
-        return Verdict.UNWISE, "it refuses events that the program would take", str(own)
+        return SettingVerdict.UNWISE, "it refuses events that the program would take", str(own)
     if role is Role.DEAD_LETTERS and found < topic.input_bytes:
         reason = f"rejected events are cut: the input takes {topic.input_bytes}"
-        return Verdict.UNWISE, reason, str(max(own, topic.input_bytes))
+        return SettingVerdict.UNWISE, reason, str(max(own, topic.input_bytes))
     if role is Role.INTERNAL and found < own:
-        return Verdict.UNWISE, "a worker far behind writes larger records", str(own)
+        return SettingVerdict.UNWISE, "a worker far behind writes larger records", str(own)
     return _RIGHT
 
 
@@ -209,12 +213,16 @@ def _min_insync_replicas(topic: _Topic) -> _Judgement:
     better = str(2 if replicas >= SAFE_REPLICAS else 1)
     if found > replicas:
         reason = f"it has {replicas} replica{'s' * (replicas != 1)}, thus nobody can write to it"
-        return Verdict.WRONG if topic.is_written else Verdict.UNWISE, reason, better
+        return SettingVerdict.WRONG if topic.is_written else SettingVerdict.UNWISE, reason, better
     if found == replicas > 1:
         reason = f"with {replicas} replicas, one broker away stops all writing"
-        return Verdict.UNWISE, reason, better
+        return SettingVerdict.UNWISE, reason, better
     if replicas >= SAFE_REPLICAS and found < int(better):
-        return Verdict.UNWISE, "one broker that is lost may take written records with it", better
+        return (
+            SettingVerdict.UNWISE,
+            "one broker that is lost may take written records with it",
+            better,
+        )
     return _RIGHT
 
 
@@ -227,7 +235,7 @@ def _timestamp_limit(setting: str) -> Callable[[_Topic], _Judgement]:
             return _RIGHT
         wrong = found < MIN_TIMESTAMP_LIMIT_MS
         reason = "records are refused when a commit takes long or clocks differ"
-        return Verdict.WRONG if wrong else Verdict.UNWISE, reason, better
+        return SettingVerdict.WRONG if wrong else SettingVerdict.UNWISE, reason, better
 
     return judge
 
@@ -239,13 +247,17 @@ def _delete_retention_ms(topic: _Topic) -> _Judgement:
     if topic.number("delete.retention.ms") >= int(better):
         return _RIGHT
     reason = "a data directory that was away for longer keeps rows that were deleted meanwhile"
-    return Verdict.UNWISE, reason, better
+    return SettingVerdict.UNWISE, reason, better
 
 
 def _unclean_election(topic: _Topic) -> _Judgement:
     if topic.config["unclean.leader.election.enable"] != "true" or topic.replicas == 1:
         return _RIGHT
-    return Verdict.UNWISE, "a replica that lacks written records may become the leader", "false"
+    return (
+        SettingVerdict.UNWISE,
+        "a replica that lacks written records may become the leader",
+        "false",
+    )
 
 
 _RULES: Final[Mapping[str, Callable[[_Topic], _Judgement]]] = {
@@ -262,7 +274,7 @@ _RULES: Final[Mapping[str, Callable[[_Topic], _Judgement]]] = {
 
 def judge_topics(
     specs: Sequence[TopicSpec],
-    found: Mapping[str, FoundTopic],
+    found: Mapping[str, TopicMetadata],
     configs: Mapping[str, Mapping[str, str]],
     settings: Settings,
 ) -> Iterator[Finding]:
@@ -283,7 +295,7 @@ def judge_topics(
 async def check_settings(
     admin: AIOKafkaAdminClient,
     specs: Sequence[TopicSpec],
-    found: Mapping[str, FoundTopic],
+    found: Mapping[str, TopicMetadata],
     settings: Settings,
 ) -> None:
     """Warn of unwise settings.
@@ -301,9 +313,9 @@ async def check_settings(
         )
     wrong = []
     for finding in judge_topics(specs, found, configs.values, settings):
-        if finding.verdict is Verdict.WRONG:
+        if finding.verdict is SettingVerdict.WRONG:
             wrong.append(finding)
-        elif finding.verdict is Verdict.UNWISE:
+        elif finding.verdict is SettingVerdict.UNWISE:
             log.warning("%s", finding.advice(settings))
     if wrong:
         others = len(wrong) - 1

@@ -26,7 +26,7 @@ from aiokafka.errors import (
 
 from streaming.errors import StartError
 from streaming.kafka.broker_check import check_access
-from streaming.kafka.metadata import FoundTopic, find_topics
+from streaming.kafka.metadata import TopicMetadata, find_topics
 from streaming.kafka.topic_specs import ANY_TIMESTAMP, SAFE_REPLICAS, Role
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ async def admin_client(client_settings: Mapping[str, Any]) -> AsyncIterator[AIOK
 
 async def ensure_topics(
     client_settings: Mapping[str, Any], specs: Iterable[TopicSpec], replication_factor: int
-) -> dict[str, FoundTopic]:
+) -> dict[str, TopicMetadata]:
     """Create missing topics, and check the partitions of existing ones.
 
     Returns:
@@ -76,7 +76,7 @@ async def ensure_topics(
 
 async def make_topics(
     admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], replication_factor: int
-) -> dict[str, FoundTopic]:
+) -> dict[str, TopicMetadata]:
     """Do the work of :func:`ensure_topics` with a connected client."""
     found = await look_up(admin, specs)
     missing = [spec for spec in specs if spec.name not in found]
@@ -86,7 +86,9 @@ async def make_topics(
     return found
 
 
-async def look_up(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
+async def look_up(
+    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]
+) -> dict[str, TopicMetadata]:
     """Return the existing topics by name, and check their partitions.
 
     Raises:
@@ -103,7 +105,7 @@ async def look_up(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dic
     return answer.topics
 
 
-def check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]) -> None:
+def check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, TopicMetadata]) -> None:
     """Refuse topics whose number of partitions differs from the setting.
 
     Raises:
@@ -121,7 +123,7 @@ def check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]
     raise StartError(f"topic {partitions_advice(specs, found)}")
 
 
-def partitions_advice(specs: Sequence[TopicSpec], found: Mapping[str, FoundTopic]) -> str:
+def partitions_advice(specs: Sequence[TopicSpec], found: Mapping[str, TopicMetadata]) -> str:
     """Return fault and remedy for topics with different numbers of partitions.
 
     Independent of TOPIC_PARTITIONS, because no value would suit all topics.
@@ -153,9 +155,11 @@ def _count(partitions: int) -> str:
     return f"{partitions} partition{'s' * (partitions != 1)}"
 
 
-async def _known(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
+async def _known(
+    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]
+) -> dict[str, TopicMetadata]:
     """Return all topics; brokers take a moment to know the created ones."""
-    found: dict[str, FoundTopic] = {}
+    found: dict[str, TopicMetadata] = {}
     for _ in range(MAX_ATTEMPTS):
         found = await look_up(admin, specs)
         if len(found) == len(specs):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from streaming.kafka.records import Record
-    from streaming.restore.changelog_fetch import Changes, Chunk
+    from streaming.restore.changelog_fetch import ChangelogChunk, Changes
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,9 @@ async def poll(consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]) ->
     return sum(chunk.records for chunk in chunks.values())
 
 
-async def _apply(consumer: AIOKafkaConsumer, tp: TP, sink: ChangelogSink, chunk: Chunk) -> None:
+async def _apply(
+    consumer: AIOKafkaConsumer, tp: TP, sink: ChangelogSink, chunk: ChangelogChunk
+) -> None:
     try:
         if isinstance(sink, RecordSink):
             foreign = await sink.apply_records(chunk.read)

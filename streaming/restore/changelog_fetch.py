@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Changes = dict["bytes | None", "bytes | None"]
 
 
-class Chunk(NamedTuple):
+class ChangelogChunk(NamedTuple):
     """The changes of one fetch: the last value of each key, None for a deletion.
 
     The key None stands for records without a key, which this program never writes.
@@ -50,7 +50,7 @@ class Chunk(NamedTuple):
         return {record.key: record.offset for record in self.read}
 
 
-async def fetch_changes(consumer: AIOKafkaConsumer, seconds: float) -> dict[TP, Chunk]:
+async def fetch_changes(consumer: AIOKafkaConsumer, seconds: float) -> dict[TP, ChangelogChunk]:
     """Return the fetched changes of each partition, or nothing after ``seconds``.
 
     The consumer's positions move past all records, including those without a change. A large fetch
@@ -67,8 +67,8 @@ async def fetch_changes(consumer: AIOKafkaConsumer, seconds: float) -> dict[TP, 
     return _take(fetcher)
 
 
-def _take(fetcher: Fetcher) -> dict[TP, Chunk]:
-    chunks: dict[TP, Chunk] = {}
+def _take(fetcher: Fetcher) -> dict[TP, ChangelogChunk]:
+    chunks: dict[TP, ChangelogChunk] = {}
     for tp, fetched in list(fetcher._records.items()):
         is_error = not isinstance(fetched, FetchResult)
         if is_error and chunks:
@@ -89,6 +89,6 @@ def _take(fetcher: Fetcher) -> dict[TP, Chunk]:
     return chunks
 
 
-def _combine(fetched: PartitionRecords) -> Chunk:
+def _combine(fetched: PartitionRecords) -> ChangelogChunk:
     records = unpack(fetched)
-    return Chunk({record.key: record.value for record in records}, records)
+    return ChangelogChunk({record.key: record.value for record in records}, records)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer
     from faust.types import TP
 
-    from streaming.restore.changelog_fetch import Chunk
+    from streaming.restore.changelog_fetch import ChangelogChunk
     from tables.layout import StoreFormat
 
 #: Offsets before the end that the first search for the layout record reads, and the factor for
@@ -28,7 +28,7 @@ LAYOUT_TAIL_OFFSETS, TAIL_GROWTH = 500, 8
 
 async def read_changes(
     consumer: AIOKafkaConsumer, changelog: TP, layout: StoreFormat
-) -> AsyncIterator[Chunk]:
+) -> AsyncIterator[ChangelogChunk]:
     """Yield the changes of a changelog, oldest first, up to its last stable offset.
 
     Arguments:
@@ -52,7 +52,7 @@ async def read_changes(
                 yield chunk
 
 
-def _check(chunk: Chunk, changelog: TP, layout: StoreFormat) -> None:
+def _check(chunk: ChangelogChunk, changelog: TP, layout: StoreFormat) -> None:
     if layout.find_foreign is None:
         return
     try:

@@ -54,7 +54,7 @@ class Start(NamedTuple):
     """Offsets that an operator skipped."""
 
 
-class Known(NamedTuple):
+class KnownOffsets(NamedTuple):
     """Known offsets of one partition of a source topic."""
 
     tp: TP
@@ -177,7 +177,7 @@ class Positions:
 
     async def _judged(
         self, tables: Mapping[TP, TablePositions]
-    ) -> tuple[dict[TP, Known], dict[TP, Start]]:
+    ) -> tuple[dict[TP, KnownOffsets], dict[TP, Start]]:
         """Return known offsets and positions; impossible ones are checked again."""
         attempt = 1
         while True:
@@ -191,7 +191,7 @@ class Positions:
             attempt += 1
             await self._sleep(LOOK_DELAY_S)
 
-    async def _known(self, tables: Mapping[TP, TablePositions]) -> dict[TP, Known]:
+    async def _known(self, tables: Mapping[TP, TablePositions]) -> dict[TP, KnownOffsets]:
         thread = self._thread
         stored = await thread.committed(tables)
         begins = await thread.earliest_offsets(*tables)
@@ -199,7 +199,7 @@ class Positions:
         ids = await thread.topic_ids({tp.topic for tp in tables})
         read = {(table.changelog, tp.partition) for tp, table in tables.items() if tp in stored}
         return {
-            tp: Known(
+            tp: KnownOffsets(
                 tp,
                 table,
                 group=stored[tp].offset if tp in stored else None,

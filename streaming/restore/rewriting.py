@@ -42,7 +42,7 @@ class Copy(NamedTuple):
     store: RocksStore
 
 
-class Verdict(Enum):
+class RowVerdict(Enum):
     """The relation of a changelog to the copy."""
 
     IN_ORDER = "in order"
@@ -74,7 +74,7 @@ class ChangelogWriter:
         self._settings = client_settings
         self._progress = progress
 
-    async def run(self, copies: Sequence[Copy], *, even_behind: bool) -> dict[TP, Verdict]:
+    async def run(self, copies: Sequence[Copy], *, even_behind: bool) -> dict[TP, RowVerdict]:
         """Write lost changelogs, and return the verdict on each.
 
         Arguments:
@@ -86,15 +86,15 @@ class ChangelogWriter:
             TransactionFailedError: the brokers did not accept the records; run it again.
         """
         offsets = await self._group_offsets(copies)
-        verdicts: dict[TP, Verdict] = {}
+        verdicts: dict[TP, RowVerdict] = {}
         async with changelog_consumer(self._settings) as consumer:
             for copy in copies:
                 verdict = await self._judge(consumer, copy)
-                if verdict is Verdict.WRITTEN:
+                if verdict is RowVerdict.WRITTEN:
                     if even_behind or _stands_at(copy, offsets):
                         await self._write(consumer, copy)
                     else:
-                        verdict = Verdict.BEHIND
+                        verdict = RowVerdict.BEHIND
                 verdicts[copy.changelog] = verdict
         return verdicts
 
@@ -107,25 +107,25 @@ class ChangelogWriter:
             found = await admin.list_consumer_group_offsets(self._app_id)
         return {TP(*tp): stored.offset for tp, stored in found.items()}
 
-    async def _judge(self, consumer: AIOKafkaConsumer, copy: Copy) -> Verdict:
+    async def _judge(self, consumer: AIOKafkaConsumer, copy: Copy) -> RowVerdict:
         tp, store = TopicPartition(*copy.changelog), copy.store
         topic_id = (await topic_ids(consumer._client, [tp.topic])).get(tp.topic, "")
         end = (await consumer.end_offsets([tp]))[tp]
         is_other = bool(topic_id and store.changelog_id and topic_id != store.changelog_id)
         assert store.offset is not None  # noqa: S101 - every copy has one
         if not is_other and store.offset < end:
-            return Verdict.IN_ORDER
+            return RowVerdict.IN_ORDER
         found = StoreFormat.id_of(await _layout_in(consumer, tp, end))
         if found is None:
-            return Verdict.WRITTEN
+            return RowVerdict.WRITTEN
         if found != StoreFormat.id_of(store.get(LAYOUT_KEY)):
-            return Verdict.FOREIGN
+            return RowVerdict.FOREIGN
         if not is_other:
-            return Verdict.WRITTEN
+            return RowVerdict.WRITTEN
         # Workers will read the changelog from its beginning.
         begin = (await consumer.beginning_offsets([tp]))[tp]
         store.set_changelog_id(topic_id, begin - 1)
-        return Verdict.ADOPTED
+        return RowVerdict.ADOPTED
 
     async def _write(self, consumer: AIOKafkaConsumer, copy: Copy) -> None:
         (topic, partition), store = copy.changelog, copy.store

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class ChangelogFollower:
+class StandbyConsumer:
     """Keeps standbys and the viral list up to date with changelogs that others write."""
 
     def __init__(

@@ -17,7 +17,7 @@ from faust.exceptions import AlreadyConfiguredWarning
 
 from monitoring import metrics
 from setting_names import unknown_variables
-from settings import describe
+from settings import describe_settings
 from streaming.errors import StartError
 from streaming.fetch.flow_control import FlowControl
 from streaming.fetch.transport import BatchTransport
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from faust.types.web import Web
 
     from settings import Settings
-    from streaming.kafka.metadata import FoundTopic
+    from streaming.kafka.metadata import TopicMetadata
     from streaming.kafka.topic_specs import TopicSpec
     from streaming.restore.changelog import ChangelogSink
     from streaming.runtime.task_factory import TaskContext
@@ -209,7 +209,7 @@ class App(faust.App):
     async def _prepare(self) -> None:
         for line in unknown_variables(os.environ):
             self.log.warning("%s", line)
-        for name, value in describe(self._settings_in_use()):
+        for name, value in describe_settings(self._settings_in_use()):
             self.log.info("%s = %s", name, value)
         line, fallback = self.start_lines
         self.log.info("%s", line)
@@ -266,7 +266,7 @@ class App(faust.App):
                 parts.client_settings, self.conf.id, self.conf.broker_client_id
             )
 
-    async def _checked_topics(self, specs: Sequence[TopicSpec]) -> dict[str, FoundTopic]:
+    async def _checked_topics(self, specs: Sequence[TopicSpec]) -> dict[str, TopicMetadata]:
         """Return the topics. Raises StartError if the program cannot work with them."""
         parts = self.task_context
         settings = parts.settings

@@ -17,7 +17,7 @@ from mode import Service
 
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.ports import WorkerContext
-from streaming.restore.standby import ChangelogFollower
+from streaming.restore.standby import StandbyConsumer
 from tables.rocks import StoreCorruptError
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class BatchRecovery(Recovery):
         super().__init__(*args, **kwargs)
         self._worker: FollowingApp = self.app
         settings = self.app.task_context.client_settings
-        self.viral_follower = ChangelogFollower(settings, self._worker.give_up)
-        self.standby_follower = ChangelogFollower(settings, self._worker.give_up)
+        self.viral_follower = StandbyConsumer(settings, self._worker.give_up)
+        self.standby_follower = StandbyConsumer(settings, self._worker.give_up)
 
     async def on_rebalance(
         self,

@@ -23,7 +23,7 @@ from streaming.kafka.topics import create_topics, partitions_advice
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from streaming.kafka.metadata import Found, FoundTopic
+    from streaming.kafka.metadata import TopicMetadata, TopicsMetadata
     from streaming.kafka.topic_specs import TopicSpec
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class TopicWatch(Service):
         self,
         client_settings: Mapping[str, Any],
         specs: Sequence[TopicSpec],
-        found: Mapping[str, FoundTopic],
+        found: Mapping[str, TopicMetadata],
         replication_factor: int,
         give_up: Callable[[BaseException], None],
         **kwargs: Any,
@@ -126,7 +126,7 @@ class TopicWatch(Service):
         self._check_rights(found)
         self._check_partitions(found)
 
-    def _believed(self, found: Found) -> list[TopicSpec]:
+    def _believed(self, found: TopicsMetadata) -> list[TopicSpec]:
         """Return the topics that several lookups found missing or replaced."""
         gone = [
             spec
@@ -139,7 +139,7 @@ class TopicWatch(Service):
         self._looks = Counter({name: self._looks[name] + 1 for name in names})
         return [spec for spec in gone if self._looks[spec.name] >= MIN_LOOKS]
 
-    def _check_lost(self, lost: Sequence[TopicSpec], found: Found) -> None:
+    def _check_lost(self, lost: Sequence[TopicSpec], found: TopicsMetadata) -> None:
         """Refuse to continue without essential topics. Raises TopicLostError."""
         if not found.topics and not found.forbidden:
             if min(self._looks.values(), default=0) < MIN_LOOKS_WITHOUT_TOPICS:
@@ -154,7 +154,9 @@ class TopicWatch(Service):
             consequence = _CONSEQUENCES[spec.role].format(source=self._source)
             raise TopicLostError(f"the topic {spec.name} was deleted{anew}: {consequence}")
 
-    async def _restore(self, admin: AIOKafkaAdminClient, spec: TopicSpec, found: Found) -> None:
+    async def _restore(
+        self, admin: AIOKafkaAdminClient, spec: TopicSpec, found: TopicsMetadata
+    ) -> None:
         topic = found.topics.get(spec.name)
         if topic is None:
             await create_topics(admin, [spec], self._replication_factor)
@@ -170,7 +172,7 @@ class TopicWatch(Service):
             )
             self._known[spec.name] = topic.id
 
-    def _check_rights(self, found: Found) -> None:
+    def _check_rights(self, found: TopicsMetadata) -> None:
         """Refuse to continue without a right that the program had. Raises StartError."""
         missing = [f"Describe on topic {name}" for name in sorted(found.forbidden)]
         missing += missing_rights(self._specs, found.topics)
@@ -178,7 +180,7 @@ class TopicWatch(Service):
         if self._refusals >= MIN_LOOKS:
             refuse_without(missing)
 
-    def _check_partitions(self, found: Found) -> None:
+    def _check_partitions(self, found: TopicsMetadata) -> None:
         """Log once that partitions have no reader; the worker is unready while that is so."""
         fixed = [spec for spec in self._specs if spec.fixed and spec.name in found.topics]
         grown = [spec for spec in fixed if found.topics[spec.name].partitions > spec.partitions]

@@ -13,7 +13,7 @@ from itertools import chain
 import pytest
 
 from auditing.merging import Arrival, Copies, Merge
-from auditing.values import Values
+from auditing.spill_map import SpillMap
 from models.errors import CodecError
 from models.merge_order import MergeOrder, unpack_order
 from tests.streaming.fakes import record
@@ -24,7 +24,7 @@ ORDER = [b"[[3, 2]]", b"[[5, 3]]"]
 @pytest.fixture
 def copies(tmp_path):
     """Three passed-on events."""
-    copies = Copies(Values(tmp_path / "copies", 10_000))
+    copies = Copies(SpillMap(tmp_path / "copies", 10_000))
     copies.add([record(offset, value=b"on-%d" % offset) for offset in range(3)])
     return copies
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from auditing import audit
 from auditing.parts import Names
 from auditing.replayed import Done
+from auditing.spill_map import id_key
 from auditing.summed import SummedTable
-from auditing.values import id_key
 from models.seen import is_sealed_key
 from streaming.kafka.records import OutRecord
 from tables.foreign import check_rows

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditing.values import Values, id_key, id_of, pane_key, pane_of
+from auditing.spill_map import SpillMap, id_key, id_of, pane_key, pane_of
 
 PUTS = st.lists(
     st.tuples(st.integers(0, 2**63 - 1) | st.integers(0, 20), st.none() | st.binary(max_size=300)),
@@ -18,7 +18,7 @@ PUTS = st.lists(
 @settings(max_examples=20, deadline=None)
 @given(puts=PUTS)
 def test_values_are_those_of_a_dict_in_order(tmp_path_factory, limit, puts):
-    values = Values(tmp_path_factory.mktemp("values") / "db", limit)
+    values = SpillMap(tmp_path_factory.mktemp("values") / "db", limit)
     expected = {}
     for number, value in puts:
         values.put(id_key(number), value)
@@ -34,7 +34,7 @@ def test_values_are_those_of_a_dict_in_order(tmp_path_factory, limit, puts):
 
 
 def test_memory_stays_below_its_bound(tmp_path):
-    values = Values(tmp_path / "db", 10_000)
+    values = SpillMap(tmp_path / "db", 10_000)
     for number in range(10_000):
         values.put(id_key(number), b"x" * 100)
         assert sum(len(value or b"") for value in values._memory.values()) < 10_000

@@ -16,12 +16,12 @@ from click.testing import CliRunner, Result
 from faust.cli.base import cli
 
 from commands import generate
-from commands.generate import Pace
+from commands.generate import SendPace
 from commands.sending import SendError
 from models.timestamps import from_iso, to_iso
 
 if TYPE_CHECKING:
-    from loadgen import Chunk
+    from loadgen import EventChunk
 
 
 class RecordingSender:
@@ -33,7 +33,7 @@ class RecordingSender:
 
     def __init__(self, _settings: object) -> None:
         type(self).last = self
-        self.chunks: list[Chunk] = []
+        self.chunks: list[EventChunk] = []
         self.sent_events = self.sent_bytes = self.refused_events = 0
         self.is_flushed = False
 
@@ -43,7 +43,7 @@ class RecordingSender:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def send(self, chunk: Chunk) -> None:
+    async def send(self, chunk: EventChunk) -> None:
         self.chunks.append(chunk)
         if self.failure:
             raise SendError(self.failure)
@@ -240,29 +240,29 @@ class TestTrouble:
 
 class TestPace:
     def test_events_are_due_evenly(self) -> None:
-        pace = Pace(rate=100.0, count=None, duration_s=None)
+        pace = SendPace(rate=100.0, count=None, duration_s=None)
         assert pace.due(0.0, 0) == 1
         assert pace.due(0.5, 1) == 50
         assert pace.due(0.5, 51) == 0
 
     def test_what_was_missed_is_made_up_for(self) -> None:
-        assert Pace(100.0, None, None).due(10.0, 500) == 501
+        assert SendPace(100.0, None, None).due(10.0, 500) == 501
 
     def test_the_last_events_are_not_exceeded(self) -> None:
-        assert Pace(0.0, 100, None).due(1.0, 93) == 7
-        assert Pace(100.0, 5, None).due(10.0, 0) == 5
-        assert Pace(100.0, 500, 2.0).total == 200
-        assert Pace(0.0, None, 2.0).total is None
+        assert SendPace(0.0, 100, None).due(1.0, 93) == 7
+        assert SendPace(100.0, 5, None).due(10.0, 0) == 5
+        assert SendPace(100.0, 500, 2.0).total == 200
+        assert SendPace(0.0, None, 2.0).total is None
 
     def test_a_run_is_over_by_number_or_by_time(self) -> None:
-        assert Pace(0.0, 10, None).is_over(0.0, 10)
-        assert not Pace(0.0, 10, None).is_over(1e9, 9)
-        assert Pace(0.0, None, 2.0).is_over(2.0, 0)
-        assert not Pace(10.0, None, 2.0).is_over(2.0, 19)
+        assert SendPace(0.0, 10, None).is_over(0.0, 10)
+        assert not SendPace(0.0, 10, None).is_over(1e9, 9)
+        assert SendPace(0.0, None, 2.0).is_over(2.0, 0)
+        assert not SendPace(10.0, None, 2.0).is_over(2.0, 19)
 
     def test_a_rate_that_cannot_be_met_does_not_prolong_the_run(self) -> None:
-        assert Pace(1e9, None, 2.0).is_over(3.0, 19)
+        assert SendPace(1e9, None, 2.0).is_over(3.0, 19)
 
     def test_a_slow_run_sleeps_but_wakes_up_for_signals(self) -> None:
-        assert Pace(0.01, None, None).pause_s(0.0, 1) == 0.5
-        assert 0 < Pace(1000.0, None, None).pause_s(1.0, 1001) < 0.1
+        assert SendPace(0.01, None, None).pause_s(0.0, 1) == 0.5
+        assert 0 < SendPace(1000.0, None, None).pause_s(1.0, 1001) < 0.1

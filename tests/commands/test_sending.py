@@ -19,7 +19,7 @@ from aiokafka.record.memory_records import MemoryRecords
 import settings
 from commands import sending
 from commands.sending import EventSender, SendError
-from loadgen import Chunk, Workload
+from loadgen import EventChunk, Workload
 from streaming.errors import NoBrokerError
 
 PARTITIONS = 4
@@ -108,10 +108,10 @@ def connect(monkeypatch):
     return make
 
 
-def chunk_of(*values: bytes) -> Chunk:
+def chunk_of(*values: bytes) -> EventChunk:
     users = np.arange(len(values))
     keys = [b"%d" % user for user in users.tolist()]
-    return Chunk(keys, list(values), users, np.zeros(len(values), np.uint8))
+    return EventChunk(keys, list(values), users, np.zeros(len(values), np.uint8))
 
 
 class TestArrival:

@@ -15,7 +15,7 @@ import pytest
 
 from models.deltas import unpack_deltas
 from models.rows import foreign_sums, foreign_users
-from models.user import UserWindows, describe
+from models.user import UserWindows, describe_user
 from models.video import VideoWindows
 from models.windows import Slices
 from tables.layout import LAYOUT_KEY, LayoutError
@@ -23,7 +23,7 @@ from tables.rocks import RocksMemory, RocksStore
 from tables.state import PartitionState
 from tables.summed import summed_layout
 from tables.users import user_layout
-from views.videos import describe as describe_video
+from views.videos import describe_video_window as describe_video
 
 FOLDER = Path(__file__).parent
 MINUTE, HOUR = 60_000, 3_600_000
@@ -50,7 +50,7 @@ def check_users(get):
         for earlier in EARLIER["users"][answers]:
             user_id = earlier["user_id"]
             metrics = USERS.metrics(get(b"%d" % user_id), NOW, size)
-            assert says(describe(user_id, NOW, metrics, USERS.slices.step), earlier)
+            assert says(describe_user(user_id, NOW, metrics, USERS.slices.step), earlier)
     for user_id, panes in EARLIER["users"]["panes"].items():
         found = USERS.series(get(user_id.encode()), NOW)
         assert all(map(says, (pane._asdict() for pane in found), panes))

@@ -10,17 +10,17 @@ import pytest
 
 from exporting.columns import SummedMetrics, UserMetrics, VideoMetrics
 from exporting.errors import ExportError
-from models.columns import Kind
+from models.columns import ColumnKind
 from models.counters import USER
 from models.event import Metadata
-from models.user import UserWindows, describe
+from models.user import UserWindows, describe_user
 from models.video import VideoWindows
 from models.viral import ViralRule
 from models.windows import Slices, to_iso
 from settings import load
 from tests.models.older import make_version_1, make_version_2
 from topology import topology
-from views.videos import describe as describe_window
+from views.videos import describe_video_window
 
 HOUR = 3_600_000
 AT = 1_736_951_445_123
@@ -46,7 +46,7 @@ def row_of(metrics, key, value, complete_from=0):
     columns = [np.asarray(each, object).tolist() for each in values]
     shown = {}
     for column, (cell,) in zip(metrics.columns, columns, strict=True):
-        is_time = column.kind is Kind.TIME and cell is not None
+        is_time = column.kind is ColumnKind.TIME and cell is not None
         shown[column.name] = to_iso(cell) if is_time else cell
     return shown
 
@@ -58,7 +58,7 @@ def test_a_users_columns_are_the_fields_of_the_route():
         windows.apply(rows, b"5", adds(kind, 1500), AT - number * HOUR, number, AT)
     for size in (None, 2 * HOUR):
         counts = windows.metrics(rows[b"5"], AT, size)
-        expected = flat(describe(5, AT, counts, HOUR // 4))
+        expected = flat(describe_user(5, AT, counts, HOUR // 4))
         found = row_of(UserMetrics(windows, size), 5, rows[b"5"])
         assert list(found.items()) == list(expected.items())
 
@@ -87,8 +87,8 @@ def test_a_videos_columns_are_the_fields_of_the_route():
             {
                 "video_id": 7,
                 "as_of": to_iso(AT),
-                "rolling": describe_window(rolling),
-                "tumbling": describe_window(tumbling),
+                "rolling": describe_video_window(rolling),
+                "tumbling": describe_video_window(tumbling),
                 "viral": rule.is_viral(rolling),
             }
         )

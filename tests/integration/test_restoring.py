@@ -12,7 +12,7 @@ from faust.types import TP
 
 from monitoring import metrics
 from streaming.restore.restore import restore
-from streaming.restore.standby import ChangelogFollower
+from streaming.restore.standby import StandbyConsumer
 from tests.worker import TIMEOUT, wait_until
 
 RECORDS = 30_000
@@ -103,7 +103,7 @@ async def test_a_restore_that_is_cut_off_leaves_the_changelog_up_to_one_offset(c
 
 async def test_a_follower_catches_up_and_takes_what_comes_later(cluster, make_state):
     state = make_state("standby")
-    follower = ChangelogFollower(settings(cluster), pytest.fail)
+    follower = StandbyConsumer(settings(cluster), pytest.fail)
     await follower.follow({changelog(cluster, 1): state})
     try:
         async with asyncio.timeout(TIMEOUT):

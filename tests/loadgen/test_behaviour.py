@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from loadgen import Kind, Workload
+from loadgen import EventKind, Workload
 from loadgen.population import HeavyTail, Population
 
 START_MS = 1_763_000_000_000
@@ -20,7 +20,7 @@ VIRAL_COEFFICIENT = 1.5
 def events_of(count: int, **options: Any) -> list[dict[str, Any]]:
     chunk = Workload(start_ms=START_MS, **options).chunk(count)
     pairs = zip(chunk.kinds, chunk.values, strict=True)
-    return [orjson.loads(value) for kind, value in pairs if kind <= Kind.FOLLOW]
+    return [orjson.loads(value) for kind, value in pairs if kind <= EventKind.FOLLOW]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from loadgen import Chunk, Kind, Workload, crc32_partitions
+from loadgen import EventChunk, EventKind, Workload, crc32_partitions
 from loadgen.mixing import MAX_DISTANCE_EVENTS
 from models.event import EVENT_TYPES, MAX_VALUE_BYTES, Rejected, decode
 from models.partitioner import partition_of
@@ -25,16 +25,16 @@ def workload(**options: float) -> Workload:
     return Workload(**{"start_ms": START_MS, **options})  # type: ignore[arg-type]
 
 
-def same(one: Chunk, other: Chunk) -> bool:
+def same(one: EventChunk, other: EventChunk) -> bool:
     return (one.keys, one.values) == (other.keys, other.values)
 
 
-def kinds_of(chunk: Chunk) -> list[Kind]:
-    return [Kind(kind) for kind in chunk.kinds]
+def kinds_of(chunk: EventChunk) -> list[EventKind]:
+    return [EventKind(kind) for kind in chunk.kinds]
 
 
 @pytest.fixture(scope="module")
-def rough() -> Chunk:
+def rough() -> EventChunk:
     """Many records of all kinds."""
     return workload(**ROUGH, viral=3).chunk(60_000)
 
@@ -82,9 +82,9 @@ class TestFractions:
     @pytest.mark.parametrize(
         ("name", "chosen"),
         [
-            ("invalid", lambda kind: kind >= Kind.MALFORMED_JSON),
-            ("duplicates", lambda kind: kind is Kind.DUPLICATE),
-            ("late", lambda kind: kind is Kind.LATE),
+            ("invalid", lambda kind: kind >= EventKind.MALFORMED_JSON),
+            ("duplicates", lambda kind: kind is EventKind.DUPLICATE),
+            ("late", lambda kind: kind is EventKind.LATE),
         ],
     )
     def test_the_fractions_asked_for_are_met(self, rough, name, chosen) -> None:
@@ -92,10 +92,10 @@ class TestFractions:
         assert share == pytest.approx(ROUGH[name], rel=0.1)
 
     def test_every_kind_of_record_occurs(self, rough) -> None:
-        assert set(kinds_of(rough)) == set(Kind)
+        assert set(kinds_of(rough)) == set(EventKind)
 
     def test_large_records_are_rare(self, rough) -> None:
-        assert 1 <= kinds_of(rough).count(Kind.TOO_LARGE) <= len(rough) / 15_000
+        assert 1 <= kinds_of(rough).count(EventKind.TOO_LARGE) <= len(rough) / 15_000
 
     def test_nothing_is_spoilt_unless_asked_for(self) -> None:
         assert all(kind.counts for kind in kinds_of(workload().chunk(10_000)))
@@ -135,8 +135,8 @@ class TestTruth:
                 assert orjson.loads(value)["event_id"] == event.event_id
 
     def test_rejects_are_rejected_for_their_reason(self, rough) -> None:
-        at_once = [kind for kind in Kind if kind >= Kind.MALFORMED_JSON]
-        at_once.remove(Kind.FUTURE_TIMESTAMP)
+        at_once = [kind for kind in EventKind if kind >= EventKind.MALFORMED_JSON]
+        at_once.remove(EventKind.FUTURE_TIMESTAMP)
         for kind, value in zip(kinds_of(rough), rough.values, strict=True):
             if kind in at_once:
                 found = decode(value)
@@ -145,22 +145,22 @@ class TestTruth:
 
     def test_large_records_are_larger_than_allowed_and_nothing_else_is(self, rough) -> None:
         for kind, value in zip(kinds_of(rough), rough.values, strict=True):
-            assert (len(value) > MAX_VALUE_BYTES) is (kind is Kind.TOO_LARGE)
+            assert (len(value) > MAX_VALUE_BYTES) is (kind is EventKind.TOO_LARGE)
 
     def test_types_are_named_as_in_the_contract(self) -> None:
-        assert tuple(kind.label for kind in Kind if kind.counts) == EVENT_TYPES
+        assert tuple(kind.label for kind in EventKind if kind.counts) == EVENT_TYPES
 
     def test_only_views_have_a_duration(self, rough) -> None:
         for kind, value in zip(kinds_of(rough), rough.values, strict=True):
             if kind.counts:
                 has_duration = "view_duration_ms" in orjson.loads(value)["metadata"]
-                assert has_duration is (kind is Kind.VIDEO_VIEW)
+                assert has_duration is (kind is EventKind.VIDEO_VIEW)
 
     def test_event_ids_are_unique_but_for_duplicates(self, rough) -> None:
         ids = Counter(
             orjson.loads(value)["event_id"]
             for kind, value in zip(kinds_of(rough), rough.values, strict=True)
-            if kind.counts or kind is Kind.LATE
+            if kind.counts or kind is EventKind.LATE
         )
         assert set(ids.values()) == {1}
 
@@ -172,7 +172,7 @@ class TestDuplicates:
         for kind, record in zip(kinds_of(rough), records, strict=True):
             if kind.counts:
                 seen.append(record)
-            elif kind is Kind.DUPLICATE:
+            elif kind is EventKind.DUPLICATE:
                 assert record in seen[-MAX_DISTANCE_EVENTS:]
 
     def test_at_a_low_rate_it_is_minutes_later_at_most(self) -> None:
@@ -180,7 +180,7 @@ class TestDuplicates:
         chunk = workload(duplicates=0.3, ms_per_event=second_ms).chunk(5_000)
         originals: dict[bytes, int] = {}
         for index, (kind, value) in enumerate(zip(kinds_of(chunk), chunk.values, strict=True)):
-            if kind is Kind.DUPLICATE:
+            if kind is EventKind.DUPLICATE:
                 assert index - originals[value] < 10 * 60
             else:
                 originals[value] = index
@@ -201,13 +201,13 @@ class TestTime:
 
     def test_late_events_are_25_to_48_hours_old(self, rough) -> None:
         for index, kind in enumerate(kinds_of(rough)):
-            if kind is Kind.LATE:
+            if kind is EventKind.LATE:
                 time_ms = from_iso(orjson.loads(rough.values[index])["timestamp"])
                 assert 25 * HOUR_MS <= START_MS + index // 2 - time_ms <= 48 * HOUR_MS
 
     def test_late_events_come_after_others(self, rough) -> None:
         """Nothing is late for a partition that has not seen any event."""
-        assert Kind.LATE not in rough.kinds[:2_000]
+        assert EventKind.LATE not in rough.kinds[:2_000]
 
     def test_no_event_is_later_than_the_limit(self) -> None:
         chunk = workload(**ROUGH, ms_per_event=1000.0).chunk(10_000, START_MS + 60_000)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from streaming.restore.changelog_fetch import Chunk
+from streaming.restore.changelog_fetch import ChangelogChunk
 
 #: Records that one fetch brings.
 FETCHED = 2
@@ -56,7 +56,7 @@ class Changelogs:
         for tp, at in consumer.positions.items():
             read = [each for each in self.records.get(tp, ()) if each.offset >= at][:FETCHED]
             if read:
-                chunks[TP(*tp)] = Chunk({each.key: each.value for each in read}, read)
+                chunks[TP(*tp)] = ChangelogChunk({each.key: each.value for each in read}, read)
             is_all = not read or read[-1] is self.records[tp][-1]
             consumer.positions[tp] = self.ends[tp] if is_all else read[-1].offset + 1
         return chunks

@@ -14,11 +14,11 @@ from settings import load
 from tests.models.corpus import EXAMPLE, example
 from tests.models.strategies import nearly_events
 from topology import all_topics, topology
-from views.asyncapi import describe
+from views.asyncapi import describe_topics
 
 TABLES = topology(load({}))
 TOPICS = all_topics(load({}), TABLES)
-DESCRIPTION = describe(load({}), TOPICS, [each.deltas for each in TABLES if each.deltas])
+DESCRIPTION = describe_topics(load({}), TOPICS, [each.deltas for each in TABLES if each.deltas])
 COMPONENTS = DESCRIPTION["components"]
 EVENT = Draft202012Validator({"$ref": "#/components/schemas/Event", "components": COMPONENTS})
 #: A time as text is checked by the program more closely than by the schema.

@@ -11,7 +11,7 @@ from streaming.commit.pacing import (
     FIRST_RETRY_S,
     MAX_COMMIT_INTERVAL_S,
     MAX_RETRY_S,
-    Pace,
+    CommitPace,
     Retries,
     pause_after,
 )
@@ -57,7 +57,7 @@ class TestPace:
     @pytest.fixture
     def pace(self):
         """At 1,000 records a second, with commits of 30 ms."""
-        pace = Pace(0.1)
+        pace = CommitPace(0.1)
         pace.committed(0.03, 130, 0.13, 0)
         pace.committed(0.03, 130, 0.13, 0)
         return pace
@@ -78,7 +78,7 @@ class TestPace:
     def test_commits_take_as_long_as_the_shorter_of_the_last_two(
         self, commit_s, one_before_s, pause_s
     ):
-        pace = Pace(0.1)
+        pace = CommitPace(0.1)
         for each in (one_before_s, commit_s):
             pace.committed(each, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(pause_s)
@@ -104,7 +104,7 @@ class TestPace:
         assert pace.pause_s == MAX_COMMIT_INTERVAL_S
 
     def test_who_has_processed_nothing_yet_does_not_know_how_far_behind_it_is(self):
-        pace = Pace(0.1)
+        pace = CommitPace(0.1)
         pace.committed(0.0, 0, 0.1, 1)
         assert pace.pause_s == pytest.approx(0.1 / 3)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from monitoring import metrics
 from streaming.errors import PositionError
-from streaming.restore.positions import MAX_LOOKS, Known, Positions, Start
+from streaming.restore.positions import MAX_LOOKS, KnownOffsets, Positions, Start
 from tables.layout import Position, TablePositions
 
 EVENTS, MORE = TP("events", 0), TP("events", 1)
@@ -31,7 +31,7 @@ EARLIER = "a release without positions"
 def known(table=50, group=50, *, begin=10, topic_id=ID, is_claimed=True):
     """Return what is known; ``table`` is where the table stands, None when there is none."""
     positions = {None: None, EARLIER: {}}.get(table, {EVENTS.topic: Position(table, ID)})
-    return Known(
+    return KnownOffsets(
         EVENTS, TablePositions(CHANGELOG, positions), group, is_claimed, begin, 100, topic_id
     )
 

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from streaming.errors import ChangelogError
-from streaming.restore.standby import ChangelogFollower
+from streaming.restore.standby import StandbyConsumer
 from tables.foreign import ForeignRowError
 from tests.streaming.bench import until
 from tests.streaming.faulty import LastCopy, Sink
@@ -44,7 +44,7 @@ async def follower(changelogs):
     for tp in (ONE, OTHER):
         changelogs.add(tp, (b"1", b"first"))
     reasons = []
-    follower = ChangelogFollower({}, reasons.append)
+    follower = StandbyConsumer({}, reasons.append)
     follower.reasons = reasons
     yield follower
     await follower.stop()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from settings import load
-from streaming.kafka.metadata import FoundTopic
-from streaming.kafka.topic_settings import Verdict, judge_topics
+from streaming.kafka.metadata import TopicMetadata
+from streaming.kafka.topic_settings import SettingVerdict, judge_topics
 from streaming.kafka.topic_specs import topic_specs
 
-RIGHT, UNWISE, WRONG = Verdict.RIGHT, Verdict.UNWISE, Verdict.WRONG
+RIGHT, UNWISE, WRONG = SettingVerdict.RIGHT, SettingVerdict.UNWISE, SettingVerdict.WRONG
 HOUR = 3_600_000
 
 #: What Kafka gives a topic that somebody makes and says nothing of.
@@ -41,7 +41,7 @@ def judge(kind: str, *, replicas: int = 1, **changed: str):
     name = NAMES[kind]
     policy = {"cleanup.policy": "compact"} if kind in COMPACTED else {}
     config = DEFAULTS | policy | {key.replace("_", "."): text for key, text in changed.items()}
-    found = {name: FoundTopic(name, "an-id", 8, replicas, None)}
+    found = {name: TopicMetadata(name, "an-id", 8, replicas, None)}
     return {each.setting: each for each in judge_topics(specs, found, {name: config}, settings)}
 
 
@@ -117,7 +117,7 @@ def test_dead_letters_that_are_smaller_than_what_the_input_takes_are_warned_of()
     settings = load({})
     specs = topic_specs(settings, [])
     names = [NAMES["input"], NAMES["dead letters"]]
-    found = {name: FoundTopic(name, "an-id", 8, 1, None) for name in names}
+    found = {name: TopicMetadata(name, "an-id", 8, 1, None) for name in names}
     sizes = {names[0]: "6000000", names[1]: "2000000"}
     configs = {name: DEFAULTS | {"max.message.bytes": sizes[name]} for name in names}
     findings = {
@@ -184,7 +184,7 @@ def test_a_topic_made_with_the_defaults_of_kafka_is_never_wrong_but_for_its_poli
 def test_a_setting_that_the_brokers_do_not_know_is_not_judged():
     config = {"cleanup.policy": "delete", "max.message.bytes": "9000000"}
     name, settings = NAMES["input"], load({})
-    found = {name: FoundTopic(name, "an-id", 8, 1, None)}
+    found = {name: TopicMetadata(name, "an-id", 8, 1, None)}
     specs = topic_specs(settings, [])
     judged = {each.setting for each in judge_topics(specs, found, {name: config}, settings)}
     assert judged == {"cleanup.policy", "max.message.bytes"}

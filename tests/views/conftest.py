@@ -59,16 +59,16 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.app = app = create_app(settings)
-        self.sources = app.web.sources
-        self.tables, windows = self.sources.tables, self.sources.windows
+        self.query_context = app.web.query_context
+        self.tables, windows = self.query_context.tables, self.query_context.windows
         self.users, self.videos = self.tables["user_metrics"], self.tables["video_metrics"]
         self.user_windows, self.video_windows = windows["user_metrics"], windows["video_metrics"]
         self.creators = self.tables.get("creator_metrics")
         self.creator_windows = windows.get("creator_metrics")
-        self.viral = self.sources.viral
+        self.viral = self.query_context.viral
         self.status = FakeStatus(partitions=PARTITIONS, data_dir=Path(settings.data_dir))
         self.application = make_application(
-            self.status, settings, self.sources, lambda: app.http_client
+            self.status, settings, self.query_context, lambda: app.http_client
         )
         self.listener = Listener(self.application)
         self.url = URL()

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from views.cluster import MAX_POINTS, Cluster
-from views.figures import (
+from views.roster import Departed
+from views.worker_stats import (
     Events,
-    Figures,
     Lag,
     LatencyBuckets,
     Partitions,
@@ -18,8 +18,8 @@ from views.figures import (
     Steps,
     Viral,
     ViralList,
+    WorkerStats,
 )
-from views.roster import Departed
 
 A, B = "http://a:6066", "http://b:6066"
 NOW = 1_736_951_445.0
@@ -37,11 +37,11 @@ def figures(
     videos: list[Viral] | None = None,
     departed: tuple[Departed, ...] = (),
     rules: dict[str, str] | None = None,
-) -> Figures:
+) -> WorkerStats:
     owners = {A: [0, 1]} if owners is None else owners
     recovery = recovery or {}
     owned = owners.get(url, [])
-    return Figures(
+    return WorkerStats(
         worker=url,
         time="2025-01-15T14:30:45Z",
         uptime_s=uptime,

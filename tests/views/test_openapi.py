@@ -10,10 +10,10 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from models.schema import Metadata
-from views.openapi import describe
+from views.openapi import describe_routes
 
 VIEW = ("video_view", "2025-01-15T14:30:45.123Z", 45_000)
-DESCRIPTION = describe()
+DESCRIPTION = describe_routes()
 
 
 def check(answer, route: str, method: str = "get") -> Any:

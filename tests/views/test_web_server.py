@@ -29,7 +29,7 @@ def free_port() -> int:
 
 def made(worker) -> Web:
     worker.app.conf.web_port = free_port()
-    return Web(worker.app, worker.status, worker.settings, worker.sources)
+    return Web(worker.app, worker.status, worker.settings, worker.query_context)
 
 
 async def status_of(url: URL, **kwargs) -> int:

@@ -41,7 +41,7 @@ def pane_of(key: bytes) -> int:
     return pane
 
 
-class Values:
+class SpillMap:
     """A map of bytes to bytes in bounded memory."""
 
     def __init__(self, path: Path, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Data sources of the views: tables by name, and the parts that read and show them."""
+"""What views read: tables by name, and the parts that read and show them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tables.rocks import RocksMemory
     from tables.sliced import SlicedTable
     from tables.viral import ViralTable
-    from views.entities import Entity
+    from views.entities import BatchTable
     from views.health import Readiness
     from views.routing import Routing
 
@@ -31,13 +31,13 @@ class ViewContext(NamedTuple):
 MakeViews = Callable[[ViewContext], Iterable[web.RouteDef]]
 """Returns the routes of a table."""
 
-MakeEntity = Callable[["SlicedTable[Any]"], "Entity"]
+MakeEntity = Callable[["SlicedTable[Any]"], "BatchTable"]
 """Returns the description of a table for batch reads."""
 
 
 @dataclass(frozen=True)
-class Sources:
-    """The sources, made by bootstrap.py. The keys of all mappings are the tables' names."""
+class QueryContext:
+    """Made by bootstrap.py. The keys of all mappings are the tables' names."""
 
     tables: Mapping[str, SlicedTable[Any]]
     windows: Mapping[str, Any]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tables.records import ViralVideo
     from views.health import Readiness
     from views.neighbours import Neighbours
+    from views.query_context import QueryContext
     from views.routing import Routing
-    from views.sources import Sources
 
 #: Number of viral videos shown, and of steps with their views.
 VIRAL_SHOWN: Final = 20
@@ -103,7 +103,7 @@ class ViralList(Struct, frozen=True):
     """Whether the viral state of every video is known."""
 
 
-class Figures(Struct, frozen=True):
+class WorkerStats(Struct, frozen=True):
     """One worker's figures; counters count from its start. Partitions are named in decimal."""
 
     worker: str
@@ -129,27 +129,27 @@ class Figures(Struct, frozen=True):
     reads: Reads = Reads()
 
 
-class FiguresReader:
+class WorkerStatsReader:
     """Reads this worker's current figures."""
 
     def __init__(
         self,
         status: WorkerStatus,
-        sources: Sources,
+        query_context: QueryContext,
         routing: Routing,
         readiness: Readiness,
         neighbours: Neighbours,
     ) -> None:
         """Combine the figures of these parts of the worker."""
         self._status = status
-        self._sources = sources
+        self._query_context = query_context
         self._routing = routing
         self._addresses = routing.addresses
         self._readiness = readiness
         self._neighbours = neighbours
         self._started = monotonic()
 
-    def read(self) -> Figures:
+    def read(self) -> WorkerStats:
         """Return the figures."""
         obstacle = self._readiness.obstacle()
         lag_seconds = by_label(metrics.lag_seconds)
@@ -160,7 +160,7 @@ class FiguresReader:
         partitions = self._partitions()
         remaining = by_label(metrics.recovery_remaining)
         histogram = metrics.ingest_latency
-        return Figures(
+        return WorkerStats(
             worker=str(self._status.url),
             time=to_iso(int(time() * 1000)),
             uptime_s=monotonic() - self._started,
@@ -183,9 +183,9 @@ class FiguresReader:
                 str(number): int(remaining.get(str(number), 0)) for number in partitions.recovering
             },
             viral=ViralList(
-                count=len(self._sources.viral),
-                videos=[self._viral(video) for video in self._sources.viral.top(VIRAL_SHOWN)],
-                complete=self._sources.viral.is_complete,
+                count=len(self._query_context.viral),
+                videos=[self._viral(video) for video in self._query_context.viral.top(VIRAL_SHOWN)],
+                complete=self._query_context.viral.is_complete,
             ),
             worker_id=self._status.worker_id,
             rules=self._neighbours.rules,
@@ -194,7 +194,7 @@ class FiguresReader:
         )
 
     def _partitions(self) -> Partitions:
-        workers = self._routing.workers(self._sources.tables[USERS])
+        workers = self._routing.workers(self._query_context.tables[USERS])
         return Partitions(
             total=self._status.partitions,
             owned=sorted(self._status.assigned()),
@@ -216,12 +216,12 @@ class FiguresReader:
 
     def _steps(self, video_id: int) -> Steps | None:
         try:
-            value, stream_time, _ = self._sources.tables[VIDEOS].read(video_id)
+            value, stream_time, _ = self._query_context.tables[VIDEOS].read(video_id)
         except NotHereError:
             return None
         if value is None or stream_time is None:
             return None
-        windows = self._sources.windows[VIDEOS]
+        windows = self._query_context.windows[VIDEOS]
         slices = windows.slices
         first, end = slices.window_at(stream_time)
         first = max(first, end - STEPS_SHOWN)
