@@ -156,7 +156,7 @@ def layer_backend(*, accelerated: bool = IS_BUILT) -> LayerBackend:
     """Return the layers of a partition's changes, compiled or plain."""
     if not accelerated:
         return PLAIN_LAYERS
-    return LayerBackend(Layer, LookupResult, SortedEntries, ROW_SIZE, attrgetter("companions"))
+    return LayerBackend(Layer, LookupResult, SortedEntries, ROW_SIZE, attrgetter("linked_bytes"))
 
 
 def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:

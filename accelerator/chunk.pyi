@@ -13,7 +13,7 @@ from models.schema import Rejected
 class Chunk(Generic[R]):
     sent: npt.NDArray[np.int64]
     keys: Sequence[bytes]
-    foreign: list[tuple[R, int, bytes]]
+    misplaced: list[tuple[R, int, bytes]]
     future: list[tuple[R, int]]
     rejected: list[tuple[R, Rejected]]
     dropped: list[str]

@@ -56,7 +56,7 @@ cdef class Chunk:
     """See models.chunk.Chunk."""
 
     cdef readonly Keys keys
-    cdef readonly list foreign, future, rejected, dropped
+    cdef readonly list misplaced, future, rejected, dropped
     cdef readonly object sent
     cdef object _records
     cdef Keys _indexes
@@ -76,7 +76,7 @@ cdef class Chunk:
 
     def __init__(self, records, uint32_t partition, uint32_t partitions, long long latest_ms):
         self.keys, self._indexes = Keys(room=len(records)), Keys()
-        self.foreign, self.future = [], []
+        self.misplaced, self.future = [], []
         self.rejected, self.dropped, self._records = [], [], records
         self.sent = np.empty(len(records), np.int64)
         cdef long long[::1] sent = self.sent
@@ -133,7 +133,7 @@ cdef class Chunk:
         cdef Key *key = self.keys.add(own.event.user_id)
         cdef uint32_t right = partition_of(key.text, key.size, partitions)
         if right != partition:
-            self.foreign.append(
+            self.misplaced.append(
                 (self._records[own.number], right, self.keys[self.keys.count - 1])
             )
             self.keys.count -= 1
@@ -159,7 +159,7 @@ cdef class Chunk:
         now, self._indexes = stream_time, Keys(room=loaded.count)
         for number in range(loaded.count):
             row = loaded.rows[number]
-            if windows.asks_index(row, now) and row.companion == NULL:
+            if windows.asks_index(row, now) and row.linked == NULL:
                 self._events[number].index = self._indexes.count
                 key = index_key(self.keys.keys + number, text)
                 self._indexes.copy(&key)
@@ -276,10 +276,10 @@ cdef class Chunk:
         cdef Row *row = dirty.find(self.keys.keys + number)
         if row != NULL and row != loaded.rows[number]:
             # What was loaded is of an older row: it may be older, too.
-            return row.companion
+            return row.linked
         row = loaded.rows[number]
-        if row != NULL and row.companion != NULL:
-            return row.companion
+        if row != NULL and row.linked != NULL:
+            return row.linked
         return indexes.rows[self._events[number].index] if self._events[number].index >= 0 else NULL
 
     cdef int _keep_index(self, Py_ssize_t number, Layer dirty, Row *former) except -1:
@@ -291,9 +291,9 @@ cdef class Chunk:
         cdef Row *index = dirty.find(&named)
         if index == NULL:
             index = former
-        if row != NULL and row.companion == NULL and index != NULL:
-            row.companion = hold(index)
-            dirty.companions += max(0, index.value_size)
+        if row != NULL and row.linked == NULL and index != NULL:
+            row.linked = hold(index)
+            dirty.linked_bytes += max(0, index.value_size)
         return 0
 
     cdef Outcome _applied(self, Own *own, long long now, DeltaAccumulator deltas,

@@ -353,7 +353,8 @@ cdef class DeltaAccumulator:
             slots[slot] = <uint32_t> (number + 1)
         return 0
 
-    def records(self, int source_partition, long long stream_time_ms, int partitions, *, bint tick):
+    def records(self, int source_partition, long long stream_time_ms, int partitions, *,
+                bint heartbeat):
         """See models.deltas.DeltaAccumulator.records."""
         cdef Py_ssize_t i, first = 0, some, delta_row = self.form.delta_row
         cdef uint32_t *targets = <uint32_t *> malloc(self._count * sizeof(uint32_t))
@@ -380,7 +381,7 @@ cdef class DeltaAccumulator:
                 ends[targets[i]] += 1
             first = 0
             for target in range(partitions):
-                if tick and first == ends[target]:
+                if heartbeat and first == ends[target]:
                     records.append((target, _record(self.form, NULL, 0, source_partition, stream_time_ms)))
                 while first < ends[target]:
                     some = min(MAX_ROWS_PER_RECORD, ends[target] - first)

@@ -32,7 +32,7 @@ cdef struct Row:
     int32_t value_size
     # Another row, held, that whoever needs this one will need, too; NULL: it is not at hand. Only in
     # memory: neither a changelog nor a database gets to know of it.
-    Row *companion
+    Row *linked
 
 
 cdef struct Key:
@@ -79,8 +79,8 @@ cdef class Layer:
     # In the order in which their keys came.
     cdef Row **rows
     cdef Py_ssize_t count
-    # Bytes of the rows' companions.
-    cdef readonly Py_ssize_t companions
+    # Bytes of the rows that its rows link to.
+    cdef readonly Py_ssize_t linked_bytes
     cdef Py_ssize_t _room
     cdef Slot *_slots
 

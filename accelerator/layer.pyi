@@ -5,7 +5,7 @@ from models._protocols import Value, WriteBatch
 ROW_SIZE: int
 
 class Layer:
-    companions: int
+    linked_bytes: int
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[bytes]: ...

@@ -56,7 +56,7 @@ cdef Row *make_row(const Key *key, Py_ssize_t value_size) noexcept nogil:
     cdef Row *row = <Row *> PyObject_Malloc(sizeof(Row) + key.size + size)
     if row != NULL:
         row.holders, row.hash, row.key_size, row.value_size = 1, key.hash, key.size, value_size
-        row.companion = NULL
+        row.linked = NULL
         memcpy(key_text(row), key.text, key.size)
     return row
 
@@ -72,7 +72,7 @@ cdef void evict(Row *row) noexcept nogil:
     if row != NULL:
         row.holders -= 1
         if row.holders == 0:
-            evict(row.companion)
+            evict(row.linked)
             PyObject_Free(row)
 
 
@@ -85,8 +85,8 @@ cdef void evict_all(Row **rows, Py_ssize_t count) noexcept nogil:
     free(rows)
 
 
-cdef inline Py_ssize_t _companion_size(Row *row) noexcept nogil:
-    return 0 if row.companion == NULL else max(0, row.companion.value_size)
+cdef inline Py_ssize_t _linked_size(Row *row) noexcept nogil:
+    return 0 if row.linked == NULL else max(0, row.linked.value_size)
 
 
 cdef object value_of(Row *row):
@@ -209,9 +209,9 @@ cdef class Layer:
         """Take a row over from who holds it; -1: there is no memory, and it is let go."""
         cdef Key key = key_of_row(row)
         cdef Slot *slot = self._slot(&key)
-        self.companions += _companion_size(row)
+        self.linked_bytes += _linked_size(row)
         if slot.number:
-            self.companions -= _companion_size(self.rows[slot.number - 1])
+            self.linked_bytes -= _linked_size(self.rows[slot.number - 1])
             evict(self.rows[slot.number - 1])
             self.rows[slot.number - 1] = row
             return 0

@@ -135,8 +135,8 @@ cdef class UserWindows:
         """What becomes of an event that is not late.
 
         When it is applied, `new` is the user's row after it, to be let go, and `changed` tells of
-        the user's blocks. `index` is theirs, where it is asked; NULL: it has to be read. It stays the
-        companion of the user's row, so that the next event has it at hand.
+        the user's blocks. `index` is theirs, where it is asked; NULL: it has to be read. The user's row
+        stays linked to it, so that the next event has it at hand.
         """
         cdef long long per_step = self.per_step, pane = t_ms // self.step * per_step
         cdef long long first_pane = (stream_time // self.step - self.other_panes) * per_step
@@ -228,7 +228,7 @@ cdef class UserWindows:
             evict(new[0])
             return NO_MEMORY
         if known:
-            new[0].companion = hold(changed.index if seals else index)
+            new[0].linked = hold(changed.index if seals else index)
         cdef unsigned char *out = value_text(new[0])
         out[0] = VERSION
         out[1] = <unsigned char> known

@@ -212,7 +212,7 @@ cdef class UserRows:
         cdef Blocks changed
         cdef Outcome outcome
         if self._windows.asks_index(old, stream_time):
-            index = old.companion
+            index = old.linked
             if index == NULL:
                 named = index_key(&key, text)
                 index = self._rows.find(&named)

@@ -97,7 +97,7 @@ class EngagementProcessor:
         state.stream_time = outcome.stream_time
         if outcome.applied:
             state.feeds -= self._left_out
-        for record, partition, key in chunk.foreign:
+        for record, partition, key in chunk.misplaced:
             self._pass_on(record, partition, key)
         rejected = [
             *chunk.rejected,
@@ -107,11 +107,11 @@ class EngagementProcessor:
         if rejected:
             self._reject(rejected, topic)
         if topic == self._input.topic:
-            misplaced_share.note(len(records), len(chunk.foreign))
+            misplaced_share.note(len(records), len(chunk.misplaced))
         else:
             self._order.note(positions[self._input], records[-1].offset + 1)
-        late, foreign = len(outcome.late), len(chunk.foreign)
-        outcomes = outcome.applied, outcome.duplicate, late, len(rejected) - late, foreign
+        late, misplaced = len(outcome.late), len(chunk.misplaced)
+        outcomes = outcome.applied, outcome.duplicate, late, len(rejected) - late, misplaced
         self._count(chunk, outcomes, latest)
 
     def _future(self, t_ms: int) -> Rejected:

@@ -43,13 +43,13 @@ class Feed:
         self._entity = entity
         self._make = partial(accumulator, entity)
         self.accumulator = self._make()
-        self._ticked = -1
+        self._heartbeat_step = -1
 
     def reset(self, users: PartitionState) -> None:
         """Start from the users' committed state; uncommitted events will be processed again."""
         stream_time = users.stream_time
         self.accumulator = self._make()
-        self._ticked = -1 if stream_time is None else stream_time // self._step
+        self._heartbeat_step = -1 if stream_time is None else stream_time // self._step
         self._unsent_until = None
         if self._table is not None and self._table not in users.feeds:
             self._unsent_until = stream_time
@@ -72,6 +72,8 @@ class Feed:
             self._unsent_until = None
         accumulator, self.accumulator = self.accumulator, self._make()
         step = stream_time // self._step
-        tick, self._ticked = step != self._ticked, step
-        for target, value in accumulator.records(source, stream_time, partitions, tick=tick):
+        heartbeat, self._heartbeat_step = step != self._heartbeat_step, step
+        for target, value in accumulator.records(
+            source, stream_time, partitions, heartbeat=heartbeat
+        ):
             outbox.add(self.topic, target, OutRecord(None, value, self._headers))

@@ -140,7 +140,7 @@ class Stages:
             a_view = VIDEO.increments("video_view", Metadata())
             for video_id in ids:
                 gathered.add(video_id, pane, a_view)
-            work = partial(gathered.records, 0, FILLED_UNTIL_MS, 8, tick=False)
+            work = partial(gathered.records, 0, FILLED_UNTIL_MS, 8, heartbeat=False)
             work()  # numpy's first call costs more than the rest
             us, records = timed(work)
             yield f"gathered counts to delta records ({name})", "row", us / len(gathered)

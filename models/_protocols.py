@@ -66,7 +66,7 @@ class DeltaAccumulator(Protocol):
         """Add an event's increment to each counter."""
 
     def records(
-        self, source_partition: int, stream_time_ms: int, partitions: int, *, tick: bool
+        self, source_partition: int, stream_time_ms: int, partitions: int, *, heartbeat: bool
     ) -> list[tuple[int, bytes]]:
         """Return the sums as records, each with its target partition, in that order."""
 
@@ -83,7 +83,7 @@ class Chunk(Protocol[R]):
         """Keys of the events to process, one per event, in their order."""
 
     @property
-    def foreign(self) -> list[tuple[R, int, bytes]]:
+    def misplaced(self) -> list[tuple[R, int, bytes]]:
         """Misplaced records, each with its own partition and the key to send it with."""
 
     @property

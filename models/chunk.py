@@ -110,9 +110,9 @@ class Chunk(Generic[R]):
         "_indexes",
         "_records",
         "dropped",
-        "foreign",
         "future",
         "keys",
+        "misplaced",
         "rejected",
         "sent",
     )
@@ -133,7 +133,7 @@ class Chunk(Generic[R]):
         #: Keys of the events to process, one per event, in their order.
         self.keys: list[bytes] = []
         #: Misplaced records, each with its own partition and the key to send it with.
-        self.foreign: list[tuple[R, int, bytes]] = []
+        self.misplaced: list[tuple[R, int, bytes]] = []
         #: Records ahead of the clock, each with its event time in ms.
         self.future: list[tuple[R, int]] = []
         self.rejected: list[tuple[R, Rejected]] = []
@@ -159,7 +159,7 @@ class Chunk(Generic[R]):
                 self._records.append(record)
                 self._events.append((event, t_ms))
             else:
-                self.foreign.append((record, right, key))
+                self.misplaced.append((record, right, key))
 
     def indexes(
         self, windows: UserWindows, loaded: Iterable[bytes | None], stream_time: int | None

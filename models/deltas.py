@@ -7,8 +7,8 @@ Little-endian, unpadded:
 
 The version is that of the entity's counters. accelerator.deltas is the compiled form.
 
-A record without rows is a tick: it carries only the source's stream time. The first record of a
-source has the flag BEGINS: counts up to its stream time were not sent.
+A record without rows is a heartbeat: it carries only the source's stream time. The first record of
+a source has the flag BEGINS: counts up to its stream time were not sent.
 """
 
 import struct
@@ -102,13 +102,13 @@ class DeltaAccumulator:
         self._counts[place] = increments if counts is None else tuple(map(add, counts, increments))
 
     def records(
-        self, source_partition: int, stream_time_ms: int, partitions: int, *, tick: bool
+        self, source_partition: int, stream_time_ms: int, partitions: int, *, heartbeat: bool
     ) -> list[tuple[int, bytes]]:
         """Return the sums as records, each with its target partition, in that order.
 
-        With ``tick``, partitions without rows get a record with the stream time. Counters stop at
-        their maximum. Raises ValueError if another number does not fit its field; the compiled form
-        raises it in :meth:`add`.
+        With ``heartbeat``, partitions without rows get a record with the stream time. Counters stop
+        at their maximum. Raises ValueError if another number does not fit its field; the compiled
+        form raises it in :meth:`add`.
         """
         targets = murmur2_partitions([key for key, _ in self._counts], partitions)
         rows: dict[int, list[DeltaRow]] = {number: [] for number in range(partitions)}
@@ -122,7 +122,7 @@ class DeltaAccumulator:
                 ),
             )
             for target, each in rows.items()
-            for first in range(0, len(each) or (1 if tick else 0), MAX_ROWS_PER_RECORD)
+            for first in range(0, len(each) or (1 if heartbeat else 0), MAX_ROWS_PER_RECORD)
         ]
 
     def _record(self, source_partition: int, stream_time_ms: int, rows: list[DeltaRow]) -> bytes:

@@ -92,7 +92,7 @@ class LayerBackend(NamedTuple):
     in_order: Callable[[Any], _protocols.SortedEntries] = SortedEntries
     row_size: int = 180
     """Bytes of memory per row besides key and value: a dict's entry and two objects."""
-    companions: Callable[[Any], int] = lambda _: 0
+    linked_bytes: Callable[[Any], int] = lambda _: 0
     """Returns the bytes of rows linked to a layer's rows (indexes of ids), not flushed with it."""
 
 

@@ -2,11 +2,11 @@
 
 ::
 
-    read          dirty  ->  frozen  ->  unwritten  ->  written  ->  remembered  ->  RocksDB
+    read          dirty  ->  frozen  ->  unflushed  ->  flushed  ->  remembered  ->  RocksDB
     write         dirty
     commit        freeze: dirty becomes frozen    (then the transaction)
-                  post_commit: frozen is committed, and moves to unwritten
-    periodically  flush: unwritten is written to RocksDB, and stays in memory as written
+                  post_commit: frozen is committed, and moves to unflushed
+    periodically  flush: unflushed is written to RocksDB, and stays in memory as flushed
     over budget   evict: rows that are on disk are dropped from memory
     a request     remember: rows read from disk are kept, as they are likely to be read again
 
@@ -53,7 +53,7 @@ REMEMBERED_BYTES = 4 << 20
 
 #: Number of flushes whose rows stay in memory. Most users in a session come back within half a
 #: minute. Each further layer would be searched for every user who does not.
-WRITTEN_LAYERS = 2
+FLUSHED_LAYERS = 2
 
 
 class StoreClosedError(Exception):
@@ -110,13 +110,13 @@ class PartitionState:
         self._frozen_time: int | None = None
         self._table_id = ""
         #: Committed rows that are not flushed, and the changelog offset of the last of them.
-        self._unwritten: Layer = backend.layer()
-        self._kept_offset = -1
+        self._unflushed: Layer = backend.layer()
+        self._committed_offset = -1
         #: Flushed layers, newest first; the flush of the first may still be under way.
-        self._written: list[Layer] = []
+        self._flushed: list[Layer] = []
         self._remembered: Layer = backend.layer()
         self._is_writing = False
-        self._settled = 0
+        self._flushes = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
         self._entry_bytes = float(backend.row_size + ESTIMATED_ROW_BYTES)
@@ -138,7 +138,7 @@ class PartitionState:
             LayoutError: the stored values do not match the layout.
         """
         new = self._backend.layer
-        self.dirty, self._frozen, self._unwritten, self._written = new(), new(), new(), []
+        self.dirty, self._frozen, self._unflushed, self._flushed = new(), new(), new(), []
         self._remembered = new()
         self._is_writing = False
         stored = self.store.get(LAYOUT_KEY)
@@ -180,7 +180,7 @@ class PartitionState:
         return self._windows.is_expired(value, stream_time)
 
     def _layers(self) -> tuple[Layer, ...]:
-        return self.dirty, self._frozen, self._unwritten, *self._written, self._remembered
+        return self.dirty, self._frozen, self._unflushed, *self._flushed, self._remembered
 
     def get(self, key: bytes) -> Value:
         """Return the current value of ``key``, uncommitted changes included."""
@@ -204,7 +204,7 @@ class PartitionState:
     @property
     def flushes(self) -> int:
         """Number of completed flushes: an earlier read from disk may be outdated."""
-        return self._settled
+        return self._flushes
 
     def find(self, keys: Sequence[bytes]) -> LookupResult:
         """Return those values of ``keys`` that are in memory."""
@@ -247,12 +247,12 @@ class PartitionState:
         the result includes changes that were frozen or committed in the meantime.
         """
         while True:
-            settled, frozen = self._settled, self._frozen
+            flushes, frozen = self._flushes, self._frozen
             values = self._backend.find(self._layers(), keys)
             if len(values.missing) < MIN_KEYS_FOR_THREAD:
                 return self._filled(values)
             found = await self.in_thread(self.store.get_many, values.missing)
-            if settled == self._settled:
+            if flushes == self._flushes:
                 values.fill(found)
                 if self._frozen is not frozen:
                     values.renew(self._layers())
@@ -265,9 +265,9 @@ class PartitionState:
         """Return the values of ``keys``, and of the keys derived from them, as :meth:`load`."""
         while True:
             values = await self.load(keys)
-            settled, frozen = self._settled, self._frozen
+            flushes, frozen = self._flushes, self._frozen
             found = await self.load(others(values))
-            if settled == self._settled:
+            if flushes == self._flushes:
                 if self._frozen is not frozen:
                     values.renew(self._layers())
                 return values, found
@@ -303,11 +303,11 @@ class PartitionState:
 
     def post_commit(self, offset: int) -> None:
         """Mark the frozen rows as committed, the last of them at changelog ``offset``."""
-        if len(self._unwritten):
-            self._unwritten.update(self._frozen)
+        if len(self._unflushed):
+            self._unflushed.update(self._frozen)
         else:
-            self._unwritten = self._frozen
-        self._kept_offset = offset
+            self._unflushed = self._frozen
+        self._committed_offset = offset
         self._frozen = self._backend.layer()
 
     async def flush(self, pace: WritePace = FULL_PACE) -> None:
@@ -315,18 +315,18 @@ class PartitionState:
         if self._is_writing:
             msg = "what was committed is being written already"
             raise RuntimeError(msg)
-        if not len(self._unwritten):
+        if not len(self._unflushed):
             return
-        changes, self._unwritten = self._unwritten, self._backend.layer()
+        changes, self._unflushed = self._unflushed, self._backend.layer()
         self._remembered = self._backend.layer()
-        self._written = [changes, *self._written[: WRITTEN_LAYERS - 1]]
+        self._flushed = [changes, *self._flushed[: FLUSHED_LAYERS - 1]]
         self._is_writing = True
         size = await self.in_thread(
-            *(self.store.write, changes, self._kept_offset, self._backend.in_order, pace)
+            *(self.store.write, changes, self._committed_offset, self._backend.in_order, pace)
         )
         self._entry_bytes = self._backend.row_size + size / len(changes)
         self._is_writing = False
-        self._settled += 1
+        self._flushes += 1
 
     async def attach(self, topic_id: str, end: int) -> None:
         """Accept the changelog with this id (empty: unknown) and end offset as this copy's source.
@@ -381,42 +381,42 @@ class PartitionState:
     @property
     def dirty_bytes(self) -> float:
         """Estimated memory of ``dirty``, from the average row size of the last flush."""
-        return len(self.dirty) * self._entry_bytes + self._backend.companions(self.dirty)
+        return len(self.dirty) * self._entry_bytes + self._backend.linked_bytes(self.dirty)
 
     @property
     def row_bytes(self) -> float:
-        """Estimated memory of all rows in memory, without linked rows (companions)."""
+        """Estimated memory of all rows in memory, without linked rows."""
         return sum(map(len, self._layers())) * self._entry_bytes
 
     @property
-    def companion_bytes(self) -> int:
+    def linked_bytes(self) -> int:
         """Memory of the rows linked to those in memory: indexes of sealed ids."""
-        return sum(map(self._backend.companions, self._layers()))
+        return sum(map(self._backend.linked_bytes, self._layers()))
 
-    def evict(self, rows: float, companions: float) -> None:
+    def evict(self, rows: float, linked: float) -> None:
         """Drop rows from memory that are on disk, oldest first, until both limits are kept.
 
         Arguments:
             rows: limit of :attr:`row_bytes`, in bytes.
-            companions: limit of :attr:`companion_bytes`, in bytes.
+            linked: limit of :attr:`linked_bytes`, in bytes.
         """
-        while self.row_bytes > rows or self.companion_bytes > companions:
+        while self.row_bytes > rows or self.linked_bytes > linked:
             if len(self._remembered):
                 self._remembered = self._backend.layer()
-            elif len(self._written) > self._is_writing:
-                self._written.pop()
+            elif len(self._flushed) > self._is_writing:
+                self._flushed.pop()
             else:
                 return
 
     @property
-    def unwritten_bytes(self) -> float:
+    def unflushed_bytes(self) -> float:
         """Estimated memory of committed rows that are not flushed."""
-        return len(self._unwritten) * self._entry_bytes
+        return len(self._unflushed) * self._entry_bytes
 
     @property
-    def unwritten_companion_bytes(self) -> int:
+    def unflushed_linked_bytes(self) -> int:
         """Memory of the rows linked to these."""
-        return self._backend.companions(self._unwritten)
+        return self._backend.linked_bytes(self._unflushed)
 
     @property
     def uncommitted_keys(self) -> int:

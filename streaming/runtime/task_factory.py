@@ -40,7 +40,7 @@ class TaskHost(Protocol):
     def task_failed(self, task: Task, exc: BaseException, /) -> None:
         """Handle a failed task."""
 
-    def position_missed(self, task: Task, tp: TP, /) -> None:
+    def refetch(self, task: Task, tp: TP, /) -> None:
         """Handle a gap between a task's position and a batch."""
 
 
@@ -99,6 +99,6 @@ class TaskContext:
             outbox,
             host.lock_of(partition),
             on_failure=host.task_failed,
-            on_gap=host.position_missed,
+            refetch=host.refetch,
             shared_limits=host.shared_limits,
         )

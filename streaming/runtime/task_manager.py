@@ -210,9 +210,9 @@ class TaskManager(TransactionManager):
         """Revive a failed task, or end the worker."""
         self.reviver.task_failed(task, exc)
 
-    def position_missed(self, task: Task, tp: TP) -> None:
+    def refetch(self, task: Task, tp: TP) -> None:
         """Fetch again from the position of ``task``."""
-        self.reviver.position_missed(task, tp)
+        self.reviver.refetch(task, tp)
 
     # -- start and end
 

@@ -154,7 +154,7 @@ class TaskReviver(Service):
         except FOR_GOOD as exc:
             self._worker.give_up(exc)
 
-    def position_missed(self, task: Task, tp: TP) -> None:
+    def refetch(self, task: Task, tp: TP) -> None:
         """Fetch again from the position of ``task``, because a batch does not continue it."""
         if tp not in self._refetching:
             self._refetching.add(tp)

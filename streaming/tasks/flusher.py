@@ -74,7 +74,7 @@ class Flusher:
 
     async def flush_early(self) -> None:
         """Request a flush if the budget requires it; wait if the disk is slower than commits."""
-        much = self._budget.unwritten
+        much = self._budget.unflushed
         if much > 1:
             await self.flush()
         elif much > EARLY_FLUSH_SHARE:

@@ -31,7 +31,7 @@ ROW_BYTES = 224 << 20
 #: Bytes of rows linked to these (indexes of ids), before some are evicted, and of unflushed ones
 #: before a commit waits. A user with hundreds of ids within the horizon has more there than in the
 #: row.
-COMPANION_BYTES = 256 << 20
+LINKED_BYTES = 256 << 20
 
 
 class MemoryBudget:
@@ -52,20 +52,20 @@ class MemoryBudget:
         return dirty + self._outbox.size >= self._shared_limits.share(UNCOMMITTED_BYTES)
 
     @property
-    def unwritten(self) -> float:
+    def unflushed(self) -> float:
         """Unflushed rows as a part of their bound; above 1: too much."""
-        rows = sum(state.unwritten_bytes for state in self._states)
-        companions = sum(state.unwritten_companion_bytes for state in self._states)
+        rows = sum(state.unflushed_bytes for state in self._states)
+        linked = sum(state.unflushed_linked_bytes for state in self._states)
         share = self._shared_limits.share
-        return max(rows / share(UNFLUSHED_BYTES), companions / share(COMPANION_BYTES))
+        return max(rows / share(UNFLUSHED_BYTES), linked / share(LINKED_BYTES))
 
     def evict(self) -> None:
         """Evict flushed rows to make room for unflushed ones."""
         # Processing may add as much again during the commit.
         dirty = sum(state.dirty_bytes for state in self._states)
         rows = self._shared_limits.share(ROW_BYTES) - dirty
-        companions = self._shared_limits.share(COMPANION_BYTES)
+        linked = self._shared_limits.share(LINKED_BYTES)
         for state in self._states:
-            state.evict(rows, companions)
+            state.evict(rows, linked)
             rows -= state.row_bytes
-            companions -= state.companion_bytes
+            linked -= state.linked_bytes

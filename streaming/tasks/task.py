@@ -63,7 +63,7 @@ class Task:
         outbox: Outbox,
         lock: TransactionalProducer,
         on_failure: Callable[[Task, BaseException], None],
-        on_gap: Callable[[Task, TP], None],
+        refetch: Callable[[Task, TP], None],
         shared_limits: SharedLimits,
     ) -> None:
         """Create the task without opening it.
@@ -74,7 +74,7 @@ class Task:
             outbox: records of the next transaction, apart from changelogs.
             lock: the producer of the partition's lock, started when the task is opened.
             on_failure: called once if processing or flushing fails.
-            on_gap: called if a batch does not follow the position and must be fetched again.
+            refetch: called if a batch does not follow the position and must be fetched again.
             shared_limits: shared by all tasks of the worker.
         """
         self.partition = partition
@@ -86,7 +86,7 @@ class Task:
         self.claimed_for: str | None = None
         self._state = TaskState.CREATED
         self._on_failure = on_failure
-        self._on_gap = on_gap
+        self._refetch = refetch
         self._shared_limits = shared_limits
         self._budget = MemoryBudget(self.tables.states, outbox, shared_limits)
         self._flusher = Flusher(partition, self.tables.states, self._budget, self.fail)
@@ -183,7 +183,7 @@ class Task:
         if batch.start > position:
             # Fetched before a seek: the records in between are fetched again.
             log.debug("%s: skipping a batch at %s, expecting %s", tp, batch.start, position)
-            self._on_gap(self, tp)
+            self._refetch(self, tp)
             return
         processor = self.sources[tp]
         records = batch.records

@@ -102,7 +102,7 @@ class Side:
         self.stream_time = folded.stream_time
         sorted_out = [
             [(content(record), *rest) for record, *rest in part]
-            for part in (chunk.foreign, chunk.future, chunk.rejected, folded.late)
+            for part in (chunk.misplaced, chunk.future, chunk.rejected, folded.late)
         ]
         return [
             chunk.sent.tolist(),
@@ -111,8 +111,8 @@ class Side:
             chunk.dropped,
             folded._replace(late=[]),
             list(self.stored.items()),
-            self.deltas.records(0, 0, 3, tick=False),
-            self.creators.records(0, 0, 3, tick=False),
+            self.deltas.records(0, 0, 3, heartbeat=False),
+            self.creators.records(0, 0, 3, heartbeat=False),
         ]
 
     def find(self, keys):
@@ -287,9 +287,9 @@ class TestWhatBecomesOfAUser:
             side.apply(chunk)
             size = len(side.stored[index_key(b"1")])
             assert size == 9 + 36 * blocks
-            assert side.memory.companions(side.kept) == size
+            assert side.memory.linked_bytes(side.kept) == size
         side.kept[b"1"] = None
-        assert side.memory.companions(side.kept) == 0
+        assert side.memory.linked_bytes(side.kept) == 0
 
     def test_an_index_stays_at_hand_when_the_plain_form_has_seen_to_an_event(self):
         numbers = [{"event_id": str(n), "user_id": 1, "at": 20 * MINUTE + n} for n in range(60)]
@@ -301,7 +301,7 @@ class TestWhatBecomesOfAUser:
             side.apply(first)
             side.apply([*rare, values[40]])
             assert side.asked == []
-            assert side.memory.companions(side.kept) == len(side.stored[index_key(b"1")])
+            assert side.memory.linked_bytes(side.kept) == len(side.stored[index_key(b"1")])
 
     def test_with_counters_that_are_full(self):
         value = list(values_of([{"event_id": "1", "at": 0, "user_id": 1}]))

@@ -150,13 +150,13 @@ ADDED = st.tuples(
 
 
 @given(st.lists(ADDED, max_size=400), st.integers(1, 9), st.booleans())
-def test_what_was_gathered_is_told_the_same_and_all_of_it(added, partitions, tick):
+def test_what_was_gathered_is_told_the_same_and_all_of_it(added, partitions, heartbeat):
     plain, compiled = (gathered(accelerated, added) for accelerated in FORMS)
     assert len(compiled) == len(plain) == len({place[:2] for place in added})
-    records = plain.records(7, 123, partitions, tick=tick)
-    assert compiled.records(7, 123, partitions, tick=tick) == records
+    records = plain.records(7, 123, partitions, heartbeat=heartbeat)
+    assert compiled.records(7, 123, partitions, heartbeat=heartbeat) == records
     assert {target for target, _ in records} <= set(range(partitions))
-    assert len(records) == partitions or not tick
+    assert len(records) == partitions or not heartbeat
     found = Counter()
     for target, value in records:
         source, stream_time, rows = unpack_deltas(value)
@@ -171,7 +171,7 @@ def test_what_was_gathered_is_told_the_same_and_all_of_it(added, partitions, tic
 def test_more_than_a_record_takes_makes_another_one(more):
     added = [(video, 1, 0) for video in range(MAX_ROWS_PER_RECORD + more)]
     plain, compiled = (
-        gathered(accelerated, added).records(0, 0, 1, tick=False) for accelerated in FORMS
+        gathered(accelerated, added).records(0, 0, 1, heartbeat=False) for accelerated in FORMS
     )
     assert compiled == plain
     assert len(plain) == 1 + more
@@ -181,7 +181,7 @@ def test_more_than_a_record_takes_makes_another_one(more):
 @pytest.mark.parametrize("pane", [2**32, 2**64, -1])
 def test_a_number_that_does_not_fit_is_not_told(accelerated, pane):
     with pytest.raises(ValueError, match="not a delta record"):
-        gathered(accelerated, [(1, pane, 0)]).records(0, 0, 1, tick=False)
+        gathered(accelerated, [(1, pane, 0)]).records(0, 0, 1, heartbeat=False)
 
 
 CREATORS = PaneWindows(CREATOR, SLICES)
@@ -215,7 +215,7 @@ def test_any_history_of_creators_is_folded_the_same(batches):
 
 
 @given(st.lists(CREATOR_ROWS, max_size=50), st.integers(1, 9), st.booleans())
-def test_what_was_gathered_of_creators_is_told_the_same(rows, partitions, tick):
+def test_what_was_gathered_of_creators_is_told_the_same(rows, partitions, heartbeat):
     """Counters stop at their maximum, within a commit as in a table."""
     records = []
     for accelerated in FORMS:
@@ -224,5 +224,5 @@ def test_what_was_gathered_of_creators_is_told_the_same(rows, partitions, tick):
         )
         for creator_id, pane, *counts in rows:
             made.add(creator_id, pane, tuple(counts))
-        records.append(made.records(7, 123, partitions, tick=tick))
+        records.append(made.records(7, 123, partitions, heartbeat=heartbeat))
     assert records[0] == records[1]

@@ -75,7 +75,7 @@ async def test_a_hot_video_costs_its_creator_one_row_a_commit(make) -> None:
     await pipeline.process(0, EVENTS, 50)
     await pipeline.commit(0)
     records = [len(pipeline.topics[CREATOR_DELTAS, n]) for n in range(PARTITIONS)]
-    assert records == [1, 1], "one with the row, and a tick"
+    assert records == [1, 1], "one with the row, and a heartbeat"
     await pipeline.finish()
     assert views(pipeline) == 50
 

@@ -99,7 +99,7 @@ class Bench:
             outbox,
             lock,
             on_failure=lambda _, exc: self.failures.append(exc),
-            on_gap=lambda _, tp: self.gaps.append(tp),
+            refetch=lambda _, tp: self.gaps.append(tp),
             shared_limits=self.shared_limits,
         )
         task.begin_restoring()

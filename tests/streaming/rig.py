@@ -94,7 +94,7 @@ class Worker:
             outbox,
             self.fencing.lock_of(partition),
             on_failure=self._task_failed,
-            on_gap=lambda _, tp: self.gaps.append(tp),
+            refetch=lambda _, tp: self.gaps.append(tp),
             shared_limits=self.shared_limits,
         )
         self.built.append(task)

@@ -103,10 +103,10 @@ class TestMuchUnwritten:
         await until(lambda: bench.state.store.get(b"1") == b"3")
         assert [pace for _, pace in writes] == [FULL_PACE]
 
-    @pytest.mark.parametrize("most", ["UNFLUSHED_BYTES", "COMPANION_BYTES"])
+    @pytest.mark.parametrize("most", ["UNFLUSHED_BYTES", "LINKED_BYTES"])
     async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch, most):
         monkeypatch.setattr(f"streaming.tasks.memory_budget.{most}", 1)
-        beside = bench.state._backend._replace(companions=lambda layer: 2 * len(layer))
+        beside = bench.state._backend._replace(linked_bytes=lambda layer: 2 * len(layer))
         monkeypatch.setattr(bench.state, "_backend", beside)
         bench.submit(batch(0, 3))
         await bench.processed(3)
@@ -115,13 +115,13 @@ class TestMuchUnwritten:
 
 
 class TestRowsInMemory:
-    @pytest.mark.parametrize("bound", ["ROW_BYTES", "COMPANION_BYTES"])
+    @pytest.mark.parametrize("bound", ["ROW_BYTES", "LINKED_BYTES"])
     @pytest.mark.parametrize("lacking", [0, 1])
     async def test_those_on_disk_as_well_are_let_go_for_want_of_room_when_a_commit_begins(
         self, bench, monkeypatch, bound, lacking
     ):
         state = bench.state
-        beside = state._backend._replace(companions=lambda layer: 100 * len(layer))
+        beside = state._backend._replace(linked_bytes=lambda layer: 100 * len(layer))
         monkeypatch.setattr(state, "_backend", beside)
         # Of the claim nothing stays.
         state.evict(0, 0)
@@ -137,7 +137,7 @@ class TestRowsInMemory:
         # What is dirty counts twice: as much may be processed while it is committed.
         enough = {
             "ROW_BYTES": both + state.dirty_bytes,
-            "COMPANION_BYTES": state.companion_bytes,
+            "LINKED_BYTES": state.linked_bytes,
         }
         monkeypatch.setattr(f"streaming.tasks.memory_budget.{bound}", enough[bound] - lacking)
         await bench.commit()

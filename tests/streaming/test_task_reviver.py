@@ -252,8 +252,8 @@ class TestGaps:
     async def test_what_does_not_follow_is_fetched_again_once(self, rig):
         """Several batches may show the same gap."""
         task = rig.tasks[0]
-        rig.reviver.position_missed(task, events(0))
-        rig.reviver.position_missed(task, events(0))
+        rig.reviver.refetch(task, events(0))
+        rig.reviver.refetch(task, events(0))
         await rig.settle()
         assert rig.pauses == [REFETCH_DELAY_S]
         assert rig.seeker.sought == {events(0): START}
@@ -261,7 +261,7 @@ class TestGaps:
     async def test_what_was_deleted_before_it_was_read_is_passed_over(self, rig):
         """There is nothing to wait for."""
         rig.positions.begins = 50
-        rig.reviver.position_missed(rig.tasks[0], events(0))
+        rig.reviver.refetch(rig.tasks[0], events(0))
         await rig.settle()
         assert rig.tasks[0].positions == {events(0): 50}
         assert rig.seeker.sought == {events(0): 50}
@@ -269,7 +269,7 @@ class TestGaps:
     async def test_a_task_that_is_suspended_meanwhile_is_not_fetched_for(self, rig):
         """The rebalance ends with a seek of its own."""
         rig.may_wake.clear()
-        rig.reviver.position_missed(rig.tasks[0], events(0))
+        rig.reviver.refetch(rig.tasks[0], events(0))
         await rig.rebalance(0, 1)
         rig.may_wake.set()
         await rig.settle()
@@ -278,6 +278,6 @@ class TestGaps:
     async def test_the_next_gap_is_fetched_again_as_well(self, rig):
         """The first one is forgotten once it is closed."""
         for _ in range(2):
-            rig.reviver.position_missed(rig.tasks[0], events(0))
+            rig.reviver.refetch(rig.tasks[0], events(0))
             await rig.settle()
         assert len(rig.pauses) == 2

@@ -2,7 +2,7 @@
 
 ::
 
-    read   dirty  ->  frozen  ->  unwritten  ->  written  ->  remembered  ->  RocksDB
+    read   dirty  ->  frozen  ->  unflushed  ->  flushed  ->  remembered  ->  RocksDB
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from models.windows import Slices
 from tables.layout import LAYOUT_KEY, LayoutError, StoreFormat
 from tables.rocks import RocksStore
-from tables.state import WRITTEN_LAYERS
+from tables.state import FLUSHED_LAYERS
 
 HOUR = 3_600_000
 KEY, OTHER = b"17", b"18"
@@ -340,7 +340,7 @@ class TestMemory:
             state.dirty[key] = b"value"
             await commit(state, offset)
         assert await state.load(keys) == [b"value"] * 10
-        assert sorted(reads) == keys[:-WRITTEN_LAYERS]
+        assert sorted(reads) == keys[:-FLUSHED_LAYERS]
 
     async def test_what_is_on_disk_as_well_is_let_go_the_oldest_first(self, make_state, reads):
         state = make_state()
@@ -359,7 +359,7 @@ class TestMemory:
 
     async def test_what_has_much_at_hand_is_let_go_likewise(self, make_state, monkeypatch):
         state = make_state()
-        beside = state._backend._replace(companions=lambda layer: 500 * len(layer))
+        beside = state._backend._replace(linked_bytes=lambda layer: 500 * len(layer))
         monkeypatch.setattr(state, "_backend", beside)
         for offset, key in enumerate([KEY, OTHER]):
             state.dirty[key] = b"value"
@@ -368,7 +368,7 @@ class TestMemory:
         rows = state.row_bytes
         for most, left in [(1500, 3), (1499, 2), (0, 1)]:
             state.evict(rows, most)
-            assert state.companion_bytes == 500 * left
+            assert state.linked_bytes == 500 * left
             assert state.row_bytes == rows * left / 3
 
     async def test_what_is_on_its_way_to_the_disk_is_not_let_go(self, make_state, monkeypatch):
@@ -434,7 +434,7 @@ class TestRemembering:
 
     async def test_a_write_that_leaves_memory_uncovers_nothing_older(self, state):
         self.remember(state, b"1")
-        for offset, key in enumerate([b"1", *[b"2"] * WRITTEN_LAYERS], 1):
+        for offset, key in enumerate([b"1", *[b"2"] * FLUSHED_LAYERS], 1):
             state.dirty[key] = b"new"
             await commit(state, offset)
         assert state.find([b"1"]).missing == [b"1"]
