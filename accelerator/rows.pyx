@@ -4,7 +4,7 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 
 from accelerator.keys cimport MAX_DIGITS
-from models import rows, seen
+from models import dedup, rows
 from models.counters import USER
 
 cdef enum Kind:
@@ -14,11 +14,11 @@ cdef enum Kind:
     BLOCK
     INDEX
 
-cdef Py_ssize_t SEALED_HEADER = seen.SEALED_HEADER_SIZE, ENTRY = seen.ENTRY_SIZE
-cdef Py_ssize_t MAX_BLOCKS = seen.MAX_BLOCKS, BLOCK_SIZE = rows.BLOCK_SIZE
-cdef Py_ssize_t HEADER = seen.HEADER_SIZE, TIME = seen.TIME_SIZE, ID = seen.ID_SIZE
-cdef int BLOCK_VERSION = seen.BLOCK_VERSION, INDEX_VERSION = seen.INDEX_VERSION
-cdef int INDEXED = seen.INDEXED
+cdef Py_ssize_t SEALED_HEADER = dedup.SEALED_HEADER_SIZE, ENTRY = dedup.ENTRY_SIZE
+cdef Py_ssize_t MAX_BLOCKS = dedup.MAX_BLOCKS, BLOCK_SIZE = rows.BLOCK_SIZE
+cdef Py_ssize_t HEADER = dedup.HEADER_SIZE, TIME = dedup.TIME_SIZE, ID = dedup.ID_SIZE
+cdef int BLOCK_VERSION = dedup.BLOCK_VERSION, INDEX_VERSION = dedup.INDEX_VERSION
+cdef int INDEXED = dedup.INDEXED
 
 
 cdef struct Table:

@@ -2,7 +2,7 @@
 """models.sums, compiled, for values as they are written today; the others take the plain form.
 
 Rows of panes are summed by their shape, such as "IIQ" (models.panes). Where they lie in a value is
-told in models.seen and models.pane_windows.
+told in models.dedup and models.pane_windows.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 
 from numpy import frombuffer, uint64
 
-from models import seen, sums
+from models import dedup, sums
 from models.counters import USER
 
 from accelerator.keys cimport MAX_DIGITS, first_digit, partition_of
@@ -29,8 +29,8 @@ cdef enum:
     # Rows whose values are asked for from memory ahead of their turn.
     AHEAD = 8
 
-if (HEADER, ID, TIME) != (seen.HEADER_SIZE, seen.ID_SIZE, seen.TIME_SIZE):
-    raise ImportError("models.seen has another layout")
+if (HEADER, ID, TIME) != (dedup.HEADER_SIZE, dedup.ID_SIZE, dedup.TIME_SIZE):
+    raise ImportError("models.dedup has another layout")
 
 
 cdef class Sums:

@@ -2,13 +2,13 @@
 """What models.user does to a user's value at an event, for the usual events.
 
 An event is usual when its id is in no block by what their index tells. The layout is told in
-models.seen and models.user, which do the rest: this gives the same bytes.
+models.dedup and models.user, which do the rest: this gives the same bytes.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from models import seen
+from models import dedup
 from models.counters import USER
 
 from accelerator.counters cimport MAX_ROW_BYTES, PANE, Shape, count_event, shape_of
@@ -27,21 +27,21 @@ cdef enum:
     MAX_BLOCKS = 255
 
 cdef int VERSION = USER.version
-cdef int INDEXED = seen.INDEXED
-cdef int BLOCK_VERSION = seen.BLOCK_VERSION
-cdef int INDEX_VERSION = seen.INDEX_VERSION
+cdef int INDEXED = dedup.INDEXED
+cdef int BLOCK_VERSION = dedup.BLOCK_VERSION
+cdef int INDEX_VERSION = dedup.INDEX_VERSION
 
 cdef Shape SHAPE
 shape_of(USER, &SHAPE)
 
 
 cdef Key index_key(const Key *user, unsigned char *text) noexcept nogil:
-    """models.seen.index_key, written to `text`, MAX_KEY bytes."""
+    """models.dedup.index_key, written to `text`, MAX_KEY bytes."""
     return _marked(user, b"i", 1, text)
 
 
 cdef Key block_key(const Key *user, int number, unsigned char *text) noexcept nogil:
-    """models.seen.block_key, written to `text`, MAX_KEY bytes."""
+    """models.dedup.block_key, written to `text`, MAX_KEY bytes."""
     cdef unsigned char[MAX_DIGITS] digits
     cdef int first = first_digit(number, digits)
     return _marked(user, digits + first, MAX_DIGITS - first, text)
@@ -113,7 +113,7 @@ cdef class UserWindows:
         self.windows = windows
         self.step, self.per_step = windows.slices.step, windows.per_step
         self.other_panes = windows.slices.panes - 1
-        self.horizon = windows._seen.horizon
+        self.horizon = windows._dedup.horizon
 
     def in_units(self, unit_ms):
         """See models.user.UserWindows."""

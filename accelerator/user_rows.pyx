@@ -27,7 +27,7 @@ from models.counters import USER, VIDEO
 from models.entity import POSITION_UNITS
 from models.event import id_hash, timestamp_ms
 from models.schema import EVENT_TYPES, MAX_DURATION_MS, MAX_ID_LENGTH
-from models.seen import HEADER_SIZE, ID_SIZE, TIME_SIZE
+from models.dedup import HEADER_SIZE, ID_SIZE, TIME_SIZE
 
 cdef extern from "Python.h":
     bint PyUnicode_CheckExact(object text)

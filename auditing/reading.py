@@ -20,7 +20,7 @@ from auditing.errors import AuditError
 from auditing.replayed import Done
 from auditing.spill_map import id_key
 from auditing.stable_offsets import stable_offsets
-from models.seen import is_sealed_key
+from models.dedup import is_sealed_key
 from streaming.errors import NoTokenError, StartError
 from streaming.kafka.broker_check import check_access
 from streaming.kafka.rights import needed, require_rights

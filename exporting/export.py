@@ -21,7 +21,7 @@ from faust.types import TP
 
 from exporting.errors import ExportError
 from exporting.writers import Format, check_format, open_writer
-from models.seen import is_sealed_key
+from models.dedup import is_sealed_key
 from models.windows import to_iso
 from streaming.kafka.metadata import Right, find_topics
 from streaming.kafka.rights import require_rights

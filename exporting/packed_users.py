@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from models.counters import USER
-from models.seen import HEADER_SIZE, ID_SIZE, TIME_SIZE
+from models.dedup import HEADER_SIZE, ID_SIZE, TIME_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

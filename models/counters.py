@@ -109,7 +109,7 @@ class CreatorCounts(NamedTuple):
         return MEAN_POSITION.of(self)
 
 
-#: Versions 1 to 3 differ in the layout of the ids before the rows; see models.seen.
+#: Versions 1 to 3 differ in the layout of the ids before the rows; see models.dedup.
 USER: Final = Entity(
     "user",
     UserCounts,

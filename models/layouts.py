@@ -8,7 +8,7 @@ of `python -m models.layouts`, to accelerator/counters.pyx.
 
 from collections.abc import Iterator
 
-from models import deltas, entity, pane_windows, partitioner, rows, schema, seen, video, viral
+from models import dedup, deltas, entity, pane_windows, partitioner, rows, schema, video, viral
 from models.counters import ENTITIES, SUMMED
 
 
@@ -24,11 +24,13 @@ def _lines() -> Iterator[str]:
     yield f"longest: id {schema.MAX_ID_LENGTH}, duration {schema.MAX_DURATION_MS}"
     yield f"amounts: {' '.join(entity.AMOUNTS)}, a position of 1 is {entity.POSITION_UNITS}"
     yield f"partitioner: seed {partitioner.SEED:#x}, multiplier {partitioner.MULTIPLIER:#x}"
-    yield f"ids: {seen.HEADER_SIZE} {seen.TIME_SIZE} {seen.ID_FORMAT}, index from {seen.INDEXED}"
     yield (
-        f"sealed ids: {seen.SEALED_FORMAT} {seen.BLOCK_VERSION:#x} of {seen.BLOCK_IDS}, "
-        f"{seen.INDEX_VERSION:#x} of {seen.MAX_BLOCKS} by {seen.ENTRY_SIZE}, "
-        f"keys {seen.block_key(b'1', 23)!r} {seen.index_key(b'1')!r}"
+        f"ids: {dedup.HEADER_SIZE} {dedup.TIME_SIZE} {dedup.ID_FORMAT}, index from {dedup.INDEXED}"
+    )
+    yield (
+        f"sealed ids: {dedup.SEALED_FORMAT} {dedup.BLOCK_VERSION:#x} of {dedup.BLOCK_IDS}, "
+        f"{dedup.INDEX_VERSION:#x} of {dedup.MAX_BLOCKS} by {dedup.ENTRY_SIZE}, "
+        f"keys {dedup.block_key(b'1', 23)!r} {dedup.index_key(b'1')!r}"
     )
     yield f"blocks: {rows.BLOCK_SIZE} bytes"
     for counted in ENTITIES:

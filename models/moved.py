@@ -9,7 +9,7 @@ import struct
 from math import gcd
 from typing import Final
 
-from models.seen import (
+from models.dedup import (
     BLOCK_VERSION,
     ENTRY_SIZE,
     HEADER_SIZE,

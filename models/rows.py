@@ -8,9 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from models.counters import USER
-from models.entity import Entity
-from models.errors import CodecError
-from models.seen import (
+from models.dedup import (
     BLOCK_IDS,
     BLOCK_VERSION,
     ENTRY_SIZE,
@@ -20,6 +18,8 @@ from models.seen import (
     SEALED_HEADER_SIZE,
     size_of,
 )
+from models.entity import Entity
+from models.errors import CodecError
 
 #: Rows by key, in their order; None: the row is deleted.
 Rows = dict[bytes | None, bytes | None]

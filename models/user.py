@@ -2,7 +2,7 @@
 
 Little-endian, unpadded:
 
-    ids: see models.seen, whose header begins the value
+    ids: see models.dedup, whose header begins the value
     pane rows, newest last: u32 pane, and the counters of models.counters.USER
 
 accelerator.user is the compiled form for the usual events. Panes are numbered by a unit of time:
@@ -14,7 +14,7 @@ import struct
 from typing import Any, Final
 
 from models.counters import USER, UserCounts
-from models.seen import EMPTY, MAX_SEEN, VERSION, DedupIndex, Rows, index_key, is_sealed, size_of
+from models.dedup import EMPTY, MAX_SEEN, VERSION, DedupIndex, Rows, index_key, is_sealed, size_of
 from models.windows import Slices, to_iso, units_of, window_fields
 
 __all__ = ["EMPTY", "MAX_SEEN", "UserCounts", "UserWindows", "describe_user", "describe_window"]
@@ -47,7 +47,7 @@ class UserWindows:
     which it was applied.
     """
 
-    __slots__ = ("_other_panes", "_seen", "_step", "per_step", "slices", "unit")
+    __slots__ = ("_dedup", "_other_panes", "_step", "per_step", "slices", "unit")
 
     entity: Final = USER
 
@@ -56,7 +56,7 @@ class UserWindows:
         self.slices = slices
         self.unit = unit_ms or slices.step
         self.per_step = units_of(slices, self.unit)
-        self._seen = DedupIndex(horizon_ms)
+        self._dedup = DedupIndex(horizon_ms)
         self._step = slices.step
         self._other_panes = slices.panes - 1
 
@@ -68,7 +68,7 @@ class UserWindows:
         """
         if unit_ms == self.unit:
             return self
-        return UserWindows(self.slices, self._seen.horizon, unit_ms)
+        return UserWindows(self.slices, self._dedup.horizon, unit_ms)
 
     def in_steps(self, row: bytes) -> bytes:
         """Renumber a row's panes by the step; a row of sealed ids has none, and stays the same."""
@@ -112,7 +112,7 @@ class UserWindows:
         if value[0] != VERSION:
             panes = USER.renewed(panes, value[0])
         forget = self._is_long_ago(panes, stream_time_ms)
-        ids = self._seen.add(rows, key, value, id_hash, stream_time_ms, forget=forget)
+        ids = self._dedup.add(rows, key, value, id_hash, stream_time_ms, forget=forget)
         if ids is None:
             return False
         panes = _ROWS.whole_steps(panes, self.per_step)
@@ -127,7 +127,7 @@ class UserWindows:
 
         None: it reads none. At a later stream time the index may no longer be needed.
         """
-        if value and self._seen.asks_index(value, stream_time_ms):
+        if value and self._dedup.asks_index(value, stream_time_ms):
             return index_key(key)
         return None
 
@@ -141,7 +141,7 @@ class UserWindows:
             return False
         last_pane = _ROWS.newest(panes) // self.per_step
         closed = (last_pane + self._other_panes + 1) * self._step
-        return stream_time_ms - closed > self._seen.horizon
+        return stream_time_ms - closed > self._dedup.horizon
 
     def metrics(self, value: bytes | None, t_ms: int, size_ms: int | None = None) -> UserCounts:
         """Return the counts of the window at a time; a smaller size is a multiple of the step."""
@@ -162,14 +162,16 @@ class UserWindows:
         A value is expired if no pane is open, and no id is within the horizon.
         """
         if is_sealed(value):
-            return self._seen.is_past_sealed(value, stream_time_ms)
+            return self._dedup.is_past_sealed(value, stream_time_ms)
         panes = _rows(value)
         if not panes:
             return True
         last_pane = _ROWS.newest(panes) // self.per_step
         if last_pane >= stream_time_ms // self._step - self._other_panes:
             return False
-        return self._is_long_ago(panes, stream_time_ms) or self._seen.is_past(value, stream_time_ms)
+        return self._is_long_ago(panes, stream_time_ms) or self._dedup.is_past(
+            value, stream_time_ms
+        )
 
     def rows_of(self, value: bytes | None) -> bytes:
         """Return the pane rows of a value in the newest layout, numbered by the step."""

@@ -16,9 +16,7 @@ import numpy as np
 from commands.sending import EventSender
 from loadgen.workload import EventChunk
 from models.counters import USER
-from models.entity import POSITION_UNITS
-from models.partitioner import murmur2_partitions
-from models.seen import (
+from models.dedup import (
     BLOCK_IDS,
     ID_SIZE,
     TIME_SIZE,
@@ -28,6 +26,8 @@ from models.seen import (
     pack_block,
     pack_index,
 )
+from models.entity import POSITION_UNITS
+from models.partitioner import murmur2_partitions
 from tables.layout import LAYOUT_KEY, Position, StoreFormat
 from tables.users import NAME as USERS
 from tables.users import user_layout, user_windows

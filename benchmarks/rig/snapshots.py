@@ -36,7 +36,7 @@ _IDLE_USERS_PER_S = 100_000
 _SOURCES = (
     "tables/*.py",
     "models/user.py",
-    "models/seen.py",
+    "models/dedup.py",
     "models/panes.py",
     "streaming/restore/changelog.py",
     "streaming/kafka/topics.py",

@@ -1,7 +1,7 @@
 """Flow control whose ``resume`` changes nothing while the flow is active.
 
 Depends on the internals of mode (``FlowControlEvent.resume``);
-``tests/streaming/test_flow.py`` fails when they change.
+``tests/streaming/test_flow_control.py`` fails when they change.
 """
 
 from __future__ import annotations

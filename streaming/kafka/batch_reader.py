@@ -3,8 +3,8 @@
 Depends on the internals of aiokafka 0.14 (``PartitionRecords``, ``DefaultRecordBase``), whose
 generator copies every record field by field and decompresses whole batches. This module replaces
 the fetcher's ``MemoryRecords`` and ``PartitionRecords`` with classes that keep the bytes and return
-large batches in pieces; ``tests/streaming/test_insides.py`` and ``test_fetched.py`` fail when the
-internals change.
+large batches in pieces; ``tests/streaming/test_insides.py`` and ``test_batch_reader.py`` fail when
+the internals change.
 """
 
 from __future__ import annotations

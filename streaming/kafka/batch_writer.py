@@ -2,7 +2,7 @@
 
 Depends on the internals of aiokafka 0.14 (``BatchBuilder``, ``DefaultRecordBase``), because its
 method to append a record takes longer than everything else; ``tests/streaming/test_insides.py`` and
-``test_packing.py`` fail when they change.
+``test_batch_writer.py`` fail when they change.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from accelerator import IS_BUILT, REASON, UserBackend, layer_backend
 from accelerator.records import Records
 from models.chunk import Overlay
 from models.counters import CREATOR
+from models.dedup import index_key
 from models.errors import CodecError
-from models.seen import index_key
 from models.user import MAX_SEEN, UserWindows
 from models.windows import Slices
 from tests.layers import layer_of

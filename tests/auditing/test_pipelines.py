@@ -18,7 +18,7 @@ from auditing.parts import Names
 from auditing.replayed import Done
 from auditing.spill_map import id_key
 from auditing.summed import SummedTable
-from models.seen import is_sealed_key
+from models.dedup import is_sealed_key
 from streaming.kafka.records import OutRecord
 from tables.foreign import check_rows
 from tables.layout import LAYOUT_KEY

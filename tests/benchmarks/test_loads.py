@@ -12,8 +12,8 @@ from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
 from benchmarks.rig.loads import make_load
 from benchmarks.rig.spool import Spool, stamp
 from models.counters import USER
+from models.dedup import block_key, is_sealed_key
 from models.event import Event, decode
-from models.seen import block_key, is_sealed_key
 from models.user import UserWindows
 from models.windows import Slices
 from tests.counted import of_user

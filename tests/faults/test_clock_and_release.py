@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from models.seen import is_sealed_key
+from models.dedup import is_sealed_key
 from tables.layout import LAYOUT_KEY
 from tests.faults.aftermath import check_aftermath, check_answers
 from tests.faults.test_crashes import SABOTAGE

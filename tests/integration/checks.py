@@ -11,8 +11,8 @@ import msgspec
 from rocksdict import AccessType, Options, Rdict
 
 from models.counters import CREATOR
+from models.dedup import is_sealed_key
 from models.pane_windows import PaneWindows
-from models.seen import is_sealed_key
 from models.user import UserWindows
 from models.video import VideoWindows
 from models.windows import Slices, from_iso

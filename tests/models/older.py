@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from models.counters import USER
-from models.seen import block_key, index_key, size_of
+from models.dedup import block_key, index_key, size_of
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

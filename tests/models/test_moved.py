@@ -7,10 +7,10 @@ import random
 import pytest
 
 from models.counters import USER
+from models.dedup import is_sealed_key
 from models.event import Metadata
 from models.moved import later, parents
 from models.partitioner import partition_of
-from models.seen import is_sealed_key
 from models.user import UserWindows
 from models.windows import Slices
 from tests.models.older import make_version_1, make_version_2

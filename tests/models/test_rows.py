@@ -10,9 +10,7 @@ from accelerator import rows as compiled
 from models import rows as plain
 from models.counters import CREATOR, VIDEO
 from models.cut import CUT_BYTES, CutBytes
-from models.pane_windows import PaneWindows
-from models.schema import Metadata
-from models.seen import (
+from models.dedup import (
     BLOCK_IDS,
     ID_SIZE,
     block_key,
@@ -21,6 +19,8 @@ from models.seen import (
     pack_block,
     pack_index,
 )
+from models.pane_windows import PaneWindows
+from models.schema import Metadata
 from models.user import UserWindows
 from models.video import VideoWindows
 from models.windows import Slices

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.counters import USER
-from models.seen import size_of
+from models.dedup import size_of
 from models.user import UserWindows
 from models.windows import Slices
 from tests.counted import of_user

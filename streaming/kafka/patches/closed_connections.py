@@ -3,8 +3,8 @@
 To write to a connection that is closed raises a RuntimeError there, and does nothing in Python's
 own. aiokafka 0.14 knows OSErrors only: its task that keeps a client's metadata ended of it, and who
 waited for metadata next, as a consumer that stops, waited in vain. Leans on its insides
-(``AIOKafkaConnection.send``, ``_send_sasl_token``); ``tests/streaming/test_connections.py`` fails
-when they move.
+(``AIOKafkaConnection.send``, ``_send_sasl_token``); ``tests/streaming/test_closed_connections.py``
+fails when they move.
 """
 
 from __future__ import annotations

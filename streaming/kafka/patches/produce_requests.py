@@ -4,7 +4,7 @@ aiokafka's own copy all records once for each level of the request, and for what
 eight times. Each copy of a commit is some megabytes of memory that the process did not have. Leans
 on the insides of aiokafka 0.14 (``ProduceRequest``, ``ProduceRequest_v7``, the name by which the
 producer's sender knows the former, and how ``AIOKafkaConnection.send`` puts header and size before
-what a request is encoded to); ``tests/streaming/test_produce.py`` fails when they move.
+what a request is encoded to); ``tests/streaming/test_produce_requests.py`` fails when they move.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from faust.types import TP
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.kafka.records import OutRecord
 from tests.streaming.bench import producer_of
-from tests.streaming.test_packing import FORMS
+from tests.streaming.test_batch_writer import FORMS
 from tests.worker import wait_until_equal
 
 

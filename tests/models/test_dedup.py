@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.counters import USER
+from models.dedup import BLOCK_IDS, MAX_BLOCKS, MAX_SEEN, block_key, index_key, size_of
 from models.errors import CodecError
-from models.seen import BLOCK_IDS, MAX_BLOCKS, MAX_SEEN, block_key, index_key, size_of
 from models.user import UserWindows
 from models.windows import Slices
 from tests.counted import of_user
