@@ -134,7 +134,7 @@ def test_a_wheel_has_every_module_of_the_program(wheel, tmp_path):
         ("[client]", "import reels_client; print(reels_client.BlockingClient.users and None)"),
     ],
 )
-def test_who_reads_or_folds_installs_nothing_of_kafka(wheel, tmp_path, extra, code):
+def test_who_reads_or_counts_installs_nothing_of_kafka(wheel, tmp_path, extra, code):
     """In an empty environment `reels` needs no extra, and `reels_client` its own alone."""
     python = tmp_path / "venv" / "bin" / "python"
     (archive,) = wheel.parent.glob("*.whl")

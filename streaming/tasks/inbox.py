@@ -29,7 +29,7 @@ class Inbox:
         self._arrived = asyncio.Event()
         self._shared_limits = shared_limits
         #: Bytes of the batch in process.
-        self._folding_bytes = 0
+        self._processing_bytes = 0
 
     def __bool__(self) -> bool:
         """Whether a batch waits."""
@@ -52,7 +52,7 @@ class Inbox:
         tp = self._choose()
         self._shared_limits.take(1)
         batch = self._waiting[tp].popleft()
-        self._folding_bytes = batch.size
+        self._processing_bytes = batch.size
         return tp, batch
 
     def _choose(self) -> TP:
@@ -67,8 +67,8 @@ class Inbox:
         return chosen
 
     def _release_processed(self) -> None:
-        self._shared_limits.release(self._folding_bytes)
-        self._folding_bytes = 0
+        self._shared_limits.release(self._processing_bytes)
+        self._processing_bytes = 0
 
     def close(self) -> None:
         """Drop all batches, including the one in process, for good."""

@@ -67,7 +67,7 @@ def content(record):
 
 
 class Side:
-    """One of the forms, and what it has folded so far."""
+    """One of the forms, and what it has processed so far."""
 
     def __init__(self, accelerated, windows=WINDOWS, records=list, *, keeps=False):
         """``keeps``: rows stay in memory, and with them what they have at hand."""
@@ -92,24 +92,24 @@ class Side:
         self.asked = list(chunk.indexes(self.backend.windows, loaded, known_time))
         indexes = self.find(self.asked)
         rows = Overlay(self.memory.layer(), loaded, indexes, self.stored.get)
-        folded = chunk.apply(
+        outcome = chunk.apply(
             *(self.backend.windows, rows, self.stream_time, self.deltas, VIDEO_STEP),
             self.creators,
         )
         self.stored |= dict(rows.dirty.items())
         if self.kept is not None:
             self.kept.update(rows.dirty)
-        self.stream_time = folded.stream_time
+        self.stream_time = outcome.stream_time
         sorted_out = [
             [(content(record), *rest) for record, *rest in part]
-            for part in (chunk.misplaced, chunk.future, chunk.rejected, folded.late)
+            for part in (chunk.misplaced, chunk.future, chunk.rejected, outcome.late)
         ]
         return [
             chunk.sent.tolist(),
             list(chunk.keys),
             *sorted_out,
             chunk.dropped,
-            folded._replace(late=[]),
+            outcome._replace(late=[]),
             list(self.stored.items()),
             self.deltas.records(0, 0, 3, heartbeat=False),
             self.creators.records(0, 0, 3, heartbeat=False),
@@ -225,8 +225,8 @@ class TestWhatBecomesOfAUser:
         ]
         again = [{"event_id": "0", "user_id": 1, "at": MAX_SEEN + 5}]
         # Of more than can be remembered, the oldest are forgotten together.
-        folded = both(list(values_of(events)), list(values_of(again)))[7]
-        assert folded.applied == (1 if more else 0)
+        outcome = both(list(values_of(events)), list(values_of(again)))[7]
+        assert outcome.applied == (1 if more else 0)
 
     @given(
         st.lists(

@@ -1,4 +1,4 @@
-"""Promises that deltas are gathered, folded and looked up compiled as they are plainly."""
+"""Promises that deltas are gathered, processed and looked up compiled as they are plainly."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RULE = ViralRule(1.5, ENOUGH)
 
 
 class Side:
-    """One of the two forms, and what it has folded so far."""
+    """One of the two forms, and what it has processed so far."""
 
     def __init__(self, accelerated):
         self.backend = PaneBackend.of_videos(WINDOWS, accelerated=accelerated)
@@ -61,7 +61,7 @@ class Side:
 
 @given(st.lists(st.lists(RECORDS, max_size=3), max_size=6))
 @settings(max_examples=400)
-def test_any_history_of_deltas_is_folded_the_same(batches):
+def test_any_history_of_deltas_is_processed_the_same(batches):
     plain, compiled = Side(accelerated=False), Side(accelerated=True)
     for values in batches:
         assert compiled.apply(values) == plain.apply(values)
@@ -196,7 +196,7 @@ CREATOR_RECORDS = st.builds(
 
 @given(st.lists(st.lists(CREATOR_RECORDS, max_size=3), max_size=6))
 @settings(max_examples=300)
-def test_any_history_of_creators_is_folded_the_same(batches):
+def test_any_history_of_creators_is_processed_the_same(batches):
     """Another entity, with counters and a header of its own, and no rule that videos have."""
     sides = [PaneBackend.of(CREATORS, accelerated=accelerated) for accelerated in FORMS]
     stored, now = [{} for _ in sides], 0

@@ -1,6 +1,6 @@
 """The program's processors with real tables, and lists in place of Kafka's topics.
 
-Folds, commits and crashes happen when a test says so.
+Processing, commits and crashes happen when a test says so.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class Part:
         self.positions = dict.fromkeys(SOURCES, 0)
         self.committed = dict(self.positions)
         self.commits = 0
-        #: By state, what the changelog has and the disk has not: one commit in two is settled.
-        self.unsettled: dict[PartitionState, list[Layer]] = defaultdict(list)
+        #: By state, what the changelog has and the disk has not: one commit in two is flushed.
+        self.unflushed: dict[PartitionState, list[Layer]] = defaultdict(list)
         self._begin()
 
     def _state(
@@ -116,14 +116,14 @@ class Part:
     async def restore(self) -> None:
         """Begin anew from what is committed, as after a crash."""
         self.outbox.take()
-        for state, commits in self.unsettled.items():
+        for state, commits in self.unflushed.items():
             for changes in commits:
                 await state.apply(dict(changes.items()), self.commits)
-        self.unsettled.clear()
+        self.unflushed.clear()
         self._begin()
 
     def take_over(self, tp: TP, values: Sequence[bytes | None]) -> bool:
-        """Fold at once what another partition is about to send."""
+        """Process at once what another partition is about to send."""
         receivers: dict[str, Any] = {DELTAS: self.video, CREATOR_DELTAS: self.creator}
         receiver = receivers.get(tp.topic, self.engagement)
         has_taken: bool = receiver.take_over(tp.topic, values)
@@ -181,13 +181,13 @@ class Pipeline:
         )
 
     async def process(self, number: int, topic: str, count: int) -> None:
-        """Fold the next records of a topic's partition, at most ``count`` of them."""
+        """Process the next records of a topic's partition, at most ``count`` of them."""
         part = self.parts[number]
         at = part.positions[topic]
         records = self.topics[topic, number][at : at + count]
         if records:
-            folds: dict[str, Any] = {DELTAS: part.video, CREATOR_DELTAS: part.creator}
-            processor = folds.get(topic, part.engagement)
+            processors: dict[str, Any] = {DELTAS: part.video, CREATOR_DELTAS: part.creator}
+            processor = processors.get(topic, part.engagement)
             positions = {TP(name, number): at for name, at in part.positions.items()}
             await processor.process(records, topic, positions)
             part.positions[topic] = at + len(records)
@@ -212,19 +212,19 @@ class Pipeline:
         part.committed = dict(part.positions)
         part.commits += 1
         for state, changes in frozen:
-            part.unsettled[state].append(changes)
+            part.unflushed[state].append(changes)
             state.post_commit(part.commits)
         if part.commits % 2 == 0:
-            for state in part.unsettled:
+            for state in part.unflushed:
                 await state.flush()
-            part.unsettled.clear()
+            part.unflushed.clear()
 
     async def crash(self, number: int) -> None:
         """Lose what a partition has not committed."""
         await self.parts[number].restore()
 
     async def finish(self) -> None:
-        """Fold and commit until nothing is left to be done."""
+        """Process and commit until nothing is left to be done."""
         before = -1
         while before != (before := self._done()):
             for number in range(len(self.parts)):
@@ -254,7 +254,7 @@ class Pipeline:
         """Return all keys and values of a table."""
         return {key: value for part in self.parts for key, value in getattr(part, table).items()}
 
-    def folded(self, topic: str) -> dict[bytes, bytes]:
+    def last_values(self, topic: str) -> dict[bytes, bytes]:
         """Return the last value of each key."""
         values: dict[bytes, bytes] = {}
         for record in self.read(topic):

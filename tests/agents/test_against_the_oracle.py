@@ -1,4 +1,4 @@
-"""Whatever is sent, in whatever order it is folded, committed and lost again: the oracle is right.
+"""Whatever is sent, in whatever order it is processed, committed and lost: the oracle is right.
 
 Windows are short here, so that a few events cross them::
 
@@ -85,7 +85,7 @@ class Send(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """A partition folds a few records of a topic."""
+    """A partition processes a few records of a topic."""
 
     partition: int
     topic: str
@@ -184,7 +184,7 @@ def test_every_script_ends_as_the_oracle_says(accelerator, script):
             checks.check_creator_values(pipeline.values("creators"), oracle)
             assert not any(part.creators.complete_from for part in pipeline.parts)
             expected = checks.viral_topic_of(oracle.viral(latest))
-            assert checks.viral_flags(pipeline.folded(VIRAL)) == expected
+            assert checks.viral_flags(pipeline.last_values(VIRAL)) == expected
         for part in pipeline.parts:
             number = part.engagement._partition
             assert part.users.stream_time == oracle.stream_times.get(number)

@@ -107,7 +107,7 @@ async def test_a_step_that_was_told_is_not_told_again_after_a_restart(make_pipel
     assert deltas(pipeline) == [(0, T, [])]
 
 
-async def test_deltas_of_events_that_were_lost_are_sent_once_when_those_are_folded_again(
+async def test_deltas_of_events_that_were_lost_are_sent_once_when_those_are_processed_again(
     make_pipeline, send
 ):
     pipeline = make_pipeline()

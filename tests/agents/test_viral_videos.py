@@ -45,7 +45,7 @@ def make_viral(make_pipeline, send):
 
 
 def flags(pipeline):
-    return checks.viral_flags(pipeline.folded(VIRAL))
+    return checks.viral_flags(pipeline.last_values(VIRAL))
 
 
 def detected_at(pipeline):
@@ -69,7 +69,7 @@ async def fold_unjudged(pipeline):
 
 
 async def commit_while_videos_are_read(pipeline, pause_load):
-    """Fold what was sent, and let a commit judge videos while the fold waits for the disk."""
+    """Process what was sent, and let a commit judge videos while that waits for the disk."""
     part = pipeline.parts[0]
     await pipeline.process(0, EVENTS, 100)
     await pipeline.commit(0)
@@ -195,7 +195,7 @@ async def test_a_flag_raised_while_videos_are_read_is_not_forgotten(
 
     ::
 
-        fold     |--- read ---------------------- write ---|
+        process  |--- read ---------------------- write ---|
         commit        |--- judged: viral ---|
     """
     pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=10)

@@ -120,7 +120,7 @@ async def play(pipeline, script):
         match step:
             case (partition, user, number):
                 send(pipeline, partition, user, number)
-            case ("fold", partition, topic, count):
+            case ("process", partition, topic, count):
                 await pipeline.process(partition, topic, count)
             case ("commit", partition):
                 await pipeline.commit(partition)
@@ -135,7 +135,7 @@ steps = st.one_of(
     sends,
     sends,
     sends,
-    st.tuples(st.just("fold"), numbers, st.sampled_from(SOURCES), st.integers(1, 10)),
+    st.tuples(st.just("process"), numbers, st.sampled_from(SOURCES), st.integers(1, 10)),
     st.tuples(st.just("commit"), numbers),
     st.tuples(st.just("crash"), numbers),
 )

@@ -68,9 +68,9 @@ def test_a_group_whose_misplaced_events_lie_in_the_input_is_taken_over_in_mid_st
     send_stream(cluster, stream[:half])
     worker = cluster.worker()
     if end == "SIGTERM":
-        # What is folded at its end leaves copies to be counted, unless all is done by then.
+        # What is processed at its end leaves copies to be counted, unless all is done by then.
         worker.start(SABOTAGE, FAULT_PASS_ON="input", BROKER_COMMIT_INTERVAL=10)
-        wait_until(lambda: events_read(worker) >= half, "all is folded")
+        wait_until(lambda: events_read(worker) >= half, "all is processed")
         assert worker.terminate() == 0
     else:
         # The first commit has some of the misplaced events.

@@ -36,7 +36,7 @@ def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(clus
 
     ::
 
-        a    |---- folds, commits ----|      asleep      |-- fenced, joins again --|
+        a    |---- processes, commits ----|      asleep      |-- fenced, joins again --|
         b    |-----------------------------| takes over a's partitions ------------|
     """
     first, second = cluster.worker("a").start(), cluster.worker("b").start()

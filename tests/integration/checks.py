@@ -202,7 +202,7 @@ def check_completion(found: float | None, expected: Fraction | None) -> None:
 
 
 def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
-    """The changelogs, folded by hand, hold the oracle's values and stream times."""
+    """The changelogs, replayed by hand, hold the oracle's values and stream times."""
     for topic, check in (
         (cluster.user_changelog, check_user_values),
         (cluster.video_changelog, check_video_values),
@@ -261,12 +261,14 @@ def check_databases(
                 offset = int(content.pop(OFFSET_KEY, b"-1"))
                 content.pop(CHANGELOG_ID_KEY, None)
                 offsets.append(offset)
-                folded = {r.key: r.value for r in changes if r.offset <= offset}
+                replayed = {r.key: r.value for r in changes if r.offset <= offset}
                 if not deletions_are_kept and LAYOUT_KEY in content:
                     now = msgspec.json.decode(content[LAYOUT_KEY])["stream_time"]
-                    forgotten = [content.pop(key) for key in content.keys() - folded.keys()]
+                    forgotten = [content.pop(key) for key in content.keys() - replayed.keys()]
                     assert all(windows.is_expired(value, now) for value in forgotten)
-                assert content == {key: value for key, value in folded.items() if value is not None}
+                assert content == {
+                    key: value for key, value in replayed.items() if value is not None
+                }
             if changes:
                 assert max(offsets) == changes[-1].offset
 
@@ -410,12 +412,12 @@ def viral_list(worker: Worker) -> list[tuple[float, int, int, int, int]]:
 
 
 def viral_topic(cluster: Cluster) -> dict[int, tuple[int, int, int, int, int]]:
-    """Return what the viral topic says when it is folded: window and counts of each video."""
+    """Return what the viral topic says when it is replayed: window and counts of each video."""
     return viral_flags(cluster.replay(cluster.viral))
 
 
 def viral_flags(values: dict[bytes, bytes]) -> dict[int, tuple[int, int, int, int, int]]:
-    """Do the same with values that were folded already."""
+    """Do the same with values that were replayed already."""
     found = {}
     for key, value in values.items():
         flag = msgspec.json.decode(value)

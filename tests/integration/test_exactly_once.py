@@ -84,7 +84,7 @@ def test_each_reject_is_in_the_dead_letter_topic_once_byte_by_byte(run):
     checks.check_dead_letters(run.cluster, run.oracle)
 
 
-def test_the_changelogs_folded_by_hand_hold_what_was_sent(run):
+def test_the_changelogs_replayed_by_hand_hold_what_was_sent(run):
     checks.check_changelogs(run.cluster, run.oracle)
 
 

@@ -63,13 +63,13 @@ def test_late_and_duplicate_are_decided_as_if_there_had_been_no_restart(make_clu
     checks.check_users_over_http(worker, oracle, [FIRST, SECOND])
 
 
-def test_sigterm_commits_what_is_folded_so_that_nothing_is_done_twice(make_cluster):
+def test_sigterm_commits_what_is_processed_so_that_nothing_is_done_twice(make_cluster):
     cluster = make_cluster(BROKER_COMMIT_INTERVAL=10)
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(3000, seed=3))
     sent = len(cluster.read(cluster.events))
-    wait_until(lambda: records_read(worker) == sent, "all is folded")
+    wait_until(lambda: records_read(worker) == sent, "all is processed")
     assert sum(cluster.committed(cluster.events).values()) == 0, "and nothing committed yet"
     assert worker.terminate() == 0
 
@@ -114,7 +114,7 @@ def test_a_worker_that_gives_partitions_up_has_committed_them(make_cluster):
     first, second = cluster.worker("a").start(), cluster.worker("b")
     send_stream(cluster, untidy_stream(3000, seed=6))
     sent = len(cluster.read(cluster.events))
-    wait_until(lambda: records_read(first) >= sent, "all is folded")
+    wait_until(lambda: records_read(first) >= sent, "all is processed")
     second.start()
     cluster.wait_until_applied()
     for worker in (first, second):

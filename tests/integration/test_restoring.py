@@ -51,7 +51,7 @@ def changelog(cluster, partition):
     return TP(cluster.user_changelog, partition)
 
 
-def folded(cluster, partition, before=None):
+def replayed(cluster, partition, before=None):
     values = {}
     for record in cluster.read(cluster.user_changelog):
         if record.partition == partition and (before is None or record.offset < before):
@@ -70,7 +70,7 @@ async def test_what_is_restored_is_what_another_client_reads(cluster, make_state
     assert metrics.recovery_records._value.get() - read == count
     assert metrics.recovery_remaining.labels("0")._value.get() == 0
     for number, state in enumerate(states):
-        assert dict(state.store.items()) == folded(cluster, number)
+        assert dict(state.store.items()) == replayed(cluster, number)
         assert state.offset == max(r.offset for r in records if r.partition == number)
 
 
@@ -80,10 +80,10 @@ async def test_a_restore_goes_on_in_the_middle_of_a_batch_where_the_disk_stands(
     records = [r for r in cluster.read(cluster.user_changelog) if r.partition == 0]
     at = records[len(records) // 3].offset
     state = make_state("half")
-    await state.apply(folded(cluster, 0, before=at + 1), at)
+    await state.apply(replayed(cluster, 0, before=at + 1), at)
     count = await restore(settings(cluster), {changelog(cluster, 0): state})
     assert count == sum(record.offset > at for record in records)
-    assert dict(state.store.items()) == folded(cluster, 0)
+    assert dict(state.store.items()) == replayed(cluster, 0)
 
 
 async def test_a_restore_that_is_cut_off_leaves_the_changelog_up_to_one_offset(cluster, make_state):
@@ -96,9 +96,9 @@ async def test_a_restore_that_is_cut_off_leaves_the_changelog_up_to_one_offset(c
     restoring.cancel()
     await asyncio.gather(restoring, return_exceptions=True)
     await state.idle()
-    assert dict(state.store.items()) == folded(cluster, 0, before=state.offset + 1)
+    assert dict(state.store.items()) == replayed(cluster, 0, before=state.offset + 1)
     await restore(settings(cluster), {changelog(cluster, 0): state})
-    assert dict(state.store.items()) == folded(cluster, 0)
+    assert dict(state.store.items()) == replayed(cluster, 0)
 
 
 async def test_a_follower_catches_up_and_takes_what_comes_later(cluster, make_state):
@@ -108,7 +108,7 @@ async def test_a_follower_catches_up_and_takes_what_comes_later(cluster, make_st
     try:
         async with asyncio.timeout(TIMEOUT):
             await follower.wait_caught_up()
-        assert dict(state.store.items()) == folded(cluster, 1)
+        assert dict(state.store.items()) == replayed(cluster, 1)
         with cluster.producer() as producer:
             producer.produce(cluster.user_changelog, b"later", b"1", 1)
         await asyncio.to_thread(wait_until, lambda: state.store.get(b"1") == b"later", "it comes")

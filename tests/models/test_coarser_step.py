@@ -50,7 +50,7 @@ class Users:
         self.form, self.accelerated = layer_backend(accelerated=accelerated), accelerated
         self.rows, self.events, self.now, self.number = {}, [], AT, 0
 
-    def fold(self, slices, move):
+    def process(self, slices, move):
         ahead, back, is_view = move
         latest = self.now + ahead * MINUTE
         t, self.number = latest - back * MINUTE, self.number + 1
@@ -60,12 +60,12 @@ class Users:
         loaded = self.form.find((), chunk.keys)
         loaded.fill([self.rows.get(key) for key in loaded.missing])
         overlay = Overlay(self.form.layer(), loaded, self.form.find((), []), self.rows.get)
-        folded = chunk.apply(backend.windows, overlay, self.now, backend.accumulator(VIDEO), HOUR)
+        outcome = chunk.apply(backend.windows, overlay, self.now, backend.accumulator(VIDEO), HOUR)
         self.rows |= dict(overlay.dirty.items())
-        assert bool(folded.late) == (t < window(self.now, slices)[0])
-        if folded.applied:
+        assert bool(outcome.late) == (t < window(self.now, slices)[0])
+        if outcome.applied:
             self.events.append((t, is_view))
-        self.now = folded.stream_time
+        self.now = outcome.stream_time
 
     def check(self, slices):
         value, windows = self.rows.get(b"5"), UserWindows(slices, HOUR, UNIT)
@@ -108,7 +108,7 @@ def test_users_are_counted_as_their_events_are_in_both_forms(history):
             side.check(slices)
         for move in moves:
             for side in (compiled, plain):
-                side.fold(slices, move)
+                side.process(slices, move)
                 side.check(slices)
             assert compiled.rows == plain.rows
 
@@ -117,21 +117,21 @@ def test_users_are_counted_as_their_events_are_in_both_forms(history):
 def test_values_of_earlier_versions_are_merged_as_they_are_read_and_touched(make_older):
     side = Users(accelerated=True)
     for _ in range(20):
-        side.fold(SLICES[0], (5, 0, True))
+        side.process(SLICES[0], (5, 0, True))
     make_older(side.rows, b"5")
     side.rows = {key: row for key, row in side.rows.items() if row is not None}
     side.check(SLICES[1])
-    side.fold(SLICES[1], (5, 0, True))
+    side.process(SLICES[1], (5, 0, True))
     side.check(SLICES[1])
 
 
 def test_steps_are_merged_as_a_value_is_touched():
     side = Users(accelerated=True)
     for _ in range(20):
-        side.fold(SLICES[0], (5, 0, True))
+        side.process(SLICES[0], (5, 0, True))
     windows = UserWindows(SLICES[2], HOUR, UNIT)
     before = len(side.rows[b"5"])
-    side.fold(SLICES[2], (5, 0, True))
+    side.process(SLICES[2], (5, 0, True))
     assert len(side.rows[b"5"]) < before / 2
     assert windows.metrics(side.rows[b"5"], side.now).views == 21
 
@@ -144,7 +144,7 @@ class Sums:
         self.form, self.accelerated = layer_backend(accelerated=accelerated), accelerated
         self.stored, self.events, self.now = {}, [], AT
 
-    def fold(self, slices, move):
+    def process(self, slices, move):
         ahead, back, _ = move
         self.now += ahead * MINUTE
         t = self.now - back * MINUTE
@@ -206,7 +206,7 @@ def test_videos_and_creators_are_counted_as_their_events_are_in_both_forms(histo
             side.check(slices)
         for move in moves:
             for side in (compiled, plain):
-                side.fold(slices, move)
+                side.process(slices, move)
                 side.check(slices)
             assert compiled.stored == plain.stored
 
@@ -217,7 +217,7 @@ def test_a_row_in_finer_units_says_the_same(history, unit):
     side = Users(accelerated=False)
     for moves in history:
         for move in moves:
-            side.fold(SLICES[2], move)
+            side.process(SLICES[2], move)
     coarse = UserWindows(SLICES[2], HOUR)
     row = UserWindows(SLICES[2], HOUR, UNIT).in_steps(side.rows.get(b"5", bytes((4, 0, 0, 0))))
     finer = coarse.in_finer_units(row, SLICES[2].step // unit)

@@ -24,7 +24,7 @@ class Record:
         self.value = value
 
 
-def fold(form, backend, rows, value, now):
+def process(form, backend, rows, value, now):
     chunk = backend.chunk([Record(value)], 0, 1, now)
     loaded = form.find((), chunk.keys)
     loaded.fill([rows.get(key) for key in loaded.missing])
@@ -45,7 +45,7 @@ def test_a_users_longer_window_leaves_nothing_behind(accelerated):
         value = event(5, 1, t, number, event_type=rng.choice(["video_view", "like"]))
         for rows, windows in ((changed, long if number < 200 else short), (always, short)):
             backend = UserBackend.of(windows, accelerated=accelerated)
-            fold(form, backend, rows, value, now)
+            process(form, backend, rows, value, now)
         found = [short.metrics(rows.get(b"5"), now) for rows in (changed, always)]
         assert found[0] == found[1]
     assert len(changed[b"5"]) == len(always[b"5"])

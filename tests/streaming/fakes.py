@@ -66,13 +66,13 @@ class Counter:
         self.processed: list[int] = []
         self.pending = False
         self.takes_over = False
-        self.may_fold = asyncio.Event()
-        self.may_fold.set()
+        self.may_process = asyncio.Event()
+        self.may_process.set()
         self.error: Exception | None = None
 
     async def process(self, records: Sequence[ConsumerRecord[Any, Any]], *_: object) -> None:
         """Count ``records``, when it may."""
-        await self.may_fold.wait()
+        await self.may_process.wait()
         if self.error:
             raise self.error
         keys = [each.key for each in records]

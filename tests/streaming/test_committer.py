@@ -54,15 +54,15 @@ class TestCommitting:
         assert bench.producer.offsets == {EVENTS: 5}
         assert bench.producer.committed[CHANGELOG][-1] == (b"1", b"5")
 
-    async def test_a_commit_in_the_middle_of_a_fold_takes_none_of_its_chunk(self, bench):
+    async def test_a_commit_in_the_middle_of_processing_takes_none_of_its_chunk(self, bench):
         bench.submit(batch(0, 3))
         await bench.processed(3)
-        bench.counter.may_fold.clear()
+        bench.counter.may_process.clear()
         bench.submit(batch(3, 5))
         await asyncio.sleep(0.01)
         await bench.commit()
         assert bench.producer.offsets == {EVENTS: 3}
-        bench.counter.may_fold.set()
+        bench.counter.may_process.set()
         await bench.processed(5)
 
     async def test_both_topics_of_a_task_commit_together(self, bench):
@@ -121,8 +121,8 @@ class TestCommitting:
         await until(lambda: bench.committer.has_ended)
 
 
-async def fold_in_both(bench):
-    """Have the first task fold three records, and the second two."""
+async def process_in_both(bench):
+    """Have the first task process three records, and the second two."""
     bench.submit(batch(0, 3))
     bench.submit(batch(0, 2), tp=OTHER_EVENTS)
     await bench.processed(3)
@@ -177,14 +177,14 @@ class TestSeveralTasks:
         await bench.add(1)
 
     async def test_commit_in_one_transaction(self, bench):
-        await fold_in_both(bench)
+        await process_in_both(bench)
         await bench.commit()
         assert bench.producer.transactions == 1
         assert bench.producer.offsets == {EVENTS: 3, OTHER_EVENTS: 2}
         assert sorted(bench.producer.committed[CHANGELOG]) == [(b"1", b"2"), (b"1", b"3")]
 
     async def test_what_they_send_to_a_partition_goes_there_as_one_in_each_ones_order(self, bench):
-        await fold_in_both(bench)
+        await process_in_both(bench)
         await bench.commit()
         assert bench.producer.sendings["out"] == 1
         assert [value for _, value in bench.producer.committed["out"]] == [
@@ -207,7 +207,7 @@ class TestSeveralTasks:
             raise ValueError("too much")
 
         monkeypatch.setattr(bench.counter, "prepare", fail)
-        await fold_in_both(bench)
+        await process_in_both(bench)
         await bench.commit()
         assert bench.producer.offsets == {OTHER_EVENTS: 2}
         assert [str(each) for each in bench.failures] == ["too much"]
@@ -223,7 +223,7 @@ class TestSeveralTasks:
 
     async def test_one_that_is_not_claimed_is_not_committed(self, bench):
         bench.task.claimed_for = "reels-worker-another"
-        await fold_in_both(bench)
+        await process_in_both(bench)
         await bench.commit()
         assert bench.producer.offsets == {OTHER_EVENTS: 2}
         (failure,) = bench.failures
@@ -255,9 +255,9 @@ class TestSumsForEachOther:
         await bench.commit()
         assert bench.producer.committed == {OTHER_TOPIC: [(None, b"one"), (None, b"two")]}
 
-    async def test_are_sent_to_a_partition_that_fails_as_it_folds_them(self, bench):
+    async def test_are_sent_to_a_partition_that_fails_as_it_processes_them(self, bench):
         """It commits nothing, and begins anew: they come with the topic then."""
-        bench.tasks[1].sources[SUMS].error = ValueError("does not fold")
+        bench.tasks[1].sources[SUMS].error = ValueError("cannot be processed")
         await bench.commit()
         assert bench.tasks[1].failed
         assert bench.producer.committed == {OTHER_TOPIC: [(None, b"one"), (None, b"two")]}
@@ -288,7 +288,7 @@ class TestMuchUncommitted:
         bench.submit(batch(0, RECORDS_PER_CHUNK))
         await until(lambda: bench.producer.offsets.get(EVENTS) == RECORDS_PER_CHUNK)
 
-    async def test_folding_waits_for_the_commit_under_way(self, bench):
+    async def test_processing_waits_for_the_commit_under_way(self, bench):
         bench.producer.may_commit.clear()
         bench.submit(batch(0, 4 * RECORDS_PER_CHUNK))
         await until(bench.shared_limits.committing.locked)
@@ -299,7 +299,7 @@ class TestMuchUncommitted:
         await until(lambda: bench.producer.offsets.get(EVENTS) == 4 * RECORDS_PER_CHUNK)
         assert bench.counter.processed == list(range(4 * RECORDS_PER_CHUNK))
 
-    async def test_a_commit_that_fails_meanwhile_ends_the_fold(self, bench):
+    async def test_a_commit_that_fails_meanwhile_ends_processing(self, bench):
         bench.producer.fails_at = "commit"
         bench.submit(batch(0, 4 * RECORDS_PER_CHUNK))
         await until(lambda: bench.commit_failures)
@@ -345,7 +345,7 @@ class TestFailing:
         assert bench.failures == []
         assert bench.task.failed
 
-    async def test_a_task_that_begins_anew_folds_again_what_was_not_committed(self, bench):
+    async def test_a_task_that_begins_anew_processes_again_what_was_not_committed(self, bench):
         bench.producer.fails_at = "commit"
         bench.submit(batch(0, 3))
         await bench.processed(3)
@@ -361,12 +361,12 @@ class TestFailing:
 
 class TestSuspending:
     async def test_what_is_processed_is_committed_and_what_waits_is_dropped(self, bench):
-        bench.counter.may_fold.clear()
+        bench.counter.may_process.clear()
         bench.submit(batch(0, 3), batch(3, 6), batch(6, 9))
         await asyncio.sleep(0.01)
         suspending = asyncio.create_task(bench.committer.suspend())
         await asyncio.sleep(0.01)
-        bench.counter.may_fold.set()
+        bench.counter.may_process.set()
         await suspending
         assert bench.counter.processed == [0, 1, 2]
         assert bench.producer.offsets == {EVENTS: 3}

@@ -32,11 +32,11 @@ async def test_with_all_applied_it_is_zero_however_long_ago_that_was(bench, mete
 
 
 async def test_of_a_backlog_it_is_the_age_of_what_is_being_processed(bench, meter):
-    bench.counter.may_fold.clear()
+    bench.counter.may_process.clear()
     bench.submit(batch(0, 3))
     await until(lambda: bench.task.pending_timestamps)
     assert lag(meter, bench, 3, now=SENT + 9000.0) == 9000.0
-    bench.counter.may_fold.set()
+    bench.counter.may_process.set()
 
 
 async def test_of_what_is_not_fetched_yet_it_goes_by_the_last_one_applied(bench, meter):
@@ -91,12 +91,12 @@ async def test_a_record_without_a_time_is_as_old_as_what_is_known_of_the_others(
     bench, meter, timestamp
 ):
     lag(meter, bench, 3, now=SENT)
-    bench.counter.may_fold.clear()
+    bench.counter.may_process.clear()
     sent = batch(0, 3)
     bench.submit(sent._replace(records=[replace(r, timestamp=timestamp) for r in sent.records]))
     await until(lambda: bench.task.pending_timestamps)
     assert lag(meter, bench, 3, now=SENT + 20.0) == 20.0
-    bench.counter.may_fold.set()
+    bench.counter.may_process.set()
     await bench.processed(3)
     await bench.idle()
     assert lag(meter, bench, 4, now=SENT + 30.0) == 30.0

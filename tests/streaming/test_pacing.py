@@ -83,7 +83,7 @@ class TestPace:
             pace.committed(each, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(pause_s)
 
-    def test_what_waits_in_kafka_counts_by_the_time_that_folding_it_takes(self, pace):
+    def test_what_waits_in_kafka_counts_by_the_time_that_processing_it_takes(self, pace):
         pace.committed(0.03, 130, 0.13, 900)
         assert pace.pause_s == pytest.approx(0.03)
         pace.committed(0.03, 130, 0.13, 1100)

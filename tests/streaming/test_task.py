@@ -94,7 +94,7 @@ class TestMuchUnwritten:
         monkeypatch.setattr("streaming.tasks.flusher.EARLY_FLUSH_SHARE", 0.0)
         monkeypatch.setattr("streaming.tasks.flusher.FLUSH_INTERVAL_S", NEVER)
         await bench.reopen()
-        # Its loop has settled once, and waits.
+        # Its loop has flushed once, and waits.
         await asyncio.sleep(0.05)
         writes.clear()
         bench.submit(batch(0, 3))
@@ -148,11 +148,11 @@ class TestRowsInMemory:
 class TestBehind:
     async def test_is_what_waits_in_kafka_and_what_is_fetched_ahead(self, bench):
         assert bench.task.behind == 0
-        bench.counter.may_fold.clear()
+        bench.counter.may_process.clear()
         bench.submit(batch(0, 3)._replace(high_watermark=10))
         bench.submit(batch(0, 2)._replace(high_watermark=2), tp=DELTAS)
         assert bench.task.behind == 12
-        bench.counter.may_fold.set()
+        bench.counter.may_process.set()
         await bench.idle()
         assert bench.task.behind == 7
 
@@ -192,14 +192,14 @@ class TestOffsets:
         await bench.processed(8)
         assert bench.counter.processed == list(range(8))
 
-    async def test_nothing_is_passed_over_in_the_middle_of_a_fold(self, bench):
-        bench.counter.may_fold.clear()
+    async def test_nothing_is_passed_over_in_the_middle_of_processing(self, bench):
+        bench.counter.may_process.clear()
         bench.submit(batch(0, 3))
         await asyncio.sleep(0.01)
         passing = asyncio.create_task(bench.task.pass_over(EVENTS, 6))
         await asyncio.sleep(0.01)
         assert not passing.done()
-        bench.counter.may_fold.set()
+        bench.counter.may_process.set()
         await passing
         assert bench.task.positions[EVENTS] == 6
 
@@ -223,18 +223,18 @@ class TestOffsets:
         await bench.commit()
         assert bench.producer.offsets == {EVENTS: 9}
 
-    async def test_what_the_first_processor_folds_goes_before_what_waits_longer(self, bench):
+    async def test_what_the_first_processor_processes_goes_before_what_waits_longer(self, bench):
         last = bench.task.sources[DELTAS]
-        last.may_fold.clear()
-        bench.counter.may_fold.clear()
+        last.may_process.clear()
+        bench.counter.may_process.clear()
         bench.submit(batch(0, 3), tp=DELTAS)
         await asyncio.sleep(0.01)
         bench.submit(batch(3, 5), tp=DELTAS)
         bench.submit(batch(0, 2), tp=EVENTS)
-        last.may_fold.set()
+        last.may_process.set()
         await asyncio.sleep(0.01)
         assert last.processed == [0, 1, 2]
-        bench.counter.may_fold.set()
+        bench.counter.may_process.set()
         await bench.idle()
         assert last.processed == [0, 1, 2, 3, 4]
 
@@ -250,13 +250,13 @@ class TestOffsets:
 
 
 class TestStuck:
-    async def test_a_fold_that_does_not_end_is_noticed(self, bench):
-        bench.counter.may_fold.clear()
+    async def test_processing_that_does_not_end_is_noticed(self, bench):
+        bench.counter.may_process.clear()
         bench.submit(batch(0, 3))
         await until(lambda: bench.task.busy_since is not None)
         assert bench.task.stall_reason(60.0) is None
         assert bench.task.stall_reason(0.0) == "partition 0 is stuck"
-        bench.counter.may_fold.set()
+        bench.counter.may_process.set()
         await until(lambda: bench.task.stall_reason(0.0) is None)
 
     async def test_a_loop_that_has_ended_is_noticed(self, bench):
@@ -273,7 +273,7 @@ class TestStuck:
 
 
 class TestEnding:
-    async def test_a_fold_that_fails_is_reported_and_never_committed(self, bench):
+    async def test_processing_that_fails_is_reported_and_never_committed(self, bench):
         bench.counter.error = ValueError("not a delta record")
         bench.submit(batch(0, 3))
         await bench.idle()
@@ -290,7 +290,7 @@ class TestEnding:
         assert bench.state.store.get(b"1") is None
 
 
-def test_tasks_that_begin_together_do_not_settle_together():
+def test_tasks_that_begin_together_do_not_flush_together():
     pauses = sorted(first_pause_s(partition, 3.0) for partition in range(8))
     assert all(0.0 <= pause < 3.0 for pause in pauses)
     assert min(b - a for a, b in pairwise(pauses)) > 0.12

@@ -200,7 +200,7 @@ class TestGoingOn:
         assert worker.tasks[0].claimed_for != former
 
     async def test_a_claim_that_fails_keeps_only_its_own_task_back(self, worker):
-        """The others answer and fold on."""
+        """The others answer and go on processing."""
         await worker.open(0, 1)
         await worker.rebalance(0, 1)
         await worker.fencing.retire()

@@ -1,6 +1,6 @@
 """Whatever is done to a partition's state in whatever order, it reads like a plain dict.
 
-The model is two dicts, what is folded and what is committed, and the changelog as a list.
+The model is two dicts, what is processed and what is committed, and the changelog as a list.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Subject:
         self.accelerated = accelerated
         self.store = RocksStore(folder / "table.db", self.memory)
         self.changelog: list[tuple[bytes, bytes | None]] = []
-        self.folded: dict[bytes, bytes | None] = {}
+        self.processed: dict[bytes, bytes | None] = {}
         self.frozen: dict[bytes, bytes | None] = {}
         self.committed: dict[bytes, bytes | None] = {}
         self.freezes = False
@@ -73,12 +73,12 @@ class Subject:
 
     def change(self, key: bytes, value: bytes | None) -> None:
         value = value and value + b"%d" % next(self.versions)
-        self.state.dirty[key] = self.folded[key] = value
+        self.state.dirty[key] = self.processed[key] = value
 
     def freeze(self) -> None:
         if not self.freezes:
             self.frozen_changes = dict(self.state.freeze().items())
-            self.frozen, self.freezes = dict(self.folded), True
+            self.frozen, self.freezes = dict(self.processed), True
 
     def post_commit(self) -> None:
         if self.freezes and self.frozen_changes:
@@ -144,10 +144,10 @@ class Subject:
             answer = dict(zip(KEYS, await loading, strict=True))
             answer |= dict(self.state.dirty.items())
             await written
-        assert {key: answer[key] for key in KEYS} == {key: self.folded.get(key) for key in KEYS}
+        assert {key: answer[key] for key in KEYS} == {key: self.processed.get(key) for key in KEYS}
 
     async def crash(self) -> None:
-        self.folded = dict(self.committed)
+        self.processed = dict(self.committed)
         self.freezes = False
         behind = self.changelog[0 if self.state.offset is None else self.state.offset + 1 :]
         self.open()
@@ -157,9 +157,9 @@ class Subject:
 
     def check(self) -> None:
         assert {key: self.state.get(key) for key in KEYS} == {
-            key: self.folded.get(key) for key in KEYS
+            key: self.processed.get(key) for key in KEYS
         }
-        there = {key: value for key, value in self.folded.items() if value is not None}
+        there = {key: value for key, value in self.processed.items() if value is not None}
         items = list(self.state.items())
         assert sorted(items) == sorted(there.items())
 

@@ -80,7 +80,7 @@ class TestReading:
         assert state.get(KEY) == b"new"
         assert await state.load([KEY, OTHER, KEY]) == [b"new", None, b"new"]
 
-    @pytest.mark.parametrize("stage", ["dirty", "frozen", "kept", "settled"])
+    @pytest.mark.parametrize("stage", ["dirty", "frozen", "committed", "flushed"])
     async def test_a_deleted_key_is_gone_at_once(self, make_state, stage):
         state = make_state()
         state.dirty[KEY] = b"old"
@@ -88,14 +88,14 @@ class TestReading:
         state.dirty[KEY] = None
         if stage != "dirty":
             state.freeze()
-        if stage in {"kept", "settled"}:
+        if stage in {"committed", "flushed"}:
             state.post_commit(1)
-        if stage == "settled":
+        if stage == "flushed":
             await state.flush()
         assert state.get(KEY) is None
         assert await state.load([KEY]) == [None]
         assert list(state.items()) == []
-        assert (state.store.get(KEY) is None) is (stage == "settled")
+        assert (state.store.get(KEY) is None) is (stage == "flushed")
 
     async def test_items_are_those_of_memory_and_disk_each_once(self, make_state):
         state = make_state()
