@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-faults test-versions test-fast bench check format lock docs docs-site clean audit-dependencies
+.PHONY: help setup demo test test-faults test-versions test-fast coverage bench check format lock docs docs-site clean audit-dependencies
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-19s %s\n", $$1, $$2}'
@@ -46,8 +46,15 @@ test-versions: setup ## The exactly-once test on the Kafkas from the oldest to t
 	  $(BIN)/python -m pytest --kafka $$kafka tests/integration/test_exactly_once.py || exit 1; \
 	done
 
+FAST = tests/models tests/accelerator tests/loadgen tests/tables tests/agents tests/streaming/test_task*.py tests/streaming/test_housekeeping.py tests/streaming/test_standby.py tests/streaming/test_changelog_*.py tests/test_settings.py tests/test_reels.py
+
 test-fast: setup ## The tests that need no Kafka
-	$(BIN)/python -m pytest tests/models tests/accelerator tests/loadgen tests/tables tests/agents tests/streaming/test_task*.py tests/streaming/test_housekeeping.py tests/streaming/test_standby.py tests/streaming/test_changelog_*.py tests/test_settings.py tests/test_reels.py
+	$(BIN)/python -m pytest $(FAST)
+
+coverage: setup ## Lines of models and tables that test-fast runs: build/coverage/index.html
+	$(BIN)/python -m coverage run -m pytest --quiet $(FAST)
+	$(BIN)/python -m coverage html --directory build/coverage --quiet
+	$(BIN)/python -m coverage report --skip-covered --sort cover
 
 bench: setup ## The benchmark suite: make bench CASES="backlog micro" BENCH="--size full"
 	$(BIN)/python -m benchmarks $(CASES) $(BENCH)

@@ -44,6 +44,9 @@ try:
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
     IS_BUILT = False
+except AttributeError as exc:  # names that it reads from models/ have changed
+    REASON = f"it was built from other sources ({exc}): run make setup"
+    IS_BUILT = False
 else:
     REASON = ""
     IS_BUILT = True
