@@ -32,6 +32,11 @@ CASES = (
     *("odd", "odd_micro"),
 )
 
+#: Cases that run only if they are named, because they install other programs.
+NAMED = ("peers",)
+
+_CASES_HELP = f"of {', '.join(CASES)}: all; only if named: {', '.join(NAMED)}"
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -46,7 +51,7 @@ def _names(text: str) -> tuple[str, ...]:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}: all")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=_CASES_HELP)
     parser.add_argument("--size", choices=SIZES, default="quick", help="default: quick")
     parser.add_argument("--runs", type=int, help="runs of each measurement")
     parser.add_argument("--events", type=int, help="events of a backlog")
@@ -61,15 +66,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--kinds",
         type=lambda text: tuple(text.split(";")),
-        help="kinds of odd traffic, by how their names begin, as 'late;wrong'",
+        help="kinds of odd traffic, or peers, by how their names begin, as 'late;wrong'",
     )
     parser.add_argument("--output", type=Path, help="where the JSON goes")
     parser.add_argument("--markdown", action="store_true", help="print the tables for docs, too")
     parser.add_argument("--bootstrap", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    unknown = set(options.cases) - set(CASES)
-    if unknown:
-        parser.error(f"there is no case {', '.join(sorted(unknown))}: {', '.join(CASES)}")
+    if unknown := set(options.cases) - {*CASES, *NAMED}:
+        parser.error(f"there is no case {', '.join(sorted(unknown))}: {_CASES_HELP}")
     if unknown := set(options.parts or ()) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}: {', '.join(PARTS)}")
     return options

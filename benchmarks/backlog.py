@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.rig.bench import Bench
     from benchmarks.rig.cluster import Rig
     from benchmarks.rig.loads import Load
-    from benchmarks.rig.worker import Child
+    from benchmarks.rig.worker import Program
 
 LOADS = ("sessions", "uniform")
 
@@ -72,7 +72,7 @@ def work_off(bench: Bench, rig: Rig, what: str, names: Sequence[str] = ("a",)) -
 
 
 async def follow(
-    rig: Rig, workers: Sequence[Child], progress: Callable[[float], None]
+    rig: Rig, workers: Sequence[Program], progress: Callable[[float], None]
 ) -> dict[str, float]:
     """Watch the group's offsets until all events are committed; return the figures."""
     async with offsets_of(rig.settings) as offsets:
@@ -106,7 +106,7 @@ class Point:
         self._broker_s = broker_s
 
     @classmethod
-    def here(cls, done: int, workers: Sequence[Child], broker: int) -> Point:
+    def here(cls, done: int, workers: Sequence[Program], broker: int) -> Point:
         """Return the point of ``workers`` and process ``broker`` at ``done`` committed events."""
         workers_s = sum(worker.usage().cpu_s for worker in workers)
         return cls(done, time.monotonic(), workers_s, Usage.of(broker).cpu_s)

@@ -16,29 +16,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
-from aiokafka.structs import TopicPartition
 
 from benchmarks.backlog import Point, send, work_off
 from benchmarks.rig.figures import Row
 from benchmarks.rig.loads import make_load, produce
 from benchmarks.rig.offsets import offsets_of
+from benchmarks.rig.view_counts import counted_views
 from benchmarks.rig.worker import BenchError
 from loadgen.kinds import EventKind
 from streaming.kafka.clients import client_settings
 from streaming.kafka.topic_specs import TopicSpec
 from streaming.kafka.topics import ensure_topics
-from streaming.restore.changelog import changelog_consumer, remaining
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
-
-    from aiokafka import AIOKafkaConsumer
+    from collections.abc import Callable
 
     from benchmarks.rig.bench import Bench
     from benchmarks.rig.cluster import Rig
@@ -83,6 +79,11 @@ def run(bench: Bench) -> list[Row]:
                 figures[f"times plain {_words(guarantee)}"] = rate / plain["events/s"]
             ours.add(figures)
     return [ours, *of_plain.values()]
+
+
+def _views(row: bytes) -> int:
+    views: int = orjson.loads(row)["views"]
+    return views
 
 
 def _words(guarantee: str) -> str:
@@ -155,7 +156,10 @@ class PlainFaust:
         """Watch the tables until they have all ``views``, and return the figures."""
         begun = await self._begin(worker)
         deadline = time.monotonic() + _LIMIT_S
-        async with self._table(self._users) as users, self._table(self._videos) as videos:
+        async with (
+            counted_views(self._settings, self._users, _views) as users,
+            counted_views(self._settings, self._videos, _views) as videos,
+        ):
             while True:
                 now = self._point(worker, self._events)
                 # Users have 24 times the records, so reading them during the run costs too much.
@@ -191,31 +195,3 @@ class PlainFaust:
             f"plain Faust ({_words(self._guarantee)}) was sent {views:,} views and counts "
             f"{counted[0]:,} of videos, {counted[1]:,} of users"
         )
-
-    @asynccontextmanager
-    async def _table(self, changelog: str) -> AsyncIterator[Table]:
-        tps = [TopicPartition(changelog, each) for each in range(self._settings.partitions)]
-        async with changelog_consumer(client_settings(self._settings)) as consumer:
-            consumer.assign(tps)
-            yield Table(consumer, tps)
-
-
-class Table:
-    """The committed rows of a plain Faust table, read from its changelog."""
-
-    def __init__(self, consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition]) -> None:
-        """Read through ``consumer``, which is assigned ``tps``."""
-        self._consumer = consumer
-        self._tps = tps
-        self._views: dict[bytes, int] = {}
-
-    async def views(self) -> int:
-        """Read on to the end, and return the views of all keys in all windows."""
-        ends = await self._consumer.end_offsets(self._tps)
-        while await remaining(self._consumer, ends):
-            found = await self._consumer.getmany(timeout_ms=round(_POLL_S * 1000))
-            for records in found.values():
-                self._views |= {
-                    record.key: orjson.loads(record.value)["views"] for record in records
-                }
-        return sum(self._views.values())

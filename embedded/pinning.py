@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from embedded.distribution import manifest_of, maven_context, sha256_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jgo.maven import Artifact
 
 #: Connects the broker's logging (slf4j 1.7) to log4j 2, and before Kafka 4 to log4j 1.
@@ -24,16 +26,20 @@ def roots(version: str) -> tuple[str, ...]:
 
 
 def write_manifest(version: str) -> int:
-    """Resolve a Kafka with its dependencies, write its manifest, and return the number of jars.
+    """Resolve a Kafka with its dependencies, write its manifest, and return the number of jars."""
+    return pin(manifest_of(version), roots(version))
+
+
+def pin(path: Path, roots: Sequence[str]) -> int:
+    """Write to ``path`` the jars of Maven coordinates and dependencies; return their number.
 
     This trusts Maven's current files: compare the new manifest with the old before committing it.
     """
-    path = manifest_of(version)
     with tempfile.TemporaryDirectory() as scratch:
         context = maven_context(Path(scratch))
         # Resolve one root at a time, so that each keeps the versions of its own POM.
         artifacts: set[Artifact] = set()
-        for root in roots(version):
+        for root in roots:
             inputs, needed = context.resolver.resolve([context.create_dependency(root)])
             wanted = [each for each in needed if each.scope in {"compile", "runtime"}]
             artifacts.update(each.artifact for each in [*inputs, *wanted])

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import settings as program_settings
 from benchmarks.rig.machine import ROOT
-from benchmarks.rig.worker import Child, Worker
+from benchmarks.rig.worker import Child, Program, Worker
 from embedded import EmbeddedKafka
 from embedded.probe import free_ports
 from streaming.kafka.clients import client_settings
@@ -130,3 +130,9 @@ class Rig:
         child = Child(arguments, env, self.folder / f"{name}.log", modules)
         self._stack.callback(child.kill)
         return child
+
+    def program(self, name: str, command: Sequence[str], variables: Mapping[str, str]) -> Program:
+        """Start a program that is no part of this repository."""
+        program = Program(command, {**self.env, **variables}, self.folder / f"{name}.log")
+        self._stack.callback(program.kill)
+        return program

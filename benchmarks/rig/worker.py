@@ -29,19 +29,13 @@ class BenchError(Exception):
     """A case cannot be measured; the text says why."""
 
 
-class Child:
-    """A Python program of this repository as a process that ends with this one."""
+class Program:
+    """A program as a process that ends with this one."""
 
-    def __init__(
-        self, arguments: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path = ROOT
-    ) -> None:
-        """Start ``python ARGUMENTS``; its output goes to ``log``, modules come from ``cwd``."""
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+        """Start ``command``; its output goes to ``log``."""
         self._log = log
-        self._process = BoundProcess(
-            [sys.executable, *arguments],
-            output=log,
-            env={**env, "PYTHONPATH": os.pathsep.join((str(cwd), str(ROOT)))},
-        )
+        self._process = BoundProcess(command, output=log, env=env)
         self.started = time.monotonic()
         self._process.start()
         self.last = Usage(0.0, 0, 0)
@@ -73,6 +67,17 @@ class Child:
     def kill(self) -> None:
         """End it with SIGKILL."""
         self._process.kill()
+
+
+class Child(Program):
+    """A Python program of this repository."""
+
+    def __init__(
+        self, arguments: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path = ROOT
+    ) -> None:
+        """Start ``python ARGUMENTS``; its output goes to ``log``, modules come from ``cwd``."""
+        path = os.pathsep.join((str(cwd), str(ROOT)))
+        super().__init__([sys.executable, *arguments], {**env, "PYTHONPATH": path}, log)
 
 
 class Worker(Child):
