@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("audit", "dead_letters", "export", "generate", "kafka", "replay_dead_letters"),
-    *("rebuild", "rescale", "restore_changelog", "status", "topics", "worker"),
+    *("rebuild", "rescale", "restore_changelog", "size", "status", "topics", "worker"),
 )
 
 

@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "size": size.name,
         "machine": machine.describe_machine(),
         "command": " ".join(
-            sys.argv if arguments is None else ["python -m benchmarks", *arguments]
+            ["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)]
         ),
         "cases": {},
     }

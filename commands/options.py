@@ -31,7 +31,8 @@ _LOGGING: Final = _FAUST | {"worker"}
 
 #: Commands that use an option, by the option's name.
 _USED_BY: Final[dict[str, set[str]]] = {
-    "json": {"agents", "audit", "dead-letters", "model", "models", "status", "tables", "topics"},
+    "json": {"agents", "audit", "dead-letters", "model", "models", "size", "status", "tables"}
+    | {"topics"},
     "datadir": {"clean-versions", "reset", "restore-changelog", "worker"},
     "web_port": {"status", "top", "worker"},
     "loop": _LOGGING,

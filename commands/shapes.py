@@ -143,6 +143,80 @@ class DeadLetter(msgspec.Struct, forbid_unknown_fields=True):
     whole: bool
 
 
+class SizedWorkers(msgspec.Struct, forbid_unknown_fields=True):
+    """Number of workers, and what each of them needs; ``cpu_share`` is of one core."""
+
+    count: int
+    cpu_share: float
+    events_per_s: float
+    users: float
+    memory_bytes: float
+    process_bytes: float
+    cache_bytes: float
+    disk_bytes: float
+    in_bytes_per_s: float
+    out_bytes_per_s: float
+    restore_s: float
+
+
+class SizedBrokers(msgspec.Struct, forbid_unknown_fields=True):
+    """Number of brokers, and what each of them needs; ``cores`` are those in use."""
+
+    count: int
+    cores: float
+    disk_bytes: float
+    written_bytes_per_s: float
+    in_bytes_per_s: float
+    out_bytes_per_s: float
+
+
+class SentBytes(msgspec.Struct, forbid_unknown_fields=True):
+    """Bytes/s to the brokers, one copy each: events, sums, and the changelogs by table."""
+
+    events: float
+    sums: float
+    users: float
+    videos: float
+    creators: float
+
+
+class SizeLimit(msgspec.Struct, forbid_unknown_fields=True):
+    """A part that gives way at so many times the load, with more workers or with those planned."""
+
+    part: str
+    at_times: float
+    remedy: str
+    with_more_workers: bool
+
+
+class SizeCost(msgspec.Struct, forbid_unknown_fields=True):
+    """A cost: one value, or those of its curve; ``own``: from the file of ``--costs``."""
+
+    name: str
+    values: list[float]
+    unit: str
+    cases: str
+    own: bool
+
+
+class Size(msgspec.Struct, forbid_unknown_fields=True):
+    """``faust -A app --json size``; ``limits`` begins with what gives way first."""
+
+    events_per_s: int
+    users: int
+    values_read_per_s: int
+    partitions: int
+    commit_interval_s: float
+    markers_per_s: float
+    workers: SizedWorkers
+    brokers: SizedBrokers
+    sent_bytes_per_s: SentBytes
+    limits: list[SizeLimit]
+    assumptions: list[str]
+    costs: list[SizeCost]
+    origins: list[str]
+
+
 def print_json(shape: msgspec.Struct) -> None:
     """Print a shape as one line."""
     click.echo(msgspec.json.encode(shape).decode())

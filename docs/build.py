@@ -1,7 +1,12 @@
-"""``make docs``: writes configuration.md, OpenAPI, AsyncAPI and the dashboard's columns."""
+"""``make docs``: writes generated pages, the dashboard's columns, and the examples of sizes."""
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,12 @@ from topology import all_topics, topology
 from views import asyncapi, openapi
 
 PAGE = Path(__file__).with_name("configuration.md")
-COLUMNS = PAGE.parent.parent / "dashboard" / "columns.js"
+ROOT = PAGE.parent.parent
+COLUMNS = ROOT / "dashboard" / "columns.js"
+SIZES = PAGE.with_name("scaling.md")
+
+#: A console block with one command, and the indented block after it: what the command prints.
+EXAMPLE = re.compile(r"^```console\n(.+)\n```\n\n((?: {4}.*\n|\n)*)", re.MULTILINE)
 
 
 HEAD = """\
@@ -83,8 +93,29 @@ def columns() -> str:
     return f"// Written by make docs, from models/counters.py.\n\nexport const COLUMNS = {text};\n"
 
 
+def sizes() -> str:
+    """Return the text of scaling.md, its examples with what the commands print now."""
+    environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT)}
+
+    def renewed(example: re.Match[str]) -> str:
+        words = shlex.split(example[1])[1:]
+        printed = subprocess.run(  # noqa: S603 - a command of the page
+            [sys.executable, "-m", "faust", *words],
+            cwd=ROOT,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        shown = "".join(f"    {line}\n" if line else "\n" for line in printed.splitlines())
+        return f"```console\n{example[1]}\n```\n\n{shown}\n"
+
+    return EXAMPLE.sub(renewed, SIZES.read_text())
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
     COLUMNS.write_text(columns())
     for name in DESCRIPTIONS:
         PAGE.with_name(name).write_bytes(description(name))
+    SIZES.write_text(sizes())

@@ -17,8 +17,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 #: Where the program's own modules lie; tests may know everything.
 FOLDERS = (
     *("accelerator", "agents", "auditing", "benchmarks", "commands", "docs", "embedded"),
-    *("exporting", "loadgen", "models", "monitoring", "reels_client", "rescaling", "streaming"),
-    *("tables", "views"),
+    *("exporting", "loadgen", "models", "monitoring", "reels_client", "rescaling", "sizing"),
+    *("streaming", "tables", "views"),
 )
 
 #: What the pure modules may import besides the standard library and each other.

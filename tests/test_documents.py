@@ -120,7 +120,7 @@ def test_commands_are_ones_that_there_are(block):
 #: Folders whose code a worker or a command runs.
 FOLDERS = (
     *("accelerator", "agents", "auditing", "commands", "embedded", "exporting", "models"),
-    *("monitoring", "rescaling", "streaming", "tables", "views"),
+    *("monitoring", "rescaling", "sizing", "streaming", "tables", "views"),
 )
 
 

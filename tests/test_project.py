@@ -106,6 +106,12 @@ def test_a_wheel_has_all_that_the_dashboard_serves(wheel):
     assert all((wheel / "dashboard" / name).is_file() for name in read_files())
 
 
+def test_a_wheel_has_the_costs_that_sizes_follow_from(wheel):
+    """`faust -A app size` works without the repository."""
+    costs = "sizing/measured.json"
+    assert (wheel / costs).read_bytes() == (ROOT / costs).read_bytes()
+
+
 def test_a_wheel_has_every_module_of_the_program(wheel, tmp_path):
     """The commands, a worker's among them, are the installed ones, in any folder."""
     for package in wheel.glob("*/__init__.py"):

@@ -12,6 +12,7 @@ from benchmarks.growth import Situation, situations
 from benchmarks.rig.odd_kinds import KINDS, PARTITIONS
 from models.event import Event, Rejected, decode
 from models.partitioner import murmur2_partitions
+from sizing.measures import FIGURES
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,9 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
         "merge and pack (plain)",
         "RocksDB write batch",
     } <= set(stages)
+    # What `faust -A app size --costs` reads.
+    for name in ("backlog", "steady", "reads", "aging"):
+        assert set(FIGURES[name]) <= cases[name]["rows"][0]["figures"].keys()
     assert "events/s" in capsys.readouterr().out
     # What was worked on is deleted.
     assert list((tmp_path / "cache" / "reels-analytics" / "bench").iterdir()) == []
@@ -86,6 +90,7 @@ def test_workers_that_come_and_go_are_measured(broker, tmp_path):
     cases = json.loads(output.read_text())["cases"]
     lost, kept = (row["figures"] for row in cases["recovery"]["rows"])
     assert kept["ready s"]["median"] > 0
+    assert set(FIGURES["recovery"]) <= lost.keys()
     # Users, and rows of sealed ids of those who have many.
     assert 10_000 < lost["restored records"]["median"] <= 12_000
     takeovers = {row["setting"]["a worker"]: row["figures"] for row in cases["takeover"]["rows"]}

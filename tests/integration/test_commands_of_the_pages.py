@@ -35,6 +35,7 @@ ELSEWHERE = {
     "docs/clients.md": "tests/views/test_client_page.py",
     "docs/how-to/analyse-an-export.md": "tests/integration/test_export.py",
     "docs/how-to/rescale.md": "tests/faults/test_rescale.py",
+    "docs/scaling.md": "tests/commands/test_size.py",
 }
 
 #: Seconds of a generator that the page leaves to Ctrl-C.

@@ -1,0 +1,25 @@
+"""How much of everything a load needs: ``faust -A app size``, from measured costs.
+
+Pure arithmetic: numbers in, numbers out, units in the names. ``measured.json`` has the costs that
+come with the program, in the form in which ``python -m benchmarks --output FILE`` writes a reader's
+own.
+"""
+
+from sizing.amounts import parse_amount
+from sizing.costs import Cost, Costs, read_costs
+from sizing.demand import Assumptions, Demand, Windows
+from sizing.errors import SizingError
+from sizing.plan import Plan, make_plan
+
+__all__ = [
+    "Assumptions",
+    "Cost",
+    "Costs",
+    "Demand",
+    "Plan",
+    "SizingError",
+    "Windows",
+    "make_plan",
+    "parse_amount",
+    "read_costs",
+]
