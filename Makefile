@@ -31,16 +31,16 @@ demo: $(RUNS) ## Kafka, two workers, load and a dashboard; Ctrl-C stops it
 # Most tests wait for processes most of the time: so many run side by side, each with a Kafka of its own.
 SIDE_BY_SIDE = 3
 
-test: setup ## The whole test suite but its slow tests, on a real Kafka
+test: setup ## The whole test suite except slow tests, on a real Kafka
 	$(BIN)/python -m pytest --numprocesses $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
 
-test-faults: setup ## Every fault that production knows, the slow ones too: up to half an hour
+test-faults: setup ## All fault tests, including the slow ones: up to half an hour
 	$(BIN)/python -m pytest -m faults --durations=0 tests/faults
 
 # Each that has a list of pinned jars.
 KAFKAS = $(sort $(patsubst embedded/kafka-%.sha256,%,$(wildcard embedded/kafka-*.sha256)))
 
-test-versions: setup ## The exactly-once test on the Kafkas from the oldest to the newest
+test-versions: setup ## The exactly-once test on each Kafka version, oldest to newest
 	@for kafka in $(KAFKAS); do \
 	  echo "Kafka $$kafka" && \
 	  $(BIN)/python -m pytest --kafka $$kafka tests/integration/test_exactly_once.py || exit 1; \
@@ -65,13 +65,13 @@ check: $(STAMP) docs-site ## Lint, format, types, links of the documents
 	$(BIN)/mypy
 	$(BIN)/mypy app.py reels.py settings.py topology.py tools/install.py tools/docs_site.py
 
-format: $(STAMP) ## Put the code into its format
+format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header
 
-lock: $(STAMP) ## Renew requirements.lock, and of it what a worker runs with, from pyproject.toml
+lock: $(STAMP) ## Renew requirements.lock and requirements-run.lock from pyproject.toml
 	$(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml
 	$(COMPILE) --no-annotate --extra worker --constraints requirements.lock --output-file requirements-run.lock pyproject.toml
 

@@ -58,7 +58,7 @@ def check_topics(settings: Settings) -> None:
     uses = Counter(getattr(settings, name) for name in (*names, *own))
     for name in names:
         if uses[getattr(settings, name)] > 1:
-            raise _reject(settings, name, "a name that no other topic of the program has")
+            raise _reject(settings, name, "a name that differs from the program's other topics")
 
 
 def check_login(settings: Settings) -> None:
@@ -81,7 +81,7 @@ def check_login(settings: Settings) -> None:
             raise _reject(settings, "security_protocol", allowed)
         if find_spec("aws_msk_iam_sasl_signer") is None:
             allowed = (
-                "another mechanism, or to install what signs the tokens: "
+                "another mechanism, or this one after "
                 "pip install aws-msk-iam-sasl-signer-python (the extra `msk`)"
             )
             raise _reject(settings, "sasl_mechanism", allowed)
@@ -111,7 +111,7 @@ def check_certificate(settings: Settings) -> None:
         allowed = (
             "a file with the private key, in PEM format, of the certificate in REELS_SSL_CERTFILE"
             if settings.ssl_keyfile
-            else "a file with the private key, too, or set REELS_SSL_KEYFILE"
+            else "a file that also has the private key, unless REELS_SSL_KEYFILE is set"
         )
         if asked_for_password:
             allowed = f"the password of the private key in {_variable(variable).name}"

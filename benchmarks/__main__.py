@@ -50,32 +50,30 @@ def _names(text: str) -> tuple[str, ...]:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Run the benchmarks.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=_CASES_HELP)
     parser.add_argument("--size", choices=SIZES, default="quick", help="default: quick")
     parser.add_argument("--runs", type=int, help="runs of each measurement")
     parser.add_argument("--events", type=int, help="events of a backlog")
-    parser.add_argument("--users", type=_numbers, help="users in the state, as 1000000,10000000")
-    parser.add_argument(
-        "--rates", type=_numbers, help="events/s of the steady load, as 10000,50000"
-    )
+    parser.add_argument("--users", type=_numbers, help="users in the state: 1000000,10000000")
+    parser.add_argument("--rates", type=_numbers, help="events/s of the steady load: 10000,50000")
     parser.add_argument("--seconds", type=float, help="seconds of each steady load")
     parser.add_argument(
-        "--parts", type=_names, help=f"of the case reads, as single,json: {', '.join(PARTS)}"
+        "--parts", type=_names, help=f"parts of reads, separated by commas: {', '.join(PARTS)}"
     )
     parser.add_argument(
         "--kinds",
         type=lambda text: tuple(text.split(";")),
-        help="kinds of odd traffic, or peers, by how their names begin, as 'late;wrong'",
+        help="kinds of odd traffic, or peers, by prefixes of their names, such as 'late;wrong'",
     )
-    parser.add_argument("--output", type=Path, help="where the JSON goes")
-    parser.add_argument("--markdown", action="store_true", help="print the tables for docs, too")
+    parser.add_argument("--output", type=Path, help="file for the JSON")
+    parser.add_argument("--markdown", action="store_true", help="also print tables for the docs")
     parser.add_argument("--bootstrap", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if unknown := set(options.cases) - {*CASES, *NAMED}:
         parser.error(f"there is no case {', '.join(sorted(unknown))}: {_CASES_HELP}")
     if unknown := set(options.parts or ()) - set(PARTS):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(sorted(unknown))}, choose from {', '.join(PARTS)}")
     return options
 
 

@@ -60,7 +60,7 @@ def work_off(bench: Bench, rig: Rig, what: str, names: Sequence[str] = ("a",)) -
     Returns:
         events/s; microseconds of processor time per event, of workers and broker; memory.
     """
-    progress = partial(bench.tell, f"{what}: working it off")
+    progress = partial(bench.tell, f"{what}: processing")
     workers = [rig.worker(name) for name in names]
     try:
         figures = asyncio.run(follow(rig, workers, progress))
@@ -92,7 +92,7 @@ async def follow(
                 if begun.done >= total:
                     raise BenchError("the backlog is too small to be measured")
             await asyncio.sleep(_POLL_S)
-    raise BenchError(f"the backlog is not worked off after {_LIMIT_S:.0f} s")
+    raise BenchError(f"the backlog is not processed after {_LIMIT_S:.0f} s")
 
 
 class Point:

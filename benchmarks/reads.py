@@ -129,7 +129,7 @@ def _run_parts(measured: _Measured, rig: Rig, users: int, parts: Sequence[str]) 
                 reading = replace(batches, ports=[port], kind="redis")
                 add("Redis MGET of 100, idle", measure(rig, reading, [pid]))
         elif "redis" in parts:
-            bench.tell("Redis is left out: there is no redis-server (Debian: redis-server)")
+            bench.tell("skipping Redis: redis-server is not installed (Debian: redis-server)")
     if "two" in parts:
         second = rig.worker("b")
         second.wait_ready()

@@ -29,23 +29,23 @@ EXAMPLE = re.compile(r"^```console\n(.+)\n```\n\n((?: {4}.*\n|\n)*)", re.MULTILI
 HEAD = """\
 # Configuration
 
-Everything is set by environment variables, all of them optional. They are read once, checked, and
-printed at the start with secrets hidden. A wrong value stops the program with one line that names
-the variable, the value and what is allowed.
+All settings are environment variables, and all are optional. The program reads them once, checks
+them, and prints them at the start with secrets hidden. A wrong value stops the program with one
+line that names the variable, the value and what is allowed.
 
-Each secret may lie in a file instead, as containers get them mounted: `REELS_SASL_PASSWORD_FILE`
-names the file that holds `REELS_SASL_PASSWORD`, and so on for each variable that is marked in the
-table. A newline at its end is no part of the secret. To set both is refused.
+Secrets may be in files instead, as container platforms mount them: `REELS_SASL_PASSWORD_FILE`
+names the file with the value of `REELS_SASL_PASSWORD`. The table marks the variables that have such
+a form. A trailing newline is not part of the secret. Setting both is refused.
 
-A file `.env` in the working folder sets variables for all commands, a `NAME=value` on each line;
-the environment goes before it. `docker compose` reads the same file. It is under version control:
-keep secrets in files of their own. `FAUST_` variables are read before it.
+A file `.env` in the working folder sets variables for all commands, one `NAME=value` per line; the
+environment overrides it. `docker compose` reads the same file. It is under version control: keep
+secrets in separate files. `FAUST_` variables do not belong there: they are read before the file.
 
-Durations read `100ms`, `90s`, `15m`, `2h`, sizes `64MiB`. What the command line sets (`--datadir`,
-`--web-port`, before `worker` or after it) goes before the variable of the same meaning. Beside
-these, `make demo` reads `DEMO_SECONDS` (how long events flow before it ends) and `DEMO_DIR` (where
-data and logs are kept; without it they are deleted at the end), and the embedded Kafka
-`REELS_CACHE_DIR` (where its jars are kept; default: `~/.cache/reels-analytics`).
+Durations are written `100ms`, `90s`, `15m`, `2h`, sizes `64MiB`. Options of the command line
+(`--datadir`, `--web-port`, before or after `worker`) override the variables with the same meaning.
+In addition, `make demo` reads `DEMO_SECONDS` (how long events flow before it ends) and `DEMO_DIR`
+(folder for data and logs; without it they are deleted at the end), and the embedded Kafka reads
+`REELS_CACHE_DIR` (folder for its jars; default: `~/.cache/reels-analytics`).
 
 | variable | default | allowed | meaning |
 | --- | --- | --- | --- |

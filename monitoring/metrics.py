@@ -39,39 +39,39 @@ COMMIT_STEPS = ("wait", "prepare", "send", "offsets", "commit", "stall", "flush"
 
 events_read = Counter(
     "reels_events_read",
-    "Records handled, committed or not: of the input, and events passed on to their partition.",
+    "Records read from the input and the repartition topic, committed or not.",
     ["partition"],
     registry=registry,
 )
 events = Counter(
     "reels_events",
-    "What became of the records read; the outcomes add up to them. Late events are dead letters, "
-    "too, but an outcome of their own: rejected does not count them.",
+    "Records read, by outcome; the outcomes add up to the records read. Late events are dead "
+    "letters, too, but have their own outcome: rejected does not include them.",
     ["outcome"],
     registry=registry,
 )
 events_rejected = Counter(
     "reels_events_rejected",
-    "Records that went to the dead-letter topic, by reason: the outcomes rejected and late of "
+    "Records sent to the dead-letter topic, by reason: the outcomes rejected and late of "
     "reels_events_total together.",
     ["reason"],
     registry=registry,
 )
 optional_values_dropped = Counter(
     "reels_optional_values_dropped",
-    "Wrong optional values that were left out of events.",
+    "Invalid optional values that were dropped from events, by field.",
     ["field"],
     registry=registry,
 )
 foreign_records = Counter(
     "reels_foreign_records",
-    "Records passed over that this program has not written, by topic: where only it writes.",
+    "Skipped records that other programs wrote to the app's own topics, by topic.",
     ["topic"],
     registry=registry,
 )
 lag_records = Gauge(
     "reels_consumer_lag_records",
-    "Offsets between the end and what is applied, of the input and of passed-on events.",
+    "Offsets from the applied position to the end, in the input and the repartition topic.",
     ["partition"],
     registry=registry,
 )
@@ -83,41 +83,41 @@ lag_seconds = Gauge(
 )
 commit_seconds = Histogram(
     "reels_commit_seconds",
-    "Duration of a commit of the worker's tasks, by step: wait (for the commit before), prepare "
-    "(with freeze), send, offsets, commit, stall (the disk is behind); and of a task's flush.",
+    "Duration of a commit of the worker's tasks, by step: wait (for the previous commit), prepare "
+    "(with freeze), send, offsets, commit, stall (wait for the disk); and of a task's flush.",
     ["step"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
     registry=registry,
 )
 transactions = Counter(
     "reels_transactions",
-    "Transactions by their end.",
+    "Transactions, by outcome.",
     ["outcome"],
     registry=registry,
 )
 records_altered = Counter(
     "reels_records_altered",
-    "Parts of records cut, left out or replaced to suit the topic that they were sent to.",
+    "Parts of records that were cut, omitted or replaced to fit the limits of their topic.",
     ["part"],
     registry=registry,
 )
 batch_records = Histogram(
     "reels_batch_records",
-    "Records of a fetched batch, by topic.",
+    "Records per fetched batch, by topic.",
     ["topic"],
     buckets=(1, 10, 100, 300, 1000, 3000, 10_000, 30_000),
     registry=registry,
 )
 changelog_records = Counter(
     "reels_changelog_records",
-    "Records committed to the changelogs, by table: what commits have made of the events.",
+    "Records committed to the changelogs, by table.",
     ["table"],
     registry=registry,
 )
 events_skipped = Counter(
     "reels_events_skipped",
-    "Offsets of the source topics that were passed over unread: moved (an operator moved the "
-    "group's offsets ahead), deleted (the records were gone before they were read).",
+    "Offsets of the source topics that were skipped unread, by reason: moved (an operator moved "
+    "the group's offsets ahead), deleted (the topic deleted the records before they were read).",
     ["reason"],
     registry=registry,
 )
@@ -128,52 +128,52 @@ recovery_records = Counter(
 )
 rebalance_seconds = Histogram(
     "reels_rebalance_seconds",
-    "From the begin of a rebalance to all partitions of this worker being at work, recovery and "
-    "rebalances that came in between included.",
+    "Time from the start of a rebalance until all partitions of this worker are processed, with "
+    "recovery and further rebalances.",
     buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0),
     registry=registry,
 )
 rebalances = Counter(
     "reels_rebalances",
-    "Rebalances of the group that this worker went through.",
+    "Rebalances of the group that this worker took part in.",
     registry=registry,
 )
 loop_delay_seconds = Histogram(
     "reels_event_loop_delay_seconds",
-    "How much later than asked for the event loop came back to a timer.",
+    "Delay of a timer of the event loop.",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0),
     registry=registry,
 )
 recovery_remaining = Gauge(
     "reels_recovery_records_remaining",
-    "Changelog offsets still to be read before a partition is ready.",
+    "Changelog offsets left to read before a partition is ready.",
     ["partition"],
     registry=registry,
 )
 recovery_rate = Gauge(
     "reels_recovery_records_per_second",
-    "How fast the restore that is under way reads changelogs; 0 when none is.",
+    "Changelog records read per second by the current recovery; 0 without one.",
     registry=registry,
 )
 recovery_seconds_remaining = Gauge(
     "reels_recovery_seconds_remaining",
-    "How long the restore that is under way takes at that rate; 0 when none is.",
+    "Time left of the current recovery at its present rate; 0 without one.",
     registry=registry,
 )
 workers = Gauge(
     "reels_workers",
-    "Workers in the group, as this one knows it.",
+    "Workers in the group, as this worker sees it.",
     registry=registry,
 )
 workers_lost = Gauge(
     "reels_workers_lost",
-    "Workers that went from the group without leaving in order, in the last 15 minutes, and have "
-    "not come back.",
+    "Workers that disappeared from the group without leaving in order in the last 15 minutes, and "
+    "have not come back.",
     registry=registry,
 )
 workers_with_other_rules = Gauge(
     "reels_workers_with_other_rules",
-    "Workers of the group whose windows, horizon, skew or viral rule are not this one's.",
+    "Workers of the group whose windows, horizon, skew or viral rule differ from this worker's.",
     registry=registry,
 )
 viral_videos = Gauge(
@@ -183,25 +183,25 @@ viral_videos = Gauge(
 )
 http_requests = Counter(
     "reels_http_requests",
-    "Requests answered, by the route's template and the status.",
+    "Answered requests, by route template and status.",
     ["route", "code"],
     registry=registry,
 )
 batch_keys_asked = Counter(
     "reels_batch_keys_asked",
-    "Keys that batches asked for, by table; counted by the worker that a client asked.",
+    "Keys in batch requests, by table; counted by the worker that the client asked.",
     ["table"],
     registry=registry,
 )
 batch_keys = Counter(
     "reels_batch_keys",
-    "The same keys by what was answered: found, unknown or unavailable.",
+    "Keys in batch requests, by table and result: found, unknown or unavailable.",
     ["table", "outcome"],
     registry=registry,
 )
 http_request_seconds = Histogram(
     "reels_http_request_seconds",
-    "From a request's arrival to its answer, by the route's template.",
+    "Time from a request's arrival to its answer, by route template.",
     ["route"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0),
     registry=registry,
@@ -209,7 +209,7 @@ http_request_seconds = Histogram(
 
 build_info = Gauge(
     "reels_build_info",
-    "Always 1; what runs is in the labels.",
+    "Always 1; the labels name the release and its environment.",
     ["version", "python", "faust", "accelerator"],
     registry=registry,
 )
@@ -256,7 +256,7 @@ def keep_partitions(here: Collection[int]) -> None:
 
 ingest_latency = BatchHistogram(
     "reels_ingest_latency_seconds",
-    "From an event's record timestamp to its being applied.",
+    "Time from an event's record timestamp until it is applied.",
     (
         # Close enough for interpolation between two bounds to be useful.
         *(0.005, 0.01, 0.015, 0.025, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75),

@@ -26,14 +26,18 @@ if TYPE_CHECKING:
 ROCKSDB_PROPERTIES: Final = (
     ("size_bytes", "rocksdb.total-sst-files-size", "Size of the files."),
     ("keys", "rocksdb.estimate-num-keys", "RocksDB's estimate of the number of keys."),
-    ("memtable_bytes", "rocksdb.cur-size-all-mem-tables", "Memory of what is not in files yet."),
+    (
+        "memtable_bytes",
+        "rocksdb.cur-size-all-mem-tables",
+        "Memory of writes that are not in files yet.",
+    ),
     (
         "pending_compaction_bytes",
         "rocksdb.estimate-pending-compaction-bytes",
-        "What compaction still has to rewrite.",
+        "Bytes that compaction must still rewrite.",
     ),
     ("running_compactions", "rocksdb.num-running-compactions", "Compactions under way."),
-    ("writes_stopped", "rocksdb.is-write-stopped", "Databases that take no writes for now."),
+    ("writes_stopped", "rocksdb.is-write-stopped", "Databases that currently accept no writes."),
 )
 
 #: RocksDB's counters to export, over all databases of the worker, each with a factor.
@@ -41,7 +45,12 @@ ROCKSDB_TICKERS: Final = (
     ("keys_read", "rocksdb.number.multiget.keys.read", 1.0, "Keys that were not in memory."),
     ("stall_seconds", "rocksdb.stall.micros", 1e-6, "Time that writes waited for compaction."),
     ("written_bytes", "rocksdb.bytes.written", 1.0, "Bytes written by commits and recovery."),
-    ("compaction_written_bytes", "rocksdb.compact.write.bytes", 1.0, "Bytes compaction wrote."),
+    (
+        "compaction_written_bytes",
+        "rocksdb.compact.write.bytes",
+        1.0,
+        "Bytes written by compaction.",
+    ),
 )
 
 #: Files with a container's memory limit, of cgroups version 2 and 1.
@@ -79,13 +88,15 @@ class WorkerCollector(Collector):
     def _partitions(self) -> Iterator[Metric]:
         assigned, opened = self._status.assigned(), self._status.open()
         ready = float(self._obstacle() is None)
-        yield _gauge("ready", "1 when the worker can answer for its partitions, else 0.", ready)
-        yield _gauge("partitions", "Partitions that the group shares out.", self._status.partitions)
+        yield _gauge("ready", "1 if the worker can answer for its partitions, else 0.", ready)
+        yield _gauge("partitions", "Partitions that the group shares.", self._status.partitions)
         yield _gauge("partitions_assigned", "Partitions of this worker.", len(assigned))
-        yield _gauge("partitions_open", "Those of them that are at work.", len(opened))
+        yield _gauge(
+            "partitions_open", "Partitions of this worker that are processed.", len(opened)
+        )
         waiting = GaugeMetricFamily(
             "reels_uncommitted_seconds",
-            "For how long something that was processed has been waiting to be committed.",
+            "Time since the oldest uncommitted change.",
             labels=["partition"],
         )
         for number, seconds in self._status.uncommitted_s().items():
@@ -134,7 +145,7 @@ class WorkerCollector(Collector):
             folder = folder.parent
         disk = shutil.disk_usage(folder)
         yield _gauge("disk_size_bytes", "Size of the disk with the tables.", disk.total)
-        yield _gauge("disk_free_bytes", "What is free on it.", disk.free)
+        yield _gauge("disk_free_bytes", "Free space on the disk with the tables.", disk.free)
         yield _gauge("memory_limit_bytes", "Memory that the worker may use.", memory_limit())
 
 

@@ -57,7 +57,7 @@ class Offsets:
         deadline = time.monotonic() + timeout_s
         while left := await self.lag():
             if time.monotonic() > deadline:
-                raise BenchError(f"{left:,} events are not worked off after {timeout_s:.0f} s")
+                raise BenchError(f"{left:,} events are not processed after {timeout_s:.0f} s")
             await asyncio.sleep(period_s)
 
 
