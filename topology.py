@@ -93,12 +93,12 @@ def _users(settings: Settings, *, accelerated: bool) -> TableEntry:
             TableSource(
                 settings.repartition_topic,
                 "passed_on_events",
-                "Do the same with events that lay in another partition than their user's.",
+                "Do the same for events from other partitions than their user's.",
             ),
             TableSource(
                 settings.events_topic,
                 "engagement_events",
-                "User metrics, video deltas, dead letters, and events on to their own partition.",
+                "User metrics, video deltas, dead letters, and events for other partitions.",
                 is_internal=False,
             ),
         ],

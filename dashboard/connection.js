@@ -33,14 +33,14 @@ export function showLive() {
 
 export function showTokenNeeded() {
   clearInterval(countdown);
-  pill("waiting", "needs its token");
+  pill("waiting", "needs a token");
 }
 
 export function showLost(reason, retryAt) {
   lostAt ??= new Date();
   pill("lost", "not live");
   document.body.classList.add("stale");
-  const shown = asOf === null ? "Nothing is known yet." : `What you see is of ${time(asOf)}.`;
+  const shown = asOf === null ? "No data yet." : `The data is from ${time(asOf)}.`;
   show("lost-reason", `Not live since ${time(lostAt)}: ${reason}. ${shown}`);
   byId("lost").hidden = false;
   const tick = () => {

@@ -20,7 +20,7 @@ function make() {
   return {
     rate: new Chart(byId("rate-chart"), {
       ...shared, format: compact, least: 10,
-      lines: [{ name: "events a second", colour: "--line-1", shade: "22" }],
+      lines: [{ name: "events per second", colour: "--line-1", shade: "22" }],
     }),
     latency: new Chart(byId("latency-chart"), {
       ...shared, format: duration, least: 0.01,
@@ -61,7 +61,7 @@ function showLag(at) {
     const names = unanswered.length > 1 ? "partitions" : "partition";
     show("lag-seconds", `no answer for ${names} ${ranges(unanswered)}`);
   } else if (records === 0) {
-    show("lag-seconds", "nothing is waiting");
+    show("lag-seconds", "nothing waits");
   } else {
     show("lag-seconds", `the oldest waits ${seconds === null ? "for an unknown time"
       : duration(seconds)}`);
@@ -96,7 +96,7 @@ export function showCurves(now) {
   // A worker of a release before does not tell.
   const { requests = 0, keys = 0 } = now.reads ?? {};
   show("reads", `answering ${count(requests)} requests/s for ${count(keys)} keys/s`);
-  describe("rate-chart", `Events a second in the last five minutes, now ${count(now.rate)}`);
+  describe("rate-chart", `Events per second in the last five minutes, now ${count(now.rate)}`);
   describe("latency-chart", `Latency in the last five minutes, now ${
     QUANTILES.map((name) => `${name} ${duration(now.latency_s[name])}`).join(", ")}`);
   describe("lag-chart", `Records behind in the last five minutes, now ${

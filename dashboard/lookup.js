@@ -59,7 +59,7 @@ const KINDS = {
     path: "creators",
     fields: [
       ...fields("creator"),
-      ["complete since", ({ complete_since: since }) => (since ? moment(since) : "all of it")],
+      ["complete since", ({ complete_since: since }) => (since ? moment(since) : "the whole window")],
     ],
     bounds: (series) => [series.window.start, series.window.end, series.window.step_s],
     charts: [

@@ -8,7 +8,7 @@ export function askForTokens(onGiven) {
   const input = byId("token");
 
   onTokenNeeded((wasWrong) => {
-    show("token-message", wasWrong ? "That is not its token." : "");
+    show("token-message", wasWrong ? "Wrong token." : "");
     if (wasWrong) input.setAttribute("aria-invalid", "true");
     if (!dialog.open) dialog.showModal();
     input.focus();

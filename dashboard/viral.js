@@ -43,7 +43,7 @@ export function showViral({ complete, count: number, videos, changes }, at) {
   });
   byId("viral-table").hidden = videos.length === 0;
   byId("viral-none").hidden = videos.length > 0;
-  show("viral-none", complete ? "No video is viral now." : "The list is being read…");
+  show("viral-none", complete ? "No video is viral now." : "Reading the list…");
   const more = number - videos.length;
   show("viral-more", more > 0 ? `and ${count(more)} more: GET /videos/viral` : "");
   showChanges(changes);

@@ -33,16 +33,20 @@ _HEADERS: Json = {
             for name in ("size", "sha256", "key.size", "key.sha256", "headers.omitted")
         },
     },
-    "patternProperties": {r"^original\.header\.": {"description": "A header that it had."}},
+    "patternProperties": {
+        r"^original\.header\.": {"description": "A header of the rejected record."}
+    },
     "required": [
         *("reason", "detail", "source.topic", "source.partition", "source.offset", "source.app")
     ],
 }
 _WRITER: Json = {
     "type": "object",
-    "properties": {"source.app": {"type": "string", "description": "The app that wrote it."}},
+    "properties": {
+        "source.app": {"type": "string", "description": "The app that wrote the record."}
+    },
 }
-_BINARY: Json = {"description": "Of the program alone, and of another form in another version."}
+_BINARY: Json = {"description": "Internal format, which may change with each version."}
 _OFFSET: Json = {"type": "integer"}
 _PAIR: Json = {"type": "array", "items": _OFFSET, "minItems": 2, "maxItems": 2}
 _ORDER: Json = {"type": "array", "items": _PAIR}
@@ -69,16 +73,18 @@ def describe_topics(
     described = {
         settings.events_topic: (
             "receive",
-            _message("An engagement.", event, "The decimal user_id; another one is corrected."),
+            _message("An engagement.", event, "The decimal user_id; other keys are corrected."),
         ),
         settings.dead_letter_topic: (
             "send",
-            _message("A rejected value, cut if need be.", {}, "The original key.", _HEADERS),
+            _message(
+                "A rejected value, cut if it is too large.", {}, "The original key.", _HEADERS
+            ),
         ),
         settings.viral_topic: (
             "send",
             _message(
-                "A viral video; a tombstone at its end.", _viral(), "Its decimal id.", _WRITER
+                "A viral video; a tombstone ends it.", _viral(), "The decimal video_id.", _WRITER
             ),
         ),
         **{
@@ -88,14 +94,16 @@ def describe_topics(
         settings.repartition_topic: (
             "send",
             _message(
-                "Internal: an engagement that lay in another partition than its user's.",
+                "Internal: an engagement from another partition than its user's.",
                 event,
                 "The decimal user_id.",
             ),
         ),
         settings.order_topic: (
             "send",
-            _message("Internal: in which order passed-on events were counted.", _ORDER, "None."),
+            _message(
+                "Internal: the order in which passed-on events were counted.", _ORDER, "None."
+            ),
         ),
         **{
             spec.name: ("send", _message("Internal: a table's changes.", _BINARY, "A decimal id."))

@@ -25,11 +25,11 @@ _AT: Final[Json] = {
     "name": "at",
     "in": "query",
     "description": (
-        "The time of the window, RFC 3339 with a zone. Without it, the partition's stream time. "
-        "A window ends with the step that the time lies in, and all that was accepted in that "
-        "step counts, later than `at` too: `window` in the answer says what is covered. "
-        "The whole window asked for has to be kept still: else `window_not_kept`, and where a "
-        "smaller `window` may be asked for the message offers the largest that is."
+        "Time of the window, RFC 3339 with a zone; default: the partition's stream time. A window "
+        "ends with the step that contains this time, and all events of that step count, including "
+        "those later than `at`: `window` in the answer gives the exact bounds. The tables must "
+        "still hold the whole window; else the answer is `window_not_kept`, and its message names "
+        "the largest possible `window` where the route has one."
     ),
     "schema": TIME,
     "example": "2025-01-15T14:30:45.123Z",
@@ -46,8 +46,8 @@ _STALE: Final[Json] = {
     "name": "stale",
     "in": "query",
     "description": (
-        "While the owner of the key cannot answer, a copy that may be behind does; "
-        "its answer carries `stale`."
+        "If the owner of the key cannot answer, a copy answers that may be behind; "
+        "its answer has `stale`."
     ),
     "schema": {"const": "ok"},
 }
@@ -62,11 +62,11 @@ def _id_parameter(name: str) -> Json:
 
 
 _ERRORS: Final = {
-    "400": "A wrong id, window, time or limit; or a window that is kept no more; or two logins.",
-    "401": "No token or a wrong one, where the worker has one.",
-    "403": "The header Host names somebody else; only as long as the worker has no token.",
+    "400": "Invalid id, window, time or limit; a window that is no longer kept; or two logins.",
+    "401": "No token or a wrong one, if the worker requires one.",
+    "403": "The header Host names another host; only if the worker has no token.",
     "404": "Nothing is known of that id.",
-    "503": "The partition is moving or recovering, or the worker has no room: ask again.",
+    "503": "The partition is moving or recovering, or the worker is overloaded: retry.",
 }
 
 
@@ -104,12 +104,12 @@ def _summed_paths(of: Entity[Any]) -> Json:
     return {
         **openapi_batch.paths(of.plural, f"{name}s", ID, parameters),
         f"/{of.plural}/{{{of.key}}}": _data(
-            f"What is counted of a {of.name}.",
+            f"Metrics of a {of.name}.",
             _responses(_ref(name), *_KEY_ERRORS),
             *(key, *parameters),
         ),
         f"/{of.plural}/{{{of.key}}}/series": _data(
-            f"The steps that a {of.name}'s metrics are the sums of.",
+            f"Counts of a {of.name} per step.",
             _responses(_ref(f"{name}Series"), *_KEY_ERRORS),
             *(key, *parameters),
         ),
@@ -130,27 +130,27 @@ def _paths() -> Json:
     }
     return {
         "/users/{user_id}": _data(
-            "What a user watched and liked.",
+            "Metrics of a user.",
             _responses(_ref("User"), *_KEY_ERRORS),
             *(user, _WINDOW, _AT, _STALE),
         ),
         "/users/{user_id}/series": _data(
-            "The steps that a user's metrics are the sums of.",
+            "Counts of a user per step.",
             _responses(_ref("UserSeries"), *_KEY_ERRORS),
             *(user, _WINDOW, _AT, _STALE),
         ),
         "/videos/viral": _data(
-            "The videos that are viral now, the highest coefficient first.",
+            "Videos that are viral now, highest coefficient first.",
             _responses(_ref("ViralVideos"), "400", "401", "403", "503"),
             limit,
         ),
         "/videos/{video_id}": _data(
-            "What happened to a video, in the rolling and in the tumbling window.",
+            "Metrics of a video in the rolling and in the tumbling window.",
             _responses(_ref("Video"), *_KEY_ERRORS),
             *(video, _AT, _STALE),
         ),
         "/videos/{video_id}/series": _data(
-            "The steps that a video's counters are the sums of.",
+            "Counts of a video per step.",
             _responses(_ref("VideoSeries"), *_KEY_ERRORS),
             *(video, _AT, _STALE),
         ),
@@ -158,10 +158,10 @@ def _paths() -> Json:
         **openapi_batch.paths("videos", "Videos", ID, [_AT, _STALE]),
         **{path: said for of in SUMMED for path, said in _summed_paths(of).items()},
         "/overview": _data(
-            "This worker's figures.", _responses(_ref("WorkerStats"), "401", "403", "503")
+            "Figures of this worker.", _responses(_ref("WorkerStats"), "401", "403", "503")
         ),
         "/overview/stream": _data(
-            "All workers' figures once a second, as server-sent events.",
+            "Figures of all workers once per second, as server-sent events.",
             _responses(_TEXT, "401", "403", "503", media="text/event-stream"),
         ),
         "/metrics": _data(
@@ -169,7 +169,8 @@ def _paths() -> Json:
         ),
         "/healthz": _open("Whether the worker works.", _responses(_ref("Status"), "403", "503")),
         "/readyz": _open(
-            "Whether it can answer for its partitions.", _responses(_ref("Status"), "403", "503")
+            "Whether the worker can answer for its partitions.",
+            _responses(_ref("Status"), "403", "503"),
         ),
         "/openapi.json": _open("This description.", _responses({"type": "object"}, "403", "503")),
         "/": _open("The dashboard.", _responses(_TEXT, "403", "503", media="text/html")),

@@ -10,13 +10,13 @@ from views.batch_parameters import MAX_IDS, MAX_IDS_IN_QUERY
 Json = dict[str, Any]
 
 _ERRORS: Final = {
-    "400": "A wrong body, id, window or time, or a field that is none: the message names it.",
-    "401": "No token or a wrong one, where the worker has one.",
-    "403": "The header Host names somebody else; only as long as the worker has no token.",
-    "406": "An Arrow stream is asked for, and the worker has no pyarrow.",
+    "400": "Invalid body, id, window or time, or an unknown field: the message names it.",
+    "401": "No token or a wrong one, if the worker requires one.",
+    "403": "The header Host names another host; only if the worker has no token.",
+    "406": "The request asks for an Arrow stream, and the worker has no pyarrow.",
     "413": "The body is too large.",
-    "429": "Too much is being read: ask again, or another worker.",
-    "503": "The worker has no room: ask again.",
+    "429": "Too many reads are in progress: retry, or ask another worker.",
+    "503": "The worker is overloaded: retry.",
 }
 _RETRY_AFTER: Final[Json] = {
     "description": "Seconds.",
@@ -24,9 +24,9 @@ _RETRY_AFTER: Final[Json] = {
     "schema": {"type": "integer", "minimum": 0},
 }
 _IDS: Final = (
-    "Ids without a row are in `unknown` (nothing is known of them) or in `unavailable` (no worker "
-    "can answer for them now: the answer has `Retry-After`). An Arrow stream has them as JSON "
-    "lists in the schema's metadata."
+    "Ids without a row are in `unknown` (no data) or in `unavailable` (no worker can answer for "
+    "them now: the answer has `Retry-After`). An Arrow stream has both as JSON lists in the "
+    "schema's metadata."
 )
 
 
@@ -65,7 +65,7 @@ def paths(name: str, answer: str, key: Json, parameters: list[Json]) -> Json:
         "name": "ids",
         "in": "query",
         "required": True,
-        "description": "With commas between them.",
+        "description": "Separated by commas.",
         "style": "form",
         "explode": False,
         "schema": {"type": "array", "items": key, "minItems": 1, "maxItems": MAX_IDS_IN_QUERY},
@@ -73,7 +73,7 @@ def paths(name: str, answer: str, key: Json, parameters: list[Json]) -> Json:
     return {
         f"/{name}/query": {
             "post": {
-                "summary": f"What is known of up to {MAX_IDS:,} {name}, in the order asked.",
+                "summary": f"Metrics of up to {MAX_IDS:,} {name}, in the order requested.",
                 "description": _IDS,
                 "security": [{"token": []}, {}],
                 "requestBody": {
@@ -87,7 +87,7 @@ def paths(name: str, answer: str, key: Json, parameters: list[Json]) -> Json:
         },
         f"/{name}": {
             "get": {
-                "summary": f"What is known of up to {MAX_IDS_IN_QUERY} {name}, in the order asked.",
+                "summary": f"Metrics of up to {MAX_IDS_IN_QUERY} {name}, in the order requested.",
                 "description": _IDS,
                 "security": [{"token": []}, {}],
                 "parameters": [ids, *parameters],

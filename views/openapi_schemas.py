@@ -58,7 +58,7 @@ _VIRAL: Final = _record(
 _VIRAL_VIDEOS: Final = _record(videos=_list(_VIRAL))
 _VIRAL_VIDEOS["properties"]["complete"] = {
     "const": False,
-    "description": "Only there when it is not known of every video whether it is viral.",
+    "description": "Present only if the viral state of some videos is unknown.",
 }
 _VIDEO_WINDOW: Final = _record(**_BOUNDS, **schemas_of(VIDEO.answer))
 _USER_WINDOW: Final = _record(**_BOUNDS, size_s=_SECONDS, step_s=_SECONDS)
@@ -66,7 +66,7 @@ _USER_WINDOW: Final = _record(**_BOUNDS, size_s=_SECONDS, step_s=_SECONDS)
 _COMPLETE_SINCE: Final[Json] = {
     "type": ["string", "null"],
     "format": "date-time",
-    "description": "From when on all of the window is counted; null: all of it.",
+    "description": "Time from which the window is fully counted; null: from its start.",
 }
 
 _SCHEMAS: Final[Json] = {

@@ -307,11 +307,11 @@ def test_a_worker_with_a_token_asks_for_it(browser, make_shared_cluster, visit) 
     dialog, given = page.locator("#token-dialog"), page.locator("#token")
     expect(dialog).to_be_visible()
     expect(given).to_be_focused()
-    expect(page.locator("#state-text")).to_have_text("needs its token")
+    expect(page.locator("#state-text")).to_have_text("needs a token")
     assert Axe().run(page).violations_count == 0
     page.keyboard.type("a-wrong-token-of-some-length")
     page.keyboard.press("Enter")
-    expect(page.locator("#token-message")).to_have_text("That is not its token.")
+    expect(page.locator("#token-message")).to_have_text("Wrong token.")
     page.keyboard.type(TOKEN)
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
@@ -344,7 +344,7 @@ def test_a_killed_worker_is_silent_with_its_partitions_named_then_lost(
         expect(page.locator("#workers-count")).to_have_text("1 of 2")
         expect(page.locator("#partitions > li[data-state=ready]")).to_have_count(4, timeout=30_000)
     expect(page.locator("#lag")).to_have_attribute("data-kind", "good")
-    expect(page.locator("#lag-seconds")).to_have_text("nothing is waiting")
+    expect(page.locator("#lag-seconds")).to_have_text("nothing waits")
     # All are the other one's now.
     owners = page.locator("#partitions .badge").all_text_contents()
     assert len(set(owners)) == 1
