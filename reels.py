@@ -76,7 +76,7 @@ class UserMetricsTracker:
         if found is None:
             return
         if found.user_id != user_id:
-            raise ValueError(f"this event is of user {found.user_id}, not of user {user_id}")
+            raise ValueError(f"this event belongs to user {found.user_id}, not to user {user_id}")
         self._partition.apply(found)
 
     def get_user_metrics(self, user_id: int) -> dict[str, Any]:

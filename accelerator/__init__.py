@@ -26,11 +26,13 @@ from tables.layers import PLAIN_LAYERS, LayerBackend
 
 try:
     if sys.byteorder != "little":  # as the values' layouts are
-        raise ImportError("made for little-endian machines")
+        raise ImportError("the compiled modules need a little-endian machine")
     from accelerator.counters import LAYOUTS
 
     if layouts.describe_layouts() != LAYOUTS:
-        raise ImportError("it was built for other layouts: run make setup")
+        raise ImportError(
+            "the compiled modules do not match this program's layouts: run make setup"
+        )
     from accelerator.chunk import Chunk
     from accelerator.deltas import DeltaAccumulator, DeltaChunk, PaneWindows, VideoWindows
     from accelerator.layer import ROW_SIZE, Layer, SortedEntries
@@ -207,8 +209,8 @@ def start_lines(setting: str) -> tuple[str, str | None]:
     if setting == "off":
         return "plain", None
     return "plain", (
-        f"the accelerator is not used ({REASON}): the plain form takes about ten times the CPU "
-        "per event; run make setup"
+        f"the accelerator is not in use ({REASON}); the plain form needs about ten times the "
+        "CPU per event: run make setup"
     )
 
 

@@ -60,7 +60,7 @@ cdef int shape_of(entity, Shape *shape) except -1:
     if len(entity.counters) > MAX_FIELDS:
         raise ImportError(f"there are more than {MAX_FIELDS} counters")
     if len(EVENT_TYPES) != KINDS:
-        raise ImportError(f"there are other than {KINDS} kinds of events")
+        raise ImportError(f"the number of event types differs from {KINDS}")
     places = []
     for counter in entity.counters.values():
         places.append((offset, counter))

@@ -238,7 +238,7 @@ cdef class DeltaChunk:
         if loaded.count != self.keys.count:
             raise ValueError("a chunk has as many keys as values loaded")
         if windows.form is not self._form:
-            raise ValueError("a chunk is applied to a table of its entity")
+            raise ValueError("a chunk belongs to a table of another entity")
         for packed in self._values:
             data = <const unsigned char *> PyBytes_AS_STRING(packed)
             at, end = DELTA_HEADER, PyBytes_GET_SIZE(packed)

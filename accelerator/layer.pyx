@@ -101,7 +101,7 @@ cdef inline bytes _key(Row *row):
 
 cdef Key _key_from_bytes(key) except *:
     if not PyBytes_CheckExact(key):
-        raise TypeError("a key is no bytes")
+        raise TypeError("a key must be bytes")
     return key_from(<const unsigned char *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
 
 
@@ -109,7 +109,7 @@ cdef Row *row_from_bytes(const Key *key, value) except NULL:
     cdef Py_ssize_t size = -1
     if value is not None:
         if not PyBytes_CheckExact(value):
-            raise TypeError("a value is no bytes")
+            raise TypeError("a value must be bytes")
         size = PyBytes_GET_SIZE(value)
     cdef Row *row = make_row(key, size)
     if row == NULL:

@@ -127,7 +127,7 @@ class EngagementProcessor:
             if found is None:
                 first = slices.kept_from(stream_time) * slices.step
                 found = of_time[stream_time] = Rejected(
-                    "late", f"before {to_iso(first)}, where the oldest window begins"
+                    "late", f"before {to_iso(first)}, the start of the oldest open window"
                 )
             yield record, found
 

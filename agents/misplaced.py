@@ -37,8 +37,8 @@ class MisplacedShare:
             return
         self._is_said = True
         log.warning(
-            "%.0f %% of %s events lie in another partition than their user's: each is passed on, "
-            "which costs twice. Key events by the decimal user_id; librdkafka's clients need "
+            "%.0f %% of %s events lie in another partition than their user's: each is written and "
+            "read once more. Key events by the decimal user_id; librdkafka's clients need "
             '"partitioner": "murmur2_random" (docs/how-to/produce.md)',
             100 * share,
             f"{self._read:,}",

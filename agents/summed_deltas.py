@@ -102,8 +102,9 @@ class DeltaProcessor(Generic[W, F]):
         if step % sent:
             unpack_deltas(record.value, self._backend.plain_windows.entity)
             raise OtherStepError(
-                f"a worker sends sums by a step of {format_duration(sent)} in {self.topics[0]}, "
-                f"this one has {format_duration(step)}: give all workers the same settings"
+                f"a worker sends sums with a step of {format_duration(sent)} to {self.topics[0]}, "
+                f"but this worker's step is {format_duration(step)}: give all workers the same "
+                "settings"
             )
         return in_coarser_steps(record.value, step // sent, self._backend.plain_windows.entity)
 

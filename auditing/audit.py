@@ -94,8 +94,8 @@ class _Audit:
         partitions = await topics.partitions(names.events)
         if len(partitions) != self._settings.partitions:
             raise AuditError(
-                f"topic {names.events} has {len(partitions)} partitions, TOPIC_PARTITIONS says "
-                f"{self._settings.partitions}"
+                f"topic {names.events} has {len(partitions)} partitions, but TOPIC_PARTITIONS is "
+                f"{self._settings.partitions}: set it to the topic's number"
             )
         sure = await self._committed()
         stored = StoredTables(topics, names, self._report, self._progress)
@@ -138,8 +138,8 @@ class _Audit:
                         offset = number_of(headers, "source.offset")
                         if source is None or offset is None:
                             self._report.notes.append(
-                                f"{topic}-{partition} at offset {record.offset} is no dead letter "
-                                "of a worker: it is passed over"
+                                f"the record at offset {record.offset} of {topic}-{partition} is "
+                                "not a worker's dead letter: skipped"
                             )
                         else:
                             name = headers.get("source.topic", b"").decode(errors="replace")
@@ -163,13 +163,13 @@ class _Audit:
             (names.events.encode(), names.repartition.encode()),
         )
         passed_on = PassedOn(topics, source, replayed, self._spill.new_map)
-        self._progress.begin("events in other partitions than their users'", 1)
+        self._progress.begin("events in the wrong partition", 1)
         if missing := await passed_on.find(names.repartition):
             report.notes.append(
-                f"{missing} events that lay in other partitions than their users', or were "
-                f"replayed, have no copy in {names.repartition}, or none any more: each is "
-                "recounted as if it had come to its partition when it was sent; whether an id that "
-                "came again there did so within the horizon is not judged"
+                f"{missing} events that lay in the wrong partition or were replayed have no copy "
+                f"in {names.repartition} (any more). The audit counts each as if it had reached "
+                "its partition when it was sent, and does not judge whether an id that was "
+                "repeated there came within the horizon"
             )
         self._progress.advance(1)
         return passed_on
@@ -268,8 +268,8 @@ class _Audit:
         judged_from = -(-judged_from // step) * step
         self._report.notes.append(
             f"partition {partition}: the input before offset {self._input_begins[number]} "
-            f"{'' if number == partition else f'of partition {number} '}was deleted; what happened "
-            f"before {to_iso(judged_from)} is not judged"
+            f"{'' if number == partition else f'of partition {number} '}was deleted: counts "
+            f"before {to_iso(judged_from)} are not judged"
         )
         return judged_from
 
@@ -281,8 +281,8 @@ def _check_group(name: str, table: Position | None, group: Span) -> None:
     """
     if table is not None and group.most < table.offset:
         raise AuditError(
-            f"the group's offset for {name} is {group.most}, the table stands at {table.offset}: "
-            "the offset is gone, or was moved back. Start a worker once, which sets it"
+            f"the group's offset for {name} is {group.most}, but the table's position is "
+            f"{table.offset}: the offset expired or was moved back. Start a worker once: it sets it"
         )
 
 

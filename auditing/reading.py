@@ -105,7 +105,7 @@ class Topics:
         """Return the numbers of a topic's partitions. Raises AuditError if it does not exist."""
         if topic not in self._partitions:
             if topic not in await self._admin.list_topics():
-                raise AuditError(f"there is no topic {topic}: has no worker run yet?")
+                raise AuditError(f"topic {topic} does not exist: has a worker run yet?")
             (described,) = await self._admin.describe_topics([topic])
             self._partitions[topic] = sorted(each["partition"] for each in described["partitions"])
         return self._partitions[topic]
@@ -211,8 +211,8 @@ class Topics:
                     check_rows({record.key: record.value}, find_foreign)
                 except ForeignRowError as exc:
                     raise AuditError(
-                        f"{topic}-{partition} at offset {record.offset} has a row that no worker "
-                        f"has written: {exc}"
+                        f"{topic}-{partition} has a row at offset {record.offset} that no worker "
+                        f"wrote: {exc}"
                     ) from exc
                 if record.key == LAYOUT_KEY:
                     layout = record.value
@@ -233,7 +233,7 @@ class _Patience:
         """Wait until the next check, or raise AuditError."""
         if asyncio.get_running_loop().time() >= self._deadline:
             raise AuditError(
-                f"a transaction that has written to {self._what} has not ended for "
+                f"a transaction that wrote to {self._what} has not ended for "
                 f"{TRANSACTION_TIMEOUT_S:.0f} s"
             )
         await asyncio.sleep(LOOK_DELAY_S)

@@ -55,8 +55,8 @@ class Done(NamedTuple):
         text = ",".join(f"{first}-{end}" for first, end in self.beyond)
         if len(text) + len(_PREFIX) > MAX_METADATA:
             raise AuditError(
-                "too many single dead letters of this reason were replayed: replay all of it "
-                "once, without --id, --since and --from"
+                "too many dead letters with this reason were replayed one by one: replay all "
+                "of them once, without --id, --since and --from"
             )
         return f"{_PREFIX}{text}" if text else ""
 

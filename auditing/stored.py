@@ -73,8 +73,9 @@ class StoredTables:
         while waiting := await self._unread(topic, ends):
             if asyncio.get_running_loop().time() >= deadline:
                 self._report.notes.append(
-                    f"{waiting} {table.entity.name} deltas are not applied yet: does no worker "
-                    f"run? {table.kind.capitalize()} are only checked for counts that are too high"
+                    f"{waiting} {table.entity.name} deltas are not applied yet: is a worker "
+                    f"running? {table.kind.capitalize()} are checked only for counts "
+                    "that are too high"
                 )
                 return False
             await asyncio.sleep(DELTAS_POLL_S)
@@ -103,7 +104,6 @@ class StoredTables:
             self._progress.advance(1)
         if latest := max(found.complete_from.values(), default=0):
             self._report.notes.append(
-                f"{table.kind} are counted from {to_iso(latest)} on: what happened before is not "
-                "judged"
+                f"{table.kind} are counted from {to_iso(latest)} on: earlier events are not judged"
             )
         return found

@@ -33,12 +33,12 @@ OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
 
 
 class audit(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Recompute users, videos and creators from the input topic, and compare the tables with that.
+    """Recompute users, videos and creators from the input topic, and compare the tables.
 
-    The tables are read from their changelog topics, so no worker needs to run. When workers do run
-    and events come in, each count of a table has to lie between what was committed before and
-    after the table was read. Ends with exit code 1 when anything differs. What the input topic no
-    longer holds is not judged; the report says so.
+    The tables are read from their changelog topics, so no worker needs to run. If workers run and
+    events arrive, each count of a table must lie between what was committed before and after the
+    table was read. The exit code is 1 if anything differs. The audit does not judge what the input
+    topic no longer holds; the report says so.
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
@@ -47,14 +47,14 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             type=click.IntRange(0, KEPT_DIFFERENCES),
             default=20,
             show_default=True,
-            help="How many differences to print; all are counted.",
+            help="Number of differences to print; all are counted.",
         ),
         option(
             "--memory",
             type=click.IntRange(min=1),
             default=512,
             show_default=True,
-            help="MiB for what is counted; the rest goes to a temporary folder (TMPDIR).",
+            help="Memory for counts in MiB; the rest goes to a temporary folder (TMPDIR).",
         ),
     ]
 

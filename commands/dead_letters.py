@@ -56,7 +56,7 @@ class Time(click.ParamType):
             return from_iso(value)
         except ValueError:
             self.fail(
-                f"{value!r} is no time: it reads 2025-01-15T14:30:45Z, or 2h for two hours ago",
+                f"{value!r} is not a time: write 2025-01-15T14:30:45Z, or 2h for two hours ago",
                 param,
                 ctx,
             )
@@ -119,26 +119,28 @@ class Reader:
 
 
 class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Show the events that were rejected: why, and where they lay.
+    """Show rejected events, each with its reason and its place in the input.
 
-    The newest ones, oldest first, as they are committed. Records that other programs or apps wrote
-    to the topic are passed over and counted. With `faust -A app --json`, or --json here, each is
-    one JSON object on a line, and the sums go to stderr.
+    Shows the newest committed ones, oldest first. Skips and counts records that other programs or
+    apps wrote to the topic. With `faust -A app --json`, or --json here, it prints one JSON object
+    per line to stdout, and the sums to stderr.
     """
 
     name = "dead-letters"
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
-        option("--reason", type=click.Choice(REASONS), default=None, help="Only this reason."),
-        option("--since", type=Time(), default=None, help="Only from a time on, or: 2h (ago)."),
+        option("--reason", type=click.Choice(REASONS), default=None, help="Show only this reason."),
+        option(
+            "--since", type=Time(), default=None, help="Only from this time on; 2h: two hours ago."
+        ),
         option(
             "--limit",
             type=click.IntRange(0, 100_000),
             default=20,
             show_default=True,
-            help="How many to show; all are counted.",
+            help="Number to show; all are counted.",
         ),
-        option("--follow", is_flag=True, help="Show each new one as well, until Ctrl-C."),
-        option("--json", "as_json", is_flag=True, help="One JSON object on each line."),
+        option("--follow", is_flag=True, help="Also show new ones, until Ctrl-C."),
+        option("--json", "as_json", is_flag=True, help="One JSON object per line."),
     ]
 
     def __init__(
@@ -210,8 +212,7 @@ class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command'
         click.echo(f"{shown:,} of {total:,} dead letters{': ' if sums else ''}{sums}", err=True)
         if reader.others:
             click.echo(
-                f"passed over {reader.others:,} records that app {self._settings.app_id} has not "
-                "written",
+                f"skipped {reader.others:,} records that app {self._settings.app_id} did not write",
                 err=True,
             )
 

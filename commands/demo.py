@@ -203,7 +203,7 @@ def run(seconds: float) -> None:
         if not env.get("BROKER_URL"):
             port = KAFKA_PORT if is_free(KAFKA_PORT) else 0
             if port == 0:
-                print(f"port {KAFKA_PORT} is taken: Kafka gets another one")
+                print(f"port {KAFKA_PORT} is in use: Kafka gets another one")
             print("starting the embedded Kafka", flush=True)
             kafka = EmbeddedKafka(port, folder / "kafka", progress=print)
             env["BROKER_URL"] = stack.enter_context(kafka).url
@@ -223,14 +223,14 @@ def run(seconds: float) -> None:
         generator = Child("generator", [*faust, "generate", *GENERATE, *ODDITIES], env, folder)
         stack.callback(generator.stop)
         print(f"dashboard: {urls[0]}/   (the other worker: {urls[1]}/)")
-        print(f"to ask: curl {urls[0]}/users/42, {urls[0]}/videos/viral")
+        print(f"try: curl {urls[0]}/users/42, {urls[0]}/videos/viral")
         kept = (
             "kept"
             if os.environ.get("DEMO_DIR")
             else "deleted at the end; DEMO_DIR=folder keeps them"
         )
         print(f"logs and data: {folder} ({kept})")
-        print("the first events come in a moment; Ctrl-C stops all", flush=True)
+        print("the first events arrive in a moment; Ctrl-C stops everything", flush=True)
         show(LiveFigures(urls, token), [*workers, generator], seconds)
         print("\nstopping", flush=True)
 
@@ -250,7 +250,7 @@ def main() -> None:
     except (SettingsError, EmbeddedKafkaError) as exc:
         sys.exit(f"error: {exc}")
     except ValueError:
-        sys.exit("error: DEMO_SECONDS has to be a number of seconds")
+        sys.exit("error: DEMO_SECONDS must be a number of seconds")
 
 
 if __name__ == "__main__":

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 
 class export(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Write every key's metrics at one time to files, from what is committed.
+    """Write every key's committed metrics at one time to files.
 
-    TABLE is users, videos or creators. The changelog topics are read: no worker needs to run, and
-    none is disturbed. Each partition becomes a file of its own; all appear at the end, or none.
+    TABLE is users, videos or creators. The command reads the changelog topics: no worker needs to
+    run, and none is disturbed. It writes one file per partition; all appear at the end, or none.
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
@@ -52,13 +52,13 @@ class export(AppCommand):  # noqa: N801 - the class's name is the command's
             "--out",
             type=click.Path(file_okay=False, path_type=Path),
             required=True,
-            help="Folder for the files, made when there is none.",
+            help="Folder for the files; created if it is missing.",
         ),
         option("--at", default=None, help="RFC 3339; default: the latest stream time."),
         option(
             "--window",
             default=None,
-            help="Of users and creators: a multiple of the step, such as 1h.",
+            help="For users and creators: a multiple of the step, such as 1h.",
         ),
     ]
 
@@ -115,7 +115,8 @@ class export(AppCommand):  # noqa: N801 - the class's name is the command's
             return None if self._at is None else from_iso(self._at)
         except ValueError as exc:
             raise ExportError(
-                f"--at is a time in RFC 3339 with a zone, as 2025-01-15T14:30:45.123Z: {exc}"
+                "--at must be an RFC 3339 time with a zone, such as 2025-01-15T14:30:45.123Z: "
+                f"{exc}"
             ) from exc
 
     def _print(self, result: Result, seconds: float) -> None:

@@ -31,8 +31,8 @@ NOMINAL_RATE = 50_000.0
 MAX_AHEAD_MS = 60_000
 
 TOO_FEW_EVENTS = (
-    f"warning: a video takes {EVENTS_PER_VIDEO:,} events within two hours to turn viral; these are "
-    "too few, or too far apart, for all of them"
+    f"warning: a video needs {EVENTS_PER_VIDEO:,} events within two hours to turn viral; the "
+    "events are too few, or too far apart, for all of them"
 )
 
 _CHUNK = 8_192
@@ -154,22 +154,22 @@ def parse_start(_ctx: click.Context, _option: click.Parameter, text: str | None)
     try:
         start_ms = from_iso(text)
     except ValueError as error:
-        message = f"{text!r} is no time with a zone such as 2025-01-15T14:30:45Z"
+        message = f"{text!r} is not a time with a zone, such as 2025-01-15T14:30:45Z"
         raise click.BadParameter(message) from error
     if start_ms > now_ms + MAX_AHEAD_MS:
-        raise click.BadParameter(f"{text} lies in the future")
+        raise click.BadParameter(f"{text} is in the future")
     return start_ms
 
 
 class Generate(AppCommand):
-    """Generate load: events of users who watch videos, into the input topic.
+    """Generate load: send events of users who watch videos to the input topic.
 
-    Event i happens at the start + i / rate seconds (i / 50,000 with --rate 0), times --speed, and
-    up to 5 s before that: events are never quite in order. The same seed and options, with the
-    same --start, give the same events, byte by byte.
+    The time of event i is the start + i / rate seconds (i / 50,000 with --rate 0), times --speed,
+    minus up to 5 s: events are never quite in order. The same seed and options, with the same
+    --start, give the same events, byte by byte.
 
-    No event happens later than the clock + 1 minute: where event time gets ahead of that, the
-    clock replaces it. A --start in the past leaves it room.
+    No event time is later than the clock + 1 minute: the clock limits later times. A --start in the
+    past avoids this limit.
     """
 
     options = [  # noqa: RUF012 - as in Faust's commands
@@ -177,15 +177,22 @@ class Generate(AppCommand):
             "--rate",
             type=click.FloatRange(0),
             default=2000.0,
-            help="Events a second, 0: as fast as it goes.",
+            help="Events per second; 0: as fast as possible.",
         ),
-        option("--count", type=click.IntRange(1), help="End after so many events."),
+        option("--count", type=click.IntRange(1), help="End after this many events."),
         option(
-            "--duration", type=click.FloatRange(0, min_open=True), help="End after so many seconds."
+            "--duration",
+            type=click.FloatRange(0, min_open=True),
+            help="End after this many seconds.",
         ),
         option("--users", type=click.IntRange(1, 10**9), default=100_000, help="Number of users."),
         option("--videos", type=click.IntRange(1, 10**9), default=20_000, help="Number of videos."),
-        option("--seed", type=click.IntRange(0), default=1, help="Another seed, other events."),
+        option(
+            "--seed",
+            type=click.IntRange(0),
+            default=1,
+            help="Seed; another seed gives other events.",
+        ),
         option(
             "--invalid",
             type=click.FloatRange(0, 1),
@@ -196,7 +203,7 @@ class Generate(AppCommand):
             "--duplicates",
             type=click.FloatRange(0, 1),
             default=0.0,
-            help="Fraction of events sent again.",
+            help="Fraction of events that are sent twice.",
         ),
         option(
             "--late",
@@ -207,13 +214,13 @@ class Generate(AppCommand):
         option(
             "--start",
             callback=parse_start,
-            help="Time of the first event, with a zone; default now.",
+            help="Time of the first event, with a zone; default: now.",
         ),
         option(
             "--speed",
             type=click.FloatRange(0, min_open=True),
             default=1.0,
-            help="Seconds of event time a second.",
+            help="Seconds of event time per second.",
         ),
         option(
             "--viral", type=click.IntRange(0), default=0, help="Number of videos that turn viral."

@@ -29,7 +29,7 @@ def default_port() -> int:
     type=click.IntRange(0, 65535),
     default=default_port,
     show_default="that of BROKER_URL, or 9092",
-    help="Where clients connect on 127.0.0.1; 0 picks a free port.",
+    help="Port for clients on 127.0.0.1; 0 picks a free port.",
 )
 @foreground.data_dir_option
 def kafka(port: int, data_dir: Path | None) -> None:

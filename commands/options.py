@@ -99,4 +99,4 @@ def _refuse_unused(context: click.Context) -> None:
         if command not in commands:
             option = f"--{name.replace('_', '-')}"
             known = ", ".join(sorted(commands))
-            raise click.UsageError(f"{command} has no use for {option}: {known} take it")
+            raise click.UsageError(f"{command} does not accept {option}; it is for: {known}")

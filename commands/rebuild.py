@@ -61,11 +61,11 @@ def own_topic(old: Settings, app_id: str, attribute: str) -> str:
 
 
 class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Count all that the input still has anew, under another app id, beside the running app.
+    """Count all events of the input again, under another app id, beside the running app.
 
-    Run it with the settings that are to hold from then on: other windows, steps, or the like. A
-    worker of its own does the work; it ends once it has caught up, and the command says how workers
-    are started from then on, and from when on answers are complete. It may be killed and run again.
+    Run it with the new settings, such as other windows or steps. The command starts its own worker,
+    which ends once it has caught up. It prints how to start the workers from then on, and from
+    which time answers are complete. It may be killed and run again.
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
@@ -73,13 +73,13 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         option(
             "--to-viral-topic",
             default=None,
-            help="REELS_VIRAL_TOPIC of the new app. Default: as for any app of that id.",
+            help="REELS_VIRAL_TOPIC of the new app. Default: the default of that app id.",
         ),
         option(
             "--to-datadir",
             type=click.Path(file_okay=False, path_type=Path),
             default=None,
-            help="Data directory of the worker. Default: the new app id, and -data.",
+            help="Data directory of the worker. Default: the new app id with -data.",
         ),
     ]
 
@@ -123,7 +123,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
     async def _run(self) -> None:
         old, new = self._old, self._new
         if new.app_id == old.app_id:
-            raise RescaleError("--to-app-id has to be another app id than REELS_APP_ID")
+            raise RescaleError("--to-app-id must differ from REELS_APP_ID")
         client_settings = cast("App", self.app).task_context.client_settings
         async with open_topics(client_settings, new.app_id) as topics:
             async with admin_client(client_settings) as admin:
@@ -140,18 +140,18 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             names.append(f"REELS_VIRAL_TOPIC={new.viral_topic}")
         click.echo(
             f"caught up. Start the workers with {' '.join(names)} and all other settings of this "
-            f"rebuild, one of them with --datadir {self._folder}, which has the tables; then "
+            f"rebuild. Give one of them --datadir {self._folder}, which has the tables. Then "
             "switch the readers to them"
         )
 
     def _say_when_complete(self, backlog: Backlog, new: Settings) -> None:
         complete = backlog.complete_from(new)
         if complete is None:
-            click.echo("the input has lost nothing: answers are complete once this has caught up")
+            click.echo("the input is complete: answers are complete once the rebuild has caught up")
         else:
             click.echo(
-                "the input begins where older events are deleted: answers are complete for stream "
-                f"times from {to_iso(complete)} on"
+                "older events of the input were deleted: answers are complete for stream times "
+                f"from {to_iso(complete)} on"
             )
 
     def _worker(self) -> BoundProcess:
@@ -197,7 +197,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         """
         with ProgressBar(quiet=self.quiet) as progress:
             waiting = total = await left(topics, self._new.events_topic)
-            progress.begin(f"counting {self._new.events_topic} anew", total)
+            progress.begin(f"counting {self._new.events_topic} again", total)
             current_since: float | None = None
             while current_since is None or monotonic() - current_since < CURRENT_S:
                 if not worker.running:

@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 
 class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Have the events that were rejected for a reason judged anew, once each.
+    """Replay the events that were rejected for one reason, once each.
 
     Each dead letter goes, with its bytes and headers, to its user's partition of the program's own
-    repartition topic: nobody else sees it. With --to-input it goes back to the partition of the
-    input that it came from, with its key, where every program on the input sees it. One that was
-    cut, or that is too large for the topic, stays. How far that is done is kept in Kafka, by
-    reason, in the same transaction as the events: the command can be repeated, and killed at any
-    moment, and sends nothing twice. What is rejected again becomes a new dead letter, which the
-    next run would send again.
+    repartition topic, which no other program reads. With --to-input it goes, with its key, to the
+    partition of the input that it came from, where every reader of the input sees it. Dead letters
+    that were cut, or are too large for the topic, stay. The progress per reason is committed in the
+    same transaction as the events: the command can be repeated, and killed at any moment, and sends
+    nothing twice. An event that is rejected again becomes a new dead letter, which the next run
+    would send again.
     """
 
     name = "replay-dead-letters"
@@ -49,20 +49,22 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
             "--reason",
             type=click.Choice(REASONS),
             required=True,
-            help="Which dead letters: those with this reason.",
+            help="Replay the dead letters with this reason.",
         ),
-        option("--since", type=Time(), default=None, help="Those from a time on, or: 2h (ago)."),
-        option("--id", "ids", multiple=True, help="Those of this event_id; may be repeated."),
+        option(
+            "--since", type=Time(), default=None, help="Only from this time on; 2h: two hours ago."
+        ),
+        option("--id", "ids", multiple=True, help="Only this event_id; may be repeated."),
         option(
             "--from",
             "path",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             default=None,
-            help="Send corrected events instead: lines of dead-letters --json with the value "
-            "corrected. Needs --to-input.",
+            help="File of corrected events to send instead: lines of dead-letters --json with the "
+            "value corrected. Needs --to-input.",
         ),
         option("--dry-run", is_flag=True, help="Only count what would be sent."),
-        option("--to-input", is_flag=True, help="Send to the input topic, for all who read it."),
+        option("--to-input", is_flag=True, help="Send to the input topic, for all its readers."),
     ]
 
     def __init__(
@@ -81,11 +83,11 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         super().__init__(ctx, *args)
         self._reason = reason
         if path is not None and (ids or since is not None):
-            raise click.UsageError("--from names its dead letters: leave --id and --since out")
+            raise click.UsageError("--from names the dead letters: leave out --id and --since")
         if path is not None and not to_input:
             raise click.UsageError(
-                "a corrected event is a new one, which audit and rebuild have to find in the "
-                "input: say --to-input with --from"
+                "a corrected event is a new event, which audit and rebuild must find in the "
+                "input: use --from with --to-input"
             )
         self._selection = Selection(reason, since, frozenset(ids))
         self._path = path
@@ -115,9 +117,9 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         except (AuditError, ConfigurationError) as exc:
             reason = str(exc)
         except FencedError:
-            reason = f"another run replays the dead letters of reason {self._reason}"
+            reason = f"another run is replaying the dead letters of reason {self._reason}"
         except TransactionFailedError as exc:
-            reason = f"Kafka did not take the events, run it again: {exc}"
+            reason = f"Kafka did not accept the events, run the command again: {exc}"
         except (KafkaError, OSError) as exc:
             reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
         else:
@@ -169,15 +171,15 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
         count = replay.chosen if self._dry_run else replay.sent
         letters = f"{count:,} dead letter{'s' * (count != 1)} of reason {self._reason}"
         click.echo(f"{letters} would be sent again" if self._dry_run else f"sent {letters} again")
-        click.echo(f"passed over {others:,} of other reasons")
+        click.echo(f"skipped {others:,} with other reasons")
         if replay.before:
-            click.echo(f"passed over {replay.before:,} that an earlier run has sent")
+            click.echo(f"skipped {replay.before:,} that an earlier run sent")
         if replay.stay:
-            click.echo(f"passed over {replay.stay:,} that were cut, or are too large for the topic")
+            click.echo(f"skipped {replay.stay:,} that were cut, or are too large for the topic")
         if replay.foreign:
             click.echo(
-                f"passed over {replay.foreign:,} that no worker has written: their header "
-                f"source.partition is no number, the first in {replay.first_foreign}",
+                f"skipped {replay.foreign:,} that no worker wrote: their header source.partition "
+                f"is not a number, the first in {replay.first_foreign}",
                 err=True,
             )
 
@@ -187,6 +189,6 @@ def _require_all(replay: Replay, path: Path) -> None:
     if replay.missing:
         partition, offset = min(replay.missing)
         raise AuditError(
-            f"{path} names {len(replay.missing)} places without a dead letter of that reason, the "
-            f"first in partition {partition} at offset {offset}; nothing was sent"
+            f"{path} names {len(replay.missing)} places without a dead letter with that reason, "
+            f"the first in partition {partition} at offset {offset}; nothing was sent"
         )

@@ -41,8 +41,8 @@ SAME_AGAIN = {
     ),
     "unknown_event_type": "they are rejected again unless this release knows more types: correct "
     "them, and send them with --from",
-    "late": "an event that was older than every open window of its user still is, in this app: "
-    "it counts after `faust -A app rebuild` with a larger REELS_USER_WINDOW",
+    "late": "in this app the events are still older than every open window of their users: they "
+    "count only after `faust -A app rebuild` with a larger REELS_USER_WINDOW",
 }
 
 #: Partition and offset of a dead letter.
@@ -95,7 +95,7 @@ def read_corrected(path: Path, topic: str) -> dict[Place, bytes]:
             value = msgspec.json.decode(raw, type=str).encode() if raw[:1] == b'"' else raw
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
             raise AuditError(
-                f"{path} line {number} is not like a line of dead-letters --json, with place and "
+                f"{path} line {number} is not a line of dead-letters --json with place and "
                 f"value: {exc}"
             ) from exc
         place = line.place.partition, line.place.offset
@@ -106,7 +106,7 @@ def read_corrected(path: Path, topic: str) -> dict[Place, bytes]:
                 f"{path} line {number} would be rejected again: {event.reason}, {event.detail}"
             )
         if place in found:
-            raise AuditError(f"{path} line {number}: its place is that of an earlier line")
+            raise AuditError(f"{path} line {number}: an earlier line has the same place")
         found[place] = value
     return found
 

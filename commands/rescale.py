@@ -41,29 +41,29 @@ if TYPE_CHECKING:
 class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
     """Move all tables to another number of partitions, under another app id.
 
-    Stop all workers first, at a lag of 0; producers may go on. Run it with the settings of the
-    workers: TOPIC_PARTITIONS is the old number. It prints a plan, moves every row, and says how
-    workers are started from then on. It may be killed and run again. The old app's topics stay as
-    they are.
+    Stop all workers first, at a lag of 0; producers may continue. Run it with the settings of the
+    workers: TOPIC_PARTITIONS is the old number. It prints a plan, moves every row, and prints how
+    to start the workers from then on. It may be killed and run again. It does not change the old
+    app's topics.
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
-        option("--partitions", type=int, required=True, help="The new number."),
+        option("--partitions", type=int, required=True, help="The new number of partitions."),
         option(
-            "--to-app-id", default=None, help="REELS_APP_ID from then on. Default: the old one-N."
+            "--to-app-id", default=None, help="The new REELS_APP_ID. Default: the old one with -N."
         ),
         option(
             "--to-events-topic",
             default=None,
-            help="REELS_EVENTS_TOPIC from then on, for fewer partitions: all events of the old one "
-            "have to be applied.",
+            help="The new REELS_EVENTS_TOPIC, for fewer partitions: all events of the old one must "
+            "be applied.",
         ),
-        option("--dry-run", is_flag=True, help="Print the plan, and change nothing."),
+        option("--dry-run", is_flag=True, help="Print the plan and change nothing."),
         option("--alter-input", is_flag=True, help="Add the partitions that the input lacks."),
         option(
             "--delete-old",
             is_flag=True,
-            help="In a later call: delete the topics of the old app, and do nothing else.",
+            help="In a later run: only delete the topics of the old app.",
         ),
     ]
 
@@ -97,7 +97,9 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
         except (ChangelogError, ConfigurationError) as exc:
             reason = str(exc)
         except TransactionFailedError as exc:
-            reason = f"Kafka did not take the rows; none of them counts, run it again: {exc}"
+            reason = (
+                f"Kafka did not accept the rows; none of them counts, run the command again: {exc}"
+            )
         except (KafkaError, OSError) as exc:
             reason = unreachable(app.task_context.settings.broker_url, exc)
         else:
@@ -156,12 +158,12 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
             ) from None
         if partitions == old.partitions:
             raise RescaleError(
-                f"the tables have {partitions} partitions already, by TOPIC_PARTITIONS: choose "
+                f"the tables already have {partitions} partitions (TOPIC_PARTITIONS): choose "
                 "another number"
             )
         app_id = self._app_id or f"{old.app_id}-{partitions}"
         if app_id == old.app_id:
-            raise RescaleError("--to-app-id has to be another app id than REELS_APP_ID")
+            raise RescaleError("--to-app-id must differ from REELS_APP_ID")
         kind = next(each.kind for each in VARIABLES if each.attribute == "app_id")
         try:
             app_id = kind.parse(app_id)

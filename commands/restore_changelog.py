@@ -32,19 +32,20 @@ _REFUSED = {RowVerdict.FOREIGN, RowVerdict.BEHIND}
 
 
 class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Write changelogs that were deleted or have lost records anew, from this worker's disk.
+    """Rewrite changelogs that were deleted or lost records, from this worker's disk.
 
-    For each partition whose tables lie in the data directory: a changelog that is another topic
-    than the disk is a copy of, or ends before it, gets all rows of the disk. Stop all workers
-    first, and run this once with the data directory of each. It may be killed and run again.
+    Looks at each partition whose tables are in the data directory. If the changelog is another
+    topic than the disk's copy came from, or ends before the copy, all rows of the disk are written
+    to it. Stop all workers first, and run this once with the data directory of each. It may be
+    killed and run again.
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option(
             "--even-behind",
             is_flag=True,
-            help="Also write from a copy that the group's offsets do not agree with: what was "
-            "counted since is lost.",
+            help="Also write from a copy that disagrees with the group's offsets: later counts "
+            "are lost.",
         ),
     ]
 
@@ -63,7 +64,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
         except (StartError, NoTokenError, StoreCorruptError) as exc:
             reason = str(exc)
         except TransactionFailedError as exc:
-            reason = f"Kafka did not take the records, run it again: {exc}"
+            reason = f"Kafka did not accept the records, run the command again: {exc}"
         except (KafkaError, OSError) as exc:
             reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
         else:

@@ -74,7 +74,7 @@ class EventSender:
         except (StartError, NoTokenError) as error:
             raise SendError(str(error)) from error
         except KafkaConnectionError as error:
-            text = f"no broker answers at {where} ({_text_of(error)}); BROKER_URL says where it is"
+            text = f"no broker answers at {where} ({_text_of(error)}): check BROKER_URL"
             raise SendError(text) from error
         except (KafkaError, OSError) as error:
             raise SendError(f"Kafka at {where} cannot be used ({_text_of(error)})") from error
@@ -164,7 +164,7 @@ class EventSender:
         try:
             acknowledged = await self._connected.send_batch(batch, self._topic, partition=partition)
         except KafkaError as error:
-            raise SendError(f"Kafka takes no more events ({_text_of(error)})") from error
+            raise SendError(f"Kafka accepts no more events ({_text_of(error)})") from error
         self._under_way.add(acknowledged)
         acknowledged.add_done_callback(lambda future: self._settle(future, events, size))
 
@@ -182,7 +182,7 @@ class EventSender:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             reason = _text_of(self._failure)
-            raise SendError(f"Kafka did not take all events ({reason})") from self._failure
+            raise SendError(f"Kafka did not accept all events ({reason})") from self._failure
 
     @property
     def _connected(self) -> AIOKafkaProducer:

@@ -95,19 +95,19 @@ def _address(url: str) -> URL:
             return worker.with_host("127.0.0.1") if worker.host == "localhost" else worker
     except ValueError:
         pass
-    raise StatusError(f"{hide_login(url)!r} is no address: it reads http://host:port")
+    raise StatusError(f"{hide_login(url)!r} is not an address: write http://host:port")
 
 
 async def _refusal(url: str, token: str | None, answer: aiohttp.ClientResponse) -> StatusError:
     if token is None:
-        return StatusError(f"{url} asks for its token: set REELS_HTTP_TOKEN")
+        return StatusError(f"{url} requires a token: set REELS_HTTP_TOKEN")
     try:
         said = ascii(orjson.loads(await answer.content.read(4096))["error"]["message"])
     except (ValueError, TypeError, KeyError):
         said = "no reason given"
     return StatusError(
-        f"{url} refuses REELS_HTTP_TOKEN ({said}): give --url as the worker's NODE_CANONICAL_URL "
-        "has it, or, for an address that you trust, --send-token"
+        f"{url} refuses REELS_HTTP_TOKEN ({said}): set --url to the worker's NODE_CANONICAL_URL "
+        "or, for an address that you trust, add --send-token"
     )
 
 
@@ -124,11 +124,11 @@ class _Asking(AppCommand):
 
     abstract = True
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
-        option("--url", default=None, help="Any worker's address; default: WEB_PORT here."),
+        option("--url", default=None, help="Address of any worker; default: WEB_PORT here."),
         option(
             "--send-token",
             is_flag=True,
-            help="Send the token itself, through a proxy or a port of another number.",
+            help="Send the token itself, for a proxy or a mapped port.",
         ),
     ]
 
@@ -162,11 +162,11 @@ class _Asking(AppCommand):
 
 
 class status(_Asking):  # noqa: N801 - the class's name is the command's
-    """Show workers, partitions, lag, rates and recovery, as any one worker knows of all.
+    """Show workers, partitions, lag, rates and recovery; any one worker reports on all.
 
-    Ends with 0 when everything is ready, with 1 when something is not, with 2 when nobody answers.
-    A worker is ready, not ready (with the reason), silent (in the group, without an answer), left
-    (it ended in order) or lost (it went without a word; shown for 15 minutes, or until it is back).
+    The exit code is 0 if everything is ready, 1 if something is not, 2 if no worker answers. A
+    worker is ready, not ready (with the reason), silent (in the group, but it does not answer),
+    left (it ended in order) or lost (it disappeared; shown for 15 minutes, or until it is back).
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
@@ -175,7 +175,7 @@ class status(_Asking):  # noqa: N801 - the class's name is the command's
             "--expect-workers",
             type=click.IntRange(min=0),
             default=0,
-            help="End with 1 when fewer workers than this answer.",
+            help="Exit with 1 if fewer workers answer.",
         ),
     ]
 

@@ -39,7 +39,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
         option(
             "--check",
             is_flag=True,
-            help="Make nothing: compare the settings of the topics that exist with the program's.",
+            help="Create nothing: compare the settings of existing topics with the program's.",
         ),
     ]
 
@@ -105,18 +105,18 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
         if configs.forbidden:
             names = ", ".join(sorted(configs.forbidden))
             raise StartError(
-                f"the settings of {names} cannot be seen: grant the right DescribeConfigs on them "
+                f"the settings of {names} cannot be read: grant the right DescribeConfigs on them "
                 "(docs/security.md)"
             )
         if wrong := [each for each in findings if each.verdict is SettingVerdict.WRONG]:
-            raise StartError(f"a worker would not start: settings that are wrong: {len(wrong)}")
+            raise StartError(f"a worker would not start (wrong settings: {len(wrong)})")
 
     def _print_text(
         self, specs: Sequence[TopicSpec], found: Container[str], findings: Sequence[Finding]
     ) -> None:
         for spec in specs:
             if spec.name not in found:
-                self.say(f"{spec.name}: missing (a worker makes it)")
+                self.say(f"{spec.name}: missing (a worker creates it)")
         for each in findings:
             line = f"{each.topic}: {each.setting}={each.value}: {each.verdict.value}"
             is_right = each.verdict is SettingVerdict.RIGHT

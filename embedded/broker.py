@@ -107,7 +107,7 @@ class EmbeddedKafka:
         Raises EmbeddedKafkaError, with the node stopped, if it does not start.
         """
         if self.running:
-            msg = f"this Kafka runs already, on {self.bootstrap}"
+            msg = f"this Kafka already runs on {self.bootstrap}"
             raise EmbeddedKafkaError(msg)
         manifest = distribution.manifest_of(self.version)
         kafka = distribution.prepare(manifest=manifest, progress=self._progress)

@@ -31,7 +31,7 @@ def make_archive(kafka: Distribution, report: Callable[[str], None]) -> None:
     """
     if kafka.archive.exists():
         return
-    report("starting Kafka once, to make its later starts quicker")
+    report("starting Kafka once to make its later starts faster")
     with tempfile.TemporaryDirectory(dir=kafka.home, prefix="archive-") as scratch:
         classes, archive = Path(scratch, "classes"), Path(scratch, "archive")
         with EmbeddedKafka(jvm_flags=[f"-XX:DumpLoadedClassList={classes}"]):
@@ -50,4 +50,4 @@ def make_archive(kafka: Distribution, report: Callable[[str], None]) -> None:
             )
             archive.rename(kafka.archive)
         except (OSError, subprocess.SubprocessError) as error:
-            report(f"no archive of Java's classes, Kafka starts 2 s slower: {error}")
+            report(f"Java's classes have no archive, so Kafka starts 2 s slower: {error}")

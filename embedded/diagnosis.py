@@ -27,11 +27,11 @@ _FULL = re.compile(r"No space left on device|Disk quota exceeded")
 _HINTS = (
     (
         re.compile(r"OutOfMemoryError|Could not reserve enough space|maximum heap"),
-        "Java lacks memory, give it another heap or free some",
+        "Java lacks memory: free some, or choose another heap size",
     ),
     (
         re.compile(r"Invalid cluster\.id|doesn't match stored|Failed to acquire lock on file"),
-        "the data folder belongs to another Kafka, choose another with --data-dir",
+        "the data folder belongs to another Kafka: choose another with --data-dir",
     ),
 )
 
@@ -41,7 +41,7 @@ def require_space(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_BYTES:
         message = (
-            f"only {free >> 20} MB are free on the disk of {folder}, Kafka needs "
+            f"only {free >> 20} MB are free on the disk of {folder}, but Kafka needs "
             f"{MIN_FREE_BYTES >> 20}: free some space or choose another folder with --data-dir"
         )
         raise EmbeddedKafkaError(message)

@@ -216,8 +216,8 @@ def _obtain(jar: Jar, folder: Path) -> int:
         if (found := sha256_of(path)) != jar.sha256:
             path.unlink()
             message = (
-                f"{jar.path.name} has SHA-256 {found}, not the pinned {jar.sha256}: refused; "
-                "try again, and check the Maven mirror in use if it stays"
+                f"{jar.path.name} has SHA-256 {found}, not the pinned {jar.sha256}: refused. "
+                "Try again; if it is the same, check the Maven mirror in use"
             )
             raise EmbeddedKafkaError(message)
     return path.stat().st_size

@@ -23,6 +23,6 @@ class PortTakenError(EmbeddedKafkaError):
         """Make the message for ``port``."""
         self.port = port
         super().__init__(
-            f"port {port} on 127.0.0.1 is taken by another program: "
+            f"port {port} on 127.0.0.1 is in use by another program: "
             "stop that one or choose another with --port"
         )

@@ -22,7 +22,7 @@ port_option = click.option(
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
     show_default=True,
-    help="Where clients connect on 127.0.0.1; 0 picks a free port.",
+    help="Port for clients on 127.0.0.1; 0 picks a free port.",
 )
 data_dir_option = click.option(
     "--data-dir",

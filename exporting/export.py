@@ -120,7 +120,7 @@ class Exporter:
         name = self._source.name
         if found := sorted(out.glob(f"{name}-*.*")):
             raise ExportError(
-                f"{out} has an export of {name} already ({found[0].name}): choose another folder, "
+                f"{out} already has an export of {name} ({found[0].name}): choose another folder, "
                 "or delete it"
             )
 
@@ -154,10 +154,10 @@ class Exporter:
             await require_rights(admin, {name: {Right.READ}})
             found = (await find_topics(admin, [name])).topics.get(name)
         if found is None:
-            raise ExportError(f"there is no topic {name}: has no worker run yet?")
+            raise ExportError(f"topic {name} does not exist: has a worker run yet?")
         if found.partitions != self._source.partitions:
             raise ExportError(
-                f"topic {name} has {found.partitions} partitions, TOPIC_PARTITIONS says "
+                f"topic {name} has {found.partitions} partitions, but TOPIC_PARTITIONS is "
                 f"{self._source.partitions}: set TOPIC_PARTITIONS={found.partitions}"
             )
 
@@ -205,8 +205,8 @@ class Exporter:
         if metrics.first_pane(at) < kept_from:
             raise ExportError(
                 f"--at {to_iso(at)} is too early: the window begins at "
-                f"{to_iso(metrics.first_pane(at) * step)}, kept is what came from "
-                f"{to_iso(kept_from * step)} on"
+                f"{to_iso(metrics.first_pane(at) * step)}, but only events from "
+                f"{to_iso(kept_from * step)} on are kept"
             )
         return at
 
@@ -292,5 +292,6 @@ def _batches(
 
 def _unwritable(out: Path, reason: str) -> ExportError:
     return ExportError(
-        f"the folder {out} cannot be written to ({reason}): choose another with --out, or make room"
+        f"the folder {out} cannot be written to ({reason}): choose another with --out, or "
+        "free some space"
     )

@@ -57,11 +57,11 @@ class Exported(NamedTuple):
 
     def _metrics(self, name: str, window: str | None) -> Metrics:
         if window is not None and not self.has_window:
-            raise ExportError(f"--window is not for {name}, whose windows are of one size each")
+            raise ExportError(f"--window is not for {name}: their windows have fixed sizes")
         try:
             return self.metrics(None if window is None else parse_duration(window))
         except ValueError as exc:
             step, size = format_duration(self.slices.step), format_duration(self.slices.size)
             raise ExportError(
-                f"--window {window} is wrong: a window is a multiple of {step} up to {size}"
+                f"--window {window} is wrong: allowed is a multiple of {step} up to {size}"
             ) from exc

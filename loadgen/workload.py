@@ -205,14 +205,14 @@ def _check(
     max_events_per_ms: float,
 ) -> None:
     if min(users, videos) < 1:
-        raise ValueError("there has to be at least one user and one video")
+        raise ValueError("there must be at least one user and one video")
     if not 0 <= viral < videos:
-        raise ValueError(f"viral has to be less than the number of videos, {videos}: {viral}")
+        raise ValueError(f"viral must be less than the number of videos, {videos}: {viral}")
     if min(fractions.invalid, fractions.duplicates, fractions.late) < 0:
-        raise ValueError("fractions of records cannot be negative")
+        raise ValueError("fractions of records must not be negative")
     if fractions.total > MAX_FRACTION:
-        raise ValueError(f"invalid, duplicates and late may not exceed {MAX_FRACTION} together")
+        raise ValueError(f"invalid, duplicates and late must not exceed {MAX_FRACTION} together")
     if not 0 < ms_per_event <= DAY_MS:
-        raise ValueError(f"the time between events is not from 0 to a day: {ms_per_event} ms")
+        raise ValueError(f"the time between events must be from 0 to a day: {ms_per_event} ms")
     if not max_events_per_ms > 0:
         raise ValueError(f"sessions cannot be as in life up to {max_events_per_ms} events a ms")

@@ -135,7 +135,7 @@ class DedupIndex:
     def __init__(self, horizon_ms: int) -> None:
         """Bind the setting."""
         if not 0 <= horizon_ms < 2**31:
-            raise ValueError(f"the horizon has to be from 0 to 2147483647 ms, not {horizon_ms}")
+            raise ValueError(f"the horizon must be from 0 to 2147483647 ms, not {horizon_ms}")
         self.horizon = horizon_ms
 
     def add(
@@ -192,7 +192,9 @@ class DedupIndex:
         elif self.asks_index(value, now_ms):
             entries = _row(rows, index_key(key), INDEX_VERSION)
             if len(entries) != ENTRY_SIZE * value[1]:
-                raise CodecError(f"the index of event ids {key.decode()}:i is of another value")
+                raise CodecError(
+                    f"the index of event ids {key.decode()}:i belongs to another value"
+                )
         else:
             return b""
         return entries[ENTRY_SIZE * self._past(entries, ENTRY_SIZE, now_ms) :]

@@ -139,7 +139,7 @@ class Entity(Generic[C]):
         self.counts: Final[Callable[..., C]] = counts
         sinces = [counter.since for counter in self.counters.values()]
         if sinces != sorted(sinces) or not 1 <= sinces[-1] <= version:
-            raise ValueError("a new counter stands behind the others, and raises the version")
+            raise ValueError("a new counter must follow the others and raise the version")
         self.rows: Final = self.rows_of(version)
         self.row_sizes: Final = {v: self.rows_of(v).size for v in range(1, version + 1)}
         """Bytes per row, by version."""

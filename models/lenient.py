@@ -88,12 +88,12 @@ _REQUIRED: Final[dict[str, tuple[Decoder[Any], str]]] = {
 }
 NOT_AN_OBJECT: Final = Rejected("not_an_object", "the value is JSON, but not an object")
 UNKNOWN_TYPE: Final = Rejected(
-    "unknown_event_type", f"event_type has to be {_REQUIRED['event_type'][1]}"
+    "unknown_event_type", f"event_type must be {_REQUIRED['event_type'][1]}"
 )
 MISSING: Final = {name: Rejected("missing_field", f"{name} is missing") for name in _REQUIRED}
 #: Rejections for an invalid required field, by its name.
 INVALID: Final = {
-    name: Rejected("invalid_field", f"{name} has to be {allowed}")
+    name: Rejected("invalid_field", f"{name} must be {allowed}")
     for name, (_, allowed) in _REQUIRED.items()
 }
 
@@ -225,7 +225,7 @@ def is_nested_too_deep(text: str) -> bool:
 def _cut(value: bytes) -> _RawEvent | Rejected:
     size = full_size(value)
     if size > MAX_VALUE_BYTES:
-        return Rejected("too_large", f"{size} bytes, allowed are {MAX_VALUE_BYTES}")
+        return Rejected("too_large", f"{size} bytes, but at most {MAX_VALUE_BYTES} are allowed")
     try:
         if is_nested_too_deep(value.decode()):
             return Rejected("malformed_json", f"nested deeper than {MAX_DEPTH} levels")

@@ -56,9 +56,9 @@ class ViralRule:
         As a float, 1.1 is more than 11 / 10. Integers do not round.
         """
         if not (math.isfinite(self.coefficient) and self.coefficient >= 0):
-            raise ValueError(f"the coefficient has to be 0 or more, not {self.coefficient}")
+            raise ValueError(f"the coefficient must be 0 or more, not {self.coefficient}")
         if self.min_views < 0:
-            raise ValueError(f"the views have to be 0 or more, not {self.min_views}")
+            raise ValueError(f"the views must be 0 or more, not {self.min_views}")
         exact = Fraction(str(self.coefficient))
         object.__setattr__(self, "_numerator", exact.numerator)
         object.__setattr__(self, "_denominator", exact.denominator)

@@ -85,16 +85,16 @@ class Slices:
     def __post_init__(self) -> None:
         """Validate the size and the step."""
         if self.step <= 0:
-            raise ValueError(f"the step has to be above 0, not {self.step} ms")
+            raise ValueError(f"the step must be above 0, not {self.step} ms")
         if self.size <= 0 or self.size % self.step:
             raise ValueError(
-                f"the window of {format_duration(self.size)} has to be a multiple of "
+                f"the window of {format_duration(self.size)} must be a multiple of "
                 f"its step of {format_duration(self.step)}"
             )
         if self.size // self.step > MAX_PANES:
             raise ValueError(
                 f"a window of {format_duration(self.size)} by {format_duration(self.step)} "
-                f"has {self.size // self.step} panes, allowed are {MAX_PANES}"
+                f"has {self.size // self.step} panes, but at most {MAX_PANES} are allowed"
             )
 
     @property
@@ -122,7 +122,7 @@ class Slices:
             panes = size // self.step
         else:
             raise ValueError(
-                f"a window has to be a multiple of {format_duration(self.step)} "
+                f"a window must be a multiple of {format_duration(self.step)} "
                 f"up to {format_duration(self.size)}, not {format_duration(size)}"
             )
         end = t_ms // self.step + 1
@@ -143,7 +143,8 @@ def units_of(slices: Slices, unit_ms: int) -> int:
     """Return the number of ``unit_ms`` panes per step; ValueError if it is not an integer."""
     if slices.step % unit_ms:
         raise ValueError(
-            f"a step of {format_duration(slices.step)} cannot be made of {format_duration(unit_ms)}"
+            f"a step of {format_duration(slices.step)} is not a multiple of "
+            f"{format_duration(unit_ms)}"
         )
     return slices.step // unit_ms
 

@@ -144,7 +144,7 @@ class Client:
     async def _table(self, table: str, key: str, ids: Iterable[int], **fields: Any) -> pa.Table:
         asked, result = list(dict.fromkeys(ids)), Tables(key)
         if not asked:
-            raise ValueError("a table needs an id: without one, its columns are not known")
+            raise ValueError("a table needs an id: without one, its columns are unknown")
         await self._read(table, asked, fields, result)
         return result.of(asked)
 

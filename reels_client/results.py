@@ -48,7 +48,7 @@ class Rows:
             self._rows.update((row[self._key], row) for row in answer[self._table])
             return Left(answer["unknown"], answer["unavailable"])
         except (ValueError, KeyError, TypeError) as exc:
-            raise ReelsError(0, "invalid_answer", f"the answer is no batch: {exc!r}") from exc
+            raise ReelsError(0, "invalid_answer", f"the answer is not a batch: {exc!r}") from exc
 
     def of(self, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Return the rows in the order of ``ids``."""
@@ -81,7 +81,7 @@ class Tables:
                 json.loads(metadata[name]) for name in (b"unknown", b"unavailable")
             )
         except (self._pa.ArrowException, ValueError, KeyError, TypeError) as exc:
-            raise ReelsError(0, "invalid_answer", f"the answer is no table: {exc!r}") from exc
+            raise ReelsError(0, "invalid_answer", f"the answer is not a table: {exc!r}") from exc
         self._tables.append(table.replace_schema_metadata(None))
         self._unknown += unknown
         return Left(unknown, unavailable)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from auditing.reading import Topics
     from rescaling.sides import MovedTable, Sides
 
-ONCE_MORE = "start the workers once more, wait until the lag is 0, and stop them"
+ONCE_MORE = "start the workers again, wait until the lag is 0, and stop them"
 
 
 class Part(NamedTuple):
@@ -84,9 +84,9 @@ async def take_cut(topics: Topics, consumer: AIOKafkaConsumer, sides: Sides) -> 
         found = len(await topics.partitions(table.old_changelog))
         if found != sides.old.partitions:
             raise RescaleError(
-                f"the tables of {sides.old.app_id} have {found} partitions, TOPIC_PARTITIONS says "
-                f"{sides.old.partitions}: set TOPIC_PARTITIONS={found}, and give the new number as "
-                "--partitions"
+                f"the tables of {sides.old.app_id} have {found} partitions, but TOPIC_PARTITIONS "
+                f"is {sides.old.partitions}: set TOPIC_PARTITIONS={found}, and give the new number "
+                "as --partitions"
             )
         ends[table.name] = await topics.ends(table.old_changelog)
         begins = await topics.begins(table.old_changelog)
@@ -108,7 +108,7 @@ async def _part(consumer: AIOKafkaConsumer, table: MovedTable, number: int) -> P
     positions = table.old_format.positions_of(stored)
     if not positions:
         raise RescaleError(
-            f"partition {number} of {table.old_changelog} does not say where it stands: {ONCE_MORE}"
+            f"partition {number} of {table.old_changelog} has no positions: {ONCE_MORE}"
         )
     table_format = table.old_format
     feeds, begun = table_format.feeds_of(stored), table_format.complete_from_of(stored)
@@ -125,8 +125,8 @@ async def _check_positions(
     for topic in sorted(sources | internal):
         if topic != old.events_topic and topic not in internal:
             raise RescaleError(
-                f"the tables were built from topic {topic}, the settings say {old.events_topic}: "
-                "set REELS_EVENTS_TOPIC back"
+                f"the tables were built from topic {topic}, but REELS_EVENTS_TOPIC is "
+                f"{old.events_topic}: set it back"
             )
         ends, committed = await topics.ends(topic), await topics.committed(topic)
         for number in range(old.partitions):
@@ -148,7 +148,7 @@ async def _check_positions(
                 )
             if await _has_records(topics, topic, number, at.offset, ends[number]):
                 if topic in internal or not sides.keeps_input:
-                    raise RescaleError(f"not all of {topic} is applied yet: {ONCE_MORE}")
+                    raise RescaleError(f"not all events of {topic} are applied yet: {ONCE_MORE}")
                 waiting.add(number)
     _check_lag(sides, cut, waiting)
 
@@ -156,8 +156,8 @@ async def _check_positions(
 def _check_topic(topic: str, number: int, at: Position, topic_id: str, end: int) -> None:
     if (at.topic_id and topic_id and at.topic_id != topic_id) or at.offset > end:
         raise RescaleError(
-            f"the tables were built from another topic than {topic} is now, or it has lost records "
-            f"(partition {number}: position {at.offset}, end {end}): a worker says what to do"
+            f"the topic {topic} was recreated, or has lost records (partition {number}: "
+            f"position {at.offset}, end {end}): start a worker, which says what to do"
         )
 
 
@@ -181,6 +181,7 @@ def _check_lag(sides: Sides, cut: Cut, waiting: set[int]) -> None:
                     minutes = format_duration(behind // 60_000 * 60_000)
                     raise RescaleError(
                         f"events wait in partition {parent} of {sides.old.events_topic}, "
-                        f"{minutes} of event time behind others: they might be late beside them. "
-                        f"Either {ONCE_MORE}, or choose a multiple of {len(parts)} partitions"
+                        f"{minutes} of event time behind others: in one partition with them, they "
+                        f"could be late. Either {ONCE_MORE}, or choose a multiple of {len(parts)} "
+                        "partitions"
                     )

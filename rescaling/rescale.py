@@ -75,7 +75,7 @@ class Plan:
                 f"time: about {records / RECORDS_PER_SECOND:,.0f} s",
             ]
         if self.input is None:
-            lines.append(f"input: {new.events_topic} is made with {new.partitions} partitions")
+            lines.append(f"input: {new.events_topic} is created with {new.partitions} partitions")
         elif self.adds_partitions:
             has = f"input: {new.events_topic} ({self.input.partitions} partitions)"
             lines.append(
@@ -141,11 +141,11 @@ class Rescale:
         await require_stopped(admin, old.app_id, new.app_id)
         source = (await find_topics(admin, [new.events_topic])).topics.get(new.events_topic)
         if source is None and sides.keeps_input:
-            raise RescaleError(f"there is no topic {new.events_topic}: has no worker run yet?")
+            raise RescaleError(f"topic {new.events_topic} does not exist: has a worker run yet?")
         if source is not None and source.partitions > new.partitions:
             raise RescaleError(
-                f"the input {new.events_topic} has {source.partitions} partitions, and Kafka takes "
-                f"none away: choose at least {source.partitions}, or another input with "
+                f"the input {new.events_topic} has {source.partitions} partitions, and Kafka "
+                f"cannot remove any: choose at least {source.partitions}, or another input with "
                 "--to-events-topic"
             )
         target = await look(admin, consumer, sides)
@@ -191,7 +191,9 @@ class Rescale:
             found = await prepare(admin, sides, plan.target)
             found |= (await find_topics(admin, [sides.new.events_topic])).topics
             if sides.new.events_topic not in found:
-                raise RescaleError("the brokers do not know of the new input yet: run it again")
+                raise RescaleError(
+                    "the brokers do not know the new input yet: run the command again"
+                )
             # Before the move: a missing right would otherwise fail it at its end.
             await require_rights(admin, sides.new_rights())
             await limits.refresh()
@@ -215,8 +217,8 @@ class Rescale:
         for table in self._sides.tables:
             if await topics.ends(table.old_changelog) != cut.ends[table.name]:
                 raise RescaleError(
-                    f"workers of {self._sides.old.app_id} have run meanwhile: stop them, and run "
-                    "it again, which begins anew"
+                    f"workers of {self._sides.old.app_id} ran meanwhile: stop them, and run the "
+                    "command again; it starts over"
                 )
 
     def _offsets(self, cut: Cut, topics: Mapping[str, TopicMetadata]) -> dict[TP, int]:
@@ -269,6 +271,6 @@ class Rescale:
             if target is not Target.WHOLE or not has_all:
                 raise RescaleError(
                     f"the tables of {sides.old.app_id} are not moved to {sides.new.app_id} yet: "
-                    "run it without --delete-old first"
+                    "run the command without --delete-old first"
                 )
             return await delete(admin, sides.old_topics())

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 class Target(Enum):
     """State of the new app's tables."""
 
-    MISSING = "not begun"
-    UNFINISHED = "an earlier run has not ended: it is begun anew"
-    WHOLE = "moved already"
+    MISSING = "not started"
+    UNFINISHED = "an earlier run did not end: it starts over"
+    WHOLE = "already moved"
 
 
 async def look(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, sides: Sides) -> Target:
@@ -45,8 +45,8 @@ async def look(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, sides: Si
     if not found:
         return Target.MISSING
     taken = RescaleError(
-        f"there is an app {sides.new.app_id} already, whose tables are no copy of "
-        f"{sides.old.app_id}'s: choose another with --to-app-id"
+        f"the app {sides.new.app_id} exists, and its tables are not a copy of "
+        f"{sides.old.app_id}'s: choose another id with --to-app-id"
     )
     layouts: list[bytes | None] = []
     for name, topic in found.items():
@@ -99,7 +99,7 @@ async def prepare(
         lambda found: all(
             s.name in found and found[s.name].partitions == s.partitions for s in specs
         ),
-        "the brokers do not know of the new topics yet: run it again",
+        "the brokers do not know the new topics yet: run the command again",
     )
 
 
@@ -114,7 +114,7 @@ async def delete(admin: AIOKafkaAdminClient, names: Sequence[str]) -> list[str]:
                     f"topic {name} cannot be deleted ({for_code(code).__name__}): grant Delete on "
                     "it (docs/security.md), or delete it yourself"
                 )
-    late = f"the brokers have not deleted {', '.join(there)} yet: run it again"
+    late = f"the brokers have not deleted {', '.join(there)} yet: run the command again"
     await _known_as(admin, names, lambda found: not found, late)
     return there
 
@@ -129,10 +129,10 @@ async def add_partitions(admin: AIOKafkaAdminClient, topic: str, partitions: int
         await admin.create_partitions({topic: NewPartitions(partitions)})
     except KafkaError as exc:
         raise RescaleError(
-            f"topic {topic} gets no partitions ({exc}): the tables are moved; add partitions until "
-            f"it has {partitions}"
+            f"the tables are moved, but topic {topic} got no new partitions ({exc}): add "
+            f"partitions until it has {partitions}"
         ) from exc
-    late = f"the brokers do not know of the partitions of {topic} yet: run it again"
+    late = f"the brokers do not know the new partitions of {topic} yet: run the command again"
     await _known_as(admin, [topic], lambda found: found[topic].partitions == partitions, late)
 
 

@@ -80,7 +80,7 @@ class Refusal(NamedTuple):
             )
         if self.is_for_time:
             return (
-                f"{where} for its time: look at the topic's message.timestamp settings, and at the "
+                f"{where} for its timestamp: check the topic's message.timestamp settings, and the "
                 "clocks of this machine and of the brokers"
             )
         return f"{where}: {type(self.reason).__name__}"
@@ -128,8 +128,8 @@ class ForeignChangelogError(ChangelogError):
     def __init__(self, topic: str, partition: int, offset: int, key: bytes | None) -> None:
         """Name the row by its key and its place."""
         super().__init__(
-            f"{topic}-{partition} has a row at offset {offset} that this program does not write "
-            f"(key {key!r:.80}): see who else writes to that topic, and start anew with another "
-            "REELS_APP_ID"
+            f"{topic}-{partition} has a row at offset {offset} that this program did not write "
+            f"(key {key!r:.80}): find out who else writes to that topic, and start over with "
+            "another REELS_APP_ID"
         )
         self.topic, self.partition = topic, partition

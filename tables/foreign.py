@@ -32,7 +32,7 @@ class ForeignRowError(Exception):
 
     def __init__(self, keys: Sequence[bytes | None]) -> None:
         """Name the rows by their ``keys``; None is the key of a record without one."""
-        super().__init__(f"rows of others: {keys!r:.200}")
+        super().__init__(f"rows of other programs: {keys!r:.200}")
         self.keys = keys
 
 

@@ -194,16 +194,16 @@ class StoreFormat:
         changes, step = [], found.coarser_step or found.step
         if found.size > self.size:
             changes.append(
-                f"the window becomes {format_duration(self.size)} in place of "
-                f"{format_duration(found.size)}: what is older is dropped as keys are touched"
+                f"the window changes to {format_duration(self.size)} from "
+                f"{format_duration(found.size)}: older counts are dropped when a key changes"
             )
         if step < self.step:
             changes.append(
-                f"the step becomes {format_duration(self.step)} in place of "
-                f"{format_duration(step)}: panes are merged as keys are touched and read"
+                f"the step changes to {format_duration(self.step)} from "
+                f"{format_duration(step)}: panes are merged when a key changes or is read"
             )
         changes += [
-            f"{name} becomes {rule} in place of {found.rules[name]}: it holds from now on"
+            f"{name} changes to {rule} from {found.rules[name]}, for events from now on"
             for name, rule in self.rules.items()
             if found.rules.get(name, rule) != rule
         ]
@@ -274,29 +274,29 @@ class StoreFormat:
         found = _decoded(stored)
         if found.version == UNFINISHED:
             raise LayoutError(
-                f"table {table} has only a part of the rows that `faust -A app rescale` moves to "
-                f"it: run that again with REELS_APP_ID={self.origin_of(stored)}, as before"
+                f"table {table} has only part of the rows that `faust -A app rescale` moves to it: "
+                f"run that command again with REELS_APP_ID={self.origin_of(stored)}, as before"
             )
         if found.version != self.version and found.version not in self.older:
             raise LayoutError(
-                f"table {table} is of version {found.version}, this program writes version "
-                f"{self.version}: run the program that wrote it, or start anew with another "
+                f"table {table} has version {found.version}, but this program writes version "
+                f"{self.version}: run the program that wrote it, or start over with another "
                 "REELS_APP_ID"
             )
         step = found.coarser_step or found.step
         if self.step % step or found.size < self.size:
             raise LayoutError(
                 f"table {table} has a window of {format_duration(found.size)} by "
-                f"{format_duration(step)}, the settings say {format_duration(self.size)} by "
-                f"{format_duration(self.step)}: a window may become shorter, a step a multiple of "
-                "what it is. Set them back, or build new tables with "
+                f"{format_duration(step)}, but the settings say {format_duration(self.size)} by "
+                f"{format_duration(self.step)}: only a shorter window, and a multiple of the step, "
+                "are possible. Set them back, or build new tables with "
                 "`faust -A app rebuild --to-app-id ID` (docs/how-to/change.md)"
             )
         if found.partitions != self.partitions and found.partitions and self.partitions:
             raise LayoutError(
-                f"table {table} was built with {found.partitions} partitions, TOPIC_PARTITIONS is "
-                f"{self.partitions}: keys would be looked for in other partitions. Set it back, "
-                "or start anew with another REELS_APP_ID"
+                f"table {table} was built with {found.partitions} partitions, but TOPIC_PARTITIONS "
+                f"is {self.partitions}. Set it back, move the tables with `faust -A app rescale`, "
+                "or start over with another REELS_APP_ID"
             )
         return found.stream_time
 

@@ -49,7 +49,7 @@ def _record(of: Entity[Any]) -> type[faust.Record]:
     def fill(namespace: dict[str, Any]) -> None:
         namespace["__annotations__"] = fields
         namespace["__module__"] = __name__
-        namespace["__doc__"] = f"What is counted of a {of.name} in one window."
+        namespace["__doc__"] = f"The counts of a {of.name} in one window."
 
     return new_class(name, (faust.Record,), {"serializer": "json"}, fill)
 
@@ -101,5 +101,5 @@ class ViralVideo(faust.Record, serializer="json"):  # type: ignore[call-arg]
             for text in (found.detected_at, found.window_start, found.window_end):
                 parse_rfc3339(text)
         except (msgspec.MsgspecError, ValueError) as exc:
-            raise CodecError(f"no viral video: {exc}") from exc
+            raise CodecError(f"not a viral video: {exc}") from exc
         return cls(**msgspec.structs.asdict(found))

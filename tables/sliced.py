@@ -173,7 +173,7 @@ class SlicedTable(faust.Table, Generic[View]):
             value = self._in_steps(state.get(b"%d" % key), state.known_unit())
             return Reading(value, state.known_time(), state.known_complete_from())
         except (DbClosedError, StoreCorruptError):
-            raise NotHereError(f"partition {partition} of {self.name} is built anew") from None
+            raise NotHereError(f"partition {partition} of {self.name} is being rebuilt") from None
 
     def view(self, key: int, at: int) -> View:
         """Return the view of ``key`` at the time ``at`` in ms."""

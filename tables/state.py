@@ -278,7 +278,7 @@ class PartitionState:
         New writes go to a fresh overlay.
         """
         if len(self._frozen):
-            msg = "a commit of this partition is still under way"
+            msg = "a commit of this partition is still in progress"
             raise RuntimeError(msg)
         positions = self.positions if positions is None else positions
         of_feeds = self.feeds, self.complete_from
@@ -313,7 +313,7 @@ class PartitionState:
     async def flush(self, pace: WritePace = FULL_PACE) -> None:
         """Write committed rows to RocksDB, with their changelog offset."""
         if self._is_writing:
-            msg = "what was committed is being written already"
+            msg = "the committed changes are already being written"
             raise RuntimeError(msg)
         if not len(self._unflushed):
             return
@@ -337,9 +337,9 @@ class PartitionState:
         offset, known = self.store.offset, self.store.changelog_id
         if offset is not None:
             if known and topic_id and known != topic_id:
-                raise LastCopyError(f"has the id {topic_id}, the disk is a copy of {known}")
+                raise LastCopyError(f"has the id {topic_id}, but the disk is a copy of {known}")
             if offset >= end:
-                raise LastCopyError(f"ends at offset {end}, the disk stands at {offset}")
+                raise LastCopyError(f"ends at offset {end}, but the disk is at {offset}")
         if topic_id and topic_id != known:
             await self.in_thread(self.store.set_changelog_id, topic_id)
 
@@ -356,7 +356,7 @@ class PartitionState:
         if told is not None:
             known = self._layout.id_of(self.store.get(LAYOUT_KEY))
             if known not in {None, told}:
-                raise ForeignCopyError("what is on disk is a copy of another table")
+                raise ForeignCopyError("the disk has a copy of another table")
         self._remembered = self._backend.layer()
         await self.in_thread(self.store.write, changes, offset)
         return ()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tables.rocks import RocksMemory
 
 NO_BACKUPS = "a sliced table has no backups besides its changelog topic"
-READ_ONLY = "a sliced table is written by its agent's commits only"
+READ_ONLY = "only commits of its agent write to a sliced table"
 
 
 class StoreContext(NamedTuple):

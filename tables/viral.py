@@ -75,12 +75,12 @@ class ViralPartition:
         foreign: list[tuple[bytes | None, str]] = []
         for key, (value, writer) in changes.items():
             if key is None or _VIDEO_KEY.fullmatch(key) is None:
-                foreign.append((key, f"the key {key!r:.80} is no video's"))
+                foreign.append((key, f"the key {key!r:.80} is not a video id"))
                 continue
             video_id = int(key)
             try:
                 if writer not in self._writers and not self._takes_any:
-                    raise CodecError(f"another app has written it: {writer!r:.80}")
+                    raise CodecError(f"another app wrote it: {writer!r:.80}")
                 video = None if value is None else _decode(video_id, value)
             except CodecError as exc:
                 foreign.append((key, str(exc)))
@@ -108,7 +108,9 @@ def _writer(headers: Iterable[tuple[str, bytes | None]]) -> bytes | None:
 def _decode(video_id: int, value: bytes) -> ViralVideo:
     video = ViralVideo.decode(value)
     if video.video_id != video_id:
-        raise CodecError(f"the key is video {video_id}'s, the value video {video.video_id}'s")
+        raise CodecError(
+            f"the key belongs to video {video_id}, the value to video {video.video_id}"
+        )
     return video
 
 

@@ -191,7 +191,7 @@ class TestUserMetrics:
         assert views_of(tracker) == 1
 
     def test_another_users_event_is_refused(self):
-        with pytest.raises(ValueError, match="of user 1, not of user 2"):
+        with pytest.raises(ValueError, match="to user 1, not to user 2"):
             UserMetricsTracker().update_user_metrics(2, event(1))
 
     def test_windows_are_given_as_durations(self):

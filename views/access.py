@@ -38,7 +38,7 @@ def route_of(request: web.Request) -> str | None:
 async def refuse_two_logins(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse a second ``Authorization`` header: a proxy may have checked the other one."""
     if len(request.headers.getall(hdrs.AUTHORIZATION, ())) > 1:
-        raise bad_request("bad_request", "a request has one header Authorization at most")
+        raise bad_request("bad_request", "a request may have only one header Authorization")
     return await handler(request)
 
 
@@ -68,7 +68,7 @@ def require_token(
                 known = hmac.compare_digest(given.strip().encode(errors="replace"), expected)
                 if scheme.lower() != "bearer" or not known:
                     raise unauthorized(
-                        "this needs the header Authorization: Bearer and the worker's token"
+                        "send the header Authorization: Bearer with the worker's token"
                     )
         return await handler(request)
 
@@ -140,7 +140,9 @@ def require_local_host(status: WorkerStatus) -> Middleware:
         except ValueError:
             raise bad_request("bad_request", "the header Host is wrong") from None
         if hdrs.HOST in request.headers and not (is_local or host == status.url.host):
-            message = "as long as REELS_HTTP_TOKEN is not set, ask for localhost or 127.0.0.1"
+            message = (
+                "without REELS_HTTP_TOKEN, the worker answers only for localhost and 127.0.0.1"
+            )
             raise HttpError(HTTPStatus.FORBIDDEN, "forbidden_host", message)
         return await handler(request)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ADVICE = "give each worker its own NODE_CANONICAL_URL, which leads to it"
+_ADVICE = "give each worker its own NODE_CANONICAL_URL that leads to it"
 
 
 class Member(NamedTuple):
@@ -67,7 +67,7 @@ class Addresses:
         ids = self.ids_at(url)
         if len(ids) < 2:  # noqa: PLR2004 - two workers share it
             return None
-        names = " and ".join(each or "(of a release before)" for each in sorted(ids))
+        names = " and ".join(each or "(of an earlier release)" for each in sorted(ids))
         return self._warn_once(f"the workers {names} give the same address, {url}: {_ADVICE}")
 
     def led_elsewhere(self, wanted: str, found: str) -> str | None:
@@ -79,8 +79,7 @@ class Addresses:
         if not wanted or url is None or wanted == found:
             return None
         return self._warn_once(
-            f"{url}, which worker {wanted} gives for its address, leads to worker {found}: "
-            f"{_ADVICE}"
+            f"{url}, the address of worker {wanted}, leads to worker {found}: {_ADVICE}"
         )
 
     def _warn_once(self, reason: str) -> str:

@@ -82,7 +82,7 @@ def unavailable(message: str) -> HttpError:
 
 def internal_error() -> HttpError:
     """Return the error for a fault of the worker; details are only in the log."""
-    message = "something went wrong in the worker; its log tells what"
+    message = "the worker failed; its log has the reason"
     return HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
 
 

@@ -133,9 +133,9 @@ class ArrowAnswer:
             table = table.replace_schema_metadata(None).cast(self._schema)
             positions = [position_of[key] for key in table.column(self._key).to_pylist()]
         except (pa.ArrowException, KeyError, ValueError, TypeError) as exc:
-            raise AnswerError(f"an answer to a batch is none: {exc!r}") from exc
+            raise AnswerError(f"a batch answer is invalid: {exc!r}") from exc
         if len(positions) + len(unknown) + len(unavailable) != len(position_of):
-            raise AnswerError("an answer to a batch has other ids than the request")
+            raise AnswerError("a batch answer has other ids than the request")
         self._tables.append(table)
         self._their_positions += positions
         return unknown, unavailable

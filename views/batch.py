@@ -304,7 +304,7 @@ def _refusal(body: bytes) -> HttpError:
         error = orjson.loads(body)["error"]
         return HttpError(HTTPStatus.BAD_REQUEST, str(error["code"]), str(error["message"]))
     except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
-        raise AnswerError(f"a refusal is none: {body[:100]!r}") from exc
+        raise AnswerError(f"a refusal is invalid: {body[:100]!r}") from exc
 
 
 def slices_of(partitions: Positions, most: int) -> Iterator[Positions]:

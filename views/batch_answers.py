@@ -90,11 +90,11 @@ class JsonAnswer:
                 [int(bytes(each)) for each in answer[name]] for name in (UNKNOWN, UNAVAILABLE)
             )
         except (msgspec.DecodeError, KeyError, ValueError) as exc:
-            raise AnswerError(f"an answer to a batch is none: {exc!r}") from exc
+            raise AnswerError(f"a batch answer is invalid: {exc!r}") from exc
         without = {*unknown, *unavailable}
         ids = [key for key in position_of if key not in without]
         if len(rows) != len(ids) or not without <= position_of.keys():
-            raise AnswerError("an answer to a batch has other ids than the request")
+            raise AnswerError("a batch answer has other ids than the request")
         for key, row in zip(ids, rows, strict=True):
             self._rows[position_of[key]] = bytes(row)
         return unknown, unavailable

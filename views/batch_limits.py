@@ -45,7 +45,7 @@ class Budget:
             raise HttpError(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "too_many_requests",
-                f"{self._used} {self._what} are being worked on, {self._most} are allowed, this "
+                f"{self._used} of at most {self._most} {self._what} are in progress, and this "
                 f"request has {amount}: try again, or ask another worker",
                 {hdrs.RETRY_AFTER: RETRY_AFTER},
             )

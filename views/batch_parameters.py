@@ -59,23 +59,25 @@ def parse_body(body: bytes, entity: BatchTable) -> BatchQuery:
     except orjson.JSONDecodeError as exc:
         raise bad_request("invalid_body", f"the body is not JSON: {exc}") from exc
     if not isinstance(asked, dict):
-        raise bad_request("invalid_body", 'the body is an object such as {"ids": [1, 2]}')
+        raise bad_request("invalid_body", 'the body must be an object such as {"ids": [1, 2]}')
     known = ("ids", *(("window",) if entity.has_window else ()), "at", "stale")
     for name in asked:
         if name not in known:
-            message = f"{name!r:.40} is no field of this request, which has {', '.join(known)}"
+            message = (
+                f"{name!r:.40} is not a field of this request; its fields are {', '.join(known)}"
+            )
             raise bad_request("invalid_body", message)
     ids = asked.get("ids")
     if not isinstance(ids, list) or not 1 <= len(ids) <= MAX_IDS:
-        raise bad_request("invalid_ids", f"ids is a list of 1 to {MAX_IDS} ids")
+        raise bad_request("invalid_ids", f"ids must be a list of 1 to {MAX_IDS} ids")
     # In Python, a bool is an int.
     if set(map(type, ids)) != {int} or min(ids) < 0 or max(ids) > MAX_ID:
         each = next(id_ for id_ in ids if type(id_) is not int or not 0 <= id_ <= MAX_ID)
-        message = f"an id is a whole number from 0 to {MAX_ID}, not {each!r:.40}"
+        message = f"an id must be an integer from 0 to {MAX_ID}, not {each!r:.40}"
         raise bad_request("invalid_id", message)
     stale = asked.get("stale", False)
     if not isinstance(stale, bool):
-        raise bad_request("invalid_stale", f"stale is true or false, not {stale!r:.40}")
+        raise bad_request("invalid_stale", f"stale must be true or false, not {stale!r:.40}")
     window = _text(asked, "window", "invalid_window", "a duration such as 1h")
     at = _text(asked, "at", "invalid_time", "a time such as 2025-01-15T14:30:45.123Z")
     return _query(ids, window, at, entity, stale_is_ok=stale)
@@ -90,7 +92,7 @@ def parse_query(query: MultiMapping[str], entity: BatchTable) -> BatchQuery:
     # A text that is too long is split only as far as needed to refuse it.
     texts = ",".join(query.getall("ids", ())).split(",", MAX_IDS_IN_QUERY)
     if texts == [""] or len(texts) > MAX_IDS_IN_QUERY:
-        message = f"ids are 1 to {MAX_IDS_IN_QUERY} ids with commas between them; POST takes more"
+        message = f"ids must be 1 to {MAX_IDS_IN_QUERY} ids, separated by commas; POST accepts more"
         raise bad_request("invalid_ids", message)
     window = query.get("window") if entity.has_window else None
     stale = parse_stale(query.get("stale"))
@@ -103,7 +105,7 @@ def _text(asked: dict[str, Any], name: str, code: str, what: str) -> str | None:
         return None
     text = asked[name]
     if not isinstance(text, str):
-        raise bad_request(code, f"{name} is {what}, not {text!r:.40}")
+        raise bad_request(code, f"{name} must be {what}, not {text!r:.40}")
     return text
 
 

@@ -56,7 +56,7 @@ class BrokersView:
                         delay = INTERVAL_S
                         await asyncio.sleep(INTERVAL_S)
             except (KafkaError, OSError) as exc:
-                log.debug("nobody tells how far the group is: %r", exc)
+                log.debug("the positions of the group are unknown: %r", exc)
                 self.behind = {}
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, MAX_DELAY_S)

@@ -98,7 +98,7 @@ class Connection(web.RequestHandler):
                 # The body of the latest request, which may not be handled yet.
                 self._body = self._messages[-1][1]
             if self._pending > MAX_PENDING_BYTES:
-                log.debug("a client sends more requests, or longer ones, than are taken: cut")
+                log.debug("a client sends too many or too long requests: connection closed")
                 self.cut()
                 return
 
@@ -130,7 +130,7 @@ class Connection(web.RequestHandler):
     def _expect_less(self, before: int) -> None:
         left = self._untaken
         if left > before - MIN_TAKEN_BYTES:
-            log.info("a client takes its answer too slowly, or not at all: cut")
+            log.info("a client reads its answer too slowly, or not at all: connection closed")
             self.cut()
             return
         self._deadline = self._loop.call_later(WRITE_TIMEOUT_S, self._expect_less, left)
@@ -169,9 +169,9 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer a malformed request or a failure outside of the views, and close."""
         if request.writer.output_size > 0:
-            raise ConnectionError("the answer is half sent")
+            raise ConnectionError("the answer is only partly sent")
         if status == HTTPStatus.BAD_REQUEST:
-            log.debug("a request from %s is no HTTP: %s", request.remote, message)
+            log.debug("a request from %s is not HTTP: %s", request.remote, message)
             error = bad_request("bad_request", "the request is not well-formed, or too large")
         else:
             log.error("a request from %s failed", request.remote, exc_info=exc)

@@ -44,7 +44,7 @@ class Readiness:
         if not behind:
             return None
         return (
-            f"more than {format_duration(bound)} behind (REELS_READY_LAG): partitions "
+            f"lag above {format_duration(bound)} (REELS_READY_LAG): partitions "
             f"{', '.join(map(str, behind))}"
         )
 
@@ -102,7 +102,7 @@ class HealthViews:
         if not status.open() or self._readiness.obstacle() is not None:
             return None
         is_stuck = status.fetch_age_s() > STUCK_AFTER_S
-        return "nothing is fetched any more" if is_stuck else None
+        return "fetching has stopped" if is_stuck else None
 
     async def get_readiness(self, _: web.Request) -> web.Response:
         """Answer whether this worker can answer for its partitions."""

@@ -135,7 +135,7 @@ async def _read_body(request: web.Request, most: int) -> bytes:
         if len(body) > most:
             raise web.HTTPRequestEntityTooLarge(most, len(body))
     if PROOF in request and hash_of(bytes(body)) != request[PROOF].body_hash:
-        raise unauthorized("the proof is for another body")
+        raise unauthorized("the proof belongs to another body")
     return bytes(body)
 
 

@@ -112,7 +112,7 @@ class Neighbours:
             except Exception:
                 # Logged once until it works again.
                 if not failing:
-                    log.exception("the other workers cannot be looked at")
+                    log.exception("the other workers could not be checked")
                 failing = True
 
     async def _compare_rules(self) -> None:
@@ -132,13 +132,13 @@ class Neighbours:
             answer = await self._peers.get(URL(url), "/overview", timeout=_ASK_TIMEOUT)
             rules = _decode(answer.body).rules
         except (PeerError, msgspec.MsgspecError) as exc:
-            log.debug("%s does not tell its rules: %r", url, exc)
+            log.debug("%s does not report its rules: %r", url, exc)
             return
         self._asked[url] = monotonic()
         different = different_rules(self.rules, rules)
         if different and different != self._different.get(url):
             log.warning(
-                "%s counts by other rules: %s. Give all workers of an app the same settings",
+                "%s counts by different rules: %s. Give all workers of an app the same settings",
                 url,
                 ", ".join(
                     f"{name} is {theirs} there, {mine} here"

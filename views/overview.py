@@ -53,7 +53,7 @@ class OverviewViews:
             raise HttpError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "too_many_streams",
-                f"{MAX_STREAMS} pages are looking already; close one, or ask another worker",
+                f"{MAX_STREAMS} pages are already open; close one, or ask another worker",
                 {hdrs.RETRY_AFTER: "10"},
             )
         response = web.StreamResponse(
@@ -72,5 +72,5 @@ class OverviewViews:
                 async for frame in frames:
                     await response.write(frame)
             except ConnectionError:
-                log.debug("a reader of the stream has gone")
+                log.debug("a reader of the stream has disconnected")
         return response

@@ -63,7 +63,7 @@ class PageViews:
         """Answer with a file of the dashboard."""
         name = request.match_info["name"]
         if name not in self._files or name == PAGE:
-            raise not_found("there is no such file")
+            raise not_found("the file does not exist")
         return self._send(name)
 
     def _send(self, name: str) -> web.Response:

@@ -22,7 +22,7 @@ _ZONE_AFTER_SPACE: Final = re.compile(r" ([0-9]{2}:?[0-9]{2})$")
 def parse_id(text: str) -> int:
     """Return an id: a decimal number from 0 to 2**63 - 1."""
     if _NUMBER.fullmatch(text) is None or int(text) > MAX_ID:
-        message = f"an id is a whole number from 0 to {MAX_ID}, not {text!r:.40}"
+        message = f"an id must be an integer from 0 to {MAX_ID}, not {text!r:.40}"
         raise bad_request("invalid_id", message)
     return int(text)
 
@@ -36,7 +36,7 @@ def parse_window(text: str | None, slices: Slices) -> int | None:
         slices.window_at(0, size)
     except ValueError as exc:
         step, longest = format_duration(slices.step), format_duration(slices.size)
-        message = f"a window is a multiple of {step} up to {longest}, not {text!r:.40}"
+        message = f"a window must be a multiple of {step} up to {longest}, not {text!r:.40}"
         raise bad_request("invalid_window", message) from exc
     return size
 
@@ -50,14 +50,14 @@ def parse_at(text: str | None) -> int | None:
     try:
         return from_iso(text)
     except ValueError as exc:
-        message = f"a time is in RFC 3339 with a zone, as 2025-01-15T14:30:45.123Z: {exc}"
+        message = f"a time must be RFC 3339 with a zone, such as 2025-01-15T14:30:45.123Z: {exc}"
         raise bad_request("invalid_time", message) from exc
 
 
 def parse_stale(text: str | None) -> bool:
     """Return whether an answer may come from a copy that is behind: ``?stale=ok``."""
     if text not in {None, "ok"}:
-        message = f"stale is ok or left out, not {text!r:.40}"
+        message = f"stale must be ok or absent, not {text!r:.40}"
         raise bad_request("invalid_stale", message)
     return text is not None
 
@@ -67,6 +67,6 @@ def parse_limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     if _NUMBER.fullmatch(text) is None or not 1 <= int(text) <= MAX_LIMIT:
-        message = f"a limit is a whole number from 1 to {MAX_LIMIT}, not {text!r:.40}"
+        message = f"a limit must be an integer from 1 to {MAX_LIMIT}, not {text!r:.40}"
         raise bad_request("invalid_limit", message)
     return int(text)

@@ -112,13 +112,13 @@ class Peers:
 
     def _unproven(self, worker: URL, answer: PeerAnswer) -> PeerError:
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            text = f"{worker} does not take this worker's proof: {answer.body[:300]!r}"
+            text = f"{worker} does not accept this worker's proof: {answer.body[:300]!r}"
         else:
             text = f"{worker} does not prove that it knows the token (status {answer.status})"
         now = monotonic()
         if now - self._warned.get(worker, -QUIET_S) >= QUIET_S:
             self._warned[worker] = now
-            log.warning("%s; REELS_HTTP_TOKEN and the clock have to be the same on all", text)
+            log.warning("%s; all workers need the same REELS_HTTP_TOKEN and the same time", text)
         return PeerError(text)
 
 

@@ -101,12 +101,12 @@ class Prover:
             raise ProofError("the proof was made with another token, or for another request")
         if to not in names:
             known_as = " or ".join(sorted(names))
-            raise ProofError(f"the proof is for {to}, and this worker is {known_as}")
+            raise ProofError(f"the proof is for {to}, but this worker is {known_as}")
         apart = int(time) - now
         if abs(apart) > MAX_SKEW_S:
             raise ProofError(
-                f"the proof is {apart:+.0f} s from the clock of this worker, and clocks may differ "
-                f"by {MAX_SKEW_S} s"
+                f"the proof is {apart:+.0f} s from the clock of this worker; at most "
+                f"{MAX_SKEW_S} s are allowed"
             )
         self._use(now, int(time), bytes.fromhex(nonce))
         return Proof(nonce, body_hash)

@@ -104,10 +104,10 @@ def check_kept(
     if first_pane >= kept_from:
         return
     begin, kept = to_iso(first_pane * slices.step), to_iso(kept_from * slices.step)
-    message = f"the window begins at {begin}, kept is what came from {kept} on"
+    message = f"the window begins at {begin}, but only events from {kept} on are kept"
     if end_pane is not None and end_pane > kept_from:
         largest = format_mixed((end_pane - kept_from) * slices.step)
         message = f"{message}: the largest window kept at that time is ?window={largest}"
     else:
-        message = f"{message}: ask for a later time, or leave ?at= out"
+        message = f"{message}: ask for a later time, or leave out ?at="
     raise bad_request("window_not_kept", message)

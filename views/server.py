@@ -86,8 +86,8 @@ class Web(driver.Web):
         host = conf.web_bind or self._settings.web_bind
         if self._settings.http_token is None and not is_loopback(host):
             raise StartError(
-                f"without REELS_HTTP_TOKEN the web server may be bound to 127.0.0.0/8, ::1 or "
-                f"localhost only, not to {host}"
+                f"without REELS_HTTP_TOKEN the web server may listen only on 127.0.0.0/8, ::1 or "
+                f"localhost, not on {host}"
             )
         try:
             await self._listener.start(host, conf.web_port)
@@ -108,12 +108,12 @@ class Web(driver.Web):
         token = self._settings.http_token
         if token in KNOWN_TOKENS:
             self.log.warning(
-                "REELS_HTTP_TOKEN is the one of the example files, which everyone knows: set one "
-                "of your own, such as openssl rand -hex 32 makes"
+                "REELS_HTTP_TOKEN is the public token of the example files: set your own, for "
+                "example with openssl rand -hex 32"
             )
         elif token is not None and len(token) < SAFE_TOKEN_LENGTH:
             self.log.warning(
-                "REELS_HTTP_TOKEN has %s characters: one of less than %s can be guessed",
+                "REELS_HTTP_TOKEN has %s characters: one with less than %s can be guessed",
                 len(token),
                 SAFE_TOKEN_LENGTH,
             )

@@ -142,12 +142,12 @@ class Committer:
         """
         for task in tasks:
             if not self._fencing.holds(task.claimed_for):
-                task.fail(TransactionFailedError("it is not claimed for this worker any more"))
+                task.fail(TransactionFailedError("this worker's claim to the partition is lost"))
         prepared = [task for task in tasks if task.prepare()]
         has_handed_over = hand_over(prepared)
         frozen = [part for task in prepared if (part := task.freeze()) is not None]
         if has_handed_over and any(task.failed for task in prepared):
-            raise TransactionFailedError("a partition has failed that others exchange sums with")
+            raise TransactionFailedError("a partition failed after it exchanged sums with others")
         return frozen
 
     async def _commit(self, frozen: Sequence[PreparedCommit], clock: CommitTimer) -> None:

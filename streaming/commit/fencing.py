@@ -151,7 +151,7 @@ class Fencing:
         self.partitions.add(partition)
         offsets = await lock.run(_claim(lock, partition, positions, layouts, name))
         if self.producer is not producer:
-            raise TransactionFailedError(f"{name} was given up while it was claimed for")
+            raise TransactionFailedError(f"the producer {name} was dropped during the claim")
         return Claim(name, offsets)
 
     def holds(self, name: str | None) -> bool:

@@ -53,8 +53,8 @@ class Purge:
         except (KafkaError, OSError) as exc:
             log.log(
                 logging.DEBUG if self._has_warned else logging.WARNING,
-                "counted events stay in the repartition topic, which grows: %r; does the worker "
-                "have the right Delete on it (docs/security.md)?",
+                "counted events stay in the repartition topic, so it grows: %r; check the right "
+                "Delete on it (docs/security.md)",
                 exc,
             )
             self._has_warned = True

@@ -58,12 +58,12 @@ async def check_access(client_settings: Mapping[str, Any]) -> None:
         except (ConnectionRefusedError, TimeoutError) as exc:
             reason = _text(exc)
         except socket.gaierror as exc:
-            reason = f"no address is known for {host}: {exc.strerror}"
+            reason = f"the address of {host} is unknown: {exc.strerror}"
         except (KafkaError, OSError) as exc:
             if refusal := _refusal(exc, client_settings):
                 raise StartError(f"the broker at {host}:{port} {refusal}") from exc
             # A server listens there, but closes the connection.
-            reason = f"{_text(exc)}; does REELS_SECURITY_PROTOCOL={protocol} suit that port?"
+            reason = f"{_text(exc)}; is REELS_SECURITY_PROTOCOL={protocol} right for that port?"
         else:
             return
     raise NoBrokerError(reason)
@@ -92,14 +92,14 @@ def _refusal(exc: BaseException, client_settings: Mapping[str, Any]) -> str | No
         return f"refuses the login ({_text(exc)}): check REELS_SASL_MECHANISM, {login}"
     if isinstance(exc, ssl.SSLCertVerificationError):
         return (
-            f"shows a certificate that is not to be trusted ({exc.verify_message}): "
-            "REELS_SSL_CAFILE has to name a file with the certificates of its authority"
+            f"shows a certificate that is not trusted ({exc.verify_message}): "
+            "REELS_SSL_CAFILE must name a file with the certificates of its authority"
         )
     alert = _alert(exc)
     if "certificate" in alert or alert == "unknown ca":
         return (
             f"does not accept this client's certificate ({alert}): REELS_SSL_CERTFILE and "
-            "REELS_SSL_KEYFILE have to name one of an authority that it trusts"
+            "REELS_SSL_KEYFILE must name one of an authority that it trusts"
         )
     return None
 

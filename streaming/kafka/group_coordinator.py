@@ -130,7 +130,7 @@ class Coordinator(GroupCoordinator):
         try:
             response = await super()._send_req(DescribeGroupsRequest([self.group_id]))
         except KafkaError as exc:
-            log.debug("the members of group %s are not known: %r", self.group_id, exc)
+            log.debug("the members of group %s are unknown: %r", self.group_id, exc)
             return
         # The id of a static member is its instance id and a UUID. The client id and host do not
         # tell members apart: brokers keep those of the first one.

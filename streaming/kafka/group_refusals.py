@@ -38,24 +38,24 @@ _FINAL: Final = frozenset({INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT, FENCED_INS
 _TEXTS: Final = {
     # Kafka 4.3's answer if a member has group.protocol=consumer, which Faust does not use.
     SERVER_ERROR: (
-        "the brokers fail to let this worker into {group}: stop a member that is no worker of this "
-        "program (group.protocol=consumer), or choose another REELS_APP_ID; else see their logs"
+        "the brokers failed to admit this worker to {group}: stop any member that is not a worker "
+        "of this program (group.protocol=consumer), choose another REELS_APP_ID, or see their logs"
     ),
     INCONSISTENT_PROTOCOL: (
-        "{group} has a member that is no worker of this program (its protocol is another): stop "
+        "{group} has a member that is not a worker of this program (its protocol differs): stop "
         "that member, or choose another REELS_APP_ID"
     ),
     UNREADABLE_ASSIGNMENT: (
-        "the partitions of {group} were not assigned by a worker of this program ({detail}): stop "
-        "the group's other members, or choose another REELS_APP_ID"
+        "another program assigned the partitions of {group} ({detail}): stop the group's other "
+        "members, or choose another REELS_APP_ID"
     ),
     INVALID_GROUP_ID: (
-        "the brokers do not take REELS_APP_ID = {app_id} for the name of a consumer group: choose "
+        "the brokers do not accept REELS_APP_ID = {app_id} as the name of a consumer group: choose "
         "another"
     ),
     INVALID_SESSION_TIMEOUT: (
-        "the brokers refuse BROKER_SESSION_TIMEOUT = {session}: allowed is what their "
-        "group.min.session.timeout.ms and group.max.session.timeout.ms say"
+        "the brokers refuse BROKER_SESSION_TIMEOUT = {session}: choose a value between their "
+        "group.min.session.timeout.ms and group.max.session.timeout.ms"
     ),
     NOT_AUTHORIZED: (
         "{user} may not read {group}: grant READ on it, or choose another REELS_APP_ID"
@@ -65,7 +65,7 @@ _TEXTS: Final = {
     ),
     FENCED_INSTANCE: (
         "another worker has taken the place of CONSUMER_GROUP_INSTANCE_ID = {instance} in {group}"
-        ": give each worker a name of its own"
+        ": give each worker its own name"
     ),
 }
 
@@ -121,7 +121,7 @@ class Refusals:
     def _explain(self, exc: GroupRefusedError) -> str:
         """Return one line with the fault, the allowed values and the remedy."""
         settings = self._settings
-        known = _TEXTS.get(exc.code, "{group} does not let this worker in: {detail}")
+        known = _TEXTS.get(exc.code, "{group} does not admit this worker: {detail}")
         return known.format(
             group=f"consumer group {settings.app_id}",
             app_id=settings.app_id,

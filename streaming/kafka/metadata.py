@@ -73,7 +73,7 @@ async def find_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> Topic
     try:
         response = await ask_for_topics(admin._client, names)
     except NotImplementedError as exc:
-        raise StartError("the brokers are too old: the program needs Kafka 3.1 or later") from exc
+        raise StartError("the brokers are too old: upgrade them to Kafka 3.1 or later") from exc
     answer: dict[str, Any] = response.to_object()
     topics: dict[str, TopicMetadata] = {}
     forbidden: set[str] = set()

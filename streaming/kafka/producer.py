@@ -189,7 +189,7 @@ def _described(reason: BaseException) -> str:
     """Describe a reason in one line."""
     if isinstance(reason, InvalidProducerIdMapping):
         return (
-            "the brokers have forgotten this id, which was not used for longer than their "
+            "the brokers removed this id, because it was unused for longer than their "
             "transactional.id.expiration.ms"
         )
     return repr(reason)

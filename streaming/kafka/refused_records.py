@@ -44,10 +44,10 @@ _ADVICE = {
         "dash (docs/security.md)"
     ),
     ClusterAuthorizationFailedError: "grant the operation IdempotentWrite on the cluster",
-    InvalidTransactionTimeout: "the brokers' transaction.max.timeout.ms has to be 15000 at least",
+    InvalidTransactionTimeout: "the brokers' transaction.max.timeout.ms must be at least 15000",
     PolicyViolationError: "a policy of the brokers forbids it",
     InvalidTopicError: "the topic cannot be written to",
-    UnsupportedForMessageFormatError: "the topic's message.format.version has to be 0.11 at least",
+    UnsupportedForMessageFormatError: "the topic's message.format.version must be at least 0.11",
 }
 CONFIGURATION = tuple(_ADVICE)
 

@@ -95,7 +95,7 @@ def _warn_of_growth(specs: Iterable[TopicSpec], found: Mapping[str, TopicMetadat
             continue
         if Right.DELETE not in topic.rights:
             log.warning(
-                "without the right Delete on topic %s counted events stay in it, and it grows "
+                "without the right Delete on topic %s, counted events stay in it and it grows "
                 "(kafka-acls.sh --add; all rights: docs/security.md)",
                 spec.name,
             )
@@ -114,7 +114,7 @@ def refuse_without(rights: Sequence[str]) -> None:
 def needed(rights: Sequence[str]) -> str:
     """Return one line about missing ``rights`` that names their documentation."""
     return (
-        f"the brokers do not let the program do what it has to: it needs the right "
+        f"the program lacks rights at the brokers: it needs the right "
         f"{', '.join(rights)} (kafka-acls.sh --add; all rights: docs/security.md)"
     )
 
@@ -186,7 +186,7 @@ async def _broker_settings(admin: AIOKafkaAdminClient) -> dict[str, str]:
     settings: dict[str, str] = {}
     for code, _, _, _, entries, *_ in response.resources:
         if code:
-            log.debug("settings of broker %s are not known: %s", node, for_code(code).__name__)
+            log.debug("settings of broker %s are unknown: %s", node, for_code(code).__name__)
         settings |= {entry[0]: entry[1] for entry in entries if entry[1] is not None}
     return settings
 
@@ -198,7 +198,7 @@ def _check_session(brokers: Mapping[str, str], settings: Settings) -> None:
     if not least <= ours <= most:
         raise StartError(
             f"BROKER_SESSION_TIMEOUT = {settings.session_timeout:g} s, but the brokers allow "
-            f"{least / 1000:g} to {most / 1000:g} s: choose one of those, or change "
+            f"{least / 1000:g} to {most / 1000:g} s: choose a value in that range, or change "
             "group.min.session.timeout.ms or group.max.session.timeout.ms on the brokers"
         )
 
@@ -230,8 +230,8 @@ async def _may_commit(
         found = brokers.get("transaction.max.timeout.ms")
         shown = f"={found}" if found else ""
         raise StartError(
-            f"the brokers' transaction.max.timeout.ms{shown} is shorter than a transaction of the "
-            f"program may take: set it to {TRANSACTION_TIMEOUT_MS} or more on the brokers"
+            f"the brokers' transaction.max.timeout.ms{shown} is shorter than the program's "
+            f"transaction timeout: set it to {TRANSACTION_TIMEOUT_MS} or more on the brokers"
         )
     if code and error not in _NOT_ALLOWED:
         raise error(f"transactional id {transactional_id}")

@@ -120,8 +120,8 @@ class ClientCredentials:
         cause = exc.reason if isinstance(exc, urllib.error.URLError) else exc
         if isinstance(cause, ssl.SSLCertVerificationError):
             return TokenRefusedError(
-                f"the certificate of the token endpoint {self._url} is not to be trusted "
-                f"({cause.verify_message}): REELS_SSL_CAFILE has to name a file with the "
+                f"the certificate of the token endpoint {self._url} is not trusted "
+                f"({cause.verify_message}): REELS_SSL_CAFILE must name a file with the "
                 "certificates of its authority"
             )
         reason = str(cause) or type(cause).__name__
@@ -150,9 +150,9 @@ class AwsIam:
         except Exception as exc:
             reason = " ".join(str(exc).split())
             if isinstance(exc, AttributeError):
-                reason = "no credentials are found"
+                reason = "no credentials found"
             raise NoTokenError(
-                f"AWS credentials to sign a token with are missing ({reason}): set "
+                f"AWS credentials for signing a token are missing ({reason}): set "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine or pod a role"
             ) from exc
         return Token(text, expires_ms / 1000 - time.time())

@@ -77,7 +77,7 @@ class TokenProvider(AbstractTokenProvider):
             self._retry_at = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, MAX_PAUSE_S)
             if self._token is not None:
-                log.warning("the token for Kafka is not renewed: %s", exc)
+                log.warning("the token for Kafka could not be renewed: %s", exc)
         else:
             self._token = token
             self._renew_at = asked_at + RENEW_AT * token.lifetime

@@ -72,12 +72,12 @@ class Limits:
         try:
             found = await _describe(self._client_settings, self._topics)
         except (KafkaError, OSError) as exc:
-            log.warning("the limits of topics are not known anew: %r", exc)
+            log.warning("the limits of topics could not be refreshed: %r", exc)
             return
         if unknown := [topic for topic in self._topics if topic not in found]:
             log.warning(
-                "the brokers do not describe the topics %s: what these take is found out when they "
-                "refuse a record (the right DescribeConfigs would do)",
+                "the brokers do not describe the topics %s: their limits are unknown until they "
+                "refuse a record (grant the right DescribeConfigs)",
                 ", ".join(unknown),
             )
         for topic, limits in found.items():
@@ -99,8 +99,8 @@ class Limits:
         limits = self.of(refused.topic)
         if refused.has_no_key and limits.needs_keys:
             raise ConfigurationError(
-                f"topic {refused.topic} is compacted, which refuses {refused.record} since it has "
-                "no key: set the topic's cleanup.policy to delete"
+                f"topic {refused.topic} is compacted and refuses {refused.record}, which has no "
+                "key: set the topic's cleanup.policy to delete"
             )
         if limits != before:
             return
@@ -119,7 +119,7 @@ def _announce(topic: str, limits: TopicLimits) -> None:
     sides = {"before": limits.before_ms, "after": limits.after_ms}
     bounded = [f"{ms:,} ms {side} now" for side, ms in sides.items() if ms < _NEVER_MS]
     log.warning(
-        "records for topic %s are fitted to its limits from now on: batches of %s bytes%s",
+        "records for topic %s now fit its limits: batches of %s bytes%s",
         *(topic, f"{limits.batch_bytes:,}"),
         f", times up to {' and '.join(bounded)}" if bounded else "",
     )

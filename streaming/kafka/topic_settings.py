@@ -74,7 +74,7 @@ class Finding:
     def advice(self, settings: Settings) -> str:
         """Return in one line what is wrong, and the command that corrects it."""
         return (
-            f"topic {self.topic} has {self.setting}={self.value}: {self.reason}. To mend it: "
+            f"topic {self.topic} has {self.setting}={self.value}: {self.reason}. To fix it: "
             f"{self.command(settings)}"
         )
 
@@ -148,7 +148,7 @@ def _cleanup_policy(topic: _Topic) -> _Judgement:
     if "delete" not in found:
         return (
             SettingVerdict.UNWISE,
-            "nothing is ever deleted, so each start takes longer",
+            "old rows are never deleted, so each start takes longer",
             "compact",
         )
     if topic.spec.role is Role.CHANGELOG:
@@ -166,18 +166,18 @@ def _retention_ms(topic: _Topic) -> _Judgement:
         least = topic.settings.user_window
         better = max(better, 2 * least)
         reason = (
-            f"events are deleted before they are as old as the window of users, "
-            f"{format_duration(least)}: what a worker that was away had not read, and what audit "
-            "needs, is lost"
+            f"events are deleted before they are as old as the users' window of "
+            f"{format_duration(least)}: events that a stopped worker has not read, and events that "
+            "an audit needs, are lost"
         )
     elif role is Role.DEAD_LETTERS:
         least, reason = 24 * HOUR_MS, "rejected events are deleted within a day"
     elif role is Role.ORDER:
         least = better
-        reason = "an audit has to do without the order in which older events were counted"
+        reason = "an audit lacks the order in which older events were counted"
     else:
         least = better if better >= 0 else NEVER_MS
-        reason = "what was not read is deleted after that: counts lack what a worker left unread"
+        reason = "unread records are deleted after that time, and counts lack them"
     if found < 0 or found >= least:
         return _RIGHT
     wrong = role is Role.INTERNAL and found < MIN_RETENTION_MS
@@ -189,7 +189,7 @@ def _retention_bytes(topic: _Topic) -> _Judgement:
         return None
     if topic.number("retention.bytes") < 0:
         return _RIGHT
-    return SettingVerdict.UNWISE, "records are deleted by size, whether they were read or not", "-1"
+    return SettingVerdict.UNWISE, "records are deleted by size, even if they are unread", "-1"
 
 
 def _max_message_bytes(topic: _Topic) -> _Judgement:
@@ -197,14 +197,14 @@ def _max_message_bytes(topic: _Topic) -> _Judgement:
     own = int(topic.spec.config.get("max.message.bytes", MIB))
     least = {Role.INPUT: 0, Role.DEAD_LETTERS: MIN_LETTER_BYTES}.get(role, MIB)
     if found < least:
-        return SettingVerdict.WRONG, "it refuses records that the program has to write", str(own)
+        return SettingVerdict.WRONG, "it refuses records that the program must write", str(own)
     if role is Role.INPUT and found < MIB:
-        return SettingVerdict.UNWISE, "it refuses events that the program would take", str(own)
+        return SettingVerdict.UNWISE, "it refuses events that the program would accept", str(own)
     if role is Role.DEAD_LETTERS and found < topic.input_bytes:
-        reason = f"rejected events are cut: the input takes {topic.input_bytes}"
+        reason = f"rejected events are cut: the input accepts {topic.input_bytes}"
         return SettingVerdict.UNWISE, reason, str(max(own, topic.input_bytes))
     if role is Role.INTERNAL and found < own:
-        return SettingVerdict.UNWISE, "a worker far behind writes larger records", str(own)
+        return SettingVerdict.UNWISE, "a worker with a large lag writes larger records", str(own)
     return _RIGHT
 
 
@@ -212,15 +212,15 @@ def _min_insync_replicas(topic: _Topic) -> _Judgement:
     found, replicas = topic.number("min.insync.replicas"), topic.replicas
     better = str(2 if replicas >= SAFE_REPLICAS else 1)
     if found > replicas:
-        reason = f"it has {replicas} replica{'s' * (replicas != 1)}, thus nobody can write to it"
+        reason = f"it has {replicas} replica{'s' * (replicas != 1)}, so nobody can write to it"
         return SettingVerdict.WRONG if topic.is_written else SettingVerdict.UNWISE, reason, better
     if found == replicas > 1:
-        reason = f"with {replicas} replicas, one broker away stops all writing"
+        reason = f"with {replicas} replicas, the loss of one broker stops all writes"
         return SettingVerdict.UNWISE, reason, better
     if replicas >= SAFE_REPLICAS and found < int(better):
         return (
             SettingVerdict.UNWISE,
-            "one broker that is lost may take written records with it",
+            "the loss of one broker may lose written records",
             better,
         )
     return _RIGHT
@@ -234,7 +234,7 @@ def _timestamp_limit(setting: str) -> Callable[[_Topic], _Judgement]:
         if found >= TIMESTAMP_LIMIT_MS:
             return _RIGHT
         wrong = found < MIN_TIMESTAMP_LIMIT_MS
-        reason = "records are refused when a commit takes long or clocks differ"
+        reason = "records are refused if a commit takes long or clocks differ"
         return SettingVerdict.WRONG if wrong else SettingVerdict.UNWISE, reason, better
 
     return judge
@@ -246,7 +246,7 @@ def _delete_retention_ms(topic: _Topic) -> _Judgement:
     better = topic.spec.config["delete.retention.ms"]
     if topic.number("delete.retention.ms") >= int(better):
         return _RIGHT
-    reason = "a data directory that was away for longer keeps rows that were deleted meanwhile"
+    reason = "a data directory that is unused for longer keeps rows that were deleted meanwhile"
     return SettingVerdict.UNWISE, reason, better
 
 
@@ -307,8 +307,8 @@ async def check_settings(
     configs = await TopicConfigs.read(admin, found)
     if configs.forbidden:
         log.warning(
-            "settings of topics are not checked: the brokers do not let the program see those of "
-            "%s (right DescribeConfigs: docs/security.md)",
+            "settings of topics are not checked: the program may not read those of %s (grant the "
+            "right DescribeConfigs: docs/security.md)",
             ", ".join(sorted(configs.forbidden)),
         )
     wrong = []

@@ -98,8 +98,8 @@ async def look_up(
     if answer.forbidden:
         names = ", ".join(sorted(answer.forbidden))
         raise StartError(
-            f"the brokers do not let the program see the topics {names}: grant it Read or Write as "
-            "docs/security.md lists them, or Describe on topics that are to be made, and Create"
+            f"the program may not describe the topics {names}: grant it Read or Write as "
+            "docs/security.md lists them, or Describe on topics that do not exist yet, and Create"
         )
     check_partitions(specs, answer.topics)
     return answer.topics
@@ -117,7 +117,7 @@ def check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, TopicMetada
     if not wrong:
         return
     name, partitions = next(iter(wrong.items()))
-    said = f"topic {name} has {_count(partitions)}, TOPIC_PARTITIONS says {fixed[0].partitions}"
+    said = f"topic {name} has {_count(partitions)}, but TOPIC_PARTITIONS is {fixed[0].partitions}"
     if len(set(counts.values())) == 1:
         raise StartError(f"{said}: set TOPIC_PARTITIONS={partitions}")
     raise StartError(f"topic {partitions_advice(specs, found)}")
@@ -137,7 +137,9 @@ def partitions_advice(specs: Sequence[TopicSpec], found: Mapping[str, TopicMetad
     odd = ", ".join(f"{name} has {_count(n)}" for name, n in counts.items() if n != usual)
     source = next((spec.name for spec in specs if spec.role is Role.INPUT), "the input")
     partitions = counts.get(source, usual)
-    said = f"{odd}, the other topics of this app have {usual}" if odd else f"they have {usual} now"
+    said = (
+        f"{odd}, but the other topics of this app have {usual}" if odd else f"they have {usual} now"
+    )
     others = {n for name, n in counts.items() if name != source}
     if others == {usual} and partitions < usual:
         return f"{said}: add partitions to {source} until it has {usual}"
@@ -145,9 +147,9 @@ def partitions_advice(specs: Sequence[TopicSpec], found: Mapping[str, TopicMetad
     if others == {usual}:
         move = f"stop the workers and run `faust -A app rescale --partitions {partitions}`, or "
     return (
-        f"{said}: Kafka cannot take partitions away; {move}start anew with "
+        f"{said}: Kafka cannot remove partitions; {move}start over with "
         f"TOPIC_PARTITIONS={partitions}, another REELS_APP_ID and another REELS_VIRAL_TOPIC, which "
-        f"counts again all that {source} still has"
+        f"counts all events that {source} still holds again"
     )
 
 
@@ -166,7 +168,7 @@ async def _known(
             return found
         await asyncio.sleep(0.1)
     unknown = sorted(spec.name for spec in specs if spec.name not in found)
-    raise StartError(f"the brokers do not know of the topics {', '.join(unknown)}")
+    raise StartError(f"the brokers do not know the topics {', '.join(unknown)}")
 
 
 async def create_topics(
@@ -222,14 +224,14 @@ def _refusal(error: type[BaseException], text: str) -> str:
     """Return why a topic cannot be created, and the remedy."""
     if error in {TopicAuthorizationFailedError, ClusterAuthorizationFailedError}:
         return (
-            "the brokers do not let the program create it: grant it Create on this topic (rights: "
-            "docs/security.md), or have somebody who may run `faust -A app topics`"
+            "the program may not create it: grant it Create on this topic (docs/security.md), or "
+            "run `faust -A app topics` with a login that has this right"
         )
     text = " ".join(text.split()).rstrip(".")
     if error is InvalidReplicationFactorError:
         return f"{text}: check TOPIC_REPLICATION_FACTOR against the number of brokers"
     if error is PolicyViolationError:
-        return f"{text}: the cluster's own rules for topics refuse it; make it beforehand"
+        return f"{text}: a policy of the cluster refuses it; create the topic beforehand"
     if error is RequestTimedOutError:
         return f"{text}: the controller did not answer in time; try again"
     return f"{text} ({error.__name__})"

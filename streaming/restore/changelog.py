@@ -122,8 +122,8 @@ async def seek_to_sinks(
                 start = sink.offset + 1
             else:
                 log.warning(
-                    "%s-%s: what is on disk stands at offset %s, the changelog spans %s to %s: "
-                    "building it anew",
+                    "%s-%s: the copy on disk is at offset %s, but the changelog spans %s to %s: "
+                    "rebuilding it",
                     *(tp.topic, tp.partition, sink.offset, begins[tp], ends[tp]),
                 )
                 await sink.reset()
@@ -159,9 +159,9 @@ async def _attach(
 def _refusal(refusals: Mapping[str, list[str]]) -> str:
     topics = "; ".join(f"{topic}: {', '.join(each)}" for topic, each in sorted(refusals.items()))
     return (
-        f"a changelog was made anew, or has lost records; the disk may have the last copy of the "
-        f"table: {topics}. Write the changelog anew with `faust -A app restore-changelog`, or "
-        "delete the data directory to go by the changelog as it is"
+        f"a changelog was recreated, or has lost records; the disk may have the last copy of the "
+        f"table: {topics}. Rewrite the changelog with `faust -A app restore-changelog`, or delete "
+        "the data directory to use the changelog as it is"
     )
 
 
@@ -185,7 +185,7 @@ async def _apply(
         key = min(exc.keys, key=offsets.__getitem__)
         raise ForeignChangelogError(tp.topic, tp.partition, offsets[key], key) from exc
     except (ForeignCopyError, StoreCorruptError) as exc:
-        log.warning("%s-%s: %s: building it anew", tp.topic, tp.partition, exc)
+        log.warning("%s-%s: %s: rebuilding it", tp.topic, tp.partition, exc)
         await sink.reset()
         await consumer.seek_to_beginning(TopicPartition(*tp))
     else:

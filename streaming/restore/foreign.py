@@ -37,9 +37,9 @@ class ForeignRecords:
             return
         self._named_at[tp.topic], self._unnamed[tp.topic] = now, 0
         log.warning(
-            "%s-%s: passed over the record at offset %s, which is not this program's: %s%s",
+            "%s-%s: skipped the record at offset %s, which another program wrote: %s%s",
             *(tp.topic, tp.partition, offset, reason),
-            f" ({unnamed:,} others since the last line)" if unnamed else "",
+            f" ({unnamed:,} more since the last such line)" if unnamed else "",
         )
 
 

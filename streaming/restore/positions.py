@@ -27,21 +27,23 @@ log = logging.getLogger(__name__)
 #: Checks of an impossible position, and seconds between them, before it is accepted as true.
 MAX_LOOKS, LOOK_DELAY_S = 4, 0.5
 
-NOBODY_KNOWS = "Nobody can say which events were counted"
+NOBODY_KNOWS = "It is unknown which events were counted"
 #: Where the group's offsets decide, and where the tables do.
-SET_OFFSETS = f"{NOBODY_KNOWS}: set the group's offsets, or start anew with another REELS_APP_ID"
-START_ANEW = f"{NOBODY_KNOWS}: start anew with another REELS_APP_ID"
+SET_OFFSETS = f"{NOBODY_KNOWS}: set the group's offsets, or start over with another REELS_APP_ID"
+START_ANEW = f"{NOBODY_KNOWS}: start over with another REELS_APP_ID"
 
 #: Differences between a table's position and the group's offset, and what follows.
-GONE = "the group's offsets are gone; going on where the tables stand"
+GONE = "the group's offsets are gone; continuing at the tables' positions"
 MOVED_BACK = (
-    "the group's offsets were moved back, to what is counted already; going on where the tables "
-    "stand"
+    "the group's offsets were moved back, to events that are already counted; continuing at the "
+    "tables' positions"
 )
-BEYOND_END = "the group's offsets are beyond the end of the topic; going on where the tables stand"
+BEYOND_END = (
+    "the group's offsets are beyond the end of the topic; continuing at the tables' positions"
+)
 MOVED_AHEAD = (
-    "the group's offsets were moved ahead of where the tables stand; following them: the events "
-    "between are left out"
+    "the group's offsets were moved ahead of the tables' positions; following them: the events "
+    "between are skipped"
 )
 
 
@@ -87,7 +89,7 @@ class KnownOffsets(NamedTuple):
         if positions is not None and not positions and not self.is_new:
             raise PositionError(
                 f"the group's offset for {self._name} is gone, and {self.table.changelog} was "
-                f"written by a release that kept offsets with the group only. {SET_OFFSETS}"
+                f"written by a release that kept offsets only with the group. {SET_OFFSETS}"
             )
         return Start(self.begin)
 
@@ -95,9 +97,9 @@ class KnownOffsets(NamedTuple):
         at, group = table.offset, self.group
         if table.topic_id and self.topic_id and table.topic_id != self.topic_id:
             raise PositionError(
-                f"topic {self.tp.topic} has the id {self.topic_id}, the tables were built from one "
-                f"with the id {table.topic_id}: it was made anew, or this is another cluster. Go "
-                "back to that topic, or start anew with another REELS_APP_ID"
+                f"topic {self.tp.topic} has the id {self.topic_id}, but the tables were built from "
+                f"one with the id {table.topic_id}: it was recreated, or this is another cluster. "
+                "Go back to that topic, or start over with another REELS_APP_ID"
             )
         if at > self.end:
             raise beyond_end(self.tp, at, self.end, START_ANEW)
@@ -113,9 +115,9 @@ class KnownOffsets(NamedTuple):
         if self.table.positions is None and self.is_claimed:
             raise PositionError(
                 f"{self._name} was read up to offset {group}, but its changelog "
-                f"{self.table.changelog} is empty: it was deleted, or made anew. Write it anew "
-                "from a worker's disk with `faust -A app restore-changelog`, or start anew with "
-                "another REELS_APP_ID"
+                f"{self.table.changelog} is empty: it was deleted, or recreated. Rewrite it from a "
+                "worker's disk with `faust -A app restore-changelog`, or start over with another "
+                "REELS_APP_ID"
             )
         if group > self.end:
             raise beyond_end(self.tp, group, self.end, SET_OFFSETS)
@@ -248,8 +250,8 @@ def _check_names(tables: Mapping[TP, TablePositions]) -> None:
         names = sources[table.changelog, tp.partition]
         for other in (table.positions or {}).keys() - names:
             raise PositionError(
-                f"{table.changelog} was built from topic {other}, the settings say "
-                f"{', '.join(sorted(names))}: set it back, or start anew with another REELS_APP_ID"
+                f"{table.changelog} was built from topic {other}, but the settings name "
+                f"{', '.join(sorted(names))}: set it back, or start over with another REELS_APP_ID"
             )
 
 
@@ -257,7 +259,7 @@ def beyond_end(tp: TP, at: int, end: int, advice: str) -> PositionError:
     """Return the refusal of a position behind the end of its log, with what to do."""
     return PositionError(
         f"offset {at} of {tp.topic}-{tp.partition} is beyond the end of the topic, {end}: it was "
-        f"made anew, or has lost records. {advice}"
+        f"recreated, or has lost records. {advice}"
     )
 
 
@@ -266,7 +268,7 @@ def first_kept(tp: TP, at: int, begin: int) -> int:
     if at < begin:
         log.error(
             "%s-%s: offsets %s to %s were deleted before they were read: those events are "
-            "lost; going on at %s",
+            "lost; continuing at %s",
             *(tp.topic, tp.partition, at, begin - 1, begin),
         )
         metrics.events_skipped.labels("deleted").inc(begin - at)

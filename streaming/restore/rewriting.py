@@ -46,12 +46,11 @@ class RowVerdict(Enum):
     """The relation of a changelog to the copy."""
 
     IN_ORDER = "in order"
-    WRITTEN = "written anew"
+    WRITTEN = "rewritten"
     ADOPTED = "written by an earlier run"
-    FOREIGN = "holds another table: nothing is written over it"
+    FOREIGN = "holds another table: not overwritten"
     BEHIND = (
-        "the copy does not stand where the group's offsets do: a later one may be on another "
-        "worker's disk"
+        "the copy disagrees with the group's offsets: a later one may be on another worker's disk"
     )
 
 

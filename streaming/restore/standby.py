@@ -76,7 +76,7 @@ class StandbyConsumer:
                             self._caught_up.set()
             except ForeignChangelogError as exc:
                 # A worker that restores the partition ends with the same line.
-                log.error("not following a changelog any more: %s", exc)
+                log.error("no longer following a changelog: %s", exc)
                 self._left_out.add(TP(exc.topic, exc.partition))
             except ChangelogError as exc:
                 self._give_up(exc)

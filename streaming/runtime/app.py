@@ -194,7 +194,7 @@ class App(faust.App):
         if self.given_up is None:
             self.given_up = self._reason(exc)
             # The worker logs it again in its last line, where operators look first.
-            self.log.error("cannot go on: %s", self.given_up)
+            self.log.error("cannot continue: %s", self.given_up)
             self.worker.end()
 
     def _reason(self, exc: BaseException) -> str:

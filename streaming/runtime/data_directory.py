@@ -37,7 +37,7 @@ def lock(folder: Path, shown: Path) -> tuple[TextIOWrapper, str]:
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise StartError(
-                f"{path} is a link, which a worker does not follow: delete it, or choose "
+                f"{path} is a link, and workers do not follow it: delete it, or choose "
                 "another data directory with --datadir or APP_DATADIR"
             ) from exc
         raise _unwritable(shown, exc) from exc

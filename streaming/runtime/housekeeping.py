@@ -130,7 +130,7 @@ class Housekeeping(Service):
         except PositionError as exc:
             task.fail(exc)
         except KafkaError as exc:
-            log.debug("%s: the end is not known: %r", tp, exc)
+            log.debug("%s: the end offset is unknown: %r", tp, exc)
 
     @Service.task
     async def _measure_loop(self) -> None:

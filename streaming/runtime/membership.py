@@ -41,7 +41,7 @@ async def end_former_membership(
             return await _leave(admin, group, client_id)
     except (KafkaError, OSError, TimeoutError) as exc:
         # A new group has no coordinator and no former members.
-        log.debug("former members of group %s are not known: %r", group, exc)
+        log.debug("former members of group %s are unknown: %r", group, exc)
         return 0
     finally:
         await admin.close()
@@ -58,5 +58,5 @@ async def _leave(admin: AIOKafkaAdminClient, group: str, client_id: str) -> int:
     ]
     for member_id in members:
         await admin._send_request_to_node(coordinator, LeaveGroupRequest(group, member_id))
-        log.info("the worker that had this data directory before has left the group: %s", member_id)
+        log.info("the previous worker of this data directory has left the group: %s", member_id)
     return len(members)

@@ -96,7 +96,7 @@ class BatchRecovery(Recovery):
         await self._wait(transactions.resume_open())
         if kept := transactions.open_tps():
             await self._wait(self._let_flow(kept))
-            self.log.info("partitions that stay went on after %.2f s", monotonic() - begun)
+            self.log.info("partitions that stay continued after %.2f s", monotonic() - begun)
         await self._wait(self.viral_follower.follow(self._worker.viral_sinks()))
         await self._wait(self._follow_standbys())
         await self._wait(transactions.open_assigned())

@@ -125,4 +125,4 @@ class AppStatus:
         reasons = (task.stall_reason(limit_s) for task in tasks.tasks.values())
         if (reason := next(filter(None, reasons), None)) is not None:
             return reason
-        return "nothing is committed any more" if tasks.committer.has_ended else None
+        return "commits have ended" if tasks.committer.has_ended else None

@@ -135,7 +135,7 @@ class TaskOpener:
             return
         if not all(self._fencing.holds(task.claimed_for) for task in built):
             await self._close_all(built)
-            raise TransactionFailedError("what was claimed for them has failed meanwhile")
+            raise TransactionFailedError("the claims of the partitions were lost meanwhile")
         for task in built:
             task.start({tp: positions[tp] for tp in task.sources})
             self._registry.add(task)

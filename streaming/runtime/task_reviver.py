@@ -109,10 +109,12 @@ class TaskReviver(Service):
             if isinstance(exc, FencedError):
                 log.warning("%s: taken over by another worker: %s", name, exc)
             elif isinstance(exc, StoreCorruptError):
-                log.error("%s: set aside, to be built anew: %s", name, exc)
+                log.error("%s: the copy on disk is set aside and rebuilt: %s", name, exc)
             else:
                 log.error(
-                    "%s: what is not committed is dropped, to be processed again: %s", name, exc
+                    "%s: uncommitted changes are dropped, their events are processed again: %s",
+                    name,
+                    exc,
                 )
             if tasks:
                 self.add_future(self._reopen(tasks, exc))
@@ -120,7 +122,7 @@ class TaskReviver(Service):
         if not isinstance(exc, ConfigurationError):
             # The traceback of a value that cannot be decoded does not help.
             log.error(
-                "%s cannot go on", name, exc_info=None if isinstance(exc, CodecError) else exc
+                "%s cannot continue", name, exc_info=None if isinstance(exc, CodecError) else exc
             )
         self._worker.give_up(exc)
 

@@ -37,26 +37,24 @@ MIN_LOOKS, MIN_LOOKS_WITHOUT_TOPICS = 4, 12
 
 _CONSEQUENCES: Final = {
     Role.INPUT: (
-        "events in it that were not counted yet are lost, and one made anew is another topic: "
-        "start anew with another REELS_APP_ID"
+        "events in it that were not counted are lost, and a recreated topic is another topic: "
+        "start over with another REELS_APP_ID"
     ),
     Role.INTERNAL: (
-        "records on their way between tasks are lost with it, so that counts would lack them: "
-        "start anew with another REELS_APP_ID, which counts again all that {source} still has"
+        "records between tasks are lost with it, so counts would lack them: start over with "
+        "another REELS_APP_ID, which counts all events that {source} still holds again"
     ),
-    Role.VIRAL: (
-        "start every worker again, which makes it again with all videos that are viral then"
-    ),
+    Role.VIRAL: ("restart all workers: they recreate it with all videos that are viral then"),
     Role.CHANGELOG: (
-        "the data directories hold the only copy of this table now: keep them, and write it anew "
-        "with `faust -A app restore-changelog`"
+        "the data directories now hold the only copy of this table: keep them, and rewrite the "
+        "topic with `faust -A app restore-changelog`"
     ),
 }
 
 #: Topics that are created again, and the data that is lost.
 _REMADE: Final = {
     Role.DEAD_LETTERS: "the rejected events in it",
-    Role.ORDER: "the order of what was counted, which an audit has to do without",
+    Role.ORDER: "the order of counted events, which an audit now lacks",
 }
 
 
@@ -108,7 +106,7 @@ class TopicWatch(Service):
                     is_doubtful = self._looks or self._refusals
                     await self.sleep(CONFIRM_INTERVAL_S if is_doubtful else INTERVAL_S)
             except (KafkaError, OSError, TimeoutError) as exc:
-                log.debug("topics cannot be looked at: %r", exc)
+                log.debug("topics cannot be looked up: %r", exc)
                 await self.sleep(INTERVAL_S)
             except (StartError, TopicLostError) as exc:
                 self._give_up(exc)
@@ -145,12 +143,12 @@ class TopicWatch(Service):
             if min(self._looks.values(), default=0) < MIN_LOOKS_WITHOUT_TOPICS:
                 return
             raise TopicLostError(
-                "the brokers have none of the program's topics any more: their data is lost, or "
-                "BROKER_URL leads to another cluster now. Keep the data directories: they hold the "
+                "the brokers no longer have any of the program's topics: their data is lost, or "
+                "BROKER_URL now leads to another cluster. Keep the data directories: they hold the "
                 "only copy of the tables"
             )
         for spec in lost:
-            anew = " and made anew" * (spec.name in found.topics)
+            anew = " and recreated" * (spec.name in found.topics)
             consequence = _CONSEQUENCES[spec.role].format(source=self._source)
             raise TopicLostError(f"the topic {spec.name} was deleted{anew}: {consequence}")
 
@@ -164,10 +162,10 @@ class TopicWatch(Service):
         if topic is not None:
             if topic.partitions < self._partitions[spec.name]:
                 raise TopicLostError(
-                    f"the topic {spec.name} was made anew with fewer partitions: start again"
+                    f"the topic {spec.name} was recreated with fewer partitions: restart the worker"
                 )
             log.error(
-                "the topic %s was deleted, with %s: it is made again",
+                "the topic %s was deleted, with %s: creating it again",
                 *(spec.name, _REMADE[spec.role]),
             )
             self._known[spec.name] = topic.id

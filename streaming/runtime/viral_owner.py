@@ -50,8 +50,8 @@ async def check_owner(
     if others := sorted({app.decode(errors="replace") for app in writers.values()} - {app_id}):
         raise StartError(
             f"the topic {topic} has the viral videos of another app, {', '.join(others)}: set "
-            "REELS_VIRAL_TOPIC to a topic of this app's own. If that app is gone for good, delete "
-            "the topic: the next start makes it again, with all videos that are viral then"
+            "REELS_VIRAL_TOPIC to a topic of this app alone. If that app is gone for good, delete "
+            "the topic: the next start recreates it with all videos that are viral then"
         )
 
 

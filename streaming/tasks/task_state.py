@@ -49,7 +49,7 @@ class TaskState(Enum):
             TaskStateError: the transition is illegal.
         """
         if following not in _NEXT[self]:
-            raise TaskStateError(f"a task that is {self.value} cannot be {following.value}")
+            raise TaskStateError(f"a task that is {self.value} cannot become {following.value}")
         return following
 
 

@@ -10,7 +10,11 @@ from monitoring import metrics
 @pytest.fixture
 def unbuilt(monkeypatch):
     monkeypatch.setattr(accelerator, "IS_BUILT", False)
-    monkeypatch.setattr(accelerator, "REASON", "it was built for other layouts: run make setup")
+    monkeypatch.setattr(
+        accelerator,
+        "REASON",
+        "the compiled modules do not match this program's layouts: run make setup",
+    )
 
 
 def test_the_compiled_form_runs_without_a_warning():
@@ -28,13 +32,13 @@ def test_a_fallback_is_warned_of_with_its_reason():
     """A stale build does not go unnoticed."""
     form, warning = start_lines("auto")
     assert form == "plain"
-    assert "built for other layouts" in warning
+    assert "do not match this program's layouts" in warning
 
 
 @pytest.mark.usefixtures("unbuilt")
 def test_without_a_build_on_ends_with_one_line():
     """The compiled form that is demanded and missing is an error."""
-    with pytest.raises(AcceleratorError, match=r"^REELS_ACCELERATOR.*other layouts.*$"):
+    with pytest.raises(AcceleratorError, match=r"^REELS_ACCELERATOR.*program's layouts.*$"):
         is_wanted("on")
 
 

@@ -157,14 +157,14 @@ async def built(tmp_path):
 async def test_the_change_is_said_and_there_is_no_way_back_once_it_is_committed(built, caplog):
     caplog.set_level("INFO")
     coarse = await changed(built, COARSE)
-    line = "table users: the step becomes 30s in place of 10s: panes are merged"
+    line = "table users: the step changes to 30s from 10s: panes are merged"
     assert line in caplog.text
-    assert "table videos: the step becomes 10s in place of 5s" in caplog.text
+    assert "table videos: the step changes to 10s from 5s" in caplog.text
     await coarse.finish()
     caplog.clear()
     again = await changed(coarse, COARSE)
-    assert "the step becomes" not in caplog.text
-    with pytest.raises(LayoutError, match="has a window of 20s by 10s, the settings"):
+    assert "the step changes" not in caplog.text
+    with pytest.raises(LayoutError, match="has a window of 20s by 10s, but the settings"):
         await changed(again, SETTINGS)
 
 
@@ -177,6 +177,8 @@ async def test_sums_by_a_coarser_step_than_ones_own_are_refused(built):
     await coarse.finish()
     old = built.parts[0].video
     (told, *_) = [each for n in (0, 1) for each in coarse.topics[DELTAS, n][-1:]]
-    with pytest.raises(OtherStepError, match=r"by a step of 10s in .*, this one has 5s"):
+    with pytest.raises(
+        OtherStepError, match=r"with a step of 10s to .*, but this worker's step is 5s"
+    ):
         await old.process([told], DELTAS)
     coarse.__exit__()

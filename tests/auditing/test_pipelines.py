@@ -176,7 +176,7 @@ def test_an_event_that_was_passed_on_and_lost_is_a_difference(pipeline):
     assert report.differing["users"] == 1
     assert report.differences[0].what == f"user {lost.key.decode()}"
     (note,) = report.notes
-    assert note.startswith("1 events that lay in other partitions")
+    assert note.startswith("1 events that lay in the wrong partition")
 
 
 @pytest.mark.parametrize("begin", [0, 10**9], ids=["with copies", "without copies"])

@@ -208,7 +208,7 @@ class TestEnd:
     @pytest.mark.parametrize(("count", "is_warned"), [("10", True), ("15000", False)])
     def test_a_campaign_that_cannot_do_it_is_warned_of(self, run, sender, count, is_warned) -> None:
         result = run("--rate", "0", "--count", count, "--viral", "3")
-        assert ("warning: a video takes 3,400 events" in result.stderr) == is_warned
+        assert ("warning: a video needs 3,400 events" in result.stderr) == is_warned
 
     def test_nothing_is_said_when_quiet(self, run, sender) -> None:
         result = run("--rate", "0", "--count", "10", options=("--quiet",))
@@ -220,7 +220,7 @@ class TestTrouble:
         monkeypatch.setenv("BROKER_URL", "kafka://127.0.0.1:1")
         result = run("--count", "1")
         assert result.exit_code == 1
-        said = "no broker answers at 127.0.0.1:1 (Connection refused); BROKER_URL says where it is"
+        said = "no broker answers at 127.0.0.1:1 (Connection refused): check BROKER_URL"
         assert result.stderr.splitlines() == [f"error: {said}"]
 
     def test_a_wrong_setting_is_one_line_and_exit_code_1(self, run, monkeypatch) -> None:
@@ -231,10 +231,10 @@ class TestTrouble:
         assert line.startswith("error: TOPIC_PARTITIONS = 'many' is wrong")
 
     def test_a_broker_lost_on_the_way_leaves_a_summary_of_what_arrived(self, run, sender) -> None:
-        sender.failure = "Kafka takes no more events"
+        sender.failure = "Kafka accepts no more events"
         result = run("--rate", "0", "--count", "100")
         assert result.exit_code == 1
-        assert result.stderr.splitlines()[-1] == "error: Kafka takes no more events"
+        assert result.stderr.splitlines()[-1] == "error: Kafka accepts no more events"
         assert result.stdout.startswith("sent 0 events in ")
 
 

@@ -91,7 +91,7 @@ def test_an_option_that_a_command_does_nothing_with_is_refused(option, command):
     done = run(*option, command)
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert f"{command} has no use for --" in line
+    assert f"{command} does not accept --" in line
     assert "Traceback" not in done.stderr
 
 

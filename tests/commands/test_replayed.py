@@ -29,7 +29,7 @@ def test_what_was_replayed_is_known_however_it_was_asked_for(steps):
 
 def test_too_many_single_ones_are_refused_with_advice():
     done = Done().with_stretches((offset, offset + 1) for offset in range(1000, 9000, 2))
-    with pytest.raises(AuditError, match="replay all of it once"):
+    with pytest.raises(AuditError, match="replay all of them once"):
         _ = done.metadata
 
 

@@ -124,7 +124,7 @@ async def test_a_table_of_a_later_release_is_refused_in_one_line(table, open_sta
     later = json.loads(EARLIER[table]["layout"]) | {"version": version + 1}
     state = open_state(table, "new.db")
     await state.apply({LAYOUT_KEY: json.dumps(later).encode()}, 41)
-    with pytest.raises(LayoutError, match=f"is of version {version + 1}, this program writes"):
+    with pytest.raises(LayoutError, match=f"has version {version + 1}, but this program writes"):
         state.reset_to_committed()
 
 

@@ -100,7 +100,7 @@ class TestRunning:
         assert f"cluster.id={answering_cluster(kafka.port)}\n" in stored
 
     def test_a_second_start_is_refused(self, kafka: EmbeddedKafka) -> None:
-        with pytest.raises(EmbeddedKafkaError, match="runs already"):
+        with pytest.raises(EmbeddedKafkaError, match="already runs"):
             kafka.start()
 
     def test_ctrl_c_in_the_terminal_does_not_reach_it(self, kafka: EmbeddedKafka) -> None:
@@ -189,7 +189,7 @@ class TestStopping:
 
 class TestNotStarting:
     def test_a_taken_port_is_named_before_java_starts(self, taken_port: int) -> None:
-        with pytest.raises(PortTakenError, match=f"port {taken_port} on 127.0.0.1 is taken"):
+        with pytest.raises(PortTakenError, match=f"port {taken_port} on 127.0.0.1 is in use"):
             EmbeddedKafka(taken_port).start()
 
     def test_a_port_taken_while_java_starts_is_named_too(
@@ -197,7 +197,7 @@ class TestNotStarting:
     ) -> None:
         monkeypatch.setattr(broker, "is_free", lambda _: True)
         kafka = EmbeddedKafka(taken_port)
-        with pytest.raises(PortTakenError, match=f"port {taken_port} on 127.0.0.1 is taken"):
+        with pytest.raises(PortTakenError, match=f"port {taken_port} on 127.0.0.1 is in use"):
             kafka.start()
         assert not kafka.running
 

@@ -106,7 +106,7 @@ def test_a_taken_port_is_one_line_and_exit_code_1(run_python: Run) -> None:
         output, errors = process.communicate(timeout=20)
     assert process.returncode == 1
     assert output == ""
-    assert re.fullmatch(rf"Error: port {port} on 127\.0\.0\.1 is taken .*\n", errors)
+    assert re.fullmatch(rf"Error: port {port} on 127\.0\.0\.1 is in use .*\n", errors)
 
 
 def test_a_kafka_that_ends_by_itself_is_an_error(

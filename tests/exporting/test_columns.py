@@ -99,10 +99,10 @@ def test_a_videos_columns_are_the_fields_of_the_route():
 @pytest.mark.parametrize(
     ("word", "window", "reason"),
     [
-        ("users", "7m", "--window 7m is wrong: a window is a multiple of 15m up to 24h"),
-        ("users", "48h", "--window 48h is wrong: a window is a multiple of 15m up to 24h"),
-        ("creators", "7m", "--window 7m is wrong: a window is a multiple of 15m up to 24h"),
-        ("videos", "1h", "--window is not for videos, whose windows are of one size each"),
+        ("users", "7m", "--window 7m is wrong: allowed is a multiple of 15m up to 24h"),
+        ("users", "48h", "--window 48h is wrong: allowed is a multiple of 15m up to 24h"),
+        ("creators", "7m", "--window 7m is wrong: allowed is a multiple of 15m up to 24h"),
+        ("videos", "1h", "--window is not for videos: their windows have fixed sizes"),
     ],
 )
 def test_a_window_that_a_table_has_not_is_refused(word, window, reason):

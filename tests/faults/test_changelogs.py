@@ -42,7 +42,7 @@ def test_a_deleted_changelog_is_refused_and_written_anew_from_the_disk(cluster, 
     done = restore(cluster, stopped)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert f"{cluster.user_changelog}, partitions 0, 1, 2, 3: written anew" in said
+    assert f"{cluster.user_changelog}, partitions 0, 1, 2, 3: rewritten" in said
     assert f"{cluster.video_changelog}, partitions 0, 1, 2, 3: in order" in said
     stopped.start()
     send_stream(cluster, untidy_stream(1000, seed=81))

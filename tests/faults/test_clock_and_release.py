@@ -133,7 +133,7 @@ def test_rows_of_another_release_are_refused_and_left_as_they_are(cluster, versi
     other.launch()
     assert other.wait_exit() == 1
     (line,) = [line for line in other.output().splitlines() if "error: " in line]
-    assert f"is of version {version}, this program writes version" in line
+    assert f"has version {version}, but this program writes version" in line
     assert "REELS_APP_ID" in line
     worker.start(SABOTAGE, **release)
     send_stream(cluster, stream[2000:])

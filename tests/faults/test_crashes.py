@@ -99,7 +99,9 @@ def test_a_commit_of_which_no_answer_comes_is_settled_by_opening_the_task_again(
     """Before: the transaction is void. After: it is committed, and may not be done again."""
     worker = cluster.worker().start(SABOTAGE, FAULT=point, FAULT_HIT=5, FAULT_ACTION="lose")
     with under_load(cluster, untidy_stream(6000, seed=24), rate=2000):
-        wait_until(lambda: "to be processed again" in worker.output(), "a commit has failed")
+        wait_until(
+            lambda: "their events are processed again" in worker.output(), "a commit has failed"
+        )
     check_aftermath(cluster, worker)
 
 

@@ -43,7 +43,7 @@ def test_a_worker_whose_ids_expired_takes_others_and_goes_on(cluster):
 
     def complaints():
         lines = worker.output().splitlines()
-        return [line for line in lines if "the brokers have forgotten this id" in line]
+        return [line for line in lines if "the brokers removed this id" in line]
 
     def count(number):
         with cluster.producer() as producer:

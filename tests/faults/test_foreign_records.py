@@ -56,7 +56,7 @@ def test_records_of_others_in_the_viral_topic_do_not_freeze_the_list(cluster):
     make_viral(cluster, 10)
     wait_until_equal(lambda: viral(worker), ({8, 10}, False))
     assert foreign(worker, cluster.viral) == len(strange)
-    assert f"{cluster.viral}-0: passed over the record at offset" in worker.output()
+    assert f"{cluster.viral}-0: skipped the record at offset" in worker.output()
     assert worker.get("/overview")["viral"]["complete"] is False
     # A worker that begins with such a topic is ready, and shows the same.
     other = cluster.worker("b").start()
@@ -78,7 +78,7 @@ def test_records_of_others_among_video_deltas_stop_no_partition(cluster):
     make_viral(cluster, 8)
     wait_until_equal(lambda: viral(worker), ({7, 8}, True))
     wait_until_equal(lambda: foreign(worker, cluster.deltas), len(strange))
-    assert f"{cluster.deltas}-0: passed over the record at offset" in worker.output()
+    assert f"{cluster.deltas}-0: skipped the record at offset" in worker.output()
     assert worker.terminate() == 0
 
 
@@ -113,5 +113,5 @@ def test_dead_letters_of_others_are_not_replayed_and_are_named(cluster):
     done = cluster.command("replay-dead-letters", "--reason", "malformed_json")
     assert done.returncode == 0, done.stderr
     assert "sent 1 dead letter of" in done.stdout
-    assert "passed over 5 that no worker has written" in done.stderr
+    assert "skipped 5 that no worker wrote" in done.stderr
     assert f"{cluster.dead_letters}-0 at offset" in done.stderr

@@ -34,10 +34,10 @@ def delete(cluster, topic):
 @pytest.mark.parametrize(
     ("topic", "said"),
     [
-        ("events", "start anew with another REELS_APP_ID"),
+        ("events", "start over with another REELS_APP_ID"),
         pytest.param("deltas", "counts would lack them", marks=pytest.mark.slow),
         ("user_changelog", "the only copy of this table"),
-        pytest.param("viral", "start every worker again", marks=pytest.mark.slow),
+        pytest.param("viral", "restart all workers", marks=pytest.mark.slow),
     ],
 )
 def test_a_topic_that_is_deleted_ends_the_worker_within_seconds_with_its_reason(
@@ -80,7 +80,7 @@ def test_a_cluster_that_comes_back_empty_ends_the_worker_and_leaves_its_tables(m
     with EmbeddedKafka(port):
         line = last_word(worker)
         seconds = time.monotonic() - begun
-    assert "none of the program's topics" in line
+    assert "no longer have any of the program's topics" in line
     assert "BROKER_URL" in line
     assert len(worker.output().splitlines()) - before < FEW_LINES + 5 * seconds
     assert databases(worker) == tables

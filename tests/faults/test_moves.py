@@ -128,4 +128,4 @@ def test_a_rebuild_that_cannot_be_says_why_in_one_line(make_cluster):
     assert second.terminate() == 0
     line = refused(cluster, *words, REELS_USER_STEP="5m")
     assert "the worker has ended" in line
-    assert "has a window of 24h by 15m, the settings say 24h by 5m" in line
+    assert "has a window of 24h by 15m, but the settings say 24h by 5m" in line

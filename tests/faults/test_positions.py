@@ -114,7 +114,7 @@ def test_events_that_an_operator_skips_are_left_out_and_counted(cluster):
     worker.start()
     cluster.wait_until_applied()
     assert worker.get("/users/7")["total_videos_watched"] == 8
-    (line,) = lines_with(worker, "the events between are left out")
+    (line,) = lines_with(worker, "the events between are skipped")
     skipped = ends[partition] - before[partition]
     assert f"group at {ends[partition]}, table at {before[partition]}" in line
     assert worker.metrics()['reels_events_skipped_total{reason="moved"}'] == skipped
@@ -145,7 +145,8 @@ def test_another_input_topic_under_the_same_app_id_is_refused(cluster, stopped):
     cluster.create_topic(other)
     stopped.launch(REELS_EVENTS_TOPIC=other)
     line = last_line(stopped)
-    assert f"built from topic {cluster.events}, the settings say {other}" in line
+    assert f"built from topic {cluster.events}, but the settings name " in line
+    assert other in line
 
 
 def write_tables_without_positions(cluster):
@@ -183,4 +184,4 @@ def test_tables_of_a_release_without_positions_need_the_group(cluster, stopped):
     write_tables_without_positions(cluster)
     forget_group(cluster)
     stopped.launch()
-    assert "kept offsets with the group only" in last_line(stopped)
+    assert "kept offsets only with the group" in last_line(stopped)

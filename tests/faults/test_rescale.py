@@ -203,7 +203,7 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing_and_the_next_run_ends_it(mak
     assert worker.terminate() == 0
 
     die(cluster, "ended", *words)
-    assert "moved already" in rescale(cluster, *words)
+    assert "already moved" in rescale(cluster, *words)
     worker = new.worker("new").start()
     assert answers(worker, users, videos, at) == before
     wait_until_equal(lambda: worker.get("/videos/viral"), viral)
@@ -225,10 +225,10 @@ def test_what_cannot_be_moved_is_refused_in_one_line_and_nothing_is_made(make_cl
     """No app, numbers that cannot be, another app of that name, a worker that runs, no broker."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     assert "allowed is an integer from 1 to 1024" in refusal(cluster, "--partitions", "5000")
-    assert "have 4 partitions already" in refusal(cluster, "--partitions", "4")
+    assert "already have 4 partitions" in refusal(cluster, "--partitions", "4")
     nobody = {"BROKER_URL": "kafka://127.0.0.1:1"}
     assert "no broker answers" in refusal(cluster, "--partitions", "8", **nobody)
-    assert "has no worker run yet" in refusal(cluster, "--partitions", "8")
+    assert "has a worker run yet" in refusal(cluster, "--partitions", "8")
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(300, seed=8))
@@ -244,15 +244,17 @@ def test_what_cannot_be_moved_is_refused_in_one_line_and_nothing_is_made(make_cl
     cluster.create_topic(other.user_changelog, 8)
     with cluster.producer() as producer:
         producer.produce(other.user_changelog, b"somebody's", b"1", 1)
-    assert f"there is an app {other.app_id} already" in refusal(cluster, "--partitions", "8")
+    assert f"the app {other.app_id} exists" in refusal(cluster, "--partitions", "8")
     line = refusal(cluster, "--partitions", "8", "--delete-old")
-    assert f"there is an app {other.app_id} already" in line
+    assert f"the app {other.app_id} exists" in line
     line = refusal(cluster, "--partitions", "6", "--delete-old")
-    assert "run it without --delete-old first" in line
+    assert "run the command without --delete-old first" in line
     # Deltas on their way, as a worker leaves them that was killed between two commits.
     with cluster.producer() as producer:
         producer.produce(cluster.deltas, b"", None, 0)
-    assert f"not all of {cluster.deltas} is applied yet" in refusal(cluster, "--partitions", "6")
+    assert f"not all events of {cluster.deltas} are applied yet" in refusal(
+        cluster, "--partitions", "6"
+    )
     left = {name for name in cluster.admin.list_topics().topics if name.startswith(cluster.app_id)}
     assert left == {
         *(cluster.events, cluster.dead_letters, cluster.deltas, cluster.repartition, cluster.order),

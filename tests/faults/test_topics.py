@@ -89,7 +89,7 @@ def test_input_stops_rather_than_loses_while_no_dead_letter_can_be_written(clust
     send_stream(cluster, stream[6000:])
     stopped_at = standstill(cluster)
     assert stopped_at < len(cluster.read(cluster.events))
-    wait_until(lambda: "to be processed again" in worker.output(), "it is said aloud")
+    wait_until(lambda: "their events are processed again" in worker.output(), "it is said aloud")
     assert f"{cluster.dead_letters}" in worker.output()
     assert worker.status("/healthz") == 200
     set_largest_record(cluster, cluster.dead_letters, 8 << 20)
@@ -105,7 +105,7 @@ def test_a_dead_letter_topic_that_is_deleted_is_made_again_and_nothing_else_is_l
     assert letters
     cluster.admin.delete_topics([cluster.dead_letters])[cluster.dead_letters].result(30)
     send_stream(cluster, stream[3000:])
-    wait_until(lambda: "it is made again" in worker.output(), "it is said aloud")
+    wait_until(lambda: "creating it again" in worker.output(), "it is said aloud")
     wait_until(
         lambda: cluster.dead_letters in cluster.admin.list_topics(timeout=30).topics, "it is there"
     )
@@ -127,7 +127,7 @@ def test_an_order_topic_that_is_deleted_is_made_again_and_counts_go_on(cluster):
     orders = cluster.read(cluster.order)
     assert orders
     cluster.admin.delete_topics([cluster.order])[cluster.order].result(30)
-    wait_until(lambda: "it is made again" in worker.output(), "it is said aloud")
+    wait_until(lambda: "creating it again" in worker.output(), "it is said aloud")
     wait_until(lambda: cluster.has_topic(cluster.order), "it is there")
     # For the recount, which goes by it as an audit does.
     with cluster.producer() as producer:

@@ -92,4 +92,4 @@ def test_flags_that_another_app_writes_meanwhile_are_passed_over_and_counted(clu
     name = f'reels_foreign_records_total{{topic="{cluster.viral}"}}'
     wait_until(lambda: worker.metrics().get(name) == 1, "it is counted")
     assert viral(worker) == {VIDEO}
-    assert "another app has written it: b'clips'" in worker.output()
+    assert "another app wrote it: b'clips'" in worker.output()

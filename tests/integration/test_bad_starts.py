@@ -143,7 +143,7 @@ def test_a_data_directory_is_made_with_the_folders_above_it(make_cluster, tmp_pa
             "error: no broker answers at kafka://127.0.0.1:1: Connection refused",
         ),
         (["top", "--url", "http://127.0.0.1:1"], "error: no worker answers at http://127.0.0.1:1:"),
-        (["status", "--url", "localhost:1"], "error: 'localhost:1' is no address"),
+        (["status", "--url", "localhost:1"], "error: 'localhost:1' is not an address"),
     ],
 )
 def test_a_command_that_cannot_run_says_why_in_its_last_line(arguments, line):
@@ -173,7 +173,7 @@ def test_a_broker_whose_name_nobody_knows_is_named():
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "no address is known for no.such.host.invalid" in line
+    assert "the address of no.such.host.invalid is unknown" in line
     assert "REELS_SECURITY_PROTOCOL" not in line
 
 

@@ -57,9 +57,9 @@ def test_answers_are_right_at_once_and_after_a_restore_and_there_is_no_way_back(
     worker = cluster.worker().start()
     check(worker, ask_oracle(cluster, ends))
     for line in (
-        "table user_metrics: the step becomes 1h in place of 15m",
-        "table video_metrics: the step becomes 15m in place of 5m",
-        "table video_metrics: REELS_VIRAL_MIN_VIEWS becomes 25 in place of 20",
+        "table user_metrics: the step changes to 1h from 15m",
+        "table video_metrics: the step changes to 15m from 5m",
+        "table video_metrics: REELS_VIRAL_MIN_VIEWS changes to 25 from 20",
     ):
         assert worker.output().count(line) == 1
 
@@ -82,8 +82,8 @@ def test_answers_are_right_at_once_and_after_a_restore_and_there_is_no_way_back(
     back = cluster.worker("back", REELS_USER_STEP="15m", REELS_VIDEO_STEP="5m").launch()
     assert back.wait_exit() == 1
     (line,) = [line for line in back.output().splitlines() if "[CRITICAL]" in line]
-    assert "has a window of 24h by 1h, the settings say 24h by 15m" in line
-    assert "a window may become shorter, a step a multiple of what it is" in line
+    assert "has a window of 24h by 1h, but the settings say 24h by 15m" in line
+    assert "only a shorter window, and a multiple of the step, are possible" in line
 
     done = cluster.command("rescale", "--partitions", "6", "--alter-input")
     assert done.returncode == 0, done.stderr

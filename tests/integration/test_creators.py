@@ -105,7 +105,7 @@ def test_an_app_gets_its_creators_by_a_restart(make_cluster) -> None:
     assert worker.terminate() == 0
     done = cluster.command("audit")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "what happened before is not judged" in done.stdout
+    assert "earlier events are not judged" in done.stdout
 
     restored = cluster.worker("c").start()
     restored.wait_ready()

@@ -82,7 +82,7 @@ def test_each_dead_letter_says_why_and_from_where_and_those_of_others_are_counte
         assert (each.value is None) == (value == b"\xff\xfe") == (each.value_base64 is not None)
     assert [each.event_id for each in letters][2:] == ["wrong-1", "wrong-2", "odd", "late"]
     assert "6 of 6 dead letters: " in said
-    assert "passed over 4 records" in said
+    assert "skipped 4 records" in said
 
 
 def test_reason_limit_and_since_choose_among_them(cluster):
@@ -173,7 +173,7 @@ def test_single_ones_and_those_from_a_time_on_are_sent_once(cluster):
     assert "sent 1 dead letter of" in first.stdout, first.stderr
     again = replay(cluster, *reason, "--id", "wrong-2", "--id", "nobody")
     assert "sent 0 dead letters" in again.stdout
-    assert "passed over 1 that an earlier run has sent" in again.stdout
+    assert "skipped 1 that an earlier run sent" in again.stdout
     assert "sent 0 " in replay(cluster, *reason, "--since", "2100-01-01T00:00:00Z").stdout
     assert "sent 1 " in replay(cluster, *reason, "--since", "1h").stdout
     assert "sent 0 " in replay(cluster, *reason).stdout
@@ -193,9 +193,11 @@ def test_corrected_events_go_to_the_input_once_and_count(cluster, tmp_path):
     assert wrong.returncode == 2
     assert "line 1 would be rejected again: unknown_event_type" in wrong.stderr
     path.write_text(json.dumps({**line, "place": {**line["place"], "offset": 10**6}}))
-    assert "without a dead letter of that reason" in replay(cluster, *options, "--to-input").stderr
+    assert (
+        "without a dead letter with that reason" in replay(cluster, *options, "--to-input").stderr
+    )
     path.write_text(json.dumps(line) + "\n")
-    assert "say --to-input" in replay(cluster, *options).stderr
+    assert "use --from with --to-input" in replay(cluster, *options).stderr
     before = len(cluster.read(cluster.events))
     assert "sent 1 " in replay(cluster, *options, "--to-input").stdout
     assert "sent 0 " in replay(cluster, *options, "--to-input").stdout

@@ -56,7 +56,7 @@ def test_it_takes_another_port_ends_by_itself_and_leaves_nothing(demo, tmp_path)
     with suppress(OSError), socket.create_server(("127.0.0.1", 9092)):
         process, said = demo(DEMO_SECONDS="6", BROKER_URL="")
         assert process.wait(120) == 0, said()
-    assert "port 9092 is taken: Kafka gets another one" in said()
+    assert "port 9092 is in use: Kafka gets another one" in said()
     assert FIGURES.search(said()), said()
     assert not is_listening(int(address_of(said())[1]))
     assert [path.name for path in tmp_path.glob("reels-*")] == []

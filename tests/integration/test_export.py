@@ -217,7 +217,7 @@ def test_what_cannot_be_exported_is_refused_in_one_line_and_leaves_no_file(clust
 
 
 async def test_an_export_is_never_written_over(cluster, export):
-    with pytest.raises(ExportError, match="has an export of videos already"):
+    with pytest.raises(ExportError, match="already has an export of videos"):
         await exported_videos(cluster, export("videos"), "parquet")
 
 

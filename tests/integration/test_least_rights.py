@@ -226,7 +226,7 @@ def test_with_these_rights_a_lost_changelog_is_written_anew(broker, make_stopped
     run(cluster, "topics")
     (worker,) = cluster.workers
     where = "--datadir", str(worker.data_dir)
-    assert "written anew" in run(cluster, "restore-changelog", before=where)
+    assert "rewritten" in run(cluster, "restore-changelog", before=where)
 
 
 def test_with_these_rights_tables_are_moved_and_the_old_ones_deleted(make_stopped, run):

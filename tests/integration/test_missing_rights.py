@@ -164,7 +164,7 @@ async def test_brokers_too_few_for_groups_or_transactions_name_the_setting(
 def test_a_worker_without_rights_ends_with_one_line(cluster, broker):
     worker = cluster.worker().launch()
     assert worker.wait_exit() == 1
-    assert "do not let the program see the topics " in last_line(worker)
+    assert "the program may not describe the topics " in last_line(worker)
     assert cluster.dead_letters in last_line(worker)
 
 

@@ -146,7 +146,7 @@ def test_a_worker_with_other_rules_is_warned_of_by_both_and_shown(cluster):
             lambda worker=worker: worker.metrics()["reels_workers_with_other_rules"] == 1,
             "each knows of the other",
         )
-        assert f"{other.url('')} counts by other rules: REELS_VIRAL_COEFFICIENT is" in (
+        assert f"{other.url('')} counts by different rules: REELS_VIRAL_COEFFICIENT is" in (
             worker.output()
         )
     code, said = status(cluster, first)

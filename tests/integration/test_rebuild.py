@@ -18,12 +18,12 @@ def test_a_rebuild_ends_with_the_same_answers_in_finer_steps_beside_the_running_
     finer = {"REELS_USER_STEP": "5m", "REELS_VIDEO_STEP": "1m"}
     same = cluster.command("rebuild", "--to-app-id", cluster.app_id)
     assert same.returncode == 1
-    assert same.stderr == "error: --to-app-id has to be another app id than REELS_APP_ID\n"
+    assert same.stderr == "error: --to-app-id must differ from REELS_APP_ID\n"
 
     words = "--to-app-id", name, "--to-datadir", str(folder)
     done = cluster.command("rebuild", *words, **finer)
     assert done.returncode == 0, done.stderr
-    assert "the input has lost nothing" in done.stdout
+    assert "the input is complete" in done.stdout
     viral = f"{cluster.viral}-{name}"
     assert f"REELS_APP_ID={name} REELS_VIRAL_TOPIC={viral}" in done.stdout
     assert running.status("/readyz") == 200

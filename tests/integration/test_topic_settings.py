@@ -50,9 +50,7 @@ def test_a_check_prints_every_setting_and_the_commands_that_it_prints_mend_them(
     cluster.alter_topic(cluster.events, retention_ms="3600000")
     done = cluster.command("topics", "--check")
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "error: a worker would not start: settings that are wrong: 1"
-    ]
+    assert done.stderr.splitlines() == ["error: a worker would not start (wrong settings: 1)"]
     lines = done.stdout.splitlines()
     (wrong,) = [line for line in lines if ": wrong: " in line]
     assert wrong.startswith(f"{cluster.video_changelog}: cleanup.policy=compact,delete: wrong: ")
@@ -70,7 +68,7 @@ def test_a_check_makes_no_topic(make_cluster):
     cluster = make_cluster(TOPIC_PARTITIONS=1)
     done = cluster.command("topics", "--check")
     assert done.returncode == 0, done.stderr
-    assert f"{cluster.events}: missing (a worker makes it)" in done.stdout
+    assert f"{cluster.events}: missing (a worker creates it)" in done.stdout
     assert cluster.events not in cluster.admin.list_topics(timeout=30).topics
 
 

@@ -168,7 +168,7 @@ def test_an_index_of_other_blocks_than_the_value_knows_is_an_error():
     for event_id in range(BLOCK_IDS + 1, 2 * BLOCK_IDS + 1):
         user.view(event_id)
     user.rows[index_key(KEY)] = of_one
-    with pytest.raises(CodecError, match="17:i is of another value"):
+    with pytest.raises(CodecError, match="17:i belongs to another value"):
         user.view(100)
 
 

@@ -227,7 +227,7 @@ class TestARejectionNamesItsReason:
     def test_an_invalid_field_is_named_with_what_is_allowed(self, field, text):
         rejected = rejection_of(raw_value(field, text))
         assert rejected.reason == "invalid_field"
-        assert rejected.detail.startswith(f"{field} has to be ")
+        assert rejected.detail.startswith(f"{field} must be ")
 
     def test_a_time_without_a_zone_is_invalid(self):
         rejected = rejection_of(value_of(timestamp="2025-01-15T14:30:45.123"))

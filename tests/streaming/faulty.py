@@ -179,7 +179,7 @@ class SilentBroker(KnownPositions):
 
 async def broken_changelog(_sinks):
     """Restore from a changelog that is not the table's own."""
-    raise ChangelogError("made anew")
+    raise ChangelogError("recreated")
 
 
 class Sink:
@@ -209,4 +209,4 @@ class LastCopy(Sink):
 
     async def attach(self, topic_id, end):
         await super().attach(topic_id, end)
-        raise LastCopyError("ends at offset 0, the disk stands at 9")
+        raise LastCopyError("ends at offset 0, but the disk is at 9")

@@ -29,7 +29,7 @@ def rows(*keys, value=b"v"):
 class OtherTable(Sink):
     """Finds by the first row that what it has is a copy of another table."""
 
-    fault = ForeignCopyError("what is on disk is a copy of another table")
+    fault = ForeignCopyError("the disk has a copy of another table")
 
     async def apply(self, changes, offset):
         if not self.resets:

@@ -28,7 +28,7 @@ class TestLockFile:
         (tmp_path / "other").write_text("kept")
         app.conf.appdir.mkdir(parents=True)
         (app.conf.appdir / "lock").symlink_to(tmp_path / target)
-        with pytest.raises(StartError, match="is a link, which a worker does not follow") as caught:
+        with pytest.raises(StartError, match="is a link, and workers do not follow it") as caught:
             app.lock_data_directory()
         assert "\n" not in str(caught.value)
         assert (tmp_path / "other").read_text() == "kept"

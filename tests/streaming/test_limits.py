@@ -105,7 +105,7 @@ async def test_what_was_learnt_is_forgotten_when_the_topics_settings_change(clus
     await limits.refresh()
     assert limits.of(cluster.events).batch_bytes == 6000
     (*_, line) = [record.getMessage() for record in caplog.records if "fitted" in record.message]
-    assert f"topic {cluster.events} are fitted to its limits from now on: batches of 6,000" in line
+    assert f"topic {cluster.events} now fit its limits: batches of 6,000" in line
 
 
 async def test_what_a_topic_refuses_is_said_in_one_line_with_topic_record_and_setting(cluster):

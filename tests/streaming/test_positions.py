@@ -85,7 +85,7 @@ class TestStart:
         assert known(EARLIER, 70, is_claimed=False).start() == Start(70)
 
     def test_tables_of_a_release_without_positions_are_refused_without_the_group(self):
-        with pytest.raises(PositionError, match="kept offsets with the group only"):
+        with pytest.raises(PositionError, match="kept offsets only with the group"):
             known(EARLIER, None, is_claimed=False).start()
 
     def test_a_source_that_the_release_before_did_without_is_read_from_its_first_record(self):
@@ -185,5 +185,7 @@ class TestStarts:
     async def test_a_topic_under_another_name_is_refused(self):
         positions, _ = positions_by(Brokers())
         table = TablePositions(CHANGELOG, {"former": Position(50, ID)})
-        with pytest.raises(PositionError, match="built from topic former, the settings say events"):
+        with pytest.raises(
+            PositionError, match="built from topic former, but the settings name events"
+        ):
             await positions.starts({EVENTS: table})

@@ -155,5 +155,5 @@ async def test_an_id_that_the_brokers_have_forgotten_is_named_as_the_reason(make
             transaction.send_offsets({TP("any", 0): 1})
 
     producer._producer._sender._do_add_offsets_to_txn = forgotten
-    with pytest.raises(TransactionFailedError, match=r"the brokers have forgotten this id"):
+    with pytest.raises(TransactionFailedError, match=r"the brokers removed this id"):
         await commit()

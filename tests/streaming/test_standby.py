@@ -106,7 +106,7 @@ async def test_a_changelog_with_rows_of_others_is_left_and_the_rest_followed(
     await follower.wait_caught_up()
     changelogs.add(OTHER, (b"1", b"second"))
     await until(lambda: good.rows == {b"1": b"second"})
-    assert "not following a changelog any more: users-changelog-1" in caplog.text
+    assert "no longer following a changelog: users-changelog-1" in caplog.text
     assert follower.reasons == []
 
 

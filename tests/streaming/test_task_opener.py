@@ -162,7 +162,9 @@ class TestFaults:
             return claims[-1]
 
         worker.fencing.claim = claim_and_retire
-        with pytest.raises(TransactionFailedError, match="claimed for them has failed meanwhile"):
+        with pytest.raises(
+            TransactionFailedError, match="claims of the partitions were lost meanwhile"
+        ):
             await worker.open(0, 1)
         assert_nothing_is_open(worker)
 

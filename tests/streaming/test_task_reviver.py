@@ -103,7 +103,7 @@ class TestOpeningAnew:
         await rig.settle()
         assert rig.tasks[0].accepting
         assert rig.databases.closed == [0]
-        assert "partition 0: set aside, to be built anew" in caplog.text
+        assert "partition 0: the copy on disk is set aside and rebuilt" in caplog.text
 
     async def test_whoever_was_fenced_hears_from_the_group_first(self, rig):
         """The partition may be another's; taking it back at once would stop that one."""

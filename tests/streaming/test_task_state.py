@@ -35,7 +35,9 @@ def test_a_task_takes_only_the_ways_of_the_picture(state, following):
     if following.value in ARROWS[state.value]:
         assert state.then(following) is following
     else:
-        with pytest.raises(TaskStateError, match=f"is {state.value} cannot be {following.value}"):
+        with pytest.raises(
+            TaskStateError, match=f"is {state.value} cannot become {following.value}"
+        ):
             state.then(following)
 
 

@@ -62,7 +62,7 @@ async def test_a_partition_is_open_while_its_task_accepts(app, status) -> None:
 async def test_a_stalled_task_or_an_ended_commit_loop_is_told(app, status, monkeypatch) -> None:
     """The first reason found is the one that is told."""
     monkeypatch.setattr(type(app.tasks.committer), "has_ended", True)
-    assert status.stall_reason(60.0) == "nothing is committed any more"
+    assert status.stall_reason(60.0) == "commits have ended"
     app.tasks.tasks |= {0: task(), 1: task(stalled="partition 1 is stuck")}
     assert status.stall_reason(60.0) == "partition 1 is stuck"
 

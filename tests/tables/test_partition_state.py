@@ -145,7 +145,7 @@ class TestCommitting:
         state.dirty[KEY] = b"new"
         state.freeze()
         state.dirty[OTHER] = b"newer"
-        with pytest.raises(RuntimeError, match="still under way"):
+        with pytest.raises(RuntimeError, match="still in progress"):
             state.freeze()
 
     async def test_values_and_changelog_offset_reach_the_disk_together(self, make_state):
@@ -211,7 +211,7 @@ class TestLayout:
     ):
         await self.write(make_state, name="users")
         with pytest.raises(
-            LayoutError, match=r"table users has a window of 24h by 1h, the settings"
+            LayoutError, match=r"table users has a window of 24h by 1h, but the settings"
         ):
             make_state("users", slices)
 
@@ -229,14 +229,14 @@ class TestLayout:
         await self.write(make_state, name="users")
         caplog.set_level("INFO")
         state = make_state("users", Slices(12 * HOUR, HOUR))
-        assert "table users: the window becomes 12h in place of 24h" in caplog.text
+        assert "table users: the window changes to 12h from 24h" in caplog.text
         assert state.stream_time == HOUR
         state.stream_time = 2 * HOUR
         await commit(state)
         caplog.clear()
         state.reset_to_committed()
         assert not caplog.text
-        with pytest.raises(LayoutError, match="a window may become shorter"):
+        with pytest.raises(LayoutError, match="only a shorter window"):
             StoreFormat.of(1, Slices(24 * HOUR, HOUR)).stored_stream_time(
                 "users", state.store.get(LAYOUT_KEY)
             )
@@ -249,7 +249,7 @@ class TestLayout:
         caplog.set_level("INFO")
         state = make_state("users", Slices(24 * HOUR, 2 * HOUR))
         state.reset_to_committed()
-        assert caplog.text.count("the step becomes 2h in place of 1h") == 1
+        assert caplog.text.count("the step changes to 2h from 1h") == 1
         assert (state.unit, state.known_unit()) == (HOUR, HOUR)
         await commit(state)
         for _ in range(2):
@@ -279,7 +279,7 @@ class TestLayout:
 
         stored = layout(HORIZON="1h").encode(5, "id", {})
         assert layout(HORIZON="2h").changes_of(stored) == [
-            "HORIZON becomes 2h in place of 1h: it holds from now on"
+            "HORIZON changes to 2h from 1h, for events from now on"
         ]
         assert not layout(HORIZON="1h").changes_of(stored)
         # A release before has said nothing of it.
@@ -287,7 +287,7 @@ class TestLayout:
 
     async def test_a_table_of_another_version_is_refused_with_what_to_do(self, make_state):
         await self.write(make_state, name="users", version=2)
-        with pytest.raises(LayoutError, match="version 2, this program writes version 1"):
+        with pytest.raises(LayoutError, match="version 2, but this program writes version 1"):
             make_state("users")
 
     async def test_a_version_that_is_read_too_is_taken_over_with_the_next_commit(self, make_state):
@@ -307,7 +307,9 @@ class TestLayout:
 
         stored = layout(8).encode(5, "id", {})
         assert layout(8).stored_stream_time("users", stored) == 5
-        with pytest.raises(LayoutError, match="built with 8 partitions, TOPIC_PARTITIONS is 12"):
+        with pytest.raises(
+            LayoutError, match="built with 8 partitions, but TOPIC_PARTITIONS is 12"
+        ):
             layout(12).stored_stream_time("users", stored)
         earlier = layout(0).encode(5, "id", {})
         assert layout(12).stored_stream_time("users", earlier) == 5

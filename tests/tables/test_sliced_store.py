@@ -101,9 +101,9 @@ async def test_a_row_that_belongs_to_a_key_is_no_key_of_its_own(make_table):
 
 async def test_only_commits_write(make_table):
     table = make_table()
-    with pytest.raises(TypeError, match="commits only"):
+    with pytest.raises(TypeError, match="only commits"):
         table[17] = b"x"
-    with pytest.raises(TypeError, match="commits only"):
+    with pytest.raises(TypeError, match="only commits"):
         del table[17]
 
 

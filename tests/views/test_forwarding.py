@@ -197,7 +197,7 @@ class TestAddressesThatAreNotAlone:
             each.owns({f"{second.url}#cccc": [1]})
         for _ in range(3):
             message = self.message(await first.ask(f"/users/{key_of(first, 1)}"))
-            assert f"{second.url}, which worker cccc gives" in message
+            assert f"{second.url}, the address of worker cccc" in message
             assert "leads to worker bbbb" in message
         assert self.warnings(caplog) == [message]
 

@@ -74,7 +74,7 @@ async def test_other_rules_are_warned_of_once_by_name_and_counted(make_worker, c
             await neighbours._compare_rules()
     ((line,),) = ([r.getMessage() for r in caplog.records if str(second.url) in r.getMessage()],)
     assert line == (
-        f"{second.url} counts by other rules: REELS_DEDUP_HORIZON is 2h there, 1h here, "
+        f"{second.url} counts by different rules: REELS_DEDUP_HORIZON is 2h there, 1h here, "
         "REELS_VIRAL_COEFFICIENT is 2.0 there, 1.5 here. Give all workers of an app the same "
         "settings"
     )
@@ -88,7 +88,7 @@ async def test_the_same_rules_are_no_news(make_worker, caplog) -> None:
     neighbours.refresh()
     await neighbours._compare_rules()
     assert str(second.url) in neighbours._asked
-    assert "other rules" not in caplog.text
+    assert "different rules" not in caplog.text
     assert metrics.workers_with_other_rules._value.get() == 0
 
 

@@ -58,7 +58,7 @@ class TestProof:
 
     def test_is_refused_by_a_worker_that_it_is_not_meant_for(self) -> None:
         text = is_refused(Prover(TOKEN), proof(to="http://stranger:1"))
-        assert text == "the proof is for http://stranger:1, and this worker is http://worker-1:6066"
+        assert text == "the proof is for http://stranger:1, but this worker is http://worker-1:6066"
 
     @pytest.mark.parametrize("apart", [MAX_SKEW_S - 1, 1 - MAX_SKEW_S])
     def test_is_taken_when_the_clocks_differ_a_little(self, apart: int) -> None:
@@ -66,7 +66,7 @@ class TestProof:
 
     @pytest.mark.parametrize("apart", [MAX_SKEW_S + 1, -1 - MAX_SKEW_S])
     def test_is_refused_when_it_is_old_or_of_the_future(self, apart: int) -> None:
-        assert "clocks may differ by 30 s" in is_refused(Prover(TOKEN), proof(NOW + apart))
+        assert "at most 30 s are allowed" in is_refused(Prover(TOKEN), proof(NOW + apart))
 
     @pytest.mark.parametrize("field", ["to", "time", "nonce", "body", "mac"])
     def test_is_refused_when_anything_of_it_is_changed(self, field: str) -> None:
@@ -212,5 +212,5 @@ async def test_a_worker_with_another_token_is_named(make_worker, caplog) -> None
     first.owns({second.url: [0, 1]})
     answer = await first.ask("/users/1", headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.status == 503
-    assert f"{second.url} does not take this worker's proof" in caplog.text
+    assert f"{second.url} does not accept this worker's proof" in caplog.text
     assert TOKEN not in caplog.text

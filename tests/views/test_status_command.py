@@ -87,5 +87,5 @@ async def test_whatever_answers_at_that_address_does_not_learn_the_token() -> No
 )
 async def test_what_is_no_address_is_refused_and_a_login_in_it_not_shown(url: str) -> None:
     text = await refusal(url, TOKEN)
-    assert "is no address: it reads http://host:port" in text
+    assert "is not an address: write http://host:port" in text
     assert "hunter2" not in text

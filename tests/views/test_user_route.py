@@ -125,7 +125,7 @@ class TestWindows:
         worker.put_user(1, LIKE)
         refused = await worker.ask("/users/1?at=2025-01-14T14:44:59Z")
         assert "?window=" not in refused.json["error"]["message"]
-        assert "leave ?at= out" in refused.json["error"]["message"]
+        assert "leave out ?at=" in refused.json["error"]["message"]
 
     async def test_a_time_within_a_step_counts_the_whole_step_and_says_so(self, worker) -> None:
         """``as_of`` is the time asked for; ``window`` ends with its step, and that is counted."""

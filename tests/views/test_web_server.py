@@ -111,8 +111,8 @@ class TestListening:
     @pytest.mark.parametrize(
         ("token", "warning"),
         [
-            ("change-me-please-0123456789", "which everyone knows: set one of your own"),
-            ("short", "REELS_HTTP_TOKEN has 5 characters: one of less than 16 can be guessed"),
+            ("change-me-please-0123456789", "public token of the example files: set your own"),
+            ("short", "REELS_HTTP_TOKEN has 5 characters: one with less than 16 can be guessed"),
             (TOKEN, ""),
         ],
     )

@@ -32,7 +32,7 @@ class TestHealth:
         answer = await worker.ask("/healthz")
         assert (answer.status, answer.json["error"]["message"]) == (
             503,
-            "nothing is fetched any more",
+            "fetching has stopped",
         )
 
 
@@ -89,7 +89,7 @@ class TestReadiness:
         await worker.become_ready()
         worker.status.lag = {0: 599.0, 1: 601.0}
         reason = await self.reason(worker)
-        assert reason == "more than 10m behind (REELS_READY_LAG): partitions 1"
+        assert reason == "lag above 10m (REELS_READY_LAG): partitions 1"
 
 
 class TestMetrics:
