@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-faults test-versions test-fast coverage bench check format lock docs docs-site clean audit-dependencies
+.PHONY: help setup demo test test-faults test-versions test-fast coverage bench soak check format lock docs docs-site clean audit-dependencies
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-19s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ coverage: setup ## Lines of models and tables that test-fast runs: build/coverag
 
 bench: setup ## The benchmark suite: make bench CASES="backlog micro" BENCH="--size full"
 	$(BIN)/python -m benchmarks $(CASES) $(BENCH)
+
+soak: setup ## An hour of load with a restart and a kill, then an audit: make soak SOAK="--rate 20000"
+	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 check: $(STAMP) docs-site ## Lint, format, types, links of the documents
 	$(BIN)/ruff check .

@@ -53,9 +53,13 @@ class EventSender:
     counts those that it refused as too large.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Prepare the sender; it connects in ``async with``."""
+    def __init__(self, settings: Settings, compression: str | None = None) -> None:
+        """Prepare the sender; it connects in ``async with``.
+
+        ``compression``: ``gzip``, ``snappy``, ``lz4`` or ``zstd``.
+        """
         self._settings = settings
+        self._compression = compression
         self._topic = settings.events_topic
         self._producer: AIOKafkaProducer | None = None
         self._partitions = 0
@@ -137,6 +141,7 @@ class EventSender:
             # Without it, a request that is retried after a timeout may be stored twice. It
             # implies acks=all, which costs nothing extra on one broker.
             enable_idempotence=True,
+            compression_type=self._compression,
             max_batch_size=min(BATCH_BYTES, GATHERED_BYTES // self._settings.partitions),
         )
         await self._producer.start()

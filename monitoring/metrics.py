@@ -114,6 +114,12 @@ changelog_records = Counter(
     ["table"],
     registry=registry,
 )
+sent_bytes = Counter(
+    "reels_sent_bytes",
+    "Bytes of the record batches that commits sent, by topic; of aborted commits, too.",
+    ["topic"],
+    registry=registry,
+)
 events_skipped = Counter(
     "reels_events_skipped",
     "Offsets of the source topics that were skipped unread, by reason: moved (an operator moved "

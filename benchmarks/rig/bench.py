@@ -84,7 +84,12 @@ class Bench:
     @contextmanager
     def filled_rig(self, users: int, panes: int = 1, **variables: str) -> Iterator[Rig]:
         """Start a rig with the tables of ``users`` users."""
-        filling = Filling(users, panes)
+        with self.rig_of(Filling(users, panes), **variables) as rig:
+            yield rig
+
+    @contextmanager
+    def rig_of(self, filling: Filling, **variables: str) -> Iterator[Rig]:
+        """Start a rig with the tables of ``filling``."""
         named = {**self._names(), **variables}
         with filled_rig(filling, named, self.tell, self._bootstrap) as rig:
             yield rig

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from accelerator import IS_BUILT
+from embedded.distribution import KAFKA_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +25,7 @@ def describe_machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         **{name: _version(name) for name in _PACKAGES},
-        "kafka": _kafka_version(),
+        "kafka": KAFKA_VERSION,
         "accelerator": "built" if IS_BUILT else "not built",
         "commit": commit(),
         "load before": f"{os.getloadavg()[0]:.2f}",
@@ -67,9 +68,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "-"
-
-
-def _kafka_version() -> str:
-    """Return the version in the name of a file that pins Kafka's jars."""
-    pinned = next((ROOT / "embedded").glob("kafka-*.sha256"))
-    return pinned.stem.removeprefix("kafka-")

@@ -85,11 +85,14 @@ def table_of(title: str, rows: list[Row]) -> Table:
 _SIDEWAYS = 6
 
 
-def markdown_of(rows: list[Row]) -> str:
-    """Return a table for the docs."""
+def markdown_of(rows: list[Row], *, by_figure: bool = False) -> str:
+    """Return a table for the docs; ``by_figure``: with a line for each figure."""
     settings, figures = columns_of(rows)
     header = [*settings, *figures]
-    lines = [header, ["---"] * len(header), *cells_of(rows)]
+    lines = [header, *cells_of(rows)]
+    if by_figure:
+        lines = [list(line) for line in zip(*lines, strict=True)]
+    lines.insert(1, ["---"] * len(lines[0]))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

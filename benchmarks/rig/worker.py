@@ -58,6 +58,10 @@ class Program:
         """Return its output. Raises BenchError if it has failed."""
         if self._process.exit_code:
             self.usage()
+        return self.text()
+
+    def text(self) -> str:
+        """Return its output so far, also if it has failed."""
         return self._log.read_text(errors="replace")
 
     def stop(self) -> None:
@@ -124,15 +128,18 @@ class Worker(Child):
         figures: dict[str, Any] = json.loads(self._get("/overview"))
         return set(figures["partitions"]["owned"])
 
-    def metric(self, name: str) -> float:
-        """Return a metric without labels, 0 if it does not exist yet.
+    def metric(self, name: str, label: str = "") -> float:
+        """Return the sum of a metric over the labels that contain ``label``; 0 without any.
 
         Raises OSError if it does not answer.
         """
+        total = 0.0
         for line in self._get("/metrics").decode().splitlines():
-            if line.startswith(f"{name} "):
-                return float(line.rsplit(" ", 1)[1])
-        return 0.0
+            text, _, value = line.rpartition(" ")
+            found, _, labels = text.partition("{")
+            if found == name and label in labels:
+                total += float(value)
+        return total
 
     def _get(self, path: str) -> bytes:
         with urlopen(f"{self.url}{path}", timeout=5) as answer:  # noqa: S310 - http

@@ -16,6 +16,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from monitoring import metrics
 from streaming.errors import ConfigurationError, FencedError, RefusedError, TransactionFailedError
 from streaming.kafka.batch_writer import BATCH_BYTES, pack, record_batches
 from streaming.kafka.refused_records import CONFIGURATION, REFUSALS, advice, refusal
@@ -230,6 +231,7 @@ class Transaction:
         """Send ``batch``, which contains some of ``records``."""
         future: asyncio.Future[Any]
         future = await self._producer.send_batch(batch, topic, partition=partition)
+        metrics.sent_bytes.labels(topic).inc(batch.size())
         self._pending.append(future)
         self._sent[future] = topic, partition, records
         return future

@@ -10,6 +10,7 @@ import pytest
 from aiokafka.errors import InvalidProducerIdMapping
 from faust.types import TP
 
+from monitoring import metrics
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.kafka.records import OutRecord
 from tests.streaming.bench import producer_of
@@ -47,6 +48,20 @@ def values(cluster):
 async def values_become(cluster, expected):
     """Wait for the values: a transaction has ended before its markers are written."""
     await asyncio.to_thread(wait_until_equal, lambda: values(cluster), expected)
+
+
+async def test_sent_bytes_are_counted_by_topic(cluster, make_producer):
+    def counted():
+        labels = {"topic": cluster.events}
+        return metrics.registry.get_sample_value("reels_sent_bytes_total", labels) or 0.0
+
+    producer = await make_producer()
+    async with producer.transaction() as transaction:
+        await transaction.send_values(cluster.events, 0, {b"1": bytes(1000)})
+        by_values = counted()
+        await transaction.send_records(cluster.events, 1, [record(bytes(2000))])
+    assert 1000 < by_values < 1200
+    assert 2000 < counted() - by_values < 2200
 
 
 async def test_records_values_and_offsets_are_committed_together(cluster, make_producer):
