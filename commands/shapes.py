@@ -151,7 +151,7 @@ class SizedWorkers(msgspec.Struct, forbid_unknown_fields=True):
     events_per_s: float
     users: float
     memory_bytes: float
-    process_bytes: float
+    resident_bytes: float
     cache_bytes: float
     disk_bytes: float
     in_bytes_per_s: float

@@ -35,7 +35,7 @@ class Workers:
     events_per_s: float
     users: float
     """In each worker's own partitions."""
-    process_bytes: float
+    resident_bytes: float
     """Memory of the process."""
     cache_bytes: float
     """Memory in which the system keeps the tables' files."""
@@ -48,7 +48,7 @@ class Workers:
     @property
     def memory_bytes(self) -> float:
         """All memory."""
-        return self.process_bytes + self.cache_bytes
+        return self.resident_bytes + self.cache_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def workers_of(
         cpu_share=cpu_of(demand, costs, assumed.standbys, user, sums, count),
         events_per_s=demand.events_per_s / count,
         users=users,
-        process_bytes=process / assumed.used_share,
+        resident_bytes=process / assumed.used_share,
         cache_bytes=tables,
         disk_bytes=tables * copies * COMPACTED / assumed.used_share,
         in_bytes_per_s=(traffic.events + traffic.sums + assumed.standbys * traffic.changelogs)

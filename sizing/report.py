@@ -62,7 +62,7 @@ def _sizes(plan: Plan) -> Iterator[tuple[str, str]]:
     used = f"{workers.cpu_share:.0%} of a core in use"
     yield "workers", f"{workers.count}, of {shown(each)} events/s and {users} users, with {used}"
     yield "", f"{WORKER_CORES} cores, {shown_bytes(workers.disk_bytes)} of disk"
-    parts = f"{shown_bytes(workers.process_bytes)} for the process"
+    parts = f"{shown_bytes(workers.resident_bytes)} for the process"
     parts += f", {shown_bytes(workers.cache_bytes)} to cache its tables' files"
     yield "", f"{shown_bytes(workers.memory_bytes)} of memory: {parts}"
     yield "", _network(workers.in_bytes_per_s, workers.out_bytes_per_s)

@@ -104,7 +104,7 @@ async def test_a_topic_that_may_not_be_created_is_no_matter_of_its_replicas(clus
     names = {name for kind, name, _ in rights_of_a_worker(cluster) if kind == "TOPIC"}
     broker.grant(*(("TOPIC", name, "DESCRIBE") for name in names))
     text = await refusal(cluster)
-    assert "cannot be created: the brokers do not let the program create it" in text
+    assert "cannot be created: the program may not create it" in text
     assert "grant it Create" in text
     assert "faust -A app topics" in text
     assert "REPLICATION_FACTOR" not in text
