@@ -7,12 +7,13 @@ is what all tests run in, and ``test_demo.py``.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -23,9 +24,6 @@ from tests.cluster import without_settings
 from tests.documents import blocks
 from tests.ports import reserve_ports
 from tests.worker import ROOT, wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 #: The first one begins from nothing, the others go on where it has led.
 PAGES = ("docs/quick-start.md", "docs/recovery.md", "README.md")
@@ -40,6 +38,13 @@ ELSEWHERE = {
 
 #: Seconds of a generator that the page leaves to Ctrl-C.
 ENDLESS = 3.0
+
+
+def catches_sigterm(pid: int) -> bool:
+    """Return whether the program handles SIGTERM by now, which Python alone does not."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 class Reader:
@@ -113,6 +118,7 @@ class Reader:
             text=True,
         )
         if seconds is not None:
+            wait_until(lambda: catches_sigterm(process.pid), "the generator runs")
             time.sleep(seconds)
             process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=120)

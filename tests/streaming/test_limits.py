@@ -104,7 +104,7 @@ async def test_what_was_learnt_is_forgotten_when_the_topics_settings_change(clus
     cluster.alter_topic(cluster.events, max_message_bytes=6000)
     await limits.refresh()
     assert limits.of(cluster.events).batch_bytes == 6000
-    (*_, line) = [record.getMessage() for record in caplog.records if "fitted" in record.message]
+    (*_, line) = [record.getMessage() for record in caplog.records if "now fit" in record.message]
     assert f"topic {cluster.events} now fit its limits: batches of 6,000" in line
 
 
