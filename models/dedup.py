@@ -27,7 +27,9 @@ A block, with the key `<user>:<number>`, numbered modulo 256:
     u8 version, u64 stream time of its newest id in ms
     ids as above
 
-Blocks past the horizon are dropped when another one is sealed, or when all are past it. In version
+Blocks past the horizon are dropped when another one is sealed, or when all are past it; a sweep
+deletes rows of which all ids are past it. A value may list ids that are within a horizon that was
+set since, but are gone: they are forgotten. In version
 2 the value had the index entries in place of the u32, first all times, then all bits. In version 1
 all ids were open, and a u16 with their number took the place of the last two bytes of the header.
 """
@@ -191,7 +193,7 @@ class DedupIndex:
             entries = _entries_of_older(value)
         elif self.asks_index(value, now_ms):
             entries = _row(rows, index_key(key), INDEX_VERSION)
-            if len(entries) != ENTRY_SIZE * value[1]:
+            if entries and len(entries) != ENTRY_SIZE * value[1]:
                 raise CodecError(
                     f"the index of event ids {key.decode()}:i belongs to another value"
                 )
@@ -293,9 +295,10 @@ def _candidates(entries: bytes, id_hash: int) -> Iterator[int]:
 
 
 def _row(rows: Rows, key: bytes, version: int) -> bytes:
-    """Return the content of a block or of an index, without its header."""
+    """Return the content of a block or of an index, without its header; empty if it was swept."""
     row = rows.get(key)
-    if row is None or row[0] != version:
-        found = "are missing" if row is None else f"have the unknown version {row[0]}"
-        raise CodecError(f"the sealed event ids {key.decode()} {found}")
+    if row is None:
+        return b""
+    if row[0] != version:
+        raise CodecError(f"the sealed event ids {key.decode()} have the unknown version {row[0]}")
     return row[SEALED_HEADER_SIZE:]

@@ -203,7 +203,7 @@ class StoreFormat:
                 f"{format_duration(step)}: panes are merged when a key changes or is read"
             )
         changes += [
-            f"{name} changes to {rule} from {found.rules[name]}, for events from now on"
+            f"{name} changes to {rule} from {found.rules[name]}"
             for name, rule in self.rules.items()
             if found.rules.get(name, rule) != rule
         ]

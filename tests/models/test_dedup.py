@@ -149,13 +149,12 @@ def test_blocks_and_their_index_expire_when_the_newest_id_in_them_does():
         assert WINDOWS.is_expired(user.rows[key], newest + HORIZON + 1)
 
 
-@pytest.mark.parametrize("row", [None, b"\x07" + bytes(200)])
 @pytest.mark.parametrize("key", [block_key(KEY, 0), index_key(KEY)])
-def test_a_sealed_row_that_is_missing_or_unknown_is_an_error(key, row):
+def test_a_sealed_row_of_an_unknown_version_is_an_error(key):
     user = User()
     for event_id in range(BLOCK_IDS + 1):
         user.view(event_id)
-    user.rows[key] = row
+    user.rows[key] = b"\x07" + bytes(200)
     with pytest.raises(CodecError, match=f"event ids {key.decode()}"):
         user.view(3)
 
@@ -293,4 +292,26 @@ def test_duplicates_are_those_of_all_events_remembered_plainly(session, swept):
         assert user.windows.metrics(user.rows[KEY], now).views == plain.metrics(now)[0]
         if swept:
             expired = WINDOWS.is_expired
+            user.rows = {k: row for k, row in user.rows.items() if row and not expired(row, now)}
+
+
+@given(sessions(), sessions())
+@settings(max_examples=200, deadline=None)
+def test_a_longer_horizon_finds_swept_ids_forgotten_and_the_others_known(before, after):
+    """A sweep has deleted sealed ids that lie within the horizon that is set now."""
+    user, added = User(), {}
+    start = before[-1][1] - after[0][1]
+    horizons = [(HORIZON, before), (3 * HORIZON, [(i, now + start) for i, now in after])]
+    for horizon, session in horizons:
+        user.windows = UserWindows(Slices(HOUR, 15 * MINUTE), horizon)
+        for event_id, now in session:
+            is_applied = user.view(event_id, now)
+            age = now - added.get(event_id, -(2**40))
+            if age <= HORIZON:
+                assert not is_applied
+            elif age > horizon:
+                assert is_applied
+            if is_applied:
+                added[event_id] = now
+            expired = user.windows.is_expired
             user.rows = {k: row for k, row in user.rows.items() if row and not expired(row, now)}

@@ -279,7 +279,7 @@ class TestLayout:
 
         stored = layout(HORIZON="1h").encode(5, "id", {})
         assert layout(HORIZON="2h").changes_of(stored) == [
-            "HORIZON changes to 2h from 1h, for events from now on"
+            "HORIZON changes to 2h from 1h"
         ]
         assert not layout(HORIZON="1h").changes_of(stored)
         # A release before has said nothing of it.
