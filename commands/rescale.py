@@ -146,7 +146,10 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
             f"REELS_DEAD_LETTER_TOPIC={sides.new.dead_letter_topic}",
             *([] if sides.keeps_input else [f"REELS_EVENTS_TOPIC={sides.new.events_topic}"]),
         ]
-        click.echo(f"moved. Start the workers with {' '.join(variables)}")
+        click.echo(
+            f"moved. Start the workers with {' '.join(variables)} and all other settings of "
+            "this move"
+        )
 
     def _new(self, old: Settings) -> Settings:
         kind = next(each.kind for each in VARIABLES if each.attribute == "partitions")

@@ -6,7 +6,7 @@ LOAD = ("--users", "50", "--videos", "100", "--rate", "500")
 
 
 def test_a_longer_horizon_goes_on_where_ids_were_swept(make_cluster):
-    """Many ids per user are sealed in rows of their own, which a sweep deletes after the horizon."""
+    """Many ids of a user are in rows of their own, which a sweep deletes after the horizon."""
     cluster = make_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()

@@ -278,9 +278,7 @@ class TestLayout:
             return StoreFormat.of(1, Slices(24 * HOUR, HOUR), rules=rules)
 
         stored = layout(HORIZON="1h").encode(5, "id", {})
-        assert layout(HORIZON="2h").changes_of(stored) == [
-            "HORIZON changes to 2h from 1h"
-        ]
+        assert layout(HORIZON="2h").changes_of(stored) == ["HORIZON changes to 2h from 1h"]
         assert not layout(HORIZON="1h").changes_of(stored)
         # A release before has said nothing of it.
         assert not layout(HORIZON="2h").changes_of(layout().encode(5, "id", {}))
