@@ -192,8 +192,11 @@ class DedupIndex:
         if value[0] < INDEXED:
             entries = _entries_of_older(value)
         elif self.asks_index(value, now_ms):
-            entries = _row(rows, index_key(key), INDEX_VERSION)
-            if entries and len(entries) != ENTRY_SIZE * value[1]:
+            index = _row(rows, index_key(key), INDEX_VERSION)
+            if index is None:
+                return b""
+            entries = index
+            if len(entries) != ENTRY_SIZE * value[1]:
                 raise CodecError(
                     f"the index of event ids {key.decode()}:i belongs to another value"
                 )
@@ -223,8 +226,9 @@ class DedupIndex:
     ) -> bool:
         """Whether an id is in one of these entries' blocks, of which ``first`` is the first."""
         return any(
-            self._is_in(_row(rows, _block_key(key, first + block), BLOCK_VERSION), id_hash, now_ms)
-            for block in _candidates(entries, id_hash)
+            self._is_in(block, id_hash, now_ms)
+            for number in _candidates(entries, id_hash)
+            if (block := _row(rows, _block_key(key, first + number), BLOCK_VERSION)) is not None
         )
 
     def is_past(self, value: bytes, now_ms: int) -> bool:
@@ -294,11 +298,11 @@ def _candidates(entries: bytes, id_hash: int) -> Iterator[int]:
         at = entries.find(wanted, at)
 
 
-def _row(rows: Rows, key: bytes, version: int) -> bytes:
-    """Return the content of a block or of an index, without its header; empty if it was swept."""
+def _row(rows: Rows, key: bytes, version: int) -> bytes | None:
+    """Return the content of a block or of an index, without its header; None if it was swept."""
     row = rows.get(key)
     if row is None:
-        return b""
+        return None
     if row[0] != version:
         raise CodecError(f"the sealed event ids {key.decode()} have the unknown version {row[0]}")
     return row[SEALED_HEADER_SIZE:]

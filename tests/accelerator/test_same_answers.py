@@ -262,9 +262,21 @@ class TestWhatBecomesOfAUser:
             answers.append([side.apply(values[count // 2 : count + 10]), side.apply(values)])
         assert answers[0] == answers[1]
 
-    @pytest.mark.parametrize("row", [None, b"\x07" + bytes(200), b"\x83" + bytes(8)])
     @pytest.mark.parametrize("ahead", [True, False])
-    def test_with_an_index_that_is_missing_or_not_theirs(self, row, ahead):
+    def test_with_an_index_that_was_swept(self, ahead):
+        numbers = [{"event_id": str(n), "user_id": 1, "at": n} for n in range(42)]
+        values = list(values_of(numbers))
+        answers = []
+        for accelerated in (False, True):
+            side = Side(accelerated=accelerated)
+            side.apply(values[:40])
+            side.stored[index_key(b"1")] = None
+            answers.append([side.apply(values[40:41], ahead=ahead), side.apply(values)])
+        assert answers[0] == answers[1]
+
+    @pytest.mark.parametrize("row", [b"\x07" + bytes(200), b"\x83" + bytes(8)])
+    @pytest.mark.parametrize("ahead", [True, False])
+    def test_with_an_index_that_is_not_theirs(self, row, ahead):
         numbers = [{"event_id": str(n), "user_id": 1, "at": n} for n in range(41)]
         values = list(values_of(numbers))
         for accelerated in (False, True):
