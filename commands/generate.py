@@ -6,7 +6,6 @@ Importing this module registers the command.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import sys
@@ -24,6 +23,7 @@ from commands.sending import EventSender, SendError
 from loadgen import EventKind, Workload
 from loadgen.campaign import EVENTS_PER_VIDEO
 from models.timestamps import from_iso
+from streaming.waiting import set_within
 
 #: Events per second of event time if the rate is unlimited.
 NOMINAL_RATE = 50_000.0
@@ -126,9 +126,7 @@ class Run:
         if not seconds:
             await asyncio.sleep(0)
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
+        await set_within(self._stop, seconds)
 
     def summary(self) -> str:
         """Return several lines about what was sent."""

@@ -17,7 +17,6 @@ Every few seconds each task, for all commits since its last flush:
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from streaming.commit.handover import hand_over
 from streaming.commit.pacing import IDLE_INTERVAL_S, CommitPace
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.timing import CommitTimer
+from streaming.waiting import set_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -84,9 +84,9 @@ class Committer:
         last_begun, processed = perf_counter(), 0
         while True:
             if not processed:
-                await _set_within(limits.processed, IDLE_INTERVAL_S)
+                await set_within(limits.processed, IDLE_INTERVAL_S)
                 last_begun = perf_counter()
-            await _set_within(limits.full, pace.pause_s)
+            await set_within(limits.full, pace.pause_s)
             limits.processed.clear()
             limits.full.clear()
             tasks = [task for task in self._tasks.values() if task.accepting]
@@ -176,13 +176,6 @@ class Committer:
         last_offsets = iter(await producer.run(transact()))
         for part in frozen:
             part.task.post_commit(part, [next(last_offsets) for _ in part.changes])
-
-
-async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
-    """Wait for ``event``, at most ``timeout_s`` seconds."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
 
 
 async def _send(

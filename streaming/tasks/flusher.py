@@ -6,11 +6,11 @@ Flushes run beside the commits. Commits wait only when unflushed rows use too mu
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from streaming.tasks.memory_budget import EARLY_FLUSH_SHARE
 from streaming.timing import CommitTimer
+from streaming.waiting import set_within
 from tables.rocks import FULL_PACE, SLOW_PACE
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ class Flusher:
             pace = FULL_PACE if self._much.is_set() else SLOW_PACE
             self._much.clear()
             await self.flush(pace)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_INTERVAL_S):
-                    await self._much.wait()
+            await set_within(self._much, FLUSH_INTERVAL_S)
 
     async def flush(self, pace: WritePace = FULL_PACE) -> None:
         """Write the committed rows; a failure goes to ``on_failure``."""
