@@ -25,6 +25,7 @@ from auditing import AuditError
 from auditing.dead_letters import letter_of
 from auditing.reading import open_topics
 from commands import shapes
+from commands.parsed import Parsed
 from commands.progress import ProgressBar
 from models.schema import REASONS
 from models.windows import from_iso, parse_mixed, to_iso
@@ -43,23 +44,19 @@ if TYPE_CHECKING:
 SHOWN_VALUE = 300
 
 
-class Time(click.ParamType):
-    """A time in RFC 3339, or an age such as ``2h``; converted to milliseconds."""
+def _parse_since(text: str) -> int:
+    """Return a time in RFC 3339, or an age such as ``2h``, in milliseconds since the epoch."""
+    with suppress(ValueError):
+        return int(time() * 1000) - parse_mixed(text)
+    try:
+        return from_iso(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a time: write 2025-01-15T14:30:45Z, or 2h for two hours ago"
+        ) from None
 
-    name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the time in milliseconds since the epoch."""
-        with suppress(ValueError):
-            return int(time() * 1000) - parse_mixed(value)
-        try:
-            return from_iso(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is not a time: write 2025-01-15T14:30:45Z, or 2h for two hours ago",
-                param,
-                ctx,
-            )
+SINCE = Parsed("time", _parse_since)
 
 
 class Reader:
@@ -130,7 +127,7 @@ class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command'
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option("--reason", type=click.Choice(REASONS), default=None, help="Show only this reason."),
         option(
-            "--since", type=Time(), default=None, help="Only from this time on; 2h: two hours ago."
+            "--since", type=SINCE, default=None, help="Only from this time on; 2h: two hours ago."
         ),
         option(
             "--limit",

@@ -17,7 +17,7 @@ from faust.cli.base import AppCommand, option
 
 from auditing import AuditError
 from auditing.reading import open_topics
-from commands.dead_letters import Time
+from commands.dead_letters import SINCE
 from commands.progress import ProgressBar
 from commands.replaying import SAME_AGAIN, Replay, Selection, read_corrected
 from models.schema import REASONS
@@ -52,7 +52,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
             help="Replay the dead letters with this reason.",
         ),
         option(
-            "--since", type=Time(), default=None, help="Only from this time on; 2h: two hours ago."
+            "--since", type=SINCE, default=None, help="Only from this time on; 2h: two hours ago."
         ),
         option("--id", "ids", multiple=True, help="Only this event_id; may be repeated."),
         option(

@@ -14,6 +14,7 @@ import click
 from faust.cli.base import AppCommand, option
 
 from commands import shapes
+from commands.parsed import Parsed
 from models.windows import parse_duration
 from settings import VARIABLES
 from sizing import Assumptions, Demand, SizingError, Windows, make_plan, parse_amount, read_costs
@@ -21,30 +22,10 @@ from sizing.documents import read_document
 from sizing.report import assumptions_of, text_of, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from settings import Settings
     from sizing import Plan
     from sizing.demand import Load
     from streaming.runtime.app import App
-
-
-class _Parsed(click.ParamType):
-    """A value that a function of the program reads, with its words when it does not."""
-
-    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
-        """Read with ``parse``, which raises ValueError."""
-        self.name = name
-        self._parse = parse
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number; click's usage error otherwise."""
-        try:
-            return self._parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def _parse_interval(text: str) -> float:
@@ -56,9 +37,9 @@ def _parse_interval(text: str) -> float:
         raise ValueError(f"{text!r:.40} is not {kind.allowed}") from None
 
 
-_AMOUNT = _Parsed("amount", parse_amount)
-_INTERVAL = _Parsed("seconds", _parse_interval)
-_DURATION = _Parsed("duration", parse_duration)
+_AMOUNT = Parsed("amount", parse_amount)
+_INTERVAL = Parsed("seconds", _parse_interval)
+_DURATION = Parsed("duration", parse_duration)
 
 
 class size(AppCommand):  # noqa: N801 - the class's name is the command's
