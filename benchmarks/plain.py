@@ -24,18 +24,15 @@ import orjson
 
 from benchmarks.backlog import Point, send, work_off
 from benchmarks.rig.figures import Row
-from benchmarks.rig.loads import make_load, produce
+from benchmarks.rig.loads import CountedLoad, make_load, produce
 from benchmarks.rig.offsets import offsets_of
 from benchmarks.rig.view_counts import counted_views
 from benchmarks.rig.worker import BenchError
-from loadgen.kinds import EventKind
 from streaming.kafka.clients import client_settings
 from streaming.kafka.topic_specs import TopicSpec
 from streaming.kafka.topics import ensure_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from benchmarks.rig.bench import Bench
     from benchmarks.rig.cluster import Rig
     from benchmarks.rig.loads import Load
@@ -74,7 +71,7 @@ def run(bench: Bench) -> list[Row]:
             rate = figures["events/s"]
             for guarantee, row in of_plain.items():
                 what = f"plain Faust {_words(guarantee)}, run {number + 1}"
-                plain = PlainFaust(bench, rig, guarantee).measure(load, what)
+                plain = PlainFaust(bench, rig, guarantee).measure(load(), what)
                 row.add(plain)
                 figures[f"times plain {_words(guarantee)}"] = rate / plain["events/s"]
             ours.add(figures)
@@ -104,20 +101,18 @@ class PlainFaust:
         self._by_video = f"{app_id}-events-by-video"
         self._users, self._videos = (f"{app_id}-{name}-changelog" for name in ("users", "videos"))
 
-    def measure(self, load: Callable[[], Load], what: str) -> dict[str, float]:
+    def measure(self, load: Load, what: str) -> dict[str, float]:
         """Send events, have them processed, and return the figures.
-
-        ``load`` returns the same load each time.
 
         Raises BenchError if the tables do not have the views that were sent.
         """
-        views = int((load().chunk(self._events).kinds == EventKind.VIDEO_VIEW).sum())
+        counted = CountedLoad(load)
         self._bench.tell(f"{what}: {self._events:,} events")
         asyncio.run(self._make_topics())
-        asyncio.run(produce(self._settings, load(), self._events))
+        asyncio.run(produce(self._settings, counted, self._events))
         worker = self._start()
         try:
-            figures = asyncio.run(self._follow(worker, views))
+            figures = asyncio.run(self._follow(worker, counted.views))
         finally:
             worker.kill()  # under exactly-once it does not stop cleanly
         self._bench.tell(f"{what}: {figures['events/s']:,.0f} events/s")

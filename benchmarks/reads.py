@@ -9,7 +9,6 @@ on the load.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 from contextlib import contextmanager
@@ -158,9 +157,7 @@ def _cold(measured: _Measured, rig: Rig, worker: Worker, users: int) -> None:
     time.sleep(_STARTS_S / 2)
     name = f"single at {PACE_OF_SINGLES:,.0f}/s, beside batches of 10,000 keys on disk"
     measured.add(name, measure(rig, paced, [worker]))
-    if not beside.wait(large.seconds + _TIMEOUT_S):
-        raise BenchError("the reader does not end")
-    read_by_it = json.loads(beside.output().splitlines()[-1])
+    read_by_it = beside.result(large.seconds + _TIMEOUT_S)
     values = read_by_it["requests"] * large.keys
     measured.add(
         "those batches of 10,000 keys",
@@ -218,10 +215,8 @@ async def _measure(rig: Rig, reading: Reading, servers: Sequence[Worker | int]) 
     before = cpu_s()
     command = ["-m", "benchmarks.rig.http_reader", reading.argument()]
     reader = rig.child("reader", command)
-    if not await asyncio.to_thread(reader.wait, reading.seconds + _TIMEOUT_S):
-        raise BenchError("the reader does not end")
+    read = await asyncio.to_thread(reader.result, reading.seconds + _TIMEOUT_S)
     used_s = cpu_s() - before
-    read = json.loads(reader.output().splitlines()[-1])
     if read["errors"]:
         raise BenchError(f"{read['errors']:,} of {read['requests']:,} reads were refused")
     values = read["requests"] * reading.keys

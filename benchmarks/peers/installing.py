@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+#: What :func:`java_command` needs beside the peer's own packages: a compiler, and a log.
+JAVA_TOOLS = ("org.eclipse.jdt:ecj:3.43.0", "org.slf4j:slf4j-simple:1.7.36")
+
 _TIMEOUT_S = 300.0
 
 #: Without Java's warnings about what libraries of the peers do, and with the peers' own.

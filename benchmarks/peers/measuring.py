@@ -9,21 +9,16 @@ close, the time ends with the commit of the last event, and events of the next h
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import orjson
-from aiokafka import AIOKafkaProducer
-
 from benchmarks.backlog import Point
-from benchmarks.rig.loads import produce
+from benchmarks.rig.loads import CountedLoad, produce, send_marks
 from benchmarks.rig.offsets import offsets_of
 from benchmarks.rig.view_counts import counted_views
 from benchmarks.rig.worker import BenchError
-from loadgen.kinds import EventKind
 from streaming.kafka.clients import client_settings
 from streaming.kafka.topic_specs import TopicSpec
 from streaming.kafka.topics import ensure_topics
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
     from benchmarks.rig.offsets import Offsets
     from benchmarks.rig.view_counts import ViewCounts
     from benchmarks.rig.worker import Program
-    from loadgen import EventChunk
 
 _POLL_S = 0.1
 _LIMIT_S = 400.0
@@ -71,7 +65,7 @@ class Measuring:
         Raises BenchError if the results do not have the views that were sent.
         """
         self._bench.tell(f"{what}: {self._events:,} events")
-        counted = _Counted(load)
+        counted = CountedLoad(load)
         asyncio.run(self._send(counted))
         program = self._start(command)
         try:
@@ -123,7 +117,8 @@ class Measuring:
                     break
                 await self._wait(deadline)
             if self._peer.closes:
-                await self._close_windows()
+                # An event of the next hour in each partition.
+                await send_marks(self._settings, "closing", self._end_ms + _CLOSING_MS)
             await self._compare(views, users, videos)
         return {**now.since(begun), "peak RSS MiB": program.last.peak_rss / 2**20}
 
@@ -139,22 +134,6 @@ class Measuring:
                 )
             await asyncio.sleep(_POLL_S)
 
-    async def _close_windows(self) -> None:
-        """Send an event of the next hour to each partition."""
-        at = dt.datetime.fromtimestamp((self._end_ms + _CLOSING_MS) / 1000, dt.UTC)
-        event = {
-            "event_id": "closing",
-            "event_type": "share",
-            "user_id": 1,
-            "video_id": 1,
-            "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }
-        async with AIOKafkaProducer(**client_settings(self._settings)) as producer:
-            for partition in range(self._settings.partitions):
-                await producer.send_and_wait(
-                    self._settings.events_topic, orjson.dumps(event), partition=partition
-                )
-
     async def _point(self, offsets: Offsets, program: Program) -> Point:
         return Point.here(await offsets.committed(), [program], self._rig.broker_pid)
 
@@ -162,17 +141,3 @@ class Measuring:
         if time.monotonic() > deadline:
             raise BenchError(f"{self._peer.kind} has not processed all in {_LIMIT_S:.0f} s")
         await asyncio.sleep(_POLL_S)
-
-
-class _Counted:
-    """A load that counts its views."""
-
-    def __init__(self, load: Load) -> None:
-        self._load = load
-        self.views = 0
-
-    def chunk(self, count: int) -> EventChunk:
-        """Return the next ``count`` events."""
-        chunk = self._load.chunk(count)
-        self.views += int((chunk.kinds == EventKind.VIDEO_VIEW).sum())
-        return chunk

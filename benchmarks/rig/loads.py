@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.rig.filling import an_id_of_each_partition
 from commands.sending import EventSender
 from loadgen import Workload
 from loadgen.kinds import EventKind
@@ -14,6 +15,7 @@ from loadgen.mixing import RECORD
 from loadgen.population import Population, draw_devices
 from loadgen.rendering import Renderer
 from loadgen.workload import EventChunk
+from models.timestamps import to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +73,21 @@ class UniformLoad:
         return EventChunk(keys, values.tolist(), users, records["kind"].copy())
 
 
+class CountedLoad:
+    """A load that counts its views."""
+
+    def __init__(self, load: Load) -> None:
+        """Begin with none."""
+        self._load = load
+        self.views = 0
+
+    def chunk(self, count: int) -> EventChunk:
+        """Return the next ``count`` events."""
+        chunk = self._load.chunk(count)
+        self.views += int((chunk.kinds == EventKind.VIDEO_VIEW).sum())
+        return chunk
+
+
 def make_load(kind: str, seed: int, users: int, start_ms: int) -> Load:
     """Return the load ``sessions`` or ``uniform`` of ``users`` users."""
     if kind == "uniform":
@@ -93,3 +110,19 @@ async def produce(
     if sender.sent_events != events:
         msg = f"Kafka took {sender.sent_events:,} of {events:,} events"
         raise RuntimeError(msg)
+
+
+async def send_marks(settings: Settings, name: str, t_ms: int) -> None:
+    """Send an event of ``t_ms`` to each partition."""
+    users = an_id_of_each_partition(settings.partitions)
+    values = [
+        (
+            f'{{"event_id":"{name}-{user}","event_type":"like","user_id":{user},'
+            f'"video_id":1,"timestamp":"{to_iso(t_ms)}"}}'
+        ).encode()
+        for user in users.tolist()
+    ]
+    keys = [b"%d" % user for user in users.tolist()]
+    async with EventSender(settings) as sender:
+        await sender.send(EventChunk(keys, values, users, np.zeros(len(users), np.uint8)))
+        await sender.flush()

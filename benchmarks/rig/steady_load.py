@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.rig.loads import VIDEOS
 from benchmarks.rig.spool import Spool
-from benchmarks.rig.worker import BenchError
 from loadgen import Workload
 from loadgen.sessions import MAX_EVENTS_PER_MS
 
@@ -99,6 +97,4 @@ class Sending:
 
     async def end(self) -> Sent:
         """Wait until all events are sent. Raises BenchError if that takes too long or fails."""
-        if not await asyncio.to_thread(self.process.wait, self._load.seconds + _TIMEOUT_S):
-            raise BenchError("the sender does not end")
-        return Sent(**json.loads(self.process.output().splitlines()[-1]))
+        return Sent(**await asyncio.to_thread(self.process.result, self._load.seconds + _TIMEOUT_S))

@@ -60,6 +60,16 @@ class Program:
             self.usage()
         return self.text()
 
+    def result(self, timeout_s: float) -> dict[str, Any]:
+        """Wait until it ends by itself, and return the JSON of its last line.
+
+        Raises BenchError if it fails, or takes longer than ``timeout_s``.
+        """
+        if not self.wait(timeout_s):
+            raise BenchError(f"{self._log.stem} does not end")
+        found: dict[str, Any] = json.loads(self.output().splitlines()[-1])
+        return found
+
     def text(self) -> str:
         """Return its output so far, also if it has failed."""
         return self._log.read_text(errors="replace")

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import uvloop
 
 from benchmarks.rig.figures import percentiles
-from benchmarks.rig.filling import an_id_of_each_partition
 from benchmarks.rig.http_reader import Reading
+from benchmarks.rig.loads import send_marks
 from benchmarks.rig.offsets import offsets_of
 from benchmarks.rig.probes import Prober
 from benchmarks.rig.processes import Usage, folder_bytes
 from benchmarks.rig.worker import START_TIMEOUT_S, BenchError, wait_shared
 from benchmarks.soak.fleet import Fleet
 from benchmarks.soak.samples import Sample, figures
-from commands.sending import EventSender
-from loadgen.workload import EventChunk
-from models.timestamps import to_iso
 
 if TYPE_CHECKING:
     from benchmarks.rig.bench import Bench
@@ -30,7 +25,6 @@ if TYPE_CHECKING:
     from benchmarks.rig.worker import Child, Worker
     from benchmarks.soak.plan import Plan
     from commands.progress import ProgressBar
-    from settings import Settings
 
 PROBES_PER_S = 4.0
 #: Users read per second, in batches; half of them are cold.
@@ -181,22 +175,6 @@ class Course:
         await _ready(self._fleet.start("b"))
 
 
-async def send_marks(settings: Settings, name: str, t_ms: int) -> None:
-    """Send an event of ``t_ms`` to each partition."""
-    users = an_id_of_each_partition(settings.partitions)
-    values = [
-        (
-            f'{{"event_id":"{name}-{user}","event_type":"like","user_id":{user},'
-            f'"video_id":1,"timestamp":"{to_iso(t_ms)}"}}'
-        ).encode()
-        for user in users.tolist()
-    ]
-    keys = [b"%d" % user for user in users.tolist()]
-    async with EventSender(settings) as sender:
-        await sender.send(EventChunk(keys, values, users, np.zeros(len(users), np.uint8)))
-        await sender.flush()
-
-
 def _disk(rig: Rig) -> dict[str, int]:
     """Return the disk space of the tables, of their changelogs and of the input, in bytes."""
     logs = rig.kafka.data_dir / "kafka"
@@ -231,9 +209,8 @@ async def _ended(child: Child, seconds: float) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while not await asyncio.to_thread(child.wait, _POLL_S):
         if time.monotonic() > deadline:
-            raise BenchError("a process beside the workers does not end")
-    found: dict[str, Any] = json.loads(child.output().splitlines()[-1])
-    return found
+            break
+    return child.result(0)
 
 
 async def _until(at_s: float) -> None:

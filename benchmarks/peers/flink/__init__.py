@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.peers.installing import java_command
+from benchmarks.peers.installing import JAVA_TOOLS, java_command
 from benchmarks.peers.peer import Peer
 
 VERSION = "2.2.1"
@@ -24,8 +24,7 @@ ROOTS = (
     f"org.apache.flink:flink-json:{VERSION}",
     f"org.apache.flink:flink-connector-base:{VERSION}",
     "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2",
-    "org.eclipse.jdt:ecj:3.43.0",
-    "org.slf4j:slf4j-simple:1.7.36",
+    *JAVA_TOOLS,
 )
 
 _SOURCE = Path(__file__).with_name("Counting.java")

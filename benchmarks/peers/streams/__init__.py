@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.peers.installing import java_command
+from benchmarks.peers.installing import JAVA_TOOLS, java_command
 from benchmarks.peers.peer import HOPS, Peer
 
 VERSION = "4.3.1"
@@ -13,8 +13,7 @@ VERSION = "4.3.1"
 ROOTS = (
     f"org.apache.kafka:kafka-streams:{VERSION}",
     "com.fasterxml.jackson.core:jackson-databind:2.21.2",
-    "org.eclipse.jdt:ecj:3.43.0",
-    "org.slf4j:slf4j-simple:1.7.36",
+    *JAVA_TOOLS,
 )
 
 _SOURCE = Path(__file__).with_name("Counting.java")
