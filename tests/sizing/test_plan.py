@@ -8,15 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import settings
 from models.counters import CREATOR, USER, VIDEO
 from models.deltas import ROW_SIZE
 from sizing import Assumptions, Demand, SizingError, Windows, make_plan, read_costs
 from sizing.costs import Curve
-from sizing.parts import cpu_of
+from sizing.parts import SUMS_KEPT_S, cpu_of
+from sizing.plan import COMMIT_INTERVALS_S, FEWEST_PARTITIONS, MOST_PARTITIONS
 from sizing.plan import MAX_EARLY_S as PLANNED_EARLY_S
 from sizing.plan import MIN_PART as PLANNED_PART
 from sizing.traffic import KEY_BYTES, VIDEOS_PER_CREATOR, Commits, distinct, sums_of
-from streaming.commit.pacing import MAX_EARLY_S, MIN_PART
+from streaming.commit.pacing import MAX_EARLY_S, MIN_PART, shortest_distance_s
+from streaming.kafka.topic_specs import topic_specs
 
 COSTS = read_costs()
 RATES = st.integers(1, 3_000_000)
@@ -163,6 +166,24 @@ class TestWhatIsCountedElsewhere:
 
     def test_commits_begin_as_early_as_the_worker_lets_them(self):
         assert (PLANNED_PART, PLANNED_EARLY_S) == (MIN_PART, MAX_EARLY_S)
+
+    @pytest.mark.parametrize("interval_s", COMMIT_INTERVALS_S)
+    def test_commits_are_as_far_apart_as_short_ones_of_a_worker(self, interval_s):
+        assumed = Assumptions(commit_interval_s=interval_s)
+        plan = make_plan(Demand(500_000, 100_000_000), COSTS, assumed)
+        assert plan.commits.between_s == shortest_distance_s(interval_s)
+
+    def test_partitions_are_between_the_default_and_the_most_that_may_be_set(self):
+        (partitions,) = [each for each in settings.VARIABLES if each.attribute == "partitions"]
+        assert settings.load({}).partitions == FEWEST_PARTITIONS
+        assert partitions.kind.parse(str(MOST_PARTITIONS)) == MOST_PARTITIONS
+        with pytest.raises(ValueError, match=str(MOST_PARTITIONS + 1)):
+            partitions.kind.parse(str(MOST_PARTITIONS + 1))
+
+    def test_sums_are_kept_as_long_as_by_their_topics(self):
+        specs = topic_specs(settings.load({}), [], ["deltas"])
+        (deltas,) = [spec for spec in specs if spec.name == "deltas"]
+        assert deltas.config["retention.ms"] == str(1000 * SUMS_KEPT_S)
 
     def test_a_row_of_sums_is_a_key_and_a_panes_row(self):
         assert KEY_BYTES + VIDEO.rows.size == ROW_SIZE
