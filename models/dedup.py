@@ -193,13 +193,11 @@ class DedupIndex:
             entries = _entries_of_older(value)
         elif self.asks_index(value, now_ms):
             index = _row(rows, index_key(key), INDEX_VERSION)
-            if index is None:
-                return b""
-            entries = index
-            if len(entries) != ENTRY_SIZE * value[1]:
+            if index is not None and len(index) != ENTRY_SIZE * value[1]:
                 raise CodecError(
                     f"the index of event ids {key.decode()}:i belongs to another value"
                 )
+            entries = index or b""
         else:
             return b""
         return entries[ENTRY_SIZE * self._past(entries, ENTRY_SIZE, now_ms) :]
