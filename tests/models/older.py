@@ -33,14 +33,15 @@ def make_version_1(rows: Rows, key: bytes) -> None:
 def make_version_2(rows: Rows, key: bytes) -> None:
     """Give a user's rows the form in which the value told of its blocks, and no index."""
     value = _value(rows, key)
-    told: list[bytes] = []
+    # An index of which no id counts any more may be deleted already, as a block may.
+    index = rows.get(index_key(key)) if value[1] else None
+    entries = index[9:] if index else b""
+    blocks = [entries[at : at + 36] for at in range(0, len(entries), 36)]
+    told = [block[32:] for block in blocks] + [block[:32] for block in blocks]
     if value[1]:
-        index = rows[index_key(key)]
-        assert index is not None
-        blocks = [index[at : at + 36] for at in range(9, len(index), 36)]
-        told = [block[32:] for block in blocks] + [block[:32] for block in blocks]
         rows[index_key(key)] = None
-    rows[key] = b"\x02" + value[1:4] + b"".join(told) + value[8 if value[1] else 4 :]
+    header = bytes((2, len(blocks), value[2], value[3]))
+    rows[key] = header + b"".join(told) + value[8 if value[1] else 4 :]
 
 
 def _value(rows: Rows, key: bytes) -> bytes:
