@@ -3,7 +3,7 @@
 Its steps, as in docs/fault-tolerance.md and the tests:
 
 1. **prepare**: accumulated changes become changed rows and records (deltas, viral flags, table
-   meta data); deltas between tasks of this worker are processed at once
+   meta data); tasks of this worker exchange deltas (``streaming/commit/exchange.py``)
 2. **freeze**: each task's overlay, outbox and their positions are set apart
 3. **send**: changelog records, deltas, passed-on events, dead letters, viral changes
 4. **offsets**: the positions, as the group's offsets, in the same transaction
@@ -21,7 +21,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from monitoring import metrics
-from streaming.commit.handover import hand_over
+from streaming.commit.exchange import Exchange
 from streaming.commit.pacing import IDLE_INTERVAL_S, CommitPace
 from streaming.errors import FencedError, TransactionFailedError
 from streaming.timing import CommitTimer
@@ -59,36 +59,44 @@ class Committer:
         self._fencing = fencing
         self._shared_limits = shared_limits
         self._on_failure = on_failure
-        self._loop: asyncio.Task[None] | None = None
+        #: Lets tasks exchange deltas.
+        self.exchange = Exchange(tasks, fencing, shared_limits)
+        self._loops: list[asyncio.Task[None]] = []
 
     def start(self, interval: float) -> None:
         """Commit every ``interval`` seconds from now on, unless already started."""
-        if self._loop is None:
-            self._loop = asyncio.create_task(self._commit_loop(interval), name="commit")
+        if not self._loops:
+            pace = CommitPace(interval)
+            self._loops = [
+                asyncio.create_task(self._commit_loop(pace), name="commit"),
+                asyncio.create_task(self.exchange.run(pace), name="exchange"),
+            ]
 
     async def stop(self) -> None:
         """Finish the current commit, and start no other."""
-        loop, self._loop = self._loop, None
-        if loop is not None:
+        loops, self._loops = self._loops, []
+        if loops:
             async with self._shared_limits.committing:
-                loop.cancel()
-            await asyncio.gather(loop, return_exceptions=True)
+                for loop in loops:
+                    loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
 
     @property
     def has_ended(self) -> bool:
         """Whether commits have stopped because of a fault in this program."""
-        return self._loop is not None and self._loop.done()
+        return any(loop.done() for loop in self._loops)
 
-    async def _commit_loop(self, interval: float) -> None:
-        pace, limits = CommitPace(interval), self._shared_limits
+    async def _commit_loop(self, pace: CommitPace) -> None:
+        limits = self._shared_limits
         last_begun, processed = perf_counter(), 0
         while True:
             if not processed:
                 await set_within(limits.processed, IDLE_INTERVAL_S)
                 last_begun = perf_counter()
             await set_within(limits.full, pace.pause_s)
-            limits.processed.clear()
-            limits.full.clear()
+            await set_within(limits.urgent, last_begun + pace.interval_s - perf_counter())
+            for event in (limits.processed, limits.full, limits.urgent):
+                event.clear()
             tasks = [task for task in self._tasks.values() if task.accepting]
             begun, behind = perf_counter(), sum(task.behind for task in tasks)
             processed = await self.commit(tasks)
@@ -106,7 +114,7 @@ class Committer:
             entered = perf_counter()
             try:
                 # 1. prepare, 2. freeze
-                frozen = self._freeze(list(tasks))
+                frozen = self._freeze(tasks)
                 if not frozen:
                     return 0
                 clock.done("wait", entered)
@@ -117,6 +125,7 @@ class Committer:
                 outcome = "fenced" if isinstance(exc, FencedError) else "aborted"
                 metrics.transactions.labels(outcome).inc()
                 self._on_failure(exc)
+                self.exchange.release()
                 await self._fencing.retire()
                 return 0
             metrics.transactions.labels("committed").inc()
@@ -134,19 +143,19 @@ class Committer:
         await self.commit(going)
         await asyncio.gather(*(task.flush() for task in going))
 
-    def _freeze(self, tasks: Sequence[Task]) -> list[PreparedCommit]:
+    def _freeze(self, tasks: Iterable[Task]) -> list[PreparedCommit]:
         """Prepare and freeze ``tasks`` without awaiting, so that no records are processed between.
 
         Raises:
-            TransactionFailedError: a task failed after a handover that other tasks rely on.
+            TransactionFailedError: a task failed after an exchange that other tasks rely on.
         """
+        tasks = self.exchange.with_bound(tasks)
         for task in tasks:
             if not self._fencing.holds(task.claimed_for):
                 task.fail(TransactionFailedError("this worker's claim to the partition is lost"))
-        prepared = [task for task in tasks if task.prepare()]
-        has_handed_over = hand_over(prepared)
+        prepared = self.exchange.prepare(tasks)
         frozen = [part for task in prepared if (part := task.freeze()) is not None]
-        if has_handed_over and any(task.failed for task in prepared):
+        if any(task.ended for task in self.exchange.release()):
             raise TransactionFailedError("a partition failed after it exchanged sums with others")
         return frozen
 

@@ -8,6 +8,9 @@ from math import inf
 #: interval that always passes. Seconds, because a long interval is deliberate.
 MAX_EARLY_S, MIN_PART = 0.07, 1 / 3
 
+#: Part of the interval from an exchange of deltas to the next one.
+EXCHANGE_PART = 1 / 5
+
 #: The shortest pause after a commit, as a multiple of the usual commit time. It bounds the share of
 #: time that commits take under load.
 COMMIT_REST = 0.5
@@ -31,9 +34,12 @@ class CommitPace:
 
     def __init__(self, interval_s: float) -> None:
         """Start with the shortest pause; ``interval_s`` as in :func:`pause_after`."""
-        #: Seconds until the next commit starts.
+        #: Seconds until the next commit may start, if a record is urgent.
         self.pause_s = shortest_distance_s(interval_s)
-        self._interval_s = interval_s
+        #: Seconds from the start of a commit to the next, if no record is urgent.
+        self.interval_s = interval_s
+        #: Seconds from an exchange of deltas to the next one.
+        self.exchange_s = EXCHANGE_PART * interval_s
         self._commit_s = 0.0
         self._rate = 0.0
 
@@ -52,7 +58,9 @@ class CommitPace:
         usual_rate, self._rate = max(rate, self._rate), rate
         # Without processed records, as at the start, the time for the backlog is unknown.
         behind_s = behind / usual_rate if usual_rate > 0 else 0.0
-        self.pause_s = pause_after(commit_s, usual_s, self._interval_s, behind_s)
+        self.pause_s = pause_after(commit_s, usual_s, self.interval_s, behind_s)
+        is_behind = behind_s > MAX_COMMIT_INTERVAL_S
+        self.exchange_s = MAX_COMMIT_INTERVAL_S if is_behind else EXCHANGE_PART * self.interval_s
 
 
 class Retries:

@@ -165,9 +165,14 @@ def _refusal(refusals: Mapping[str, list[str]]) -> str:
     )
 
 
-async def poll(consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]) -> int:
-    """Pass available records to the sinks, concurrently, and return their number."""
-    chunks = await fetch_changes(consumer, POLL_MS / 1000)
+async def poll(
+    consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink], wait_ms: int = POLL_MS
+) -> int:
+    """Pass records to the sinks, concurrently, and return their number.
+
+    Without records it waits for ``wait_ms`` milliseconds.
+    """
+    chunks = await fetch_changes(consumer, wait_ms / 1000)
     await asyncio.gather(*(_apply(consumer, tp, sinks[tp], each) for tp, each in chunks.items()))
     return sum(chunk.records for chunk in chunks.values())
 

@@ -1,6 +1,7 @@
 """Changes of changelogs, taken from aiokafka's fetcher one whole fetch at a time.
 
-Depends on the internals of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``);
+Depends on the internals of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``,
+``Fetcher._fetch_max_wait_ms``);
 ``tests/streaming/test_insides.py`` fails when they change.
 """
 
@@ -57,6 +58,8 @@ async def fetch_changes(consumer: AIOKafkaConsumer, seconds: float) -> dict[TP, 
     is returned in parts, one per call.
     """
     fetcher = consumer._fetcher
+    # The broker waits as long.
+    fetcher._fetch_max_wait_ms = round(1000 * seconds)
     if not fetcher._records:
         waiter = fetcher._create_fetch_waiter()
         done, _ = await asyncio.wait([waiter], timeout=seconds)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from streaming.errors import ChangelogError, ForeignChangelogError
-from streaming.restore.changelog import changelog_consumer, poll, remaining, seek_to_sinks
+from streaming.restore.changelog import (
+    POLL_MS,
+    changelog_consumer,
+    poll,
+    remaining,
+    seek_to_sinks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +23,10 @@ if TYPE_CHECKING:
     from streaming.restore.changelog import ChangelogSink
 
 log = logging.getLogger(__name__)
+
+#: Milliseconds that a poll waits once all sinks have caught up: records end the wait, and an idle
+#: worker uses less processor time.
+FOLLOW_MS = 500
 
 
 class StandbyConsumer:
@@ -70,7 +80,7 @@ class StandbyConsumer:
                 async with changelog_consumer(self._settings) as consumer:
                     ends = await seek_to_sinks(consumer, sinks)
                     while True:
-                        await poll(consumer, sinks)
+                        await poll(consumer, sinks, FOLLOW_MS if self.is_caught_up else POLL_MS)
                         delay = 0.5
                         if not (self.is_caught_up or await remaining(consumer, ends)):
                             self._caught_up.set()

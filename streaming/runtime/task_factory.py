@@ -92,7 +92,8 @@ class TaskContext:
         states = {name: await table.data.open(partition) for name, table in self.tables.items()}
         for state in states.values():
             await state.idle()
-        outbox = Outbox(host.limits)
+        settings = self.settings
+        outbox = Outbox(host.limits, {settings.dead_letter_topic, settings.order_topic})
         return Task(
             partition,
             self.make_processors(partition, states, outbox),

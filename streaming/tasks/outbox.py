@@ -8,7 +8,7 @@ from streaming.kafka.record_bounds import fit, is_small, size_of
 from streaming.kafka.topic_limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from streaming.kafka.records import OutRecord
 
@@ -20,9 +20,15 @@ RECORD_BYTES = 300
 class Outbox:
     """Records by topic and partition, in the order in which they were added."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        """Start empty. ``limits`` has the limits of the records' topics."""
+    def __init__(self, limits: Limits | None = None, patient: Collection[str] = ()) -> None:
+        """Start empty.
+
+        Arguments:
+            limits: the limits of the records' topics.
+            patient: topics whose records may wait for the usual time of a commit.
+        """
         self._limits = limits or Limits()
+        self._patient = frozenset(patient)
         #: Approximate bytes of memory of the records.
         self.size = 0
         self._records: dict[tuple[str, int], list[OutRecord]] = {}
@@ -30,6 +36,11 @@ class Outbox:
     def __bool__(self) -> bool:
         """Whether there is anything to send."""
         return bool(self._records)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a record waits that makes an answer fresher: a commit should start now."""
+        return any(topic not in self._patient for topic, _ in self._records)
 
     def add(self, topic: str, partition: int, record: OutRecord) -> None:
         """Send ``record`` with the next commit, in a form that ``topic`` accepts."""

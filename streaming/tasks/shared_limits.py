@@ -30,6 +30,8 @@ class SharedLimits:
         self.committing = asyncio.Lock()
         #: Set when a task requests an early commit.
         self.full = asyncio.Event()
+        #: Set when a record waits that makes an answer fresher; a task that is full sets it, too.
+        self.urgent = asyncio.Event()
         #: Set when a task has processed records.
         self.processed = asyncio.Event()
         #: Batches in the inboxes of all tasks.
@@ -45,6 +47,7 @@ class SharedLimits:
     async def commit_early(self) -> None:
         """Request an early commit of all tasks, and wait for it."""
         self.full.set()
+        self.urgent.set()
         await asyncio.sleep(0)
         async with self.committing:
             pass

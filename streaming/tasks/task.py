@@ -102,7 +102,7 @@ class Task:
         #: time at which everything was committed.
         self.busy_since: float | None = None
         self.committed_at = monotonic()
-        #: Whether the current commit includes changes of this task.
+        #: Whether there are prepared changes for the next commit.
         self._is_due = False
         self._batch_records = {tp: metrics.batch_records.labels(tp.topic) for tp in self.sources}
         self._inbox = Inbox(self.sources, shared_limits)
@@ -123,6 +123,11 @@ class Task:
     def failed(self) -> bool:
         """Whether the task has failed, so that uncommitted changes are void."""
         return self._state is TaskState.FAILED
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has failed or is closed, so that it commits nothing more."""
+        return self._state in ENDED
 
     def _enter(self, state: TaskState) -> None:
         self._state = self._state.then(state)
@@ -214,15 +219,20 @@ class Task:
         self.busy_since = monotonic()
 
     def _has_work(self) -> bool:
-        return self.positions != self.committed or bool(self.outbox) or self.tables.has_pending
+        return (
+            self._is_due
+            or self.positions != self.committed
+            or bool(self.outbox)
+            or self.tables.has_pending
+        )
 
     def prepare(self) -> bool:
-        """Step 1 of a commit: turn accumulated changes into changed rows and records.
+        """Step 1 of a commit, and before it: turn accumulated changes into rows and records.
 
         Returns:
             Whether the task still runs, and so takes part in the commit.
         """
-        if self._state in ENDED:
+        if self.ended:
             return False
         self._is_due = self._has_work()
         if not self._is_due:
@@ -253,11 +263,12 @@ class Task:
 
     def freeze(self) -> PreparedCommit | None:
         """Step 2 of a commit: set apart the processed changes, None if there are none."""
-        if self._state in ENDED:
+        if self.ended:
             return None
         if not self._is_due:
             self.committed_at = monotonic()
             return None
+        self._is_due = False
         try:
             changes = self.tables.freeze(self.positions)
         except Exception as exc:  # noqa: BLE001 - any error stops the partition
@@ -266,6 +277,9 @@ class Task:
         committed = self.committed
         offsets = {tp: at for tp, at in self.positions.items() if at != committed[tp]}
         processed = sum(at - committed[tp] for tp, at in offsets.items())
+        if not (changes or offsets or self.outbox):
+            # An exchange during a commit found the work that the commit has done.
+            return None
         return PreparedCommit(self, changes, self.outbox.take(), offsets, processed)
 
     def post_commit(self, frozen: PreparedCommit, last_offsets: Sequence[int]) -> None:
@@ -299,7 +313,7 @@ class Task:
 
     def fail(self, exc: BaseException) -> None:
         """Fail with ``exc``: uncommitted changes are void. Reported once."""
-        if self._state in ENDED:
+        if self.ended:
             log.debug("partition %s is %s: %r", self.partition, self._state.value, exc)
             return
         self.mark_failed()

@@ -97,7 +97,9 @@ class Counter:
         return self.pending
 
     def prepare(self) -> None:
-        """Have nothing to gather."""
+        """Send a record, when the test says that something is pending."""
+        if self.pending:
+            self.outbox.add("out", 0, OutRecord(b"1", b"pending"))
         self.pending = False
 
     def reset_to_committed(self) -> None:
