@@ -123,7 +123,7 @@ VARIABLES: tuple[Variable, ...] = (
         "commit_interval",
         _COMMIT,
         "0.1",
-        "Time between commits; while commits are short, up to 70 ms less, but at least a third.",
+        "Time between commits; up to 70 ms less if records for other workers wait.",
     ),
     Variable(
         "BROKER_SESSION_TIMEOUT",

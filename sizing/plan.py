@@ -25,8 +25,8 @@ MOST_PARTITIONS, FEWEST_PARTITIONS = 1024, 8
 COMMIT_INTERVALS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 LONG_ENOUGH_S: Final = 1.0
 
-#: Commits begin so much before the end of the interval, and after a third of it at least
-#: (streaming/commit/pacing.py).
+#: Commits with sums for other workers begin so much before the end of the interval, and after a
+#: third of it at least (streaming/commit/pacing.py).
 MAX_EARLY_S, MIN_PART = 0.07, 1 / 3
 
 
@@ -85,7 +85,7 @@ def _plan(
     count = _count_workers(demand, costs, assumed, windows, user, between_s)
     # Twice the load finds a partition for each worker.
     partitions = min(MOST_PARTITIONS, max(FEWEST_PARTITIONS, 1 << (2 * count - 1).bit_length()))
-    commits = Commits(count, partitions, between_s)
+    commits = Commits(count, partitions, between_s if count > 1 else interval_s)
     sums = sums_of(demand, windows, commits)
     traffic = traffic_of(demand, assumed, costs, user, sums)
     return Plan(

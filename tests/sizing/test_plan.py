@@ -173,6 +173,11 @@ class TestWhatIsCountedElsewhere:
         plan = make_plan(Demand(500_000, 100_000_000), COSTS, assumed)
         assert plan.commits.between_s == shortest_distance_s(interval_s)
 
+    def test_a_single_worker_commits_at_its_interval(self):
+        plan = make_plan(Demand(10_000, 100_000), COSTS, Assumptions(commit_interval_s=0.1))
+        assert plan.workers.count == 1
+        assert plan.commits.between_s == 0.1
+
     def test_partitions_are_between_the_default_and_the_most_that_may_be_set(self):
         (partitions,) = [each for each in settings.VARIABLES if each.attribute == "partitions"]
         assert settings.load({}).partitions == FEWEST_PARTITIONS
