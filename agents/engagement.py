@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from faust.types import TP
 
@@ -14,7 +14,7 @@ from models.counters import CREATOR, VIDEO
 from models.cut import omitted
 from models.event import Rejected
 from models.merge_order import MergeOrder
-from models.schema import SOURCE_APP
+from models.schema import OUTCOMES, SOURCE_APP
 from models.windows import format_duration, to_iso
 from monitoring import metrics
 from streaming.kafka.record_bounds import ORIGINAL_HEADER
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from streaming.kafka.records import Record
     from streaming.tasks.outbox import Outbox
     from tables.state import PartitionState
-
-#: Outcomes of events, by their names in the metrics.
-OUTCOMES: Final = "applied", "duplicate", "late", "rejected", "rekeyed"
 
 
 class EngagementProcessor:

@@ -22,6 +22,7 @@ from auditing.report import KEPT_DIFFERENCES
 from auditing.summed import SummedTable
 from commands import shapes
 from commands.progress import ProgressBar
+from models.schema import OUTCOMES
 from models.windows import to_iso
 from streaming.kafka.metadata import Right
 from topology import topology
@@ -29,16 +30,15 @@ from topology import topology
 if TYPE_CHECKING:
     from streaming.runtime.app import App
 
-OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
-
 
 class audit(AppCommand):  # noqa: N801 - the class's name is the command's
     """Recompute users, videos and creators from the input topic, and compare the tables.
 
     The tables are read from their changelog topics, so no worker needs to run. If workers run and
     events arrive, each count of a table must lie between what was committed before and after the
-    table was read. The exit code is 1 if anything differs. The audit does not judge what the input
-    topic no longer holds; the report says so.
+    table was read. The exit code is 1 if anything differs, and 2 if the audit cannot run. The audit
+    does not judge what the input topic no longer holds; the report says so. Give it the workers'
+    settings, and their app if rules or counts are changed in code.
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands

@@ -37,6 +37,9 @@ REASONS: Final = (
     "late",
 )
 
+#: Outcomes of records, by their names in the metrics; each record gets exactly one.
+OUTCOMES: Final = ("applied", "duplicate", "late", "rejected", "rekeyed")
+
 #: Header with the app's name in records for other programs: dead letters and viral flags.
 SOURCE_APP: Final = "source.app"
 

@@ -16,7 +16,7 @@ from prometheus_client import (
 )
 
 from models.lenient import OPTIONAL_VALUES
-from models.schema import REASONS
+from models.schema import OUTCOMES, REASONS
 from monitoring.batch_histogram import BatchHistogram
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def _version_of(distribution: str) -> str:
         return "unknown"
 
 
-OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
 COMMIT_STEPS = ("wait", "prepare", "send", "offsets", "commit", "stall", "flush")
 
 events_read = Counter(

@@ -9,6 +9,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.schema import OUTCOMES
 from tests.integration.stream import send_stream, untidy_stream
 from tests.monitoring.queries import (
     ADDED_LABELS,
@@ -21,8 +22,6 @@ from tests.monitoring.queries import (
     selected,
 )
 from tests.worker import wait_until
-
-OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
+from models.schema import OUTCOMES
 from views.cluster import MAX_POINTS, Cluster
 from views.roster import Departed
 from views.worker_stats import (
@@ -23,7 +24,6 @@ from views.worker_stats import (
 
 A, B = "http://a:6066", "http://b:6066"
 NOW = 1_736_951_445.0
-OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
 
 
 def figures(

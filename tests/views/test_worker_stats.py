@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.schema import REASONS
+from models.schema import OUTCOMES, REASONS
 from monitoring import metrics
 from tests.monitoring.queries import TYPES
 from views.health import STUCK_AFTER_S
@@ -111,7 +111,7 @@ class TestMetrics:
 
     async def test_counters_end_in_total_and_are_there_from_the_start(self, worker) -> None:
         text = (await worker.ask("/metrics")).body.decode()
-        for outcome in metrics.OUTCOMES:
+        for outcome in OUTCOMES:
             assert f'\nreels_events_total{{outcome="{outcome}"}} ' in text
         for outcome in ("committed", "aborted", "fenced"):
             assert f'\nreels_transactions_total{{outcome="{outcome}"}} ' in text
@@ -171,7 +171,7 @@ class TestOverview:
         assert answer["worker"] == str(worker.url)
         assert answer["ready"] is True
         assert answer["obstacle"] is None
-        assert set(answer["events"]["outcomes"]) == set(metrics.OUTCOMES)
+        assert set(answer["events"]["outcomes"]) == set(OUTCOMES)
         assert answer["events"]["read"] == sum(answer["events"]["outcomes"].values())
         assert answer["lag"] == {"records": 7, "seconds": 2.5}
         assert answer["latency_s"]["p50"] == 0.005
