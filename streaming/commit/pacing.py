@@ -9,7 +9,7 @@ from math import inf
 MAX_EARLY_S, MIN_PART = 0.07, 1 / 3
 
 #: Part of the interval from an exchange of deltas to the next one.
-EXCHANGE_PART = 1 / 5
+EXCHANGE_PART = 1 / 4
 
 #: The shortest pause after a commit, as a multiple of the usual commit time. It bounds the share of
 #: time that commits take under load.

@@ -237,7 +237,6 @@ class Task:
         self._is_due = self._has_work()
         if not self._is_due:
             return True
-        self._budget.evict()
         try:
             self.tables.prepare()
         except Exception as exc:  # noqa: BLE001 - any error stops the partition
@@ -269,6 +268,7 @@ class Task:
             self.committed_at = monotonic()
             return None
         self._is_due = False
+        self._budget.evict()
         try:
             changes = self.tables.freeze(self.positions)
         except Exception as exc:  # noqa: BLE001 - any error stops the partition

@@ -92,11 +92,11 @@ class TestPace:
         assert pace.pause_s == pytest.approx(0.03)
 
     def test_exchanges_are_more_frequent_than_commits_unless_there_is_a_backlog(self, pace):
-        assert pace.exchange_s == pytest.approx(0.02)
+        assert pace.exchange_s == pytest.approx(0.025)
         pace.committed(0.03, 130, 0.13, 1100)
         assert pace.exchange_s == MAX_COMMIT_INTERVAL_S
         pace.committed(0.03, 130, 0.13, 0)
-        assert pace.exchange_s == pytest.approx(0.02)
+        assert pace.exchange_s == pytest.approx(0.025)
 
     def test_a_single_slow_commit_is_followed_by_a_short_pause(self, pace):
         pace.committed(0.09, 130, 0.13, 0)
