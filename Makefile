@@ -66,7 +66,7 @@ check: $(STAMP) docs-site ## Lint, format, types, links of the documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy app.py reels.py settings.py topology.py tools/install.py tools/docs_site.py
+	$(BIN)/mypy app.py reels.py settings.py topology.py tools/install.py tools/docs_site.py tests
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .

@@ -28,7 +28,7 @@ from views.peers import address_of
 from views.proof import Prover
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from streaming.runtime.app import App
 
@@ -50,7 +50,7 @@ class StatusError(Exception):
 
 async def figures_of(
     url: str, token: str | None, *, is_token_sent: bool = False
-) -> AsyncIterator[Figures]:
+) -> AsyncGenerator[Figures, None]:
     """Yield a worker's figures of all workers, once per second.
 
     Arguments:

@@ -279,11 +279,13 @@ def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPar
     deadline = time.monotonic() + TIMEOUT
     while True:
         try:
-            return consumer.committed(asked, TIMEOUT)
+            offsets: list[TopicPartition] = consumer.committed(asked, TIMEOUT)
         except KafkaException as exc:
             if exc.args[0].code() not in COORDINATOR_MOVES or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+        else:
+            return offsets
 
 
 def _until_ends(consumer: Consumer, partitions: Iterable[int]) -> Iterator[Record]:

@@ -23,7 +23,7 @@ import json
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.oracle_events import Event, parse, partition_of
 
@@ -162,7 +162,7 @@ class Oracle:
             return Outcome("rejected", "future_timestamp")
         home = partition_of(event.user_id, self.rules.partitions)
         if home != record.partition:
-            moved = {"partition": home, "offset": 0, "key": b"%d" % event.user_id}
+            moved: dict[str, Any] = {"partition": home, "offset": 0, "key": b"%d" % event.user_id}
             self.passed_on[record._replace(**moved)] += 1
             return Outcome("rekeyed")
         before = self.stream_times.get(record.partition)

@@ -92,7 +92,7 @@ def _event_of(document: dict[str, Any]) -> Event | str:
         duration = metadata.get("view_duration_ms")
         if type(duration) is int and 0 <= duration <= 2**53:
             watched = duration
-        reached = metadata.get("video_position")
+        reached: Any = metadata.get("video_position")
         if type(reached) in (int, float) and 0 <= reached <= 1:
             position = Fraction(reached)
     ids = document["user_id"], document["video_id"]

@@ -7,10 +7,15 @@ import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.worker import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 PAGE = ROOT / "docs" / "architecture.md"
 
@@ -25,7 +30,7 @@ FOLDERS = (
 PURE = {"models", "msgspec", "numpy", "xxhash"}
 
 
-def modules() -> dict:
+def modules() -> dict[str, Path]:
     """Return all modules of the program by name, each with its file."""
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py*")]
     paths = [path for path in [*ROOT.glob("*.py"), *paths] if path.suffix in {".py", ".pyi"}]
@@ -143,7 +148,7 @@ def test_the_domain_is_pure() -> None:
             assert needed - sys.stdlib_module_names <= allowed, name
 
 
-def test_the_three_functions_need_no_kafka():
+def test_the_three_functions_need_no_kafka() -> None:
     """``import reels`` loads neither Faust nor a client of Kafka, nor RocksDB."""
     heavy = ("faust", "aiokafka", "rocksdict", "aiohttp", "streaming", "settings")
     code = f"import sys, reels; sys.exit(', '.join(set({heavy!r}) & set(sys.modules)) or 0)"

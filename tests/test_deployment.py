@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -29,11 +30,11 @@ KUBERNETES_OWN = [name for name in OBJECTS if name[0] != "ScaledObject"]
 
 
 @pytest.mark.parametrize("name", KUBERNETES_OWN, ids="/".join)
-def test_each_manifest_is_what_kubernetes_takes(name):
+def test_each_manifest_is_what_kubernetes_takes(name: tuple[str, str]) -> None:
     kubernetes_validate.validate(OBJECTS[name], "1.31", strict=True)
 
 
-def test_a_mistake_in_a_manifest_is_noticed():
+def test_a_mistake_in_a_manifest_is_noticed() -> None:
     spec = {"serviceName": "a", "replica": 2}
     wrong = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {}, "spec": spec}
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -41,14 +42,17 @@ def test_a_mistake_in_a_manifest_is_noticed():
 
 
 @pytest.fixture
-def pod():
-    return OBJECTS["StatefulSet", "reels-worker"]["spec"]["template"]["spec"]
+def pod() -> dict[str, Any]:
+    spec: dict[str, Any] = OBJECTS["StatefulSet", "reels-worker"]["spec"]["template"]["spec"]
+    return spec
 
 
 @pytest.fixture
-def environment(pod):
+def environment(pod: dict[str, Any]) -> dict[str, str]:
     """The environment of the first worker."""
-    data = OBJECTS["ConfigMap", "reels"]["data"] | OBJECTS["Secret", "reels"]["stringData"]
+    data: dict[str, str] = (
+        OBJECTS["ConfigMap", "reels"]["data"] | OBJECTS["Secret", "reels"]["stringData"]
+    )
     (container,) = pod["containers"]
     for entry in container["env"]:
         assert "value" in entry or entry["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
@@ -57,7 +61,7 @@ def environment(pod):
     return data
 
 
-def test_the_pods_settings_are_settings_and_valid(environment):
+def test_the_pods_settings_are_settings_and_valid(environment: dict[str, str]) -> None:
     assert environment.keys() <= SETTINGS
     settings = load(environment)
     assert settings.group_instance_id == "reels-worker-0"
@@ -67,7 +71,9 @@ def test_the_pods_settings_are_settings_and_valid(environment):
     assert environment["NODE_CANONICAL_URL"] == f"http://reels-worker-0.{service}:{port}"
 
 
-def test_probes_and_services_ask_where_the_worker_answers(pod, environment):
+def test_probes_and_services_ask_where_the_worker_answers(
+    pod: dict[str, Any], environment: dict[str, str]
+) -> None:
     (container,) = pod["containers"]
     (port,) = container["ports"]
     assert port == {"name": "http", "containerPort": load(environment).web_port}
@@ -82,7 +88,9 @@ def test_probes_and_services_ask_where_the_worker_answers(pod, environment):
     assert mounts["data"] == environment["APP_DATADIR"]
 
 
-def test_the_autoscaler_looks_at_the_group_and_the_topic_of_the_program(environment):
+def test_the_autoscaler_looks_at_the_group_and_the_topic_of_the_program(
+    environment: dict[str, str],
+) -> None:
     spec = OBJECTS["ScaledObject", "reels-worker"]["spec"]
     assert ("StatefulSet", spec["scaleTargetRef"]["name"]) in OBJECTS
     settings = load(environment)
@@ -93,7 +101,7 @@ def test_the_autoscaler_looks_at_the_group_and_the_topic_of_the_program(environm
     assert spec["maxReplicaCount"] <= settings.partitions
 
 
-def test_compose_brings_two_workers_and_the_load_and_monitors_them():
+def test_compose_brings_two_workers_and_the_load_and_monitors_them() -> None:
     services = COMPOSE["services"]
     assert services["worker"]["scale"] == 2
     always = {name for name, each in services.items() if "profiles" not in each}
@@ -106,7 +114,7 @@ def test_compose_brings_two_workers_and_the_load_and_monitors_them():
     assert "COMPOSE_PROFILES=monitoring" in (ROOT / ".env").read_text().splitlines()
 
 
-def test_each_token_in_the_files_is_one_that_a_worker_warns_of():
+def test_each_token_in_the_files_is_one_that_a_worker_warns_of() -> None:
     files = [ROOT / "docker-compose.yml", *(ROOT / "deploy" / "k8s").glob("*.yaml")]
     found = set()
     for path in files:
@@ -120,23 +128,23 @@ VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["versi
 OWN = {"reels-analytics", f"reels-analytics:{VERSION}", "base"}
 
 
-def images_of_others():
+def images_of_others() -> list[str]:
     """Return each image of others as often as a file names it."""
     texts = [path.read_text() for name in NAMING_IMAGES for path in ROOT.glob(name)]
     named = re.compile(r"^(?:FROM|\s*(?:- )?(?:image|container):) +(\S+)", re.MULTILINE)
     return [image for text in texts for image in named.findall(text) if image not in OWN]
 
 
-def test_each_image_of_others_is_named_once_and_pinned_by_its_digest():
+def test_each_image_of_others_is_named_once_and_pinned_by_its_digest() -> None:
     pinned = re.compile(r"([\w./-]+):[\w.-]+@sha256:[0-9a-f]{64}")
     images = images_of_others()
     assert [each for each in images if not pinned.fullmatch(each)] == []
-    names = [pinned.fullmatch(each)[1] for each in images]
+    names = [found[1] for each in images if (found := pinned.fullmatch(each))]
     assert sorted(names) == ["apache/kafka", "grafana/grafana", "prom/prometheus", "python"]
     assert len({each.partition("@")[2] for each in images}) == len(images)
 
 
-def test_images_have_the_versions_that_the_tests_run_with(pod):
+def test_images_have_the_versions_that_the_tests_run_with(pod: dict[str, Any]) -> None:
     tags = dict(each.partition("@")[0].split(":") for each in images_of_others())
     assert tags["apache/kafka"] == KAFKA_VERSION
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
@@ -145,7 +153,7 @@ def test_images_have_the_versions_that_the_tests_run_with(pod):
     assert [each["image"] for each in pod["containers"]] == [f"reels-analytics:{VERSION}"]
 
 
-def test_only_workers_are_asked_for_their_health_by_the_image():
+def test_only_workers_are_asked_for_their_health_by_the_image() -> None:
     image = (ROOT / "Dockerfile").read_text()
     assert "/healthz" in image
     for name, each in COMPOSE["services"].items():
@@ -154,7 +162,7 @@ def test_only_workers_are_asked_for_their_health_by_the_image():
             assert is_asked == (each["command"][0] == "worker"), name
 
 
-def test_compose_sets_what_can_be_set_and_mounts_what_is_there():
+def test_compose_sets_what_can_be_set_and_mounts_what_is_there() -> None:
     services = COMPOSE["services"]
     for name in ("topics", "worker", "generator"):
         assert services[name]["environment"].keys() <= SETTINGS
@@ -164,7 +172,7 @@ def test_compose_sets_what_can_be_set_and_mounts_what_is_there():
             assert source in COMPOSE["volumes"] or (ROOT / source).exists(), source
 
 
-def test_prometheus_scrapes_the_workers_of_the_compose_file():
+def test_prometheus_scrapes_the_workers_of_the_compose_file() -> None:
     (job,) = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
     (found,) = job["dns_sd_configs"]
     assert all(name in COMPOSE["services"] for name in found["names"])
@@ -176,7 +184,7 @@ def test_prometheus_scrapes_the_workers_of_the_compose_file():
 
 
 @pytest.mark.skipif(not shutil.which("docker-compose"), reason="no docker-compose here")
-def test_docker_compose_resolves_the_file():
+def test_docker_compose_resolves_the_file() -> None:
     done = subprocess.run(
         ["docker-compose", "config", "--services"],
         cwd=ROOT,

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -17,8 +18,11 @@ from tests.documents import blocks
 from tests.worker import ROOT
 from views.openapi import describe_routes
 
+if TYPE_CHECKING:
+    from tests.documents import Block
 
-def of(*languages: str) -> list:
+
+def of(*languages: str) -> list[Any]:
     """Return the blocks in one of some languages as parameters."""
     return [
         pytest.param(block, id=f"{block.page}:{block.line}")
@@ -27,14 +31,14 @@ def of(*languages: str) -> list:
     ]
 
 
-def test_every_block_is_in_a_language_that_is_tested():
+def test_every_block_is_in_a_language_that_is_tested() -> None:
     # py: tests/integration/test_producers_of_the_page.py, yaml: tests/monitoring/test_rules.py
     # sql: tests/integration/test_export.py, against files that the program wrote
     tested = {"python", "console", "json", "py", "yaml", "sql"}
     assert {block.language for block in blocks()} <= tested
 
 
-def test_blocks_that_other_modules_test_stand_where_those_look_for_them():
+def test_blocks_that_other_modules_test_stand_where_those_look_for_them() -> None:
     pages = {(block.language, block.page) for block in blocks() if block.language in {"py", "yaml"}}
     assert pages == {("py", "docs/how-to/produce.md"), ("yaml", "docs/how-to/monitor.md")}
 
@@ -46,8 +50,8 @@ CLIENT = "from reels_client import"
 @pytest.mark.parametrize(
     "block", [each for each in of("python") if CLIENT not in each.values[0].text]
 )
-def test_python_runs_and_gives_what_its_comments_say(block):
-    namespace: dict = {}
+def test_python_runs_and_gives_what_its_comments_say(block: Block) -> None:
+    namespace: dict[str, Any] = {}
     for statement in re.split(r"(?<=\n)(?=\S)(?![)\]}])", block.text):
         code, _, said = statement.strip().partition("  # ")
         if said:
@@ -57,7 +61,7 @@ def test_python_runs_and_gives_what_its_comments_say(block):
 
 
 @pytest.mark.parametrize("block", of("json"))
-def test_json_is_what_a_route_answers(block):
+def test_json_is_what_a_route_answers(block: Block) -> None:
     answer = json.loads(block.text)
     description = describe_routes()
     schemas = {**description["components"]["schemas"]}
@@ -96,7 +100,7 @@ def check_faust(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("block", of("console"))
-def test_commands_are_ones_that_there_are(block):
+def test_commands_are_ones_that_there_are(block: Block) -> None:
     routes = describe_routes()["paths"]
     for line in block.text.splitlines():
         words = shlex.split(line, comments=True)
@@ -142,11 +146,12 @@ def texts_of_the_program() -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["runbook.md", "how-to/rescale.md"])
-def test_what_pages_explain_is_what_the_program_says(page):
+def test_what_pages_explain_is_what_the_program_says(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
-    table = re.search(r"^\| it says \|.*\n\|[ -|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)[1]
-    said = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
-    assert len(said) == table.count("\n")
+    table = re.search(r"^\| it says \|.*\n\|[ -|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table is not None
+    said = re.findall(r"^\| `(.+?)` \|", table[1], re.MULTILINE)
+    assert len(said) == table[1].count("\n")
     for words in said:
         for part in filter(None, (each.strip() for each in re.split("…", words))):
             assert any(part in each for each in texts_of_the_program()), part

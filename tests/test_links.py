@@ -44,11 +44,11 @@ def broken_links(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_links_lead_somewhere(page: Path) -> None:
     assert broken_links(page) == []
 
 
-def test_a_link_that_leads_nowhere_is_found(tmp_path):
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One\n[a](#one) [b](#two) [c](page.md#one) [d](other.md) [e](https://x.y)\n")
     assert broken_links(page) == ["#two", "other.md"]

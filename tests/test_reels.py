@@ -34,22 +34,26 @@ def track(*events: dict[str, Any], **settings: str) -> UserMetricsTracker:
 
 
 def views_of(tracker: UserMetricsTracker, user_id: int = 1) -> int:
-    return tracker.get_user_metrics(user_id)["total_videos_watched"]
+    views: int = tracker.get_user_metrics(user_id)["total_videos_watched"]
+    return views
 
 
 class TestParseEvent:
-    def test_the_example_of_the_contract_comes_back_as_it_is(self):
+    def test_the_example_of_the_contract_comes_back_as_it_is(self) -> None:
         assert parse_event(json.dumps(EXAMPLE)) == EXAMPLE
 
-    def test_bytes_are_as_good_as_text(self):
+    def test_bytes_are_as_good_as_text(self) -> None:
         assert parse_event(value_of()) == parse_event(value_of().decode()) == EXAMPLE
-        assert parse_event(bytearray(value_of())) == EXAMPLE
+        changeable: Any = bytearray(value_of())
+        assert parse_event(changeable) == EXAMPLE
 
-    def test_the_time_stays_the_text_that_it_was(self):
+    def test_the_time_stays_the_text_that_it_was(self) -> None:
         for text in ("2025-01-15t14:30:45.1234567+05:30", "2016-12-31T23:59:60Z"):
-            assert parse_event(json.dumps(example(timestamp=text)))["timestamp"] == text
+            parsed = parse_event(json.dumps(example(timestamp=text)))
+            assert parsed is not None
+            assert parsed["timestamp"] == text
 
-    def test_unknown_fields_and_wrong_or_null_optional_values_are_left_out(self):
+    def test_unknown_fields_and_wrong_or_null_optional_values_are_left_out(self) -> None:
         metadata = {"view_duration_ms": -1, "video_position": 0.5, "device_type": None, "x": 1}
         text = json.dumps(example(extra=1, creator_id="x", session_id=None, metadata=metadata))
         assert parse_event(text) == example(
@@ -57,26 +61,26 @@ class TestParseEvent:
         )
 
     @pytest.mark.parametrize("metadata", [..., None, 7, []])
-    def test_metadata_that_is_absent_or_no_object_is_left_out(self, metadata):
+    def test_metadata_that_is_absent_or_no_object_is_left_out(self, metadata: Any) -> None:
         assert parse_event(json.dumps(example(metadata=metadata))) == example(metadata=...)
 
-    def test_empty_metadata_is_metadata(self):
+    def test_empty_metadata_is_metadata(self) -> None:
         assert parse_event(json.dumps(example(metadata={}))) == example(metadata={})
 
     @pytest.mark.parametrize(
         "field", ["event_id", "event_type", "user_id", "video_id", "timestamp"]
     )
-    def test_an_event_without_a_required_field_is_none(self, field):
+    def test_an_event_without_a_required_field_is_none(self, field: str) -> None:
         assert parse_event(value_of(**{field: ...})) is None
         assert parse_event(value_of(**{field: None})) is None
 
     @pytest.mark.parametrize(
         "wrong", [None, 5, 1.5, True, [], {}, object(), "\ud800", b"", "", EXAMPLE]
     )
-    def test_what_is_no_text_at_all_is_none(self, wrong):
+    def test_what_is_no_text_at_all_is_none(self, wrong: Any) -> None:
         assert parse_event(wrong) is None
 
-    def test_nothing_in_the_corpus_makes_it_raise(self):
+    def test_nothing_in_the_corpus_makes_it_raise(self) -> None:
         for value in NASTY:
             assert (parse_event(value) is None) == (not isinstance(decode(value), Event)), value[
                 :400
@@ -84,30 +88,31 @@ class TestParseEvent:
 
     @given(VALUES)
     @settings(max_examples=100, deadline=None)
-    def test_it_finds_an_event_where_the_agents_do(self, value):
+    def test_it_finds_an_event_where_the_agents_do(self, value: bytes) -> None:
         parsed = parse_event(value)
         verdict = decode(value)
         assert (parsed is None) == (not isinstance(verdict, Event))
         if parsed is not None:
+            assert isinstance(verdict, Event)
             assert parsed["event_id"] == verdict.event_id
             assert parsed.get("metadata", {}).get("view_duration_ms", 0) == (
                 verdict.metadata.view_duration_ms
             )
 
     @given(st.text(max_size=100))
-    def test_no_text_makes_it_raise(self, text):
+    def test_no_text_makes_it_raise(self, text: str) -> None:
         assert parse_event(text) is None
 
     @given(VALUES)
     @settings(max_examples=100, deadline=None)
-    def test_what_it_returns_is_the_same_event_again(self, value):
+    def test_what_it_returns_is_the_same_event_again(self, value: bytes) -> None:
         parsed = parse_event(value)
         if parsed is not None:
             assert parse_event(json.dumps(parsed)) == parsed
 
 
 class TestUserMetrics:
-    def test_have_exactly_the_fields_of_the_contract(self):
+    def test_have_exactly_the_fields_of_the_contract(self) -> None:
         tracker = UserMetricsTracker()
         start = from_iso("2025-01-15T14:30:45.123Z") - 14 * MINUTE
         for i in range(12):
@@ -131,45 +136,46 @@ class TestUserMetrics:
             "average_completion": None,
         }
 
-    def test_of_an_unknown_user_are_zeros_at_the_latest_time(self):
+    def test_of_an_unknown_user_are_zeros_at_the_latest_time(self) -> None:
         metrics = track(event(1)).get_user_metrics(404)
         assert metrics["user_id"] == 404
         assert metrics["as_of"] == "2025-01-15T12:00:00Z"
         assert metrics["total_videos_watched"] == metrics["likes"] == 0
         assert metrics["total_engagement_minutes"] == metrics["engagement_rate"] == 0.0
 
-    def test_before_any_event_are_zeros_now(self):
+    def test_before_any_event_are_zeros_now(self) -> None:
         metrics = UserMetricsTracker().get_user_metrics(1)
         assert abs(from_iso(metrics["as_of"]) - datetime.now(UTC).timestamp() * 1000) < MINUTE
         assert metrics["total_videos_watched"] == 0
 
-    def test_parsed_and_raw_events_count_alike(self):
+    def test_parsed_and_raw_events_count_alike(self) -> None:
         raw = event(1)
         parsed = parse_event(json.dumps(event(2)))
+        assert parsed is not None
         assert views_of(track(raw, parsed)) == 2
 
-    def test_a_time_may_be_a_datetime_with_a_zone(self):
+    def test_a_time_may_be_a_datetime_with_a_zone(self) -> None:
         moment = datetime(2025, 1, 15, 17, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
         tracker = track(event(1) | {"timestamp": moment})
         assert tracker.get_user_metrics(1)["as_of"] == "2025-01-15T12:00:00Z"
         assert views_of(track(event(1) | {"timestamp": moment.replace(tzinfo=None)})) == 0
 
-    def test_a_duplicate_is_counted_once(self):
+    def test_a_duplicate_is_counted_once(self) -> None:
         assert views_of(track(event(1), event(1), event(1, NOON + HOUR))) == 1
         assert views_of(track(event(1), event(1, NOON + HOUR + 1))) == 2
 
-    def test_the_same_id_of_two_users_is_no_duplicate(self):
+    def test_the_same_id_of_two_users_is_no_duplicate(self) -> None:
         tracker = track(event(1))
         tracker.update_user_metrics(2, event(1) | {"user_id": 2})
         assert views_of(tracker, 1) == views_of(tracker, 2) == 1
 
-    def test_an_event_in_disorder_counts_and_a_late_one_does_not(self):
+    def test_an_event_in_disorder_counts_and_a_late_one_does_not(self) -> None:
         """At 12:00 the window of 24 h by 15 min begins at 12:15 of the day before."""
         tracker = track(event(1), event(2, NOON - DAY + 15 * MINUTE), event(3, NOON - DAY))
         assert views_of(tracker) == 2
         assert tracker.get_user_metrics(1)["as_of"] == "2025-01-15T12:00:00Z"
 
-    def test_an_event_leaves_the_window_as_others_come(self):
+    def test_an_event_leaves_the_window_as_others_come(self) -> None:
         tracker = track(event(1), event(2, NOON + DAY - 15 * MINUTE))
         assert views_of(tracker) == 2
         tracker.update_user_metrics(2, event(3, NOON + DAY) | {"user_id": 2})
@@ -178,23 +184,23 @@ class TestUserMetrics:
     @pytest.mark.parametrize(
         "wrong", [None, 5, [], {}, object(), {"event_id": object()}, event(1) | {"timestamp": "x"}]
     )
-    def test_what_is_no_event_is_ignored(self, wrong):
+    def test_what_is_no_event_is_ignored(self, wrong: Any) -> None:
         assert views_of(track(event(1), wrong)) == 1
 
-    def test_a_structure_that_contains_itself_is_ignored(self):
+    def test_a_structure_that_contains_itself_is_ignored(self) -> None:
         knot = event(2)
         knot["metadata"] = knot
         assert views_of(track(event(1), knot)) == 1
 
-    def test_a_wrong_optional_value_does_not_lose_the_event(self):
+    def test_a_wrong_optional_value_does_not_lose_the_event(self) -> None:
         tracker = track(event(1, metadata={"view_duration_ms": float("nan")}))
         assert views_of(tracker) == 1
 
-    def test_another_users_event_is_refused(self):
+    def test_another_users_event_is_refused(self) -> None:
         with pytest.raises(ValueError, match="to user 1, not to user 2"):
             UserMetricsTracker().update_user_metrics(2, event(1))
 
-    def test_windows_are_given_as_durations(self):
+    def test_windows_are_given_as_durations(self) -> None:
         tracker = track(
             event(1), event(2, NOON + HOUR), window="1h", step="5m", dedup_horizon="10m"
         )
@@ -204,7 +210,7 @@ class TestUserMetrics:
         with pytest.raises(ValueError, match="24 hours"):
             UserMetricsTracker(window="24 hours")
 
-    def test_users_who_left_take_no_memory(self):
+    def test_users_who_left_take_no_memory(self) -> None:
         tracker = UserMetricsTracker(window="1h", step="15m")
         for user_id in range(2000):
             one = event(user_id, NOON + user_id * MINUTE) | {"user_id": user_id}
@@ -212,7 +218,7 @@ class TestUserMetrics:
         # An hour's window, an hour's horizon, and as much again until the next sweep.
         assert len(tracker._partition.rows) <= 4 * 60 + 15
 
-    def test_a_time_too_far_away_to_be_stored_is_ignored(self):
+    def test_a_time_too_far_away_to_be_stored_is_ignored(self) -> None:
         far = example(event_id="far", user_id=1, timestamp="9999-12-31T23:59:59Z")
         assert views_of(track(event(1), far, window="1s", step="100ms")) == 0
         assert views_of(track(far)) == 1
@@ -229,7 +235,9 @@ class TestUserMetrics:
         )
     )
     @settings(max_examples=60, deadline=None)
-    def test_are_those_of_all_accepted_events_added_up(self, events):
+    def test_are_those_of_all_accepted_events_added_up(
+        self, events: list[tuple[str, int, int, int]]
+    ) -> None:
         tracker = UserMetricsTracker()
         plain = PlainUser(DAY, 15 * MINUTE, HOUR)
         now = None
@@ -261,12 +269,12 @@ class TestViralVideos:
             for i, kind in enumerate(kinds)
         ]
 
-    def test_need_1000_views_and_more_than_one_and_a_half_shares_and_comments_a_view(self):
+    def test_need_1000_views_and_more_than_one_and_a_half_shares_and_comments_a_view(self) -> None:
         assert detect_viral_videos(self.events(7, views=1000, shares=1501)) == [7]
         assert detect_viral_videos(self.events(7, views=1000, shares=1500)) == []
         assert detect_viral_videos(self.events(7, views=999, shares=1501)) == []
 
-    def test_come_with_the_highest_coefficient_first_and_the_smaller_id_of_equal_ones(self):
+    def test_come_with_the_highest_coefficient_first_and_the_smaller_id_of_equal_ones(self) -> None:
         events = (
             self.events(1, views=2, shares=4)
             + self.events(9, views=2, shares=10)
@@ -275,13 +283,13 @@ class TestViralVideos:
         )
         assert detect_viral_videos(events, min_views=1) == [5, 9, 1]
 
-    def test_comments_count_as_shares_do_and_likes_saves_and_follows_do_not(self):
+    def test_comments_count_as_shares_do_and_likes_saves_and_follows_do_not(self) -> None:
         for kind, viral in (("comment", [7]), ("like", []), ("save", []), ("follow", [])):
             events = [event(1, video_id=7)]
             events += [event(kind + str(i), video_id=7, event_type=kind) for i in range(2)]
             assert detect_viral_videos(events, min_views=1) == viral
 
-    def test_are_judged_by_the_two_hours_up_to_the_latest_time(self):
+    def test_are_judged_by_the_two_hours_up_to_the_latest_time(self) -> None:
         """At 14:00 the window of 2 h by 5 min begins at 12:05.
 
         ::
@@ -297,26 +305,34 @@ class TestViralVideos:
         assert detect_viral_videos(old + kept + new, min_views=1) == [8, 9]
         assert detect_viral_videos(new + kept + old, min_views=1) == [8, 9]
 
-    def test_take_parsed_events_and_raw_ones(self):
+    def test_take_parsed_events_and_raw_ones(self) -> None:
         events = self.events(7, views=1, shares=2)
-        parsed = [parse_event(json.dumps(one)) for one in events]
+        parsed: list[Any] = [parse_event(json.dumps(one)) for one in events]
         assert detect_viral_videos(parsed, min_views=1) == [7]
         assert detect_viral_videos([parsed[0], *events[1:]], min_views=1) == [7]
 
-    def test_what_is_no_event_is_ignored(self):
+    def test_what_is_no_event_is_ignored(self) -> None:
         events = self.events(7, views=1, shares=2)
-        wrong = [None, {}, [], 5, event(1) | {"video_id": "7"}, example(timestamp="later")]
+        wrong: list[Any] = [
+            None,
+            {},
+            [],
+            5,
+            event(1) | {"video_id": "7"},
+            example(timestamp="later"),
+        ]
         assert detect_viral_videos([*wrong, *events, *wrong], min_views=1) == [7]
 
-    def test_duplicates_are_counted_once(self):
+    def test_duplicates_are_counted_once(self) -> None:
         events = self.events(7, views=2, shares=3)
         assert detect_viral_videos(events * 3 + [events[-1]] * 5, min_views=1) == []
 
-    def test_of_no_events_are_none(self):
+    def test_of_no_events_are_none(self) -> None:
         assert detect_viral_videos([]) == []
-        assert detect_viral_videos([None, {}]) == []
+        none: list[Any] = [None, {}]
+        assert detect_viral_videos(none) == []
 
-    def test_rules_and_windows_may_be_others(self):
+    def test_rules_and_windows_may_be_others(self) -> None:
         events = self.events(7, views=4, shares=2)
         assert detect_viral_videos(events, min_views=4, coefficient=0.4) == [7]
         later = [event("x", NOON + 3 * HOUR)]
@@ -327,7 +343,7 @@ class TestViralVideos:
 
     @given(st.lists(JSON, max_size=5))
     @settings(deadline=None)
-    def test_no_list_makes_it_raise(self, anything):
+    def test_no_list_makes_it_raise(self, anything: list[Any]) -> None:
         assert detect_viral_videos(anything) == []
 
     @given(
@@ -341,7 +357,7 @@ class TestViralVideos:
         )
     )
     @settings(max_examples=60, deadline=None)
-    def test_are_those_that_a_recount_finds(self, drawn):
+    def test_are_those_that_a_recount_finds(self, drawn: list[tuple[int, str, int]]) -> None:
         events = [
             event(i, NOON + delay, video_id=video_id, event_type=kind)
             for i, (video_id, kind, delay) in enumerate(drawn)
@@ -362,7 +378,7 @@ class TestViralVideos:
         assert detect_viral_videos(events, min_views=2) == ordered
 
 
-def test_durations_that_wrong_metadata_holds_do_not_count():
+def test_durations_that_wrong_metadata_holds_do_not_count() -> None:
     wrong = json.loads(raw_metadata("view_duration_ms", "-5"))
     tracker = UserMetricsTracker()
     tracker.update_user_metrics(wrong["user_id"], wrong)

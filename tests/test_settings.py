@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 import trustme
@@ -16,6 +17,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from setting_names import unknown_variables
 from settings import VARIABLES, Settings, SettingsError, describe_settings, is_loopback, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from setting_variables import Variable
+
 
 TOKEN = "a-token-of-some-length"
 SASL = {
@@ -93,7 +100,7 @@ class TestDefaults:
         )
 
     @pytest.mark.parametrize("variable", VARIABLES, ids=lambda each: each.name)
-    def test_an_empty_variable_counts_as_unset(self, variable) -> None:
+    def test_an_empty_variable_counts_as_unset(self, variable: Variable) -> None:
         assert load({variable.name: ""}) == load({})
 
     def test_unknown_variables_are_left_alone(self) -> None:
@@ -160,7 +167,9 @@ class TestReading:
             ("TOPIC_PARTITIONS", "1024", "partitions", 1024),
         ],
     )
-    def test_a_value_is_read_in_its_own_units(self, name, text, attribute, value) -> None:
+    def test_a_value_is_read_in_its_own_units(
+        self, name: str, text: str, attribute: str, value: float | str
+    ) -> None:
         assert getattr(load({name: text}), attribute) == value
 
     @pytest.mark.parametrize(
@@ -172,11 +181,11 @@ class TestReading:
             ("kafka://[::1]:9092", ["[::1]:9092"]),
         ],
     )
-    def test_several_brokers_can_be_named(self, url, servers) -> None:
+    def test_several_brokers_can_be_named(self, url: str, servers: list[str]) -> None:
         settings = load({"BROKER_URL": url})
         assert (settings.broker_url, settings.bootstrap_servers) == (url, servers)
 
-    def test_a_login_can_be_set(self, tmp_path) -> None:
+    def test_a_login_can_be_set(self, tmp_path: Path) -> None:
         certificates = tmp_path / "ca.pem"
         trustme.CA().cert_pem.write_to_path(certificates)
         settings = load({**SASL, "REELS_SSL_CAFILE": str(certificates)})
@@ -252,7 +261,9 @@ class TestRefusals:
             ("REELS_LOG_FORMAT", "xml"),
         ],
     )
-    def test_a_wrong_value_is_refused_in_one_line_that_names_it(self, name, value) -> None:
+    def test_a_wrong_value_is_refused_in_one_line_that_names_it(
+        self, name: str, value: str
+    ) -> None:
         text = refusal(**{name: value})
         prefix = "_".join(name.split("_")[:2])
         assert text.startswith(prefix)
@@ -275,20 +286,20 @@ class TestRefusals:
         assert refusal(REELS_USER_STEP="30s").startswith("REELS_USER_WINDOW = '24h' is wrong")
 
     @pytest.mark.parametrize("missing", ["MECHANISM", "USERNAME", "PASSWORD"])
-    def test_a_login_has_to_be_complete(self, missing) -> None:
+    def test_a_login_has_to_be_complete(self, missing: str) -> None:
         name = f"REELS_SASL_{missing}"
         environ = {key: value for key, value in SASL.items() if key != name}
         assert refusal(**environ) == (
             f"{name} is not set: allowed is a value, because REELS_SECURITY_PROTOCOL is SASL_SSL"
         )
 
-    def test_a_file_without_certificates_is_refused(self, tmp_path) -> None:
+    def test_a_file_without_certificates_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "ca.pem"
         path.touch()
         assert refusal(REELS_SSL_CAFILE=str(path)).startswith("REELS_SSL_CAFILE = ")
 
     @pytest.mark.parametrize("protocol", ["", "PLAINTEXT", "SASL_PLAINTEXT"])
-    def test_certificates_without_tls_are_a_mistake(self, tmp_path, protocol) -> None:
+    def test_certificates_without_tls_are_a_mistake(self, tmp_path: Path, protocol: str) -> None:
         path = tmp_path / "ca.pem"
         trustme.CA().cert_pem.write_to_path(path)
         environ = {**SASL, "REELS_SECURITY_PROTOCOL": protocol, "REELS_SSL_CAFILE": str(path)}
@@ -299,12 +310,12 @@ class TestRefusals:
         )
 
     @pytest.mark.parametrize("protocol", ["", "PLAINTEXT", "SSL"])
-    def test_a_login_that_would_not_be_used_is_a_mistake(self, protocol) -> None:
+    def test_a_login_that_would_not_be_used_is_a_mistake(self, protocol: str) -> None:
         assert refusal(**SASL | {"REELS_SECURITY_PROTOCOL": protocol}).endswith(
             "allowed is SASL_PLAINTEXT or SASL_SSL, because REELS_SASL_MECHANISM is set"
         )
 
-    def test_a_file_is_no_data_folder(self, tmp_path) -> None:
+    def test_a_file_is_no_data_folder(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.touch()
         assert refusal(APP_DATADIR=str(path)).startswith("APP_DATADIR = ")
@@ -313,20 +324,20 @@ class TestRefusals:
 
 class TestReach:
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.x"])
-    def test_a_server_that_others_reach_needs_a_token(self, host) -> None:
+    def test_a_server_that_others_reach_needs_a_token(self, host: str) -> None:
         assert not is_loopback(host)
         assert "REELS_HTTP_TOKEN" in refusal(WEB_BIND=host)
         assert load({"WEB_BIND": host, "REELS_HTTP_TOKEN": TOKEN}).web_bind == host
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
-    def test_a_server_on_this_machine_needs_none(self, host) -> None:
+    def test_a_server_on_this_machine_needs_none(self, host: str) -> None:
         assert is_loopback(host)
         assert load({"WEB_BIND": host}).http_token is None
 
 
 class TestTokenLogins:
     @pytest.mark.parametrize("login", [OAUTH, MSK], ids=["OAUTHBEARER", "AWS_MSK_IAM"])
-    def test_they_need_no_name_and_no_password(self, login) -> None:
+    def test_they_need_no_name_and_no_password(self, login: dict[str, str]) -> None:
         settings = load(login)
         assert settings.sasl_mechanism == login["REELS_SASL_MECHANISM"]
         assert settings.sasl_username is None
@@ -339,7 +350,7 @@ class TestTokenLogins:
         ]
         + [(MSK, "REELS_AWS_REGION")],
     )
-    def test_they_have_to_be_complete(self, login, missing) -> None:
+    def test_they_have_to_be_complete(self, login: dict[str, str], missing: str) -> None:
         environ = {key: value for key, value in login.items() if key != missing}
         mechanism = login["REELS_SASL_MECHANISM"]
         assert refusal(**environ) == (
@@ -357,7 +368,9 @@ class TestTokenLogins:
             "allowed is SASL_SSL, because REELS_SASL_MECHANISM is AWS_MSK_IAM"
         )
 
-    def test_what_to_install_for_amazons_tokens_is_said(self, monkeypatch) -> None:
+    def test_what_to_install_for_amazons_tokens_is_said(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         # What is None there cannot be found.
         monkeypatch.setitem(sys.modules, "aws_msk_iam_sasl_signer", None)
         text = refusal(**MSK)
@@ -366,7 +379,7 @@ class TestTokenLogins:
 
 
 @pytest.fixture
-def client_files(tmp_path):
+def client_files(tmp_path: Path) -> dict[str, str]:
     """A certificate, its key, the same key encrypted, another's key, and both in one file."""
     authority = trustme.CA()
     own, other = authority.issue_cert("worker.example"), authority.issue_cert("other.example")
@@ -397,7 +410,9 @@ class TestClientCertificates:
             "REELS_SSL_KEY_PASSWORD": password,
         }
 
-    def test_a_key_may_lie_in_the_same_file_or_another_and_be_encrypted(self, client_files) -> None:
+    def test_a_key_may_lie_in_the_same_file_or_another_and_be_encrypted(
+        self, client_files: dict[str, str]
+    ) -> None:
         files = client_files
         load(self.environ(files["both"]))
         load(self.environ(files["certificate"], files["key"]))
@@ -417,7 +432,7 @@ class TestClientCertificates:
         ],
     )
     def test_a_key_that_does_not_fit_is_refused(
-        self, client_files, key, password, variable
+        self, client_files: dict[str, str], key: str, password: str, variable: str
     ) -> None:
         key_file = client_files[key] if key else ""
         text = refusal(**self.environ(client_files["certificate"], key_file, password))
@@ -426,12 +441,12 @@ class TestClientCertificates:
         assert "\n" not in text
 
     @pytest.mark.parametrize("name", ["REELS_SSL_KEYFILE", "REELS_SSL_KEY_PASSWORD"])
-    def test_a_key_needs_a_certificate(self, client_files, name) -> None:
+    def test_a_key_needs_a_certificate(self, client_files: dict[str, str], name: str) -> None:
         assert refusal(**{"REELS_SECURITY_PROTOCOL": "SSL", name: client_files["key"]}) == (
             f"REELS_SSL_CERTFILE is not set: allowed is a value, because {name} is set"
         )
 
-    def test_a_certificate_without_tls_is_a_mistake(self, client_files) -> None:
+    def test_a_certificate_without_tls_is_a_mistake(self, client_files: dict[str, str]) -> None:
         assert refusal(REELS_SSL_CERTFILE=client_files["both"]).endswith(
             "allowed is SSL or SASL_SSL, because REELS_SSL_CERTFILE is set"
         )
@@ -445,21 +460,21 @@ class TestSecretsInFiles:
         }
 
     @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-    def test_a_newline_at_the_end_is_no_part_of_it(self, tmp_path, end) -> None:
+    def test_a_newline_at_the_end_is_no_part_of_it(self, tmp_path: Path, end: str) -> None:
         path = tmp_path / "token"
         path.write_bytes(f"{TOKEN}{end}".encode())
         settings = load({"REELS_HTTP_TOKEN_FILE": str(path)})
         assert settings.http_token == TOKEN
         assert ("REELS_HTTP_TOKEN", "***") in describe_settings(settings)
 
-    def test_spaces_and_letters_of_all_kinds_are_part_of_it(self, tmp_path) -> None:
+    def test_spaces_and_letters_of_all_kinds_are_part_of_it(self, tmp_path: Path) -> None:
         path = tmp_path / "password"
         path.write_text(" pass wörd \n\n", encoding="utf-8")
         environ = {**SASL, "REELS_SASL_PASSWORD": "", "REELS_SASL_PASSWORD_FILE": str(path)}
         assert load(environ).sasl_password == " pass wörd \n"
 
     @pytest.mark.parametrize("name", SECRETS)
-    def test_a_secret_that_is_set_twice_is_refused(self, tmp_path, name) -> None:
+    def test_a_secret_that_is_set_twice_is_refused(self, tmp_path: Path, name: str) -> None:
         path = tmp_path / "secret"
         path.write_text("from-the-file")
         text = refusal(**{name: "from-the-variable", f"{name}_FILE": str(path)})
@@ -474,7 +489,7 @@ class TestSecretsInFiles:
         ids=["no file", "empty", "not UTF-8"],
     )
     def test_a_file_that_holds_no_secret_is_refused_in_one_line(
-        self, tmp_path, name, content, words
+        self, tmp_path: Path, name: str, content: bytes | None, words: str
     ) -> None:
         path = tmp_path / "secret"
         if content is not None:
@@ -484,7 +499,7 @@ class TestSecretsInFiles:
         assert words in text
         assert "\n" not in text
 
-    def test_what_is_wrong_in_a_file_is_not_shown(self, tmp_path) -> None:
+    def test_what_is_wrong_in_a_file_is_not_shown(self, tmp_path: Path) -> None:
         path = tmp_path / "token"
         path.write_text("tiny one")
         assert "tiny" not in refusal(REELS_HTTP_TOKEN_FILE=str(path))
@@ -505,7 +520,7 @@ class TestSecrets:
         assert "tiny" not in refusal(REELS_HTTP_TOKEN="tiny one")
 
     @pytest.mark.parametrize("login", ["joe:hunter2", "joe:hun/ter2", "joe:h@hunter2"])
-    def test_a_password_in_the_broker_url_is_refused_and_not_shown(self, login) -> None:
+    def test_a_password_in_the_broker_url_is_refused_and_not_shown(self, login: str) -> None:
         text = refusal(BROKER_URL=f"kafka://{login}@a:9092")
         assert "***@a:9092" in text
         assert "ter2" not in text
@@ -520,7 +535,7 @@ class TestSecrets:
             *("joe:x://hunter2@a", "http://joe:hunter2@a:6066/#hunter2"),
         ],
     )
-    def test_a_login_in_an_address_is_refused_and_not_shown(self, name, address) -> None:
+    def test_a_login_in_an_address_is_refused_and_not_shown(self, name: str, address: str) -> None:
         text = refusal(**{name: address})
         assert "***" in text
         assert "hunter2" not in text

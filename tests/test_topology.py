@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
@@ -16,14 +17,20 @@ from streaming.tasks.processor import ProcessorContext
 from tables.sliced import SlicedTable
 from tables.summed import summed_layout
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from settings import Settings
+
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> Settings:
     return load({"APP_DATADIR": str(tmp_path), "REELS_APP_ID": "shop"})
 
 
 @pytest.fixture
-def with_a_third(monkeypatch, settings):
+def with_a_third(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """The topology with one more table: the videos' under another name, with its own topics."""
     tables = declared.topology(settings)
     videos = next(entry for entry in tables if entry.name == "video_metrics")
@@ -51,7 +58,7 @@ async def answer(_: web.Request) -> web.Response:
     return web.Response()
 
 
-def test_the_names_of_tables_are_those_that_the_contract_promises(settings) -> None:
+def test_the_names_of_tables_are_those_that_the_contract_promises(settings: Settings) -> None:
     """Changelogs are named by them, so that a rename would lose the tables."""
     assert [entry.name for entry in declared.topology(settings)] == [
         "user_metrics",
@@ -60,17 +67,20 @@ def test_the_names_of_tables_are_those_that_the_contract_promises(settings) -> N
     ]
 
 
-def test_each_processor_reads_the_topics_that_its_entry_names_in_that_order(settings) -> None:
+def test_each_processor_reads_the_topics_that_its_entry_names_in_that_order(
+    settings: Settings,
+) -> None:
     """What waits in the repartition topic goes before the input."""
-    state = SimpleNamespace(reset_to_committed=None, stream_time=None)
+    outbox: Any = SimpleNamespace()
+    state: Any = SimpleNamespace(reset_to_committed=None, stream_time=None)
     for entry in declared.topology(settings):
-        context = ProcessorContext(0, state, SimpleNamespace(), "changelog", 1)
+        context = ProcessorContext(0, state, outbox, "changelog", 1)
         processor = entry.make_processor(context)
         assert list(processor.topics) == [source.topic for source in entry.sources]
         assert processor.changelog_topic == "changelog"
 
 
-def test_all_topics_of_the_tables_are_made(settings) -> None:
+def test_all_topics_of_the_tables_are_made(settings: Settings) -> None:
     """Each source and each changelog of a table is a topic that the program sees to."""
     tables = declared.topology(settings)
     topics = {spec.name: spec for spec in declared.all_topics(settings, tables)}
@@ -80,7 +90,7 @@ def test_all_topics_of_the_tables_are_made(settings) -> None:
     assert len(topics) == len(declared.all_topics(settings, tables))
 
 
-def test_an_app_has_the_tables_agents_and_topics_of_its_topology(settings) -> None:
+def test_an_app_has_the_tables_agents_and_topics_of_its_topology(settings: Settings) -> None:
     """Nothing of a table is added to an app by another way."""
     app = create_app(settings)
     tables = declared.topology(settings)
@@ -93,17 +103,18 @@ def test_an_app_has_the_tables_agents_and_topics_of_its_topology(settings) -> No
 
 
 @pytest.mark.usefixtures("with_a_third")
-def test_one_more_entry_is_one_more_table_everywhere(settings) -> None:
+def test_one_more_entry_is_one_more_table_everywhere(settings: Settings) -> None:
     """Agent, topics, store, processor and route come of the entry alone; its deltas go first."""
     app = create_app(settings)
     context = app.task_context
     assert "third_deltas" in app.agents
     assert {"shop-third-deltas", "shop-third-changelog"} < {each.name for each in context.topics}
     assert context.deltas["third"] == "shop-third-deltas"
-    state = SimpleNamespace(stream_time=None)
+    state: Any = SimpleNamespace(stream_time=None)
     states = dict.fromkeys(("user_metrics", "video_metrics", "creator_metrics", "third"), state)
     assert list(context.tables) == list(states)
-    processors = context.make_processors(0, states, SimpleNamespace())
+    outbox: Any = SimpleNamespace()
+    processors = context.make_processors(0, states, outbox)
     assert [each.changelog_topic for each in processors] == [
         "shop-third-changelog",
         "shop-creator_metrics-changelog",
@@ -123,7 +134,9 @@ def test_an_app_without_creators_has_neither_their_table_nor_their_topics_nor_ro
     assert not any("creator" in name for name in app.agents)
     routes = {resource.canonical for resource in app.web.web_app.router.resources()}
     assert not any("creator" in route for route in routes)
-    state = SimpleNamespace(stream_time=None)
+    state: Any = SimpleNamespace(stream_time=None)
     states = dict.fromkeys(app.task_context.tables, state)
-    *_, engagement = app.task_context.make_processors(0, states, SimpleNamespace())
+    outbox: Any = SimpleNamespace()
+    processors: Sequence[Any] = app.task_context.make_processors(0, states, outbox)
+    *_, engagement = processors
     assert [feed.topic for feed in engagement._feeds] == ["reels-video-deltas"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,36 +11,42 @@ from hypothesis import strategies as st
 from accelerator import layer_backend
 from tests.layers import layer_of
 
+if TYPE_CHECKING:
+    from models._protocols import Layer
+    from tables.layers import LayerBackend
+
+
 PLAIN, COMPILED = layer_backend(accelerated=False), layer_backend(accelerated=True)
 each_form = pytest.mark.parametrize("form", [PLAIN, COMPILED], ids=["plain", "compiled"])
 
 #: Few keys, which meet each other, and enough of them for layers to grow.
 KEYS = st.integers(0, 3).map(lambda n: b"%d" % n) | st.binary(max_size=40)
 VALUES = st.none() | st.binary(max_size=20)
+Changes = list[tuple[bytes, bytes | None]]
 CHANGES = st.lists(st.tuples(KEYS, VALUES), max_size=200)
 
 
 class Batch:
     """What RocksDB was given."""
 
-    def __init__(self):
-        self.rows = []
+    def __init__(self) -> None:
+        self.rows: list[tuple[bytes, bytes | None]] = []
 
-    def put(self, key, value):
+    def put(self, key: bytes, value: bytes) -> None:
         self.rows.append((key, value))
 
-    def delete(self, key):
+    def delete(self, key: bytes) -> None:
         self.rows.append((key, None))
 
 
-def content(layer):
+def content(layer: Layer | dict[bytes, bytes | None]) -> tuple[object, ...]:
     """All that a layer tells of itself."""
     return list(layer), list(layer.keys()), list(layer.items()), len(layer)
 
 
 @given(CHANGES, st.lists(KEYS))
 @settings(max_examples=300)
-def test_a_layer_is_like_a_dict(changes, keys):
+def test_a_layer_is_like_a_dict(changes: Changes, keys: list[bytes]) -> None:
     plain, compiled = (layer_of(form, changes) for form in (PLAIN, COMPILED))
     assert content(compiled) == content(plain)
     for key in [*plain, *keys]:
@@ -51,7 +59,9 @@ def test_a_layer_is_like_a_dict(changes, keys):
 
 
 @given(CHANGES, CHANGES)
-def test_what_a_newer_layer_has_takes_the_place_of_the_older(older, newer):
+def test_what_a_newer_layer_has_takes_the_place_of_the_older(
+    older: Changes, newer: Changes
+) -> None:
     plain, compiled = (layer_of(form, older) for form in (PLAIN, COMPILED))
     plain.update(layer_of(PLAIN, newer))
     other = layer_of(COMPILED, newer)
@@ -61,7 +71,7 @@ def test_what_a_newer_layer_has_takes_the_place_of_the_older(older, newer):
 
 
 @given(CHANGES)
-def test_rows_come_in_the_order_of_their_keys(changes):
+def test_rows_come_in_the_order_of_their_keys(changes: Changes) -> None:
     expected = sorted(dict(changes).items(), key=lambda row: row[0])
     for form in (PLAIN, COMPILED):
         batch, ordered = Batch(), form.in_order(layer_of(form, changes))
@@ -71,7 +81,13 @@ def test_rows_come_in_the_order_of_their_keys(changes):
         assert batch.rows == expected
 
 
-def found(form, layers, keys, values, newer):
+def found(
+    form: LayerBackend,
+    layers: list[Changes],
+    keys: list[bytes],
+    values: dict[bytes, bytes | None],
+    newer: list[Changes],
+) -> tuple[set[bytes], int, list[bytes | None], list[bytes | None], int]:
     """What is said of keys when some were not in memory, and some have changed meanwhile."""
     found = form.find([layer_of(form, changes) for changes in layers], keys)
     missing = list(found.missing)
@@ -88,7 +104,12 @@ def found(form, layers, keys, values, newer):
     st.lists(CHANGES, max_size=3),
 )
 @settings(max_examples=300)
-def test_the_newest_layer_that_has_a_key_tells_it(layers, keys, values, newer):
+def test_the_newest_layer_that_has_a_key_tells_it(
+    layers: list[Changes],
+    keys: list[bytes],
+    values: dict[bytes, bytes | None],
+    newer: list[Changes],
+) -> None:
     expected = [
         next((dict(layer)[key] for layer in layers if key in dict(layer)), values.get(key))
         for key in keys
@@ -102,7 +123,7 @@ def test_the_newest_layer_that_has_a_key_tells_it(layers, keys, values, newer):
 
 @each_form
 @pytest.mark.parametrize("count", [63, 64, 65, 5000])
-def test_any_number_of_rows_is_found_again(form, count):
+def test_any_number_of_rows_is_found_again(form: LayerBackend, count: int) -> None:
     layer = layer_of(form, [(b"%d" % n, b"v%d" % n) for n in range(count)])
     keys = [b"%d" % n for n in range(count + 10)]
     values = form.find([form.layer(), layer], keys)
@@ -112,7 +133,7 @@ def test_any_number_of_rows_is_found_again(form, count):
 
 
 @each_form
-def test_a_value_outlives_the_layers_it_was_found_in(form):
+def test_a_value_outlives_the_layers_it_was_found_in(form: LayerBackend) -> None:
     layer = layer_of(form, [(b"key", b"old")])
     values = form.find([layer], [b"key"])
     layer[b"key"] = b"new"
@@ -120,16 +141,17 @@ def test_a_value_outlives_the_layers_it_was_found_in(form):
     assert list(values) == [b"old"]
 
 
-def test_what_is_no_bytes_is_refused():
+def test_what_is_no_bytes_is_refused() -> None:
     layer = COMPILED.layer()
-    for key, value in [("text", b""), (b"key", 1)]:
+    wrong: list[tuple[Any, Any]] = [("text", b""), (b"key", 1)]
+    for key, value in wrong:
         with pytest.raises(TypeError):
             layer[key] = value
     with pytest.raises(TypeError):
-        COMPILED.find([layer], ["text"])
+        COMPILED.find([layer], ["text"])  # type: ignore[list-item] # on purpose
     assert len(layer) == 0
 
 
-def test_there_are_as_many_values_as_keys_are_missing():
+def test_there_are_as_many_values_as_keys_are_missing() -> None:
     with pytest.raises(ValueError, match="as many values"):
         COMPILED.find([], [b"key"]).fill([])

@@ -26,7 +26,7 @@ TEXTS = st.one_of(
 
 @pytest.mark.skipif(not IS_BUILT, reason="the accelerator is not built")
 @given(st.lists(TEXTS, min_size=1, max_size=8))
-def test_every_position_is_read_the_same_compiled(texts):
+def test_every_position_is_read_the_same_compiled(texts: list[str]) -> None:
     """The compiled form reads digits, the plain one a float: both sum up the same billionths."""
     base = {"event_type": "video_view", "user_id": 1, "video_id": 2}
     base |= {"timestamp": "2025-01-15T12:00:00Z"}

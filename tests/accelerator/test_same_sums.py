@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,14 @@ from models.partitioner import partition_of
 from models.user import UserWindows
 from models.video import VideoWindows
 from models.windows import Slices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models._protocols import Sums
+    from models.entity import Entity
+    from models.sums import Panes, Totals
+
 
 # Panes of 1 s, windows of 4: few enough that values reach every edge of them.
 SLICES = Slices(4000, 1000)
@@ -36,7 +46,7 @@ WINDOWS = st.lists(
 ).map(tuple)
 
 
-def rows_of(entity):
+def rows_of(entity: Entity[Any]) -> st.SearchStrategy[bytes]:
     """Draw the rows of a value: panes in order, each once."""
     counters = st.tuples(*(U32 if c.code == "I" else U64 for c in entity.counters.values()))
     rows = st.dictionaries(st.integers(0, 12), counters, max_size=6)
@@ -65,14 +75,16 @@ VIDEO_VALUES = st.builds(
 CREATOR_VALUES = rows_of(CREATOR).map(CREATORS.empty.__add__)
 
 
-def sums_of(table: str, reading: ReadBackend):
+def sums_of(table: str, reading: ReadBackend) -> Sums:
     """What sums the values of a table."""
     if table == "users":
         return reading.user_sums(USERS)
     return reading.pane_sums(VIDEOS if table == "videos" else CREATORS)
 
 
-def both(table: str, values, now, windows):
+def both(
+    table: str, values: Sequence[bytes | None], now: int, windows: tuple[Panes, ...]
+) -> list[list[tuple[int, ...] | None]]:
     """What the two forms make of some values."""
     answers = []
     for accelerated, reading in (False, PLAIN), (True, COMPILED):
@@ -85,7 +97,7 @@ def both(table: str, values, now, windows):
     return answers
 
 
-def listed(totals, count):
+def listed(totals: Totals, count: int) -> list[tuple[int, ...] | None]:
     """The sums of each of some values, None where nothing is known of its key."""
     assert totals.rows.dtype in (np.uint64, object)
     sums = dict(zip(totals.numbers, map(tuple, totals.rows.tolist()), strict=True))
@@ -94,27 +106,35 @@ def listed(totals, count):
 
 @given(st.lists(st.none() | user_values(), max_size=12), TIMES, WINDOWS)
 @settings(max_examples=400)
-def test_users_are_summed_the_same(values, now, windows):
+def test_users_are_summed_the_same(
+    values: list[bytes | None], now: int, windows: tuple[Panes, ...]
+) -> None:
     plain, compiled = both("users", values, now, windows)
     assert compiled == plain
 
 
 @given(st.lists(st.none() | VIDEO_VALUES, max_size=12), TIMES, WINDOWS)
 @settings(max_examples=400)
-def test_videos_are_summed_the_same(values, now, windows):
+def test_videos_are_summed_the_same(
+    values: list[bytes | None], now: int, windows: tuple[Panes, ...]
+) -> None:
     plain, compiled = both("videos", values, now, windows)
     assert compiled == plain
 
 
 @given(st.lists(st.none() | CREATOR_VALUES, max_size=12), TIMES, WINDOWS)
 @settings(max_examples=400)
-def test_creators_are_summed_the_same(values, now, windows):
+def test_creators_are_summed_the_same(
+    values: list[bytes | None], now: int, windows: tuple[Panes, ...]
+) -> None:
     plain, compiled = both("creators", values, now, windows)
     assert compiled == plain
 
 
 @given(st.lists(CREATOR_VALUES, max_size=4), TIMES, TIMES)
-def test_sums_of_creators_are_those_of_single_reads(creators, now, at):
+def test_sums_of_creators_are_those_of_single_reads(
+    creators: list[bytes], now: int, at: int
+) -> None:
     for sums in both("creators", creators, now, (SLICES.window_at(at),)):
         for value, found in zip(creators, sums, strict=True):
             assert (found is None) == CREATORS.is_expired(value, now)
@@ -123,7 +143,9 @@ def test_sums_of_creators_are_those_of_single_reads(creators, now, at):
 
 
 @given(st.lists(user_values(), max_size=4), st.lists(VIDEO_VALUES, max_size=4), TIMES, TIMES)
-def test_sums_are_those_of_single_reads(users, videos, now, at):
+def test_sums_are_those_of_single_reads(
+    users: list[bytes], videos: list[bytes], now: int, at: int
+) -> None:
     hopping, tumbling = SLICES.window_at(at), SLICES.tumbling_at(at)
     for sums in both("users", users, now, (hopping,)):
         for value, found in zip(users, sums, strict=True):
@@ -137,7 +159,7 @@ def test_sums_are_those_of_single_reads(users, videos, now, at):
                 assert found == VIDEOS.rolling(value, at)[2:] + VIDEOS.tumbling(value, at)[2:]
 
 
-def test_values_of_earlier_versions_are_summed():
+def test_values_of_earlier_versions_are_summed() -> None:
     row = PaneRows("IIQ").pack(3, 5, 2, 700)
     versions = {
         1: b"\x01\x00\x01\x00" + bytes(12) + row,
@@ -152,7 +174,7 @@ def test_values_of_earlier_versions_are_summed():
 
 @pytest.mark.parametrize("table", ["users", "videos", "creators"])
 @pytest.mark.parametrize("accelerated", [False, True])
-def test_a_value_of_an_unknown_version_is_refused(table, accelerated):
+def test_a_value_of_an_unknown_version_is_refused(table: str, accelerated: bool) -> None:
     form, reading = layer_backend(accelerated=accelerated), (PLAIN, COMPILED)[accelerated]
     found = form.find([form.layer()], [b"1"])
     found.fill([b"\x07" + bytes(60)])
@@ -161,7 +183,7 @@ def test_a_value_of_an_unknown_version_is_refused(table, accelerated):
 
 
 @given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 200)), st.integers(1, 64))
-def test_keys_are_in_the_same_partitions(ids, partitions):
+def test_keys_are_in_the_same_partitions(ids: list[int], partitions: int) -> None:
     places = COMPILED.by_partition(ids, partitions)
     assert places == PLAIN.by_partition(ids, partitions)
     assert sorted(place for some in places.values() for place in some) == list(range(len(ids)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -17,6 +18,11 @@ from models.user import UserWindows
 from models.windows import Slices
 from tests.models.corpus import EXAMPLE, TIMES, example
 from tests.models.strategies import JSON
+
+if TYPE_CHECKING:
+    from models._protocols import Engagement
+    from models.schema import EventType
+
 
 pytestmark = pytest.mark.skipif(not accelerator.IS_BUILT, reason=accelerator.REASON)
 
@@ -47,12 +53,16 @@ EVENTS = st.lists(
 
 @given(EVENTS, st.integers(0, 5))
 @settings(max_examples=200)
-def test_of_any_history_with_blocks_of_sealed_ids(events, ids_before):
+def test_of_any_history_with_blocks_of_sealed_ids(
+    events: list[tuple[int, EventType, int, int, int]], ids_before: int
+) -> None:
     windows = UserWindows(Slices(60 * MINUTE, 15 * MINUTE), 30 * MINUTE)
     compiled, plain = COMPILED.rows(windows), PLAIN.rows(windows)
     now = START
     # Many ids within a short time, which is when they are sealed in blocks.
-    many = [(7, "like", 0, 1000 + number, 1) for number in range(16 * ids_before)]
+    many: list[tuple[int, EventType, int, int, int]] = [
+        (7, "like", 0, 1000 + number, 1) for number in range(16 * ids_before)
+    ]
     for user, kind, watched, number, delay in [*many, *events]:
         t_ms = now + delay
         if windows.is_late(t_ms, now):
@@ -74,7 +84,8 @@ def test_of_any_history_with_blocks_of_sealed_ids(events, ids_before):
     assert all(compiled.get(b"%d" % user) == plain.get(b"%d" % user) for user in USERS)
 
 
-def fields_of(engagement):
+def fields_of(engagement: Engagement | None) -> list[Any]:
+    assert engagement is not None
     names = "user_id", "video_id", "t_ms", "id_hash"
     return [*(getattr(engagement, name) for name in names), engagement.of_video()]
 
@@ -94,7 +105,9 @@ ODD = (
 @for_example({}, {"video_position": float("nan")}, EXAMPLE["timestamp"])
 @for_example({}, {"view_duration_ms": 2**53 + 1}, EXAMPLE["timestamp"])
 @settings(max_examples=600)
-def test_an_event_in_a_dict_is_the_one_in_its_json(changes, of_metadata, time):
+def test_an_event_in_a_dict_is_the_one_in_its_json(
+    changes: dict[str, Any], of_metadata: dict[str, Any], time: str
+) -> None:
     metadata = {n: x for n, x in (EXAMPLE["metadata"] | of_metadata).items() if x is not ...}
     event = example(**{"timestamp": time, "metadata": metadata} | changes)
     found = COMPILED.usual(event)
@@ -108,6 +121,6 @@ def test_an_event_in_a_dict_is_the_one_in_its_json(changes, of_metadata, time):
         assert not 0 <= usual.t_ms < 253_370_764_800_000
 
 
-def test_the_example_goes_the_short_way():
+def test_the_example_goes_the_short_way() -> None:
     assert fields_of(COMPILED.usual(EXAMPLE)) == fields_of(PLAIN.usual(EXAMPLE))
     assert not any(map(COMPILED.usual, [None, 5, [], {}, Event, "{}"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,12 @@ from models.video import EMPTY, Verdict, VideoWindows
 from models.viral import ViralRule
 from models.windows import Slices
 from tests.counted import of_video
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from models._protocols import DeltaAccumulator
+
 
 SLICES = Slices(4000, 1000)
 WINDOWS = VideoWindows(SLICES)
@@ -42,12 +49,15 @@ RULE = ViralRule(1.5, ENOUGH)
 class Side:
     """One of the two forms, and what it has processed so far."""
 
-    def __init__(self, accelerated):
+    def __init__(self, accelerated: bool) -> None:
         self.backend = PaneBackend.of_videos(WINDOWS, accelerated=accelerated)
         self.memory = layer_backend(accelerated=accelerated)
-        self.stored, self.now = {}, 0
+        self.stored: dict[bytes, bytes | None] = {}
+        self.now = 0
 
-    def apply(self, values):
+    def apply(
+        self, values: Sequence[bytes | None]
+    ) -> tuple[int, list[bytes], set[int], list[tuple[bytes, bytes | None]]]:
         chunk = self.backend.chunk(values)
         self.now = max(self.now, chunk.latest)
         loaded = self.memory.find([self.memory.layer()], chunk.keys)
@@ -61,14 +71,14 @@ class Side:
 
 @given(st.lists(st.lists(RECORDS, max_size=3), max_size=6))
 @settings(max_examples=400)
-def test_any_history_of_deltas_is_processed_the_same(batches):
+def test_any_history_of_deltas_is_processed_the_same(batches: list[list[bytes]]) -> None:
     plain, compiled = Side(accelerated=False), Side(accelerated=True)
     for values in batches:
         assert compiled.apply(values) == plain.apply(values)
 
 
 @given(st.lists(st.lists(RECORDS, max_size=3), max_size=6))
-def test_whoever_has_views_enough_after_a_change_is_told(batches):
+def test_whoever_has_views_enough_after_a_change_is_told(batches: list[list[bytes]]) -> None:
     side = Side(accelerated=True)
     for values in batches:
         _, keys, reached, _ = side.apply(values)
@@ -83,7 +93,9 @@ def test_whoever_has_views_enough_after_a_change_is_told(batches):
     st.integers(0, 4) | st.integers(2**32 - 3, 2**33),
 )
 @settings(max_examples=400)
-def test_videos_are_judged_the_same(records, now, coefficient, min_views):
+def test_videos_are_judged_the_same(
+    records: list[bytes], now: int, coefficient: float, min_views: int
+) -> None:
     side, rule = Side(accelerated=True), ViralRule(coefficient, min_views)
     side.apply(records)
     keys = [*side.stored, b"unknown"]
@@ -105,7 +117,7 @@ def test_videos_are_judged_the_same(records, now, coefficient, min_views):
 
 
 @pytest.mark.parametrize("accelerated", FORMS)
-def test_a_video_of_an_unknown_version_is_not_judged(accelerated):
+def test_a_video_of_an_unknown_version_is_not_judged(accelerated: bool) -> None:
     form = layer_backend(accelerated=accelerated)
     values = form.find([], [b"1"])
     values.fill([b"\x07" + EMPTY[1:]])
@@ -117,7 +129,7 @@ def test_a_video_of_an_unknown_version_is_not_judged(accelerated):
 
 @pytest.mark.parametrize("accelerated", FORMS)
 @pytest.mark.parametrize("value", [None, b"", b"\x01", bytes(16), pack_deltas(0, 0, [])[:-1]])
-def test_what_is_no_delta_record_is_refused(accelerated, value):
+def test_what_is_no_delta_record_is_refused(accelerated: bool, value: bytes | None) -> None:
     with pytest.raises(CodecError):
         PaneBackend.of_videos(WINDOWS, accelerated=accelerated).chunk(
             [pack_deltas(0, 0, []), value]
@@ -125,16 +137,16 @@ def test_what_is_no_delta_record_is_refused(accelerated, value):
 
 
 @pytest.mark.parametrize("accelerated", FORMS)
-def test_a_video_with_a_value_of_an_unknown_version_is_refused(accelerated):
+def test_a_video_with_a_value_of_an_unknown_version_is_refused(accelerated: bool) -> None:
     side = Side(accelerated)
     side.stored[b"1"] = b"\x07" + EMPTY[1:]
     with pytest.raises(CodecError, match="unknown version 7"):
         side.apply([pack_deltas(0, 0, [(1, 0, *of_video(1))])])
 
 
-def gathered(accelerated, added):
+def gathered(accelerated: bool, added: Iterable[tuple[int, int, int]]) -> DeltaAccumulator:
     """What a source has gathered when all these were added."""
-    found = UserBackend.of(UserWindows(SLICES, 1000), accelerated=accelerated).accumulator()
+    found = UserBackend.of(UserWindows(SLICES, 1000), accelerated=accelerated).accumulator(VIDEO)
     for place in added:
         video_id, pane, counter = place
         found.add(video_id, pane, of_video(*[0] * counter, 1))
@@ -150,14 +162,16 @@ ADDED = st.tuples(
 
 
 @given(st.lists(ADDED, max_size=400), st.integers(1, 9), st.booleans())
-def test_what_was_gathered_is_told_the_same_and_all_of_it(added, partitions, heartbeat):
+def test_what_was_gathered_is_told_the_same_and_all_of_it(
+    added: list[tuple[int, int, int]], partitions: int, heartbeat: bool
+) -> None:
     plain, compiled = (gathered(accelerated, added) for accelerated in FORMS)
     assert len(compiled) == len(plain) == len({place[:2] for place in added})
     records = plain.records(7, 123, partitions, heartbeat=heartbeat)
     assert compiled.records(7, 123, partitions, heartbeat=heartbeat) == records
     assert {target for target, _ in records} <= set(range(partitions))
     assert len(records) == partitions or not heartbeat
-    found = Counter()
+    found: Counter[tuple[int, int, int]] = Counter()
     for target, value in records:
         source, stream_time, rows = unpack_deltas(value)
         assert (source, stream_time) == (7, 123)
@@ -168,7 +182,7 @@ def test_what_was_gathered_is_told_the_same_and_all_of_it(added, partitions, hea
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_more_than_a_record_takes_makes_another_one(more):
+def test_more_than_a_record_takes_makes_another_one(more: int) -> None:
     added = [(video, 1, 0) for video in range(MAX_ROWS_PER_RECORD + more)]
     plain, compiled = (
         gathered(accelerated, added).records(0, 0, 1, heartbeat=False) for accelerated in FORMS
@@ -179,7 +193,7 @@ def test_more_than_a_record_takes_makes_another_one(more):
 
 @pytest.mark.parametrize("accelerated", FORMS)
 @pytest.mark.parametrize("pane", [2**32, 2**64, -1])
-def test_a_number_that_does_not_fit_is_not_told(accelerated, pane):
+def test_a_number_that_does_not_fit_is_not_told(accelerated: bool, pane: int) -> None:
     with pytest.raises(ValueError, match="not a delta record"):
         gathered(accelerated, [(1, pane, 0)]).records(0, 0, 1, heartbeat=False)
 
@@ -196,10 +210,11 @@ CREATOR_RECORDS = st.builds(
 
 @given(st.lists(st.lists(CREATOR_RECORDS, max_size=3), max_size=6))
 @settings(max_examples=300)
-def test_any_history_of_creators_is_processed_the_same(batches):
+def test_any_history_of_creators_is_processed_the_same(batches: list[list[bytes]]) -> None:
     """Another entity, with counters and a header of its own, and no rule that videos have."""
     sides = [PaneBackend.of(CREATORS, accelerated=accelerated) for accelerated in FORMS]
-    stored, now = [{} for _ in sides], 0
+    stored: list[dict[bytes, bytes | None]] = [{} for _ in sides]
+    now = 0
     for values in batches:
         found = []
         for backend, accelerated, rows in zip(sides, FORMS, stored, strict=True):
@@ -215,7 +230,9 @@ def test_any_history_of_creators_is_processed_the_same(batches):
 
 
 @given(st.lists(CREATOR_ROWS, max_size=50), st.integers(1, 9), st.booleans())
-def test_what_was_gathered_of_creators_is_told_the_same(rows, partitions, heartbeat):
+def test_what_was_gathered_of_creators_is_told_the_same(
+    rows: list[tuple[int, ...]], partitions: int, heartbeat: bool
+) -> None:
     """Counters stop at their maximum, within a commit as in a table."""
     records = []
     for accelerated in FORMS:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from inspect import getsource, isclass, signature
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from models import _protocols
 from tests.worker import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 PAGE = ROOT / "docs" / "architecture.md"
 
@@ -32,7 +37,7 @@ def module_of(path: str) -> str:
     return path.rpartition(".")[0].replace("/", ".")
 
 
-def form_of(paths: list[str], name: str):
+def form_of(paths: list[str], name: str) -> Any:
     """Return what one of the modules defines by a name; compiled functions say nothing of it."""
     found = [vars(import_module(module_of(path))).get(name) for path in paths]
     found = [each for each in found if each is not None]
@@ -44,13 +49,13 @@ def members(protocol: type) -> set[str]:
     """Return the names that a protocol asks for, those of the protocols that it extends too."""
     return {
         name
-        for each in protocol.__mro__[: protocol.__mro__.index(_protocols.Protocol)]
+        for each in protocol.__mro__[: protocol.__mro__.index(Protocol)]
         for name in vars(each)
         if not name.startswith("_") or name in {"__len__", "__getitem__"}
     }
 
 
-def parameters(function) -> list[tuple[str, bool, bool]]:
+def parameters(function: Callable[..., object]) -> list[tuple[str, bool, bool]]:
     """Return names, whether they have to be given by name, and whether they may be left out."""
     return [
         (each.name, each.kind is each.KEYWORD_ONLY, each.default is not each.empty)
@@ -58,13 +63,13 @@ def parameters(function) -> list[tuple[str, bool, bool]]:
     ]
 
 
-def test_every_compiled_module_has_its_row():
+def test_every_compiled_module_has_its_row() -> None:
     """A new compiled module says what its plain form is."""
     compiled = {str(path.relative_to(ROOT)) for path in (ROOT / "accelerator").glob("*.pyx")}
     assert compiled <= {path for _, path, _ in TWINS}
 
 
-def test_every_protocol_of_a_class_is_held_to_by_a_pair():
+def test_every_protocol_of_a_class_is_held_to_by_a_pair() -> None:
     """A form's class is not left without its twin."""
     helpers = {"Layer", "MakeChunk", "MakeDeltaChunk", "PackRecords", "WriteBatch"}
     classes = {
@@ -76,7 +81,7 @@ def test_every_protocol_of_a_class_is_held_to_by_a_pair():
 
 
 @pytest.mark.parametrize(("plain", "compiled", "_"), TWINS, ids=str)
-def test_a_plain_form_names_its_compiled_one(plain, compiled, _):
+def test_a_plain_form_names_its_compiled_one(plain: list[str], compiled: str, _: list[str]) -> None:
     """Whoever changes the plain form finds the sign to the other."""
     assert (ROOT / compiled).is_file()
     for path in plain:
@@ -84,7 +89,9 @@ def test_a_plain_form_names_its_compiled_one(plain, compiled, _):
 
 
 @pytest.mark.parametrize(("plain", "compiled", "name"), PAIRS, ids=str)
-def test_both_forms_have_the_same_names_and_signatures(plain, compiled, name):
+def test_both_forms_have_the_same_names_and_signatures(
+    plain: list[str], compiled: str, name: str
+) -> None:
     """What is called on one form can be called on the other."""
     ours, theirs = form_of(plain, name), form_of([compiled], name)
     if not isclass(ours):

@@ -1,5 +1,7 @@
 """Which form of the hot path runs, as operators see it."""
 
+from __future__ import annotations
+
 import pytest
 
 import accelerator
@@ -8,7 +10,7 @@ from monitoring import metrics
 
 
 @pytest.fixture
-def unbuilt(monkeypatch):
+def unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerator, "IS_BUILT", False)
     monkeypatch.setattr(
         accelerator,
@@ -17,32 +19,33 @@ def unbuilt(monkeypatch):
     )
 
 
-def test_the_compiled_form_runs_without_a_warning():
+def test_the_compiled_form_runs_without_a_warning() -> None:
     """Nobody is warned where the compiled form runs."""
     assert start_lines("auto") == ("compiled", None)
 
 
-def test_the_plain_form_that_is_asked_for_is_no_fallback():
+def test_the_plain_form_that_is_asked_for_is_no_fallback() -> None:
     """Whoever chooses the plain form is not warned of it."""
     assert start_lines("off") == ("plain", None)
 
 
 @pytest.mark.usefixtures("unbuilt")
-def test_a_fallback_is_warned_of_with_its_reason():
+def test_a_fallback_is_warned_of_with_its_reason() -> None:
     """A stale build does not go unnoticed."""
     form, warning = start_lines("auto")
     assert form == "plain"
+    assert warning is not None
     assert "do not match this program's layouts" in warning
 
 
 @pytest.mark.usefixtures("unbuilt")
-def test_without_a_build_on_ends_with_one_line():
+def test_without_a_build_on_ends_with_one_line() -> None:
     """The compiled form that is demanded and missing is an error."""
     with pytest.raises(AcceleratorError, match=r"^REELS_ACCELERATOR.*program's layouts.*$"):
         is_wanted("on")
 
 
-def test_build_info_says_which_form_runs():
+def test_build_info_says_which_form_runs() -> None:
     """Dashboards tell compiled workers from plain ones."""
     metrics.set_build("plain")
     (sample,) = next(iter(metrics.build_info.collect())).samples

@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -59,7 +59,7 @@ RULES = Rules(
 
 
 #: By the number of an event: one has none, and one is not counted because it is no position.
-POSITIONS = [
+POSITIONS: list[dict[str, float]] = [
     {},
     {"video_position": 1 / 7},
     {"video_position": 0.1234567895},
@@ -89,7 +89,7 @@ class Fold(NamedTuple):
 
     partition: int
     topic: str
-    count: int
+    count: int  # type: ignore[assignment]  # tuple has a method of that name
 
 
 class Commit(NamedTuple):
@@ -103,6 +103,8 @@ class Crash(NamedTuple):
 
     partition: int
 
+
+Step = Send | Fold | Commit | Crash
 
 partitions = st.integers(0, PARTITIONS - 1)
 sends = st.builds(
@@ -130,16 +132,16 @@ steps = st.one_of(
 
 
 @pytest.fixture(autouse=True)
-def _judge_at_every_commit(monkeypatch):
+def _judge_at_every_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL_S", 0.0)
 
 
-async def play(pipeline, script):
+async def play(pipeline: Pipeline, script: list[Step]) -> None:
     for step in script:
         match step:
             case Send(partition, user_id, video_id, event_type, seconds, number):
                 t = T + round(seconds * SECOND)
-                far = {"timestamp": "2999-01-01T00:00:00Z"} if t > 2 * T else {}
+                far: dict[str, Any] = {"timestamp": "2999-01-01T00:00:00Z"} if t > 2 * T else {}
                 value = event(
                     *(user_id, video_id, min(t, 2 * T), number),
                     event_type=event_type,
@@ -157,7 +159,7 @@ async def play(pipeline, script):
     await pipeline.finish()
 
 
-def judge(pipeline):
+def judge(pipeline: Pipeline) -> Oracle:
     oracle = Oracle(RULES, EVENTS)
     passed_on = pipeline.read(REPARTITION)
     for record, is_passed_on in in_order(pipeline.read(EVENTS), passed_on, pipeline.read(ORDER)):
@@ -171,7 +173,7 @@ def judge(pipeline):
 )
 @given(script=st.lists(steps, min_size=20, max_size=60))
 @pytest.mark.parametrize("accelerator", ["on", "off"])
-def test_every_script_ends_as_the_oracle_says(accelerator, script):
+def test_every_script_ends_as_the_oracle_says(accelerator: str, script: list[Step]) -> None:
     rules = replace(SETTINGS, accelerator=accelerator)
     with tempfile.TemporaryDirectory() as folder, Pipeline(Path(folder), rules) as pipeline:
         asyncio.run(play(pipeline, script))

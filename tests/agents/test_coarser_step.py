@@ -12,6 +12,7 @@ import asyncio
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -35,23 +36,28 @@ from tests.integration import checks
 from tests.integration.stream import event
 from tests.oracle import SECOND, Oracle, in_order
 
-STEPS = {"user_step": 30 * SECOND, "video_step": 10 * SECOND}
+if TYPE_CHECKING:
+    from settings import Settings
+    from tests.agents.test_against_the_oracle import Step
+
+
+STEPS: dict[str, Any] = {"user_step": 30 * SECOND, "video_step": 10 * SECOND}
 COARSE = replace(SETTINGS, **STEPS)
 
 
 @pytest.fixture(autouse=True)
-def _judge_at_every_commit(monkeypatch):
+def _judge_at_every_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL_S", 0.0)
 
 
-async def do(pipeline, script):
+async def do(pipeline: Pipeline, script: list[Step]) -> None:
     """Play a script, and leave on its way what is on its way."""
-    finish, pipeline.finish = pipeline.finish, lambda: asyncio.sleep(0)
-    await play(pipeline, script)
-    pipeline.finish = finish
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "finish", lambda: asyncio.sleep(0))
+        await play(pipeline, script)
 
 
-async def changed(pipeline, rules):
+async def changed(pipeline: Pipeline, rules: Settings) -> Pipeline:
     """Return the same pipeline after a stop and a start with other settings."""
     for number in range(len(pipeline.parts)):
         await pipeline.crash(number)
@@ -66,8 +72,8 @@ async def changed(pipeline, rules):
     return after
 
 
-def values_in_steps(pipeline, table):
-    found = {}
+def values_in_steps(pipeline: Pipeline, table: str) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
     for part in pipeline.parts:
         state = getattr(part, table)
         in_steps = state._layout.windows.in_units(state.unit).in_steps
@@ -75,7 +81,7 @@ def values_in_steps(pipeline, table):
     return found
 
 
-def judge(pipeline, at_change):
+def judge(pipeline: Pipeline, at_change: list[dict[str, int]]) -> Oracle:
     """Ask the oracle, for which other rules hold from the positions ``at_change`` on."""
     oracle = Oracle(RULES, EVENTS)
     passed_on = pipeline.read(REPARTITION)
@@ -88,7 +94,7 @@ def judge(pipeline, at_change):
     return oracle
 
 
-def check(pipeline, oracle):
+def check(pipeline: Pipeline, oracle: Oracle) -> None:
     latest = oracle.latest()
     if latest is not None:
         checks.check_user_values(values_in_steps(pipeline, "users"), oracle)
@@ -98,7 +104,7 @@ def check(pipeline, oracle):
         assert checks.viral_flags(pipeline.last_values(VIRAL)) == expected
 
 
-async def run(folder, accelerator, before, after):
+async def run(folder: Path, accelerator: str, before: list[Step], after: list[Step]) -> None:
     pipeline = Pipeline(folder, replace(SETTINGS, accelerator=accelerator))
     await do(pipeline, before)
     pipeline = await changed(pipeline, replace(COARSE, accelerator=accelerator))
@@ -120,13 +126,15 @@ SCRIPTS = st.lists(steps, max_size=40)
 )
 @given(before=SCRIPTS, after=SCRIPTS)
 @pytest.mark.parametrize("accelerator", ["on", "off"])
-def test_whatever_was_counted_or_on_its_way_the_oracle_is_right(accelerator, before, after):
+def test_whatever_was_counted_or_on_its_way_the_oracle_is_right(
+    accelerator: str, before: list[Step], after: list[Step]
+) -> None:
     """Rows of both steps, partitions that are new, sums that were sent before: in both forms."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(Path(folder), accelerator, before, after))
 
 
-def views(*seconds):
+def views(*seconds: int) -> list[OutRecord]:
     return [
         OutRecord(b"1", event(1, 1, T + second * SECOND, f"{second}", creator_id=3))
         for second in seconds
@@ -134,7 +142,7 @@ def views(*seconds):
 
 
 @pytest.fixture
-async def built(tmp_path):
+async def built(tmp_path: Path) -> Pipeline:
     """A pipeline with a finer step, of whose sums some are on their way."""
     pipeline = Pipeline(tmp_path, SETTINGS)
     for records in (views(0, 4, 12), views(28, 31)):
@@ -154,7 +162,9 @@ async def built(tmp_path):
     return pipeline
 
 
-async def test_the_change_is_said_and_there_is_no_way_back_once_it_is_committed(built, caplog):
+async def test_the_change_is_said_and_there_is_no_way_back_once_it_is_committed(
+    built: Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
     coarse = await changed(built, COARSE)
     line = "table users: the step changes to 30s from 10s: panes are merged"
@@ -168,7 +178,7 @@ async def test_the_change_is_said_and_there_is_no_way_back_once_it_is_committed(
         await changed(again, SETTINGS)
 
 
-async def test_sums_by_a_coarser_step_than_ones_own_are_refused(built):
+async def test_sums_by_a_coarser_step_than_ones_own_are_refused(built: Pipeline) -> None:
     """As of a worker that was started with other settings than this one."""
     coarse = await changed(built, COARSE)
     for record in views(40, 45):

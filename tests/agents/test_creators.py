@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from models.counters import CREATOR
@@ -13,6 +15,13 @@ from tests.integration.stream import START, event
 from tests.oracle import HOUR, MINUTE
 from tests.oracle_events import partition_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from settings import Settings
+
+
 T = START // HOUR * HOUR
 WINDOWS = PaneWindows(CREATOR, Slices(24 * HOUR, 15 * MINUTE))
 PARTITIONS = 2
@@ -23,23 +32,24 @@ USERS = [
 ]
 
 
-def settings(creators="on", accelerator="auto"):
+def settings(creators: str = "on", accelerator: str = "auto") -> Settings:
     return make_settings(
         TOPIC_PARTITIONS=PARTITIONS, REELS_CREATORS=creators, REELS_ACCELERATOR=accelerator
     )
 
 
 @pytest.fixture(params=["on", "off"])
-def accelerator(request):
-    return request.param
+def accelerator(request: pytest.FixtureRequest) -> str:
+    form: str = request.param
+    return form
 
 
 @pytest.fixture
-def make(tmp_path, accelerator):
+def make(tmp_path: Path, accelerator: str) -> Iterator[Callable[..., Pipeline]]:
     """Return a factory of pipelines with creators or without."""
-    open_now = []
+    open_now: list[Pipeline] = []
 
-    def make_pipeline(creators="on"):
+    def make_pipeline(creators: str = "on") -> Pipeline:
         open_now.append(Pipeline(tmp_path, settings(creators, accelerator)))
         return open_now[-1]
 
@@ -48,25 +58,34 @@ def make(tmp_path, accelerator):
         pipeline.__exit__()
 
 
-def send(pipeline, number, t, creator_id=5, source=0, **changes):
+def send(
+    pipeline: Pipeline,
+    number: object,
+    t: int,
+    creator_id: object = 5,
+    source: int = 0,
+    **changes: Any,
+) -> None:
     value = event(USERS[source], 1, t, number, creator_id=creator_id, **changes)
     pipeline.send(EVENTS, source, OutRecord(b"%d" % USERS[source], value))
 
 
-async def restart(pipeline, creators, accelerator):
+async def restart(pipeline: Pipeline, creators: str, accelerator: str) -> None:
     for part in pipeline.parts:
         await part.restart(settings(creators, accelerator))
 
 
-def views(pipeline, creator_id=5, at=T + HOUR):
+def views(pipeline: Pipeline, creator_id: int = 5, at: int = T + HOUR) -> int:
     return WINDOWS.rolling(pipeline.values("creators").get(b"%d" % creator_id), at).views
 
 
-def complete_from(pipeline):
+def complete_from(pipeline: Pipeline) -> list[int]:
     return [part.creators.complete_from for part in pipeline.parts]
 
 
-async def test_a_hot_video_costs_its_creator_one_row_a_commit(make) -> None:
+async def test_a_hot_video_costs_its_creator_one_row_a_commit(
+    make: Callable[..., Pipeline],
+) -> None:
     """Sums by creator and pane leave, not events; each partition of creators gets one record."""
     pipeline = make()
     pipeline.is_one_worker = False
@@ -81,7 +100,9 @@ async def test_a_hot_video_costs_its_creator_one_row_a_commit(make) -> None:
 
 
 @pytest.mark.parametrize("creator_id", [None, -1, 2**63, True, 1.0, "5"])
-async def test_an_event_without_a_right_creator_counts_for_nobody(make, creator_id) -> None:
+async def test_an_event_without_a_right_creator_counts_for_nobody(
+    make: Callable[..., Pipeline], creator_id: bool | float | str | None
+) -> None:
     """It counts for its user and its video all the same."""
     pipeline = make()
     send(pipeline, 1, T, creator_id=creator_id)
@@ -90,7 +111,9 @@ async def test_an_event_without_a_right_creator_counts_for_nobody(make, creator_
     assert len(pipeline.values("users")) == len(pipeline.values("videos")) == 1
 
 
-async def test_an_app_that_was_built_with_creators_counts_them_from_its_beginning(make) -> None:
+async def test_an_app_that_was_built_with_creators_counts_them_from_its_beginning(
+    make: Callable[..., Pipeline],
+) -> None:
     """Restarts change nothing about it: what was counted by then was sent."""
     pipeline = make()
     for source in range(PARTITIONS):
@@ -104,7 +127,7 @@ async def test_an_app_that_was_built_with_creators_counts_them_from_its_beginnin
     assert views(pipeline) == 3
 
 
-async def test_without_creators_nothing_is_sent_for_them(make) -> None:
+async def test_without_creators_nothing_is_sent_for_them(make: Callable[..., Pipeline]) -> None:
     """REELS_CREATORS=off leaves out their sums, too."""
     pipeline = make("off")
     send(pipeline, 1, T)
@@ -112,7 +135,9 @@ async def test_without_creators_nothing_is_sent_for_them(make) -> None:
     assert not pipeline.read(CREATOR_DELTAS)
 
 
-async def test_creators_who_come_later_are_counted_from_then_on(make, accelerator) -> None:
+async def test_creators_who_come_later_are_counted_from_then_on(
+    make: Callable[..., Pipeline], accelerator: str
+) -> None:
     """The latest of the sources' stream times is where all is counted; a new source has none."""
     pipeline = make("off")
     send(pipeline, 1, T)
@@ -125,7 +150,9 @@ async def test_creators_who_come_later_are_counted_from_then_on(make, accelerato
     assert complete_from(pipeline) == [T + 20 * MINUTE + 1] * PARTITIONS
 
 
-async def test_since_when_creators_are_counted_is_not_lost(make, accelerator) -> None:
+async def test_since_when_creators_are_counted_is_not_lost(
+    make: Callable[..., Pipeline], accelerator: str
+) -> None:
     """Neither by a crash before the first commit nor by one after it."""
     pipeline = make("off")
     send(pipeline, 1, T)
@@ -143,7 +170,9 @@ async def test_since_when_creators_are_counted_is_not_lost(make, accelerator) ->
     assert views(pipeline) == 2
 
 
-async def test_the_table_is_told_even_when_nothing_more_comes(make, accelerator) -> None:
+async def test_the_table_is_told_even_when_nothing_more_comes(
+    make: Callable[..., Pipeline], accelerator: str
+) -> None:
     """A source that is silent after the restart has counted before it, too."""
     pipeline = make("off")
     send(pipeline, 1, T)
@@ -155,7 +184,9 @@ async def test_the_table_is_told_even_when_nothing_more_comes(make, accelerator)
     assert complete_from(pipeline) == [T + 1] * PARTITIONS
 
 
-async def test_a_time_without_creators_makes_a_new_beginning(make, accelerator) -> None:
+async def test_a_time_without_creators_makes_a_new_beginning(
+    make: Callable[..., Pipeline], accelerator: str
+) -> None:
     """On, off and on again: what came in between is lacking, and the answers say so."""
     pipeline = make()
     send(pipeline, 1, T)
@@ -171,7 +202,7 @@ async def test_a_time_without_creators_makes_a_new_beginning(make, accelerator) 
 
 
 async def test_a_time_without_creators_in_which_nothing_came_changes_nothing(
-    make, accelerator
+    make: Callable[..., Pipeline], accelerator: str
 ) -> None:
     """Nothing is lacking then."""
     pipeline = make()

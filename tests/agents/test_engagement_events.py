@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,13 +16,20 @@ from tests.integration.stream import START, event, nasty_values
 from tests.oracle import HOUR, MINUTE, Oracle, Rules
 from tests.oracle_events import partition_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.agents.conftest import PauseLoad
+
+
 T = START // HOUR * HOUR
 
 #: The last counters of a row: views that gave a position, and the sum of those.
 NO_POSITION = 0, 0
 
 
-def deltas(pipeline, partition=0):
+def deltas(pipeline: Pipeline, partition: int = 0) -> list[tuple[int, int, list[tuple[int, ...]]]]:
     """Each delta record sent to a partition: source, stream time, rows."""
     return [
         (source, stream_time, sorted(rows))
@@ -31,12 +39,14 @@ def deltas(pipeline, partition=0):
     ]
 
 
-def outcome_counts():
-    samples = metrics.events.collect()[0].samples
+def outcome_counts() -> dict[str, float]:
+    samples = next(iter(metrics.events.collect())).samples
     return {s.labels["outcome"]: s.value for s in samples if s.name == "reels_events_total"}
 
 
-async def test_every_nasty_value_has_the_outcome_that_the_oracle_gives_it(make_pipeline):
+async def test_every_nasty_value_has_the_outcome_that_the_oracle_gives_it(
+    make_pipeline: Callable[..., Pipeline],
+) -> None:
     pipeline = make_pipeline()
     before = outcome_counts()
     oracle = Oracle(Rules(1), EVENTS)
@@ -56,7 +66,9 @@ async def test_every_nasty_value_has_the_outcome_that_the_oracle_gives_it(make_p
     assert by_offset == {each.source_offset: each.reason for each in oracle.dead_letters}
 
 
-async def test_events_of_a_video_and_pane_leave_as_one_row_a_commit(make_pipeline, send):
+async def test_events_of_a_video_and_pane_leave_as_one_row_a_commit(
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
+) -> None:
     pipeline = make_pipeline()
     pipeline.is_one_worker = False
     for user in range(50):
@@ -82,7 +94,7 @@ async def test_events_of_a_video_and_pane_leave_as_one_row_a_commit(make_pipelin
     ]
 
 
-async def test_a_step_of_time_is_told_to_every_partition_once(tmp_path):
+async def test_a_step_of_time_is_told_to_every_partition_once(tmp_path: Path) -> None:
     settings = make_settings(TOPIC_PARTITIONS=3)
     user = next(user for user in range(99) if partition_of(user, 3) == 0)
     with Pipeline(tmp_path, settings) as pipeline:
@@ -96,7 +108,9 @@ async def test_a_step_of_time_is_told_to_every_partition_once(tmp_path):
             assert deltas(pipeline, partition) == [(0, T, []), (0, T + 5 * MINUTE, [])]
 
 
-async def test_a_step_that_was_told_is_not_told_again_after_a_restart(make_pipeline, send):
+async def test_a_step_that_was_told_is_not_told_again_after_a_restart(
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
+) -> None:
     pipeline = make_pipeline()
     pipeline.is_one_worker = False
     send(pipeline, 1, 7, T, 1, event_type="save")
@@ -108,8 +122,8 @@ async def test_a_step_that_was_told_is_not_told_again_after_a_restart(make_pipel
 
 
 async def test_deltas_of_events_that_were_lost_are_sent_once_when_those_are_processed_again(
-    make_pipeline, send
-):
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
+) -> None:
     pipeline = make_pipeline()
     pipeline.is_one_worker = False
     send(pipeline, 1, 7, T, 1)
@@ -120,8 +134,8 @@ async def test_deltas_of_events_that_were_lost_are_sent_once_when_those_are_proc
 
 
 async def test_a_commit_while_users_are_read_takes_all_of_a_chunk_or_nothing(
-    make_pipeline, send, pause_load
-):
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None], pause_load: PauseLoad
+) -> None:
     pipeline = make_pipeline()
     send(pipeline, 1, 7, T, 1)
     await pipeline.finish()
@@ -139,7 +153,9 @@ async def test_a_commit_while_users_are_read_takes_all_of_a_chunk_or_nothing(
     assert windows.metrics(pipeline.values("users")[b"1"], T + MINUTE).views == 2
 
 
-async def test_a_late_event_says_where_the_oldest_window_begins(make_pipeline, send):
+async def test_a_late_event_says_where_the_oldest_window_begins(
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
+) -> None:
     pipeline = make_pipeline()
     send(pipeline, 1, 7, T + 24 * HOUR, 1)
     send(pipeline, 1, 7, T, 2)
@@ -152,8 +168,11 @@ async def test_a_late_event_says_where_the_oldest_window_begins(make_pipeline, s
 
 @pytest.mark.parametrize("ahead", [-1, 1])
 async def test_an_event_may_be_ahead_of_the_clock_by_the_skew_and_no_more(
-    make_pipeline, send, monkeypatch, ahead
-):
+    make_pipeline: Callable[..., Pipeline],
+    send: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    ahead: int,
+) -> None:
     monkeypatch.setattr("agents.engagement.time", lambda: T / 1000)
     pipeline = make_pipeline(REELS_MAX_FUTURE_SKEW="5m")
     send(pipeline, 1, 7, T + 5 * MINUTE + ahead, 1)
@@ -164,7 +183,9 @@ async def test_an_event_may_be_ahead_of_the_clock_by_the_skew_and_no_more(
     )
 
 
-async def test_users_whose_windows_are_over_leave_the_table(make_pipeline, send):
+async def test_users_whose_windows_are_over_leave_the_table(
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
+) -> None:
     pipeline = make_pipeline()
     for user in range(50):
         send(pipeline, user, 7, T, user)
@@ -178,7 +199,9 @@ async def test_users_whose_windows_are_over_leave_the_table(make_pipeline, send)
     assert pipeline.values("users").keys() == {b"60"}
 
 
-async def test_only_times_that_can_be_true_are_part_of_the_latency(make_pipeline):
+async def test_only_times_that_can_be_true_are_part_of_the_latency(
+    make_pipeline: Callable[..., Pipeline],
+) -> None:
     """Producers may give none (-1), seconds for milliseconds, or the time of a wrong clock."""
     now = int(time() * 1000)
     pipeline = make_pipeline()
@@ -191,7 +214,9 @@ async def test_only_times_that_can_be_true_are_part_of_the_latency(make_pipeline
     assert 2 <= metrics.ingest_latency._sum - total < 60
 
 
-async def test_a_dead_letter_has_key_value_and_headers_of_what_was_rejected(make_pipeline):
+async def test_a_dead_letter_has_key_value_and_headers_of_what_was_rejected(
+    make_pipeline: Callable[..., Pipeline],
+) -> None:
     pipeline = make_pipeline()
     headers = (("trace", b"17"), ("reason", b"mine"), ("none", None))
     pipeline.send(EVENTS, 0, OutRecord(b"odd", b"no json", headers))
@@ -200,7 +225,8 @@ async def test_a_dead_letter_has_key_value_and_headers_of_what_was_rejected(make
     assert (letter.key, letter.value) == (b"odd", b"no json")
     assert letter.headers[0] == ("reason", b"malformed_json")
     assert letter.headers[5] == ("source.app", b"reels")
-    assert letter.headers[6:] == (
+    originals: tuple[tuple[str, bytes | None], ...] = letter.headers[6:]
+    assert originals == (
         ("original.header.trace", b"17"),
         ("original.header.reason", b"mine"),
         ("original.header.none", None),

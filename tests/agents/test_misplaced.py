@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agents.misplaced import MIN_EVENTS, MisplacedShare
 
+if TYPE_CHECKING:
+    import pytest
 
-def test_a_high_share_of_events_that_are_passed_on_is_said_once(caplog):
+
+def test_a_high_share_of_events_that_are_passed_on_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     share = MisplacedShare()
     share.note(MIN_EVENTS - 1, MIN_EVENTS - 1)
     assert caplog.messages == []
@@ -16,7 +23,9 @@ def test_a_high_share_of_events_that_are_passed_on_is_said_once(caplog):
     assert '"partitioner": "murmur2_random"' in line
 
 
-def test_a_few_of_them_are_not_worth_a_line_and_many_later_are(caplog):
+def test_a_few_of_them_are_not_worth_a_line_and_many_later_are(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     share = MisplacedShare()
     for _ in range(50):
         share.note(MIN_EVENTS, MIN_EVENTS // 10)

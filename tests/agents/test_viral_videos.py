@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,17 +13,24 @@ from tests.integration import checks
 from tests.integration.stream import START
 from tests.oracle import HOUR, MINUTE
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.agents.conftest import PauseLoad
+    from tests.agents.pipeline import Pipeline
+
+
 T = START // HOUR * HOUR
 VIDEO = 7
 
 
 @pytest.fixture(autouse=True)
-def _judge_at_every_commit(monkeypatch):
+def _judge_at_every_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agents.video_deltas, "JUDGE_INTERVAL_S", 0.0)
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The processors' monotonic clock, to be moved by hand."""
     now = [1000.0]
     monkeypatch.setattr(agents.video_deltas, "monotonic", lambda: now[0])
@@ -30,10 +38,12 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def make_viral(make_pipeline, send):
+def make_viral(
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
+) -> Callable[[], Awaitable[Pipeline]]:
     """Return a pipeline in which a video is viral, with 10 views and 16 shares at T."""
 
-    async def make():
+    async def make() -> Pipeline:
         pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=10)
         for n in range(26):
             send(pipeline, n, VIDEO, T, n, event_type="video_view" if n < 10 else "share")
@@ -44,16 +54,16 @@ def make_viral(make_pipeline, send):
     return make
 
 
-def flags(pipeline):
+def flags(pipeline: Pipeline) -> dict[int, tuple[int, int, int, int, int]]:
     return checks.viral_flags(pipeline.last_values(VIRAL))
 
 
-def detected_at(pipeline):
+def detected_at(pipeline: Pipeline) -> int:
     windows = pipeline.parts[0].video._windows
     return windows.detected_at(pipeline.values("videos").get(b"%d" % VIDEO))
 
 
-async def fold_unjudged(pipeline):
+async def fold_unjudged(pipeline: Pipeline) -> None:
     """Fold all that was sent, down to the videos, but judge none of them.
 
     Sums come with their topic from here on, as another worker's do.
@@ -68,7 +78,7 @@ async def fold_unjudged(pipeline):
     await pipeline.commit(0)
 
 
-async def commit_while_videos_are_read(pipeline, pause_load):
+async def commit_while_videos_are_read(pipeline: Pipeline, pause_load: PauseLoad) -> None:
     """Process what was sent, and let a commit judge videos while that waits for the disk."""
     part = pipeline.parts[0]
     await pipeline.process(0, EVENTS, 100)
@@ -82,13 +92,17 @@ async def commit_while_videos_are_read(pipeline, pause_load):
     await processing
 
 
-async def test_a_flag_tells_the_window_and_its_counts(make_viral):
+async def test_a_flag_tells_the_window_and_its_counts(
+    make_viral: Callable[[], Awaitable[Pipeline]],
+) -> None:
     pipeline = await make_viral()
     window = (T + 5 * MINUTE - 2 * HOUR, T + 5 * MINUTE)
     assert flags(pipeline) == {VIDEO: (*window, 10, 0, 16)}
 
 
-async def test_a_flag_is_told_again_only_when_its_counts_change(make_viral, send):
+async def test_a_flag_is_told_again_only_when_its_counts_change(
+    make_viral: Callable[[], Awaitable[Pipeline]], send: Callable[..., None]
+) -> None:
     pipeline = await make_viral()
     told = len(pipeline.read(VIRAL))
     send(pipeline, 99, 8, T, "other")
@@ -100,7 +114,9 @@ async def test_a_flag_is_told_again_only_when_its_counts_change(make_viral, send
     assert flags(pipeline)[VIDEO][-1] == 17
 
 
-async def test_a_flag_keeps_the_time_at_which_it_was_raised(make_viral, send):
+async def test_a_flag_keeps_the_time_at_which_it_was_raised(
+    make_viral: Callable[[], Awaitable[Pipeline]], send: Callable[..., None]
+) -> None:
     pipeline = await make_viral()
     assert detected_at(pipeline) == T
     send(pipeline, 99, VIDEO, T + MINUTE, "more", event_type="share")
@@ -110,7 +126,9 @@ async def test_a_flag_keeps_the_time_at_which_it_was_raised(make_viral, send):
     assert detected_at(pipeline) == T
 
 
-async def test_the_last_views_leaving_the_window_end_the_flag(make_viral, send):
+async def test_the_last_views_leaving_the_window_end_the_flag(
+    make_viral: Callable[[], Awaitable[Pipeline]], send: Callable[..., None]
+) -> None:
     pipeline = await make_viral()
     send(pipeline, 99, 8, T + 2 * HOUR - 1, "just inside")
     await pipeline.finish()
@@ -121,7 +139,9 @@ async def test_the_last_views_leaving_the_window_end_the_flag(make_viral, send):
     assert detected_at(pipeline) == 0
 
 
-async def test_a_whole_window_of_silence_ends_the_flag(make_viral, clock):
+async def test_a_whole_window_of_silence_ends_the_flag(
+    make_viral: Callable[[], Awaitable[Pipeline]], clock: list[float]
+) -> None:
     pipeline = await make_viral()
     video = pipeline.parts[0].video
     clock[0] += 2 * 3600 - 1
@@ -133,7 +153,9 @@ async def test_a_whole_window_of_silence_ends_the_flag(make_viral, clock):
     assert not video.has_pending()
 
 
-async def test_silence_that_began_before_a_restart_is_counted_anew(make_viral, clock):
+async def test_silence_that_began_before_a_restart_is_counted_anew(
+    make_viral: Callable[[], Awaitable[Pipeline]], clock: list[float]
+) -> None:
     pipeline = await make_viral()
     clock[0] += 3600
     await pipeline.crash(0)
@@ -146,8 +168,8 @@ async def test_silence_that_began_before_a_restart_is_counted_anew(make_viral, c
 
 
 async def test_a_video_is_flagged_in_the_commit_that_sends_the_event_which_makes_it_viral(
-    make_pipeline, send
-):
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
+) -> None:
     """Not at the next look at all videos that have changed."""
     pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=1)
     pipeline.parts[0].video._judged_at = float("inf")
@@ -159,7 +181,9 @@ async def test_a_video_is_flagged_in_the_commit_that_sends_the_event_which_makes
     assert not pipeline.read(DELTAS)
 
 
-async def test_a_video_is_flagged_in_the_commit_after_its_sums_have_come(make_pipeline, send):
+async def test_a_video_is_flagged_in_the_commit_after_its_sums_have_come(
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
+) -> None:
     """They are another worker's."""
     pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=1)
     pipeline.is_one_worker = False
@@ -173,7 +197,9 @@ async def test_a_video_is_flagged_in_the_commit_after_its_sums_have_come(make_pi
     assert flags(pipeline).keys() == {VIDEO}
 
 
-async def test_a_flag_that_was_not_committed_is_raised_again(make_pipeline, send):
+async def test_a_flag_that_was_not_committed_is_raised_again(
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
+) -> None:
     pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=1)
     send(pipeline, 1, VIDEO, T, 1)
     send(pipeline, 1, VIDEO, T, 2, event_type="share")
@@ -189,8 +215,8 @@ async def test_a_flag_that_was_not_committed_is_raised_again(make_pipeline, send
 
 
 async def test_a_flag_raised_while_videos_are_read_is_not_forgotten(
-    make_pipeline, send, pause_load
-):
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None], pause_load: PauseLoad
+) -> None:
     """A commit judges while the next deltas of the video wait for the disk.
 
     ::
@@ -215,7 +241,9 @@ async def test_a_flag_raised_while_videos_are_read_is_not_forgotten(
     assert flags(pipeline) == {}, "a restart knows which flags it has to end"
 
 
-async def test_a_flag_raised_while_videos_are_read_keeps_its_time(make_pipeline, send, pause_load):
+async def test_a_flag_raised_while_videos_are_read_keeps_its_time(
+    make_pipeline: Callable[..., Pipeline], send: Callable[..., None], pause_load: PauseLoad
+) -> None:
     pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=10)
     for n in range(26):
         send(pipeline, n, VIDEO, T, n, event_type="video_view" if n < 10 else "share")
@@ -226,7 +254,9 @@ async def test_a_flag_raised_while_videos_are_read_keeps_its_time(make_pipeline,
     assert detected_at(pipeline) == T
 
 
-async def test_a_flag_ended_while_videos_are_read_stays_ended(make_viral, send, pause_load):
+async def test_a_flag_ended_while_videos_are_read_stays_ended(
+    make_viral: Callable[[], Awaitable[Pipeline]], send: Callable[..., None], pause_load: PauseLoad
+) -> None:
     pipeline = await make_viral()
     send(pipeline, 99, VIDEO, T + 2 * HOUR, "view", event_type="like")
     send(pipeline, 99, 8, T + 2 * HOUR, "other")
@@ -237,7 +267,9 @@ async def test_a_flag_ended_while_videos_are_read_stays_ended(make_viral, send, 
     assert detected_at(pipeline) == 0
 
 
-async def test_late_comers_do_not_raise_a_flag_that_silence_has_ended(make_viral, send, clock):
+async def test_late_comers_do_not_raise_a_flag_that_silence_has_ended(
+    make_viral: Callable[[], Awaitable[Pipeline]], send: Callable[..., None], clock: list[float]
+) -> None:
     pipeline = await make_viral()
     clock[0] += 2 * 3600
     await pipeline.finish()

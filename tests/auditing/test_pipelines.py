@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,6 +39,14 @@ from tests.integration.stream import event
 from tests.oracle import SECOND
 from topology import topology
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from auditing.report import Report
+    from auditing.spill_map import SpillMap
+    from tables.state import PartitionState
+
+
 NAMES = Names(
     EVENTS,
     REPARTITION,
@@ -58,32 +67,36 @@ KINDS = ("video_view", "video_view", "share", "comment", "like", "save")
 class Topics:
     """What the audit asks of topics, told by a pipeline; ``begins`` are where they begin now."""
 
-    def __init__(self, pipeline, **begins):
+    def __init__(self, pipeline: Pipeline, **begins: int) -> None:
         self.pipeline = pipeline
         self.first = begins
 
-    async def partitions(self, _):
+    async def partitions(self, _: str) -> list[int]:
         return list(range(PARTITIONS))
 
-    async def begins(self, topic):
+    async def begins(self, topic: str) -> dict[int, int]:
         return {
             n: min(self.first.get(topic, 0), end) for n, end in (await self.ends(topic)).items()
         }
 
-    async def ends(self, topic):
+    async def ends(self, topic: str) -> dict[int, int]:
         return {n: len(self.pipeline.topics[topic, n]) for n in range(PARTITIONS)}
 
-    async def committed(self, topic):
+    async def committed(self, topic: str) -> dict[int, int]:
         return {n: part.committed[topic] for n, part in enumerate(self.pipeline.parts)}
 
-    async def replayed(self, *_):
+    async def replayed(self, *_: object) -> dict[int, Done]:
         return dict.fromkeys(range(PARTITIONS), Done())
 
-    async def read(self, topic, partition, start, end):
+    async def read(
+        self, topic: str, partition: int, start: int, end: int
+    ) -> AsyncIterator[list[Any]]:
         yield self.pipeline.topics[topic, partition][start:end]
 
-    async def replay(self, topic, partition, values, find_foreign):
-        state = getattr(self.pipeline.parts[partition], topic)
+    async def replay(
+        self, topic: str, partition: int, values: SpillMap, find_foreign: Callable[..., Any]
+    ) -> bytes | None:
+        state: PartitionState = getattr(self.pipeline.parts[partition], topic)
         check_rows(dict(state.items()), find_foreign)
         for key, value in state.items():
             if not is_sealed_key(key):
@@ -94,18 +107,18 @@ class Topics:
 class Silence:
     """Hears how far the audit is."""
 
-    def begin(self, *_):
+    def begin(self, *_: object) -> None:
         """Do nothing."""
 
-    def advance(self, *_):
+    def advance(self, *_: object) -> None:
         """Do nothing."""
 
 
-def report_of(topics):
+def report_of(topics: Any) -> Report:
     return asyncio.run(audit(SETTINGS, topics, NAMES, TABLES, Silence(), PLENTY))
 
 
-def send(pipeline, partition, user, number):
+def send(pipeline: Pipeline, partition: int, user: int, number: int) -> None:
     """Send an event: all of it but its place follows from its user and number."""
     value = event(
         *(user, number % 3, T + number * 7 * SECOND, number),
@@ -115,7 +128,7 @@ def send(pipeline, partition, user, number):
     pipeline.send(EVENTS, partition, OutRecord(b"k", value))
 
 
-async def play(pipeline, script):
+async def play(pipeline: Pipeline, script: list[tuple[Any, ...]]) -> None:
     for step in script:
         match step:
             case (partition, user, number):
@@ -146,7 +159,9 @@ steps = st.one_of(
 )
 @given(script=st.lists(steps, min_size=20, max_size=60))
 @pytest.mark.parametrize("copies", ["are there", "are gone", "have lost their order"])
-def test_tables_that_are_right_pass_whatever_the_order_was(copies, script):
+def test_tables_that_are_right_pass_whatever_the_order_was(
+    copies: str, script: list[tuple[Any, ...]]
+) -> None:
     """Events come in any order, in any partition and again beyond the horizon."""
     with tempfile.TemporaryDirectory() as folder, Pipeline(Path(folder), SETTINGS) as pipeline:
         asyncio.run(play(pipeline, script))
@@ -158,7 +173,7 @@ def test_tables_that_are_right_pass_whatever_the_order_was(copies, script):
 
 
 @pytest.fixture
-def pipeline(tmp_path):
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     """Users 1 to 8, each with three events of its own in the first partition."""
     with Pipeline(tmp_path, SETTINGS) as pipeline:
         for user in range(1, 9):
@@ -167,7 +182,7 @@ def pipeline(tmp_path):
         yield pipeline
 
 
-def test_an_event_that_was_passed_on_and_lost_is_a_difference(pipeline):
+def test_an_event_that_was_passed_on_and_lost_is_a_difference(pipeline: Pipeline) -> None:
     asyncio.run(pipeline.process(0, EVENTS, 100))
     asyncio.run(pipeline.commit(0))
     lost = pipeline.topics[REPARTITION, 1].pop()
@@ -180,7 +195,7 @@ def test_an_event_that_was_passed_on_and_lost_is_a_difference(pipeline):
 
 
 @pytest.mark.parametrize("begin", [0, 10**9], ids=["with copies", "without copies"])
-def test_an_event_that_was_counted_twice_is_a_difference(pipeline, begin):
+def test_an_event_that_was_counted_twice_is_a_difference(pipeline: Pipeline, begin: int) -> None:
     """What a second program on the input once did to the first, 42 s later than the event."""
     asyncio.run(pipeline.finish())
     (twice, *_) = pipeline.topics[REPARTITION, 1]

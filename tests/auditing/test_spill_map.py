@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditing.spill_map import SpillMap, id_key, id_of, pane_key, pane_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 PUTS = st.lists(
     st.tuples(st.integers(0, 2**63 - 1) | st.integers(0, 20), st.none() | st.binary(max_size=300)),
@@ -17,9 +23,11 @@ PUTS = st.lists(
 @pytest.mark.parametrize("limit", [0, 2000, 10**9])
 @settings(max_examples=20, deadline=None)
 @given(puts=PUTS)
-def test_values_are_those_of_a_dict_in_order(tmp_path_factory, limit, puts):
+def test_values_are_those_of_a_dict_in_order(
+    tmp_path_factory: pytest.TempPathFactory, limit: int, puts: list[tuple[int, bytes | None]]
+) -> None:
     values = SpillMap(tmp_path_factory.mktemp("values") / "db", limit)
-    expected = {}
+    expected: dict[int, bytes] = {}
     for number, value in puts:
         values.put(id_key(number), value)
         if value is None:
@@ -33,7 +41,7 @@ def test_values_are_those_of_a_dict_in_order(tmp_path_factory, limit, puts):
     assert list(values) == []
 
 
-def test_memory_stays_below_its_bound(tmp_path):
+def test_memory_stays_below_its_bound(tmp_path: Path) -> None:
     values = SpillMap(tmp_path / "db", 10_000)
     for number in range(10_000):
         values.put(id_key(number), b"x" * 100)
@@ -44,6 +52,6 @@ def test_memory_stays_below_its_bound(tmp_path):
 
 
 @given(video=st.integers(0, 2**63 - 1), pane=st.integers(-(2**40), 2**40))
-def test_a_panes_key_says_which_it_is(video, pane):
+def test_a_panes_key_says_which_it_is(video: int, pane: int) -> None:
     assert (id_of(pane_key(video, pane)), pane_of(pane_key(video, pane))) == (video, pane)
     assert id_key(video) < pane_key(video, pane)

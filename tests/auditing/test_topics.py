@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,14 @@ from auditing.reading import open_topics
 from streaming.kafka.records import OutRecord
 from tests.streaming.bench import producer_of
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from auditing.reading import Topics
+    from streaming.kafka.producer import TransactionalProducer
+    from tests.cluster import Cluster
+
+
 RECORD = OutRecord(b"key", b"value")
 
 #: Seconds after which something is taken to wait; what does not is answered within milliseconds.
@@ -20,7 +29,7 @@ A_WHILE = 0.5
 
 
 @pytest.fixture
-async def producer(cluster):
+async def producer(cluster: Cluster) -> AsyncIterator[TransactionalProducer]:
     producer = producer_of(cluster, uuid4().hex)
     await producer.start()
     yield producer
@@ -28,19 +37,21 @@ async def producer(cluster):
 
 
 @pytest.fixture
-async def topics(cluster):
+async def topics(cluster: Cluster) -> AsyncIterator[Topics]:
     settings = {"bootstrap_servers": [cluster.bootstrap], "security_protocol": "PLAINTEXT"}
     async with open_topics(settings, cluster.app_id) as topics:
         yield topics
 
 
-async def still_waits(question: asyncio.Task) -> bool:
+async def still_waits(question: asyncio.Task[dict[int, int]]) -> bool:
     """Whether ``question`` has not been answered after a while; it goes on."""
     await asyncio.wait([question], timeout=A_WHILE)
     return not question.done()
 
 
-async def test_an_end_is_told_when_the_transactions_before_it_have_ended(cluster, producer, topics):
+async def test_an_end_is_told_when_the_transactions_before_it_have_ended(
+    cluster: Cluster, producer: TransactionalProducer, topics: Topics
+) -> None:
     assert await topics.ends(cluster.events) == {0: 0, 1: 0}
     async with producer.transaction() as transaction:
         await transaction.send_records(cluster.events, 1, [RECORD, RECORD])
@@ -58,8 +69,8 @@ async def test_an_end_is_told_when_the_transactions_before_it_have_ended(cluster
 
 
 async def test_offsets_are_told_when_the_transactions_that_change_them_have_ended(
-    cluster, producer, topics
-):
+    cluster: Cluster, producer: TransactionalProducer, topics: Topics
+) -> None:
     for offset in (17, 18):
         async with producer.transaction() as transaction:
             transaction.send_offsets({TP(cluster.events, 1): offset})
@@ -69,7 +80,12 @@ async def test_offsets_are_told_when_the_transactions_that_change_them_have_ende
         assert await question == {0: 0, 1: offset}
 
 
-async def test_a_transaction_that_nobody_ends_is_named(cluster, producer, topics, monkeypatch):
+async def test_a_transaction_that_nobody_ends_is_named(
+    cluster: Cluster,
+    producer: TransactionalProducer,
+    topics: Topics,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(reading, "TRANSACTION_TIMEOUT_S", 0.3)
     async with producer.transaction() as transaction:
         await transaction.send_records(cluster.events, 0, [RECORD])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -18,13 +19,18 @@ from models.user import UserWindows
 from models.windows import Slices
 from tests.counted import of_user
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
 WINDOWS = UserWindows(Slices(24 * 3_600_000, 900_000), 3_600_000)
 SEEN, ROW = struct.Struct("<QI"), struct.Struct("<I" + USER.codes(USER.version))
 
 
-def filled(filling):
+def filled(filling: Filling) -> tuple[dict[bytes, bytes], dict[int, list[bytes]]]:
     """All rows by key, and the keys by user."""
-    rows, keys = {}, {}
+    rows: dict[bytes, bytes] = {}
+    keys: dict[int, list[bytes]] = {}
     for users, found, values in filling.rows(WINDOWS):
         rows.update(zip(found, values, strict=True))
         for user, key in zip(users.tolist(), found, strict=True):
@@ -32,7 +38,7 @@ def filled(filling):
     return rows, keys
 
 
-def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives():
+def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives() -> None:
     rows, keys = filled(Filling(300))
     for user, its in keys.items():
         key = b"%d" % user
@@ -43,7 +49,7 @@ def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives():
         ids = b"".join(blocks) + value[-ROW.size - opened : -ROW.size]
         seen = list(SEEN.iter_unpack(ids))
         assert len(seen) == views + likes
-        replayed = {}
+        replayed: dict[bytes, bytes | None] = {}
         for number, (id_hash, clock) in enumerate(seen):
             t_ms = FILLED_UNTIL_MS - ((FILLED_UNTIL_MS - clock) & 0xFFFFFFFF)
             assert t_ms // 900_000 == pane
@@ -54,12 +60,12 @@ def test_filled_rows_are_byte_by_byte_what_applying_their_events_gives():
     assert len(rows) > len(keys)
 
 
-def test_every_user_is_filled_once():
+def test_every_user_is_filled_once() -> None:
     rows, _ = filled(Filling(1000))
     assert sorted(int(key) for key in rows if not is_sealed_key(key)) == list(range(1, 1001))
 
 
-def test_filled_panes_are_all_in_the_window():
+def test_filled_panes_are_all_in_the_window() -> None:
     rows, keys = filled(Filling(50, panes=24, spread_ms=900_000))
     for value in (rows[b"%d" % user] for user in keys):
         panes = WINDOWS.series(value, FILLED_UNTIL_MS - 1)
@@ -69,16 +75,16 @@ def test_filled_panes_are_all_in_the_window():
 
 
 @pytest.mark.parametrize("kind", ["sessions", "uniform"])
-def test_loads_are_valid_events_with_ids_of_their_own(kind):
+def test_loads_are_valid_events_with_ids_of_their_own(kind: str) -> None:
     chunk = make_load(kind, 1, 1000, FILLED_UNTIL_MS).chunk(5000)
-    events = [decode(value) for value in chunk.values]
+    events = cast("list[Event]", [decode(value) for value in chunk.values])
 
     assert all(isinstance(event, Event) for event in events)
     assert len({event.event_id for event in events}) == 5000
     assert [b"%d" % event.user_id for event in events] == chunk.keys
 
 
-def test_a_uniform_load_draws_every_user_alike():
+def test_a_uniform_load_draws_every_user_alike() -> None:
     users = make_load("uniform", 1, 10, FILLED_UNTIL_MS).chunk(20_000).users
 
     counts = np.bincount(users, minlength=11)[1:]
@@ -86,7 +92,7 @@ def test_a_uniform_load_draws_every_user_alike():
     assert counts.max() < 2200
 
 
-def test_a_spool_holds_the_load_in_its_order_each_record_in_its_partition(tmp_path):
+def test_a_spool_holds_the_load_in_its_order_each_record_in_its_partition(tmp_path: Path) -> None:
     load, same = (make_load("sessions", 1, 1000, FILLED_UNTIL_MS) for _ in range(2))
     spool = Spool(tmp_path / "spool")
 
@@ -100,7 +106,7 @@ def test_a_spool_holds_the_load_in_its_order_each_record_in_its_partition(tmp_pa
         ]
         for partition in range(4)
     }
-    found = {partition: [] for partition in range(4)}
+    found: dict[int, list[tuple[bytes, bytes]]] = {partition: [] for partition in range(4)}
     ticks = list(spool.ticks())
     for tick in ticks:
         for partition, batch in tick:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,17 +20,25 @@ from benchmarks.soak.verdict import failures, judge
 from commands.shapes import Audit, Compared
 from tests.worker import ROOT, wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from embedded import EmbeddedKafka
+
+
 SMALL = ("--seconds", "24", "--rate", "1000", "--users", "10000")
 
 DAY_MS, QUARTER_MS = 86_400_000, 900_000
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch, tmp_path):
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_a_small_soak_restarts_and_kills_a_worker_and_finds_no_difference(broker, tmp_path, capsys):
+def test_a_small_soak_restarts_and_kills_a_worker_and_finds_no_difference(
+    broker: EmbeddedKafka, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "soak.json"
 
     with pytest.raises(SystemExit) as ended:
@@ -50,12 +59,12 @@ def test_a_small_soak_restarts_and_kills_a_worker_and_finds_no_difference(broker
     (reads,) = document["tables"]["Reads beside it"]
     assert reads["figures"]["reads/s"]["median"] > 0
     assert ended.value.code == (1 if document["failed"] else 0)
-    output = capsys.readouterr().out
-    assert "| until minute | 0.07 | 0.13 |" in output
+    printed = capsys.readouterr().out
+    assert "| until minute | 0.07 | 0.13 |" in printed
     assert list((tmp_path / "cache" / "reels-analytics" / "bench").iterdir()) == []
 
 
-def test_ctrl_c_ends_every_process_of_the_soak(broker, tmp_path):
+def test_ctrl_c_ends_every_process_of_the_soak(broker: EmbeddedKafka, tmp_path: Path) -> None:
     log = tmp_path / "soak.log"
     with log.open("wb") as out:
         soak = subprocess.Popen(
@@ -91,14 +100,16 @@ def processes_of(cache: Path) -> list[str]:
 
 
 class TestPlan:
-    def test_an_hour_has_six_parts_of_ten_minutes(self):
+    def test_an_hour_has_six_parts_of_ten_minutes(self) -> None:
         plan = Plan()
 
         assert (plan.minutes, plan.minutes_per_part, plan.minute_s) == (60, 10, 60)
         assert (plan.restarts_at_s, plan.killed_at_s) == (24 * 60, 36 * 60)
 
     @pytest.mark.parametrize("seconds", [24, 300, 3600, 4 * 3600])
-    def test_troubles_are_over_before_the_last_part_and_begin_after_the_second(self, seconds):
+    def test_troubles_are_over_before_the_last_part_and_begin_after_the_second(
+        self, seconds: int
+    ) -> None:
         plan = Plan(seconds)
         part_s = plan.minutes_per_part * plan.minute_s
 
@@ -106,7 +117,7 @@ class TestPlan:
         assert plan.killed_at_s + plan.down_s < 5 * part_s
 
     @pytest.mark.parametrize("seconds", [24, 3600])
-    def test_the_filled_state_is_in_the_window_until_the_load_has_ended(self, seconds):
+    def test_the_filled_state_is_in_the_window_until_the_load_has_ended(self, seconds: int) -> None:
         """Time goes to the right, the window ends at the last step.
 
         filled |--|  (a step)
@@ -116,7 +127,7 @@ class TestPlan:
         plan = Plan(seconds)
         load = plan.load()
 
-        def window_begins(t_ms):
+        def window_begins(t_ms: float) -> float:
             return t_ms // QUARTER_MS * QUARTER_MS + QUARTER_MS - DAY_MS
 
         assert plan.filling().spread_ms == QUARTER_MS
@@ -126,7 +137,7 @@ class TestPlan:
         assert window_begins(plan.closes_ms()) > newest
 
 
-def sample(at_s, events, **given):
+def sample(at_s: float, events: int, **given: Any) -> Sample:
     usual = {
         "lag": 0,
         "workers_cpu_s": 2e-6 * events,
@@ -142,7 +153,7 @@ def sample(at_s, events, **given):
 
 
 class TestFigures:
-    def test_counts_are_differences_memory_is_the_largest_and_disk_the_mean(self):
+    def test_counts_are_differences_memory_is_the_largest_and_disk_the_mean(self) -> None:
         samples = [
             sample(10, 1000),
             sample(15, 1500, memory={"a": 250 * MIB}, tables=40 * MIB, lag=70),
@@ -159,14 +170,14 @@ class TestFigures:
         assert (found["tables MiB"], found["input MiB"]) == (20, 30)
         assert (found["user ms p50"], found["user ms samples"]) == (10, 2)
 
-    def test_a_time_without_events_has_no_figures_per_event(self):
+    def test_a_time_without_events_has_no_figures_per_event(self) -> None:
         found = figures([sample(0, 5), sample(1, 5)], [])
 
         assert found["events/s"] == 0
         assert "workers us/event" not in found
 
 
-def parts(**last):
+def parts(**last: float) -> list[dict[str, float]]:
     usual = {
         "user ms p50": 20.0,
         "user ms p99": 40.0,
@@ -192,23 +203,23 @@ class TestVerdict:
         notes=[],
     )
 
-    def grown(self, found):
+    def grown(self, found: Sequence[dict[str, float]]) -> list[str]:
         return [each.figure for each in judge(found) if not each.is_flat]
 
-    def test_what_stays_and_disk_that_grows_in_a_line_is_flat(self):
+    def test_what_stays_and_disk_that_grows_in_a_line_is_flat(self) -> None:
         assert self.grown(parts()) == []
 
-    def test_a_figure_may_grow_by_fifteen_percent(self):
+    def test_a_figure_may_grow_by_fifteen_percent(self) -> None:
         assert self.grown(parts(**{"user ms p99": 45.9})) == []
         assert self.grown(parts(**{"user ms p99": 46.1})) == ["user ms p99"]
         assert self.grown(parts(**{"worker b MiB": 400.0})) == ["worker b MiB"]
 
-    def test_disk_that_grows_ever_faster_is_told(self):
+    def test_disk_that_grows_ever_faster_is_told(self) -> None:
         # The second part added 100 MiB: 115 more, and a swing of 5 %, are allowed.
         assert self.grown(parts(**{"tables MiB": 1590.0})) == []
         assert self.grown(parts(**{"tables MiB": 1610.0})) == ["tables MiB added"]
 
-    def test_a_soak_fails_by_growth_by_its_rate_and_by_its_audit(self):
+    def test_a_soak_fails_by_growth_by_its_rate_and_by_its_audit(self) -> None:
         assert failures(judge(parts()), self.CLEAN, 49_500, 50_000) == []
         differs = Audit(
             **{

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,13 +15,24 @@ from models.event import Event, Rejected, decode
 from models.partitioner import murmur2_partitions
 from sizing.measures import FIGURES
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.rig.odd_kinds import OddKind
+    from embedded import EmbeddedKafka
+
 
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch, tmp_path):
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypatch):
+def test_the_smallest_cases_end_with_figures(
+    broker: EmbeddedKafka,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     output = tmp_path / "figures.json"
     monkeypatch.setattr(spike, "BEFORE_S", 2.0)
     monkeypatch.setattr(spike, "AFTER_S", 8.0)
@@ -77,7 +89,7 @@ def test_the_smallest_cases_end_with_figures(broker, tmp_path, capsys, monkeypat
     assert list((tmp_path / "cache" / "reels-analytics" / "bench").iterdir()) == []
 
 
-def test_workers_that_come_and_go_are_measured(broker, tmp_path):
+def test_workers_that_come_and_go_are_measured(broker: EmbeddedKafka, tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
 
     main(
@@ -99,7 +111,9 @@ def test_workers_that_come_and_go_are_measured(broker, tmp_path):
     assert takeovers["with a name restarts"]["rebalances"]["median"] == 0
 
 
-def test_odd_kinds_of_events_are_measured_beside_plain_ones(broker, tmp_path):
+def test_odd_kinds_of_events_are_measured_beside_plain_ones(
+    broker: EmbeddedKafka, tmp_path: Path
+) -> None:
     output = tmp_path / "figures.json"
 
     main(
@@ -117,7 +131,7 @@ def test_odd_kinds_of_events_are_measured_beside_plain_ones(broker, tmp_path):
         assert all(figures[rate]["median"] > 0 for figures in found.values())
 
 
-def test_plain_faust_is_measured_beside_this_program(broker, tmp_path):
+def test_plain_faust_is_measured_beside_this_program(broker: EmbeddedKafka, tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
 
     main(["plain", "--size", "smoke", "--output", str(output), "--bootstrap", broker.bootstrap])
@@ -139,7 +153,7 @@ def test_plain_faust_is_measured_beside_this_program(broker, tmp_path):
         (10_000, [1_000, 10_000]),
     ],
 )
-def test_growth_is_measured_by_tens_up_to_the_largest_state(users, sizes):
+def test_growth_is_measured_by_tens_up_to_the_largest_state(users: int, sizes: list[int]) -> None:
     found = situations(users)
 
     for load in ("sessions", "uniform"):
@@ -150,14 +164,16 @@ def test_growth_is_measured_by_tens_up_to_the_largest_state(users, sizes):
     assert {each.workers for each in found} == {1, 2}
 
 
-def test_an_unknown_case_is_refused_with_those_there_are(capsys):
+def test_an_unknown_case_is_refused_with_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit):
         parse(["backlok"])
 
     assert "backlog" in capsys.readouterr().err
 
 
-def test_parts_of_a_case_are_named_one_by_one(capsys):
+def test_parts_of_a_case_are_named_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert parse(["reads", "--parts", "single,json"]).parts == ("single", "json")
     with pytest.raises(SystemExit):
         parse(["reads", "--parts", "singel"])
@@ -169,7 +185,7 @@ class TestKindsOfOddEvents:
     """Each is what its name says, by what becomes of its events."""
 
     @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-    def test_all_events_are_of_their_kind(self, kind):
+    def test_all_events_are_of_their_kind(self, kind: OddKind) -> None:
         load = kind.load()
         if kind.group == "late":
             load.chunk(5)

@@ -7,13 +7,15 @@ import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import ConsoleMessage
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
 
@@ -50,7 +52,7 @@ class Witness:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
 
-    def _said(self, message) -> None:
+    def _said(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(message.text)
 
@@ -60,7 +62,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., tuple[Page, Witness]]]:
     """Open pages, in contexts of their own: ``visit(url, color_scheme="dark")``."""
     opened = []
 
-    def open_page(url: str, **options) -> tuple[Page, Witness]:
+    def open_page(url: str, **options: Any) -> tuple[Page, Witness]:
         context = browser.new_context(locale="en-US", **options)
         context.set_default_timeout(TIMEOUT_MS)
         page = context.new_page()

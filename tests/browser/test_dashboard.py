@@ -19,7 +19,13 @@ from tests.browser.conftest import picture
 from tests.worker import ROOT, wait_until, wait_until_equal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, Page
+
+    from tests.browser.conftest import Witness
     from tests.cluster import Cluster
+    from tests.worker import Worker
 
 TOKEN = "a-token-of-some-length"
 USERS = 300
@@ -39,7 +45,7 @@ def generate(cluster: Cluster, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture(scope="module")
-def cluster(browser, make_shared_cluster):
+def cluster(browser: Browser, make_shared_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_shared_cluster(
         TOPIC_PARTITIONS=4, BROKER_SESSION_TIMEOUT=6, REELS_VIRAL_MIN_VIEWS=300
     )
@@ -48,7 +54,7 @@ def cluster(browser, make_shared_cluster):
 
 
 @pytest.fixture(scope="module")
-def workers(cluster):
+def workers(cluster: Cluster) -> tuple[Worker, Worker]:
     """Two workers that have two partitions each."""
     first, second = cluster.worker("a").launch(), cluster.worker("b").launch()
     for worker in (first, second):
@@ -63,7 +69,7 @@ def workers(cluster):
 
 
 @pytest.fixture(scope="module")
-def load(cluster, workers):
+def load(cluster: Cluster, workers: tuple[Worker, Worker]) -> Iterator[subprocess.Popen[bytes]]:
     """Nearly two hours of events in some seconds."""
     start = datetime.now(UTC) - timedelta(minutes=110)
     process = generate(
@@ -77,7 +83,7 @@ def load(cluster, workers):
 
 
 @pytest.fixture(scope="module")
-def rest(cluster, load):
+def rest(cluster: Cluster, load: subprocess.Popen[bytes]) -> None:
     """All of the load is applied."""
     assert load.wait(60) == 0
     cluster.wait_until_applied()
@@ -88,11 +94,11 @@ def number(text: str | None) -> int:
     return int(text.replace(",", ""))
 
 
-def is_live(page) -> None:
+def is_live(page: Page) -> None:
     expect(page.locator("#state-text")).to_have_text("live")
 
 
-def sum_over(workers, *path: str) -> int:
+def sum_over(workers: tuple[Worker, Worker], *path: str) -> int:
     total = 0
     for worker in workers:
         found = worker.get("/overview")
@@ -102,7 +108,11 @@ def sum_over(workers, *path: str) -> int:
     return total
 
 
-def test_under_load_it_moves_without_a_complaint_and_asks_nobody_else(workers, load, visit) -> None:
+def test_under_load_it_moves_without_a_complaint_and_asks_nobody_else(
+    workers: tuple[Worker, Worker],
+    load: subprocess.Popen[bytes],
+    visit: Callable[..., tuple[Page, Witness]],
+) -> None:
     page, witness = visit(workers[0].url("/"), viewport={"width": 1280, "height": 900})
     with picture(page, "dashboard-under-load"):
         is_live(page)
@@ -119,7 +129,9 @@ def test_under_load_it_moves_without_a_complaint_and_asks_nobody_else(workers, l
     assert all(url.startswith(workers[0].url("/")) for url in witness.requests)
 
 
-def test_at_rest_its_figures_are_those_of_the_workers(workers, rest, visit) -> None:
+def test_at_rest_its_figures_are_those_of_the_workers(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     page, _ = visit(workers[0].url("/"))
     is_live(page)
     read = sum_over(workers, "events", "read")
@@ -133,10 +145,13 @@ def test_at_rest_its_figures_are_those_of_the_workers(workers, rest, visit) -> N
     expect(page.locator("#balance")).to_have_text("it adds up")
     for row in page.locator("#outcomes > tr:not(.reason)").all():
         outcome = row.get_attribute("data-key")
+        assert outcome is not None
         expected = sum_over(workers, "events", "outcomes", outcome)
         assert number(row.locator("td").first.text_content()) == expected, outcome
     for row in page.locator("#outcomes > tr.reason").all():
-        reason = row.get_attribute("data-key").removeprefix("for ")
+        key = row.get_attribute("data-key")
+        assert key is not None
+        reason = key.removeprefix("for ")
         expected = sum(
             int(worker.metrics().get(f'reels_events_rejected_total{{reason="{reason}"}}', 0))
             for worker in workers
@@ -150,11 +165,13 @@ def test_at_rest_its_figures_are_those_of_the_workers(workers, rest, visit) -> N
     assert page.locator(".partition-lag").all_text_contents() == ["0"] * 4
 
 
-def test_at_rest_its_viral_videos_are_those_of_the_list(workers, rest, visit) -> None:
+def test_at_rest_its_viral_videos_are_those_of_the_list(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     page, _ = visit(workers[1].url("/"))
     is_live(page)
     rows = page.locator("#viral > tr")
-    expected = [
+    expected: list[list[str | None]] = [
         [
             str(each["video_id"]),
             *(f"{each[name]:,}" for name in ("views", "shares", "comments")),
@@ -165,7 +182,7 @@ def test_at_rest_its_viral_videos_are_those_of_the_list(workers, rest, visit) ->
     ]
     assert expected
 
-    def shown() -> list[list[str]]:
+    def shown() -> list[list[str | None]]:
         found = []
         for row in rows.all():
             texts = row.locator("td").all_text_contents()
@@ -176,18 +193,24 @@ def test_at_rest_its_viral_videos_are_those_of_the_list(workers, rest, visit) ->
     expect(page.locator("#viral-count")).to_have_text(str(len(expected)))
 
 
-def test_owners_are_those_of_the_group(workers, rest, visit) -> None:
+def test_owners_are_those_of_the_group(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     page, _ = visit(workers[0].url("/"))
     is_live(page)
     owners = workers[0].get("/overview")["partitions"]["by_worker"]
     for item in page.locator("#partitions > li").all():
-        title = item.locator(".badge").get_attribute("title")
-        url = next(u for u, owned in owners.items() if int(item.get_attribute("data-key")) in owned)
+        title, key = item.locator(".badge").get_attribute("title"), item.get_attribute("data-key")
+        assert title is not None
+        assert key is not None
+        url = next(u for u, owned in owners.items() if int(key) in owned)
         assert title.endswith(url.removeprefix("http://").rstrip("/"))
     expect(page.locator("#workers .chip")).to_have_text(["ready", "ready"])
 
 
-def test_the_sums_of_a_series_are_the_plain_answer(workers, rest) -> None:
+def test_the_sums_of_a_series_are_the_plain_answer(
+    workers: tuple[Worker, Worker], rest: None
+) -> None:
     found = 0
     for user_id in range(1, 60):
         for query in ("", "?window=1h"):
@@ -213,7 +236,9 @@ def test_the_sums_of_a_series_are_the_plain_answer(workers, rest) -> None:
                 assert sum(p[name] for p in inside) == bounds[name]
 
 
-def test_a_video_is_looked_up_with_the_keyboard_alone(workers, rest, visit) -> None:
+def test_a_video_is_looked_up_with_the_keyboard_alone(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     page, witness = visit(workers[0].url("/"))
     is_live(page)
     video = workers[0].get("/videos/viral")["videos"][-1]["video_id"]
@@ -248,7 +273,9 @@ def test_a_video_is_looked_up_with_the_keyboard_alone(workers, rest, visit) -> N
     assert witness.complaints == []
 
 
-def test_a_look_up_that_fails_at_first_is_drawn_when_it_is_answered(workers, rest, visit) -> None:
+def test_a_look_up_that_fails_at_first_is_drawn_when_it_is_answered(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     page, _ = visit(workers[0].url("/"))
     is_live(page)
     page.route("**/series", lambda route: route.abort(), times=1)
@@ -259,7 +286,9 @@ def test_a_look_up_that_fails_at_first_is_drawn_when_it_is_answered(workers, res
     expect(page.locator("#lookup-message")).to_be_empty()
 
 
-def test_who_is_not_known_is_said_in_words(workers, rest, visit) -> None:
+def test_who_is_not_known_is_said_in_words(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     page, _ = visit(workers[0].url("/#user/9223372036854775807"))
     expect(page.locator("#lookup-message")).to_have_text(
         "Nothing is known of user 9223372036854775807."
@@ -268,7 +297,12 @@ def test_who_is_not_known_is_said_in_words(workers, rest, visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_accessible_and_fits_a_phone(workers, rest, visit, scheme: str) -> None:
+def test_it_is_accessible_and_fits_a_phone(
+    workers: tuple[Worker, Worker],
+    rest: None,
+    visit: Callable[..., tuple[Page, Witness]],
+    scheme: str,
+) -> None:
     video = workers[0].get("/videos/viral")["videos"][0]["video_id"]
     page, _ = visit(
         workers[0].url(f"/#video/{video}"),
@@ -300,7 +334,11 @@ def test_it_is_accessible_and_fits_a_phone(workers, rest, visit, scheme: str) ->
     assert (background == "rgb(14, 17, 22)") is (scheme == "dark")
 
 
-def test_a_worker_with_a_token_asks_for_it(browser, make_shared_cluster, visit) -> None:
+def test_a_worker_with_a_token_asks_for_it(
+    browser: Browser,
+    make_shared_cluster: Callable[..., Cluster],
+    visit: Callable[..., tuple[Page, Witness]],
+) -> None:
     cluster = make_shared_cluster(TOPIC_PARTITIONS=1, REELS_HTTP_TOKEN=TOKEN)
     worker = cluster.worker().start()
     page, witness = visit(worker.url("/"))
@@ -326,7 +364,7 @@ def test_a_worker_with_a_token_asks_for_it(browser, make_shared_cluster, visit) 
 
 
 def test_a_killed_worker_is_silent_with_its_partitions_named_then_lost(
-    workers, rest, visit
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
 ) -> None:
     first, second = workers
     page, _ = visit(first.url("/"))
@@ -350,7 +388,9 @@ def test_a_killed_worker_is_silent_with_its_partitions_named_then_lost(
     assert len(set(owners)) == 1
 
 
-def test_a_worker_that_ends_in_order_has_left(workers, rest, visit) -> None:
+def test_a_worker_that_ends_in_order_has_left(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     first, second = workers
     second.start()
     page, _ = visit(first.url("/"))
@@ -362,7 +402,9 @@ def test_a_worker_that_ends_in_order_has_left(workers, rest, visit) -> None:
     expect(page.locator("#partitions > li[data-state=ready]")).to_have_count(4, timeout=30_000)
 
 
-def test_a_lost_connection_is_shown_and_found_again(workers, rest, visit) -> None:
+def test_a_lost_connection_is_shown_and_found_again(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     first, _ = workers
     first.wait_ready()
     page, _ = visit(first.url("/"))
@@ -373,7 +415,9 @@ def test_a_lost_connection_is_shown_and_found_again(workers, rest, visit) -> Non
     with picture(page, "dashboard-lost"):
         expect(banner).to_be_visible()
         expect(banner).to_contain_text("Not live since")
-        expect(banner).to_contain_text(as_of.text_content())
+        time_of_figures = as_of.text_content()
+        assert time_of_figures is not None
+        expect(banner).to_contain_text(time_of_figures)
         expect(page.locator("#state-text")).to_have_text("not live")
         expect(page.locator("body")).to_have_class("stale")
         found = Axe().run(page)
@@ -386,7 +430,9 @@ def test_a_lost_connection_is_shown_and_found_again(workers, rest, visit) -> Non
     expect(page.locator("body")).not_to_have_class("stale")
 
 
-def test_when_the_worker_stops_in_order_the_page_says_so(workers, rest, visit) -> None:
+def test_when_the_worker_stops_in_order_the_page_says_so(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     first, _ = workers
     page, _ = visit(first.url("/"))
     is_live(page)

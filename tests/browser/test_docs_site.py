@@ -14,11 +14,16 @@ from tests.browser.conftest import picture
 from tests.worker import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    from tests.browser.conftest import Witness
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site."""
     folder = tmp_path_factory.mktemp("site")
     subprocess.run([sys.executable, "tools/docs_site.py"], cwd=ROOT, check=True)
@@ -27,7 +32,9 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_page_is_found_by_a_word_of_it(site, visit):
+def test_a_page_is_found_by_a_word_of_it(
+    site: Path, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
     page, witness = visit((site / "index.html").as_uri())
     with picture(page, "docs-site"):
         page.get_by_role("textbox", name="Search").fill("tumbling")
@@ -38,7 +45,7 @@ def test_a_page_is_found_by_a_word_of_it(site, visit):
     assert elsewhere == []
 
 
-def test_the_routes_are_a_file_of_the_site(site):
+def test_the_routes_are_a_file_of_the_site(site: Path) -> None:
     assert (site / "docs" / "openapi.json").read_bytes() == (
         ROOT / "docs" / "openapi.json"
     ).read_bytes()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from embedded.probe import free_ports
 from tests.cluster import without_settings
 from tests.worker import ROOT
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
 ENVIRONMENT = {**without_settings(), "PYTHONPATH": str(ROOT)}
 
 
-def run(folder, *words, **environ):
+def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "faust", "-A", "app", *words],
         cwd=folder,
@@ -24,7 +29,7 @@ def run(folder, *words, **environ):
     )
 
 
-def test_ports_are_set_once_for_all_commands(tmp_path):
+def test_ports_are_set_once_for_all_commands(tmp_path: Path) -> None:
     """Kafka, whoever asks a worker, and whoever asks Kafka go by the same file."""
     kafka, web = free_ports(2)
     (tmp_path / ".env").write_text(f"BROKER_URL=kafka://127.0.0.1:{kafka}\nWEB_PORT={web}\n")
@@ -42,7 +47,7 @@ def test_ports_are_set_once_for_all_commands(tmp_path):
     assert done.stdout == f"{kafka}\n"
 
 
-def test_the_environment_goes_before_the_file(tmp_path):
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     """Also where it is empty, which is the program's default."""
     (tmp_path / ".env").write_text("WEB_PORT=1001\nREELS_APP_ID=of-the-file\n")
     assert "127.0.0.1:1002:" in run(tmp_path, "status", WEB_PORT="1002").stderr
@@ -58,7 +63,7 @@ def test_the_environment_goes_before_the_file(tmp_path):
     assert done.stdout == "of-the-file 6066\n"
 
 
-def test_a_file_that_cannot_be_read_is_an_error_of_one_line(tmp_path):
+def test_a_file_that_cannot_be_read_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe")
     done = run(tmp_path, "status")
     assert done.returncode == 1
@@ -66,7 +71,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_one_line(tmp_path):
     assert line.startswith(f"error: {tmp_path / '.env'} cannot be read")
 
 
-def test_a_wrong_value_of_the_file_is_refused_like_one_of_the_environment(tmp_path):
+def test_a_wrong_value_of_the_file_is_refused_like_one_of_the_environment(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("WEB_PORT=many\n")
     done = run(tmp_path, "status")
     assert done.returncode == 1

@@ -21,6 +21,8 @@ from commands.sending import SendError
 from models.timestamps import from_iso, to_iso
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loadgen import EventChunk
 
 
@@ -64,7 +66,7 @@ class RecordingSender:
 
 
 @pytest.fixture
-def sender(monkeypatch) -> type[RecordingSender]:
+def sender(monkeypatch: pytest.MonkeyPatch) -> type[RecordingSender]:
     """A fresh class whose attributes a test may change."""
 
     class Sender(RecordingSender):
@@ -80,7 +82,7 @@ def app() -> faust.App:
 
 
 @pytest.fixture
-def run(app, monkeypatch):
+def run(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     # Faust looks for -A and -W in what the process was called with.
     monkeypatch.setattr(sys, "argv", ["faust"])
 
@@ -92,7 +94,7 @@ def run(app, monkeypatch):
 
 
 class TestOptions:
-    def test_the_help_lists_the_options_of_the_contract(self, run) -> None:
+    def test_the_help_lists_the_options_of_the_contract(self, run: Callable[..., Result]) -> None:
         text = run("--help").output
         for name in (
             *("rate", "count", "duration", "users", "videos", "seed", "invalid"),
@@ -116,7 +118,13 @@ class TestOptions:
             (("--speed", "0"), "--speed"),
         ],
     )
-    def test_wrong_options_are_refused_before_anything_is_sent(self, run, sender, args, named):
+    def test_wrong_options_are_refused_before_anything_is_sent(
+        self,
+        run: Callable[..., Result],
+        sender: type[RecordingSender],
+        args: tuple[str, ...],
+        named: str,
+    ) -> None:
         result = run(*args)
         assert result.exit_code == 2
         assert named in result.stderr.splitlines()[-1]
@@ -126,14 +134,16 @@ class TestOptions:
 class TestEvents:
     START = "2025-01-15T14:30:45.123Z"
 
-    def test_as_many_as_asked_for_are_sent(self, run, sender) -> None:
+    def test_as_many_as_asked_for_are_sent(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         result = run("--rate", "0", "--count", "10000")
         assert result.exit_code == 0, result.output
         assert len(sender.last.values) == 10_000
         assert sender.last.is_flushed
 
     def test_the_same_seed_gives_the_same_bytes_however_fast_they_are_sent(
-        self, run, sender
+        self, run: Callable[..., Result], sender: type[RecordingSender]
     ) -> None:
         """With --rate 0, event time passes as with 50,000 events/s."""
         options = ("--count", "6000", "--seed", "3", "--start", self.START, "--invalid", "0.1")
@@ -143,14 +153,18 @@ class TestEvents:
             runs.append(sender.last.values)
         assert runs[0] == runs[1]
 
-    def test_another_seed_gives_other_events(self, run, sender) -> None:
+    def test_another_seed_gives_other_events(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         options = ("--count", "10", "--rate", "0", "--start", self.START)
         run("--seed", "1", *options)
         one = sender.last.values
         run("--seed", "2", *options)
         assert one != sender.last.values
 
-    def test_event_time_begins_at_the_start_and_passes_at_its_speed(self, run, sender) -> None:
+    def test_event_time_begins_at_the_start_and_passes_at_its_speed(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         """2,000 events at 1,000 a second are 2 s, and 3600 times that at this speed."""
         run(
             *("--start", self.START, "--count", "2000", "--rate", "1000", "--speed", "3600"),
@@ -159,13 +173,17 @@ class TestEvents:
         assert 0 <= from_iso(self.START) - times[0] <= 5_000
         assert times[-1] - times[0] == pytest.approx(2 * 3_600_000, abs=10_000)
 
-    def test_no_event_is_more_than_a_minute_ahead_of_the_clock(self, run, sender) -> None:
+    def test_no_event_is_more_than_a_minute_ahead_of_the_clock(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         start = to_iso(int(time.time() * 1000) - 1_000)
         run("--start", start, "--count", "3000", "--rate", "0", "--speed", "1e6")
         latest = max(from_iso(orjson.loads(value)["timestamp"]) for value in sender.last.values)
         assert time.time() * 1000 < latest <= (time.time() + 60) * 1000
 
-    def test_the_first_event_is_of_now_by_default(self, run, sender) -> None:
+    def test_the_first_event_is_of_now_by_default(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         before_ms = time.time() * 1000
         run("--count", "1")
         first = from_iso(orjson.loads(sender.last.values[0])["timestamp"])
@@ -173,20 +191,30 @@ class TestEvents:
 
 
 class TestEnd:
-    def test_a_run_ends_after_its_duration(self, run, sender) -> None:
+    def test_a_run_ends_after_its_duration(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         started = time.monotonic()
         result = run("--rate", "2000", "--duration", "0.5")
         assert time.monotonic() - started >= 0.4
         assert len(sender.last.values) == 1_000
         assert result.exit_code == 0
 
-    def test_a_run_as_fast_as_it_goes_does_too(self, run, sender) -> None:
+    def test_a_run_as_fast_as_it_goes_does_too(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         assert run("--rate", "0", "--duration", "0.2").exit_code == 0
         assert sender.last.is_flushed
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     @pytest.mark.parametrize("rate", ["0", "100"])
-    def test_a_signal_ends_it_with_a_flush_and_a_summary(self, run, sender, number, rate) -> None:
+    def test_a_signal_ends_it_with_a_flush_and_a_summary(
+        self,
+        run: Callable[..., Result],
+        sender: type[RecordingSender],
+        number: signal.Signals,
+        rate: str,
+    ) -> None:
         sender.signal_at_chunk = (3, number)
         result = run("--rate", rate)
         assert result.exit_code == 0
@@ -194,43 +222,57 @@ class TestEnd:
         assert sender.last.is_flushed
         assert result.stdout.startswith(f"sent {len(sender.last.values):,} events in ")
 
-    def test_the_summary_counts_what_was_sent_by_kind(self, run, sender) -> None:
+    def test_the_summary_counts_what_was_sent_by_kind(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         options = ("--invalid", "0.2", "--duplicates", "0.1", "--late", "0.1")
         result = run("--rate", "0", "--count", "10000", *options)
         counts = dict(re.findall(r"^  (\w+) +([\d,]+)$", result.stdout, re.MULTILINE))
         assert sum(int(count.replace(",", "")) for count in counts.values()) == 10_000
         assert {"video_view", "like", "duplicate", "late", "malformed_json"} <= counts.keys()
 
-    def test_the_videos_that_turn_viral_are_named(self, run, sender) -> None:
+    def test_the_videos_that_turn_viral_are_named(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         result = run("--rate", "0", "--count", "10", "--viral", "3")
         assert re.search(r"^videos that turn viral: \d+, \d+, \d+$", result.stderr, re.MULTILINE)
 
     @pytest.mark.parametrize(("count", "is_warned"), [("10", True), ("15000", False)])
-    def test_a_campaign_that_cannot_do_it_is_warned_of(self, run, sender, count, is_warned) -> None:
+    def test_a_campaign_that_cannot_do_it_is_warned_of(
+        self, run: Callable[..., Result], sender: type[RecordingSender], count: str, is_warned: bool
+    ) -> None:
         result = run("--rate", "0", "--count", count, "--viral", "3")
         assert ("warning: a video needs 3,400 events" in result.stderr) == is_warned
 
-    def test_nothing_is_said_when_quiet(self, run, sender) -> None:
+    def test_nothing_is_said_when_quiet(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         result = run("--rate", "0", "--count", "10", options=("--quiet",))
         assert (result.exit_code, result.output) == (0, "")
 
 
 class TestTrouble:
-    def test_no_broker_is_one_line_and_exit_code_1(self, run, monkeypatch) -> None:
+    def test_no_broker_is_one_line_and_exit_code_1(
+        self, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("BROKER_URL", "kafka://127.0.0.1:1")
         result = run("--count", "1")
         assert result.exit_code == 1
         said = "no broker answers at 127.0.0.1:1 (Connection refused): check BROKER_URL"
         assert result.stderr.splitlines() == [f"error: {said}"]
 
-    def test_a_wrong_setting_is_one_line_and_exit_code_1(self, run, monkeypatch) -> None:
+    def test_a_wrong_setting_is_one_line_and_exit_code_1(
+        self, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("TOPIC_PARTITIONS", "many")
         result = run("--count", "1")
         assert result.exit_code == 1
         (line,) = result.stderr.splitlines()
         assert line.startswith("error: TOPIC_PARTITIONS = 'many' is wrong")
 
-    def test_a_broker_lost_on_the_way_leaves_a_summary_of_what_arrived(self, run, sender) -> None:
+    def test_a_broker_lost_on_the_way_leaves_a_summary_of_what_arrived(
+        self, run: Callable[..., Result], sender: type[RecordingSender]
+    ) -> None:
         sender.failure = "Kafka accepts no more events"
         result = run("--rate", "0", "--count", "100")
         assert result.exit_code == 1

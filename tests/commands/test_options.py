@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,10 @@ from embedded.probe import free_ports
 from embedded.process import BoundProcess
 from tests.cluster import without_settings
 from tests.worker import ROOT, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 ENVIRONMENT = {
     **without_settings(),
@@ -25,7 +30,7 @@ ENVIRONMENT = {
 FAUST = [sys.executable, "-m", "faust", "-A", "app"]
 
 
-def run(*words, cwd=ROOT):
+def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*FAUST, *words],
         cwd=cwd,
@@ -37,7 +42,7 @@ def run(*words, cwd=ROOT):
     )
 
 
-def worker_settings(tmp_path, *words):
+def worker_settings(tmp_path: Path, *words: str) -> dict[str, str]:
     """Return the settings that a worker with this command line says it uses."""
     log = tmp_path / "log"
     worker = BoundProcess([*FAUST, *words], output=log, env={**ENVIRONMENT, "PWD": str(tmp_path)})
@@ -51,7 +56,9 @@ def worker_settings(tmp_path, *words):
 
 
 @pytest.mark.parametrize("side", ["before", "after", "short before", "short after"])
-def test_data_directory_and_web_port_are_taken_on_both_sides_of_worker(tmp_path, side):
+def test_data_directory_and_web_port_are_taken_on_both_sides_of_worker(
+    tmp_path: Path, side: str
+) -> None:
     """``faust -A app -D DIR worker`` uses that folder, as each other way to say it does."""
     (port,) = free_ports(1)
     folder = tmp_path / "tables"
@@ -63,7 +70,7 @@ def test_data_directory_and_web_port_are_taken_on_both_sides_of_worker(tmp_path,
     assert (folder / "v1" / "lock").exists()
 
 
-def test_the_option_after_the_command_wins(tmp_path):
+def test_the_option_after_the_command_wins(tmp_path: Path) -> None:
     """Of two data directories the one that stands next to the worker counts."""
     first, second = tmp_path / "first", tmp_path / "second"
     found = worker_settings(
@@ -86,7 +93,9 @@ def test_the_option_after_the_command_wins(tmp_path):
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else each,
 )
-def test_an_option_that_a_command_does_nothing_with_is_refused(option, command):
+def test_an_option_that_a_command_does_nothing_with_is_refused(
+    option: list[str], command: str
+) -> None:
     """Nothing that was asked for is silently left out."""
     done = run(*option, command)
     assert done.returncode == 2
@@ -95,7 +104,7 @@ def test_an_option_that_a_command_does_nothing_with_is_refused(option, command):
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_to_work_in_may_be_relative(tmp_path):
+def test_a_folder_to_work_in_may_be_relative(tmp_path: Path) -> None:
     """``-W DIR`` is entered once."""
     (tmp_path / "sub").mkdir()
     done = run("-W", "sub", "--json", "models", cwd=tmp_path)
@@ -103,13 +112,13 @@ def test_a_folder_to_work_in_may_be_relative(tmp_path):
     assert json.loads(done.stdout)
 
 
-def test_the_help_lists_every_option_and_no_loop_that_is_not_installed():
+def test_the_help_lists_every_option_and_no_loop_that_is_not_installed() -> None:
     done = run("--help")
     assert "--web-port" in done.stdout
     assert "eventlet" not in done.stdout
 
 
-def test_every_option_is_used_by_commands_that_there_are():
+def test_every_option_is_used_by_commands_that_there_are() -> None:
     listed = run("--help").stdout.partition("Commands:")[2]
     commands = set(re.findall(r"^  ([a-z-]+) ", listed, re.MULTILINE))
     assert set.union(*_USED_BY.values()) <= commands

@@ -24,7 +24,9 @@ class Clock:
         return self.now_s
 
 
-def lines_of(capsys, seconds: int, total: int | None, duration_s: float | None) -> list[str]:
+def lines_of(
+    capsys: pytest.CaptureFixture[str], seconds: int, total: int | None, duration_s: float | None
+) -> list[str]:
     """What a run of 1,000 events and 0.3 MB a second prints in so many seconds."""
     clock, sent = Clock(), Sent()
     with ProgressDisplay(total, duration_s, clock=clock) as progress:
@@ -37,20 +39,20 @@ def lines_of(capsys, seconds: int, total: int | None, duration_s: float | None) 
 
 
 class TestLines:
-    def test_there_is_one_every_five_seconds(self, capsys) -> None:
+    def test_there_is_one_every_five_seconds(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert len(lines_of(capsys, 21, None, None)) == 4
 
-    def test_they_say_how_many_and_how_fast(self, capsys) -> None:
+    def test_they_say_how_many_and_how_fast(self, capsys: pytest.CaptureFixture[str]) -> None:
         first = lines_of(capsys, 6, None, None)[0]
         assert re.fullmatch(r"5,[01]00 events, 1,000 events/s, 0\.3 MB/s", first)
 
     @pytest.mark.parametrize(("total", "duration_s"), [(20_000, None), (None, 20.0)])
     def test_they_say_how_long_it_takes_where_that_is_known(
-        self, capsys, total, duration_s
+        self, capsys: pytest.CaptureFixture[str], total: int | None, duration_s: float | None
     ) -> None:
         assert lines_of(capsys, 6, total, duration_s)[0].endswith(", 15 s left")
 
-    def test_nothing_is_shown_when_quiet(self, capsys) -> None:
+    def test_nothing_is_shown_when_quiet(self, capsys: pytest.CaptureFixture[str]) -> None:
         clock = Clock()
         with ProgressDisplay(None, None, quiet=True, clock=clock) as progress:
             clock.now_s += 60
@@ -61,7 +63,11 @@ class TestLines:
 class TestBar:
     @pytest.mark.parametrize(("total", "duration_s"), [(200, None), (None, 20.0), (None, None)])
     def test_it_shows_the_last_figures_in_the_end(
-        self, capsys, monkeypatch, total, duration_s
+        self,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        total: int | None,
+        duration_s: float | None,
     ) -> None:
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,26 +13,33 @@ import commands.rebuild
 from commands.rebuild import rebuild
 from rescaling.errors import RescaleError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Given a part of a rebuild, and a worker that only has what it asks for.
+follow: Any = rebuild._follow
+
 
 @pytest.fixture
-def command(tmp_path, monkeypatch):
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A rebuild of an input of which nothing is left to read, whose worker answers ``status``."""
 
-    async def nothing_left(*_):
+    async def nothing_left(*_: object) -> int:
         return 0
 
     monkeypatch.setattr(commands.rebuild, "left", nothing_left)
     monkeypatch.setattr(commands.rebuild, "POLL_S", 0.01)
     monkeypatch.setattr(commands.rebuild, "CURRENT_S", 0.05)
-    command = SimpleNamespace(status=503, quiet=True, asked=0)
+    command: Any = SimpleNamespace(status=503, quiet=True, asked=0)
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             command.asked += self.path == "/readyz"
             self.send_response(command.status)
             self.end_headers()
 
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
@@ -47,26 +55,30 @@ def command(tmp_path, monkeypatch):
 class Worker:
     """Runs until it was asked so many times whether it is ready."""
 
-    def __init__(self, command, asked=10**9):
+    def __init__(self, command: Any, asked: int = 10**9) -> None:
         self.command, self.until = command, asked
 
     @property
-    def running(self):
-        return self.command.asked < self.until
+    def running(self) -> bool:
+        is_running: bool = self.command.asked < self.until
+        return is_running
 
 
-async def test_a_worker_that_ends_before_it_is_ready_is_what_the_rebuild_ends_with(command):
+async def test_a_worker_that_ends_before_it_is_ready_is_what_the_rebuild_ends_with(
+    command: Any,
+) -> None:
     """As one does that refuses tables of other windows: all of the input was read for them."""
     command._log.write_text("a line\nerror: table users has a window of 24h by 15m\n\n")
     with pytest.raises(RescaleError, match=r"has ended \(.*\): error: table users has a window"):
-        await rebuild._follow(command, Worker(command, asked=10), None)
+        await follow(command, Worker(command, asked=10), None)
 
 
-async def test_a_worker_that_is_ready_has_caught_up(command):
+async def test_a_worker_that_is_ready_has_caught_up(command: Any) -> None:
     command.status = 200
-    await rebuild._follow(command, Worker(command), None)
+    await follow(command, Worker(command), None)
     assert command.asked
 
 
-def test_a_worker_that_does_not_listen_is_not_ready():
-    assert not rebuild._is_ready(SimpleNamespace(_port=1))
+def test_a_worker_that_does_not_listen_is_not_ready() -> None:
+    nobody: Any = SimpleNamespace(_port=1)
+    assert not rebuild._is_ready(nobody)

@@ -14,9 +14,12 @@ steps = st.lists(st.one_of(stretches, st.integers(0, 60)))
 
 
 @given(steps)
-def test_what_was_replayed_is_known_however_it_was_asked_for(steps):
+def test_what_was_replayed_is_known_however_it_was_asked_for(
+    steps: list[int | tuple[int, int]],
+) -> None:
     """Single ones, stretches and all up to an offset add up, through the text that Kafka keeps."""
-    done, expected = Done(), set()
+    done = Done()
+    expected: set[int] = set()
     for step in steps:
         if isinstance(step, int):
             done, expected = done.up_to(step), expected | set(range(step))
@@ -27,11 +30,11 @@ def test_what_was_replayed_is_known_however_it_was_asked_for(steps):
     assert done.end == max(expected, default=-1) + 1
 
 
-def test_too_many_single_ones_are_refused_with_advice():
+def test_too_many_single_ones_are_refused_with_advice() -> None:
     done = Done().with_stretches((offset, offset + 1) for offset in range(1000, 9000, 2))
     with pytest.raises(AuditError, match="replay all of them once"):
         _ = done.metadata
 
 
-def test_metadata_of_others_is_not_taken_for_ours():
+def test_metadata_of_others_is_not_taken_for_ours() -> None:
     assert Done.read(7, "1-2") == Done(7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,6 +21,10 @@ from commands import sending
 from commands.sending import EventSender, SendError
 from loadgen import EventChunk, Workload
 from streaming.errors import NoBrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 PARTITIONS = 4
 SMALL_BATCH = 16 << 10
@@ -93,7 +97,7 @@ class SilentProducer(FakeProducer):
 
 
 @pytest.fixture
-def connect(monkeypatch):
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[FakeProducer]], EventSender]:
     """Return a sender whose producer is of the given class."""
 
     def make(producer: type[FakeProducer]) -> EventSender:
@@ -115,7 +119,9 @@ def chunk_of(*values: bytes) -> EventChunk:
 
 
 class TestArrival:
-    async def test_every_record_arrives_once_in_its_partition_and_in_order(self, connect) -> None:
+    async def test_every_record_arrives_once_in_its_partition_and_in_order(
+        self, connect: Callable[[type[FakeProducer]], EventSender]
+    ) -> None:
         workload = Workload(start_ms=START_MS, duplicates=0.1, invalid=0.1)
         chunks = [workload.chunk(700) for _ in range(5)]
         async with connect(FakeProducer) as sender:
@@ -135,14 +141,18 @@ class TestArrival:
         assert sender.sent_events == 3_500
         assert sender.sent_bytes > sum(len(value) for chunk in chunks for value in chunk.values)
 
-    async def test_what_does_not_fill_a_batch_waits_for_more(self, connect) -> None:
+    async def test_what_does_not_fill_a_batch_waits_for_more(
+        self, connect: Callable[[type[FakeProducer]], EventSender]
+    ) -> None:
         async with connect(FakeProducer) as sender:
             await sender.send(chunk_of(b"one", b"two"))
             assert not FakeProducer.made[0].records
             await sender.submit()
             assert sum(map(len, FakeProducer.made[0].records.values())) == 2
 
-    async def test_records_have_the_time_at_which_they_are_sent(self, connect) -> None:
+    async def test_records_have_the_time_at_which_they_are_sent(
+        self, connect: Callable[[type[FakeProducer]], EventSender]
+    ) -> None:
         before_ms = int(time.time() * 1000)
         async with connect(FakeProducer) as sender:
             await sender.send(chunk_of(b"one"))
@@ -150,11 +160,15 @@ class TestArrival:
         (record,) = next(iter(FakeProducer.made[0].records.values()))
         assert before_ms <= record.timestamp <= int(time.time() * 1000)
 
-    async def test_nothing_is_stored_twice_by_a_repeated_request(self, connect) -> None:
+    async def test_nothing_is_stored_twice_by_a_repeated_request(
+        self, connect: Callable[[type[FakeProducer]], EventSender]
+    ) -> None:
         async with connect(FakeProducer):
             assert FakeProducer.made[0].options["enable_idempotence"] is True
 
-    async def test_the_connection_is_closed_in_the_end(self, connect) -> None:
+    async def test_the_connection_is_closed_in_the_end(
+        self, connect: Callable[[type[FakeProducer]], EventSender]
+    ) -> None:
         async with connect(FakeProducer):
             pass
         assert FakeProducer.made[0].stopped
@@ -162,7 +176,7 @@ class TestArrival:
 
 class TestTrouble:
     async def test_no_broker_is_one_line_that_names_the_address_and_the_variable(
-        self, connect
+        self, connect: Callable[[type[FakeProducer]], EventSender]
     ) -> None:
         with pytest.raises(SendError) as caught:
             async with connect(UnreachableProducer):
@@ -172,14 +186,16 @@ class TestTrouble:
         )
 
     async def test_records_refused_as_too_large_are_counted_and_the_others_arrive(
-        self, connect
+        self, connect: Callable[[type[FakeProducer]], EventSender]
     ) -> None:
         async with connect(StrictProducer) as sender:
             await sender.send(chunk_of(b"one", b"x" * (1 << 20), b"two", b"three"))
             await sender.flush()
         assert (sender.sent_events, sender.refused_events) == (3, 1)
 
-    async def test_a_failed_delivery_ends_the_run_with_one_line(self, connect) -> None:
+    async def test_a_failed_delivery_ends_the_run_with_one_line(
+        self, connect: Callable[[type[FakeProducer]], EventSender]
+    ) -> None:
         async with connect(FailingProducer) as sender:
             await sender.send(chunk_of(b"one"))
             with pytest.raises(SendError, match="Kafka did not accept all events") as caught:
@@ -187,7 +203,9 @@ class TestTrouble:
         assert "\n" not in str(caught.value)
         assert sender.sent_events == 0
 
-    async def test_a_silent_broker_does_not_hold_the_end_up(self, connect, monkeypatch) -> None:
+    async def test_a_silent_broker_does_not_hold_the_end_up(
+        self, connect: Callable[[type[FakeProducer]], EventSender], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(sending, "_FLUSH_TIMEOUT_S", 0.05)
         async with connect(SilentProducer) as sender:
             await sender.send(chunk_of(b"one"))

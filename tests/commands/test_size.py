@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -19,13 +20,17 @@ from sizing import Demand, Windows, make_plan, read_costs
 from tests.cluster import without_settings
 from tests.worker import ROOT
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
 PAGE = ROOT / "docs" / "scaling.md"
 
 #: A console block with one command, and the indented block after it: what the command prints.
 EXAMPLE = re.compile(r"^```console\n(.+)\n```\n\n((?: {4}.*\n|\n)+)", re.MULTILINE)
 
 
-def run(*words, **variables):
+def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "faust", "-A", "app", *words],
         cwd=ROOT,
@@ -37,7 +42,7 @@ def run(*words, **variables):
     )
 
 
-def printed(*words, **variables):
+def printed(*words: str, **variables: str) -> shapes.Size:
     done = run("--json", "size", *words, **variables)
     assert (done.returncode, done.stderr) == (0, "")
     return msgspec.json.decode(done.stdout, type=shapes.Size, strict=True)
@@ -46,12 +51,12 @@ def printed(*words, **variables):
 EXAMPLES = EXAMPLE.findall(PAGE.read_text())
 
 
-def test_the_page_has_two_examples():
+def test_the_page_has_two_examples() -> None:
     assert len(EXAMPLES) == PAGE.read_text().count("```console") == 2
 
 
 @pytest.mark.parametrize(("command", "shown"), EXAMPLES)
-def test_a_reader_sees_what_the_page_shows(command, shown):
+def test_a_reader_sees_what_the_page_shows(command: str, shown: str) -> None:
     words = shlex.split(command)
     assert words[:3] == [".venv/bin/faust", "-A", "app"]
     done = run(*words[3:])
@@ -59,7 +64,7 @@ def test_a_reader_sees_what_the_page_shows(command, shown):
     assert done.stdout == textwrap.dedent(shown).strip() + "\n"
 
 
-def test_json_has_what_the_text_says():
+def test_json_has_what_the_text_says() -> None:
     words = ("--rate", "500k", "--users", "100M", "--reads", "10k", "--batch", "100")
     found = printed(*words)
     assert (found.events_per_s, found.users) == (500_000, 100_000_000)
@@ -69,11 +74,12 @@ def test_json_has_what_the_text_says():
     assert f"workers      {found.workers.count}, of" in text
     assert f"brokers      {found.brokers.count}, with" in text
     assert all(f"- {each}\n" in text for each in found.assumptions)
-    first = re.search(r"first:\n  at .*: (.*) \(", text)[1]
-    assert first == found.limits[0].part
+    first = re.search(r"first:\n  at .*: (.*) \(", text)
+    assert first is not None
+    assert first[1] == found.limits[0].part
 
 
-def test_costs_may_be_a_readers_own(tmp_path):
+def test_costs_may_be_a_readers_own(tmp_path: Path) -> None:
     """A slower machine needs more workers; each cost says whose it is."""
     path = tmp_path / "figures.json"
     document = json.loads((ROOT / "sizing" / "measured.json").read_bytes())
@@ -95,7 +101,7 @@ def test_costs_may_be_a_readers_own(tmp_path):
     assert re.search(r"read_us_per_value .* ours: reads\n", text)
 
 
-def test_windows_are_the_apps_own():
+def test_windows_are_the_apps_own() -> None:
     words = ("--rate", "100k", "--users", "10M")
     found = printed(*words, REELS_USER_STEP="5m", REELS_CREATORS="off")
     windows = Windows(user_step_s=300.0, has_creators=False)
@@ -103,7 +109,7 @@ def test_windows_are_the_apps_own():
     assert found == shape_of(plan)
 
 
-def test_default_windows_are_those_of_the_settings():
+def test_default_windows_are_those_of_the_settings() -> None:
     assert windows_of(load({})) == Windows()
 
 
@@ -118,7 +124,7 @@ def test_default_windows_are_those_of_the_settings():
         (("--rate", "1k", "--users", "1k", "--active", "4"), "'--active': not a duration: '4'"),
     ],
 )
-def test_a_wrong_value_is_refused_in_one_line(words, reason):
+def test_a_wrong_value_is_refused_in_one_line(words: tuple[str, ...], reason: str) -> None:
     done = run("size", *words)
     assert done.returncode == 2
     assert reason in done.stderr.splitlines()[-1]
@@ -131,7 +137,7 @@ def test_a_wrong_value_is_refused_in_one_line(words, reason):
         (("--rate", "1k", "--users", "1k", "--costs", "README.md"), "README.md is not what"),
     ],
 )
-def test_what_cannot_be_sized_is_an_error_in_one_line(words, reason):
+def test_what_cannot_be_sized_is_an_error_in_one_line(words: tuple[str, ...], reason: str) -> None:
     done = run("size", *words)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")

@@ -89,7 +89,7 @@ def test_what_nobody_knows_is_unknown_and_the_exit_code_goes_by_the_worst_partit
 
 
 @pytest.mark.parametrize(("state", "well"), [("left", True), ("lost", False), ("silent", False)])
-def test_a_worker_that_left_is_no_trouble_and_one_that_was_lost_is(state, well) -> None:
+def test_a_worker_that_left_is_no_trouble_and_one_that_was_lost_is(state: str, well: bool) -> None:
     shown = figures()
     shown["workers"].append({"url": "http://c:1", "partitions": [], "state": state, "since": "x"})
     assert is_well(shown) is well

@@ -10,6 +10,7 @@ import json
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +26,15 @@ from tables.summed import summed_layout
 from tables.users import user_layout
 from views.videos import describe_video_window as describe_video
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from models.rows import Rows
+    from tables.layout import StoreFormat
+
+    Get = Callable[[bytes], bytes | None]
+    OpenState = Callable[[str, str], PartitionState]
+
 FOLDER = Path(__file__).parent
 MINUTE, HOUR = 60_000, 3_600_000
 USERS = UserWindows(Slices(24 * HOUR, 15 * MINUTE), HOUR)
@@ -33,19 +43,19 @@ EARLIER = json.loads((FOLDER / "tables.json").read_text())
 NOW = EARLIER["stream_time"]
 
 
-def rows_of(table):
+def rows_of(table: str) -> Rows:
     """Return the rows of a table by key."""
     return {key.encode(): bytes.fromhex(row) for key, row in EARLIER[table]["rows"].items()} | {
         LAYOUT_KEY: EARLIER[table]["layout"].encode()
     }
 
 
-def says(answer, earlier):
+def says(answer: dict[str, Any], earlier: dict[str, Any]) -> bool:
     """Whether an answer has all that an earlier release said."""
     return answer | earlier == answer
 
 
-def check_users(get):
+def check_users(get: Get) -> None:
     for size, answers in ((None, "answers"), (HOUR, "answers_1h")):
         for earlier in EARLIER["users"][answers]:
             user_id = earlier["user_id"]
@@ -57,7 +67,7 @@ def check_users(get):
         assert len(found) == len(panes)
 
 
-def check_videos(get):
+def check_videos(get: Get) -> None:
     for video_id, earlier in EARLIER["videos"]["answers"].items():
         value = get(video_id.encode())
         assert says(describe_video(VIDEOS.rolling(value, NOW)), earlier["rolling"])
@@ -69,18 +79,19 @@ def check_videos(get):
         assert len(found) == len(panes)
 
 
-CHECKS = {
+CHECKS: dict[str, tuple[Callable[[Get], None], StoreFormat, str]] = {
     "users": (check_users, user_layout(USERS, foreign_users, 8), "user_metrics-0.db"),
     "videos": (check_videos, summed_layout(VIDEOS, foreign_sums, 8), "video_metrics-0.db"),
 }
 
 
 @pytest.fixture
-def open_state(tmp_path):
+def open_state(tmp_path: Path) -> Iterator[OpenState]:
     """Return what opens a database as the store of a table does."""
-    memory, stores = RocksMemory.create(1 << 20), []
+    memory = RocksMemory.create(1 << 20)
+    stores: list[RocksStore] = []
 
-    def open_at(table, folder):
+    def open_at(table: str, folder: str) -> PartitionState:
         stores.append(RocksStore(tmp_path / folder, memory))
         layout = CHECKS[table][1]
         return PartitionState(table, layout, stores[-1], executor)
@@ -92,13 +103,15 @@ def open_state(tmp_path):
 
 
 @pytest.mark.parametrize("table", CHECKS)
-def test_rows_of_an_earlier_release_read_alike(table):
+def test_rows_of_an_earlier_release_read_alike(table: str) -> None:
     """A value that an earlier release wrote answers as it did."""
     CHECKS[table][0](rows_of(table).get)
 
 
 @pytest.mark.parametrize("table", CHECKS)
-async def test_a_changelog_of_an_earlier_release_is_restored(table, open_state):
+async def test_a_changelog_of_an_earlier_release_is_restored(
+    table: str, open_state: OpenState
+) -> None:
     """A partition that is built from an earlier release's changelog answers as that release did."""
     state = open_state(table, "new.db")
     await state.apply(rows_of(table), 41)
@@ -107,7 +120,9 @@ async def test_a_changelog_of_an_earlier_release_is_restored(table, open_state):
 
 
 @pytest.mark.parametrize("table", CHECKS)
-def test_a_data_directory_of_an_earlier_release_is_opened(table, open_state, tmp_path):
+def test_a_data_directory_of_an_earlier_release_is_opened(
+    table: str, open_state: OpenState, tmp_path: Path
+) -> None:
     """A database that an earlier release left behind is opened, and answers as it did."""
     with tarfile.open(FOLDER / "databases.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
@@ -118,7 +133,9 @@ def test_a_data_directory_of_an_earlier_release_is_opened(table, open_state, tmp
 
 
 @pytest.mark.parametrize("table", CHECKS)
-async def test_a_table_of_a_later_release_is_refused_in_one_line(table, open_state):
+async def test_a_table_of_a_later_release_is_refused_in_one_line(
+    table: str, open_state: OpenState
+) -> None:
     """Going back to an older release is refused before anything is read or written."""
     version = CHECKS[table][1].version
     later = json.loads(EARLIER[table]["layout"]) | {"version": version + 1}
@@ -128,7 +145,7 @@ async def test_a_table_of_a_later_release_is_refused_in_one_line(table, open_sta
         state.reset_to_committed()
 
 
-def test_deltas_of_an_earlier_release_are_read():
+def test_deltas_of_an_earlier_release_are_read() -> None:
     """What waits in the topic of deltas when a worker is upgraded is counted."""
     for earlier in EARLIER["deltas"]:
         source, stream_time, rows = unpack_deltas(bytes.fromhex(earlier["value"]))

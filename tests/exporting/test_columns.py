@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,17 +23,22 @@ from tests.models.older import make_version_1, make_version_2
 from topology import topology
 from views.videos import describe_video_window
 
+if TYPE_CHECKING:
+    from exporting.columns import Metrics
+    from tests.views.conftest import Worker
+
+
 HOUR = 3_600_000
 AT = 1_736_951_445_123
 EXPORTED = {entry.entity.plural: entry.exported for entry in topology(load({}))}
 
 
-def adds(kind, watch_ms=0):
+def adds(kind: str, watch_ms: int = 0) -> tuple[int, ...]:
     return USER.increments(kind, Metadata(view_duration_ms=watch_ms, video_position=0.25))
 
 
-def flat(fields, prefix=""):
-    found = {}
+def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, value in fields.items():
         if isinstance(value, dict):
             found |= flat(value, f"{prefix}{name}_")
@@ -41,19 +47,20 @@ def flat(fields, prefix=""):
     return found
 
 
-def row_of(metrics, key, value, complete_from=0):
+def row_of(metrics: Metrics, key: int, value: Any, complete_from: int = 0) -> dict[str, Any]:
     values = metrics.values([key], [value], AT, complete_from)
     columns = [np.asarray(each, object).tolist() for each in values]
-    shown = {}
+    shown: dict[str, Any] = {}
     for column, (cell,) in zip(metrics.columns, columns, strict=True):
         is_time = column.kind is ColumnKind.TIME and cell is not None
         shown[column.name] = to_iso(cell) if is_time else cell
     return shown
 
 
-def test_a_users_columns_are_the_fields_of_the_route():
+def test_a_users_columns_are_the_fields_of_the_route() -> None:
     """Of a window smaller than the whole, too: names, order and values."""
-    windows, rows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR), {}
+    windows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR)
+    rows: dict[bytes, bytes | None] = {}
     for number, kind in enumerate(["video_view", "video_view", "like"]):
         windows.apply(rows, b"5", adds(kind, 1500), AT - number * HOUR, number, AT)
     for size in (None, 2 * HOUR):
@@ -63,7 +70,7 @@ def test_a_users_columns_are_the_fields_of_the_route():
         assert list(found.items()) == list(expected.items())
 
 
-async def test_a_creators_columns_are_the_fields_of_the_route(worker):
+async def test_a_creators_columns_are_the_fields_of_the_route(worker: Worker) -> None:
     """Of a worker: of a smaller window, and of a table that was begun within the window, too."""
     viewed = ("video_view", to_iso(AT), Metadata(1500, 0.25))
     worker.put_creator(3, viewed, ("follow", to_iso(AT - 3 * HOUR), Metadata()))
@@ -78,7 +85,7 @@ async def test_a_creators_columns_are_the_fields_of_the_route(worker):
     assert not any(SummedMetrics(worker.creator_windows, None).known([state.get(b"3")], AT * 2))
 
 
-def test_a_videos_columns_are_the_fields_of_the_route():
+def test_a_videos_columns_are_the_fields_of_the_route() -> None:
     """A coefficient without views is missing, as it is null there."""
     windows, rule = VideoWindows(Slices(2 * HOUR, HOUR // 12)), ViralRule(1.5, 2)
     for value in (None, windows.apply(None, AT * 12 // HOUR, (2, 1, 3, 4, 1, 500_000_000), AT)):
@@ -105,17 +112,20 @@ def test_a_videos_columns_are_the_fields_of_the_route():
         ("videos", "1h", "--window is not for videos: their windows have fixed sizes"),
     ],
 )
-def test_a_window_that_a_table_has_not_is_refused(word, window, reason):
-    table = SimpleNamespace(changelog_topic_name="t", layout=None)
+def test_a_window_that_a_table_has_not_is_refused(word: str, window: str, reason: str) -> None:
+    table: Any = SimpleNamespace(changelog_topic_name="t", layout=None)
     with pytest.raises(ExportError, match=reason):
         EXPORTED[word].source(load({}), word, table, window)
 
 
 @pytest.mark.parametrize("large", [(), (2**53, 2**63)], ids=["usual", "beyond 2**53"])
 @pytest.mark.parametrize("steps", [1, 4])
-def test_users_read_by_the_batch_are_what_they_are_one_by_one(large, steps):
+def test_users_read_by_the_batch_are_what_they_are_one_by_one(
+    large: tuple[int, ...], steps: int
+) -> None:
     """Of all versions of values, with sealed ids, none in the window, and by a coarser step."""
-    rng, rows, now = random.Random(29), {}, AT
+    rng, now = random.Random(29), AT
+    rows: dict[bytes, bytes | None] = {}
     slices = Slices(24 * HOUR, HOUR // 4 * steps)
     windows = UserWindows(slices, HOUR, HOUR // 4)
     for number in range(3000):

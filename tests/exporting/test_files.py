@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow.parquet
@@ -14,11 +15,17 @@ from exporting.writers import Format, open_writer
 from models.schema import Metadata
 from models.windows import from_iso, to_iso
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.views.conftest import Worker
+
+
 AT = "2025-01-15T14:30:45.123Z"
 SINCE = "2025-01-15T12:15:00Z"
 
 
-def rows_of(path, kind):
+def rows_of(path: Path, kind: Format) -> list[dict[str, Any]]:
     """Read a file as those do who get it."""
     if kind in {"parquet", "arrow"}:
         read = pl.read_parquet if kind == "parquet" else pl.read_ipc
@@ -30,11 +37,11 @@ def rows_of(path, kind):
         return list(map(json.loads, lines) if kind == "jsonl" else csv.DictReader(lines))
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     return to_iso(round(value.timestamp() * 1000)) if hasattr(value, "timestamp") else value
 
 
-def _flat(answer, kind):
+def _flat(answer: dict[str, Any], kind: Format) -> dict[str, Any]:
     window = {f"window_{name}": value for name, value in answer["window"].items()}
     head = {name: answer[name] for name in ("creator_id", "as_of")}
     rest = {n: v for n, v in answer.items() if n not in (*head, "window")}
@@ -43,7 +50,9 @@ def _flat(answer, kind):
 
 
 @pytest.mark.parametrize("kind", list(Format))
-async def test_creators_are_in_files_as_the_route_answers_them(worker, tmp_path, kind):
+async def test_creators_are_in_files_as_the_route_answers_them(
+    worker: Worker, tmp_path: Path, kind: Format
+) -> None:
     """One partition has counted from the beginning, the other one has not; one has no position."""
     worker.put_creator(1, ("video_view", AT, Metadata(45_000, 0.5)), ("follow", AT, Metadata()))
     worker.put_creator(2, ("like", AT, Metadata()))

@@ -79,7 +79,7 @@ class Reassignment(Request[ReassignmentStruct]):
     API_KEY = 45
 
     def __init__(self, replicas: Mapping[str, Mapping[int, Sequence[int]]]) -> None:
-        self._topics = [
+        self._topics: list[tuple[Any, ...]] = [
             (name, [(number, list(brokers), {}) for number, brokers in partitions.items()], {})
             for name, partitions in replicas.items()
         ]
@@ -130,7 +130,9 @@ class PreferredElection(Request[ElectionStruct]):
     API_KEY = 43
 
     def __init__(self, partitions: Mapping[str, Iterable[int]]) -> None:
-        self._topics = [(name, list(numbers), {}) for name, numbers in partitions.items()]
+        self._topics: list[tuple[Any, ...]] = [
+            (name, list(numbers), {}) for name, numbers in partitions.items()
+        ]
 
     def build(self, request_struct_class: type[ElectionStruct]) -> ElectionStruct:
         return request_struct_class(PREFERRED, self._topics, TIMEOUT_MS, {})
@@ -171,7 +173,9 @@ class FeatureUpgrade(Request[FeaturesStruct]):
     API_KEY = 57
 
     def __init__(self, levels: Mapping[str, int]) -> None:
-        self._features = [(name, level, UPGRADE, {}) for name, level in levels.items()]
+        self._features: list[tuple[Any, ...]] = [
+            (name, level, UPGRADE, {}) for name, level in levels.items()
+        ]
 
     def build(self, request_struct_class: type[FeaturesStruct]) -> FeaturesStruct:
         return request_struct_class(TIMEOUT_MS, self._features, False, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.integration import checks
@@ -54,7 +55,7 @@ def check_answers(cluster: Cluster, *workers: Worker, timeout: float = 120.0) ->
         checks.check_users_over_http(worker, oracle, users)
         checks.check_videos_over_http(worker, oracle, videos)
         expected = checks.viral_rows(viral)
-        wait_until_equal(lambda worker=worker: checks.viral_list(worker), expected)
+        wait_until_equal(partial(checks.viral_list, worker), expected)
     return oracle
 
 

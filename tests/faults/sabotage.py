@@ -101,7 +101,7 @@ def tell_claims_apart() -> ContextVar[bool]:
         claiming.set(True)
         return await original(*args)
 
-    fencing._claim = claim
+    fencing._claim = claim  # type: ignore[assignment]
     return claiming
 
 

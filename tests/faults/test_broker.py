@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,17 +17,23 @@ from tests.faults.test_crashes import SABOTAGE
 from tests.integration.stream import send_stream, under_load, untidy_stream
 from tests.worker import is_stopped, wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cluster import Cluster
+
+
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def wired():
+def wired() -> Iterator[WiredKafka]:
     with WiredKafka() as wired:
         yield wired
 
 
 @pytest.fixture
-def cluster(make_cluster, wired):
+def cluster(make_cluster: Callable[..., Cluster], wired: WiredKafka) -> Iterator[Cluster]:
     """Tests reach the broker directly, the workers through the wire."""
     wired.wire.mend()
     cluster = make_cluster(bootstrap=wired.kafka.bootstrap, **QUICK, BROKER_URL=wired.workers_url)
@@ -35,18 +42,20 @@ def cluster(make_cluster, wired):
     wired.wire.mend()
 
 
-def committed(cluster):
+def committed(cluster: Cluster) -> int:
     return sum(cluster.committed(cluster.events).values())
 
 
-def wait_for_commits(cluster, timeout=60.0):
+def wait_for_commits(cluster: Cluster, timeout: float = 60.0) -> None:
     """Wait until commits go on."""
     before = committed(cluster)
     wait_until(lambda: committed(cluster) > before, "commits go on", timeout)
 
 
 @pytest.mark.parametrize("deaths", [1, pytest.param(4, marks=pytest.mark.slow)])
-def test_a_broker_killed_and_restarted_under_load_changes_nothing(make_cluster, deaths):
+def test_a_broker_killed_and_restarted_under_load_changes_nothing(
+    make_cluster: Callable[..., Cluster], deaths: int
+) -> None:
     with EmbeddedKafka() as kafka:
         cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
         cluster.create_topic(cluster.events)
@@ -61,7 +70,9 @@ def test_a_broker_killed_and_restarted_under_load_changes_nothing(make_cluster, 
 
 
 @pytest.mark.slow
-def test_a_broker_that_dies_while_workers_recover_changes_nothing(make_cluster):
+def test_a_broker_that_dies_while_workers_recover_changes_nothing(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """Nothing is on disk: each start reads the changelogs, and is interrupted at it."""
     with EmbeddedKafka() as kafka:
         cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
@@ -84,7 +95,9 @@ def test_a_broker_that_dies_while_workers_recover_changes_nothing(make_cluster):
 @pytest.mark.parametrize("seconds", [5, pytest.param(90, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("way", ["disconnect", "hold"])
 @pytest.mark.timeout(500)
-def test_a_broker_out_of_reach_is_waited_for(cluster, wired, way, seconds):
+def test_a_broker_out_of_reach_is_waited_for(
+    cluster: Cluster, wired: WiredKafka, way: str, seconds: int
+) -> None:
     """Disconnected: every connection breaks. Held: nothing comes, and nothing says why."""
     worker = cluster.worker().start()
     with under_load(cluster, untidy_stream(12_000, seed=32), rate=1000):
@@ -98,7 +111,9 @@ def test_a_broker_out_of_reach_is_waited_for(cluster, wired, way, seconds):
 
 
 @pytest.mark.slow
-def test_two_workers_of_which_nobody_reaches_the_broker_agree_again(cluster, wired):
+def test_two_workers_of_which_nobody_reaches_the_broker_agree_again(
+    cluster: Cluster, wired: WiredKafka
+) -> None:
     """Beyond the session timeout: the group is empty, and both come back to it."""
     first, second = cluster.worker("a").start(), cluster.worker("b").start()
     with under_load(cluster, untidy_stream(15_000, seed=33), rate=1000):
@@ -110,7 +125,9 @@ def test_two_workers_of_which_nobody_reaches_the_broker_agree_again(cluster, wir
     check_aftermath(cluster, first, second, timeout=180)
 
 
-def test_connections_cut_again_and_again_change_nothing(cluster, wired):
+def test_connections_cut_again_and_again_change_nothing(
+    cluster: Cluster, wired: WiredKafka
+) -> None:
     rng = random.Random(34)
     worker = cluster.worker().start()
     with under_load(cluster, untidy_stream(9000, seed=34), rate=1000) as load:
@@ -121,7 +138,7 @@ def test_connections_cut_again_and_again_change_nothing(cluster, wired):
 
 
 @pytest.mark.slow
-def test_a_slow_wire_slows_the_stream_and_no_more(cluster, wired):
+def test_a_slow_wire_slows_the_stream_and_no_more(cluster: Cluster, wired: WiredKafka) -> None:
     worker = cluster.worker().start()
     with under_load(cluster, untidy_stream(12_000, seed=35), rate=1000):
         for latency in (0.05, 0.3, 0.1):
@@ -134,7 +151,9 @@ def test_a_slow_wire_slows_the_stream_and_no_more(cluster, wired):
 
 @pytest.mark.parametrize("point", ["before offsets", "before commit"])
 @pytest.mark.slow
-def test_a_transaction_that_the_broker_aborted_is_done_again(make_cluster, point):
+def test_a_transaction_that_the_broker_aborted_is_done_again(
+    make_cluster: Callable[..., Cluster], point: str
+) -> None:
     """The worker sleeps in the middle of it beyond the transaction's timeout, not the session's."""
     cluster = make_cluster(**QUICK | {"BROKER_SESSION_TIMEOUT": 60})
     cluster.create_topic(cluster.events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,20 +11,28 @@ from tests.faults.aftermath import check_aftermath
 from tests.faults.test_positions import forget_group, last_line
 from tests.integration.stream import send_stream, untidy_stream
 
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
 pytestmark = pytest.mark.faults
 
 
-def delete_topics(cluster, *names):
+def delete_topics(cluster: Cluster, *names: str) -> None:
     for done in cluster.admin.delete_topics(list(names)).values():
         done.result(30)
 
 
-def restore(cluster, worker, *options):
+def restore(cluster: Cluster, worker: Worker, *options: str) -> subprocess.CompletedProcess[str]:
     return cluster.command("--datadir", str(worker.data_dir), "restore-changelog", *options)
 
 
 @pytest.fixture
-def stopped(cluster):
+def stopped(cluster: Cluster) -> Worker:
     """A program that has counted something, with its worker stopped."""
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(3000, seed=80))
@@ -32,7 +41,9 @@ def stopped(cluster):
     return worker
 
 
-def test_a_deleted_changelog_is_refused_and_written_anew_from_the_disk(cluster, stopped):
+def test_a_deleted_changelog_is_refused_and_written_anew_from_the_disk(
+    cluster: Cluster, stopped: Worker
+) -> None:
     """The disk has the last copy: a worker keeps it, and says what to do."""
     delete_topics(cluster, cluster.user_changelog)
     stopped.launch()
@@ -50,7 +61,7 @@ def test_a_deleted_changelog_is_refused_and_written_anew_from_the_disk(cluster, 
 
 
 @pytest.mark.slow
-def test_a_changelog_written_anew_builds_an_empty_disk(cluster, stopped):
+def test_a_changelog_written_anew_builds_an_empty_disk(cluster: Cluster, stopped: Worker) -> None:
     """Both changelogs were deleted. Written twice: a run that was killed is repeated."""
     delete_topics(cluster, cluster.user_changelog, cluster.video_changelog)
     assert restore(cluster, stopped).returncode == 0
@@ -64,7 +75,9 @@ def test_a_changelog_written_anew_builds_an_empty_disk(cluster, stopped):
 
 
 @pytest.mark.slow
-def test_a_deleted_changelog_is_missed_also_without_a_disk(cluster, stopped):
+def test_a_deleted_changelog_is_missed_also_without_a_disk(
+    cluster: Cluster, stopped: Worker
+) -> None:
     """The group's offsets tell that there was something: a worker does not begin with nothing."""
     delete_topics(cluster, cluster.user_changelog)
     shutil.rmtree(stopped.data_dir)
@@ -73,7 +86,9 @@ def test_a_deleted_changelog_is_missed_also_without_a_disk(cluster, stopped):
 
 
 @pytest.mark.slow
-def test_a_copy_that_is_older_than_the_groups_offsets_is_not_written(cluster, stopped):
+def test_a_copy_that_is_older_than_the_groups_offsets_is_not_written(
+    cluster: Cluster, stopped: Worker
+) -> None:
     """The later one may be on another worker's disk. Whoever has no other says so."""
     old = cluster.folder / "old"
     shutil.copytree(stopped.data_dir, old)
@@ -92,7 +107,9 @@ def test_a_copy_that_is_older_than_the_groups_offsets_is_not_written(cluster, st
 
 
 @pytest.mark.slow
-def test_nothing_is_written_over_the_changelog_of_another_table(cluster, stopped):
+def test_nothing_is_written_over_the_changelog_of_another_table(
+    cluster: Cluster, stopped: Worker
+) -> None:
     """Everything was deleted, and another worker has begun anew under the same name."""
     forget_group(cluster)
     delete_topics(cluster, cluster.user_changelog, cluster.video_changelog)
@@ -110,7 +127,7 @@ def test_nothing_is_written_over_the_changelog_of_another_table(cluster, stopped
     assert cluster.read(cluster.user_changelog) == before
 
 
-def test_a_data_directory_without_tables_is_named(cluster, tmp_path):
+def test_a_data_directory_without_tables_is_named(cluster: Cluster, tmp_path: Path) -> None:
     done = cluster.command("--datadir", str(tmp_path), "restore-changelog")
     assert done.returncode == 1
     assert f"no copy of a table in {tmp_path}" in done.stderr

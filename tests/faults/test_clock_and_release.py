@@ -6,6 +6,8 @@ import json
 import signal
 import struct
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,12 +19,25 @@ from tests.integration.stream import send_stream, under_load, untidy_stream
 from tests.models.older import make_version_1, make_version_2
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
 pytestmark = pytest.mark.faults
 
 HOUR_S = 3600.0
 
 
-def test_a_wall_clock_that_jumps_an_hour_each_way_changes_no_count(cluster, tmp_path):
+def is_beyond(cluster: Cluster, before: int) -> bool:
+    return sum(cluster.committed(cluster.events).values()) > before
+
+
+def test_a_wall_clock_that_jumps_an_hour_each_way_changes_no_count(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """Events bear their own time; only how far ahead of the clock they may be hangs on it."""
     clock = tmp_path / "clock"
     clock.write_bytes(struct.pack("<d", 0.0))
@@ -33,16 +48,13 @@ def test_a_wall_clock_that_jumps_an_hour_each_way_changes_no_count(cluster, tmp_
             with clock.open("r+b") as file:
                 file.write(struct.pack("<d", shift))
             time.sleep(1.0)
-            wait_until(
-                lambda before=before: sum(cluster.committed(cluster.events).values()) > before,
-                "commits go on",
-            )
+            wait_until(partial(is_beyond, cluster, before), "commits go on")
     check_aftermath(cluster, worker)
 
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("disk", ["same disk", "empty disk"])
-def test_users_of_releases_before_are_taken_over(cluster, disk, version):
+def test_users_of_releases_before_are_taken_over(cluster: Cluster, disk: str, version: int) -> None:
     """Their values had more in them, and no positions; duplicates of all ids are still told."""
     stream = untidy_stream(6000, seed=62)
     half = len(stream) * 3 // 5
@@ -60,7 +72,9 @@ def test_users_of_releases_before_are_taken_over(cluster, disk, version):
 
 
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL"])
-def test_a_group_whose_misplaced_events_lie_in_the_input_is_taken_over_in_mid_stream(cluster, end):
+def test_a_group_whose_misplaced_events_lie_in_the_input_is_taken_over_in_mid_stream(
+    cluster: Cluster, end: str
+) -> None:
     """Copies that the release before has written count where they lie, and no event twice."""
     cluster.was_taken_over = True
     stream = untidy_stream(6000, seed=63)
@@ -89,18 +103,18 @@ def test_a_group_whose_misplaced_events_lie_in_the_input_is_taken_over_in_mid_st
     assert cluster.read(cluster.repartition)
 
 
-def events_read(worker):
+def events_read(worker: Worker) -> float:
     metrics = worker.metrics().items()
     return sum(count for name, count in metrics if name.startswith("reels_events_read_total{"))
 
 
-def write_users_as_of_version(version, cluster):
+def write_users_as_of_version(version: int, cluster: Cluster) -> int:
     """Write every user's rows anew, as a release wrote them; return how many had blocks."""
     make_older = {1: make_version_1, 2: make_version_2}[version]
     sealed = 0
     for partition in range(cluster.partitions):
         rows = {
-            record.key: record.value
+            record.key or b"": record.value
             for record in cluster.read(cluster.user_changelog)
             if record.partition == partition
         }
@@ -110,7 +124,7 @@ def write_users_as_of_version(version, cluster):
             if not is_sealed_key(key) and value is not None:
                 make_older(older, key)
                 sealed += bool(value[1])
-        older[LAYOUT_KEY] = json.dumps(json.loads(layout) | {"version": version}).encode()
+        older[LAYOUT_KEY] = json.dumps(json.loads(layout or b"") | {"version": version}).encode()
         with cluster.producer() as producer:
             for key, value in older.items():
                 if value != rows.get(key):
@@ -120,7 +134,9 @@ def write_users_as_of_version(version, cluster):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("disk", ["same disk", "empty disk"])
-def test_rows_of_another_release_are_refused_and_left_as_they_are(cluster, disk):
+def test_rows_of_another_release_are_refused_and_left_as_they_are(
+    cluster: Cluster, disk: str
+) -> None:
     """Whoever goes back to the release that wrote them finds everything as it was."""
     stream = untidy_stream(4000, seed=61)
     version = 9

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import contextmanager
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import KafkaError, Producer
@@ -16,6 +17,14 @@ from tests.faults.small_disk import MIB, small_disk
 from tests.faults.three_brokers import ThreeBrokers
 from tests.integration.stream import under_load, untidy_stream
 from tests.worker import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
 
 pytestmark = pytest.mark.faults
 
@@ -35,16 +44,16 @@ FEATURES_OF_4_3 = {
 
 
 @pytest.fixture(scope="module")
-def three():
+def three() -> Iterator[ThreeBrokers]:
     with ThreeBrokers() as brokers:
         yield brokers
 
 
 @pytest.fixture
-def make_program(make_cluster):
+def make_program(make_cluster: Callable[..., Cluster]) -> Callable[[ThreeBrokers], Cluster]:
     """Return a factory of programs whose topics have three copies."""
 
-    def make(three):
+    def make(three: ThreeBrokers) -> Cluster:
         cluster = make_cluster(bootstrap=three.bootstrap, **QUICK, TOPIC_REPLICATION_FACTOR=3)
         cluster.create_topic(cluster.events)
         return cluster
@@ -53,25 +62,27 @@ def make_program(make_cluster):
 
 
 @pytest.fixture
-def cluster(make_program, three):
+def cluster(
+    make_program: Callable[[ThreeBrokers], Cluster], three: ThreeBrokers
+) -> Iterator[Cluster]:
     cluster = make_program(three)
     yield cluster
     cluster.close()
     three.heal()
 
 
-def committed(cluster):
+def committed(cluster: Cluster) -> int:
     return sum(cluster.committed(cluster.events).values())
 
 
-def wait_for_commits(cluster, timeout=60.0):
+def wait_for_commits(cluster: Cluster, timeout: float = 60.0) -> None:
     """Wait until commits go on."""
     before = committed(cluster)
     wait_until(lambda: committed(cluster) > before, "commits go on", timeout)
 
 
 @contextmanager
-def under_lasting_load(cluster, seed):
+def under_lasting_load(cluster: Cluster, seed: int) -> Iterator[None]:
     """Send 300 untidy events a second for as long as the block takes, 5 minutes at most."""
     enough = threading.Event()
     stream = takewhile(lambda _: not enough.is_set(), untidy_stream(90_000, seed))
@@ -83,7 +94,9 @@ def under_lasting_load(cluster, seed):
             enough.set()
 
 
-def test_a_broker_of_three_killed_under_load_changes_nothing(cluster, three):
+def test_a_broker_of_three_killed_under_load_changes_nothing(
+    cluster: Cluster, three: ThreeBrokers
+) -> None:
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=50):
         wait_for_commits(cluster)
@@ -96,7 +109,9 @@ def test_a_broker_of_three_killed_under_load_changes_nothing(cluster, three):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["kill", "terminate"])
-def test_each_broker_of_three_ended_in_turn_under_load_changes_nothing(cluster, three, end):
+def test_each_broker_of_three_ended_in_turn_under_load_changes_nothing(
+    cluster: Cluster, three: ThreeBrokers, end: str
+) -> None:
     """Commits go on without it; the next one ends once it has caught up."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=51):
@@ -111,7 +126,9 @@ def test_each_broker_of_three_ended_in_turn_under_load_changes_nothing(cluster, 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("way", ["killed", "asleep"])
-def test_a_lost_controller_of_three_is_replaced_under_load(cluster, three, way):
+def test_a_lost_controller_of_three_is_replaced_under_load(
+    cluster: Cluster, three: ThreeBrokers, way: str
+) -> None:
     """Asleep beyond its session, it wakes as one that believes to be the controller still."""
     first, second = cluster.worker("a").start(), cluster.worker("b")
     with under_lasting_load(cluster, seed=52):
@@ -128,7 +145,7 @@ def test_a_lost_controller_of_three_is_replaced_under_load(cluster, three, way):
     check_aftermath(cluster, first, second)
 
 
-def replace_controller(cluster, three, lost, joining):
+def replace_controller(cluster: Cluster, three: ThreeBrokers, lost: int, joining: Worker) -> None:
     """Wait for another controller, under which commits go on and a worker may join."""
     wait_until(lambda: three.controller() not in {lost, -1}, "another controller")
     wait_for_commits(cluster, SILENCE)
@@ -137,7 +154,9 @@ def replace_controller(cluster, three, lost, joining):
 
 
 @pytest.mark.slow
-def test_leaders_that_move_again_and_again_under_load_change_nothing(cluster, three):
+def test_leaders_that_move_again_and_again_under_load_change_nothing(
+    cluster: Cluster, three: ThreeBrokers
+) -> None:
     """Those of the program's topics, of the group's offsets and of transactions, all at once."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=53):
@@ -149,7 +168,9 @@ def test_leaders_that_move_again_and_again_under_load_change_nothing(cluster, th
 
 
 @pytest.mark.slow
-def test_a_broker_of_three_that_is_slow_slows_the_stream_and_no_more(cluster, three):
+def test_a_broker_of_three_that_is_slow_slows_the_stream_and_no_more(
+    cluster: Cluster, three: ThreeBrokers
+) -> None:
     """It gets a tenth of its time, and stays one of the copies that each write waits for."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=54):
@@ -165,7 +186,9 @@ def test_a_broker_of_three_that_is_slow_slows_the_stream_and_no_more(cluster, th
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_broker_of_three_that_slept_through_its_session_changes_nothing(cluster, three):
+def test_a_broker_of_three_that_slept_through_its_session_changes_nothing(
+    cluster: Cluster, three: ThreeBrokers
+) -> None:
     """It wakes as one that believes to lead its partitions still."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=55):
@@ -178,7 +201,7 @@ def test_a_broker_of_three_that_slept_through_its_session_changes_nothing(cluste
     check_aftermath(cluster, worker)
 
 
-def wait_until_led_by_others(three, cluster, lost):
+def wait_until_led_by_others(three: ThreeBrokers, cluster: Cluster, lost: int) -> None:
     """Wait until what a broker has led is led by another."""
     wait_until(
         lambda: not {lost, -1} & set(three.leaders(cluster.events).values()), "other leaders"
@@ -187,7 +210,9 @@ def wait_until_led_by_others(three, cluster, lost):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["kill", "terminate"])
-def test_input_stops_while_two_brokers_of_three_are_away_and_goes_on(cluster, three, end):
+def test_input_stops_while_two_brokers_of_three_are_away_and_goes_on(
+    cluster: Cluster, three: ThreeBrokers, end: str
+) -> None:
     """What is left takes nothing that it alone would have."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=56):
@@ -207,9 +232,9 @@ def test_input_stops_while_two_brokers_of_three_are_away_and_goes_on(cluster, th
     check_aftermath(cluster, worker)
 
 
-def refusals(bootstrap, topic):
+def refusals(bootstrap: str, topic: str) -> set[int]:
     """Return the errors with which a record for each partition is refused, each of them."""
-    errors = []
+    errors: list[int] = []
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -226,7 +251,9 @@ def refusals(bootstrap, topic):
 
 
 @pytest.mark.slow
-def test_a_full_disk_of_one_broker_of_three_changes_nothing(make_program, tmp_path):
+def test_a_full_disk_of_one_broker_of_three_changes_nothing(
+    make_program: Callable[[ThreeBrokers], Cluster], tmp_path: Path
+) -> None:
     """Kafka ends when it cannot write; the others go on, and it comes back."""
     with (
         small_disk(tmp_path / "kafka", 700 * MIB) as disk,
@@ -247,7 +274,9 @@ def test_a_full_disk_of_one_broker_of_three_changes_nothing(make_program, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_rolling_upgrade_of_three_brokers_under_load_changes_nothing(make_program):
+def test_a_rolling_upgrade_of_three_brokers_under_load_changes_nothing(
+    make_program: Callable[[ThreeBrokers], Cluster],
+) -> None:
     """From Kafka 3.9.1 to the newest, and at the end to the features that it brings."""
     with ThreeBrokers("3.9.1") as three:
         cluster = make_program(three)

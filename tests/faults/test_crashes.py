@@ -5,12 +5,19 @@ from __future__ import annotations
 import random
 import time
 from itertools import product
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.aftermath import QUICK, check_aftermath, check_answers
 from tests.integration.stream import send_stream, under_load, untidy_stream
 from tests.worker import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+
 
 pytestmark = pytest.mark.faults
 
@@ -28,20 +35,22 @@ STATIC = {**QUICK, "CONSUMER_GROUP_INSTANCE_ID": "a"}
 
 
 @pytest.fixture
-def cluster(make_cluster):
+def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster(**STATIC)
     cluster.create_topic(cluster.events)
     return cluster
 
 
-def times(point):
+def times(point: str) -> int:
     """Return how often a worker with little to do gets to a point."""
     return TIMES.get(point.split()[1], 4)
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.timeout(400)
-def test_kill_9_at_random_moments_under_load_loses_and_doubles_nothing(cluster, kills):
+def test_kill_9_at_random_moments_under_load_loses_and_doubles_nothing(
+    cluster: Cluster, kills: int
+) -> None:
     rng = random.Random(kills)
     worker = cluster.worker().start()
     with under_load(cluster, untidy_stream(8000 * kills, seed=20 + kills), rate=1500) as load:
@@ -52,12 +61,14 @@ def test_kill_9_at_random_moments_under_load_loses_and_doubles_nothing(cluster, 
             worker.kill()
             worker.launch()
     oracle = check_aftermath(cluster, worker)
-    assert oracle.viral(oracle.latest())
+    assert oracle.viral(oracle.latest() or 0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [6, 20])
-def test_kill_9_again_and_again_within_a_second_loses_and_doubles_nothing(cluster, kills):
+def test_kill_9_again_and_again_within_a_second_loses_and_doubles_nothing(
+    cluster: Cluster, kills: int
+) -> None:
     rng = random.Random(kills)
     worker = cluster.worker().start()
     stream = untidy_stream(12_000, seed=21)
@@ -70,7 +81,7 @@ def test_kill_9_again_and_again_within_a_second_loses_and_doubles_nothing(cluste
     check_aftermath(cluster, worker)
 
 
-def test_a_crash_at_each_step_loses_and_doubles_nothing(cluster):
+def test_a_crash_at_each_step_loses_and_doubles_nothing(cluster: Cluster) -> None:
     """One after the other, with new events before each; each start is the last one's mending."""
     worker = cluster.worker()
     stream = untidy_stream(1000 * len(POINTS), seed=22)
@@ -85,7 +96,9 @@ def test_a_crash_at_each_step_loses_and_doubles_nothing(cluster):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
-def test_after_a_crash_at_this_step_everything_is_mended_by_the_next_start(cluster, point):
+def test_after_a_crash_at_this_step_everything_is_mended_by_the_next_start(
+    cluster: Cluster, point: str
+) -> None:
     worker = cluster.worker()
     send_stream(cluster, untidy_stream(3000, seed=23))
     worker.launch(SABOTAGE, FAULT=point, FAULT_HIT=min(3, times(point)))
@@ -95,7 +108,9 @@ def test_after_a_crash_at_this_step_everything_is_mended_by_the_next_start(clust
 
 
 @pytest.mark.parametrize("point", ["before commit", "after commit"])
-def test_a_commit_of_which_no_answer_comes_is_settled_by_opening_the_task_again(cluster, point):
+def test_a_commit_of_which_no_answer_comes_is_settled_by_opening_the_task_again(
+    cluster: Cluster, point: str
+) -> None:
     """Before: the transaction is void. After: it is committed, and may not be done again."""
     worker = cluster.worker().start(SABOTAGE, FAULT=point, FAULT_HIT=5, FAULT_ACTION="lose")
     with under_load(cluster, untidy_stream(6000, seed=24), rate=2000):
@@ -105,7 +120,9 @@ def test_a_commit_of_which_no_answer_comes_is_settled_by_opening_the_task_again(
     check_aftermath(cluster, worker)
 
 
-def test_sigterm_under_load_drains_commits_and_leaves_within_ten_seconds(make_cluster):
+def test_sigterm_under_load_drains_commits_and_leaves_within_ten_seconds(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """The next worker need not wait for the session of one that has left."""
     cluster = make_cluster(REELS_VIRAL_MIN_VIEWS=20, BROKER_SESSION_TIMEOUT=120)
     cluster.create_topic(cluster.events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,13 +14,23 @@ from tests.faults.small_disk import MIB, small_disk
 from tests.integration.stream import send_stream, under_load, untidy_stream
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
 pytestmark = pytest.mark.faults
 
 DAY_MS = 24 * 3_600_000
 
 
 @pytest.mark.slow
-def test_a_data_directory_of_another_program_is_not_taken_for_ours(make_cluster):
+def test_a_data_directory_of_another_program_is_not_taken_for_ours(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """The second program's changelog is longer than the first one's: only offsets look alike."""
     other, cluster = make_cluster(**QUICK), make_cluster(**QUICK)
     for each, size in ((other, 3000), (cluster, 9000)):
@@ -39,7 +50,7 @@ def test_a_data_directory_of_another_program_is_not_taken_for_ours(make_cluster)
     check_aftermath(cluster, second)
 
 
-def test_a_lost_data_directory_is_built_anew(cluster):
+def test_a_lost_data_directory_is_built_anew(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     stream = untidy_stream(12_000, seed=11)
     send_stream(cluster, stream[:9000])
@@ -52,7 +63,7 @@ def test_a_lost_data_directory_is_built_anew(cluster):
 
 
 @pytest.mark.slow
-def test_an_old_copy_of_a_disk_catches_up(cluster):
+def test_an_old_copy_of_a_disk_catches_up(cluster: Cluster) -> None:
     """As from a backup, or a volume that was attached to the wrong machine for a while.
 
     ::
@@ -79,8 +90,8 @@ def test_an_old_copy_of_a_disk_catches_up(cluster):
 @pytest.mark.slow
 @pytest.mark.parametrize("deletions_are_kept", [True, False], ids=["in time", "too late"])
 def test_a_disk_from_before_the_changelog_was_compacted_catches_up(
-    make_cluster, deletions_are_kept
-):
+    make_cluster: Callable[..., Cluster], deletions_are_kept: bool
+) -> None:
     """Too late: deletions have left the changelog as well, and nobody can tell it of them."""
     with EmbeddedKafka(properties={"log.cleaner.backoff.ms": "200"}) as kafka:
         cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
@@ -115,19 +126,19 @@ def test_a_disk_from_before_the_changelog_was_compacted_catches_up(
         check_aftermath(cluster, first, deletions_are_kept=deletions_are_kept)
 
 
-def places(cluster):
+def places(cluster: Cluster) -> set[tuple[int, int]]:
     """Return where the records of the users' changelog stand."""
     return {(record.partition, record.offset) for record in cluster.read(cluster.user_changelog)}
 
 
-def is_compacted(cluster):
+def is_compacted(cluster: Cluster) -> bool:
     """Whether offsets are missing from the changelog: far more than transactions' markers."""
     records = cluster.read(cluster.user_changelog)
     ends = {record.partition: record.offset for record in records}
     return sum(ends.values()) > 2 * len(records)
 
 
-def damage(worker, files, how):
+def damage(worker: Worker, files: str, how: str) -> int:
     """Damage all files of a kind, and return how many."""
     found = list(worker.data_dir.glob(f"**/*.db/{files}"))
     for path in found:
@@ -151,7 +162,9 @@ def damage(worker, files, how):
         pytest.param("CURRENT", "truncated", marks=pytest.mark.slow),
     ],
 )
-def test_a_damaged_database_is_set_aside_and_built_anew(cluster, files, how):
+def test_a_damaged_database_is_set_aside_and_built_anew(
+    cluster: Cluster, files: str, how: str
+) -> None:
     """Whether it is found when it is opened or when it is read."""
     worker = cluster.worker().start()
     stream = untidy_stream(6000, seed=12)
@@ -167,7 +180,7 @@ def test_a_damaged_database_is_set_aside_and_built_anew(cluster, files, how):
     check_aftermath(cluster, worker)
 
 
-def test_a_database_damaged_under_a_running_worker_is_never_served(cluster):
+def test_a_database_damaged_under_a_running_worker_is_never_served(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     stream = untidy_stream(12_000, seed=44)
     send_stream(cluster, stream[:6000])
@@ -183,7 +196,9 @@ def test_a_database_damaged_under_a_running_worker_is_never_served(cluster):
 
 
 @pytest.mark.slow
-def test_a_worker_whose_disk_is_full_ends_and_goes_on_once_there_is_space(make_cluster, tmp_path):
+def test_a_worker_whose_disk_is_full_ends_and_goes_on_once_there_is_space(
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
     cluster = make_cluster(**QUICK, REELS_WRITE_BUFFERS="1MiB")
     cluster.create_topic(cluster.events)
     worker = cluster.worker()
@@ -203,14 +218,16 @@ def test_a_worker_whose_disk_is_full_ends_and_goes_on_once_there_is_space(make_c
         check_aftermath(cluster, worker)
 
 
-def one_error(worker):
+def one_error(worker: Worker) -> str:
     """Return the one line that says why a worker has ended."""
     (line,) = [line for line in worker.output().splitlines() if "[CRITICAL]" in line]
     return line
 
 
 @pytest.mark.slow
-def test_a_broker_whose_disk_was_full_goes_on_once_there_is_space(make_cluster, tmp_path):
+def test_a_broker_whose_disk_was_full_goes_on_once_there_is_space(
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
     """Kafka ends when it cannot write; workers wait for it."""
     with small_disk(tmp_path / "kafka", 700 * MIB) as disk:
         kafka = EmbeddedKafka(data_dir=disk.path / "data")

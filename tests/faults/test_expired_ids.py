@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,13 @@ from tests.integration.stream import START, event
 from tests.oracle_events import partition_of
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
 pytestmark = pytest.mark.faults
 
 #: Seconds after which this broker forgets ids; others do after a day and a week.
@@ -18,7 +26,7 @@ FORGOTTEN_AFTER = 6
 
 
 @pytest.fixture
-def cluster(make_cluster):
+def cluster(make_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     properties = {
         "transactional.id.expiration.ms": str(FORGOTTEN_AFTER * 1000),
         "transaction.remove.expired.transaction.cleanup.interval.ms": "200",
@@ -31,21 +39,21 @@ def cluster(make_cluster):
         yield cluster
 
 
-def errors(worker):
+def errors(worker: Worker) -> int:
     """Return the number of errors that a worker has told."""
     return sum("[ERROR]" in line for line in worker.output().splitlines())
 
 
 @pytest.mark.slow
-def test_a_worker_whose_ids_expired_takes_others_and_goes_on(cluster):
+def test_a_worker_whose_ids_expired_takes_others_and_goes_on(cluster: Cluster) -> None:
     """It says so in one line, and counts every event once."""
     worker = cluster.worker().start()
 
-    def complaints():
+    def complaints() -> list[str]:
         lines = worker.output().splitlines()
         return [line for line in lines if "the brokers removed this id" in line]
 
-    def count(number):
+    def count(number: int) -> None:
         with cluster.producer() as producer:
             for user in range(20):
                 place = partition_of(user, cluster.partitions)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.cluster import Cluster
+    from tests.worker import Worker
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -28,7 +29,7 @@ TIMEOUT = 240.0
 
 def test_a_backlog_of_two_million_events_is_worked_off_within_the_memory_bound(
     make_cluster: Callable[..., Cluster],
-):
+) -> None:
     """Batches stay in Kafka until there is room: 680 MB of them pass through, not in."""
     cluster = make_cluster(TOPIC_PARTITIONS=8)
     start_ms = time.time_ns() // 1_000_000 - 600_000
@@ -43,7 +44,7 @@ def test_a_backlog_of_two_million_events_is_worked_off_within_the_memory_bound(
     wait_until(lambda: lag(worker) == 0, "no lag is left, and told", 30)
 
 
-def lag(worker):
+def lag(worker: Worker) -> float:
     """Return how many records a worker says that it is behind."""
     return sum(
         number

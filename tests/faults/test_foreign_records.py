@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,23 +11,30 @@ from models.deltas import pack_deltas
 from tests.integration.stream import START, event
 from tests.worker import wait_until, wait_until_equal
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
 pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def cluster(make_cluster):
+def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster(TOPIC_PARTITIONS=1, REELS_VIRAL_MIN_VIEWS=2)
     cluster.create_topic(cluster.events)
     return cluster
 
 
-def send(cluster, topic, *records):
+def send(cluster: Cluster, topic: str, *records: tuple[bytes | None, bytes | None]) -> None:
     with cluster.producer() as producer:
         for key, value in records:
             producer.produce(topic, value, key, 0)
 
 
-def make_viral(cluster, *videos):
+def make_viral(cluster: Cluster, *videos: int) -> None:
     """Send what makes ``videos`` viral: two views and four shares of each."""
     kinds = ["video_view"] * 2 + ["share"] * 4
     sent = [
@@ -37,16 +45,16 @@ def make_viral(cluster, *videos):
     send(cluster, cluster.events, *sent)
 
 
-def viral(worker):
+def viral(worker: Worker) -> tuple[set[int], bool]:
     answer = worker.get("/videos/viral")
     return {video["video_id"] for video in answer["videos"]}, answer.get("complete", True)
 
 
-def foreign(worker, topic):
+def foreign(worker: Worker, topic: str) -> float:
     return worker.metrics().get(f'reels_foreign_records_total{{topic="{topic}"}}', 0)
 
 
-def test_records_of_others_in_the_viral_topic_do_not_freeze_the_list(cluster):
+def test_records_of_others_in_the_viral_topic_do_not_freeze_the_list(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     make_viral(cluster, 7, 8)
     wait_until_equal(lambda: viral(worker), ({7, 8}, True))
@@ -68,7 +76,7 @@ def test_records_of_others_in_the_viral_topic_do_not_freeze_the_list(cluster):
     assert worker.terminate() == 0
 
 
-def test_records_of_others_among_video_deltas_stop_no_partition(cluster):
+def test_records_of_others_among_video_deltas_stop_no_partition(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     make_viral(cluster, 7)
     wait_until_equal(lambda: viral(worker), ({7}, True))
@@ -77,12 +85,12 @@ def test_records_of_others_among_video_deltas_stop_no_partition(cluster):
     send(cluster, cluster.deltas, *((None, value) for value in strange))
     make_viral(cluster, 8)
     wait_until_equal(lambda: viral(worker), ({7, 8}, True))
-    wait_until_equal(lambda: foreign(worker, cluster.deltas), len(strange))
+    wait_until_equal(lambda: foreign(worker, cluster.deltas), float(len(strange)))
     assert f"{cluster.deltas}-0: skipped the record at offset" in worker.output()
     assert worker.terminate() == 0
 
 
-def test_a_changelog_with_rows_of_others_ends_the_worker_with_one_line(cluster):
+def test_a_changelog_with_rows_of_others_ends_the_worker_with_one_line(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     make_viral(cluster, 7)
     wait_until_equal(lambda: viral(worker), ({7}, True))
@@ -97,7 +105,7 @@ def test_a_changelog_with_rows_of_others_ends_the_worker_with_one_line(cluster):
     assert "Traceback" not in said
 
 
-def test_dead_letters_of_others_are_not_replayed_and_are_named(cluster):
+def test_dead_letters_of_others_are_not_replayed_and_are_named(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     send(cluster, cluster.events, (b"1", b"no json"))
     wait_until(lambda: cluster.read(cluster.dead_letters), "it is rejected")
@@ -105,7 +113,9 @@ def test_dead_letters_of_others_are_not_replayed_and_are_named(cluster):
     topic = cluster.events.encode()
     with cluster.producer() as producer:
         for partition in (None, b"zero", b"-1", b""):
-            headers = [("reason", b"malformed_json"), ("source.topic", topic)]
+            headers: list[tuple[str, bytes | None]] = [
+                *(("reason", b"malformed_json"), ("source.topic", topic)),
+            ]
             headers.append(("source.partition", partition))
             producer.produce(cluster.dead_letters, b"no json", None, 0, headers=headers)
         bare = [("reason", b"malformed_json"), ("source.topic", topic)]

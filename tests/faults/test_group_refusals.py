@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Consumer
@@ -23,11 +24,20 @@ from tests.integration.stream import START, event
 from tests.integration.test_bad_starts import refusal
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from confluent_kafka import TopicPartition
+
+    from tests.cluster import Cluster
+    from tests.worker import Json, Worker
+
+
 pytestmark = pytest.mark.faults
 
 
 @contextmanager
-def stranger(cluster, **config):
+def stranger(cluster: Cluster, **config: str) -> Iterator[Consumer]:
     """Another kind of program in the worker's group, with partitions of its own."""
     consumer = Consumer(
         {
@@ -45,12 +55,13 @@ def stranger(cluster, **config):
         consumer.close()
 
 
-def has_partitions(consumer):
+def has_partitions(consumer: Consumer) -> list[TopicPartition]:
     consumer.poll(0.1)
-    return consumer.assignment()
+    found: list[TopicPartition] = consumer.assignment()
+    return found
 
 
-def health(worker, path):
+def health(worker: Worker, path: str) -> tuple[int, Json]:
     """Return the status of a health route and all that it says."""
     try:
         with urllib.request.urlopen(worker.url(path), timeout=5) as answer:
@@ -60,12 +71,12 @@ def health(worker, path):
             return error.code, json.load(error)
 
 
-def attempts(worker):
+def attempts(worker: Worker) -> list[str]:
     return [line for line in worker.output().splitlines() if "; again in" in line]
 
 
 @pytest.fixture(scope="module")
-def strict_broker():
+def strict_broker() -> Iterator[EmbeddedKafka]:
     """Allows sessions of 6 to 15 s, and knows of rights: all is allowed that is not denied."""
     properties = {
         "group.min.session.timeout.ms": "6000",
@@ -78,14 +89,14 @@ def strict_broker():
 
 
 @pytest.fixture
-def strict_cluster(strict_broker, make_cluster):
+def strict_cluster(strict_broker: EmbeddedKafka, make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster(bootstrap=strict_broker.bootstrap, BROKER_SESSION_TIMEOUT=6)
     cluster.create_topic(cluster.events)
     return cluster
 
 
 @contextmanager
-def group_denied(cluster):
+def group_denied(cluster: Cluster) -> Iterator[None]:
     """Nobody may read the worker's group."""
     to_group = ResourceType.GROUP, cluster.app_id, ResourcePatternType.LITERAL
     everybody = "User:*", "*"
@@ -106,13 +117,13 @@ def group_denied(cluster):
 
 
 @pytest.fixture
-def cluster(make_cluster):
+def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster(BROKER_SESSION_TIMEOUT=6)
     cluster.create_topic(cluster.events)
     return cluster
 
 
-def count_one(cluster, worker):
+def count_one(cluster: Cluster, worker: Worker) -> None:
     with cluster.producer() as producer:
         producer.produce(cluster.events, event(5, 1, START, 1), b"5")
     cluster.wait_until_applied()
@@ -120,7 +131,9 @@ def count_one(cluster, worker):
 
 
 @pytest.mark.parametrize("protocol", ["classic", pytest.param("consumer", marks=pytest.mark.slow)])
-def test_a_stranger_in_the_group_is_waited_for_and_named_meanwhile(cluster, protocol):
+def test_a_stranger_in_the_group_is_waited_for_and_named_meanwhile(
+    cluster: Cluster, protocol: str
+) -> None:
     """It may leave; until then the worker asks again, with growing pauses and a line each.
 
     The brokers' answer is another where the stranger speaks the protocol of Kafka 4.
@@ -144,7 +157,7 @@ def test_a_stranger_in_the_group_is_waited_for_and_named_meanwhile(cluster, prot
     assert "Traceback" not in worker.output()
 
 
-def test_a_second_worker_with_the_same_instance_id_ends_the_first(cluster):
+def test_a_second_worker_with_the_same_instance_id_ends_the_first(cluster: Cluster) -> None:
     """As Kafka has it: a worker whose disk was lost takes its own place again."""
     first, second = (cluster.worker(n, CONSUMER_GROUP_INSTANCE_ID="same") for n in "ab")
     first.start()
@@ -158,7 +171,7 @@ def test_a_second_worker_with_the_same_instance_id_ends_the_first(cluster):
 
 
 @pytest.mark.slow
-def test_two_workers_with_one_instance_id_that_start_at_once_come_to_one(cluster):
+def test_two_workers_with_one_instance_id_that_start_at_once_come_to_one(cluster: Cluster) -> None:
     first, second = (cluster.worker(n, CONSUMER_GROUP_INSTANCE_ID="same").launch() for n in "ab")
     wait_until(lambda: not (first.running and second.running), "one has ended")
     ended, other = (second, first) if first.running else (first, second)
@@ -170,7 +183,9 @@ def test_two_workers_with_one_instance_id_that_start_at_once_come_to_one(cluster
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])
-def test_a_session_timeout_that_brokers_do_not_allow_ends_the_worker(strict_cluster, seconds):
+def test_a_session_timeout_that_brokers_do_not_allow_ends_the_worker(
+    strict_cluster: Cluster, seconds: int
+) -> None:
     worker = strict_cluster.worker(BROKER_SESSION_TIMEOUT=seconds).launch()
     assert worker.wait_exit() == 1
     line = refusal(worker)
@@ -178,7 +193,7 @@ def test_a_session_timeout_that_brokers_do_not_allow_ends_the_worker(strict_clus
     assert "6 to 15" in line
 
 
-def test_a_group_that_may_not_be_read_ends_a_worker_that_starts(strict_cluster):
+def test_a_group_that_may_not_be_read_ends_a_worker_that_starts(strict_cluster: Cluster) -> None:
     with group_denied(strict_cluster):
         worker = strict_cluster.worker().launch()
         assert worker.wait_exit() == 1
@@ -187,7 +202,9 @@ def test_a_group_that_may_not_be_read_ends_a_worker_that_starts(strict_cluster):
 
 
 @pytest.mark.slow
-def test_a_right_that_is_withdrawn_under_a_running_worker_is_waited_for(strict_cluster):
+def test_a_right_that_is_withdrawn_under_a_running_worker_is_waited_for(
+    strict_cluster: Cluster,
+) -> None:
     worker = strict_cluster.worker().start()
     with group_denied(strict_cluster):
         wait_until(lambda: len(attempts(worker)) >= 2, "it tries again")

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,10 +15,16 @@ from tests.faults.test_crashes import SABOTAGE
 from tests.integration.stream import send_stream, under_load, untidy_stream
 from tests.worker import is_stopped, wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+
+
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 
-def test_a_standby_takes_over_what_a_dead_worker_had(make_cluster):
+def test_a_standby_takes_over_what_a_dead_worker_had(make_cluster: Callable[..., Cluster]) -> None:
     cluster = make_cluster(**QUICK, TABLE_STANDBY_REPLICAS=1)
     cluster.create_topic(cluster.events)
     first, second = cluster.worker("a").start(), cluster.worker("b").start()
@@ -31,7 +38,9 @@ def test_a_standby_takes_over_what_a_dead_worker_had(make_cluster):
 
 
 @pytest.mark.parametrize("seconds", [9, pytest.param(40, marks=pytest.mark.slow)])
-def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(cluster, seconds):
+def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(
+    cluster: Cluster, seconds: int
+) -> None:
     """It still believes that its partitions are its own, and has uncommitted events of them.
 
     ::
@@ -50,7 +59,9 @@ def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(clus
 
 
 @pytest.mark.parametrize("point", ["before offsets", "before commit", "after commit"])
-def test_a_worker_that_falls_asleep_in_the_middle_of_a_commit_is_fenced(cluster, point):
+def test_a_worker_that_falls_asleep_in_the_middle_of_a_commit_is_fenced(
+    cluster: Cluster, point: str
+) -> None:
     """Its transaction is open, of all its partitions, when others take these over."""
     first = cluster.worker("a")
     first.start(SABOTAGE, FAULT=point, FAULT_HIT=20, FAULT_ACTION="stop")
@@ -70,7 +81,9 @@ def test_a_worker_that_falls_asleep_in_the_middle_of_a_commit_is_fenced(cluster,
 
 
 @pytest.mark.parametrize("point", ["after fence", "before claim", "after claim"])
-def test_a_worker_that_falls_asleep_while_it_opens_a_partition_does_no_harm(cluster, point):
+def test_a_worker_that_falls_asleep_while_it_opens_a_partition_does_no_harm(
+    cluster: Cluster, point: str
+) -> None:
     """It may have locked partitions that are another's when it wakes."""
     first, second = cluster.worker("a").start(), cluster.worker("b")
     with under_load(cluster, untidy_stream(40_000, seed=27), rate=1500):
@@ -83,7 +96,7 @@ def test_a_worker_that_falls_asleep_while_it_opens_a_partition_does_no_harm(clus
 
 
 @pytest.mark.slow
-def test_a_worker_that_dozes_off_again_and_again_does_no_harm(cluster):
+def test_a_worker_that_dozes_off_again_and_again_does_no_harm(cluster: Cluster) -> None:
     """Around the session timeout: sometimes thrown out, sometimes not."""
     rng = random.Random(16)
     first, second = cluster.worker("a").start(), cluster.worker("b").start()
@@ -98,7 +111,9 @@ def test_a_worker_that_dozes_off_again_and_again_does_no_harm(cluster):
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_scaling_from_one_worker_to_four_and_back_under_load_changes_nothing(cluster):
+def test_scaling_from_one_worker_to_four_and_back_under_load_changes_nothing(
+    cluster: Cluster,
+) -> None:
     workers = [cluster.worker(name) for name in "abcd"]
     with under_load(cluster, untidy_stream(40_000, seed=17), rate=500) as load:
         workers[0].start()
@@ -115,7 +130,7 @@ def test_scaling_from_one_worker_to_four_and_back_under_load_changes_nothing(clu
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_rolling_restart_of_three_workers_under_load_changes_nothing(cluster):
+def test_a_rolling_restart_of_three_workers_under_load_changes_nothing(cluster: Cluster) -> None:
     workers = [cluster.worker(name).start() for name in "abc"]
     with under_load(cluster, untidy_stream(30_000, seed=18), rate=500) as load:
         for worker in workers:
@@ -125,7 +140,7 @@ def test_a_rolling_restart_of_three_workers_under_load_changes_nothing(cluster):
     check_aftermath(cluster, *workers)
 
 
-def test_a_worker_that_joins_while_another_recovers_changes_nothing(cluster):
+def test_a_worker_that_joins_while_another_recovers_changes_nothing(cluster: Cluster) -> None:
     send_stream(cluster, untidy_stream(20_000, seed=19))
     builder = cluster.worker("builder").start()
     cluster.wait_until_applied()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,13 +12,21 @@ from tests.faults.aftermath import QUICK, check_aftermath
 from tests.integration.stream import send_stream, untidy_stream
 from tests.ports import reserve_ports
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
 pytestmark = pytest.mark.faults
 
 #: Lines that a worker may write from a fault to its end, however long that takes.
 FEW_LINES = 120
 
 
-def last_word(worker):
+def last_word(worker: Worker) -> str:
     """Return why a worker has ended, after a look at how it said so."""
     assert worker.wait_exit() == 1
     output = worker.output()
@@ -27,7 +36,7 @@ def last_word(worker):
     return line
 
 
-def delete(cluster, topic):
+def delete(cluster: Cluster, topic: str) -> None:
     cluster.admin.delete_topics([topic])[topic].result(30)
 
 
@@ -41,8 +50,8 @@ def delete(cluster, topic):
     ],
 )
 def test_a_topic_that_is_deleted_ends_the_worker_within_seconds_with_its_reason(
-    cluster, topic, said
-):
+    cluster: Cluster, topic: str, said: str
+) -> None:
     name = getattr(cluster, topic)
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(1500, seed=61))
@@ -55,7 +64,9 @@ def test_a_topic_that_is_deleted_ends_the_worker_within_seconds_with_its_reason(
     assert len(worker.output().splitlines()) - before < FEW_LINES
 
 
-def test_a_viral_topic_that_is_made_again_has_all_that_is_viral_after_a_restart(cluster):
+def test_a_viral_topic_that_is_made_again_has_all_that_is_viral_after_a_restart(
+    cluster: Cluster,
+) -> None:
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(3000, seed=62))
     cluster.wait_until_applied()
@@ -65,7 +76,9 @@ def test_a_viral_topic_that_is_made_again_has_all_that_is_viral_after_a_restart(
     check_aftermath(cluster, worker)
 
 
-def test_a_cluster_that_comes_back_empty_ends_the_worker_and_leaves_its_tables(make_cluster):
+def test_a_cluster_that_comes_back_empty_ends_the_worker_and_leaves_its_tables(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     (port,) = reserve_ports(1)
     cluster = make_cluster(bootstrap=f"127.0.0.1:{port}", **QUICK)
     with EmbeddedKafka(port):
@@ -86,6 +99,6 @@ def test_a_cluster_that_comes_back_empty_ends_the_worker_and_leaves_its_tables(m
     assert databases(worker) == tables
 
 
-def databases(worker):
+def databases(worker: Worker) -> set[Path]:
     """Return where the worker's databases lie: those that it does not delete."""
     return {path for path in worker.data_dir.glob("**/*.db") if any(path.glob("CURRENT"))}

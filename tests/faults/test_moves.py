@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.authorized import authorized_broker, rights_of_a_worker
@@ -10,12 +12,20 @@ from tests.faults.small_disk import MIB, small_disk
 from tests.faults.test_rescale import OLD, answers, latest, moved
 from tests.integration.stream import send_stream, untidy_stream
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+    from tests.worker import Json
+
+
 pytestmark = pytest.mark.faults
 
 USERS, VIDEOS = range(1, 200), range(1, 40)
 
 
-def refused(cluster, *words, **settings):
+def refused(cluster: Cluster, *words: str, **settings: str) -> str:
     done = cluster.command(*words, **settings)
     assert done.returncode == 1, done.stdout
     (line,) = done.stderr.splitlines()
@@ -23,13 +33,13 @@ def refused(cluster, *words, **settings):
     return line
 
 
-def succeed(cluster, *words, **settings):
+def succeed(cluster: Cluster, *words: str, **settings: str) -> str:
     done = cluster.command(*words, **settings)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def work(cluster, **settings):
+def work(cluster: Cluster, **settings: str) -> tuple[str, dict[str, tuple[int, Json]]]:
     """Let a worker count some events, and return what it answers."""
     worker = cluster.worker(**settings).start()
     send_stream(cluster, untidy_stream(1500, seed=25))
@@ -40,13 +50,13 @@ def work(cluster, **settings):
     return at, found
 
 
-def topics_of(cluster, app_id):
+def topics_of(cluster: Cluster, app_id: str) -> set[str]:
     return {name for name in cluster.admin.list_topics().topics if name.startswith(f"{app_id}-")}
 
 
 def test_an_export_to_a_full_disk_leaves_nothing_and_goes_once_there_is_space(
-    make_cluster, tmp_path
-):
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     cluster.create_topic(cluster.events)
     work(cluster)
@@ -63,7 +73,9 @@ def test_an_export_to_a_full_disk_leaves_nothing_and_goes_once_there_is_space(
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_missing_rights_are_named_in_one_line_and_nothing_is_made(make_cluster):
+def test_missing_rights_are_named_in_one_line_and_nothing_is_made(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """Of a login that may do what workers of the app do, and nothing else."""
     with authorized_broker() as broker:
         cluster = make_cluster(bootstrap=broker.bootstrap, **QUICK, TOPIC_PARTITIONS=OLD)
@@ -91,7 +103,9 @@ def test_missing_rights_are_named_in_one_line_and_nothing_is_made(make_cluster):
         assert " rows, as of " in succeed(cluster, "export", "users", "--out", str(out))
 
 
-def test_topics_of_the_new_app_that_are_half_made_are_made_whole_or_refused(make_cluster):
+def test_topics_of_the_new_app_that_are_half_made_are_made_whole_or_refused(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """As by a run that was killed between two of them; or by somebody, with another number."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     cluster.create_topic(cluster.events)
@@ -112,7 +126,9 @@ def test_topics_of_the_new_app_that_are_half_made_are_made_whole_or_refused(make
     new.close()
 
 
-def test_a_rebuild_that_cannot_be_says_why_in_one_line(make_cluster):
+def test_a_rebuild_that_cannot_be_says_why_in_one_line(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """No broker, an app that runs, an app whose tables are of other windows."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     cluster.create_topic(cluster.events)

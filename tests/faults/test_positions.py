@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -12,11 +13,18 @@ from tables.layout import LAYOUT_KEY
 from tests.faults.aftermath import check_aftermath, check_answers
 from tests.integration.stream import START, event, send_stream, untidy_stream
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
 pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def stopped(cluster):
+def stopped(cluster: Cluster) -> Worker:
     """A program that has counted something, with its worker stopped."""
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(3000, seed=70))
@@ -25,12 +33,12 @@ def stopped(cluster):
     return worker
 
 
-def forget_group(cluster):
+def forget_group(cluster: Cluster) -> None:
     """Delete the group with its offsets, as the brokers do when it was idle for long."""
     cluster.admin.delete_consumer_groups([cluster.app_id])[cluster.app_id].result(30)
 
 
-def move_group(cluster, topic, place):
+def move_group(cluster: Cluster, topic: str, place: Callable[[int], int]) -> None:
     """Move the group's offsets of ``topic`` to ``place``, a function of where they are."""
     moved = [
         TopicPartition(topic, partition, place(offset))
@@ -41,11 +49,11 @@ def move_group(cluster, topic, place):
         done.result(30)
 
 
-def lines_with(worker, text):
+def lines_with(worker: Worker, text: str) -> list[str]:
     return [line for line in worker.output().splitlines() if text in line]
 
 
-def last_line(worker):
+def last_line(worker: Worker) -> str:
     """Return the one line with which a worker that cannot start ends."""
     assert worker.wait_exit() == 1
     assert "Traceback" not in worker.output()
@@ -53,7 +61,7 @@ def last_line(worker):
     return line
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[Callable[[Cluster], None], str]] = {
     "gone": (forget_group, "the group's offsets are gone"),
     "moved back": (
         lambda cluster: move_group(cluster, cluster.events, lambda at: at // 2),
@@ -67,7 +75,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_offsets_that_are_gone_or_wrong_count_nothing_twice(cluster, stopped, fault):
+def test_offsets_that_are_gone_or_wrong_count_nothing_twice(
+    cluster: Cluster, stopped: Worker, fault: str
+) -> None:
     """A worker goes on where its tables stand, says so in one line, and sets the group right."""
     do, said = FAULTS[fault]
     do(cluster)
@@ -79,7 +89,9 @@ def test_offsets_that_are_gone_or_wrong_count_nothing_twice(cluster, stopped, fa
 
 
 @pytest.mark.slow
-def test_offsets_that_are_gone_with_the_disk_count_nothing_twice(cluster, stopped):
+def test_offsets_that_are_gone_with_the_disk_count_nothing_twice(
+    cluster: Cluster, stopped: Worker
+) -> None:
     """Positions are restored with the tables, from the changelogs. An audit waits for that."""
     forget_group(cluster)
     audit = cluster.command("audit")
@@ -92,11 +104,11 @@ def test_offsets_that_are_gone_with_the_disk_count_nothing_twice(cluster, stoppe
     assert cluster.command("audit").returncode == 0
 
 
-def test_events_that_an_operator_skips_are_left_out_and_counted(cluster):
+def test_events_that_an_operator_skips_are_left_out_and_counted(cluster: Cluster) -> None:
     """The group's offsets were moved ahead: the worker follows, and says what that leaves out."""
     worker = cluster.worker().start()
 
-    def send(user, count, name):
+    def send(user: int, count: int, name: str) -> None:
         with cluster.producer() as producer:
             for number in range(count):
                 value = event(user, 1, START, f"{name}-{number}")
@@ -121,7 +133,9 @@ def test_events_that_an_operator_skips_are_left_out_and_counted(cluster):
 
 
 @pytest.mark.parametrize("offsets", ["as they were", "translated"])
-def test_a_topic_made_anew_with_more_records_than_before_is_refused(cluster, stopped, offsets):
+def test_a_topic_made_anew_with_more_records_than_before_is_refused(
+    cluster: Cluster, stopped: Worker, offsets: str
+) -> None:
     """No position lies beyond its end. Translated: by a mirror to another cluster, or by hand."""
     cluster.admin.delete_topics([cluster.events])[cluster.events].result(30)
     cluster.create_topic(cluster.events)
@@ -140,7 +154,9 @@ def test_a_topic_made_anew_with_more_records_than_before_is_refused(cluster, sto
 
 
 @pytest.mark.slow
-def test_another_input_topic_under_the_same_app_id_is_refused(cluster, stopped):
+def test_another_input_topic_under_the_same_app_id_is_refused(
+    cluster: Cluster, stopped: Worker
+) -> None:
     other = f"{cluster.app_id}-other"
     cluster.create_topic(other)
     stopped.launch(REELS_EVENTS_TOPIC=other)
@@ -149,11 +165,11 @@ def test_another_input_topic_under_the_same_app_id_is_refused(cluster, stopped):
     assert other in line
 
 
-def write_tables_without_positions(cluster):
+def write_tables_without_positions(cluster: Cluster) -> None:
     """Write the layout records as releases before positions did."""
     for changelog in (cluster.user_changelog, cluster.video_changelog):
         layouts = {
-            record.partition: json.loads(record.value)
+            record.partition: json.loads(record.value or b"")
             for record in cluster.read(changelog)
             if record.key == LAYOUT_KEY
         }
@@ -166,7 +182,9 @@ def write_tables_without_positions(cluster):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("disk", ["same disk", "empty disk"])
-def test_tables_of_a_release_without_positions_are_taken_over(cluster, stopped, disk):
+def test_tables_of_a_release_without_positions_are_taken_over(
+    cluster: Cluster, stopped: Worker, disk: str
+) -> None:
     """The group's offsets say where they stand, for the last time."""
     write_tables_without_positions(cluster)
     worker = stopped if disk == "same disk" else cluster.worker("b")
@@ -180,7 +198,9 @@ def test_tables_of_a_release_without_positions_are_taken_over(cluster, stopped, 
 
 
 @pytest.mark.slow
-def test_tables_of_a_release_without_positions_need_the_group(cluster, stopped):
+def test_tables_of_a_release_without_positions_need_the_group(
+    cluster: Cluster, stopped: Worker
+) -> None:
     write_tables_without_positions(cluster)
     forget_group(cluster)
     stopped.launch()

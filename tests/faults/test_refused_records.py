@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,8 +21,16 @@ from tests.integration.stream import (
     under_load,
     untidy_stream,
 )
+from tests.oracle import Rules
 from tests.oracle_events import partition_of
 from tests.worker import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.cluster import Cluster
+    from tests.oracle import Record
+
 
 pytestmark = pytest.mark.faults
 
@@ -30,7 +39,7 @@ ABORTED = 'reels_transactions_total{outcome="aborted"}'
 USERS = range(100, 300)
 
 
-def with_large_rejects(seed, *, large=40):
+def with_large_rejects(seed: int, *, large: int = 40) -> list[Sending]:
     """Return good events and small rejects, with rejected values of up to 1.5 MiB among them."""
     rng = random.Random(seed)
     stream = untidy_stream(1500, seed=seed)
@@ -42,7 +51,9 @@ def with_large_rejects(seed, *, large=40):
     return stream
 
 
-def test_what_the_dead_letter_topic_does_not_take_is_cut_before_it_is_sent(cluster):
+def test_what_the_dead_letter_topic_does_not_take_is_cut_before_it_is_sent(
+    cluster: Cluster,
+) -> None:
     """What came compressed is larger when it is sent on than any topic expects."""
     cluster.create_topic(cluster.dead_letters, max_message_bytes="20000")
     worker = cluster.worker().start()
@@ -54,7 +65,7 @@ def test_what_the_dead_letter_topic_does_not_take_is_cut_before_it_is_sent(clust
     check_aftermath(cluster, worker)
 
 
-def test_a_dead_letter_topic_that_takes_less_from_now_on_stops_nothing(cluster):
+def test_a_dead_letter_topic_that_takes_less_from_now_on_stops_nothing(cluster: Cluster) -> None:
     cluster.create_topic(cluster.dead_letters)
     worker = cluster.worker().start()
     stream = with_large_rejects(61)
@@ -71,13 +82,20 @@ def test_a_dead_letter_topic_that_takes_less_from_now_on_stops_nothing(cluster):
     assert "max.message.bytes" in line
 
 
-def passed_on_topics(cluster):
+def passed_on_topics(cluster: Cluster) -> set[str]:
     """Return the topics that misplaced events are passed on through."""
     names = {cluster.events, f"{cluster.app_id}-events-repartition"}
-    return names & cluster.admin.list_topics(timeout=30).topics.keys()
+    found: set[str] = names & cluster.admin.list_topics(timeout=30).topics.keys()
+    return found
 
 
-def misplaced(cluster, user, number, headers=(), **place):
+def misplaced(
+    cluster: Cluster,
+    user: int,
+    number: object,
+    headers: Iterable[tuple[str, bytes | None]] = (),
+    **place: int,
+) -> None:
     """Send an event to a partition that is not its user's."""
     elsewhere = (partition_of(user, cluster.partitions) + 1) % cluster.partitions
     with cluster.producer(message_max_bytes=8 * MIB, compression_type="gzip") as producer:
@@ -85,9 +103,9 @@ def misplaced(cluster, user, number, headers=(), **place):
         producer.produce(cluster.events, value, None, elsewhere, headers=list(headers), **place)
 
 
-def passed_on(cluster):
+def passed_on(cluster: Cluster) -> dict[int, Record]:
     """Return the copies of events that were passed on, by user."""
-    found = {}
+    found: dict[int, Record] = {}
     for topic in passed_on_topics(cluster):
         for record in cluster.read(topic):
             if record.key is not None and record.key.isdigit():
@@ -96,7 +114,9 @@ def passed_on(cluster):
 
 
 @pytest.mark.parametrize("known", ["at the start", "later"])
-def test_an_event_is_passed_on_with_the_time_of_now_where_its_own_is_refused(cluster, known):
+def test_an_event_is_passed_on_with_the_time_of_now_where_its_own_is_refused(
+    cluster: Cluster, known: str
+) -> None:
     """A topic may refuse what is old, which the event was not when it was sent."""
     worker = cluster.worker().start()
     old = int(time.time() * 1000) - 5 * 3_600_000
@@ -125,7 +145,9 @@ def test_an_event_is_passed_on_with_the_time_of_now_where_its_own_is_refused(clu
     check_aftermath(cluster, worker)
 
 
-def test_headers_and_keys_that_are_large_once_they_are_unpacked_stop_nothing(cluster):
+def test_headers_and_keys_that_are_large_once_they_are_unpacked_stop_nothing(
+    cluster: Cluster,
+) -> None:
     worker = cluster.worker().start()
     large, key = b"\0" * MIB, b"\0" * (MIB // 2)
     headers = [("trace", b"17"), ("large", large), ("none", None)]
@@ -140,7 +162,8 @@ def test_headers_and_keys_that_are_large_once_they_are_unpacked_stop_nothing(clu
             producer.produce(cluster.events, event(user_id, 1, START, user_id), b"%d" % user_id)
     cluster.wait_until_applied()
     assert worker.metrics()[ABORTED] == 0
-    assert passed_on(cluster)[user].headers == (
+    kept_headers: tuple[object, ...] = passed_on(cluster)[user].headers
+    assert kept_headers == (
         *(("trace", b"17"), ("none", None)),
         ("original.headers.omitted", b"1"),
     )
@@ -156,17 +179,18 @@ def test_headers_and_keys_that_are_large_once_they_are_unpacked_stop_nothing(clu
         else:
             assert letter.key == key
             assert letter.value == b"no json"
-            assert letter.headers[6:] == (
+            others: tuple[object, ...] = letter.headers[6:]
+            assert others == (
                 *(("original.header.trace", b"17"), ("original.header.none", None)),
                 ("original.headers.omitted", b"1"),
             )
-    oracle = checks.ask_oracle(cluster, checks.Rules(cluster.partitions))
+    oracle = checks.ask_oracle(cluster, Rules(cluster.partitions))
     assert oracle.outcomes["rejected"] == len(cluster.read(cluster.dead_letters)) == 4
     checks.check_users_over_http(worker, oracle, USERS)
     assert worker.terminate() == 0
 
 
-def test_a_record_that_is_too_large_to_be_read_whole_says_what_it_lacks(cluster):
+def test_a_record_that_is_too_large_to_be_read_whole_says_what_it_lacks(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     key, user = b"\0" * (3 * MIB), 50
     headers = [("trace", b"17"), ("large", b"\0" * (5 * MIB)), ("last", b"18")]
@@ -179,6 +203,7 @@ def test_a_record_that_is_too_large_to_be_read_whole_says_what_it_lacks(cluster)
     )
     (letter,) = cluster.read(cluster.dead_letters)
     assert letter.value == b"no json"
+    assert letter.key is not None
     assert key.startswith(letter.key)
     assert dict(letter.headers[6:]) == {
         "original.header.trace": b"17",
@@ -189,7 +214,9 @@ def test_a_record_that_is_too_large_to_be_read_whole_says_what_it_lacks(cluster)
     assert worker.terminate() == 0
 
 
-def test_a_topic_that_takes_no_record_of_a_kind_ends_the_worker_with_one_line(cluster):
+def test_a_topic_that_takes_no_record_of_a_kind_ends_the_worker_with_one_line(
+    cluster: Cluster,
+) -> None:
     """No waiting helps, and no other form: an operator has to see to the topic."""
     cluster.create_topic(cluster.dead_letters)
     worker = cluster.worker().start()
@@ -208,7 +235,9 @@ def test_a_topic_that_takes_no_record_of_a_kind_ends_the_worker_with_one_line(cl
 
 
 @pytest.mark.slow
-def test_a_record_that_cannot_be_sent_in_any_form_is_tried_with_growing_pauses(cluster):
+def test_a_record_that_cannot_be_sent_in_any_form_is_tried_with_growing_pauses(
+    cluster: Cluster,
+) -> None:
     cluster.create_topic(cluster.dead_letters)
     worker = cluster.worker().start()
     # Less than the headers of a dead letter; the markers of transactions have room.

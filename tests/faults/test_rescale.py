@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,17 +17,21 @@ from tests.oracle import MINUTE
 from tests.oracle_events import partition_of
 from tests.worker import ROOT, wait_until_equal
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tests.worker import Json, Worker
+
+
 pytestmark = pytest.mark.faults
 
 OLD = 4
 
 
-def moved(cluster, partitions, **settings):
+def moved(cluster: Cluster, partitions: int, **settings: str | int) -> Cluster:
     """Return the same program after a move."""
-    new = Cluster(
-        *(cluster.bootstrap, cluster.folder, f"{cluster.app_id}-{partitions}"),
-        **{**QUICK, "TOPIC_PARTITIONS": partitions, **settings},
-    )
+    chosen: dict[str, Any] = {**QUICK, "TOPIC_PARTITIONS": partitions, **settings}
+    new = Cluster(cluster.bootstrap, cluster.folder, f"{cluster.app_id}-{partitions}", **chosen)
     for name, variable in (
         ("events", "REELS_EVENTS_TOPIC"),
         ("dead_letters", "REELS_DEAD_LETTER_TOPIC"),
@@ -36,13 +41,13 @@ def moved(cluster, partitions, **settings):
     return new
 
 
-def rescale(cluster, *words, **settings):
+def rescale(cluster: Cluster, *words: str, **settings: str) -> str:
     done = cluster.command("rescale", *words, **settings)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def refusal(cluster, *words, **settings):
+def refusal(cluster: Cluster, *words: str, **settings: str) -> str:
     done = cluster.command("rescale", *words, **settings)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
@@ -50,32 +55,36 @@ def refusal(cluster, *words, **settings):
     return line
 
 
-def answers(worker, users, videos, at):
+def answers(
+    worker: Worker, users: Iterable[int], videos: Iterable[int], at: str
+) -> dict[str, tuple[int, Json]]:
     """Return what is known of each key at a time, with what a move may change left out."""
     paths = [f"/users/{each}?at={at}" for each in users]
     paths += [f"/videos/{each}?at={at}" for each in videos]
     return dict(zip(paths, worker.get_all(paths), strict=True))
 
 
-def outcomes(worker):
+def outcomes(worker: Worker) -> dict[str, float]:
     names = ("applied", "duplicate", "late", "rejected")
     metrics = worker.metrics()
     return {name: metrics[f'reels_events_total{{outcome="{name}"}}'] for name in names}
 
 
-def latest(worker, users):
+def latest(worker: Worker, users: Iterable[int]) -> str:
     found = worker.get_all([f"/users/{each}" for each in users])
     return to_iso(max(from_iso(answer["as_of"]) for status, answer in found if status == 200))
 
 
-def send(cluster, events, partitions):
+def send(cluster: Cluster, events: Iterable[tuple[int, bytes]], partitions: int) -> None:
     with cluster.producer() as producer:
         for user, value in events:
             home = partition_of(user, partitions)
             producer.produce(cluster.events, value, b"%d" % user, home)
 
 
-def test_answers_stay_and_duplicates_stay_duplicates_when_partitions_are_added(make_cluster):
+def test_answers_stay_and_duplicates_stay_duplicates_when_partitions_are_added(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """From 4 to 6, where partitions of different stream times are mixed, with events unread.
 
     ::
@@ -165,7 +174,7 @@ DYING = """
 """
 
 
-def die(cluster, moment, *words):
+def die(cluster: Cluster, moment: str, *words: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(DYING), "rescale", *words],
         cwd=ROOT,
@@ -177,7 +186,9 @@ def die(cluster, moment, *words):
     assert done.returncode == -9, done.stderr.decode()
 
 
-def test_a_kill_at_any_moment_leaves_all_or_nothing_and_the_next_run_ends_it(make_cluster):
+def test_a_kill_at_any_moment_leaves_all_or_nothing_and_the_next_run_ends_it(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()
@@ -221,7 +232,9 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing_and_the_next_run_ends_it(mak
     new.close()
 
 
-def test_what_cannot_be_moved_is_refused_in_one_line_and_nothing_is_made(make_cluster):
+def test_what_cannot_be_moved_is_refused_in_one_line_and_nothing_is_made(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """No app, numbers that cannot be, another app of that name, a worker that runs, no broker."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     assert "allowed is an integer from 1 to 1024" in refusal(cluster, "--partitions", "5000")
@@ -263,7 +276,7 @@ def test_what_cannot_be_moved_is_refused_in_one_line_and_nothing_is_made(make_cl
     }
 
 
-def test_fewer_partitions_go_on_with_another_input(make_cluster):
+def test_fewer_partitions_go_on_with_another_input(make_cluster: Callable[..., Cluster]) -> None:
     """Answers stay, and what is sent to the new input counts on top of them."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     cluster.create_topic(cluster.events)

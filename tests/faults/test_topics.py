@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -15,14 +16,20 @@ from tests.integration.stream import START, event, send_stream, untidy_stream
 from tests.oracle_events import partition_of
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+
+
 pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize("state", ["stopped", "paused"])
-def test_events_deleted_before_they_were_read_are_reported_and_passed_over(cluster, state):
+def test_events_deleted_before_they_were_read_are_reported_and_passed_over(
+    cluster: Cluster, state: str
+) -> None:
     first, second = [u for u in range(1, 99) if partition_of(u, cluster.partitions) == 0][:2]
 
-    def send(user, number):
+    def send(user: int, number: object) -> None:
         with cluster.producer() as producer:
             producer.produce(cluster.events, event(user, 1, START, number), b"x", 0)
 
@@ -50,7 +57,9 @@ def test_events_deleted_before_they_were_read_are_reported_and_passed_over(clust
     assert "were deleted before they were read" in worker.output()
 
 
-def test_a_dead_letter_topic_with_fewer_partitions_does_not_stop_the_program(cluster):
+def test_a_dead_letter_topic_with_fewer_partitions_does_not_stop_the_program(
+    cluster: Cluster,
+) -> None:
     """It may be shared by several programs, or made before this one."""
     cluster.create_topic(cluster.dead_letters, partitions=1)
     worker = cluster.worker().start()
@@ -58,7 +67,7 @@ def test_a_dead_letter_topic_with_fewer_partitions_does_not_stop_the_program(clu
     check_aftermath(cluster, worker)
 
 
-def set_largest_record(cluster, topic, size):
+def set_largest_record(cluster: Cluster, topic: str, size: int) -> None:
     resource = ConfigResource(
         ConfigResource.Type.TOPIC,
         topic,
@@ -69,7 +78,7 @@ def set_largest_record(cluster, topic, size):
     cluster.admin.incremental_alter_configs([resource])[resource].result(30)
 
 
-def standstill(cluster):
+def standstill(cluster: Cluster) -> int:
     """Wait until no partition's offsets move any more, and return their sum."""
     found = -1
     while (before := found) != (found := sum(cluster.committed(cluster.events).values())):
@@ -78,7 +87,9 @@ def standstill(cluster):
 
 
 @pytest.mark.slow
-def test_input_stops_rather_than_loses_while_no_dead_letter_can_be_written(cluster):
+def test_input_stops_rather_than_loses_while_no_dead_letter_can_be_written(
+    cluster: Cluster,
+) -> None:
     cluster.create_topic(cluster.dead_letters)
     worker = cluster.worker().start()
     stream = untidy_stream(12_000, seed=40)
@@ -96,7 +107,9 @@ def test_input_stops_rather_than_loses_while_no_dead_letter_can_be_written(clust
     check_aftermath(cluster, worker)
 
 
-def test_a_dead_letter_topic_that_is_deleted_is_made_again_and_nothing_else_is_lost(cluster):
+def test_a_dead_letter_topic_that_is_deleted_is_made_again_and_nothing_else_is_lost(
+    cluster: Cluster,
+) -> None:
     worker = cluster.worker().start()
     stream = untidy_stream(6000, seed=40)
     send_stream(cluster, stream[:3000])
@@ -118,7 +131,7 @@ def test_a_dead_letter_topic_that_is_deleted_is_made_again_and_nothing_else_is_l
     check_aftermath(cluster, worker)
 
 
-def test_an_order_topic_that_is_deleted_is_made_again_and_counts_go_on(cluster):
+def test_an_order_topic_that_is_deleted_is_made_again_and_counts_go_on(cluster: Cluster) -> None:
     """Only an audit reads it, so nobody has to count anew for it."""
     worker = cluster.worker().start()
     stream = untidy_stream(4000, seed=42)
@@ -139,7 +152,9 @@ def test_an_order_topic_that_is_deleted_is_made_again_and_counts_go_on(cluster):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["made anew", "deleted"])
-def test_an_input_that_is_deleted_or_made_anew_stops_the_worker(cluster, state):
+def test_an_input_that_is_deleted_or_made_anew_stops_the_worker(
+    cluster: Cluster, state: str
+) -> None:
     """Nobody can say which of its events were counted already."""
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(3000, seed=41))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,12 +13,21 @@ from tests.faults.aftermath import check_aftermath
 from tests.integration.stream import START, Sending, Way, event, under_load, untidy_stream
 from tests.oracle import HOUR
 
+if TYPE_CHECKING:
+    from tests.cluster import Cluster
+
+
 pytestmark = pytest.mark.faults
 
 
-def bad_value(reason, user, number):
+def bad_value(reason: str, user: int, number: int) -> bytes:
     """Return a value that is rejected for one reason."""
-    good = {"user_id": user, "video_id": 3, "t": START + 30 * HOUR, "number": f"bad-{number}"}
+    good: dict[str, Any] = {
+        "user_id": user,
+        "video_id": 3,
+        "t": START + 30 * HOUR,
+        "number": f"bad-{number}",
+    }
     return {
         "malformed_json": lambda: event(**good)[:-5],
         "not_an_object": lambda: b"[%d]" % number,
@@ -30,7 +40,9 @@ def bad_value(reason, user, number):
     }[reason]()
 
 
-def test_each_kind_of_poison_at_all_of_the_traffic_is_dead_lettered_and_passed(cluster):
+def test_each_kind_of_poison_at_all_of_the_traffic_is_dead_lettered_and_passed(
+    cluster: Cluster,
+) -> None:
     """A stretch of nothing but one kind, for each kind; good events before and after."""
     reasons = {
         **dict.fromkeys(("malformed_json", "not_an_object", "missing_field"), 1500),
@@ -55,7 +67,9 @@ def test_each_kind_of_poison_at_all_of_the_traffic_is_dead_lettered_and_passed(c
 
 
 @pytest.mark.slow
-def test_one_video_at_half_of_all_traffic_and_one_user_at_a_tenth_are_counted(cluster):
+def test_one_video_at_half_of_all_traffic_and_one_user_at_a_tenth_are_counted(
+    cluster: Cluster,
+) -> None:
     rng = random.Random(50)
     types = ["video_view"] * 6 + ["like", "comment", "share", "save"]
     stream = []
@@ -76,13 +90,13 @@ def test_one_video_at_half_of_all_traffic_and_one_user_at_a_tenth_are_counted(cl
     assert len(oracle.of_video[9]) > 10_000
 
 
-def test_clients_that_misbehave_do_not_stop_the_stream_nor_other_clients(cluster):
+def test_clients_that_misbehave_do_not_stop_the_stream_nor_other_clients(cluster: Cluster) -> None:
     """A thousand idle connections, readers that do not read, and bytes that are no HTTP."""
     worker = cluster.worker().start()
     rng = random.Random(51)
     with ExitStack() as stack, under_load(cluster, untidy_stream(12_000, seed=51), rate=1500):
 
-        def connect():
+        def connect() -> socket.socket:
             connection = socket.create_connection(("127.0.0.1", worker.port), timeout=10)
             return stack.enter_context(connection)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,11 +11,18 @@ from tests.integration import checks
 from tests.integration.stream import send_stream, untidy_stream
 from tests.oracle import Rules
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+    from tests.oracle import Oracle
+
+
 OUTCOMES = ("applied", "duplicate", "late", "rejected", "rekeyed")
 
 
 @pytest.fixture(scope="module")
-def run(make_shared_cluster):
+def run(make_shared_cluster: Callable[..., Cluster]) -> tuple[dict[str, float], Oracle]:
     cluster = make_shared_cluster()
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()
@@ -23,7 +31,7 @@ def run(make_shared_cluster):
     return worker.metrics(), checks.ask_oracle(cluster, Rules(cluster.partitions))
 
 
-def test_the_outcomes_add_up_to_the_records_read(run):
+def test_the_outcomes_add_up_to_the_records_read(run: tuple[dict[str, float], Oracle]) -> None:
     metrics, oracle = run
     outcomes = {name: metrics[f'reels_events_total{{outcome="{name}"}}'] for name in OUTCOMES}
     read = [
@@ -34,7 +42,9 @@ def test_the_outcomes_add_up_to_the_records_read(run):
     assert outcomes == {name: oracle.outcomes[name] for name in OUTCOMES}
 
 
-def test_the_rejects_are_counted_by_reason_as_dead_lettered(run):
+def test_the_rejects_are_counted_by_reason_as_dead_lettered(
+    run: tuple[dict[str, float], Oracle],
+) -> None:
     metrics, oracle = run
     name = "reels_events_rejected_total"
     found = {
@@ -44,7 +54,7 @@ def test_the_rejects_are_counted_by_reason_as_dead_lettered(run):
     assert {reason: count for reason, count in found.items() if count} == expected
 
 
-def test_nothing_is_behind_when_all_is_applied(run):
+def test_nothing_is_behind_when_all_is_applied(run: tuple[dict[str, float], Oracle]) -> None:
     metrics, oracle = run
     for number in range(oracle.rules.partitions):
         assert metrics[f'reels_recovery_records_remaining{{partition="{number}"}}'] == 0

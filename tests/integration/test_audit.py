@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from itertools import count
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -18,13 +19,19 @@ from tests.oracle import HOUR, MINUTE, Rules
 from tests.oracle_events import partition_of
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
 
-def audit(cluster, *options):
+    from tests.cluster import Cluster
+
+
+def audit(cluster: Cluster, *options: str) -> subprocess.CompletedProcess[str]:
     return cluster.command("audit", *options)
 
 
 @pytest.fixture(scope="module")
-def applied(make_shared_cluster):
+def applied(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
     """A program that has applied an untidy stream, and whose worker has ended."""
     cluster = make_shared_cluster()
     cluster.create_topic(cluster.events)
@@ -36,7 +43,7 @@ def applied(make_shared_cluster):
 
 
 @pytest.mark.parametrize("memory", ["1", "512"], ids=lambda mib: f"{mib} MiB")
-def test_tables_that_are_right_pass_without_a_worker(applied, memory):
+def test_tables_that_are_right_pass_without_a_worker(applied: Cluster, memory: str) -> None:
     done = audit(applied, "--memory", memory)
     assert done.returncode == 0, done.stdout + done.stderr
     oracle = checks.ask_oracle(applied, Rules(applied.partitions))
@@ -46,23 +53,25 @@ def test_tables_that_are_right_pass_without_a_worker(applied, memory):
     assert ", 0 differ" in done.stdout
 
 
-def overwrite(cluster, topic, key, value):
+def overwrite(cluster: Cluster, topic: str, key: bytes, value: bytes | None) -> None:
     with cluster.producer() as producer:
         producer.produce(topic, value, key, partition_of(int(key), cluster.partitions))
 
 
-def test_every_kind_of_difference_is_named(applied):
+def test_every_kind_of_difference_is_named(applied: Cluster) -> None:
     """Values are exchanged, added and deleted in the changelogs, as a bug might do."""
     before_users = applied.replay(applied.user_changelog)
     before_videos = applied.replay(applied.video_changelog)
     oracle = checks.ask_oracle(applied, Rules(applied.partitions))
     home = {u: partition_of(u, applied.partitions) for u in oracle.of_user}
-    busy = [u for u in sorted(oracle.of_user) if oracle.user(u, oracle.as_of(u)).views > 2]
+    busy = [u for u in sorted(oracle.of_user) if oracle.user(u, oracle.as_of(u) or 0).views > 2]
     gone, twin = busy[0], next(u for u in busy[1:] if home[u] == home[busy[0]])
-    video = max(oracle.of_video, key=lambda v: oracle.rolling(v, oracle.latest()).views)
+    latest = oracle.latest()
+    assert latest is not None
+    video = max(oracle.of_video, key=lambda v: oracle.rolling(v, latest).views)
     windows = VideoWindows(Slices(2 * HOUR, 5 * MINUTE))
-    pane = oracle.latest() // (5 * MINUTE)
-    more = windows.apply(before_videos[b"%d" % video], pane, of_video(1), oracle.latest())
+    pane = latest // (5 * MINUTE)
+    more = windows.apply(before_videos[b"%d" % video], pane, of_video(1), latest)
     try:
         overwrite(applied, applied.user_changelog, b"%d" % gone, None)
         overwrite(applied, applied.user_changelog, b"%d" % twin, before_users[b"%d" % gone])
@@ -85,13 +94,15 @@ def test_every_kind_of_difference_is_named(applied):
     assert audit(applied).returncode == 0
 
 
-def test_tables_pass_while_workers_apply_what_comes_in(make_cluster):
+def test_tables_pass_while_workers_apply_what_comes_in(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     cluster = make_cluster()
     cluster.create_topic(cluster.events)
     cluster.worker().start()
     stop = Event()
 
-    def send_until_told():
+    def send_until_told() -> None:
         for seed in count():
             stream = untidy_stream(10_000, seed=seed)
             for first in range(0, len(stream), 500):
@@ -112,7 +123,7 @@ def test_tables_pass_while_workers_apply_what_comes_in(make_cluster):
         sender.join()
 
 
-def test_what_the_input_no_longer_holds_is_not_judged(make_cluster):
+def test_what_the_input_no_longer_holds_is_not_judged(make_cluster: Callable[..., Cluster]) -> None:
     cluster = make_cluster(REELS_MAX_FUTURE_SKEW="1m", REELS_DEDUP_HORIZON="1m")
     cluster.create_topic(cluster.events)
     cluster.worker().start()
@@ -134,21 +145,23 @@ def test_what_the_input_no_longer_holds_is_not_judged(make_cluster):
     assert "are not judged" in done.stdout
 
 
-def test_a_program_that_has_never_run_is_an_error_in_one_line(make_cluster):
+def test_a_program_that_has_never_run_is_an_error_in_one_line(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     done = audit(make_cluster())
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "does not exist: has a worker run yet?" in done.stderr
 
 
-def test_no_broker_is_an_error_in_one_line(make_cluster):
+def test_no_broker_is_an_error_in_one_line(make_cluster: Callable[..., Cluster]) -> None:
     done = audit(make_cluster(bootstrap="127.0.0.1:1"))
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "no broker answers at" in done.stderr
 
 
-def test_other_windows_than_the_tables_have_are_an_error(applied):
+def test_other_windows_than_the_tables_have_are_an_error(applied: Cluster) -> None:
     applied.environment["REELS_USER_STEP"] = "5m"
     try:
         done = audit(applied)
@@ -158,7 +171,7 @@ def test_other_windows_than_the_tables_have_are_an_error(applied):
     assert "has a window of" in done.stderr
 
 
-def delete_copies(cluster):
+def delete_copies(cluster: Cluster) -> None:
     """Delete all that was passed on, as workers do some time after it was counted."""
     ends = {r.partition: r.offset + 1 for r in cluster.read(cluster.repartition)}
     tps = [TopicPartition(cluster.repartition, number, at) for number, at in ends.items()]
@@ -167,7 +180,7 @@ def delete_copies(cluster):
     assert ends
 
 
-def test_misplaced_events_are_recounted_when_their_copies_are_gone(applied):
+def test_misplaced_events_are_recounted_when_their_copies_are_gone(applied: Cluster) -> None:
     """Of ids that came again, the report says that it cannot know; all else is exact."""
     misplaced = len(applied.read(applied.repartition))
     delete_copies(applied)
@@ -177,7 +190,9 @@ def test_misplaced_events_are_recounted_when_their_copies_are_gone(applied):
     assert f"rekeyed {misplaced:,}" in done.stdout
 
 
-def test_a_misplaced_event_that_no_copy_was_made_of_is_a_difference(make_cluster):
+def test_a_misplaced_event_that_no_copy_was_made_of_is_a_difference(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """A worker that passed one on and lost it would otherwise look right."""
     cluster = make_cluster()
     cluster.create_topic(cluster.events)
@@ -202,7 +217,9 @@ def test_a_misplaced_event_that_no_copy_was_made_of_is_a_difference(make_cluster
     assert "1 events that lay in the wrong partition" in done.stdout
 
 
-def test_replayed_events_are_recounted_when_their_copies_are_gone(make_cluster):
+def test_replayed_events_are_recounted_when_their_copies_are_gone(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """They were ahead of the clock when they were read first, and not when they were replayed."""
     cluster = make_cluster(REELS_MAX_FUTURE_SKEW="1s")
     cluster.create_topic(cluster.events)

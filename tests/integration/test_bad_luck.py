@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import TYPE_CHECKING
 
 from embedded import EmbeddedKafka
 from tests.integration import checks
 from tests.integration.stream import send_stream, untidy_stream
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def test_a_broker_that_dies_and_comes_back_changes_nothing(make_cluster):
+    from tests.cluster import Cluster
+
+
+def test_a_broker_that_dies_and_comes_back_changes_nothing(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     with EmbeddedKafka() as kafka:
         cluster = make_cluster(bootstrap=kafka.bootstrap)
         cluster.create_topic(cluster.events)
@@ -27,7 +35,9 @@ def test_a_broker_that_dies_and_comes_back_changes_nothing(make_cluster):
         assert worker.terminate() == 0
 
 
-def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(make_cluster):
+def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """It still believes that its partitions are its own, and has uncommitted events of them.
 
     ::

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,8 +16,14 @@ from tests.integration.stream import START, event
 from tests.ports import reserve_ports
 from tests.worker import ROOT, wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def refusal(worker):
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
+def refusal(worker: Worker) -> str:
     """Return the one line that says why a worker has ended."""
     output = worker.output()
     assert "Traceback" not in output
@@ -26,12 +33,14 @@ def refusal(worker):
     return lines[0]
 
 
-def test_a_worker_started_before_the_broker_waits_for_it(make_cluster):
+def test_a_worker_started_before_the_broker_waits_for_it(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     (port,) = reserve_ports(1)
     cluster = make_cluster(bootstrap=f"127.0.0.1:{port}")
     worker = cluster.worker().launch()
 
-    def complaints():
+    def complaints() -> list[str]:
         return [line for line in worker.output().splitlines() if "no broker answers" in line]
 
     wait_until(lambda: len(complaints()) >= 2, "it tries again")
@@ -46,7 +55,9 @@ def test_a_worker_started_before_the_broker_waits_for_it(make_cluster):
     assert "Traceback" not in worker.output()
 
 
-def test_a_topic_with_another_number_of_partitions_is_refused(make_cluster):
+def test_a_topic_with_another_number_of_partitions_is_refused(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     cluster = make_cluster(TOPIC_PARTITIONS=4)
     cluster.create_topic(cluster.events, partitions=3)
     worker = cluster.worker().launch()
@@ -64,7 +75,9 @@ def test_a_topic_with_another_number_of_partitions_is_refused(make_cluster):
         ("REELS_VIDEO_STEP", "1m", "video_metrics", "same disk"),
     ],
 )
-def test_a_longer_window_or_a_finer_step_is_refused(built_cluster, name, value, table, disk):
+def test_a_longer_window_or_a_finer_step_is_refused(
+    built_cluster: Cluster, name: str, value: str, table: str, disk: str
+) -> None:
     worker = built_cluster.worker("a" if disk == "same disk" else f"new-{name}", **{name: value})
     worker.launch()
     assert worker.wait_exit() != 0
@@ -76,7 +89,7 @@ def test_a_longer_window_or_a_finer_step_is_refused(built_cluster, name, value, 
 
 
 @pytest.fixture(scope="module")
-def built_cluster(make_shared_cluster):
+def built_cluster(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_shared_cluster(BROKER_SESSION_TIMEOUT=6)
     cluster.create_topic(cluster.events)
     worker = cluster.worker("a").start()
@@ -87,7 +100,9 @@ def built_cluster(make_shared_cluster):
     return cluster
 
 
-def test_two_workers_on_one_data_directory_are_refused(make_cluster):
+def test_two_workers_on_one_data_directory_are_refused(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     cluster = make_cluster()
     first = cluster.worker("same").start()
     second = cluster.worker("same").launch()
@@ -97,7 +112,9 @@ def test_two_workers_on_one_data_directory_are_refused(make_cluster):
     assert first.terminate() == 0
 
 
-def test_a_data_directory_that_cannot_be_written_to_is_refused(make_cluster):
+def test_a_data_directory_that_cannot_be_written_to_is_refused(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     worker = make_cluster().worker()
     # Not even root can make a folder there.
     worker.data_dir = Path("/proc/nowhere")
@@ -108,7 +125,9 @@ def test_a_data_directory_that_cannot_be_written_to_is_refused(make_cluster):
 
 
 @pytest.mark.parametrize("left", [0, 96 << 10], ids=["nothing left", "not enough left"])
-def test_a_data_directory_on_a_full_disk_is_refused(make_cluster, left):
+def test_a_data_directory_on_a_full_disk_is_refused(
+    make_cluster: Callable[..., Cluster], left: int
+) -> None:
     worker = make_cluster().worker()
     with small_disk(worker.data_dir, left + (1 << 20)) as disk:
         disk.fill()
@@ -121,7 +140,9 @@ def test_a_data_directory_on_a_full_disk_is_refused(make_cluster, left):
     assert "--datadir" in line
 
 
-def test_a_data_directory_is_made_with_the_folders_above_it(make_cluster, tmp_path):
+def test_a_data_directory_is_made_with_the_folders_above_it(
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
     worker = make_cluster().worker()
     worker.data_dir = tmp_path / "one" / "two" / "three"
     assert worker.start().terminate() == 0
@@ -146,7 +167,9 @@ def test_a_data_directory_is_made_with_the_folders_above_it(make_cluster, tmp_pa
         (["status", "--url", "localhost:1"], "error: 'localhost:1' is not an address"),
     ],
 )
-def test_a_command_that_cannot_run_says_why_in_its_last_line(arguments, line):
+def test_a_command_that_cannot_run_says_why_in_its_last_line(
+    arguments: list[str], line: str
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "faust", "-A", "app", *arguments],
         cwd=ROOT,
@@ -161,7 +184,7 @@ def test_a_command_that_cannot_run_says_why_in_its_last_line(arguments, line):
     assert "Traceback" not in done.stderr + done.stdout
 
 
-def test_a_broker_whose_name_nobody_knows_is_named():
+def test_a_broker_whose_name_nobody_knows_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "faust", "-A", "app", "topics"],
         cwd=ROOT,
@@ -186,7 +209,9 @@ def test_a_broker_whose_name_nobody_knows_is_named():
         ("BROKER_URL", "http://127.0.0.1:9092"),
     ],
 )
-def test_a_wrong_setting_is_refused_with_its_name_and_what_is_allowed(make_cluster, name, value):
+def test_a_wrong_setting_is_refused_with_its_name_and_what_is_allowed(
+    make_cluster: Callable[..., Cluster], name: str, value: str
+) -> None:
     worker = make_cluster().worker(**{name: value}).launch()
     assert worker.wait_exit() != 0
     line = refusal(worker)
@@ -195,7 +220,7 @@ def test_a_wrong_setting_is_refused_with_its_name_and_what_is_allowed(make_clust
     assert len(worker.output().splitlines()) == 1
 
 
-def test_a_taken_web_port_is_refused(make_cluster):
+def test_a_taken_web_port_is_refused(make_cluster: Callable[..., Cluster]) -> None:
     cluster = make_cluster()
     first, second = cluster.worker("a").start(), cluster.worker("b")
     second.port = first.port

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from embedded import EmbeddedKafka
 from tests.cluster import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.worker import Worker
+
 
 #: All that a worker may say at level info when nothing is wrong, without time, process and service.
 KNOWN = (
@@ -32,7 +39,7 @@ _LINE = re.compile(
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """An app on a Kafka that nobody has used."""
     folder = tmp_path_factory.mktemp("new")
     with EmbeddedKafka(0, folder / "kafka") as kafka:
@@ -41,7 +48,7 @@ def cluster(tmp_path_factory):
         cluster.close()
 
 
-def unknown_lines(worker):
+def unknown_lines(worker: Worker) -> list[str]:
     """Return the lines behind the banner that are none of the known ones."""
     lines = worker.output().splitlines()
     log = [line for line in lines if line.startswith("[")]
@@ -59,7 +66,9 @@ def unknown_lines(worker):
     ]
 
 
-def test_the_first_start_on_a_new_kafka_says_what_it_does_and_nothing_else(cluster):
+def test_the_first_start_on_a_new_kafka_says_what_it_does_and_nothing_else(
+    cluster: Cluster,
+) -> None:
     """Where the data is, when it is ready; no error of a coordinator that is being made."""
     worker = cluster.worker().start()
     assert worker.terminate() == 0
@@ -67,7 +76,7 @@ def test_the_first_start_on_a_new_kafka_says_what_it_does_and_nothing_else(clust
     assert f"the tables are in {worker.data_dir}" in worker.output()
 
 
-def test_a_start_with_a_backlog_says_nothing_of_timers_that_are_late(cluster):
+def test_a_start_with_a_backlog_says_nothing_of_timers_that_are_late(cluster: Cluster) -> None:
     """What is behind is in the metrics."""
     made = cluster.command("generate", "--rate", "0", "--count", "100000", "--users", "5000")
     assert made.returncode == 0, made.stderr
@@ -77,7 +86,9 @@ def test_a_start_with_a_backlog_says_nothing_of_timers_that_are_late(cluster):
     assert unknown_lines(worker) == []
 
 
-def test_a_worker_that_comes_and_goes_is_no_warning_in_the_log_of_the_others(cluster):
+def test_a_worker_that_comes_and_goes_is_no_warning_in_the_log_of_the_others(
+    cluster: Cluster,
+) -> None:
     """Each time, aiokafka's heartbeat fails by its own words, and all is well."""
     staying, coming = cluster.worker().start(), cluster.worker("second").start()
     staying.wait_ready()

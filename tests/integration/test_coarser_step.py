@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tests.faults.aftermath import QUICK
 from tests.faults.test_rescale import answers, latest, moved
@@ -13,12 +14,23 @@ from tests.integration.stream import send_stream, untidy_stream
 from tests.oracle import HOUR, MINUTE, Oracle, Rules, in_order
 from tests.worker import wait_until_equal
 
-COARSE = {"REELS_USER_STEP": "1h", "REELS_VIDEO_STEP": "15m", "REELS_VIRAL_MIN_VIEWS": 25}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
+COARSE: dict[str, str | int] = {
+    "REELS_USER_STEP": "1h",
+    "REELS_VIDEO_STEP": "15m",
+    "REELS_VIRAL_MIN_VIEWS": 25,
+}
 BEFORE = Rules(4, viral_min_views=20)
 AFTER = replace(BEFORE, user_step=HOUR, video_step=15 * MINUTE, viral_min_views=25)
 
 
-def ask_oracle(cluster, ends):
+def ask_oracle(cluster: Cluster, ends: dict[str, dict[int, int]]) -> Oracle:
     """Ask with the rules of before for what lies before ``ends``, by topic and partition."""
     oracle = Oracle(BEFORE, cluster.events)
     passed_on = cluster.read(cluster.repartition)
@@ -32,7 +44,7 @@ def ask_oracle(cluster, ends):
     return oracle
 
 
-def check(worker, oracle):
+def check(worker: Worker, oracle: Oracle) -> None:
     users, videos = sorted(oracle.of_user), sorted(oracle.of_video)
     checks.check_users_over_http(worker, oracle, users)
     checks.check_users_over_http(worker, oracle, users, 2 * HOUR)
@@ -42,7 +54,9 @@ def check(worker, oracle):
     wait_until_equal(lambda: checks.viral_list(worker), expected)
 
 
-def test_answers_are_right_at_once_and_after_a_restore_and_there_is_no_way_back(make_cluster):
+def test_answers_are_right_at_once_and_after_a_restore_and_there_is_no_way_back(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """The changelog has rows that were written by either step, and keys with panes of both."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=4)
     cluster.create_topic(cluster.events)
@@ -95,12 +109,12 @@ def test_answers_are_right_at_once_and_after_a_restore_and_there_is_no_way_back(
     new.close()
 
 
-def check_export(cluster, worker):
+def check_export(cluster: Cluster, worker: Worker) -> None:
     """What a file says of a user is what the routes say of one, and of many."""
     out = cluster.folder / "export"
     done = cluster.command("export", "users", "--format", "csv", "--out", str(out))
     assert done.returncode == 0, done.stderr
-    rows = []
+    rows: list[dict[str, str]] = []
     for path in out.glob("*.csv"):
         with path.open(newline="") as lines:
             rows += csv.DictReader(lines)

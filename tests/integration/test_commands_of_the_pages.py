@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -24,6 +25,10 @@ from tests.cluster import without_settings
 from tests.documents import blocks
 from tests.ports import reserve_ports
 from tests.worker import ROOT, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 #: The first one begins from nothing, the others go on where it has led.
 PAGES = ("docs/quick-start.md", "docs/recovery.md", "README.md")
@@ -127,7 +132,8 @@ class Reader:
     def _status(self, path: str) -> int | None:
         try:
             with urlopen(f"http://127.0.0.1:{self.web_port}{path}", timeout=5) as answer:
-                return answer.status
+                status: int = answer.status
+                return status
         except HTTPError as error:
             with error:
                 return error.code
@@ -149,7 +155,7 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory):
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     reader = Reader(tmp_path_factory.mktemp("reader"))
     yield reader
     assert reader.stop() == {"kafka": 0, "worker": 0}
@@ -157,7 +163,7 @@ def reader(tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_a_page_do_what_they_are_for(reader, page):
+def test_the_commands_of_a_page_do_what_they_are_for(reader: Reader, page: str) -> None:
     lines = [
         line
         for block in blocks()
@@ -169,7 +175,7 @@ def test_the_commands_of_a_page_do_what_they_are_for(reader, page):
         reader.type(line)
 
 
-def test_these_are_all_the_pages_that_have_commands():
+def test_these_are_all_the_pages_that_have_commands() -> None:
     pages = {block.page for block in blocks() if block.language == "console"}
     assert pages == {*PAGES, *ELSEWHERE}
     assert all((ROOT / test).exists() for test in ELSEWHERE.values())

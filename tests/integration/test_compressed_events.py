@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from benchmarks.rig.processes import Usage
@@ -10,13 +12,21 @@ from tests.integration import checks
 from tests.integration.large_batches import MIB, padded_events, send_batch
 from tests.integration.stream import START, event, send_stream, untidy_stream
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+
+
 COMPRESSIONS = "gzip", "snappy", "lz4", "zstd"
 
 #: The most that a worker may take with 256 MiB unpacked: at rest it takes 110.
 PEAK_MIB = 320
 
 
-def test_events_count_whatever_they_are_compressed_with(make_cluster):
+def test_events_count_whatever_they_are_compressed_with(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     cluster = make_cluster()
     cluster.create_topic(cluster.events)
     stream = untidy_stream(20_000, seed=14)
@@ -31,11 +41,11 @@ def test_events_count_whatever_they_are_compressed_with(make_cluster):
 
 @pytest.mark.parametrize("accelerator", ["on", pytest.param("off", marks=pytest.mark.slow)])
 def test_small_batches_that_hold_hundreds_of_mib_take_no_more_memory_than_others(
-    make_cluster, accelerator
-):
+    make_cluster: Callable[..., Cluster], accelerator: str
+) -> None:
     cluster = make_cluster(REELS_ACCELERATOR=accelerator)
     cluster.create_topic(cluster.events)
-    users = {number: [] for number in range(cluster.partitions)}
+    users: dict[int, list[int]] = {number: [] for number in range(cluster.partitions)}
     for user in range(40):
         users[partition_of(user, cluster.partitions)].append(user)
     for partition, compression in enumerate(COMPRESSIONS):
@@ -48,7 +58,9 @@ def test_small_batches_that_hold_hundreds_of_mib_take_no_more_memory_than_others
     checks.check_all(cluster, worker)
 
 
-def test_a_value_far_too_large_is_dead_lettered_with_its_place_and_size(make_cluster):
+def test_a_value_far_too_large_is_dead_lettered_with_its_place_and_size(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     cluster = make_cluster(TOPIC_PARTITIONS=1)
     cluster.create_topic(cluster.events)
     size = 64 * MIB
@@ -62,6 +74,7 @@ def test_a_value_far_too_large_is_dead_lettered_with_its_place_and_size(make_clu
     assert headers["reason"] == b"too_large"
     assert headers["source.offset"] == b"1"
     assert headers["original.size"] == b"%d" % len(large)
+    assert letter.value is not None
     assert large.startswith(letter.value)
     assert worker.get("/users/1")["total_videos_watched"] == 2
     assert Usage.of(worker.pid).peak_rss < PEAK_MIB * MIB

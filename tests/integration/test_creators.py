@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from models.counters import CREATOR
@@ -13,9 +15,18 @@ from tests.integration.stream import START, event, send_stream, untidy_stream
 from tests.oracle import HOUR, MINUTE, Rules
 from tests.oracle_events import partition_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+    from tests.oracle import Oracle
+    from tests.worker import Worker
+
 
 @pytest.fixture(scope="module")
-def applied(make_shared_cluster):
+def applied(
+    make_shared_cluster: Callable[..., Cluster],
+) -> tuple[Cluster, tuple[Worker, Worker], Oracle]:
     """Two workers that have applied an untidy stream, a part of it while the second joined."""
     cluster = make_shared_cluster()
     cluster.create_topic(cluster.events)
@@ -31,14 +42,16 @@ def applied(make_shared_cluster):
     return cluster, (a, b), checks.ask_oracle(cluster, Rules(cluster.partitions))
 
 
-def test_every_creator_is_what_the_oracle_says_on_both_workers(applied) -> None:
+def test_every_creator_is_what_the_oracle_says_on_both_workers(
+    applied: tuple[Cluster, tuple[Worker, Worker], Oracle],
+) -> None:
     """Value by value, whole windows and smaller ones, and in the series."""
     _, workers, oracle = applied
     creators = sorted(oracle.of_creator)
     for worker in workers:
         for window in (None, HOUR):
             checks.check_creators_over_http(worker, oracle, creators, window)
-    busiest = max(creators, key=lambda each: oracle.creator(each, oracle.latest()).views)
+    busiest = max(creators, key=lambda each: oracle.creator(each, oracle.latest() or 0).views)
     series = workers[0].get(f"/creators/{busiest}/series")
     for pane in series["panes"]:
         at = from_iso(pane["start"])
@@ -49,7 +62,9 @@ def test_every_creator_is_what_the_oracle_says_on_both_workers(applied) -> None:
         assert pane["watch_ms"] == expected.watched
 
 
-def test_the_audit_names_a_creator_who_is_wrong(applied) -> None:
+def test_the_audit_names_a_creator_who_is_wrong(
+    applied: tuple[Cluster, tuple[Worker, Worker], Oracle],
+) -> None:
     """A count too many in the changelog is found; without it nothing is. Ends the workers."""
     cluster, workers, oracle = applied
     for worker in workers:
@@ -59,6 +74,7 @@ def test_the_audit_names_a_creator_who_is_wrong(applied) -> None:
     assert f"creators: {len(oracle.of_creator):,} compared, 0 differ" in done.stdout
 
     windows, now = PaneWindows(CREATOR, Slices(24 * HOUR, 15 * MINUTE)), oracle.latest()
+    assert now is not None
     creator = max(oracle.of_creator, key=lambda each: oracle.creator(each, now).follows)
     right = cluster.replay(cluster.creator_changelog)[b"%d" % creator]
     follow = CREATOR.increments("follow", Metadata())
@@ -73,7 +89,7 @@ def test_the_audit_names_a_creator_who_is_wrong(applied) -> None:
         assert f"creators: {len(oracle.of_creator):,} compared, {code} differ" in done.stdout
 
 
-def test_an_app_gets_its_creators_by_a_restart(make_cluster) -> None:
+def test_an_app_gets_its_creators_by_a_restart(make_cluster: Callable[..., Cluster]) -> None:
     """From then on they are counted, and answers say since when, also of what was restored.
 
     ::

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -18,11 +19,18 @@ from tests.oracle import HOUR
 from tests.oracle_events import partition_of
 from tests.worker import ROOT, TIMEOUT, wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+
+
 ESCAPE = "\x1b[31m"
 
 
 @pytest.fixture(scope="module")
-def cluster(make_shared_cluster):
+def cluster(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
     """An app with six dead letters of four reasons, beside records of others."""
     cluster = make_shared_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
@@ -56,7 +64,7 @@ def cluster(make_shared_cluster):
     return cluster
 
 
-def shown(cluster, *options):
+def shown(cluster: Cluster, *options: str) -> tuple[list[shapes.DeadLetter], str]:
     done = cluster.command("dead-letters", "--json", *options)
     assert done.returncode == 0, done.stderr
     letters = [
@@ -67,7 +75,9 @@ def shown(cluster, *options):
     return letters, done.stderr
 
 
-def test_each_dead_letter_says_why_and_from_where_and_those_of_others_are_counted(cluster):
+def test_each_dead_letter_says_why_and_from_where_and_those_of_others_are_counted(
+    cluster: Cluster,
+) -> None:
     """One JSON object on a line, as it is documented; the sums go to stderr."""
     letters, said = shown(cluster)
     assert [each.reason for each in letters] == [
@@ -85,7 +95,7 @@ def test_each_dead_letter_says_why_and_from_where_and_those_of_others_are_counte
     assert "skipped 4 records" in said
 
 
-def test_reason_limit_and_since_choose_among_them(cluster):
+def test_reason_limit_and_since_choose_among_them(cluster: Cluster) -> None:
     """The newest ones are shown, oldest first; all are counted."""
     letters, said = shown(cluster, "--reason", "invalid_field", "--limit", "1")
     assert [each.event_id for each in letters] == ["wrong-2"]
@@ -97,7 +107,7 @@ def test_reason_limit_and_since_choose_among_them(cluster):
     assert "2h for two hours ago" in done.stderr
 
 
-def test_people_can_read_them_and_no_value_reaches_the_terminal_raw(cluster):
+def test_people_can_read_them_and_no_value_reaches_the_terminal_raw(cluster: Cluster) -> None:
     """Control characters are escaped: a value may come from anybody."""
     done = cluster.command("dead-letters")
     assert done.returncode == 0, done.stderr
@@ -108,7 +118,7 @@ def test_people_can_read_them_and_no_value_reaches_the_terminal_raw(cluster):
 
 
 @contextmanager
-def following(cluster, folder):
+def following(cluster: Cluster, folder: Path) -> Iterator[Callable[[], str]]:
     log = folder / "followed"
     command = [sys.executable, "-m", "faust", "-A", "app", "dead-letters", "--follow", "--json"]
     process = BoundProcess(command, output=log, env=cluster.environment)
@@ -117,7 +127,7 @@ def following(cluster, folder):
     process.kill()
 
 
-def test_new_ones_are_shown_as_they_come(cluster, tmp_path):
+def test_new_ones_are_shown_as_they_come(cluster: Cluster, tmp_path: Path) -> None:
     """With ``--follow`` the command goes on."""
     with following(cluster, tmp_path) as said:
         wait_until(lambda: " of " in said(), "what there is has been shown")
@@ -134,7 +144,7 @@ def test_new_ones_are_shown_as_they_come(cluster, tmp_path):
         wait_until(lambda: '"fresh"' in said(), "the new one is shown")
 
 
-def test_an_unread_end_of_the_output_is_no_error(cluster):
+def test_an_unread_end_of_the_output_is_no_error(cluster: Cluster) -> None:
     """``dead-letters | head`` ends quietly."""
     command = f"{sys.executable} -m faust -A app dead-letters --json --limit 1000 | head -c 1"
     done = subprocess.run(
@@ -150,11 +160,11 @@ def test_an_unread_end_of_the_output_is_no_error(cluster):
     assert "Traceback" not in done.stderr
 
 
-def replay(cluster, *options):
+def replay(cluster: Cluster, *options: str) -> subprocess.CompletedProcess[str]:
     return cluster.command("replay-dead-letters", *options)
 
 
-def test_a_replay_that_cannot_help_says_so_beforehand(cluster):
+def test_a_replay_that_cannot_help_says_so_beforehand(cluster: Cluster) -> None:
     """The same bytes are rejected again."""
     for reason, advice in (
         ("invalid_field", "--from"),
@@ -166,7 +176,7 @@ def test_a_replay_that_cannot_help_says_so_beforehand(cluster):
         assert advice is None or advice in said
 
 
-def test_single_ones_and_those_from_a_time_on_are_sent_once(cluster):
+def test_single_ones_and_those_from_a_time_on_are_sent_once(cluster: Cluster) -> None:
     """Whatever was asked for before, each is sent once, and a later run sends the rest."""
     reason = "--reason", "invalid_field"
     first = replay(cluster, *reason, "--id", "wrong-2")
@@ -177,14 +187,14 @@ def test_single_ones_and_those_from_a_time_on_are_sent_once(cluster):
     assert "sent 0 " in replay(cluster, *reason, "--since", "2100-01-01T00:00:00Z").stdout
     assert "sent 1 " in replay(cluster, *reason, "--since", "1h").stdout
     assert "sent 0 " in replay(cluster, *reason).stdout
-    found = [json.loads(r.value)["event_id"] for r in cluster.read(cluster.repartition)]
+    found = [json.loads(r.value or b"")["event_id"] for r in cluster.read(cluster.repartition)]
     assert sorted(found) == ["wrong-1", "wrong-2"]
 
 
-def test_corrected_events_go_to_the_input_once_and_count(cluster, tmp_path):
+def test_corrected_events_go_to_the_input_once_and_count(cluster: Cluster, tmp_path: Path) -> None:
     """Lines of ``dead-letters --json`` with the value corrected are what is sent."""
     (letter,), _ = shown(cluster, "--reason", "unknown_event_type")
-    right = {**json.loads(letter.value), "event_type": "like"}
+    right = {**json.loads(letter.value or ""), "event_type": "like"}
     line = {**msgspec.to_builtins(letter), "value": json.dumps(right)}
     path = tmp_path / "corrected.jsonl"
     options = ("--reason", "unknown_event_type", "--from", str(path))
@@ -203,7 +213,7 @@ def test_corrected_events_go_to_the_input_once_and_count(cluster, tmp_path):
     assert "sent 0 " in replay(cluster, *options, "--to-input").stdout
     *_, sent = sorted(cluster.read(cluster.events), key=lambda r: r.timestamp)
     assert len(cluster.read(cluster.events)) == before + 1
-    assert (sent.key, json.loads(sent.value)) == (b"7", right)
+    assert (sent.key, json.loads(sent.value or b"")) == (b"7", right)
     worker = cluster.worker("again").start()
     cluster.wait_until_applied()
     assert worker.get("/users/7")["likes"] == 1

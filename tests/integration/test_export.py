@@ -7,6 +7,7 @@ import json
 import re
 from functools import cache
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
@@ -28,9 +29,15 @@ from tests.integration.stream import send_stream, untidy_stream
 from tests.worker import ROOT
 from topology import topology
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+
 
 @pytest.fixture(scope="module")
-def cluster(make_shared_cluster):
+def cluster(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
     """One worker that goes on while all tests here export what it has committed."""
     cluster = make_shared_cluster(REELS_VIRAL_MIN_VIEWS=20)
     cluster.create_topic(cluster.events)
@@ -41,16 +48,16 @@ def cluster(make_shared_cluster):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("exports")
 
 
 @pytest.fixture(scope="module")
-def export(cluster, folder):
+def export(cluster: Cluster, folder: Path) -> Callable[..., Path]:
     """Return the folder of an export, made once for each set of options."""
 
     @cache
-    def run(*words):
+    def run(*words: str) -> Path:
         out = folder / "-".join(words)
         done = cluster.command("export", *words, "--out", str(out))
         assert done.returncode == 0, done.stderr
@@ -59,19 +66,19 @@ def export(cluster, folder):
     return run
 
 
-async def exported_videos(cluster, out, kind):
+async def exported_videos(cluster: Cluster, out: Path, kind: str) -> None:
     """Do as the command does, without another process."""
     settings = load(cluster.environment)
     layout = summed_layout(video_windows(settings))
-    table = SimpleNamespace(changelog_topic_name=cluster.video_changelog, layout=layout)
+    table: Any = SimpleNamespace(changelog_topic_name=cluster.video_changelog, layout=layout)
     exported = {entry.entity.plural: entry.exported for entry in topology(settings)}
     source = exported["videos"].source(settings, "videos", table, None)
     with ProgressBar(quiet=True) as progress:
         await Exporter(source, client_settings(settings), progress).run(out, Format(kind), None)
 
 
-def flat(fields, prefix=""):
-    found = {}
+def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, value in fields.items():
         inner = (
             flat(value, f"{prefix}{name}_") if isinstance(value, dict) else {prefix + name: value}
@@ -80,7 +87,7 @@ def flat(fields, prefix=""):
     return found
 
 
-def answers(cluster, path, ids, query):
+def answers(cluster: Cluster, path: str, ids: Iterable[int], query: str) -> list[dict[str, Any]]:
     """Return what the worker says of each id, fields flattened, times in ms."""
     (worker,) = cluster.workers
     found = worker.get_all([f"/{path}/{each}?{query}" for each in ids])
@@ -89,11 +96,11 @@ def answers(cluster, path, ids, query):
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     return from_iso(value) if isinstance(value, str) else value
 
 
-def time_of(out, table):
+def time_of(out: Path, table: str) -> tuple[str, dict[str, Any]]:
     summary = json.loads((out / f"_{table}.json").read_text())
     return summary["at"], summary
 
@@ -108,12 +115,15 @@ def time_of(out, table):
         ("creators", "creator_id", "2h"),
     ],
 )
-def test_every_row_is_what_the_route_answers_at_the_same_time(cluster, export, table, key, window):
+def test_every_row_is_what_the_route_answers_at_the_same_time(
+    cluster: Cluster, export: Callable[..., Path], table: str, key: str, window: str | None
+) -> None:
     """Read with DuckDB, value by value; none is left out."""
     out = export(table, *(["--window", window] if window else []))
     at, summary = time_of(out, table)
     query = f"at={at}" + (f"&window={window}" if window else "")
     relation = duckdb.sql(f"SELECT * FROM '{out}/{table}-*.parquet' ORDER BY {key}")
+    assert relation is not None
     rows = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
     times = {
         name
@@ -132,7 +142,9 @@ def test_every_row_is_what_the_route_answers_at_the_same_time(cluster, export, t
     assert sum(status == 200 for status, _ in asked) == len(rows)
 
 
-def test_a_parquet_file_has_types_and_says_what_it_stands_for(cluster, export):
+def test_a_parquet_file_has_types_and_says_what_it_stands_for(
+    cluster: Cluster, export: Callable[..., Path]
+) -> None:
     """The types that DuckDB, pandas, polars and Spark know; positions for each partition."""
     out = export("videos")
     at, summary = time_of(out, "videos")
@@ -155,21 +167,25 @@ def test_a_parquet_file_has_types_and_says_what_it_stands_for(cluster, export):
 
 
 @pytest.mark.parametrize("kind", ["arrow", "csv", "jsonl"])
-async def test_all_formats_hold_the_same_rows(cluster, export, tmp_path, kind):
+async def test_all_formats_hold_the_same_rows(
+    cluster: Cluster, export: Callable[..., Path], tmp_path: Path, kind: str
+) -> None:
     """Polars reads the Parquet files; the others are held against that."""
     expected = pl.read_parquet(export("videos") / "*.parquet")
     await exported_videos(cluster, tmp_path, kind)
     check_files(tmp_path, "videos", "video_id", kind, expected)
 
 
-def check_files(folder, table, key, kind, expected):
+def check_files(
+    folder: Path, table: str, key: str, kind: str, expected: pl.DataFrame
+) -> list[dict[str, Any]]:
     """Compare the files of a format with a frame; return the rows of a format in text."""
     files = sorted(folder.glob(f"{table}-*.{kind}"))
     expected = expected.sort(key)
     if kind == "arrow":
         assert pl.concat([pl.read_ipc(path) for path in files]).sort(key).equals(expected)
         return []
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in files:
         with path.open(newline="") as lines:
             rows += map(json.loads, lines) if kind == "jsonl" else csv.DictReader(lines)
@@ -181,7 +197,7 @@ def check_files(folder, table, key, kind, expected):
     return rows
 
 
-def _text(value, kind):
+def _text(value: Any, kind: str) -> Any:
     if hasattr(value, "timestamp"):
         return to_iso(round(value.timestamp() * 1000))
     if kind == "jsonl":
@@ -190,7 +206,7 @@ def _text(value, kind):
 
 
 @pytest.mark.parametrize("kind", ["arrow", "csv", "jsonl"])
-def test_creators_of_all_formats_are_the_same(export, kind):
+def test_creators_of_all_formats_are_the_same(export: Callable[..., Path], kind: str) -> None:
     """What is null in one, such as since when all is counted, is missing in each."""
     expected = pl.read_parquet(export("creators") / "*.parquet")
     folder = export("creators", "--format", kind)
@@ -199,14 +215,16 @@ def test_creators_of_all_formats_are_the_same(export, kind):
         assert {row["complete_since"] for row in rows} == {"" if kind == "csv" else None}
 
 
-def test_a_table_that_is_left_out_cannot_be_exported(cluster, tmp_path):
+def test_a_table_that_is_left_out_cannot_be_exported(cluster: Cluster, tmp_path: Path) -> None:
     """The line says by which setting."""
     done = cluster.command("export", "creators", "--out", str(tmp_path), REELS_CREATORS="off")
     assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
     assert done.stderr == "error: this app keeps no table of creators: REELS_CREATORS is off\n"
 
 
-def test_what_cannot_be_exported_is_refused_in_one_line_and_leaves_no_file(cluster, tmp_path):
+def test_what_cannot_be_exported_is_refused_in_one_line_and_leaves_no_file(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """Such as a time whose window is not kept as a whole any more."""
     words = "export", "users", "--at", "2025-01-01T00:00:00Z", "--out", str(tmp_path)
     done = cluster.command(*words)
@@ -216,12 +234,16 @@ def test_what_cannot_be_exported_is_refused_in_one_line_and_leaves_no_file(clust
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_export_is_never_written_over(cluster, export):
+async def test_an_export_is_never_written_over(
+    cluster: Cluster, export: Callable[..., Path]
+) -> None:
     with pytest.raises(ExportError, match="already has an export of videos"):
         await exported_videos(cluster, export("videos"), "parquet")
 
 
-def test_the_questions_of_the_how_to_are_answered(cluster, export, monkeypatch, tmp_path):
+def test_the_questions_of_the_how_to_are_answered(
+    cluster: Cluster, export: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Each query of the page runs as it stands there, and finds something."""
     for link, out in (("users", export("users")), ("videos", export("videos"))):
         for path in out.glob(f"{link}-*.parquet"):
@@ -233,4 +255,6 @@ def test_the_questions_of_the_how_to_are_answered(cluster, export, monkeypatch, 
     queries = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     assert len(queries) == 3
     for query in queries:
-        assert duckdb.sql(query).fetchall()
+        found = duckdb.sql(query)
+        assert found is not None
+        assert found.fetchall()

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from tests.worker import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+
 
 #: Seconds of fuzzing, after the examples and the limits of every parameter.
 FUZZING = 15
@@ -14,7 +22,9 @@ LEFT_OUT = "negative_data_rejection,positive_data_acceptance"
 DATABASE = "none"
 
 
-def test_a_worker_with_data_keeps_to_its_description(make_cluster, tmp_path):
+def test_a_worker_with_data_keeps_to_its_description(
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
     cluster = make_cluster()
     worker = cluster.worker().start()
     generate = ["generate", "--count", "20000", "--rate", "0", "--users", "50", "--videos", "20"]

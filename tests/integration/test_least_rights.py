@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from faust.types import TP
@@ -35,6 +35,17 @@ from tests.oracle_events import partition_of
 from tests.ports import reserve_ports
 from tests.worker import ROOT, TIMEOUT, wait_until
 from topology import topology
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from pathlib import Path
+
+    from streaming.runtime.task_factory import TaskContext
+    from tests.authorized import AuthorizedBroker, Grant
+    from tests.cluster import Cluster
+
+    #: Does what a program does first that asks for its rights.
+    Begin = Callable[[TaskContext], Coroutine[Any, Any, None]]
 
 
 class Row(NamedTuple):
@@ -66,6 +77,10 @@ MERELY_WISE = Row("worker", "topic", "reels-events-repartition", "Delete")
 ALSO = {"rescale --alter-input": "rescale"}
 
 
+#: What is done here ends before there is any.
+NO_PROGRESS: Any = None
+
+
 class Names(NamedTuple):
     """What stands in the place of the default names."""
 
@@ -75,13 +90,13 @@ class Names(NamedTuple):
     viral: str
 
 
-def grants_of(program, names):
+def grants_of(program: str, names: Names | Cluster) -> list[Grant]:
     """Return what the table grants a program."""
     programs = {program, ALSO.get(program, program)}
     return [grant_of(row, names) for row in ROWS if row.program in programs]
 
 
-def grant_of(row, names):
+def grant_of(row: Row, names: Names | Cluster) -> Grant:
     name = row.name
     for default, own in (
         ("engagement-events-dead-letter", names.dead_letters),
@@ -97,17 +112,19 @@ def grant_of(row, names):
 
 
 @pytest.fixture(scope="module")
-def broker():
+def broker() -> Iterator[AuthorizedBroker]:
     """Run a broker in the place of the one that all tests share."""
     with authorized_broker() as broker:
         yield broker
 
 
 @pytest.fixture(scope="module")
-def make_program(broker, make_shared_cluster):
+def make_program(
+    broker: AuthorizedBroker, make_shared_cluster: Callable[..., Cluster]
+) -> Callable[[], Cluster]:
     """Programs that log in, with names that have as much in common as the default names."""
 
-    def make():
+    def make() -> Cluster:
         cluster = make_shared_cluster(TOPIC_PARTITIONS=2)
         cluster.events = f"in-{cluster.app_id}"
         cluster.dead_letters = f"{cluster.events}-dead-letter"
@@ -124,16 +141,18 @@ def make_program(broker, make_shared_cluster):
 
 
 @pytest.fixture(scope="module")
-def as_super_user(broker):
+def as_super_user(broker: AuthorizedBroker) -> dict[str, str]:
     """Return the settings of who may do anything."""
     return {**dict.fromkeys(broker.environment, ""), "BROKER_URL": f"kafka://{broker.bootstrap}"}
 
 
 @pytest.fixture(scope="module")
-def make_stopped(make_program, as_super_user):
+def make_stopped(
+    make_program: Callable[[], Cluster], as_super_user: dict[str, str]
+) -> Callable[[], Cluster]:
     """Programs that have counted something, and are stopped."""
 
-    def make():
+    def make() -> Cluster:
         cluster = make_program()
         made = cluster.command("topics", **as_super_user)
         assert made.returncode == 0, made.stderr
@@ -146,7 +165,7 @@ def make_stopped(make_program, as_super_user):
     return make
 
 
-def send(cluster):
+def send(cluster: Cluster) -> None:
     """Send an event that lies right, one to be passed on, and one to be rejected."""
     with cluster.producer() as producer:
         producer.produce(cluster.events, event(0, 1, START, 1), b"0", HOME)
@@ -155,17 +174,17 @@ def send(cluster):
 
 
 @pytest.fixture(scope="module")
-def cluster(make_stopped):
+def cluster(make_stopped: Callable[[], Cluster]) -> Cluster:
     """A program that is stopped and stays as it is."""
     return make_stopped()
 
 
 @pytest.fixture
-def grant(broker):
+def grant(broker: AuthorizedBroker) -> Iterator[Callable[[Iterable[Grant]], None]]:
     """Grant rights for the length of a test."""
-    granted = []
+    granted: list[Grant] = []
 
-    def add(grants):
+    def add(grants: Iterable[Grant]) -> None:
         missing = [each for each in dict.fromkeys(grants) if each not in granted]
         granted.extend(missing)
         if missing:
@@ -177,10 +196,16 @@ def grant(broker):
 
 
 @pytest.fixture
-def run(broker):
+def run(broker: AuthorizedBroker) -> Callable[..., str]:
     """Run a program with exactly its rights, and return what it says."""
 
-    def run(cluster, program, *words, before=(), grants=None):
+    def run(
+        cluster: Cluster,
+        program: str,
+        *words: str,
+        before: Iterable[str] = (),
+        grants: Iterable[Grant] | None = None,
+    ) -> str:
         rights = dict.fromkeys(grants or grants_of(program, cluster))
         broker.grant(*rights)
         done = cluster.command(*before, *program.split(), *words)
@@ -191,7 +216,9 @@ def run(broker):
     return run
 
 
-def test_with_exactly_these_rights_everything_works(broker, make_program, run):
+def test_with_exactly_these_rights_everything_works(
+    broker: AuthorizedBroker, make_program: Callable[[], Cluster], run: Callable[..., str]
+) -> None:
     """One program after the other, each with its own rights alone."""
     cluster = make_program()
     run(cluster, "topics")
@@ -218,7 +245,9 @@ def test_with_exactly_these_rights_everything_works(broker, make_program, run):
         assert "rows" in run(cluster, f"export {table}", "--out", out, "--format", "jsonl")
 
 
-def test_with_these_rights_a_lost_changelog_is_written_anew(broker, make_stopped, run):
+def test_with_these_rights_a_lost_changelog_is_written_anew(
+    broker: AuthorizedBroker, make_stopped: Callable[[], Cluster], run: Callable[..., str]
+) -> None:
     cluster = make_stopped()
     name = cluster.user_changelog
     broker.admin.delete_topics([name])[name].result(TIMEOUT)
@@ -229,7 +258,9 @@ def test_with_these_rights_a_lost_changelog_is_written_anew(broker, make_stopped
     assert "rewritten" in run(cluster, "restore-changelog", before=where)
 
 
-def test_with_these_rights_tables_are_moved_and_the_old_ones_deleted(make_stopped, run):
+def test_with_these_rights_tables_are_moved_and_the_old_ones_deleted(
+    make_stopped: Callable[[], Cluster], run: Callable[..., str]
+) -> None:
     cluster = make_stopped()
     words = "--partitions", "4", "--to-app-id", f"{cluster.app_id}-32"
     assert "moved" in run(cluster, "rescale", *words)
@@ -237,7 +268,9 @@ def test_with_these_rights_tables_are_moved_and_the_old_ones_deleted(make_stoppe
     assert "deleted" in run(cluster, "rescale --delete-old", *words)
 
 
-def test_with_the_rights_of_a_worker_and_of_topics_tables_are_rebuilt(cluster, run, tmp_path):
+def test_with_the_rights_of_a_worker_and_of_topics_tables_are_rebuilt(
+    cluster: Cluster, run: Callable[..., str], tmp_path: Path
+) -> None:
     app_id = f"{cluster.app_id}-anew"
     letters, viral = f"{cluster.dead_letters}-{app_id}", f"{cluster.viral}-{app_id}"
     names = Names(app_id, cluster.events, letters, viral)
@@ -246,7 +279,9 @@ def test_with_the_rights_of_a_worker_and_of_topics_tables_are_rebuilt(cluster, r
     assert "caught up" in run(cluster, "rebuild", *words, grants=grants)
 
 
-async def test_without_the_right_to_delete_a_worker_warns_and_goes_on(cluster, grant, caplog):
+async def test_without_the_right_to_delete_a_worker_warns_and_goes_on(
+    cluster: Cluster, grant: Callable[[Iterable[Grant]], None], caplog: pytest.LogCaptureFixture
+) -> None:
     withheld = grant_of(MERELY_WISE, cluster)
     grant(each for each in grants_of("worker", cluster) if each != withheld)
     await start_worker(parts_of(cluster))
@@ -255,7 +290,9 @@ async def test_without_the_right_to_delete_a_worker_warns_and_goes_on(cluster, g
     assert "docs/security.md" in line
 
 
-async def test_with_the_right_to_delete_counted_events_are_deleted(make_stopped, grant):
+async def test_with_the_right_to_delete_counted_events_are_deleted(
+    make_stopped: Callable[[], Cluster], grant: Callable[[Iterable[Grant]], None]
+) -> None:
     cluster = make_stopped()
     grant(grants_of("worker", cluster))
     passed_on = TP(cluster.repartition, HOME)
@@ -267,76 +304,82 @@ async def test_with_the_right_to_delete_counted_events_are_deleted(make_stopped,
     assert cluster.read(cluster.repartition) == []
 
 
-def parts_of(cluster):
+def parts_of(cluster: Cluster) -> TaskContext:
     data = cluster.workers[0].data_dir if cluster.workers else cluster.folder
     settings = load(cluster.environment | {"APP_DATADIR": str(data)})
     return create_app(settings).task_context
 
 
-async def start_worker(parts):
+def app_of(parts: TaskContext) -> Any:
+    """Return what commands ask of an app."""
+    return SimpleNamespace(task_context=parts)
+
+
+async def start_worker(parts: TaskContext) -> None:
     specs = parts.topics
     async with admin_client(parts.client_settings) as admin:
         found = await make_topics(admin, specs, 1)
         await check_rights(admin, specs, found, parts.settings)
 
 
-async def generate(parts):
+async def generate(parts: TaskContext) -> None:
     async with EventSender(parts.settings):
         pass
 
 
-async def make_audit(parts):
-    command = SimpleNamespace(quiet=True, _memory=1 << 20)
-    await audit._audit(command, SimpleNamespace(task_context=parts))
+async def make_audit(parts: TaskContext) -> None:
+    command: Any = SimpleNamespace(quiet=True, _memory=1 << 20)
+    await audit._audit(command, app_of(parts))
 
 
-async def replay(parts):
-    command = SimpleNamespace(quiet=True, _reason="late", _dry_run=False, _to_input=False)
-    await replay_dead_letters._replay(command, SimpleNamespace(task_context=parts))
+async def replay(parts: TaskContext) -> None:
+    command: Any = SimpleNamespace(quiet=True, _reason="late", _dry_run=False, _to_input=False)
+    await replay_dead_letters._replay(command, app_of(parts))
 
 
-async def see_to_topics(parts):
-    await topics._ensure(SimpleNamespace(_parts=parts, say=print), parts.topics)
+async def see_to_topics(parts: TaskContext) -> None:
+    command: Any = SimpleNamespace(_parts=parts, say=print)
+    await topics._ensure(command, parts.topics)
 
 
-async def check_topics(parts):
-    command = SimpleNamespace(_parts=parts, json=False, _print_text=lambda *_: None)
+async def check_topics(parts: TaskContext) -> None:
+    command: Any = SimpleNamespace(_parts=parts, json=False, _print_text=lambda *_: None)
     await topics._compare(command, parts.topics)
 
 
-async def show_dead_letters(parts):
-    command = SimpleNamespace(
+async def show_dead_letters(parts: TaskContext) -> None:
+    command: Any = SimpleNamespace(
         _settings=parts.settings,
-        app=SimpleNamespace(task_context=parts),
+        app=app_of(parts),
     )
     await dead_letters._show(command)
 
 
-def export(table):
-    async def export(parts):
+def export(table: str) -> Begin:
+    async def export(parts: TaskContext) -> None:
         (entry,) = [each for each in topology(parts.settings) if each.entity.plural == table]
         exported = entry.exported
         source = exported.source(parts.settings, table, parts.tables[entry.name], None)
-        await Exporter(source, parts.client_settings, None)._check_topic()
+        await Exporter(source, parts.client_settings, NO_PROGRESS)._check_topic()
 
     return export
 
 
-async def restore_changelogs(parts):
-    app = SimpleNamespace(task_context=parts)
+async def restore_changelogs(parts: TaskContext) -> None:
+    app = app_of(parts)
     await restoring._make_changelogs(app)
     copies = restoring._copies(app)
     assert copies
     try:
-        writer = ChangelogWriter(parts.settings.app_id, parts.client_settings, None)
+        writer = ChangelogWriter(parts.settings.app_id, parts.client_settings, NO_PROGRESS)
         await writer.run(copies, even_behind=False)
     finally:
         for copy in copies:
             copy.store.close()
 
 
-def move(**options):
-    async def move(parts):
+def move(**options: bool) -> Begin:
+    async def move(parts: TaskContext) -> None:
         command = rescale.__new__(rescale)
         command.__dict__ |= {
             "quiet": True,
@@ -348,12 +391,12 @@ def move(**options):
             "_deletes_old": False,
             **options,
         }
-        await command._run(SimpleNamespace(task_context=parts))
+        await command._run(app_of(parts))
 
     return move
 
 
-BEGINNINGS = {
+BEGINNINGS: dict[str, Begin] = {
     "worker": start_worker,
     "generate": generate,
     "audit": make_audit,
@@ -376,7 +419,12 @@ REFUSALS = StartError, SendError, AuditError, RescaleError, ConfigurationError
     [row for row in ROWS if row != MERELY_WISE],
     ids=lambda row: f"{row.program} {row.right} {row.name}",
 )
-async def test_without_any_one_of_them_one_line_names_it(row, request, make_program, grant):
+async def test_without_any_one_of_them_one_line_names_it(
+    row: Row,
+    request: pytest.FixtureRequest,
+    make_program: Callable[[], Cluster],
+    grant: Callable[[Iterable[Grant]], None],
+) -> None:
     # What is to be made may not exist.
     cluster = make_program() if row.program == "topics" else request.getfixturevalue("cluster")
     withheld = grant_of(row, cluster)
@@ -391,6 +439,6 @@ async def test_without_any_one_of_them_one_line_names_it(row, request, make_prog
     assert name.rstrip("*") in text, (kind, text)
 
 
-def test_the_table_names_every_program():
+def test_the_table_names_every_program() -> None:
     assert {row.program for row in ROWS} == BEGINNINGS.keys()
     assert MERELY_WISE in ROWS

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from tests.worker import ROOT
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
-def test_every_line_of_a_worker_is_a_json_object(make_cluster):
+    from tests.cluster import Cluster
+
+
+def test_every_line_of_a_worker_is_a_json_object(make_cluster: Callable[..., Cluster]) -> None:
     worker = make_cluster(REELS_LOG_FORMAT="json").worker().start()
     assert worker.terminate() == 0
     lines = [json.loads(line) for line in worker.output().splitlines()]
@@ -17,7 +24,9 @@ def test_every_line_of_a_worker_is_a_json_object(make_cluster):
     assert any("partitions ready after" in line["message"] for line in lines)
 
 
-def test_a_log_file_has_the_same_lines(make_cluster, tmp_path):
+def test_a_log_file_has_the_same_lines(
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
     cluster = make_cluster(REELS_LOG_FORMAT="json", APP_DATADIR="/proc/nowhere")
     done = subprocess.run(
         [sys.executable, "-m", "faust", "-A", "app", "worker", "--logfile", str(tmp_path / "log")],

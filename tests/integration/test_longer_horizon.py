@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+
+
 LOAD = ("--users", "50", "--videos", "100", "--rate", "500")
 
 
-def test_a_longer_horizon_goes_on_where_ids_were_swept(make_cluster):
+def test_a_longer_horizon_goes_on_where_ids_were_swept(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """Many ids of a user are in rows of their own, which a sweep deletes after the horizon."""
     cluster = make_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
@@ -25,7 +35,7 @@ def test_a_longer_horizon_goes_on_where_ids_were_swept(make_cluster):
     assert worker.terminate() == 0
 
 
-def send(cluster, *words):
+def send(cluster: Cluster, *words: str) -> None:
     """Send events, and wait until they are counted."""
     sent = cluster.command("generate", *LOAD, *words)
     assert sent.returncode == 0, sent.stderr

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.integration.stream import START, event
 from tests.oracle_events import partition_of
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
 #: Far longer than a test may take: nobody comes back by a session's end.
 SESSION = 120
 
 
 @pytest.fixture
-def cluster(make_cluster):
+def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster(BROKER_SESSION_TIMEOUT=SESSION)
     cluster.create_topic(cluster.events)
     return cluster
 
 
-def joins(worker):
+def joins(worker: Worker) -> int:
     return worker.output().count("Joined group")
 
 
-def send_one(cluster, user_id, number):
+def send_one(cluster: Cluster, user_id: int, number: object) -> None:
     place = partition_of(user_id, cluster.partitions)
     with cluster.producer() as producer:
         producer.produce(cluster.events, event(user_id, 1, START, number), b"", place)
 
 
-def test_a_killed_worker_comes_back_without_waiting_for_its_session_to_end(cluster):
+def test_a_killed_worker_comes_back_without_waiting_for_its_session_to_end(
+    cluster: Cluster,
+) -> None:
     worker = cluster.worker().start()
     for number in range(2):
         worker.kill()
@@ -40,7 +52,7 @@ def test_a_killed_worker_comes_back_without_waiting_for_its_session_to_end(clust
     assert "has left the group" in worker.output()
 
 
-def test_a_worker_that_starts_leaves_the_others_in_the_group(cluster):
+def test_a_worker_that_starts_leaves_the_others_in_the_group(cluster: Cluster) -> None:
     first, second = cluster.worker("a").start(), cluster.worker("b").start()
     second.kill()
     second.launch().wait_ready(SESSION / 4)
@@ -54,7 +66,9 @@ def test_a_worker_that_starts_leaves_the_others_in_the_group(cluster):
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
-def test_a_named_worker_that_restarts_within_its_session_moves_nothing(cluster, how):
+def test_a_named_worker_that_restarts_within_its_session_moves_nothing(
+    cluster: Cluster, how: str
+) -> None:
     first, second = (
         cluster.worker(name, CONSUMER_GROUP_INSTANCE_ID=f"worker-{name}").start() for name in "ab"
     )
@@ -72,21 +86,29 @@ def test_a_named_worker_that_restarts_within_its_session_moves_nothing(cluster, 
     assert joins(first) == before
 
 
-def test_two_workers_with_one_address_say_so_instead_of_being_ready(cluster):
+def test_two_workers_with_one_address_say_so_instead_of_being_ready(cluster: Cluster) -> None:
     """Requests for one of them reach the other, which can never answer them."""
     first, second = cluster.worker("a"), cluster.worker("b")
     address = f"http://127.0.0.1:{first.port}"
     for worker in (first, second):
         worker.launch(NODE_CANONICAL_URL=address)
 
-    def reason(worker, path):
+    def reason(worker: Worker, path: str) -> str:
         status, answer = worker.get_all([path])[0]
-        return answer["error"]["message"] if status == 503 else ""
+        message: str = answer["error"]["message"] if status == 503 else ""
+        return message
 
     said = f"give the same address, {address}"
+
+    def is_healthy(worker: Worker) -> bool:
+        return worker.status("/healthz") == 200
+
+    def says_so(worker: Worker) -> bool:
+        return said in reason(worker, "/readyz")
+
     for worker in (first, second):
-        wait_until(lambda worker=worker: worker.status("/healthz") == 200, "it answers")
-        wait_until(lambda worker=worker: said in reason(worker, "/readyz"), "it says so")
+        wait_until(partial(is_healthy, worker), "it answers")
+        wait_until(partial(says_so, worker), "it says so")
         assert "NODE_CANONICAL_URL" in reason(worker, "/readyz")
     for user_id in range(20):
         send_one(cluster, user_id, user_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from embedded import EmbeddedKafka
@@ -17,22 +19,28 @@ from tests.integration.stream import START, event
 from tests.integration.test_bad_starts import refusal as last_line
 from topology import all_topics, topology
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.authorized import AuthorizedBroker
+    from tests.cluster import Cluster
+
 
 @pytest.fixture(scope="module")
-def broker():
+def broker() -> Iterator[AuthorizedBroker]:
     """Run a broker in the place of the one that all tests share."""
     with authorized_broker(transaction_max_timeout_ms="20000") as broker:
         yield broker
 
 
 @pytest.fixture
-def cluster(broker, make_cluster):
+def cluster(broker: AuthorizedBroker, make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster(TOPIC_PARTITIONS=1)
     cluster.environment |= broker.environment
     return cluster
 
 
-def super_user(cluster):
+def super_user(cluster: Cluster) -> dict[str, str]:
     """Return the settings that change whom the program logs in as: nobody, who may do all."""
     logins = {name: "" for name in cluster.environment if name.startswith("REELS_SASL_")}
     return {
@@ -42,7 +50,9 @@ def super_user(cluster):
     }
 
 
-async def check(cluster, *, as_super_user=False, replication_factor=1, **changed):
+async def check(
+    cluster: Cluster, *, as_super_user: bool = False, replication_factor: int = 1, **changed: str
+) -> None:
     """Do what a worker does at its start."""
     login = super_user(cluster) if as_super_user else {}
     settings = load(cluster.environment | login | changed)
@@ -53,7 +63,7 @@ async def check(cluster, *, as_super_user=False, replication_factor=1, **changed
         await check_settings(admin, specs, found, settings)
 
 
-async def refusal(cluster, **changed):
+async def refusal(cluster: Cluster, **changed: Any) -> str:
     with pytest.raises(StartError) as refused:
         await check(cluster, **changed)
     text = str(refused.value)
@@ -62,8 +72,8 @@ async def refusal(cluster, **changed):
 
 
 async def test_each_right_that_is_missing_is_named_and_with_all_of_them_a_worker_starts(
-    cluster, broker, caplog
-):
+    cluster: Cluster, broker: AuthorizedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
     await check(cluster, as_super_user=True)
     needed = rights_of_a_worker(cluster)
     broker.grant(*needed)
@@ -83,7 +93,9 @@ async def test_each_right_that_is_missing_is_named_and_with_all_of_them_a_worker
     await check(cluster)
 
 
-async def test_all_missing_rights_are_named_at_once(cluster, broker):
+async def test_all_missing_rights_are_named_at_once(
+    cluster: Cluster, broker: AuthorizedBroker
+) -> None:
     await check(cluster, as_super_user=True)
     needed = rights_of_a_worker(cluster)
     names = sorted({name for kind, name, _ in needed if kind == "TOPIC"})
@@ -100,7 +112,9 @@ async def test_all_missing_rights_are_named_at_once(cluster, broker):
         assert each in text
 
 
-async def test_a_topic_that_may_not_be_created_is_no_matter_of_its_replicas(cluster, broker):
+async def test_a_topic_that_may_not_be_created_is_no_matter_of_its_replicas(
+    cluster: Cluster, broker: AuthorizedBroker
+) -> None:
     names = {name for kind, name, _ in rights_of_a_worker(cluster) if kind == "TOPIC"}
     broker.grant(*(("TOPIC", name, "DESCRIBE") for name in names))
     text = await refusal(cluster)
@@ -110,27 +124,29 @@ async def test_a_topic_that_may_not_be_created_is_no_matter_of_its_replicas(clus
     assert "REPLICATION_FACTOR" not in text
 
 
-async def test_more_replicas_than_brokers_name_the_setting(cluster):
+async def test_more_replicas_than_brokers_name_the_setting(cluster: Cluster) -> None:
     text = await refusal(cluster, as_super_user=True, replication_factor=2)
     assert "check TOPIC_REPLICATION_FACTOR against the number of brokers" in text
 
 
-async def test_topics_that_may_not_be_seen_are_named(cluster, broker):
+async def test_topics_that_may_not_be_seen_are_named(
+    cluster: Cluster, broker: AuthorizedBroker
+) -> None:
     text = await refusal(cluster)
     assert cluster.events in text
     assert cluster.user_changelog in text
     assert "Describe" in text
 
 
-async def test_a_session_that_the_brokers_do_not_allow_names_what_they_do(cluster):
+async def test_a_session_that_the_brokers_do_not_allow_names_what_they_do(cluster: Cluster) -> None:
     text = await refusal(cluster, as_super_user=True, BROKER_SESSION_TIMEOUT="5")
     assert "BROKER_SESSION_TIMEOUT = 5 s, but the brokers allow 6 to 1800 s" in text
 
 
 @pytest.mark.parametrize("visible", [True, False])
 async def test_transactions_that_may_not_take_as_long_as_ours_name_the_setting(
-    cluster, broker, monkeypatch, visible
-):
+    cluster: Cluster, broker: AuthorizedBroker, monkeypatch: pytest.MonkeyPatch, visible: bool
+) -> None:
     await check(cluster, as_super_user=True)
     broker.grant(*rights_of_a_worker(cluster))
     monkeypatch.setattr(rights, "TRANSACTION_TIMEOUT_MS", 20_001)
@@ -141,8 +157,8 @@ async def test_transactions_that_may_not_take_as_long_as_ours_name_the_setting(
 
 
 async def test_brokers_too_few_for_groups_or_transactions_name_the_setting(
-    make_cluster, monkeypatch
-):
+    make_cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rights, "COORDINATOR_TIMEOUT_S", 1.0)
     topics = "offsets.topic", "transaction.state.log"
     three = {f"{name}.replication.factor": "3" for name in topics}
@@ -161,14 +177,18 @@ async def test_brokers_too_few_for_groups_or_transactions_name_the_setting(
     )
 
 
-def test_a_worker_without_rights_ends_with_one_line(cluster, broker):
+def test_a_worker_without_rights_ends_with_one_line(
+    cluster: Cluster, broker: AuthorizedBroker
+) -> None:
     worker = cluster.worker().launch()
     assert worker.wait_exit() == 1
     assert "the program may not describe the topics " in last_line(worker)
     assert cluster.dead_letters in last_line(worker)
 
 
-def test_a_running_worker_whose_right_is_taken_back_ends_with_its_name(cluster, broker):
+def test_a_running_worker_whose_right_is_taken_back_ends_with_its_name(
+    cluster: Cluster, broker: AuthorizedBroker
+) -> None:
     assert cluster.command("topics", **super_user(cluster)).returncode == 0
     broker.grant(*rights_of_a_worker(cluster), ("TOPIC", cluster.events, "WRITE"))
     worker = cluster.worker().start()

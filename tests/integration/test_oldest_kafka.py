@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from embedded import EmbeddedKafka
@@ -9,11 +11,17 @@ from tests.faults.aftermath import QUICK, check_aftermath
 from tests.integration.stream import send_stream, under_load, untidy_stream
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cluster import Cluster
+
+
 OLDEST = "3.6.2"
 
 
 @pytest.fixture
-def cluster(make_cluster):
+def cluster(make_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     with EmbeddedKafka(version=OLDEST) as kafka:
         cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
         cluster.create_topic(cluster.events)
@@ -21,7 +29,7 @@ def cluster(make_cluster):
         cluster.close()
 
 
-def test_on_the_oldest_kafka_a_killed_worker_loses_and_doubles_nothing(cluster):
+def test_on_the_oldest_kafka_a_killed_worker_loses_and_doubles_nothing(cluster: Cluster) -> None:
     """Another takes over what it had, and hands a part of it back."""
     first, second = cluster.worker("a").start(), cluster.worker("b")
     stream = untidy_stream(12_000, seed=60)

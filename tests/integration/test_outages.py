@@ -7,24 +7,33 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.stream import send_stream, untidy_stream
 from tests.worker import ROOT, wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.cluster import Cluster
+    from tests.worker import Json, Worker
+
+
 #: Long enough to look at what a killed worker leaves behind before others take it over.
 SESSION = 20
 
 
 @pytest.fixture
-def cluster(make_cluster):
+def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster(TOPIC_PARTITIONS=2, BROKER_SESSION_TIMEOUT=SESSION)
     cluster.create_topic(cluster.events)
     return cluster
 
 
-def two_workers(cluster, **second_settings):
+def two_workers(cluster: Cluster, **second_settings: Any) -> tuple[Worker, Worker]:
     """Two workers that have a partition each."""
     pair = cluster.worker("a").launch(), cluster.worker("b").launch(**second_settings)
     for worker in pair:
@@ -38,7 +47,7 @@ def two_workers(cluster, **second_settings):
     return pair
 
 
-def status(cluster, worker, *options):
+def status(cluster: Cluster, worker: Worker, *options: str) -> tuple[int, str]:
     """Run ``status`` in 80 columns; return its exit code and its output."""
     done = cluster.command("status", "--url", worker.url(""), *options, COLUMNS="80")
     return done.returncode, done.stdout
@@ -47,10 +56,10 @@ def status(cluster, worker, *options):
 class Stream:
     """What the dashboard is sent."""
 
-    def __init__(self, worker):
+    def __init__(self, worker: Worker) -> None:
         self._answer = urllib.request.urlopen(worker.url("/overview/stream"), timeout=30)
 
-    def until(self, is_so, what):
+    def until(self, is_so: Callable[[Json], object], what: str) -> Json:
         """Return the first figures of which it is so."""
         deadline = time.monotonic() + 60
         for line in self._answer:
@@ -61,15 +70,15 @@ class Stream:
             assert time.monotonic() < deadline, what
         raise AssertionError(f"the stream has ended before {what}")
 
-    def close(self):
+    def close(self) -> None:
         self._answer.close()
 
 
 @pytest.fixture
-def watch():
-    streams = []
+def watch() -> Iterator[Callable[[Worker], Stream]]:
+    streams: list[Stream] = []
 
-    def begin(worker):
+    def begin(worker: Worker) -> Stream:
         streams.append(Stream(worker))
         return streams[-1]
 
@@ -78,13 +87,13 @@ def watch():
         stream.close()
 
 
-def state_of(shown, worker):
+def state_of(shown: Json, worker: Worker) -> str | None:
     return {each["url"].rstrip("/"): each["state"] for each in shown["workers"]}.get(worker.url(""))
 
 
 def test_after_a_kill_what_waits_in_the_partitions_of_the_dead_is_told_by_the_brokers(
-    cluster, watch
-):
+    cluster: Cluster, watch: Callable[[Worker], Stream]
+) -> None:
     first, second = two_workers(cluster)
     (number,) = second.get("/overview")["partitions"]["owned"]
     stream = watch(first)
@@ -119,7 +128,9 @@ def test_after_a_kill_what_waits_in_the_partitions_of_the_dead_is_told_by_the_br
     assert "lost since" in said
 
 
-def test_one_that_left_in_order_is_no_trouble_unless_more_workers_are_expected(cluster):
+def test_one_that_left_in_order_is_no_trouble_unless_more_workers_are_expected(
+    cluster: Cluster,
+) -> None:
     first, second = two_workers(cluster)
     send_stream(cluster, untidy_stream(300, seed=5))
     cluster.wait_until_applied()
@@ -138,12 +149,16 @@ def test_one_that_left_in_order_is_no_trouble_unless_more_workers_are_expected(c
     wait_until(lambda: status(cluster, first, "--expect-workers", "2")[0] == 0, "it is back")
 
 
-def test_a_worker_with_other_rules_is_warned_of_by_both_and_shown(cluster):
+def knows_other_rules(worker: Worker) -> bool:
+    return worker.metrics()["reels_workers_with_other_rules"] == 1
+
+
+def test_a_worker_with_other_rules_is_warned_of_by_both_and_shown(cluster: Cluster) -> None:
     first, second = two_workers(cluster, REELS_VIRAL_COEFFICIENT=2, REELS_VIRALMIN_VIEWS=5)
     pair = {first: second, second: first}
     for worker, other in pair.items():
         wait_until(
-            lambda worker=worker: worker.metrics()["reels_workers_with_other_rules"] == 1,
+            partial(knows_other_rules, worker),
             "each knows of the other",
         )
         assert f"{other.url('')} counts by different rules: REELS_VIRAL_COEFFICIENT is" in (
@@ -156,7 +171,7 @@ def test_a_worker_with_other_rules_is_warned_of_by_both_and_shown(cluster):
     assert "did you mean" not in first.output()
 
 
-def test_a_command_names_a_variable_that_is_no_setting(cluster):
+def test_a_command_names_a_variable_that_is_no_setting(cluster: Cluster) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "faust", "-A", "app", "status", "--url", "http://127.0.0.1:1"],
         cwd=ROOT,

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from models.windows import from_iso
 from tests.integration.stream import iso, send_stream, untidy_stream
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
-def test_a_rebuild_ends_with_the_same_answers_in_finer_steps_beside_the_running_app(make_cluster):
+    from tests.cluster import Cluster
+    from tests.worker import Json, Worker
+
+
+def test_a_rebuild_ends_with_the_same_answers_in_finer_steps_beside_the_running_app(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """The running app goes on; readers switch to workers that start as the command says."""
     cluster = make_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
@@ -46,6 +56,6 @@ def test_a_rebuild_ends_with_the_same_answers_in_finer_steps_beside_the_running_
     assert [[a[f] for f in fields] for _, a in after] == [[a[f] for f in fields] for _, a in before]
 
 
-def known(worker, table):
+def known(worker: Worker, table: str) -> Iterable[tuple[str, tuple[int, Json]]]:
     paths = [f"/{table}/{each}" for each in range(1, 3000)]
     return zip(paths, worker.get_all(paths), strict=True)

@@ -42,7 +42,9 @@ def found_in(cluster: Cluster, topic: str, value: bytes) -> list[Record]:
     return [record for record in cluster.read(topic) if record.value == value]
 
 
-def test_an_event_without_a_key_counts_once_in_its_users_partition(cluster, worker):
+def test_an_event_without_a_key_counts_once_in_its_users_partition(
+    cluster: Cluster, worker: Worker
+) -> None:
     value = event(USER, 1, START, "unkeyed")
     with cluster.producer() as producer:
         producer.produce(cluster.events, value, None, ELSEWHERE, headers=[("trace", b"17")])
@@ -58,8 +60,8 @@ def test_an_event_without_a_key_counts_once_in_its_users_partition(cluster, work
 
 @pytest.mark.parametrize("key", [b"session-17", b"", b"\xff\x00", b"1"])
 def test_an_event_in_its_users_partition_counts_where_it_lies_whatever_its_key(
-    cluster, worker, key
-):
+    cluster: Cluster, worker: Worker, key: bytes
+) -> None:
     user = next(
         u for u in range(100 + 1000 * len(key), 10**9) if partition_of(u, PARTITIONS) == HOME
     )
@@ -73,7 +75,9 @@ def test_an_event_in_its_users_partition_counts_where_it_lies_whatever_its_key(
     assert worker.get(f"/users/{user}")["total_videos_watched"] == 1
 
 
-def test_a_duplicate_is_known_whichever_way_each_of_the_two_came(cluster, worker):
+def test_a_duplicate_is_known_whichever_way_each_of_the_two_came(
+    cluster: Cluster, worker: Worker
+) -> None:
     user = next(u for u in range(50, 99) if partition_of(u, PARTITIONS) == HOME)
     value = event(user, 1, START, "twice")
     with cluster.producer() as producer:
@@ -86,7 +90,7 @@ def test_a_duplicate_is_known_whichever_way_each_of_the_two_came(cluster, worker
     assert worker.get(f"/users/{user}")["total_videos_watched"] == 1
 
 
-def test_what_is_no_event_is_never_passed_on(cluster):
+def test_what_is_no_event_is_never_passed_on(cluster: Cluster) -> None:
     value = b'{"user_id": 5'
     with cluster.producer() as producer:
         for partition in range(PARTITIONS):
@@ -97,7 +101,7 @@ def test_what_is_no_event_is_never_passed_on(cluster):
     checks.check_dead_letters(cluster, checks.ask_oracle(cluster, Rules(PARTITIONS)))
 
 
-def test_librdkafkas_default_partitioner_does_no_harm(cluster, worker):
+def test_librdkafkas_default_partitioner_does_no_harm(cluster: Cluster, worker: Worker) -> None:
     users = range(10_000, 10_040)
     with cluster.producer(partitioner="consistent_random") as producer:
         for user in users:

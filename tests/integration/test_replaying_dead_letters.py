@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,19 +15,25 @@ from tests.oracle import HOUR, Rules
 from tests.oracle_events import partition_of
 from tests.worker import ROOT, TIMEOUT
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+
+
 LATE = 3000
 
 
-def replay(cluster, *options):
+def replay(cluster: Cluster, *options: str) -> subprocess.CompletedProcess[str]:
     return cluster.command("replay-dead-letters", *options)
 
 
-def records_in(cluster, topic):
+def records_in(cluster: Cluster, topic: str) -> Counter[tuple[int, bytes | None, bytes | None]]:
     return Counter((record.partition, record.key, record.value) for record in cluster.read(topic))
 
 
 @pytest.fixture(scope="module")
-def cluster(make_shared_cluster):
+def cluster(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
     """A program that has rejected events for being late and for being no JSON."""
     cluster = make_shared_cluster()
     cluster.create_topic(cluster.events)
@@ -46,7 +53,7 @@ def cluster(make_shared_cluster):
     return cluster
 
 
-def test_a_dry_run_counts_and_sends_nothing(cluster):
+def test_a_dry_run_counts_and_sends_nothing(cluster: Cluster) -> None:
     done = replay(cluster, "--reason", "late", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert f"{LATE:,} dead letters of reason late would be sent again" in done.stdout
@@ -54,7 +61,9 @@ def test_a_dry_run_counts_and_sends_nothing(cluster):
     assert records_in(cluster, cluster.repartition) == Counter()
 
 
-def test_events_of_one_reason_go_to_their_users_partition_once_and_none_to_the_input(cluster):
+def test_events_of_one_reason_go_to_their_users_partition_once_and_none_to_the_input(
+    cluster: Cluster,
+) -> None:
     before = records_in(cluster, cluster.events)
     home = partition_of(7, cluster.partitions)
     late = Counter(
@@ -72,7 +81,9 @@ def test_events_of_one_reason_go_to_their_users_partition_once_and_none_to_the_i
     assert records_in(cluster, cluster.events) == before
 
 
-def test_events_go_to_the_input_when_that_is_said_with_bytes_key_and_partition(cluster):
+def test_events_go_to_the_input_when_that_is_said_with_bytes_key_and_partition(
+    cluster: Cluster,
+) -> None:
     before = records_in(cluster, cluster.events)
     no_json = Counter(each for each in before if (each[2] or b"").startswith(b"no json"))
     others = replay(cluster, "--reason", "malformed_json", "--to-input")
@@ -80,7 +91,7 @@ def test_events_go_to_the_input_when_that_is_said_with_bytes_key_and_partition(c
     assert records_in(cluster, cluster.events) == before + no_json
 
 
-def test_what_is_sent_back_is_judged_anew(cluster):
+def test_what_is_sent_back_is_judged_anew(cluster: Cluster) -> None:
     """It is late still, and a dead letter again: that one is for another run."""
     worker = cluster.worker("again").start()
     cluster.wait_until_applied(TIMEOUT)
@@ -90,7 +101,9 @@ def test_what_is_sent_back_is_judged_anew(cluster):
     assert worker.terminate() == 0
 
 
-def test_what_was_cut_or_is_too_large_stays_and_the_rest_goes_back_with_its_headers(make_cluster):
+def test_what_was_cut_or_is_too_large_stays_and_the_rest_goes_back_with_its_headers(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """The input may take less than the dead-letter topic, where what was compressed is larger."""
     cluster = make_cluster(TOPIC_PARTITIONS=1)
     cluster.create_topic(cluster.events, max_message_bytes="50000")
@@ -117,7 +130,9 @@ def test_what_was_cut_or_is_too_large_stays_and_the_rest_goes_back_with_its_head
     assert (sent.key, sent.value, sent.headers) == (b"k", b"whole", (("trace", b"17"),))
 
 
-def test_a_run_that_is_killed_and_repeated_sends_each_event_once(make_cluster):
+def test_a_run_that_is_killed_and_repeated_sends_each_event_once(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """The first run is killed between its transactions, or within one."""
     cluster = make_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
@@ -151,7 +166,9 @@ def test_a_run_that_is_killed_and_repeated_sends_each_event_once(make_cluster):
     assert len(found) == len(set(found)) == count
 
 
-def test_a_reason_that_does_not_exist_is_an_error_that_names_those_that_do(cluster):
+def test_a_reason_that_does_not_exist_is_an_error_that_names_those_that_do(
+    cluster: Cluster,
+) -> None:
     done = replay(cluster, "--reason", "nonsense")
     assert done.returncode == 2
     assert "unknown_event_type" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,17 +15,24 @@ from tests.oracle import HOUR, MINUTE, Rules
 from tests.oracle_events import partition_of
 from tests.worker import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
+
 PARTITIONS = 4
 FIRST, SECOND = [u for u in range(1, 99) if partition_of(u, PARTITIONS) == 0][:2]
 
 
-def send_events(cluster, *values):
+def send_events(cluster: Cluster, *values: bytes) -> None:
     with cluster.producer() as producer:
         for value in values:
             producer.produce(cluster.events, value, b"0", 0)
 
 
-def stop(worker, how):
+def stop(worker: Worker, how: str) -> None:
     if how == "SIGTERM":
         assert worker.terminate() == 0
     else:
@@ -32,7 +40,9 @@ def stop(worker, how):
 
 
 @pytest.mark.parametrize(("how", "disk"), [("SIGTERM", "empty disk"), ("SIGKILL", "same disk")])
-def test_late_and_duplicate_are_decided_as_if_there_had_been_no_restart(make_cluster, how, disk):
+def test_late_and_duplicate_are_decided_as_if_there_had_been_no_restart(
+    make_cluster: Callable[..., Cluster], how: str, disk: str
+) -> None:
     """An event's fate hangs on what came before the restart.
 
     ::
@@ -63,7 +73,9 @@ def test_late_and_duplicate_are_decided_as_if_there_had_been_no_restart(make_clu
     checks.check_users_over_http(worker, oracle, [FIRST, SECOND])
 
 
-def test_sigterm_commits_what_is_processed_so_that_nothing_is_done_twice(make_cluster):
+def test_sigterm_commits_what_is_processed_so_that_nothing_is_done_twice(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     cluster = make_cluster(BROKER_COMMIT_INTERVAL=10)
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()
@@ -77,13 +89,15 @@ def test_sigterm_commits_what_is_processed_so_that_nothing_is_done_twice(make_cl
     assert len(cluster.read(cluster.events)) == sent
     passed_on = len(cluster.read(cluster.repartition))
     assert passed_on, "only what was passed on at the end is left to read"
-    again = cluster.worker(BROKER_COMMIT_INTERVAL=0.1).start()
+    again = cluster.worker(BROKER_COMMIT_INTERVAL="0.1").start()
     cluster.wait_until_applied()
     wait_until(lambda: records_read(again) == passed_on, "only that is read")
     checks.check_changelogs(cluster, checks.ask_oracle(cluster, Rules(PARTITIONS)))
 
 
-def test_a_worker_under_load_ends_within_ten_seconds_of_sigterm(make_cluster):
+def test_a_worker_under_load_ends_within_ten_seconds_of_sigterm(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     cluster = make_cluster()
     cluster.create_topic(cluster.events)
     send_stream(cluster, untidy_stream(60_000, seed=4))
@@ -93,7 +107,9 @@ def test_a_worker_under_load_ends_within_ten_seconds_of_sigterm(make_cluster):
 
 
 @pytest.mark.parametrize("order", ["at once", "one after the other"])
-def test_workers_that_end_together_end_in_order(make_cluster, order):
+def test_workers_that_end_together_end_in_order(
+    make_cluster: Callable[..., Cluster], order: str
+) -> None:
     """The end of the first makes the others rebalance, and that is no reason to crash."""
     cluster = make_cluster()
     cluster.create_topic(cluster.events)
@@ -108,7 +124,9 @@ def test_workers_that_end_together_end_in_order(make_cluster, order):
     assert not [worker.name for worker in workers if "Traceback" in worker.output()]
 
 
-def test_a_worker_that_gives_partitions_up_has_committed_them(make_cluster):
+def test_a_worker_that_gives_partitions_up_has_committed_them(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     cluster = make_cluster(BROKER_COMMIT_INTERVAL=5)
     cluster.create_topic(cluster.events)
     first, second = cluster.worker("a").start(), cluster.worker("b")
@@ -125,6 +143,6 @@ def test_a_worker_that_gives_partitions_up_has_committed_them(make_cluster):
     checks.check_users_over_http(first, oracle, sorted(oracle.of_user))
 
 
-def records_read(worker):
+def records_read(worker: Worker) -> float:
     lines = worker.metrics().items()
     return sum(count for name, count in lines if name.startswith("reels_events_read_total{"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -15,11 +16,18 @@ from streaming.restore.restore import restore
 from streaming.restore.standby import StandbyConsumer
 from tests.worker import TIMEOUT, wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tables.state import PartitionState
+    from tests.cluster import Cluster
+
+
 RECORDS = 30_000
 
 
 @pytest.fixture(scope="module")
-def cluster(make_shared_cluster):
+def cluster(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
     """A changelog of many transactions, every fifth of them aborted, with values and deletions."""
     cluster = make_shared_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.user_changelog, cleanup_policy="compact")
@@ -43,23 +51,26 @@ def cluster(make_shared_cluster):
     return cluster
 
 
-def settings(cluster):
+def settings(cluster: Cluster) -> dict[str, Any]:
     return {"bootstrap_servers": [cluster.bootstrap]}
 
 
-def changelog(cluster, partition):
+def changelog(cluster: Cluster, partition: int) -> TP:
     return TP(cluster.user_changelog, partition)
 
 
-def replayed(cluster, partition, before=None):
-    values = {}
+def replayed(cluster: Cluster, partition: int, before: int | None = None) -> dict[bytes, bytes]:
+    values: dict[bytes, bytes | None] = {}
     for record in cluster.read(cluster.user_changelog):
         if record.partition == partition and (before is None or record.offset < before):
+            assert record.key is not None
             values[record.key] = record.value
     return {key: value for key, value in values.items() if value is not None}
 
 
-async def test_what_is_restored_is_what_another_client_reads(cluster, make_state):
+async def test_what_is_restored_is_what_another_client_reads(
+    cluster: Cluster, make_state: Callable[..., PartitionState]
+) -> None:
     states = [make_state(f"table-{number}") for number in range(2)]
     read = metrics.recovery_records._value.get()
     count = await restore(
@@ -75,18 +86,20 @@ async def test_what_is_restored_is_what_another_client_reads(cluster, make_state
 
 
 async def test_a_restore_goes_on_in_the_middle_of_a_batch_where_the_disk_stands(
-    cluster, make_state
-):
+    cluster: Cluster, make_state: Callable[..., PartitionState]
+) -> None:
     records = [r for r in cluster.read(cluster.user_changelog) if r.partition == 0]
     at = records[len(records) // 3].offset
     state = make_state("half")
-    await state.apply(replayed(cluster, 0, before=at + 1), at)
+    await state.apply(dict(replayed(cluster, 0, before=at + 1).items()), at)
     count = await restore(settings(cluster), {changelog(cluster, 0): state})
     assert count == sum(record.offset > at for record in records)
     assert dict(state.store.items()) == replayed(cluster, 0)
 
 
-async def test_a_restore_that_is_cut_off_leaves_the_changelog_up_to_one_offset(cluster, make_state):
+async def test_a_restore_that_is_cut_off_leaves_the_changelog_up_to_one_offset(
+    cluster: Cluster, make_state: Callable[..., PartitionState]
+) -> None:
     """Whoever comes next finds nothing half done, and goes on from there."""
     state = make_state("cut")
     restoring = asyncio.create_task(restore(settings(cluster), {changelog(cluster, 0): state}))
@@ -101,9 +114,11 @@ async def test_a_restore_that_is_cut_off_leaves_the_changelog_up_to_one_offset(c
     assert dict(state.store.items()) == replayed(cluster, 0)
 
 
-async def test_a_follower_catches_up_and_takes_what_comes_later(cluster, make_state):
+async def test_a_follower_catches_up_and_takes_what_comes_later(
+    cluster: Cluster, make_state: Callable[..., PartitionState]
+) -> None:
     state = make_state("standby")
-    follower = StandbyConsumer(settings(cluster), pytest.fail)
+    follower = StandbyConsumer(settings(cluster), lambda exc: pytest.fail(str(exc)))
     await follower.follow({changelog(cluster, 1): state})
     try:
         async with asyncio.timeout(TIMEOUT):

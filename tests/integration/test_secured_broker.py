@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 import trustme
@@ -13,6 +14,14 @@ from tests.integration.stream import event
 from tests.secured import MUTUAL, PASSWORD, TOKENS, secured_broker
 from tests.token_endpoint import AUDIENCE, CLIENT_SECRET
 from tests.worker import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.cluster import Cluster
+    from tests.secured import SecuredBroker
+
 
 TOKEN = "a-token-of-its-own-91b7"
 #: None of the generator's users.
@@ -30,16 +39,18 @@ WAYS = [
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory):
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
     with secured_broker(tmp_path_factory.mktemp("secured")) as broker:
         yield broker
 
 
 @pytest.fixture(scope="module")
-def make_secured_cluster(secured, make_shared_cluster):
+def make_secured_cluster(
+    secured: SecuredBroker, make_shared_cluster: Callable[..., Cluster]
+) -> Callable[..., Cluster]:
     """Programs that come in by a secured listener; what tests look at goes by the open one."""
 
-    def make(protocol="SASL_SSL", **changes):
+    def make(protocol: str = "SASL_SSL", **changes: str) -> Cluster:
         cluster = make_shared_cluster(bootstrap=secured.kafka.bootstrap)
         cluster.environment |= secured.environment(protocol, **changes)
         return cluster
@@ -49,8 +60,8 @@ def make_secured_cluster(secured, make_shared_cluster):
 
 @pytest.mark.parametrize(("protocol", "mechanism"), WAYS)
 def test_the_topics_can_be_made_by_every_way_of_logging_in(
-    make_secured_cluster, protocol, mechanism
-):
+    make_secured_cluster: Callable[..., Cluster], protocol: str, mechanism: str | None
+) -> None:
     changes = {"REELS_SASL_MECHANISM": mechanism} if mechanism else {}
     cluster = make_secured_cluster(protocol, **changes)
     done = cluster.command("topics")
@@ -59,14 +70,14 @@ def test_the_topics_can_be_made_by_every_way_of_logging_in(
 
 
 @pytest.fixture(scope="module")
-def secured_cluster(make_secured_cluster):
+def secured_cluster(make_secured_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_secured_cluster(REELS_HTTP_TOKEN=TOKEN)
     cluster.environment["BROKER_SESSION_TIMEOUT"] = "6"
     return cluster
 
 
 @pytest.fixture(scope="module")
-def said(secured_cluster):
+def said(secured_cluster: Cluster) -> list[str]:
     """What all processes have said, and what the worker has answered."""
     cluster = secured_cluster
     worker = cluster.worker().start()
@@ -85,18 +96,18 @@ def said(secured_cluster):
 class TestEverything:
     """A worker, the generator and the audit by TLS and SCRAM."""
 
-    def test_what_was_sent_is_counted(self, said):
+    def test_what_was_sent_is_counted(self, said: list[str]) -> None:
         assert "5,000 events" in said[0]
         assert '"total_videos_watched":1' in said[-2]
 
-    def test_the_audit_finds_no_difference(self, said):
+    def test_the_audit_finds_no_difference(self, said: list[str]) -> None:
         assert "returncode=0" in said[1]
         assert "recounted 5,001 records" in said[1]
 
-    def test_a_worker_ends_in_order(self, said):
+    def test_a_worker_ends_in_order(self, said: list[str]) -> None:
         assert "Traceback" not in said[-1]
 
-    def test_no_secret_is_told(self, said):
+    def test_no_secret_is_told(self, said: list[str]) -> None:
         """Neither is in a log, a metric, a help text or a list of the settings."""
         everything = "\n".join(said)
         assert "REELS_SASL_PASSWORD = ***" in everything
@@ -106,7 +117,7 @@ class TestEverything:
 
 
 @pytest.fixture
-def short_lived_tokens(secured):
+def short_lived_tokens(secured: SecuredBroker) -> Iterator[None]:
     """Tokens live for four seconds, and so do logins, on a broker that ends each with its token."""
     secured.tokens.lifetime = 4
     yield
@@ -117,8 +128,11 @@ class TestTokens:
     """A listener that asks for tokens."""
 
     def test_renewed_tokens_and_logins_go_unnoticed(
-        self, make_secured_cluster, secured, short_lived_tokens
-    ):
+        self,
+        make_secured_cluster: Callable[..., Cluster],
+        secured: SecuredBroker,
+        short_lived_tokens: None,
+    ) -> None:
         """A worker counts on while tokens and connections end under it, and the audit agrees."""
         cluster = make_secured_cluster(TOKENS)
         worker = cluster.worker().start()
@@ -148,8 +162,8 @@ class TestTokens:
         assert not any(secret in output for secret in (CLIENT_SECRET, "eyJ"))
 
     def test_a_login_in_the_body_is_tried_where_the_header_is_refused(
-        self, make_secured_cluster, secured
-    ):
+        self, make_secured_cluster: Callable[..., Cluster], secured: SecuredBroker
+    ) -> None:
         secured.tokens.in_body = True
         try:
             done = make_secured_cluster(TOKENS).command("topics")
@@ -176,7 +190,9 @@ class TestRefusedTokens:
         [each[1:] for each in REFUSED_TOKENS],
         ids=[each[0] for each in REFUSED_TOKENS],
     )
-    def test_who_gets_no_token_is_told_in_one_line(self, make_secured_cluster, changes, variable):
+    def test_who_gets_no_token_is_told_in_one_line(
+        self, make_secured_cluster: Callable[..., Cluster], changes: dict[str, str], variable: str
+    ) -> None:
         done = make_secured_cluster(TOKENS, **changes).command("generate")
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
@@ -184,7 +200,9 @@ class TestRefusedTokens:
         assert f"REELS_SASL_{variable}" in line
         assert "another-8d2e" not in line
 
-    def test_another_address_of_the_endpoint_is_named(self, make_secured_cluster, secured):
+    def test_another_address_of_the_endpoint_is_named(
+        self, make_secured_cluster: Callable[..., Cluster], secured: SecuredBroker
+    ) -> None:
         changes = {"REELS_SASL_OAUTH_TOKEN_URL": f"{secured.tokens.url}/of/another"}
         done = make_secured_cluster(TOKENS, **changes).command("topics")
         assert done.returncode == 1
@@ -194,8 +212,8 @@ class TestRefusedTokens:
 
     @pytest.mark.parametrize("command", ["topics", "worker"])
     def test_a_token_that_the_broker_refuses_ends_the_program(
-        self, make_secured_cluster, secured, command
-    ):
+        self, make_secured_cluster: Callable[..., Cluster], secured: SecuredBroker, command: str
+    ) -> None:
         """aiokafka takes such a login for accepted."""
         cluster = make_secured_cluster(TOKENS)
         secured.tokens.audience = "another cluster"
@@ -214,7 +232,9 @@ class TestRefusedTokens:
         assert "invalid_token" in line
         assert "REELS_SASL_OAUTH_TOKEN_URL" in line
 
-    def test_a_worker_waits_for_a_token_endpoint_that_is_away(self, make_secured_cluster, secured):
+    def test_a_worker_waits_for_a_token_endpoint_that_is_away(
+        self, make_secured_cluster: Callable[..., Cluster], secured: SecuredBroker
+    ) -> None:
         worker = make_secured_cluster(TOKENS).worker()
         secured.tokens.failure = web.Response(status=503, text="later")
         try:
@@ -230,7 +250,9 @@ class TestRefusedTokens:
 class TestCertificates:
     """A listener that asks for a client's certificate."""
 
-    def test_a_worker_counts_and_the_audit_agrees(self, make_secured_cluster):
+    def test_a_worker_counts_and_the_audit_agrees(
+        self, make_secured_cluster: Callable[..., Cluster]
+    ) -> None:
         cluster = make_secured_cluster(MUTUAL)
         worker = cluster.worker().start()
         done = cluster.command("generate", "--count", "1000", "--rate", "0", "--seed", "1")
@@ -246,8 +268,8 @@ class TestCertificates:
         ("command", "which"), [("topics", "none"), ("worker", "somebody else's")]
     )
     def test_a_certificate_that_is_not_accepted_is_told_in_one_line(
-        self, make_secured_cluster, tmp_path, which, command
-    ):
+        self, make_secured_cluster: Callable[..., Cluster], tmp_path: Path, which: str, command: str
+    ) -> None:
         files = {"REELS_SSL_CERTFILE": "", "REELS_SSL_KEYFILE": "", "REELS_SSL_KEY_PASSWORD": ""}
         if which != "none":
             both = tmp_path / "both.pem"
@@ -285,8 +307,12 @@ class TestRefusals:
     )
     @pytest.mark.parametrize("command", ["topics", "generate"])
     def test_who_is_not_let_in_is_told_in_one_line(
-        self, make_secured_cluster, command, changes, variable
-    ):
+        self,
+        make_secured_cluster: Callable[..., Cluster],
+        command: str,
+        changes: dict[str, str],
+        variable: str,
+    ) -> None:
         done = make_secured_cluster(**changes).command(command)
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
@@ -294,7 +320,9 @@ class TestRefusals:
         assert variable in line
         assert "another-8d2e" not in line
 
-    def test_the_certificates_of_somebody_else_are_of_no_use(self, make_secured_cluster, secured):
+    def test_the_certificates_of_somebody_else_are_of_no_use(
+        self, make_secured_cluster: Callable[..., Cluster], secured: SecuredBroker
+    ) -> None:
         done = make_secured_cluster(REELS_SSL_CAFILE=str(secured.stranger)).command("topics")
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
@@ -306,7 +334,9 @@ class TestRefusals:
         [REFUSALS[0][1:], REFUSALS[3][1:]],
         ids=["wrong password", "no certificates"],
     )
-    def test_a_worker_that_is_not_let_in_ends(self, make_secured_cluster, changes, variable):
+    def test_a_worker_that_is_not_let_in_ends(
+        self, make_secured_cluster: Callable[..., Cluster], changes: dict[str, str], variable: str
+    ) -> None:
         worker = make_secured_cluster(**changes).worker().launch()
         assert worker.wait_exit() == 1
         output = worker.output()
@@ -314,7 +344,9 @@ class TestRefusals:
         (line,) = [line for line in output.splitlines() if "error: " in line]
         assert variable in line
 
-    def test_the_audit_of_somebody_who_is_not_let_in_is_one_line(self, make_secured_cluster):
+    def test_the_audit_of_somebody_who_is_not_let_in_is_one_line(
+        self, make_secured_cluster: Callable[..., Cluster]
+    ) -> None:
         done = make_secured_cluster(REELS_SASL_PASSWORD="another-8d2e").command("audit")
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
@@ -325,8 +357,12 @@ class TestRefusals:
         [("PLAINTEXT", "SASL_SSL"), ("PLAINTEXT", "SASL_PLAINTEXT"), ("SSL", "BROKER")],
     )
     def test_a_protocol_that_the_listener_does_not_speak_is_named(
-        self, make_secured_cluster, secured, protocol, listener
-    ):
+        self,
+        make_secured_cluster: Callable[..., Cluster],
+        secured: SecuredBroker,
+        protocol: str,
+        listener: str,
+    ) -> None:
         cluster = make_secured_cluster("SSL")
         cluster.environment["BROKER_URL"] = f"kafka://{HOST}:{secured.ports[listener]}"
         cluster.environment["REELS_SECURITY_PROTOCOL"] = protocol

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
 from embedded.distribution import prepare
 from tests.integration.test_bad_starts import refusal
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def run_kafkas_own(command):
+    from tests.cluster import Cluster
+
+
+def run_kafkas_own(command: str) -> None:
     """Run a command line of kafka-configs.sh, which is a Java class of Kafka's."""
     script, *arguments = shlex.split(command)
     assert script == "kafka-configs.sh"
@@ -27,13 +33,15 @@ def run_kafkas_own(command):
 
 
 @pytest.fixture
-def made_cluster(make_cluster):
+def made_cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster(TOPIC_PARTITIONS=1)
     assert cluster.command("topics").returncode == 0
     return cluster
 
 
-def test_a_check_prints_every_setting_and_the_commands_that_it_prints_mend_them(made_cluster):
+def test_a_check_prints_every_setting_and_the_commands_that_it_prints_mend_them(
+    made_cluster: Cluster,
+) -> None:
     cluster = made_cluster
     done = cluster.command("topics", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -64,7 +72,7 @@ def test_a_check_prints_every_setting_and_the_commands_that_it_prints_mend_them(
     assert all(line.endswith(": ok") for line in done.stdout.splitlines())
 
 
-def test_a_check_makes_no_topic(make_cluster):
+def test_a_check_makes_no_topic(make_cluster: Callable[..., Cluster]) -> None:
     cluster = make_cluster(TOPIC_PARTITIONS=1)
     done = cluster.command("topics", "--check")
     assert done.returncode == 0, done.stderr
@@ -72,7 +80,7 @@ def test_a_check_makes_no_topic(make_cluster):
     assert cluster.events not in cluster.admin.list_topics(timeout=30).topics
 
 
-def test_a_worker_refuses_a_changelog_that_retention_deletes_from(made_cluster):
+def test_a_worker_refuses_a_changelog_that_retention_deletes_from(made_cluster: Cluster) -> None:
     cluster = made_cluster
     cluster.alter_topic(cluster.user_changelog, cleanup_policy="delete")
     cluster.alter_topic(cluster.deltas, message_timestamp_before_max_ms="1000")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +12,13 @@ from tests.integration import checks
 from tests.integration.stream import START, event
 from tests.oracle import SECOND, Rules
 from tests.worker import wait_until, wait_until_equal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tests.cluster import Cluster
+    from tests.worker import Worker
+
 
 VIDEO, OTHER = 77, 78
 WINDOW = 10
@@ -19,7 +28,9 @@ RULES = Rules(4, video_window=WINDOW * SECOND, video_step=SECOND, viral_min_view
 T = START // 1000 * 1000
 
 
-def engagement(video, t, *, views=0, shares=0, name="x"):
+def engagement(
+    video: int, t: int, *, views: int = 0, shares: int = 0, name: str = "x"
+) -> list[tuple[int, bytes]]:
     """Views and shares of a video at one time, each by another user."""
     types = ["video_view"] * views + ["share"] * shares
     return [
@@ -28,31 +39,31 @@ def engagement(video, t, *, views=0, shares=0, name="x"):
     ]
 
 
-def send_events(cluster, events):
+def send_events(cluster: Cluster, events: Iterable[tuple[int, bytes]]) -> None:
     with cluster.producer() as producer:
         for user, value in events:
             producer.produce(cluster.events, value, b"%d" % user)
     cluster.wait_until_applied()
 
 
-def expect_oracles_list(cluster, *workers):
+def expect_oracles_list(cluster: Cluster, *workers: Worker) -> set[int]:
     """Wait until list and topic say what the oracle says, and return who is viral."""
     oracle = checks.ask_oracle(cluster, RULES)
-    viral = oracle.viral(oracle.latest())
+    viral = oracle.viral(oracle.latest() or 0)
     for worker in workers:
-        wait_until_equal(lambda worker=worker: checks.viral_list(worker), checks.viral_rows(viral))
+        wait_until_equal(partial(checks.viral_list, worker), checks.viral_rows(viral))
     wait_until_equal(lambda: checks.viral_topic(cluster), checks.viral_topic_of(viral))
     return set(viral)
 
 
 @pytest.fixture
-def cluster(make_cluster):
+def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster(**SMALL, BROKER_SESSION_TIMEOUT=6)
     cluster.create_topic(cluster.events)
     return cluster
 
 
-def test_later_events_of_other_videos_end_a_flag(cluster):
+def test_later_events_of_other_videos_end_a_flag(cluster: Cluster) -> None:
     """::
 
     T               T+9         T+10
@@ -69,7 +80,7 @@ def test_later_events_of_other_videos_end_a_flag(cluster):
     assert worker.metrics()["reels_viral_videos"] == 0
 
 
-def test_a_window_without_any_event_ends_a_flag(cluster):
+def test_a_window_without_any_event_ends_a_flag(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     send_events(cluster, engagement(VIDEO, T, views=10, shares=16))
     began = time.monotonic()
@@ -79,7 +90,7 @@ def test_a_window_without_any_event_ends_a_flag(cluster):
     assert cluster.replay(cluster.viral) == {}
 
 
-def test_exactly_the_coefficient_is_not_viral_and_one_share_more_is(cluster):
+def test_exactly_the_coefficient_is_not_viral_and_one_share_more_is(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     send_events(cluster, engagement(VIDEO, T, views=10, shares=15))
     send_events(cluster, engagement(OTHER, T, views=9, shares=90))
@@ -88,7 +99,7 @@ def test_exactly_the_coefficient_is_not_viral_and_one_share_more_is(cluster):
     assert expect_oracles_list(cluster, worker) == {VIDEO}
 
 
-def test_a_video_may_turn_viral_because_old_views_leave_the_window(cluster):
+def test_a_video_may_turn_viral_because_old_views_leave_the_window(cluster: Cluster) -> None:
     """::
 
     T                  T+5                         T+10
@@ -102,7 +113,7 @@ def test_a_video_may_turn_viral_because_old_views_leave_the_window(cluster):
     assert expect_oracles_list(cluster, worker) == {VIDEO}
 
 
-def test_a_flag_outlives_a_crash_with_its_time_and_still_ends(cluster):
+def test_a_flag_outlives_a_crash_with_its_time_and_still_ends(cluster: Cluster) -> None:
     worker = cluster.worker().start()
     send_events(cluster, engagement(VIDEO, T, views=10, shares=20))
     assert expect_oracles_list(cluster, worker) == {VIDEO}
@@ -118,7 +129,7 @@ def test_a_flag_outlives_a_crash_with_its_time_and_still_ends(cluster):
     assert expect_oracles_list(cluster, worker) == set()
 
 
-def test_a_flag_ends_although_its_worker_is_gone(cluster):
+def test_a_flag_ends_although_its_worker_is_gone(cluster: Cluster) -> None:
     first, second = cluster.worker("a").start(), cluster.worker("b").start()
     send_events(cluster, engagement(VIDEO, T, views=10, shares=16))
     assert expect_oracles_list(cluster, first, second) == {VIDEO}

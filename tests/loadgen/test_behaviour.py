@@ -30,7 +30,7 @@ def events() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def sessions(events) -> list[list[dict[str, Any]]]:
+def sessions(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """The events of each session, in the order of the sessions' first events."""
     by_id = defaultdict(list)
     for event in events:
@@ -39,7 +39,7 @@ def sessions(events) -> list[list[dict[str, Any]]]:
 
 
 class TestUsers:
-    def test_a_few_users_are_busy_and_many_are_not(self, events) -> None:
+    def test_a_few_users_are_busy_and_many_are_not(self, events: list[dict[str, Any]]) -> None:
         per_user = sorted(Counter(event["user_id"] for event in events).values(), reverse=True)
         busiest_percent = sum(per_user[: len(per_user) // 100]) / len(events)
         assert 0.05 < busiest_percent < 0.5
@@ -60,12 +60,16 @@ class TestUsers:
 
 
 class TestSessions:
-    def test_a_session_is_of_one_user_and_one_device(self, sessions) -> None:
+    def test_a_session_is_of_one_user_and_one_device(
+        self, sessions: list[list[dict[str, Any]]]
+    ) -> None:
         for session in sessions:
             assert len({event["user_id"] for event in session}) == 1
             assert len({event["metadata"]["device_type"] for event in session}) == 1
 
-    def test_a_session_has_several_views_within_minutes(self, sessions) -> None:
+    def test_a_session_has_several_views_within_minutes(
+        self, sessions: list[list[dict[str, Any]]]
+    ) -> None:
         whole = sessions[len(sessions) // 3 : len(sessions) // 3 + 400]
         assert 4 < np.mean([len(session) for session in whole]) < 10
         spans_s = [
@@ -76,7 +80,7 @@ class TestSessions:
 
     @pytest.mark.parametrize(("most", "seconds"), [(1.0, (6, 12)), (0.1, (0.6, 1.2))])
     def test_views_come_as_in_life_up_to_a_rate_and_closer_together_beyond(
-        self, most, seconds
+        self, most: float, seconds: tuple[float, float]
     ) -> None:
         events = events_of(80_000, ms_per_event=1.0, max_events_per_ms=most)
         times_ms = defaultdict(list)
@@ -88,7 +92,9 @@ class TestSessions:
         gaps_s = np.concatenate([np.diff(sorted(times)) for times in times_ms.values()]) / 1e3
         assert seconds[0] < np.median(gaps_s) < seconds[1]
 
-    def test_reactions_follow_a_view_of_the_same_video(self, sessions) -> None:
+    def test_reactions_follow_a_view_of_the_same_video(
+        self, sessions: list[list[dict[str, Any]]]
+    ) -> None:
         reactions = followed = 0
         for session in sessions[len(sessions) // 3 :]:
             seen = set()
@@ -100,14 +106,14 @@ class TestSessions:
                     followed += event["video_id"] in seen
         assert followed / reactions > 0.95
 
-    def test_reactions_are_as_frequent_as_in_life(self, events) -> None:
+    def test_reactions_are_as_frequent_as_in_life(self, events: list[dict[str, Any]]) -> None:
         types = Counter(event["event_type"] for event in events)
         per_view = {name: count / types["video_view"] for name, count in types.items()}
         assert per_view["like"] == pytest.approx(0.10, rel=0.1)
         for name in ("comment", "share", "save", "follow"):
             assert 0.005 < per_view[name] < 0.05
 
-    def test_watch_times_spread_as_a_lognormal_does(self, events) -> None:
+    def test_watch_times_spread_as_a_lognormal_does(self, events: list[dict[str, Any]]) -> None:
         durations = [
             event["metadata"]["view_duration_ms"]
             for event in events
@@ -120,14 +126,14 @@ class TestSessions:
 
 
 class TestVideos:
-    def test_the_traffic_of_videos_follows_zipf(self, events) -> None:
+    def test_the_traffic_of_videos_follows_zipf(self, events: list[dict[str, Any]]) -> None:
         ranked = Counter(event["video_id"] for event in events).most_common(300)
         ranks = np.log(np.arange(10, 301))
         slope = np.polyfit(ranks, np.log([count for _, count in ranked[9:]]), 1)[0]
         assert slope == pytest.approx(-1.0, abs=0.15)
         assert ranked[0][0] == 1
 
-    def test_a_video_has_one_creator(self, events) -> None:
+    def test_a_video_has_one_creator(self, events: list[dict[str, Any]]) -> None:
         creators = defaultdict(set)
         for event in events:
             creators[event["video_id"]].add(event["creator_id"])
@@ -135,7 +141,7 @@ class TestVideos:
         assert len(set.union(*creators.values())) > 1_000
 
     @pytest.mark.parametrize("exponent", [0.8, 1.0, 1.2])
-    def test_ranks_have_the_probabilities_of_their_law(self, exponent) -> None:
+    def test_ranks_have_the_probabilities_of_their_law(self, exponent: float) -> None:
         drawn = HeavyTail(1000, exponent, 1.0).draw(np.random.default_rng(1), 500_000)
         assert drawn.min() == 0
         assert drawn.max() == 999
@@ -157,7 +163,8 @@ def turned_viral(events: list[dict[str, Any]]) -> dict[int, int]:
 
     All events lie within the rolling two hours.
     """
-    views, spread, turned = Counter[int](), Counter[int](), {}
+    turned: dict[int, int] = {}
+    views, spread = Counter[int](), Counter[int]()
     for number, event in enumerate(events):
         video = event["video_id"]
         views[video] += event["event_type"] == "video_view"
@@ -183,11 +190,15 @@ class TestViral:
         """30 s at 2,000 events/s."""
         return events_of(60_000, **cls.OPTIONS)
 
-    def test_just_the_videos_asked_for_turn_viral(self, half_a_minute) -> None:
+    def test_just_the_videos_asked_for_turn_viral(
+        self, half_a_minute: list[dict[str, Any]]
+    ) -> None:
         chosen = Workload(viral=5, videos=500).viral_videos
         assert list(turned_viral(half_a_minute)) == chosen
 
-    def test_the_first_one_does_so_within_seconds(self, half_a_minute) -> None:
+    def test_the_first_one_does_so_within_seconds(
+        self, half_a_minute: list[dict[str, Any]]
+    ) -> None:
         assert min(turned_viral(half_a_minute).values()) < 6 * 2000
 
     @pytest.mark.parametrize(
@@ -198,7 +209,9 @@ class TestViral:
             (5_000, {"viral": 1, "ms_per_event": 1_000}),
         ],
     )
-    def test_all_do_so_in_as_few_records_as_there_are(self, records, options) -> None:
+    def test_all_do_so_in_as_few_records_as_there_are(
+        self, records: int, options: dict[str, Any]
+    ) -> None:
         options = {"videos": 500, "viral_within": records, **options}
         assert Workload(**options).can_turn_viral
         assert sorted(turned_viral(events_of(records, **options))) == sorted(
@@ -208,10 +221,12 @@ class TestViral:
     @pytest.mark.parametrize(
         "options", [{"viral_within": 4_000}, {"ms_per_event": 1_800}, {"viral_within": 10}]
     )
-    def test_it_is_known_when_they_cannot(self, options) -> None:
+    def test_it_is_known_when_they_cannot(self, options: dict[str, Any]) -> None:
         assert not Workload(viral=1, videos=500, **options).can_turn_viral
 
-    def test_they_are_clearly_above_the_limit_and_stay_there(self, half_a_minute) -> None:
+    def test_they_are_clearly_above_the_limit_and_stay_there(
+        self, half_a_minute: list[dict[str, Any]]
+    ) -> None:
         for video in Workload(viral=5, videos=500).viral_videos:
             for part in (half_a_minute, half_a_minute[50_000:]):
                 types = Counter(event["event_type"] for event in part if event["video_id"] == video)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -14,6 +15,10 @@ from loadgen.mixing import MAX_DISTANCE_EVENTS
 from models.event import EVENT_TYPES, MAX_VALUE_BYTES, Rejected, decode
 from models.partitioner import partition_of
 from models.timestamps import from_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 START_MS = 1_763_000_000_000
 HOUR_MS = 3_600_000
@@ -65,11 +70,12 @@ class TestReproducibility:
             {"max_events_per_ms": 9.0},
         ],
     )
-    def test_other_arguments_give_other_event_ids(self, other) -> None:
+    def test_other_arguments_give_other_event_ids(self, other: dict[str, float]) -> None:
         """Two runs after each other are not taken for duplicates of one another."""
+        none: dict[str, float] = {}
         ids = [
             {orjson.loads(value)["event_id"] for value in workload(**options).chunk(500).values}
-            for options in ({}, other)
+            for options in (none, other)
         ]
         assert not ids[0] & ids[1]
 
@@ -87,14 +93,16 @@ class TestFractions:
             ("late", lambda kind: kind is EventKind.LATE),
         ],
     )
-    def test_the_fractions_asked_for_are_met(self, rough, name, chosen) -> None:
+    def test_the_fractions_asked_for_are_met(
+        self, rough: EventChunk, name: str, chosen: Callable[[EventKind], bool]
+    ) -> None:
         share = sum(map(chosen, kinds_of(rough))) / len(rough)
         assert share == pytest.approx(ROUGH[name], rel=0.1)
 
-    def test_every_kind_of_record_occurs(self, rough) -> None:
+    def test_every_kind_of_record_occurs(self, rough: EventChunk) -> None:
         assert set(kinds_of(rough)) == set(EventKind)
 
-    def test_large_records_are_rare(self, rough) -> None:
+    def test_large_records_are_rare(self, rough: EventChunk) -> None:
         assert 1 <= kinds_of(rough).count(EventKind.TOO_LARGE) <= len(rough) / 15_000
 
     def test_nothing_is_spoilt_unless_asked_for(self) -> None:
@@ -115,7 +123,7 @@ class TestFractions:
             {"max_events_per_ms": float("nan")},
         ],
     )
-    def test_what_cannot_be_is_refused(self, wrong) -> None:
+    def test_what_cannot_be_is_refused(self, wrong: dict[str, float]) -> None:
         with pytest.raises(ValueError, match=r"\w"):
             workload(**wrong)
 
@@ -123,7 +131,7 @@ class TestFractions:
 class TestTruth:
     """The kinds are what the program itself finds."""
 
-    def test_events_that_count_are_valid_and_of_their_type(self, rough) -> None:
+    def test_events_that_count_are_valid_and_of_their_type(self, rough: EventChunk) -> None:
         for kind, key, value in zip(kinds_of(rough), rough.keys, rough.values, strict=True):
             if kind.counts:
                 dropped: list[str] = []
@@ -134,7 +142,7 @@ class TestTruth:
                 assert not dropped
                 assert orjson.loads(value)["event_id"] == event.event_id
 
-    def test_rejects_are_rejected_for_their_reason(self, rough) -> None:
+    def test_rejects_are_rejected_for_their_reason(self, rough: EventChunk) -> None:
         at_once = [kind for kind in EventKind if kind >= EventKind.MALFORMED_JSON]
         at_once.remove(EventKind.FUTURE_TIMESTAMP)
         for kind, value in zip(kinds_of(rough), rough.values, strict=True):
@@ -143,20 +151,22 @@ class TestTruth:
                 assert isinstance(found, Rejected), value[:300]
                 assert found.reason == kind.reason, value[:300]
 
-    def test_large_records_are_larger_than_allowed_and_nothing_else_is(self, rough) -> None:
+    def test_large_records_are_larger_than_allowed_and_nothing_else_is(
+        self, rough: EventChunk
+    ) -> None:
         for kind, value in zip(kinds_of(rough), rough.values, strict=True):
             assert (len(value) > MAX_VALUE_BYTES) is (kind is EventKind.TOO_LARGE)
 
     def test_types_are_named_as_in_the_contract(self) -> None:
         assert tuple(kind.label for kind in EventKind if kind.counts) == EVENT_TYPES
 
-    def test_only_views_have_a_duration(self, rough) -> None:
+    def test_only_views_have_a_duration(self, rough: EventChunk) -> None:
         for kind, value in zip(kinds_of(rough), rough.values, strict=True):
             if kind.counts:
                 has_duration = "view_duration_ms" in orjson.loads(value)["metadata"]
                 assert has_duration is (kind is EventKind.VIDEO_VIEW)
 
-    def test_event_ids_are_unique_but_for_duplicates(self, rough) -> None:
+    def test_event_ids_are_unique_but_for_duplicates(self, rough: EventChunk) -> None:
         ids = Counter(
             orjson.loads(value)["event_id"]
             for kind, value in zip(kinds_of(rough), rough.values, strict=True)
@@ -166,7 +176,9 @@ class TestTruth:
 
 
 class TestDuplicates:
-    def test_a_duplicate_repeats_one_of_the_last_events_that_counted(self, rough) -> None:
+    def test_a_duplicate_repeats_one_of_the_last_events_that_counted(
+        self, rough: EventChunk
+    ) -> None:
         seen: list[tuple[bytes, bytes]] = []
         records = zip(rough.keys, rough.values, strict=True)
         for kind, record in zip(kinds_of(rough), records, strict=True):
@@ -189,7 +201,7 @@ class TestDuplicates:
 class TestTime:
     """Record i is due at the start + i * ms_per_event; events are a little older than that."""
 
-    def test_events_keep_to_event_time_with_some_disorder(self, rough) -> None:
+    def test_events_keep_to_event_time_with_some_disorder(self, rough: EventChunk) -> None:
         times = []
         for index, kind in enumerate(kinds_of(rough)):
             if kind.counts:
@@ -199,13 +211,13 @@ class TestTime:
         backwards = np.mean(np.diff(times) < 0)
         assert 0.1 < backwards < 0.9
 
-    def test_late_events_are_25_to_48_hours_old(self, rough) -> None:
+    def test_late_events_are_25_to_48_hours_old(self, rough: EventChunk) -> None:
         for index, kind in enumerate(kinds_of(rough)):
             if kind is EventKind.LATE:
                 time_ms = from_iso(orjson.loads(rough.values[index])["timestamp"])
                 assert 25 * HOUR_MS <= START_MS + index // 2 - time_ms <= 48 * HOUR_MS
 
-    def test_late_events_come_after_others(self, rough) -> None:
+    def test_late_events_come_after_others(self, rough: EventChunk) -> None:
         """Nothing is late for a partition that has not seen any event."""
         assert EventKind.LATE not in rough.kinds[:2_000]
 
@@ -220,11 +232,13 @@ class TestTime:
 
 
 class TestPartitions:
-    def test_records_belong_where_kafkas_partitioner_puts_their_keys(self, rough) -> None:
+    def test_records_belong_where_kafkas_partitioner_puts_their_keys(
+        self, rough: EventChunk
+    ) -> None:
         wanted = [partition_of(int(key), 12) for key in rough.keys[:5_000]]
         assert rough.partitions(12)[:5_000].tolist() == wanted
 
-    def test_another_partitioner_can_be_used(self, rough) -> None:
+    def test_another_partitioner_can_be_used(self, rough: EventChunk) -> None:
         wanted = [zlib.crc32(key) % 12 for key in rough.keys]
         assert rough.partitions(12, crc32_partitions).tolist() == wanted
         assert rough.partitions(12).tolist() != wanted

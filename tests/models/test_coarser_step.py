@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,12 @@ from models.windows import Slices
 from tests.integration.stream import event
 from tests.models.older import make_version_1, make_version_2
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+    from models.entity import Entity
+
+
 MINUTE, HOUR = 60_000, 3_600_000
 AT = 1_736_951_445_123
 UNIT = 5 * MINUTE
@@ -30,8 +37,12 @@ SLICES = (Slices(4 * HOUR, UNIT), Slices(4 * HOUR, 3 * UNIT), Slices(3 * HOUR, 6
 MOVES = st.tuples(st.integers(0, 50), st.integers(0, 300), st.booleans())
 HISTORIES = st.tuples(*[st.lists(MOVES, max_size=30)] * len(SLICES))
 
+#: What hypothesis draws of them.
+Move = tuple[int, int, bool]
+History = tuple[list[Move], ...]
 
-def window(t, slices):
+
+def window(t: int, slices: Slices) -> tuple[int, int]:
     end = t - t % slices.step + slices.step
     return end - slices.size, end
 
@@ -39,18 +50,20 @@ def window(t, slices):
 class Record:
     timestamp, offset, key, headers = AT, 0, b"5", ()
 
-    def __init__(self, value):
+    def __init__(self, value: bytes) -> None:
         self.value = value
 
 
 class Users:
     """One user's row in one of the forms, and the events that it has to stand for."""
 
-    def __init__(self, accelerated):
+    def __init__(self, accelerated: bool) -> None:
         self.form, self.accelerated = layer_backend(accelerated=accelerated), accelerated
-        self.rows, self.events, self.now, self.number = {}, [], AT, 0
+        self.rows: dict[bytes, bytes | None] = {}
+        self.events: list[tuple[int, bool]] = []
+        self.now, self.number = AT, 0
 
-    def process(self, slices, move):
+    def process(self, slices: Slices, move: Move) -> None:
         ahead, back, is_view = move
         latest = self.now + ahead * MINUTE
         t, self.number = latest - back * MINUTE, self.number + 1
@@ -59,22 +72,24 @@ class Users:
         chunk = backend.chunk([Record(event(5, 1, t, self.number, event_type=kind))], 0, 1, latest)
         loaded = self.form.find((), chunk.keys)
         loaded.fill([self.rows.get(key) for key in loaded.missing])
-        overlay = Overlay(self.form.layer(), loaded, self.form.find((), []), self.rows.get)
+        dirty = self.form.layer()
+        overlay = Overlay(dirty, loaded, self.form.find((), []), self.rows.get)
         outcome = chunk.apply(backend.windows, overlay, self.now, backend.accumulator(VIDEO), HOUR)
-        self.rows |= dict(overlay.dirty.items())
+        self.rows |= dict(dirty.items())
         assert bool(outcome.late) == (t < window(self.now, slices)[0])
         if outcome.applied:
             self.events.append((t, is_view))
+        assert outcome.stream_time is not None
         self.now = outcome.stream_time
 
-    def check(self, slices):
+    def check(self, slices: Slices) -> None:
         value, windows = self.rows.get(b"5"), UserWindows(slices, HOUR, UNIT)
         start, end = window(self.now, slices)
         inside = [each for each in self.events if start <= each[0] < end]
         views = sum(is_view for _, is_view in inside)
         expected = (start, end, views, len(inside) - views, views * 1000)
         assert windows.metrics(value, self.now)[:5] == expected
-        steps = {}
+        steps: dict[int, list[int]] = {}
         for t, is_view in inside:
             counts = steps.setdefault(t - t % slices.step, [0, 0])
             counts[not is_view] += 1
@@ -101,7 +116,9 @@ class Users:
 
 @given(HISTORIES)
 @settings(max_examples=200)
-def test_users_are_counted_as_their_events_are_in_both_forms(history):
+def test_users_are_counted_as_their_events_are_in_both_forms(
+    history: History,
+) -> None:
     compiled, plain = Users(accelerated=True), Users(accelerated=False)
     for slices, moves in zip(SLICES, history, strict=True):
         for side in (compiled, plain):
@@ -114,7 +131,9 @@ def test_users_are_counted_as_their_events_are_in_both_forms(history):
 
 
 @pytest.mark.parametrize("make_older", [make_version_1, make_version_2])
-def test_values_of_earlier_versions_are_merged_as_they_are_read_and_touched(make_older):
+def test_values_of_earlier_versions_are_merged_as_they_are_read_and_touched(
+    make_older: Callable[[MutableMapping[bytes, bytes | None], bytes], None],
+) -> None:
     side = Users(accelerated=True)
     for _ in range(20):
         side.process(SLICES[0], (5, 0, True))
@@ -125,26 +144,33 @@ def test_values_of_earlier_versions_are_merged_as_they_are_read_and_touched(make
     side.check(SLICES[1])
 
 
-def test_steps_are_merged_as_a_value_is_touched():
+def test_steps_are_merged_as_a_value_is_touched() -> None:
     side = Users(accelerated=True)
     for _ in range(20):
         side.process(SLICES[0], (5, 0, True))
     windows = UserWindows(SLICES[2], HOUR, UNIT)
-    before = len(side.rows[b"5"])
+    before = side.rows[b"5"]
     side.process(SLICES[2], (5, 0, True))
-    assert len(side.rows[b"5"]) < before / 2
+    after = side.rows[b"5"]
+    assert before is not None
+    assert after is not None
+    assert len(after) < len(before) / 2
     assert windows.metrics(side.rows[b"5"], side.now).views == 21
 
 
 class Sums:
     """One key of a table that is sent sums, and the events that it has to stand for."""
 
-    def __init__(self, entity, windows, accelerated):
+    def __init__(
+        self, entity: Entity[Any], windows: Callable[[Slices], PaneWindows[Any]], accelerated: bool
+    ) -> None:
         self.entity, self.windows = entity, windows
         self.form, self.accelerated = layer_backend(accelerated=accelerated), accelerated
-        self.stored, self.events, self.now = {}, [], AT
+        self.stored: dict[bytes, bytes | None] = {}
+        self.events: list[int] = []
+        self.now = AT
 
-    def process(self, slices, move):
+    def process(self, slices: Slices, move: Move) -> None:
         ahead, back, _ = move
         self.now += ahead * MINUTE
         t = self.now - back * MINUTE
@@ -162,12 +188,12 @@ class Sums:
             self.events.append(t)
             assert rule is None or reached == {5}
 
-    def check(self, slices):
+    def check(self, slices: Slices) -> None:
         windows, value = self.windows(slices).in_units(UNIT), self.stored.get(b"5")
         start, end = window(self.now, slices)
         inside = [t for t in self.events if start <= t < end]
         assert windows.rolling(value, self.now)[:3] == (start, end, len(inside))
-        steps = {}
+        steps: dict[int, int] = {}
         for t in inside:
             steps[t - t % slices.step] = steps.get(t - t % slices.step, 0) + 1
         assert {each.start_ms: each.views for each in windows.series(value, self.now)} == steps
@@ -175,10 +201,12 @@ class Sums:
             assert windows.is_expired(value, self.now) == (not inside)
             as_read = self.windows(slices).series(windows.in_steps(value), self.now)
             assert as_read == windows.series(value, self.now)
-        if self.entity is VIDEO:
+        if isinstance(windows, VideoWindows):
             self.check_video(slices, windows, value, len(inside))
 
-    def check_video(self, slices, windows, value, views):
+    def check_video(
+        self, slices: Slices, windows: VideoWindows, value: bytes | None, views: int
+    ) -> None:
         begin = self.now - self.now % slices.size
         inside = [t for t in self.events if begin <= t < begin + slices.size]
         assert windows.tumbling(value, self.now).views == len(inside)
@@ -199,7 +227,9 @@ TABLES = (VIDEO, VideoWindows), (CREATOR, partial(PaneWindows, CREATOR))
 
 @given(HISTORIES, st.sampled_from(TABLES))
 @settings(max_examples=200)
-def test_videos_and_creators_are_counted_as_their_events_are_in_both_forms(history, table):
+def test_videos_and_creators_are_counted_as_their_events_are_in_both_forms(
+    history: History, table: tuple[Entity[Any], Callable[[Slices], PaneWindows[Any]]]
+) -> None:
     compiled, plain = (Sums(*table, accelerated=accelerated) for accelerated in (True, False))
     for slices, moves in zip(SLICES, history, strict=True):
         for side in (compiled, plain):
@@ -212,13 +242,15 @@ def test_videos_and_creators_are_counted_as_their_events_are_in_both_forms(histo
 
 
 @given(HISTORIES, st.sampled_from([UNIT, 3 * UNIT]))
-def test_a_row_in_finer_units_says_the_same(history, unit):
+def test_a_row_in_finer_units_says_the_same(history: History, unit: int) -> None:
     """A rescale brings rows of partitions with different units together."""
     side = Users(accelerated=False)
     for moves in history:
         for move in moves:
             side.process(SLICES[2], move)
     coarse = UserWindows(SLICES[2], HOUR)
-    row = UserWindows(SLICES[2], HOUR, UNIT).in_steps(side.rows.get(b"5", bytes((4, 0, 0, 0))))
+    stored = side.rows.get(b"5", bytes((4, 0, 0, 0)))
+    assert stored is not None
+    row = UserWindows(SLICES[2], HOUR, UNIT).in_steps(stored)
     finer = coarse.in_finer_units(row, SLICES[2].step // unit)
     assert coarse.in_units(unit).series(finer, side.now) == coarse.series(row, side.now)

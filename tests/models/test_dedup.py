@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,15 +29,16 @@ WINDOWS = UserWindows(Slices(HOUR, 15 * MINUTE), HORIZON)
 class User:
     """One user's rows."""
 
-    def __init__(self, windows=WINDOWS):
-        self.rows = {}
+    def __init__(self, windows: UserWindows = WINDOWS) -> None:
+        #: None: a row that was deleted. (Any, as a test knows which rows are there.)
+        self.rows: dict[bytes, Any] = {}
         self.windows = windows
 
-    def view(self, event_id, now=NOON):
+    def view(self, event_id: int, now: int = NOON) -> bool:
         return self.windows.apply(self.rows, KEY, of_user("video_view", 1000), now, event_id, now)
 
     @property
-    def blocks(self):
+    def blocks(self) -> set[int]:
         """Numbers of the blocks that there are."""
         return {
             int(number)
@@ -44,20 +46,22 @@ class User:
             if row is not None and (number := key.partition(b":")[2]).isdigit()
         }
 
-    def views(self, at=NOON):
+    def views(self, at: int = NOON) -> int:
         return self.windows.metrics(self.rows[KEY], at).views
 
 
-def test_an_event_rewrites_few_of_many_ids():
+def test_an_event_rewrites_few_of_many_ids() -> None:
     user = User()
     for event_id in range(1000):
         user.view(event_id)
-    written, sizes = {}, []
+    written: dict[bytes, bytes] = {}
+    sizes: list[int] = []
 
     class Rows:
         get = user.rows.get
 
-        def __setitem__(self, key, row):
+        def __setitem__(self, key: bytes, row: bytes | None) -> None:
+            assert row is not None
             written[key] = row
 
     for event_id in range(1000, 1000 + BLOCK_IDS):
@@ -71,7 +75,7 @@ def test_an_event_rewrites_few_of_many_ids():
     assert user.blocks == set(range((999 + BLOCK_IDS) // BLOCK_IDS))
 
 
-def test_every_id_is_a_duplicate_wherever_it_lies():
+def test_every_id_is_a_duplicate_wherever_it_lies() -> None:
     user = User()
     for event_id in range(100):
         assert user.view(event_id * 0x1_0000_0001)
@@ -82,7 +86,7 @@ def test_every_id_is_a_duplicate_wherever_it_lies():
     assert user.views() == 100
 
 
-def test_ids_that_look_alike_in_a_value_are_told_apart_by_their_block():
+def test_ids_that_look_alike_in_a_value_are_told_apart_by_their_block() -> None:
     user = User()
     for event_id in range(40):
         user.view(event_id)
@@ -91,7 +95,7 @@ def test_ids_that_look_alike_in_a_value_are_told_apart_by_their_block():
     assert user.views() == 80
 
 
-def test_blocks_past_the_horizon_are_deleted_when_another_is_sealed_or_all_of_them_are():
+def test_blocks_past_the_horizon_are_deleted_when_another_is_sealed_or_all_of_them_are() -> None:
     user = User()
     for event_id in range(50):
         user.view(event_id, NOON + event_id * MINUTE)
@@ -105,7 +109,7 @@ def test_blocks_past_the_horizon_are_deleted_when_another_is_sealed_or_all_of_th
     assert size_of(user.rows[KEY]) == 4 + 12
 
 
-def test_a_duplicate_changes_nothing_though_a_block_is_past_the_horizon():
+def test_a_duplicate_changes_nothing_though_a_block_is_past_the_horizon() -> None:
     user = User()
     for event_id in range(30):
         user.view(event_id, NOON + event_id * MINUTE // 2)
@@ -115,7 +119,7 @@ def test_a_duplicate_changes_nothing_though_a_block_is_past_the_horizon():
     assert user.view(0, NOON + 29 * MINUTE)
 
 
-def test_of_very_many_ids_the_oldest_are_forgotten_first():
+def test_of_very_many_ids_the_oldest_are_forgotten_first() -> None:
     user = User()
     for event_id in range(MAX_SEEN + 1):
         assert user.view(event_id)
@@ -126,7 +130,7 @@ def test_of_very_many_ids_the_oldest_are_forgotten_first():
     assert user.views() == MAX_SEEN + 2
 
 
-def test_numbers_of_blocks_go_round():
+def test_numbers_of_blocks_go_round() -> None:
     user = User()
     for event_id in range(3 * MAX_SEEN):
         assert user.view(event_id, NOON)
@@ -135,7 +139,7 @@ def test_numbers_of_blocks_go_round():
     assert len(user.blocks) == MAX_BLOCKS
 
 
-def test_blocks_and_their_index_expire_when_the_newest_id_in_them_does():
+def test_blocks_and_their_index_expire_when_the_newest_id_in_them_does() -> None:
     user = User()
     for event_id in range(2 * BLOCK_IDS + 1):
         user.view(event_id, NOON + event_id)
@@ -150,7 +154,7 @@ def test_blocks_and_their_index_expire_when_the_newest_id_in_them_does():
 
 
 @pytest.mark.parametrize("key", [block_key(KEY, 0), index_key(KEY)])
-def test_a_sealed_row_of_an_unknown_version_is_an_error(key):
+def test_a_sealed_row_of_an_unknown_version_is_an_error(key: bytes) -> None:
     user = User()
     for event_id in range(BLOCK_IDS + 1):
         user.view(event_id)
@@ -159,7 +163,7 @@ def test_a_sealed_row_of_an_unknown_version_is_an_error(key):
         user.view(3)
 
 
-def test_an_index_of_other_blocks_than_the_value_knows_is_an_error():
+def test_an_index_of_other_blocks_than_the_value_knows_is_an_error() -> None:
     user = User()
     for event_id in range(BLOCK_IDS + 1):
         user.view(event_id)
@@ -171,7 +175,7 @@ def test_an_index_of_other_blocks_than_the_value_knows_is_an_error():
         user.view(100)
 
 
-def test_whether_the_index_is_read_is_told_by_the_value():
+def test_whether_the_index_is_read_is_told_by_the_value() -> None:
     user = User()
     for event_id in range(BLOCK_IDS + 1):
         assert WINDOWS.index_asked(KEY, user.rows.get(KEY), NOON) is None
@@ -187,7 +191,7 @@ class TestVersion1:
     """Values with all ids in them."""
 
     @staticmethod
-    def value(count, views=None):
+    def value(count: int, views: int | None = None) -> bytes:
         ids = b"".join(
             struct.pack("<QI", event_id, (NOON + event_id) % 2**32) for event_id in range(count)
         )
@@ -195,7 +199,7 @@ class TestVersion1:
         return struct.pack("<BxH", 1, count) + ids + row
 
     @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 32, 300, 4095, 4096])
-    def test_is_read_and_turned_into_the_present_one(self, count):
+    def test_is_read_and_turned_into_the_present_one(self, count: int) -> None:
         user = User()
         user.rows[KEY] = self.value(count)
         now = NOON + 5000
@@ -211,7 +215,7 @@ class TestVersion1:
         for event_id in range(max(0, count - MAX_SEEN + BLOCK_IDS), count):
             assert not user.view(event_id, now)
 
-    def test_is_expired_when_neither_steps_nor_ids_count(self):
+    def test_is_expired_when_neither_steps_nor_ids_count(self) -> None:
         value = self.value(3, views=0)
         assert not WINDOWS.is_expired(value, NOON + HORIZON)
         assert WINDOWS.is_expired(value, NOON + 2 * HOUR)
@@ -221,14 +225,14 @@ class TestVersion2:
     """Values that told of blocks what is in their index now."""
 
     @staticmethod
-    def user(count):
+    def user(count: int) -> User:
         user = User()
         for event_id in range(count):
             user.view(event_id, NOON + event_id)
         return user
 
     @pytest.mark.parametrize("count", [17, 32, 33, 300, 4096, 4097, 5000])
-    def test_is_read_and_turned_into_the_present_one(self, count):
+    def test_is_read_and_turned_into_the_present_one(self, count: int) -> None:
         user, present = self.user(count), self.user(count)
         make_version_2(user.rows, KEY)
         now = NOON + 6000
@@ -242,7 +246,7 @@ class TestVersion2:
             assert present.view(event_id, now)
             assert user.rows == present.rows
 
-    def test_without_blocks_differs_by_its_number_and_its_steps(self):
+    def test_without_blocks_differs_by_its_number_and_its_steps(self) -> None:
         user = self.user(5)
         make_version_2(user.rows, KEY)
         present = self.user(5).rows[KEY]
@@ -252,7 +256,7 @@ class TestVersion2:
         assert user.view(5, NOON + 5)
         assert user.rows == self.user(6).rows
 
-    def test_drops_blocks_that_are_past_the_horizon(self):
+    def test_drops_blocks_that_are_past_the_horizon(self) -> None:
         user = self.user(40)
         make_version_2(user.rows, KEY)
         assert user.view(1, NOON + HORIZON + 16)
@@ -260,7 +264,7 @@ class TestVersion2:
         assert user.view(2, NOON + 2 * HOUR)
         assert user.blocks == set()
 
-    def test_is_expired_when_neither_steps_nor_ids_count(self):
+    def test_is_expired_when_neither_steps_nor_ids_count(self) -> None:
         user = self.user(40)
         make_version_2(user.rows, KEY)
         assert not WINDOWS.is_expired(user.rows[KEY], NOON + HORIZON)
@@ -268,7 +272,7 @@ class TestVersion2:
 
 
 @st.composite
-def sessions(draw):
+def sessions(draw: st.DrawFn) -> list[tuple[int, int]]:
     """Draw (event id, stream time): many ids, some again, with pauses."""
     now = draw(st.sampled_from([NOON, 405 * 2**32 - 5 * MINUTE]))
     found = []
@@ -284,7 +288,9 @@ def sessions(draw):
 
 @given(sessions(), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_duplicates_are_those_of_all_events_remembered_plainly(session, swept):
+def test_duplicates_are_those_of_all_events_remembered_plainly(
+    session: list[tuple[int, int]], swept: bool
+) -> None:
     """Also where all that is expired is deleted after each event."""
     user, plain = User(), PlainUser(HOUR, 15 * MINUTE, HORIZON)
     for event_id, now in session:
@@ -297,9 +303,12 @@ def test_duplicates_are_those_of_all_events_remembered_plainly(session, swept):
 
 @given(sessions(), sessions())
 @settings(max_examples=200, deadline=None)
-def test_a_longer_horizon_finds_swept_ids_forgotten_and_the_others_known(before, after):
+def test_a_longer_horizon_finds_swept_ids_forgotten_and_the_others_known(
+    before: list[tuple[int, int]], after: list[tuple[int, int]]
+) -> None:
     """A sweep has deleted sealed ids that lie within the horizon that is set now."""
-    user, added = User(), {}
+    user = User()
+    added: dict[int, int] = {}
     start = before[-1][1] - after[0][1]
     horizons = [(HORIZON, before), (3 * HORIZON, [(i, now + start) for i, now in after])]
     for horizon, session in horizons:

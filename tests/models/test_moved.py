@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,10 @@ from models.user import UserWindows
 from models.windows import Slices
 from tests.models.older import make_version_1, make_version_2
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+
 HOUR = 3_600_000
 LIKE = USER.increments("like", Metadata())
 AT = 1_736_951_445_123
@@ -23,7 +28,7 @@ TURNS = 2**32 * 405 - 500_000
 
 
 @pytest.mark.parametrize(("before", "after"), [(8, 32), (4, 6), (6, 4), (3, 5), (5, 1), (1, 7)])
-def test_a_partitions_parents_are_those_that_share_keys_with_it(before, after):
+def test_a_partitions_parents_are_those_that_share_keys_with_it(before: int, after: int) -> None:
     shared = {(partition_of(key, after), partition_of(key, before)) for key in range(5000)}
     for partition in range(after):
         assert list(parents(partition, before, after)) == sorted(
@@ -34,10 +39,11 @@ def test_a_partitions_parents_are_those_that_share_keys_with_it(before, after):
 @pytest.mark.parametrize("start", [AT, TURNS])
 @pytest.mark.parametrize("ids", [3, 40, 200])
 @pytest.mark.parametrize("ms", [1, 1700, 5 * HOUR])
-def test_a_duplicate_stays_one_for_exactly_as_long(start, ids, ms):
+def test_a_duplicate_stays_one_for_exactly_as_long(start: int, ids: int, ms: int) -> None:
     """Event by event, beside the table that was not moved: open, sealed and forgotten ids."""
     windows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR)
-    rng, rows, now = random.Random(ids), {}, start
+    rows: dict[bytes, bytes | None] = {}
+    rng, now = random.Random(ids), start
     for number in range(ids):
         now += rng.randrange(60_000)
         windows.apply(rows, b"5", LIKE, now, number, now)
@@ -54,8 +60,11 @@ def test_a_duplicate_stays_one_for_exactly_as_long(start, ids, ms):
 
 
 @pytest.mark.parametrize("make_older", [make_version_1, make_version_2])
-def test_values_of_earlier_versions_are_moved_too(make_older):
-    windows, rows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR), {}
+def test_values_of_earlier_versions_are_moved_too(
+    make_older: Callable[[MutableMapping[bytes, bytes | None], bytes], None],
+) -> None:
+    rows: dict[bytes, bytes | None] = {}
+    windows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR)
     for number in range(40):
         windows.apply(rows, b"5", LIKE, AT, number, AT + number * 1000)
     make_older(rows, b"5")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,12 @@ from models.video import VideoWindows
 from models.windows import Slices
 from tests.counted import of_user, of_video
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from models.rows import FindForeign, Rows
+
+
 LAYOUT = b"__layout__"
 HOUR = 3_600_000
 USERS = UserWindows(Slices(24 * HOUR, HOUR), HOUR)
@@ -39,12 +47,13 @@ IDS = bytes(BLOCK_IDS * ID_SIZE)
 USER = b"\x03\0\0\1" + bytes(ID_SIZE) + bytes(20)
 
 
-def videos_of(form):
+def videos_of(form: ModuleType) -> FindForeign:
     """What finds rows that no video has."""
-    return form.foreign_sums(VIDEO, len(VIDEOS.empty))
+    found: FindForeign = form.foreign_sums(VIDEO, len(VIDEOS.empty))
+    return found
 
 
-def video():
+def video() -> bytes:
     return VIDEOS.apply(None, NOW // (HOUR // 12), of_video(1, 2, 3, 4), NOW)
 
 
@@ -54,8 +63,11 @@ def video():
         st.tuples(st.integers(0, 3), st.integers(0, HOUR // 2), st.integers(0, 400)), max_size=80
     )
 )
-def test_all_rows_of_users_are_the_programs(form, events):
-    written, now = {}, NOW
+def test_all_rows_of_users_are_the_programs(
+    form: ModuleType, events: list[tuple[int, int, int]]
+) -> None:
+    written: dict[bytes, bytes | None] = {}
+    now = NOW
     for user, after, number in events:
         now += after
         USERS.apply(written, b"%d" % user, of_user("video_view", 7), now, number, now)
@@ -63,7 +75,7 @@ def test_all_rows_of_users_are_the_programs(form, events):
 
 
 @each_form
-def test_blocks_and_indexes_and_deletions_are_the_programs(form):
+def test_blocks_and_indexes_and_deletions_are_the_programs(form: ModuleType) -> None:
     rows = {
         index_key(b"7"): pack_index(NOW, index_entry(IDS)),
         block_key(b"7", 0): pack_block(NOW, IDS),
@@ -77,7 +89,7 @@ def test_blocks_and_indexes_and_deletions_are_the_programs(form):
 
 
 @each_form
-def test_all_rows_of_videos_are_the_programs(form):
+def test_all_rows_of_videos_are_the_programs(form: ModuleType) -> None:
     flagged = VIDEOS.with_detected_at(video(), NOW)
     assert videos_of(form)({b"1": video(), b"2": flagged, b"3": None}, LAYOUT) == []
 
@@ -113,14 +125,18 @@ def test_all_rows_of_videos_are_the_programs(form):
         (b"7", CutBytes.of(bytes(CUT_BYTES), 1 << 30)),
     ],
 )
-def test_what_no_worker_writes_of_users_is_found(form, key, row):
+def test_what_no_worker_writes_of_users_is_found(
+    form: ModuleType, key: bytes | None, row: bytes | None
+) -> None:
     assert form.foreign_users({b"1": USER, key: row, b"2": USER}, LAYOUT) == [key]
 
 
 @each_form
 @pytest.mark.parametrize("key", [b"7:i", b"7:1", b"x", None])
 @pytest.mark.parametrize("row", [video(), b"", b"\x02", video()[:-1], b"\x02" + video()[1:]])
-def test_what_no_worker_writes_of_videos_is_found(form, key, row):
+def test_what_no_worker_writes_of_videos_is_found(
+    form: ModuleType, key: bytes | None, row: bytes | None
+) -> None:
     assert videos_of(form)({b"1": video(), key: row}, LAYOUT) == [key]
 
 
@@ -139,16 +155,17 @@ ROWS = st.none() | st.builds(
 
 
 @given(st.dictionaries(KEYS, ROWS, max_size=6))
-def test_both_forms_find_the_same(rows):
+def test_both_forms_find_the_same(rows: Rows) -> None:
     assert compiled.foreign_users(rows, LAYOUT) == plain.foreign_users(rows, LAYOUT)
     assert videos_of(compiled)(rows, LAYOUT) == videos_of(plain)(rows, LAYOUT)
 
 
 @given(st.dictionaries(KEYS, ROWS, max_size=6))
-def test_what_is_not_found_can_be_read_and_swept(rows):
+def test_what_is_not_found_can_be_read_and_swept(rows: Rows) -> None:
     foreign = plain.foreign_users(rows, LAYOUT)
     for key, row in rows.items():
         if key not in foreign and row is not None:
+            assert key is not None
             USERS.is_expired(row, NOW)
             if b":" not in key:
                 USERS.metrics(row, NOW)
@@ -171,7 +188,7 @@ def test_what_is_not_found_can_be_read_and_swept(rows):
         (b"1", b"\x01" + bytes(CREATOR.row_sizes[1] - 1)),
     ],
 )
-def test_what_no_creator_has_is_foreign(form, key, row):
+def test_what_no_creator_has_is_foreign(form: ModuleType, key: bytes, row: bytes | None) -> None:
     """A value is a version and whole rows, under a number."""
     view = CREATOR.increments("video_view", Metadata(1000, 0.5))
     value = CREATORS.apply(None, NOW // HOUR, view, NOW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,15 @@ from tests.counted import of_user
 from tests.models.one_value import apply_to_value
 from tests.models.plain_user import PlainUser
 
+if TYPE_CHECKING:
+    from random import Random
+
+    from models.counters import UserCounts
+
+    #: Kind, time, watched, id, stream time of each event.
+    History = list[tuple[str, int, int, int, int]]
+
+
 MINUTE, HOUR = 60_000, 3_600_000
 NOON = 1_736_942_400_000  # 2025-01-15T12:00:00Z
 CLOCK_TURNS = 405 * 2**32
@@ -24,17 +34,17 @@ SMALL = UserWindows(Slices(HOUR, 15 * MINUTE), 20 * MINUTE)
 KINDS = st.sampled_from(["video_view", "like", "comment", "share", "save", "follow"])
 
 
-def apply(value, *event):
+def apply(value: bytes | None, *event: Any) -> bytes | None:
     return apply_to_value(SMALL, value, *event)
 
 
-def counts(value, at):
+def counts(value: bytes | None, at: int) -> tuple[int, int, int]:
     metrics = SMALL.metrics(value, at)
     return metrics.views, metrics.likes, metrics.watch_ms
 
 
 @st.composite
-def histories(draw):
+def histories(draw: st.DrawFn) -> History:
     """Draw (kind, time, watched, id, stream time): in disorder, with pauses and repeated ids."""
     windows = SMALL
     stream_time = draw(st.sampled_from([0, NOON, CLOCK_TURNS - 30 * MINUTE]))
@@ -55,7 +65,7 @@ def histories(draw):
 @given(histories())
 @settings(max_examples=100, deadline=None)
 @example([("like", NOON, 0, 1, NOON), ("like", NOON, 0, 1, NOON + 20 * MINUTE)])
-def test_metrics_and_duplicates_are_those_of_all_events_added_up(history):
+def test_metrics_and_duplicates_are_those_of_all_events_added_up(history: History) -> None:
     value = None
     plain = PlainUser(HOUR, 15 * MINUTE, 20 * MINUTE)
     for kind, t, watched, event_id, stream_time in history:
@@ -68,7 +78,7 @@ def test_metrics_and_duplicates_are_those_of_all_events_added_up(history):
 
 @given(histories(), st.integers(0, 4 * HOUR))
 @settings(max_examples=60, deadline=None)
-def test_a_value_is_expired_just_when_nothing_of_it_counts(history, later):
+def test_a_value_is_expired_just_when_nothing_of_it_counts(history: History, later: int) -> None:
     value = None
     for kind, t, watched, event_id, stream_time in history:
         value = apply(value, kind, t, watched, event_id, stream_time) or value
@@ -81,12 +91,13 @@ def test_a_value_is_expired_just_when_nothing_of_it_counts(history, later):
         SMALL.slices.pane_of(one.t) >= open_from or now - one.stream_time <= 20 * MINUTE
         for one in plain.applied
     )
+    assert value is not None
     assert SMALL.is_expired(value, now) == (not alive)
 
 
 @given(histories())
 @settings(max_examples=60, deadline=None)
-def test_deleting_an_expired_value_changes_no_later_verdict(history):
+def test_deleting_an_expired_value_changes_no_later_verdict(history: History) -> None:
     kept = swept = None
     for kind, t, watched, event_id, stream_time in history:
         if swept is not None and SMALL.is_expired(swept, stream_time):
@@ -101,9 +112,13 @@ def test_deleting_an_expired_value_changes_no_later_verdict(history):
     st.lists(st.tuples(KINDS, st.integers(0, HOUR - 1), st.integers(0, 60_000)), max_size=30),
     st.randoms(),
 )
-def test_the_order_of_events_within_the_window_changes_no_metric(events, random):
-    def after(order):
-        rows = {}
+def test_the_order_of_events_within_the_window_changes_no_metric(
+    events: list[tuple[str, int, int]], random: Random
+) -> None:
+    def after(
+        order: list[tuple[int, tuple[str, int, int]]],
+    ) -> tuple[tuple[int, int, int], list[UserCounts]]:
+        rows: dict[bytes, bytes | None] = {}
         for event_id, (kind, t, watched) in order:
             assert SMALL.apply(rows, b"1", of_user(kind, watched), t, event_id, HOUR - 1)
         value = rows.get(b"1")
@@ -117,7 +132,9 @@ def test_the_order_of_events_within_the_window_changes_no_metric(events, random)
 
 @given(histories())
 @settings(max_examples=60, deadline=None)
-def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizon(history):
+def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizon(
+    history: History,
+) -> None:
     value = None
     for kind, t, watched, event_id, stream_time in history:
         after = apply(value, kind, t, watched, event_id, stream_time)
@@ -136,7 +153,9 @@ def test_what_is_stored_are_sorted_steps_of_the_window_and_ids_within_the_horizo
 
 @given(histories(), st.sampled_from([None, 15 * MINUTE, 30 * MINUTE]), st.integers(0, HOUR))
 @settings(max_examples=60, deadline=None)
-def test_the_sums_of_a_series_are_the_metrics_of_its_window(history, size, later):
+def test_the_sums_of_a_series_are_the_metrics_of_its_window(
+    history: History, size: int | None, later: int
+) -> None:
     value = None
     for kind, t, watched, event_id, stream_time in history:
         value = apply(value, kind, t, watched, event_id, stream_time) or value

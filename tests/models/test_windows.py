@@ -33,7 +33,7 @@ class TestDurations:
         ("text", "ms"),
         [("100ms", 100), ("1s", 1000), ("15m", 900_000), ("24h", 86_400_000), ("7d", 604_800_000)],
     )
-    def test_are_read_and_written(self, text, ms):
+    def test_are_read_and_written(self, text: str, ms: int) -> None:
         assert parse_duration(text) == ms
         assert parse_duration(format_duration(ms)) == ms
 
@@ -44,16 +44,16 @@ class TestDurations:
             *("1h30m", "15m\n", "\u0661\u0665m", "9" * 5000 + "s", "1_0s", "+1s"),
         ],
     )
-    def test_that_cannot_be_read_say_what_is_allowed(self, text):
+    def test_that_cannot_be_read_say_what_is_allowed(self, text: str) -> None:
         with pytest.raises(ValueError, match="ms, s, m, h or d"):
             parse_duration(text)
 
     @given(st.integers(1, 10**15))
-    def test_written_ones_are_read_as_the_same(self, ms):
+    def test_written_ones_are_read_as_the_same(self, ms: int) -> None:
         assert parse_duration(format_duration(ms)) == ms
         assert parse_mixed(format_mixed(ms)) == parse_mixed(format_duration(ms)) == ms
 
-    def test_of_several_units_are_read_and_written(self):
+    def test_of_several_units_are_read_and_written(self) -> None:
         """``22h45m``, as the advice for ``?window=`` reads."""
         assert format_mixed(81_900_000) == "22h45m"
         assert parse_mixed("22h45m") == 81_900_000
@@ -62,7 +62,7 @@ class TestDurations:
             with pytest.raises(ValueError, match="ms, s, m, h or d"):
                 parse_mixed(text)
 
-    def test_are_written_in_the_largest_unit_that_fits_as_settings_have_them(self):
+    def test_are_written_in_the_largest_unit_that_fits_as_settings_have_them(self) -> None:
         assert [format_duration(ms) for ms in (86_400_000, 5_400_000, 1500, 0)] == [
             *("24h", "90m", "1500ms", "0ms"),
         ]
@@ -70,11 +70,11 @@ class TestDurations:
 
 class TestSlicesThatCannotBe:
     @pytest.mark.parametrize(("size", "step"), [(60, 0), (60, -15), (0, 15), (-60, 15), (70, 15)])
-    def test_are_refused(self, size, step):
+    def test_are_refused(self, size: int, step: int) -> None:
         with pytest.raises(ValueError, match="step"):
             Slices(size, step)
 
-    def test_are_refused_when_a_key_would_have_too_many_panes(self):
+    def test_are_refused_when_a_key_would_have_too_many_panes(self) -> None:
         assert Slices(MAX_PANES, 1).panes == MAX_PANES
         with pytest.raises(ValueError, match="65535"):
             Slices(MAX_PANES + 1, 1)
@@ -93,32 +93,34 @@ class TestTheHoppingWindow:
 
     slices = Slices(HOUR, 15 * MINUTE)
 
-    def test_ends_with_the_step_that_the_time_lies_in(self):
+    def test_ends_with_the_step_that_the_time_lies_in(self) -> None:
         first, end = self.slices.window_at(NOON + 20 * MINUTE)
         assert first * self.slices.step == NOON - 30 * MINUTE
         assert end * self.slices.step == NOON + 30 * MINUTE
 
-    def test_hops_when_a_step_begins_and_not_a_millisecond_before(self):
+    def test_hops_when_a_step_begins_and_not_a_millisecond_before(self) -> None:
         before = self.slices.window_at(NOON - 1)
         after = self.slices.window_at(NOON)
         assert after == (before[0] + 1, before[1] + 1)
         assert self.slices.window_at(NOON + 15 * MINUTE - 1) == after
 
-    def test_may_be_asked_for_in_any_multiple_of_the_step(self):
+    def test_may_be_asked_for_in_any_multiple_of_the_step(self) -> None:
         whole = self.slices.window_at(NOON)
         assert self.slices.window_at(NOON, HOUR) == whole
         assert self.slices.window_at(NOON, 15 * MINUTE) == (whole[1] - 1, whole[1])
 
     @pytest.mark.parametrize("size", [0, -15 * MINUTE, 20 * MINUTE, 75 * MINUTE, 1])
-    def test_may_not_be_asked_for_in_another_size(self, size):
+    def test_may_not_be_asked_for_in_another_size(self, size: int) -> None:
         with pytest.raises(ValueError, match="multiple of 15m up to 1h"):
             self.slices.window_at(NOON, size)
 
-    def test_keeps_no_pane_that_it_has_left(self):
+    def test_keeps_no_pane_that_it_has_left(self) -> None:
         assert self.slices.kept_from(NOON) == self.slices.window_at(NOON)[0]
 
     @given(SLICES, TIMES, st.integers(0, 200_000_000))
-    def test_sums_what_fausts_hopping_window_counts(self, slices, times, at):
+    def test_sums_what_fausts_hopping_window_counts(
+        self, slices: Slices, times: list[int], at: int
+    ) -> None:
         counted: Counter[float] = Counter()
         theirs = HoppingWindow(slices.size / 1000, slices.step / 1000)
         for t in times:
@@ -144,19 +146,21 @@ class TestTheTumblingWindow:
 
     slices = Slices(2 * HOUR, 5 * MINUTE)
 
-    def test_begins_at_a_multiple_of_its_size(self):
+    def test_begins_at_a_multiple_of_its_size(self) -> None:
         first, end = self.slices.tumbling_at(NOON + 2 * HOUR - 1)
         assert (first * self.slices.step, end * self.slices.step) == (NOON, NOON + 2 * HOUR)
 
-    def test_is_followed_by_the_next_without_a_gap(self):
+    def test_is_followed_by_the_next_without_a_gap(self) -> None:
         assert self.slices.tumbling_at(NOON + 2 * HOUR)[0] == self.slices.tumbling_at(NOON)[1]
 
     @given(SLICES, st.integers(0, 10**13))
-    def test_lies_in_panes_that_are_kept(self, slices, at):
+    def test_lies_in_panes_that_are_kept(self, slices: Slices, at: int) -> None:
         assert slices.tumbling_at(at)[0] >= slices.kept_from(at)
 
     @given(SLICES, TIMES, st.integers(0, 200_000_000))
-    def test_sums_what_fausts_tumbling_window_counts(self, slices, times, at):
+    def test_sums_what_fausts_tumbling_window_counts(
+        self, slices: Slices, times: list[int], at: int
+    ) -> None:
         theirs = TumblingWindow(slices.size / 1000)
         counted = Counter(start for t in times for start, _ in theirs.ranges(t / 1000))
 
@@ -165,7 +169,7 @@ class TestTheTumblingWindow:
         assert sum(panes[pane] for pane in range(first, end)) == counted[first * slices.step / 1000]
 
 
-def test_the_last_time_whose_pane_can_be_stored_is_known():
+def test_the_last_time_whose_pane_can_be_stored_is_known() -> None:
     slices = Slices(HOUR, 15 * MINUTE)
     assert slices.pane_of(slices.end_ms - 1) == 2**32 - 1
     assert slices.pane_of(slices.end_ms) == 2**32

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import promql_parser as promql
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "monitoring" / "alerts.yml"
@@ -32,13 +37,14 @@ TYPES = {
 }
 
 
-def rules():
+def rules() -> list[dict[str, Any]]:
     """Return the alert rules."""
     (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
-    return group["rules"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
 
 
-def dashboard_queries():
+def dashboard_queries() -> list[str]:
     """Return the queries of all panels, with Grafana's interval filled in."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     return [
@@ -48,7 +54,7 @@ def dashboard_queries():
     ]
 
 
-def selected(query):
+def selected(query: str) -> Iterator[tuple[str, set[str]]]:
     """Yield each metric's name and the labels that the query asks it for: matched, or grouped by.
 
     The labels of an aggregation are asked of every series below it, ``le`` of buckets included.
@@ -56,9 +62,10 @@ def selected(query):
     yield from _walk(promql.parse(query), frozenset())
 
 
-def _walk(node, grouped):
+def _walk(node: promql.Expr, grouped: frozenset[str]) -> Iterator[tuple[str, set[str]]]:
     if isinstance(node, promql.VectorSelector):
         matched = {matcher.name for matcher in node.matchers.matchers}
+        assert node.name is not None
         yield node.name, {*matched, *grouped}
     elif isinstance(node, promql.MatrixSelector):
         yield from _walk(node.vector_selector, grouped)

@@ -24,7 +24,7 @@ from sizing.amounts import MOST, parse_amount, shown, shown_bytes, shown_large
         ("1000B", MOST),
     ],
 )
-def test_units_and_separators_are_read(text, amount):
+def test_units_and_separators_are_read(text: str, amount: int) -> None:
     assert parse_amount(text) == amount
 
 
@@ -48,13 +48,13 @@ def test_units_and_separators_are_read(text, amount):
         "٣",
     ],
 )
-def test_anything_else_is_refused_with_what_is_allowed(text):
+def test_anything_else_is_refused_with_what_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match="is no whole number from 1 to 1,000B, such as"):
         parse_amount(text)
 
 
 @given(st.integers(1, MOST))
-def test_every_whole_number_is_read_with_or_without_separators(number):
+def test_every_whole_number_is_read_with_or_without_separators(number: int) -> None:
     assert parse_amount(str(number)) == parse_amount(f"{number:,}") == number
 
 
@@ -72,5 +72,5 @@ def test_every_whole_number_is_read_with_or_without_separators(number):
         (shown_bytes(84.4e6), "84 MB"),
     ],
 )
-def test_numbers_are_shown_with_about_three_digits(text, expected):
+def test_numbers_are_shown_with_about_three_digits(text: str, expected: str) -> None:
     assert text == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -18,19 +19,26 @@ from sizing.measures import UNITS
 from sizing.report import text_of
 from tests.worker import ROOT
 
-STEADY = [
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+
+STEADY: list[tuple[float, dict[str, float]]] = [
     (25_000, {"worked off events/s": 25_000, "worker % of a core": 20, "broker % of a core": 15}),
     (50_000, {"worked off events/s": 50_000, "worker % of a core": 30, "broker % of a core": 25}),
     # Not held: what is measured beyond the knee is no cost of an event.
     (75_000, {"worked off events/s": 52_000, "worker % of a core": 99, "broker % of a core": 99}),
 ]
-READS = [
+READS: list[tuple[str, dict[str, float]]] = [
     ("single, idle", {"server us/value": 104}),
     ("batches of 100, idle", {"server us/value": 5}),
 ]
 
 
-def rows(name, measured):
+def rows(
+    name: str, measured: Iterable[tuple[str | float, dict[str, float]]]
+) -> list[dict[str, Any]]:
     found = []
     for value, figures in measured:
         row = Row({name: value, "users": 1_000_000})
@@ -40,13 +48,17 @@ def rows(name, measured):
 
 
 @pytest.fixture
-def written(tmp_path):
+def written(tmp_path: Path) -> Callable[..., Path]:
     """Write a document as the suite does, of some cases."""
 
-    def write(**cases):
+    def write(**cases: list[dict[str, Any]]) -> Path:
         path = tmp_path / "figures.json"
         machine = {"processor": "A processor", "cores": "64", "commit": "0123456789ab"}
-        document = {"begun": "2025-01-15T12:00:00+00:00", "size": "quick", "machine": machine}
+        document: dict[str, Any] = {
+            "begun": "2025-01-15T12:00:00+00:00",
+            "size": "quick",
+            "machine": machine,
+        }
         document["command"] = "python -m benchmarks steady"
         document["cases"] = {
             name: {"title": name, "seconds": 1.0, "rows": found} for name, found in cases.items()
@@ -57,7 +69,7 @@ def written(tmp_path):
     return write
 
 
-def test_the_shipped_costs_are_complete_and_name_machine_commit_and_command():
+def test_the_shipped_costs_are_complete_and_name_machine_commit_and_command() -> None:
     costs = read_costs()
     assert not any(each.is_own for each in costs.all())
     (origin,) = costs.origins
@@ -68,7 +80,7 @@ def test_the_shipped_costs_are_complete_and_name_machine_commit_and_command():
     assert {each.name for each in fields(Costs)} - {"origins"} == UNITS.keys()
 
 
-def test_a_readers_cases_go_before_ours(written):
+def test_a_readers_cases_go_before_ours(written: Callable[..., Path]) -> None:
     costs = read_costs(read_document(written(steady=rows("events/s", STEADY))))
     own = {each.name for each in costs.all() if each.is_own}
     assert own == {
@@ -85,27 +97,29 @@ def test_a_readers_cases_go_before_ours(written):
     assert ours == read_costs().origins[0]
 
 
-def test_a_request_and_a_value_in_it_are_told_apart(written):
+def test_a_request_and_a_value_in_it_are_told_apart(written: Callable[..., Path]) -> None:
     costs = read_costs(read_document(written(reads=rows("reads", READS))))
     assert costs.read_us(1) == pytest.approx(104)
     assert costs.read_us(100) == pytest.approx(5)
     assert costs.read_us_per_request.value == pytest.approx(100)
 
 
-def test_our_own_cases_are_read_as_a_readers_are():
+def test_our_own_cases_are_read_as_a_readers_are() -> None:
     own, ours = read_costs(read_document(ROOT / "sizing" / "measured.json")), read_costs()
     assert all(each.is_own for each in own.all())
     assert len(own.origins) == 1
     assert own.worker_us("uniform", 5e6, 20, 4) == ours.worker_us("uniform", 5e6, 20, 4)
 
 
-def test_only_the_rates_that_a_worker_held_count(written):
+def test_only_the_rates_that_a_worker_held_count(written: Callable[..., Path]) -> None:
     path = written(steady=rows("events/s", STEADY[2:]))
     with pytest.raises(SizingError, match="holds none of its rates"):
         read_costs(read_document(path))
 
 
-def test_a_document_without_a_case_of_use_is_refused_with_those_that_are(written):
+def test_a_document_without_a_case_of_use_is_refused_with_those_that_are(
+    written: Callable[..., Path],
+) -> None:
     with pytest.raises(SizingError, match="cases of use: steady, backlog"):
         read_costs(read_document(written(micro=[])))
 
@@ -120,7 +134,7 @@ def test_a_document_without_a_case_of_use_is_refused_with_those_that_are(written
         (b'{"machine": {}, "command": "", "cases": {"steady": {"rows": [{}]}}}', "`setting`"),
     ],
 )
-def test_another_file_is_refused_in_one_line(tmp_path, content, reason):
+def test_another_file_is_refused_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "other.json"
     path.write_bytes(content)
     with pytest.raises(SizingError) as refused:
@@ -130,19 +144,19 @@ def test_another_file_is_refused_in_one_line(tmp_path, content, reason):
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SizingError, match=r"none\.json cannot be read: No such file"):
         read_document(tmp_path / "none.json")
 
 
-def test_a_negative_figure_is_refused(written):
+def test_a_negative_figure_is_refused(written: Callable[..., Path]) -> None:
     path = written(reads=rows("reads", [("single, idle", {"server us/value": -1})]))
     with pytest.raises(SizingError, match="'server us/value' is negative"):
         read_document(path)
 
 
-def test_a_state_without_a_changelog_was_not_measured(written):
-    figures = {"disk bytes/user": 9, "changelog bytes/user": 0, "peak RSS MiB": 9}
+def test_a_state_without_a_changelog_was_not_measured(written: Callable[..., Path]) -> None:
+    figures: dict[str, float] = {"disk bytes/user": 9, "changelog bytes/user": 0, "peak RSS MiB": 9}
     path = written(memory=rows("load", [("uniform", figures)]), reads=rows("reads", READS))
     costs = read_costs(read_document(path))
     assert not costs.changelog_bytes_per_user.is_own
@@ -180,7 +194,7 @@ CASES = st.dictionaries(
 
 
 @given(CASES)
-def test_whatever_a_file_has_it_is_sized_or_refused(cases):
+def test_whatever_a_file_has_it_is_sized_or_refused(cases: dict[str, Any]) -> None:
     content = json.dumps({"machine": {}, "command": "", "cases": cases}).encode()
     refusal = ""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,10 @@ from sizing.plan import MIN_PART as PLANNED_PART
 from sizing.traffic import KEY_BYTES, VIDEOS_PER_CREATOR, Commits, distinct, sums_of
 from streaming.commit.pacing import MAX_EARLY_S, MIN_PART, shortest_distance_s
 from streaming.kafka.topic_specs import topic_specs
+
+if TYPE_CHECKING:
+    from sizing.plan import Plan
+
 
 COSTS = read_costs()
 RATES = st.integers(1, 3_000_000)
@@ -42,18 +47,20 @@ ASSUMED = st.builds(
 TIMES = st.integers(1, 20)
 
 
-def cpu(plan, workers):
+def cpu(plan: Plan, workers: int) -> float:
     sums = sums_of(plan.demand, plan.windows, Commits(1, 1, plan.commits.between_s))
     return cpu_of(plan.demand, COSTS, plan.assumed.standbys, plan.user, sums, workers)
 
 
-def fixed(assumed):
+def fixed(assumed: Assumptions) -> Assumptions:
     """Commit at one interval: a longer one writes fewer rows of videos and creators."""
     return replace(assumed, commit_interval_s=1.0)
 
 
 @given(DEMANDS, ASSUMED)
-def test_every_resource_has_room_and_no_worker_is_for_nothing(demand, assumed):
+def test_every_resource_has_room_and_no_worker_is_for_nothing(
+    demand: Demand, assumed: Assumptions
+) -> None:
     plan = make_plan(demand, COSTS, assumed)
     workers, brokers = plan.workers, plan.brokers
 
@@ -70,7 +77,7 @@ def test_every_resource_has_room_and_no_worker_is_for_nothing(demand, assumed):
 
 
 @given(DEMANDS, ASSUMED, TIMES)
-def test_a_higher_rate_needs_no_less(demand, assumed, times):
+def test_a_higher_rate_needs_no_less(demand: Demand, assumed: Assumptions, times: int) -> None:
     low = make_plan(demand, COSTS, fixed(assumed))
     more = replace(demand, events_per_s=min(3_000_000, demand.events_per_s * times))
     high = make_plan(more, COSTS, fixed(assumed))
@@ -84,7 +91,7 @@ def test_a_higher_rate_needs_no_less(demand, assumed, times):
 
 
 @given(DEMANDS, ASSUMED, st.integers(0, 200_000))
-def test_more_reads_need_no_fewer_workers(demand, assumed, more):
+def test_more_reads_need_no_fewer_workers(demand: Demand, assumed: Assumptions, more: int) -> None:
     low = make_plan(demand, COSTS, fixed(assumed))
     reads = demand.values_read_per_s + more
     high = make_plan(replace(demand, values_read_per_s=reads), COSTS, fixed(assumed))
@@ -93,7 +100,7 @@ def test_more_reads_need_no_fewer_workers(demand, assumed, more):
 
 
 @given(DEMANDS, ASSUMED, TIMES)
-def test_more_users_need_no_less_room(demand, assumed, times):
+def test_more_users_need_no_less_room(demand: Demand, assumed: Assumptions, times: int) -> None:
     """Each of them is less active at the same rate, but together their tables grow."""
     low = make_plan(demand, COSTS, assumed)
     more = replace(demand, users=demand.users * times)
@@ -104,14 +111,16 @@ def test_more_users_need_no_less_room(demand, assumed, times):
 
 
 @given(st.integers(1, 10**9), st.floats(0, 200), st.floats(1, 96), TIMES)
-def test_more_users_of_the_same_kind_cost_an_event_no_less(users, ids, panes, times):
+def test_more_users_of_the_same_kind_cost_an_event_no_less(
+    users: int, ids: float, panes: float, times: int
+) -> None:
     for load in ("sessions", "uniform"):
         few = COSTS.worker_us(load, users, ids, panes)
         assert few <= COSTS.worker_us(load, users * times, ids, panes) * (1 + 1e-9)
 
 
 @given(DEMANDS)
-def test_copies_are_on_other_workers_and_cost_what_they_cost(demand):
+def test_copies_are_on_other_workers_and_cost_what_they_cost(demand: Demand) -> None:
     alone = make_plan(demand, COSTS, Assumptions(standbys=0, commit_interval_s=1.0))
     copied = make_plan(demand, COSTS, Assumptions(standbys=2, commit_interval_s=1.0))
     assert copied.workers.count >= max(3, alone.workers.count)
@@ -121,7 +130,7 @@ def test_copies_are_on_other_workers_and_cost_what_they_cost(demand):
 
 
 @given(DEMANDS)
-def test_a_shorter_commit_interval_is_taken_where_it_needs_no_more_machines(demand):
+def test_a_shorter_commit_interval_is_taken_where_it_needs_no_more_machines(demand: Demand) -> None:
     plan = make_plan(demand, COSTS)
     assert plan.commits.markers_per_s <= plan.assumed.markers_per_s or plan.commit_interval_s == 5
     if plan.commit_interval_s < 1:
@@ -129,18 +138,18 @@ def test_a_shorter_commit_interval_is_taken_where_it_needs_no_more_machines(dema
         assert plan.machines <= second.machines
 
 
-def test_a_load_beyond_one_app_is_refused_in_one_line():
+def test_a_load_beyond_one_app_is_refused_in_one_line() -> None:
     with pytest.raises(SizingError, match=r"at most 1024 partitions.*split the users"):
         make_plan(Demand(10**10, 10**12), COSTS)
 
 
-def test_a_machine_that_is_busy_with_few_events_is_refused():
+def test_a_machine_that_is_busy_with_few_events_is_refused() -> None:
     busy = replace(COSTS, worker_fixed_cores=replace(COSTS.worker_fixed_cores, value=0.7))
     with pytest.raises(SizingError, match="by these costs a worker uses 70% of a core"):
         make_plan(Demand(1000, 1000), busy)
 
 
-def test_tables_that_the_app_does_not_keep_cost_nothing():
+def test_tables_that_the_app_does_not_keep_cost_nothing() -> None:
     demand = Demand(100_000, 10_000_000)
     with_creators = make_plan(demand, COSTS)
     without = make_plan(demand, COSTS, windows=Windows(has_creators=False))
@@ -149,7 +158,7 @@ def test_tables_that_the_app_does_not_keep_cost_nothing():
     assert without.machines < with_creators.machines
 
 
-def test_an_event_more_a_user_fills_panes_up_to_the_active_time():
+def test_an_event_more_a_user_fills_panes_up_to_the_active_time() -> None:
     """4 h of 15 minute panes are 16, however many events there are."""
     rare = make_plan(Demand(100, 100_000_000), COSTS)
     often = make_plan(Demand(500_000, 100_000_000), COSTS)
@@ -164,36 +173,36 @@ def test_an_event_more_a_user_fills_panes_up_to_the_active_time():
 class TestWhatIsCountedElsewhere:
     """Numbers that stand in other folders as well, which this one does not import."""
 
-    def test_commits_begin_as_early_as_the_worker_lets_them(self):
+    def test_commits_begin_as_early_as_the_worker_lets_them(self) -> None:
         assert (PLANNED_PART, PLANNED_EARLY_S) == (MIN_PART, MAX_EARLY_S)
 
     @pytest.mark.parametrize("interval_s", COMMIT_INTERVALS_S)
-    def test_commits_are_as_far_apart_as_short_ones_of_a_worker(self, interval_s):
+    def test_commits_are_as_far_apart_as_short_ones_of_a_worker(self, interval_s: float) -> None:
         assumed = Assumptions(commit_interval_s=interval_s)
         plan = make_plan(Demand(500_000, 100_000_000), COSTS, assumed)
         assert plan.commits.between_s == shortest_distance_s(interval_s)
 
-    def test_a_single_worker_commits_at_its_interval(self):
+    def test_a_single_worker_commits_at_its_interval(self) -> None:
         plan = make_plan(Demand(10_000, 100_000), COSTS, Assumptions(commit_interval_s=0.1))
         assert plan.workers.count == 1
         assert plan.commits.between_s == 0.1
 
-    def test_partitions_are_between_the_default_and_the_most_that_may_be_set(self):
+    def test_partitions_are_between_the_default_and_the_most_that_may_be_set(self) -> None:
         (partitions,) = [each for each in settings.VARIABLES if each.attribute == "partitions"]
         assert settings.load({}).partitions == FEWEST_PARTITIONS
         assert partitions.kind.parse(str(MOST_PARTITIONS)) == MOST_PARTITIONS
         with pytest.raises(ValueError, match=str(MOST_PARTITIONS + 1)):
             partitions.kind.parse(str(MOST_PARTITIONS + 1))
 
-    def test_sums_are_kept_as_long_as_by_their_topics(self):
+    def test_sums_are_kept_as_long_as_by_their_topics(self) -> None:
         specs = topic_specs(settings.load({}), [], ["deltas"])
         (deltas,) = [spec for spec in specs if spec.name == "deltas"]
         assert deltas.config["retention.ms"] == str(1000 * SUMS_KEPT_S)
 
-    def test_a_row_of_sums_is_a_key_and_a_panes_row(self):
+    def test_a_row_of_sums_is_a_key_and_a_panes_row(self) -> None:
         assert KEY_BYTES + VIDEO.rows.size == ROW_SIZE
 
-    def test_a_pane_has_the_size_of_its_row(self):
+    def test_a_pane_has_the_size_of_its_row(self) -> None:
         plan = make_plan(Demand(500_000, 100_000_000), COSTS)
         sums = sums_of(plan.demand, plan.windows, plan.commits)
         assert (sums.video_bytes, sums.creator_bytes) == (
@@ -207,7 +216,7 @@ class TestDistinctVideos:
     @pytest.mark.parametrize(
         ("draws", "videos"), [(5_000, 20_000), (250_000, 1_000_000), (500_000, 100_000)]
     )
-    def test_are_as_many_as_the_generator_draws(self, draws, videos):
+    def test_are_as_many_as_the_generator_draws(self, draws: int, videos: int) -> None:
         import numpy as np
 
         from loadgen.population import Population
@@ -216,7 +225,7 @@ class TestDistinctVideos:
         drawn = population.videos(np.random.default_rng(1), draws)
         assert distinct(draws, videos) == pytest.approx(len(np.unique(drawn)), rel=0.03)
 
-    def test_have_as_many_creators_as_the_generator_gives_them(self):
+    def test_have_as_many_creators_as_the_generator_gives_them(self) -> None:
         import numpy as np
 
         from loadgen.population import Population
@@ -226,7 +235,9 @@ class TestDistinctVideos:
         )
 
     @given(st.floats(0.01, 1e7), st.integers(1, 10**8), TIMES)
-    def test_are_no_more_than_draws_or_videos_and_grow_with_draws(self, draws, videos, times):
+    def test_are_no_more_than_draws_or_videos_and_grow_with_draws(
+        self, draws: float, videos: int, times: int
+    ) -> None:
         few = distinct(draws, videos)
         assert 0 <= few <= min(draws, videos)
         assert few <= distinct(draws * times, videos) * (1 + 1e-9)
@@ -235,7 +246,7 @@ class TestDistinctVideos:
 class TestAgainstWhatWasMeasured:
     """The line through the rates is the worker that was measured, within a fifth."""
 
-    def test_the_shipped_rates(self):
+    def test_the_shipped_rates(self) -> None:
         from sizing.documents import shipped
         from sizing.measures import HELD
 
@@ -248,12 +259,14 @@ class TestAgainstWhatWasMeasured:
         ]
         assert len(held) >= 2
         for row in held:
-            rate = row.figure("worked off events/s")
+            rate, percent = row.figure("worked off events/s"), row.figure("worker % of a core")
+            assert rate is not None
+            assert percent is not None
             us = COSTS.worker_us("sessions", row.number("users"), 1.0, 1.0)
             cores = COSTS.worker_fixed_cores.value + rate * us / 1e6
-            assert cores == pytest.approx(row.figure("worker % of a core") / 100, rel=0.2)
+            assert cores == pytest.approx(percent / 100, rel=0.2)
 
-    def test_curves_pass_through_their_points(self):
+    def test_curves_pass_through_their_points(self) -> None:
         for curve in (each for each in COSTS.all() if isinstance(each, Curve)):
             x, y = curve.points[0]
             assert curve.at(x) == pytest.approx(y)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from faust.types import TP
 
@@ -19,23 +19,30 @@ from streaming.tasks.task import Task
 from tests.streaming.fakes import OTHER_TOPIC, TOPIC, Counter, Producer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from streaming.kafka.batch_writer import Pack
+    from streaming.kafka.records import Batch
+    from streaming.kafka.topic_limits import Limits
+    from streaming.tasks.processor import Processor
     from tables.state import PartitionState
+    from tests.cluster import Cluster
 
 EVENTS = TP(TOPIC, 0)
 DELTAS = TP(OTHER_TOPIC, 0)
 NEVER = 10_000.0
 
 
-async def until(is_so):
+async def until(is_so: Callable[..., object]) -> None:
     """Look again and again until it is so."""
     async with asyncio.timeout(5):
         while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.001)
 
 
-def producer_of(cluster, name, pack=pack, limits=None):
+def producer_of(
+    cluster: Cluster, name: str, pack: Pack = pack, limits: Limits | None = None
+) -> TransactionalProducer:
     """Return a real producer with a transactional id, for the group of ``cluster``."""
     settings = {
         "bootstrap_servers": [cluster.bootstrap],
@@ -58,24 +65,24 @@ class Bench:
     commit_failures: list[BaseException] = field(default_factory=list)
     gaps: list[TP] = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.shared_limits = SharedLimits(self.tasks)
         self.claims = Fencing("reels", self._connect, self.shared_limits.committing)
         self.committer = Committer(self.tasks, self.claims, self.shared_limits, self._commit_failed)
 
-    def _connect(self, name):
+    def _connect(self, name: str) -> TransactionalProducer:
         producer = Producer(name)
         if "-worker-" in name:
             self.producers.append(producer)
-        return producer
+        return cast("TransactionalProducer", producer)
 
-    def _commit_failed(self, exc):
+    def _commit_failed(self, exc: BaseException) -> None:
         self.commit_failures.append(exc)
         for task in self.tasks.values():
             if not task.failed:
                 task.mark_failed()
 
-    async def add(self, partition=0):
+    async def add(self, partition: int = 0) -> Task:
         """Put a task on the bench that accepts batches."""
         outbox = Outbox()
         counters = [
@@ -84,15 +91,22 @@ class Bench:
         ]
         return await self._open(partition, counters, outbox, {})
 
-    async def reopen(self, partition=0):
+    async def reopen(self, partition: int = 0) -> Task:
         """Close a task, and put another in its place that begins where that one has committed."""
         task = self.tasks[partition]
         await task.close()
         task.outbox.take()
         return await self._open(partition, task.tables.processors, task.outbox, task.committed)
 
-    async def _open(self, partition, counters, outbox, committed):
-        lock = self.locks[partition] = self.claims.lock_of(partition)
+    async def _open(
+        self,
+        partition: int,
+        counters: Sequence[Processor],
+        outbox: Outbox,
+        committed: Mapping[TP, int],
+    ) -> Task:
+        lock = self.claims.lock_of(partition)
+        self.locks[partition] = cast("Producer", lock)
         task = self.tasks[partition] = Task(
             partition,
             counters,
@@ -113,41 +127,41 @@ class Bench:
         return task
 
     @property
-    def task(self):
+    def task(self) -> Task:
         return self.tasks[0]
 
     @property
-    def producer(self):
+    def producer(self) -> Producer:
         """What the worker's transactions go through, or went through last."""
         return self.producers[-1]
 
     @property
-    def counter(self):
-        return self.task.sources[EVENTS]
+    def counter(self) -> Counter:
+        return cast("Counter", self.task.sources[EVENTS])
 
     @property
-    def state(self):
+    def state(self) -> PartitionState:
         return self.counter.state
 
-    def submit(self, *batches, tp=EVENTS):
+    def submit(self, *batches: Batch, tp: TP = EVENTS) -> None:
         for each in batches:
             self.tasks[tp.partition].submit(tp, each)
 
-    async def commit(self):
+    async def commit(self) -> int:
         """Commit what is processed."""
         return await self.committer.commit([t for t in self.tasks.values() if t.accepting])
 
-    async def processed(self, count, partition=0):
+    async def processed(self, count: int, partition: int = 0) -> None:
         """Wait until so many records are processed."""
-        counter = self.tasks[partition].sources[TP(TOPIC, partition)]
+        counter = cast("Counter", self.tasks[partition].sources[TP(TOPIC, partition)])
         await until(lambda: len(counter.processed) >= count)
 
-    async def idle(self):
+    async def idle(self) -> None:
         """Wait until nothing is left in the inbox."""
         await until(lambda: not self.task._inbox and not self.task._processing.locked())
         await asyncio.sleep(0.01)
 
-    async def close(self):
+    async def close(self) -> None:
         await self.committer.stop()
         for task in self.tasks.values():
             await task.close()

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from streaming.restore.changelog_fetch import ChangelogChunk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
 
 #: Records that one fetch brings.
 FETCHED = 2
@@ -18,14 +23,19 @@ FETCHED = 2
 class Changelogs:
     """What brokers have of changelogs. A control record takes an offset and is no record."""
 
-    def __init__(self):
-        self.begins, self.ends, self.records, self.ids = {}, {}, {}, {}
+    def __init__(self) -> None:
+        self.begins: dict[TP, int] = {}
+        self.ends: dict[TP, int] = {}
+        self.records: dict[TP, list[Any]] = {}
+        self.ids: dict[str, str] = {}
         #: What reading raises, one after the other, before it goes on.
-        self.faults = []
+        self.faults: list[Exception] = []
         self.connections = 0
         self.is_connected = False
 
-    def add(self, tp, *rows, begin=0, is_committed=True):
+    def add(
+        self, tp: TP, *rows: tuple[bytes, bytes | None], begin: int = 0, is_committed: bool = True
+    ) -> None:
         """Append ``rows`` to a changelog, and the control record of their transaction."""
         at = self.ends.get(tp, begin)
         self.begins.setdefault(tp, begin)
@@ -35,7 +45,7 @@ class Changelogs:
         self.ends[tp] = at + len(rows) + is_committed
 
     @asynccontextmanager
-    async def consumer(self, _settings):
+    async def consumer(self, _settings: object) -> AsyncIterator[Consumer]:
         """Connect."""
         self.connections += 1
         self.is_connected = True
@@ -44,10 +54,10 @@ class Changelogs:
         finally:
             self.is_connected = False
 
-    async def topic_ids(self, _client, topics):
+    async def topic_ids(self, _client: object, topics: Iterable[str]) -> dict[str, str]:
         return {topic: self.ids.get(topic, "an-id") for topic in topics}
 
-    async def fetch(self, consumer, _seconds):
+    async def fetch(self, consumer: Consumer, _seconds: float) -> dict[TP, ChangelogChunk]:
         """Return what comes next of each changelog."""
         await asyncio.sleep(0)
         if self.faults:
@@ -67,25 +77,25 @@ class Consumer:
 
     _client = None
 
-    def __init__(self, changelogs):
+    def __init__(self, changelogs: Changelogs) -> None:
         self._changelogs = changelogs
-        self.positions = {}
+        self.positions: dict[TopicPartition, int] = {}
 
-    def assign(self, tps):
+    def assign(self, tps: Iterable[TopicPartition]) -> None:
         self.positions = dict.fromkeys(tps, 0)
 
-    def seek(self, tp, offset):
+    def seek(self, tp: TopicPartition, offset: int) -> None:
         assert isinstance(tp, TopicPartition)
         self.positions[tp] = offset
 
-    async def seek_to_beginning(self, tp):
+    async def seek_to_beginning(self, tp: TopicPartition) -> None:
         self.positions[tp] = self._changelogs.begins[tp]
 
-    async def position(self, tp):
+    async def position(self, tp: TopicPartition) -> int:
         return self.positions[tp]
 
-    async def beginning_offsets(self, tps):
+    async def beginning_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {tp: self._changelogs.begins[tp] for tp in tps}
 
-    async def end_offsets(self, tps):
+    async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {tp: self._changelogs.ends[tp] for tp in tps}

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.streaming.bench import Bench
 from tests.streaming.changelogs import Changelogs
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tables.state import PartitionState
+
 
 @pytest.fixture
-def changelogs(monkeypatch):
+def changelogs(monkeypatch: pytest.MonkeyPatch) -> Changelogs:
     """Return changelogs in the place of a broker's, wherever they are read."""
     changelogs = Changelogs()
     for module in ("restore", "standby"):
@@ -21,7 +28,7 @@ def changelogs(monkeypatch):
 
 
 @pytest.fixture
-async def bench(make_state):
+async def bench(make_state: Callable[..., PartitionState]) -> AsyncIterator[Bench]:
     bench = Bench(make_state)
     await bench.add()
     yield bench

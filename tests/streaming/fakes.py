@@ -30,7 +30,7 @@ TOPIC, OTHER_TOPIC, CHANGELOG = "events", "deltas", "changelog"
 SENT_MS = 1_736_951_445_000
 
 
-def record(offset: int, key: bytes = b"1", value: bytes = b"x") -> ConsumerRecord[Any, Any]:
+def record(offset: int, key: bytes = b"1", value: bytes | None = b"x") -> ConsumerRecord[Any, Any]:
     """Make a record as the consumer hands it out."""
     return ConsumerRecord(
         topic=TOPIC,
@@ -59,7 +59,7 @@ class Counter:
 
     def __init__(self, state: PartitionState, outbox: Outbox, topic: str = TOPIC) -> None:
         """Count in ``state``; each record is passed on through ``outbox`` as well."""
-        self.topics = (topic,)
+        self.topics: Sequence[str] = (topic,)
         self.changelog_topic = f"{topic}-{CHANGELOG}"
         self.state = state
         self.outbox = outbox
@@ -78,7 +78,7 @@ class Counter:
         keys = [each.key for each in records]
         loaded = dict(zip(keys, await self.state.load(keys), strict=True))
         for each in records:
-            count = int(self.state.dirty.get(each.key) or loaded[each.key] or 0)
+            count = int(self.state.dirty.get(each.key, None) or loaded[each.key] or 0)
             self.state.dirty[each.key] = b"%d" % (count + 1)
             self.outbox.add("out", 0, OutRecord(each.key, b"%d" % each.offset))
             self.processed.append(each.offset)

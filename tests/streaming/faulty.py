@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from faust.types import TP
 
@@ -16,12 +17,21 @@ from tables.rocks import StoreCorruptError
 from tables.state import PartitionState
 from tests.streaming.fakes import TOPIC, Producer
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+
+    from streaming.restore.changelog_fetch import Changes
+
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
 SLICES = Slices(3_600_000, 60_000)
 #: Where the tasks of these tests go on, and the id of their topic.
 START, TOPIC_ID = 7, "an-id"
 
 
-def events(partition):
+def events(partition: int) -> TP:
     """Return the partition of the source topic."""
     return TP(TOPIC, partition)
 
@@ -29,8 +39,8 @@ def events(partition):
 class Inline(Executor):
     """Runs at once what waits for a disk that is none."""
 
-    def submit(self, fn, /, *args, **kwargs):
-        future = Future()
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as exc:  # noqa: BLE001 - it is for whoever waits
@@ -41,20 +51,22 @@ class Inline(Executor):
 class MemoryStore:
     """A database in memory."""
 
-    def __init__(self):
-        self.rows = {}
-        self.offset = None
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self.offset: int | None = None
         self.changelog_id = ""
-        self.damage = None
+        self.damage: Exception | None = None
         self.is_closed = False
 
-    def get(self, key):
+    def get(self, key: bytes) -> bytes | None:
         return self.rows.get(key)
 
-    def get_many(self, keys):
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.rows.get(key) for key in keys]
 
-    def items(self, after=None, count=None):
+    def items(
+        self, after: bytes | None = None, count: int | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
         keys = sorted(
             key
             for key in self.rows
@@ -62,7 +74,7 @@ class MemoryStore:
         )
         return iter([(key, self.rows[key]) for key in keys[:count]])
 
-    def write(self, changes, offset, *_):
+    def write(self, changes: Mapping[bytes, bytes | None], offset: int, *_: object) -> int:
         for key, value in changes.items():
             if value is None:
                 self.rows.pop(key, None)
@@ -72,30 +84,30 @@ class MemoryStore:
         return 100 * len(changes)
 
     @property
-    def estimated_keys(self):
+    def estimated_keys(self) -> int:
         return len(self.rows)
 
-    def set_changelog_id(self, topic_id, offset=None):
+    def set_changelog_id(self, topic_id: str, offset: int | None = None) -> None:
         self.changelog_id = topic_id
 
-    def clear(self):
-        self.__init__()
+    def clear(self) -> None:
+        self.__init__()  # type: ignore[misc]  # as if it were new
 
-    def close(self):
+    def close(self) -> None:
         self.is_closed = True
 
 
 class FullDisk(MemoryStore):
     """Takes nothing more."""
 
-    def write(self, changes, offset, *_):
+    def write(self, changes: Mapping[bytes, bytes | None], offset: int, *_: object) -> NoReturn:
         raise OSError("No space left on device")
 
 
 class DamagedStore(MemoryStore):
     """Is found damaged by whoever reads on in it."""
 
-    def items(self, after=None, count=None):
+    def items(self, after: bytes | None = None, count: int | None = None) -> NoReturn:
         self.damage = StoreCorruptError("table-0.db is damaged")
         raise self.damage
 
@@ -103,21 +115,24 @@ class DamagedStore(MemoryStore):
 class Databases:
     """Those of one table."""
 
-    def __init__(self, is_expired=lambda _value, _time: False):
-        self.partitions = {}
-        self.closed = []
-        self.store = MemoryStore
-        windows = SimpleNamespace(is_expired=is_expired, in_units=lambda _: windows)
+    def __init__(
+        self, is_expired: Callable[[bytes, int], bool] = lambda _value, _time: False
+    ) -> None:
+        #: Their states, whose store is none of RocksDB's.
+        self.partitions: Any = {}
+        self.closed: list[int] = []
+        self.store: Callable[[], Any] = MemoryStore
+        windows: Any = SimpleNamespace(is_expired=is_expired, in_units=lambda _: windows)
         self._layout = StoreFormat.of(1, SLICES, windows=windows)
 
-    async def open(self, partition):
+    async def open(self, partition: int) -> Any:
         if partition not in self.partitions:
             self.partitions[partition] = PartitionState(
                 "table", self._layout, self.store(), Inline()
             )
         return self.partitions[partition]
 
-    async def close(self, partition):
+    async def close(self, partition: int) -> None:
         state = self.partitions.pop(partition, None)
         if state is not None:
             self.closed.append(partition)
@@ -127,7 +142,7 @@ class Databases:
 class FencedLock(Producer):
     """Finds, when it starts, that another worker has taken the partition meanwhile."""
 
-    async def start(self):
+    async def start(self) -> None:
         raise FencedError(self.transactional_id)
 
 
@@ -135,7 +150,7 @@ class LostLock(Producer):
     """Finds, when it claims, that another worker has taken the partition meanwhile."""
 
     @asynccontextmanager
-    async def transaction(self):
+    async def transaction(self) -> AsyncIterator[NoReturn]:
         raise FencedError(self.transactional_id)
         yield
 
@@ -143,7 +158,7 @@ class LostLock(Producer):
 class HangingLock(Producer):
     """Commits its claim when a test says so."""
 
-    def __init__(self, transactional_id):
+    def __init__(self, transactional_id: str) -> None:
         super().__init__(transactional_id)
         self.may_commit.clear()
 
@@ -151,21 +166,21 @@ class HangingLock(Producer):
 class KnownPositions:
     """Brokers that answer: tasks go on at ``START``."""
 
-    def __init__(self):
-        self.named = {}
+    def __init__(self) -> None:
+        self.named: dict[TP, str] = {}
         self.begins = 0
-        self.refusal = None
+        self.refusal: Exception | None = None
 
-    async def claimants(self, tps):
+    async def claimants(self, tps: Iterable[TP]) -> dict[TP, str]:
         return {tp: self.named[tp] for tp in tps if tp in self.named}
 
-    async def starts(self, tables):
+    async def starts(self, tables: Iterable[TP]) -> dict[TP, Position]:
         return dict.fromkeys(tables, Position(START, TOPIC_ID))
 
-    async def first_kept(self, tp, at):
+    async def first_kept(self, tp: TP, at: int) -> int:
         return max(at, self.begins)
 
-    async def check_ends(self, positions):
+    async def check_ends(self, positions: Mapping[TP, int]) -> None:
         if self.refusal is not None:
             raise self.refusal
 
@@ -173,11 +188,13 @@ class KnownPositions:
 class SilentBroker(KnownPositions):
     """Never answers."""
 
-    async def claimants(self, tps):
+    async def claimants(  # type: ignore[override]  # it never returns
+        self, tps: Iterable[TP]
+    ) -> None:
         await asyncio.Event().wait()
 
 
-async def broken_changelog(_sinks):
+async def broken_changelog(_sinks: object) -> None:
     """Restore from a changelog that is not the table's own."""
     raise ChangelogError("recreated")
 
@@ -185,21 +202,21 @@ async def broken_changelog(_sinks):
 class Sink:
     """Takes what a changelog says, and remembers it."""
 
-    def __init__(self, offset=None):
+    def __init__(self, offset: int | None = None) -> None:
         self.offset = offset
-        self.rows = {}
+        self.rows: Changes = {}
         self.resets = 0
-        self.attached = []
+        self.attached: list[tuple[str, int]] = []
 
-    async def attach(self, topic_id, end):
+    async def attach(self, topic_id: str, end: int) -> None:
         self.attached.append((topic_id, end))
 
-    async def apply(self, changes, offset):
+    async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
         self.rows |= changes
         self.offset = offset
         return ()
 
-    async def reset(self):
+    async def reset(self) -> None:
         self.rows, self.offset = {}, None
         self.resets += 1
 
@@ -207,6 +224,6 @@ class Sink:
 class LastCopy(Sink):
     """Has what the changelog has lost."""
 
-    async def attach(self, topic_id, end):
+    async def attach(self, topic_id: str, end: int) -> None:
         await super().attach(topic_id, end)
         raise LastCopyError("ends at offset 0, but the disk is at 9")

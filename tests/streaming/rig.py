@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from streaming.commit.committer import Committer
 from streaming.commit.fencing import Fencing
@@ -14,11 +15,20 @@ from streaming.tasks.task import Task
 from tests.streaming.fakes import Counter, Producer
 from tests.streaming.faulty import Databases, KnownPositions
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from faust.types import TP
+
+    from streaming.kafka.producer import TransactionalProducer
+    from streaming.runtime.task_factory import TaskContext
+    from streaming.runtime.task_reviver import TaskReviver
+
 
 class Worker:
     """A worker's registry, claims and opener, and all that they touch."""
 
-    def __init__(self, positions=None):
+    def __init__(self, positions: KnownPositions | None = None) -> None:
         self.registry = TaskRegistry()
         self.shared_limits = SharedLimits(self.registry.tasks)
         self.fencing = Fencing("reels", self._connect, self.shared_limits.committing)
@@ -37,55 +47,56 @@ class Worker:
             restore=self._restore,
         )
         #: What makes the lock of a partition.
-        self.lock = {}
-        self.restore = self._apply_nothing
+        self.lock: dict[int, Callable[[str], Producer]] = {}
+        self.restore: Callable[[Iterable[TP]], Awaitable[None]] = self._apply_nothing
         #: Steps of opening, in their order, and tasks in the order of their building.
-        self.steps = []
-        self.built = []
-        self.producers = []
-        self.failures = []
-        self.commit_failures = []
-        self.gaps = []
-        self.reviver = None
+        self.steps: list[str] = []
+        self.built: list[Task] = []
+        self.producers: list[Producer] = []
+        self.failures: list[BaseException] = []
+        self.commit_failures: list[BaseException] = []
+        self.gaps: list[TP] = []
+        self.reviver: TaskReviver | None = None
 
-    async def _note(self, step):
+    async def _note(self, step: str) -> None:
         self.steps.append(step)
 
-    def _connect(self, name):
+    def _connect(self, name: str) -> TransactionalProducer:
         number = name.removeprefix("reels-")
         is_lock = number.isdigit()
-        producer = (self.lock.get(int(number), Producer) if is_lock else Producer)(name)
+        #: Any: the methods of this one are replaced.
+        producer: Any = (self.lock.get(int(number), Producer) if is_lock else Producer)(name)
         if not is_lock:
             self.producers.append(producer)
         start, transaction = producer.start, producer.transaction
         last_ended = producer.last_ended
 
-        async def noted_start():
+        async def noted_start() -> None:
             self.steps.append(f"{'lock' if is_lock else 'start'} {number}")
             await start()
 
-        def noted_transaction():
+        def noted_transaction() -> Any:
             if is_lock:
                 self.steps.append(f"claim {number}")
             return transaction()
 
-        async def noted_end(tp):
+        async def noted_end(tp: TP) -> None:
             if is_lock:
                 self.steps.append(f"settle {tp.partition}")
             await last_ended(tp)
 
         producer.start, producer.transaction = noted_start, noted_transaction
         producer.last_ended = noted_end
-        return producer
+        return cast("TransactionalProducer", producer)
 
-    async def _restore(self, sinks):
+    async def _restore(self, sinks: Iterable[TP]) -> None:
         self.steps.append(f"restore {', '.join(str(tp.partition) for tp in sinks)}")
         await self.restore(sinks)
 
-    async def _apply_nothing(self, _sinks):
+    async def _apply_nothing(self, _sinks: object) -> None:
         pass
 
-    async def build(self, partition):
+    async def build(self, partition: int) -> Task:
         """Put a task together."""
         state, outbox = await self.databases.open(partition), Outbox()
         task = Task(
@@ -100,33 +111,35 @@ class Worker:
         self.built.append(task)
         return task
 
-    def _task_failed(self, task, exc):
+    def _task_failed(self, task: Task, exc: BaseException) -> None:
         self.failures.append(exc)
         if self.reviver is not None:
             self.reviver.task_failed(task, exc)
 
-    def _commit_failed(self, exc):
+    def _commit_failed(self, exc: BaseException) -> None:
         self.commit_failures.append(exc)
         if self.reviver is not None:
             self.reviver.commit_failed(exc)
 
-    async def open(self, *partitions, generation=1):
+    async def open(self, *partitions: int, generation: int = 1) -> None:
         """Assign ``partitions``, and open those that are not open."""
         self.registry.assign(set(partitions), generation)
         await self.opener.open_assigned()
 
-    async def rebalance(self, *partitions):
+    async def rebalance(self, *partitions: int) -> None:
         """Suspend all, and assign ``partitions`` in the next generation."""
         self.registry.suspend()
         await self.committer.suspend()
-        for number in self.registry.assign(set(partitions), self.registry.generation + 1):
+        generation = self.registry.generation
+        assert generation is not None
+        for number in self.registry.assign(set(partitions), generation + 1):
             await self.opener.close(number)
 
     @property
-    def tasks(self):
+    def tasks(self) -> dict[int, Task]:
         return self.registry.tasks
 
-    async def stop(self):
+    async def stop(self) -> None:
         for task in self.built:
             await task.close()
 
@@ -134,29 +147,31 @@ class Worker:
 class Context:
     """The worker as its tasks know it."""
 
+    #: What tests of the task manager set.
+    task_context: TaskContext
     generation = 1
     session_timeout = 10.0
 
-    def __init__(self):
-        self.reasons = []
-        self.standbys = set()
+    def __init__(self) -> None:
+        self.reasons: list[BaseException] = []
+        self.standbys: set[TP] = set()
 
-    def is_standby(self, tp):
+    def is_standby(self, tp: TP) -> bool:
         return tp in self.standbys
 
-    def give_up(self, exc):
+    def give_up(self, exc: BaseException) -> None:
         self.reasons.append(exc)
 
 
 class Seeker:
     """The consumer, as whoever opens tasks anew sees it."""
 
-    def __init__(self, registry):
+    def __init__(self, registry: TaskRegistry) -> None:
         self._registry = registry
-        self.sought = {}
+        self.sought: dict[TP, int] = {}
 
-    async def perform_seek(self):
+    async def perform_seek(self) -> None:
         await self.seek_positions(self._registry.pending_seeks())
 
-    async def seek_positions(self, positions):
+    async def seek_positions(self, positions: Mapping[TP, int]) -> None:
         self.sought |= positions

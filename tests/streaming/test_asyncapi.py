@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,7 +51,7 @@ def test_what_the_schema_takes_the_program_takes(value: bytes) -> None:
         assert parse_event(text) is not None
 
 
-def is_exact(document: dict) -> bool:
+def is_exact(document: dict[str, Any]) -> bool:
     """JSON Schema takes 1.0 for an integer, the program does not."""
     return all(isinstance(document[name], int) for name in ("user_id", "video_id"))
 

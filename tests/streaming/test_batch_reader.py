@@ -7,6 +7,7 @@ import itertools
 import struct
 import weakref
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
@@ -22,16 +23,27 @@ from hypothesis import strategies as st
 from accelerator.records import Records
 from streaming.kafka.batch_reader import BoundedRecords, RawMemoryRecords, unpack, unpacker
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from aiokafka.consumer.fetcher import PartitionRecords
+
+    from streaming.kafka.records import Record
+
+
 #: aiokafka's own, for which its fetcher has another by now.
 (PartitionRecords,) = BoundedRecords.__bases__
 
 TP = TopicPartition("events", 0)
 HEADER, ATTRIBUTES, COUNT = 61, 22, 57
-FORMS = {"one by one": unpack, "packed": unpacker(Records)}
+FORMS: dict[str, Callable[[Any], Sequence[Record]]] = {
+    "one by one": unpack,
+    "packed": unpacker(Records),
+}
 each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
-def batch_of(first, count, *, producer=-1, compression=0):
+def batch_of(first: int, count: int, *, producer: int = -1, compression: int = 0) -> bytes:
     """Return the bytes of a batch of the records ``first``, ``first + 1``, ..."""
     builder = DefaultRecordBatchBuilder(
         *(2, compression, producer >= 0, producer, 0, 0),
@@ -42,7 +54,7 @@ def batch_of(first, count, *, producer=-1, compression=0):
     return _at(bytes(builder.build()), first)
 
 
-def marker_of(offset, producer, marker):
+def marker_of(offset: int, producer: int, marker: Any) -> bytes:
     """Return the bytes of a control batch that ends a producer's transaction."""
     builder = DefaultRecordBatchBuilder(2, 0, 1, producer, 0, -1, 1 << 10)
     key = struct.pack(">hh", marker.version, marker.type_)
@@ -52,23 +64,29 @@ def marker_of(offset, producer, marker):
     return bytes(data)
 
 
-def _at(data, offset):
+def _at(data: bytes, offset: int) -> bytes:
     return struct.pack(">q", offset) + data[8:]
 
 
 def fetched(
-    data, offset, *, kept=RawMemoryRecords, aborted=(), isolation=READ_COMMITTED, check_crcs=False
-):
+    data: bytes,
+    offset: int,
+    *,
+    kept: Callable[[bytes], Any] = RawMemoryRecords,
+    aborted: Iterable[tuple[int, int]] = (),
+    isolation: int = READ_COMMITTED,
+    check_crcs: bool = False,
+) -> PartitionRecords:
     return PartitionRecords(
         TP, kept(data), list(aborted), offset, None, None, check_crcs, isolation
     )
 
 
-def content(records):
+def content(records: Iterable[Record]) -> list[tuple[Any, ...]]:
     return [(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records]
 
 
-def same(data, offset, **options):
+def same(data: bytes, offset: int, **options: Any) -> list[int]:
     """Unpack in all forms, aiokafka's among them, and return the offsets that all have found."""
     theirs = fetched(data, offset, kept=MemoryRecords, **options)
     expected = content(theirs)
@@ -83,34 +101,40 @@ def same(data, offset, **options):
     return [offset for offset, *_ in expected]
 
 
-def test_all_records_of_all_batches_are_found():
+def test_all_records_of_all_batches_are_found() -> None:
     assert same(batch_of(5, 3) + batch_of(8, 2, compression=1), 5) == [5, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize("compression", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
-def test_whatever_they_are_compressed_with(compression):
+def test_whatever_they_are_compressed_with(compression: int) -> None:
     data = batch_of(0, 300, compression=compression) + batch_of(300, 2, compression=compression)
     assert same(data, 0) == list(range(302))
 
 
 @each_form
-def test_what_is_compressed_in_an_unknown_way_is_refused(form):
+def test_what_is_compressed_in_an_unknown_way_is_refused(
+    form: Callable[[Any], Sequence[Record]],
+) -> None:
     data = bytearray(batch_of(0, 1))
     data[ATTRIBUTES] |= 5
     with pytest.raises(UnsupportedCodecError):
         form(fetched(bytes(data), 0))
 
 
-def test_keys_values_and_headers_may_be_missing_and_empty():
+def test_keys_values_and_headers_may_be_missing_and_empty() -> None:
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
     texts = None, b"", b"x", b"y" * 200
-    headers = [], [("", None)], [("h", b""), ("h", b"z" * 300), ("\u00e9", b"\xff")] * 30
+    headers: tuple[list[tuple[str, bytes | None]], ...] = (
+        [],
+        [("", None)],
+        [("h", b""), ("h", b"z" * 300), ("\u00e9", b"\xff")] * 30,
+    )
     for number, (key, value, some) in enumerate(itertools.product(texts, texts, headers)):
         builder.append(number, 5_000 - 100 * number, key, value, some)
     assert len(same(_at(bytes(builder.build()), 1 << 40), 0)) == 48
 
 
-def test_the_brokers_time_counts_where_the_topic_says_so():
+def test_the_brokers_time_counts_where_the_topic_says_so() -> None:
     data = bytearray(batch_of(0, 3))
     data[ATTRIBUTES] |= 0x08
     data[35:43] = struct.pack(">q", 77_000)
@@ -118,24 +142,26 @@ def test_the_brokers_time_counts_where_the_topic_says_so():
     assert {record.timestamp for record in unpack(fetched(bytes(data), 0))} == {77_000}
 
 
-def test_a_batch_that_came_in_part_is_left_for_the_next_fetch():
+def test_a_batch_that_came_in_part_is_left_for_the_next_fetch() -> None:
     whole = batch_of(0, 3)
     assert same(whole + batch_of(3, 3)[:-1], 0) == [0, 1, 2]
 
 
-def test_messages_as_they_were_before_batches_are_read():
+def test_messages_as_they_were_before_batches_are_read() -> None:
     builder = LegacyRecordBatchBuilder(1, 0, 1 << 20)
     for number in range(3):
         builder.append(number, 1000 + number, b"k", b"v%d" % number)
     assert same(bytes(builder.build()), 0) == [0, 1, 2]
 
 
-def test_a_fetch_from_the_middle_of_a_batch_begins_there():
+def test_a_fetch_from_the_middle_of_a_batch_begins_there() -> None:
     assert same(batch_of(5, 3), 6) == [6, 7]
 
 
 @each_form
-def test_what_was_unpacked_is_freed_without_the_garbage_collector(form):
+def test_what_was_unpacked_is_freed_without_the_garbage_collector(
+    form: Callable[[Any], Sequence[Record]],
+) -> None:
     gc.disable()
     try:
         one = fetched(batch_of(5, 3), 5)
@@ -147,11 +173,11 @@ def test_what_was_unpacked_is_freed_without_the_garbage_collector(form):
         gc.enable()
 
 
-def test_what_compaction_left_out_is_passed():
+def test_what_compaction_left_out_is_passed() -> None:
     assert same(batch_of(5, 1) + batch_of(20, 1), 5) == [5, 20]
 
 
-def test_records_of_aborted_transactions_and_markers_are_left_out():
+def test_records_of_aborted_transactions_and_markers_are_left_out() -> None:
     data = (
         batch_of(0, 2, producer=7)
         + batch_of(2, 2, producer=8)
@@ -168,8 +194,12 @@ def test_records_of_aborted_transactions_and_markers_are_left_out():
     st.integers(0, 10),
     st.sampled_from([READ_COMMITTED, READ_UNCOMMITTED]),
 )
-def test_any_log_is_read_as_aiokafka_reads_it(parts, offset, isolation):
-    data, at, open_since, aborted = b"", 0, {}, []
+def test_any_log_is_read_as_aiokafka_reads_it(
+    parts: list[tuple[int, int, int]], offset: int, isolation: int
+) -> None:
+    open_since: dict[int, int] = {}
+    aborted: list[tuple[int, int]] = []
+    data, at = b"", 0
     for count, producer, what in parts:
         if producer >= 0 and what and producer in open_since:
             marker = ABORT_MARKER if what == 1 else COMMIT_MARKER
@@ -185,7 +215,7 @@ def test_any_log_is_read_as_aiokafka_reads_it(parts, offset, isolation):
 
 
 @each_form
-def test_a_damaged_batch_is_refused(form):
+def test_a_damaged_batch_is_refused(form: Callable[[Any], Sequence[Record]]) -> None:
     data = bytearray(batch_of(0, 3))
     data[-3] ^= 1
     with pytest.raises(CorruptRecordException, match="events"):
@@ -193,7 +223,7 @@ def test_a_damaged_batch_is_refused(form):
 
 
 class TestPackedRecords:
-    def test_slices_share_what_they_are_of(self):
+    def test_slices_share_what_they_are_of(self) -> None:
         records = FORMS["packed"](fetched(batch_of(5, 9), 5))
         part = records[2:-1][1:4]
         del records
@@ -202,19 +232,19 @@ class TestPackedRecords:
         assert len(part[5:]) == len(part[2:1]) == 0
 
     @pytest.mark.parametrize("place", [3, -4])
-    def test_there_is_nothing_beside_them(self, place):
+    def test_there_is_nothing_beside_them(self, place: int) -> None:
         records = FORMS["packed"](fetched(batch_of(5, 3), 5))
         with pytest.raises(IndexError):
             records[place]
 
-    def test_a_header_whose_name_is_no_text_stops_nothing(self):
+    def test_a_header_whose_name_is_no_text_stops_nothing(self) -> None:
         builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
         builder.append(0, 1000, b"k", b"v", [("name", b"x")])
         data = bytes(builder.build()).replace(b"name", b"\xff\xfe\xfd\xfc")
         (record,) = FORMS["packed"](fetched(data, 0))
         assert record.headers == [("\ufffd" * 4, b"x")]
 
-    def test_a_header_that_promises_more_is_refused(self):
+    def test_a_header_that_promises_more_is_refused(self) -> None:
         data = bytearray(batch_of(0, 3))
         data[COUNT : COUNT + 4] = struct.pack(">i", 1 << 30)
         with pytest.raises(CorruptRecordException, match="fewer records"):
@@ -224,26 +254,28 @@ class TestPackedRecords:
         st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), min_size=1, max_size=4),
         st.integers(0, 80),
     )
-    def test_whatever_is_damaged_nothing_beyond_the_batch_is_read(self, changes, cut):
+    def test_whatever_is_damaged_nothing_beyond_the_batch_is_read(
+        self, changes: list[tuple[int, int]], cut: int
+    ) -> None:
         data = bytearray(batch_of(0, 4))
         for place, code in changes:
             data[HEADER + place % (len(data) - HEADER)] = code
-        data = bytes(data[: max(HEADER, len(data) - cut)])
+        damaged = bytes(data[: max(HEADER, len(data) - cut)])
         records = Records()
         with suppress(ValueError):
-            records.add(data, 0, len(data), 0, None)
+            records.add(damaged, 0, len(damaged), 0, None)
         for record in records:
             inside = [record.key or b"", record.value or b""]
             inside += [text or b"" for _, text in record.headers]
-            assert all(text in data for text in inside)
+            assert all(text in damaged for text in inside)
 
     @given(st.binary(max_size=200), st.integers(1, 9))
-    def test_nor_of_any_bytes(self, content, count):
+    def test_nor_of_any_bytes(self, content: bytes, count: int) -> None:
         data = bytearray(batch_of(0, 1)[:HEADER])
         data[COUNT : COUNT + 4] = struct.pack(">i", count)
         records = Records()
         with suppress(ValueError):
-            records.add(bytes(data) + content, 0, HEADER + len(content), 0, 0)
+            records.add(bytes(data) + content, 0, HEADER + len(content), 0, None)
         for record in records:
             assert (record.key or b"") in content
             assert (record.value or b"") in content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka.consumer.fetcher import FetchResult
@@ -14,13 +15,23 @@ from faust.types import TP
 from streaming.restore.changelog_fetch import fetch_changes
 from tests.streaming.fakes import record
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiokafka.structs import ConsumerRecord
+
+
 USERS, VIDEOS = TopicPartition("users-changelog", 0), TopicPartition("videos-changelog", 0)
 
 
 class Fetched(FetchResult):
     """What was fetched of a partition, in pieces."""
 
-    def __init__(self, tp, *pieces, is_wanted=True):
+    pieces: list[list[ConsumerRecord[Any, Any]]]
+
+    def __init__(
+        self, tp: TopicPartition, *pieces: list[ConsumerRecord[Any, Any]], is_wanted: bool = True
+    ) -> None:
         self._topic_partition = tp
         self._partition_records = self
         self._records = SimpleNamespace(has_next=lambda: bool(self.pieces))
@@ -28,20 +39,20 @@ class Fetched(FetchResult):
         self.is_wanted = is_wanted
         self.moved = 0
 
-    def check_assignment(self, tp):
+    def check_assignment(self, tp: TopicPartition) -> bool:
         return self.is_wanted
 
-    def has_more(self):
+    def has_more(self) -> bool:
         return bool(self.pieces)
 
-    def _update_position(self):
+    def _update_position(self) -> None:
         self.moved += 1
 
 
 class Refused:
     """An answer that says what is wrong."""
 
-    def check_raise(self):
+    def check_raise(self) -> None:
         raise KafkaConnectionError("not the leader")
 
 
@@ -50,31 +61,31 @@ class Fetcher:
 
     _wait_consume_future = None
 
-    def __init__(self, results):
+    def __init__(self, results: Mapping[TopicPartition, Fetched | Refused]) -> None:
         self._records = dict(results)
         self.notified = 0
-        self.waiters = []
+        self.waiters: list[asyncio.Future[None]] = []
 
-    def _create_fetch_waiter(self):
+    def _create_fetch_waiter(self) -> asyncio.Future[None]:
         self.waiters.append(asyncio.get_running_loop().create_future())
         return self.waiters[-1]
 
-    def _notify(self, _future):
+    def _notify(self, _future: object) -> None:
         self.notified += 1
 
 
 @pytest.fixture(autouse=True)
-def unpack(monkeypatch):
+def unpack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "streaming.restore.changelog_fetch.unpack", lambda fetched: fetched.pieces.pop(0)
     )
 
 
-def consumer_with(results):
+def consumer_with(results: Mapping[TopicPartition, Fetched | Refused]) -> SimpleNamespace:
     return SimpleNamespace(_fetcher=Fetcher(results))
 
 
-async def test_the_last_value_of_each_key_is_taken_with_its_place():
+async def test_the_last_value_of_each_key_is_taken_with_its_place() -> None:
     """A restore writes each key once per fetch."""
     fetched = Fetched(USERS, [record(4, b"1", b"a"), record(5, b"2", None), record(6, b"1", b"b")])
     consumer = consumer_with({USERS: fetched})
@@ -86,14 +97,14 @@ async def test_the_last_value_of_each_key_is_taken_with_its_place():
     assert fetched.moved == consumer._fetcher.notified == 1
 
 
-async def test_a_silent_broker_keeps_nobody_waiting_for_longer_than_asked():
+async def test_a_silent_broker_keeps_nobody_waiting_for_longer_than_asked() -> None:
     """The end of a changelog may be a control record, which wakes nobody."""
     consumer = consumer_with({})
     assert await fetch_changes(consumer, 0.01) == {}
     assert consumer._fetcher.waiters[0].cancelled()
 
 
-async def test_a_large_fetch_comes_in_parts():
+async def test_a_large_fetch_comes_in_parts() -> None:
     """Memory has a bound, however much was fetched."""
     consumer = consumer_with({USERS: Fetched(USERS, [record(4)], [record(5)])})
     assert (await fetch_changes(consumer, 1.0))[TP(*USERS)].offset == 4
@@ -102,14 +113,14 @@ async def test_a_large_fetch_comes_in_parts():
     assert consumer._fetcher.notified == 1
 
 
-async def test_what_was_fetched_before_a_seek_is_dropped():
+async def test_what_was_fetched_before_a_seek_is_dropped() -> None:
     """It would be taken twice, or out of its order."""
     consumer = consumer_with({USERS: Fetched(USERS, [record(4)], is_wanted=False)})
     assert await fetch_changes(consumer, 1.0) == {}
     assert consumer._fetcher._records == {}
 
 
-async def test_an_error_of_one_changelog_loses_nothing_of_another():
+async def test_an_error_of_one_changelog_loses_nothing_of_another() -> None:
     """What was taken is handed out first, and the error is raised by the next call."""
     consumer = consumer_with({VIDEOS: Fetched(VIDEOS, [record(4)]), USERS: Refused()})
     assert set(await fetch_changes(consumer, 1.0)) == {TP(*VIDEOS)}

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from faust.types import TP
 
@@ -19,19 +21,26 @@ from tables.layout import ForeignCopyError
 from tables.rocks import StoreCorruptError
 from tests.streaming.faulty import LastCopy, Sink
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streaming.restore.changelog_fetch import Changes
+    from tests.streaming.changelogs import Changelogs
+
+
 USERS, VIDEOS = TP("users-changelog", 0), TP("videos-changelog", 0)
 
 
-def rows(*keys, value=b"v"):
+def rows(*keys: bytes, value: bytes = b"v") -> list[tuple[bytes, bytes]]:
     return [(key, value) for key in keys]
 
 
 class OtherTable(Sink):
     """Finds by the first row that what it has is a copy of another table."""
 
-    fault = ForeignCopyError("the disk has a copy of another table")
+    fault: Exception = ForeignCopyError("the disk has a copy of another table")
 
-    async def apply(self, changes, offset):
+    async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
         if not self.resets:
             raise self.fault
         return await super().apply(changes, offset)
@@ -46,8 +55,8 @@ class DamagedCopy(OtherTable):
 class StrictSink(Sink):
     """Takes no rows of others."""
 
-    async def apply(self, changes, offset):
-        if foreign := [key for key in changes if key.startswith(b"foreign")]:
+    async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
+        if foreign := [key for key in changes if key and key.startswith(b"foreign")]:
             raise ForeignRowError(foreign)
         return await super().apply(changes, offset)
 
@@ -55,13 +64,13 @@ class StrictSink(Sink):
 class TolerantSink(Sink):
     """Passes rows of others over."""
 
-    async def apply(self, changes, offset):
+    async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
         await super().apply(changes, offset)
-        return [(key, "no flag") for key in changes if key.startswith(b"foreign")]
+        return [(key, "no flag") for key in changes if key and key.startswith(b"foreign")]
 
 
 class TestRestoring:
-    async def test_a_new_copy_takes_all_rows_to_the_end(self, changelogs):
+    async def test_a_new_copy_takes_all_rows_to_the_end(self, changelogs: Changelogs) -> None:
         """The last value of each key counts; it ends at the control record, not by a time-out."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3"))
         changelogs.add(USERS, (b"1", b"newer"))
@@ -71,7 +80,7 @@ class TestRestoring:
         assert sink.offset == 4
         assert not changelogs.is_connected
 
-    async def test_a_copy_takes_only_what_it_lacks(self, changelogs):
+    async def test_a_copy_takes_only_what_it_lacks(self, changelogs: Changelogs) -> None:
         """A worker that comes back reads seconds of a changelog, not days."""
         changelogs.add(USERS, *rows(b"1", b"2"))
         changelogs.add(USERS, *rows(b"3"))
@@ -80,12 +89,14 @@ class TestRestoring:
         assert sink.rows == {b"3": b"v"}
         assert sink.resets == 0
 
-    async def test_a_copy_at_the_end_reads_nothing(self, changelogs):
+    async def test_a_copy_at_the_end_reads_nothing(self, changelogs: Changelogs) -> None:
         """Only the control record is left."""
         changelogs.add(USERS, *rows(b"1", b"2"))
         assert await restore({}, {USERS: Sink(offset=1)}) == 0
 
-    async def test_a_copy_of_what_the_changelog_has_no_more_is_built_anew(self, changelogs):
+    async def test_a_copy_of_what_the_changelog_has_no_more_is_built_anew(
+        self, changelogs: Changelogs
+    ) -> None:
         """Rows that were deleted meanwhile would stay in it for ever."""
         changelogs.add(USERS, *rows(b"8", b"9"), begin=80)
         sink = Sink(offset=5)
@@ -93,7 +104,7 @@ class TestRestoring:
         assert sink.resets == 1
         assert sink.rows == dict(rows(b"8", b"9"))
 
-    async def test_several_changelogs_are_read_side_by_side(self, changelogs):
+    async def test_several_changelogs_are_read_side_by_side(self, changelogs: Changelogs) -> None:
         """One consumer, one connection."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3"))
         changelogs.add(VIDEOS, *rows(b"7"))
@@ -102,12 +113,14 @@ class TestRestoring:
         assert [len(sink.rows) for sink in sinks.values()] == [3, 1]
         assert changelogs.connections == 1
 
-    async def test_nothing_to_restore_connects_to_nobody(self, changelogs):
+    async def test_nothing_to_restore_connects_to_nobody(self, changelogs: Changelogs) -> None:
         """A worker without partitions does not wait for brokers."""
         assert await restore({}, {}) == 0
         assert changelogs.connections == 0
 
-    async def test_what_is_left_is_a_metric_and_zero_at_the_end(self, changelogs):
+    async def test_what_is_left_is_a_metric_and_zero_at_the_end(
+        self, changelogs: Changelogs
+    ) -> None:
         """An operator sees how far a restore is."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3"))
         await restore({}, {USERS: Sink()})
@@ -117,8 +130,8 @@ class TestRestoring:
 
 class TestOtherChangelogs:
     async def test_the_last_copy_of_a_table_is_not_given_up_for_a_shorter_changelog(
-        self, changelogs
-    ):
+        self, changelogs: Changelogs
+    ) -> None:
         """The refusal names each partition, and the command that writes the changelog anew."""
         changelogs.add(USERS, *rows(b"1"))
         sink = LastCopy(offset=9)
@@ -127,12 +140,14 @@ class TestOtherChangelogs:
         assert sink.resets == 0
         assert len(sink.attached) == MAX_LOOKS
 
-    async def test_a_leader_that_does_not_know_its_end_yet_is_asked_again(self, changelogs):
+    async def test_a_leader_that_does_not_know_its_end_yet_is_asked_again(
+        self, changelogs: Changelogs
+    ) -> None:
         """A changelog is believed to be shorter after several looks only."""
         changelogs.add(USERS, *rows(b"1", b"2"))
 
         class Impatient(LastCopy):
-            async def attach(self, topic_id, end):
+            async def attach(self, topic_id: str, end: int) -> None:
                 if not self.attached:
                     await super().attach(topic_id, end)
 
@@ -140,7 +155,9 @@ class TestOtherChangelogs:
         assert await restore({}, {USERS: sink}) == 1
 
     @pytest.mark.parametrize("kind", [OtherTable, DamagedCopy])
-    async def test_a_copy_that_turns_out_to_be_of_no_use_is_built_anew(self, changelogs, kind):
+    async def test_a_copy_that_turns_out_to_be_of_no_use_is_built_anew(
+        self, changelogs: Changelogs, kind: type[Sink]
+    ) -> None:
         """From the changelog's begin, whatever was read of it already."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3", b"4"))
         sink = kind(offset=1)
@@ -148,13 +165,15 @@ class TestOtherChangelogs:
         assert sink.resets == 1
         assert sink.rows == dict(rows(b"1", b"2", b"3", b"4"))
 
-    async def test_a_row_that_the_program_has_not_written_is_named_with_its_place(self, changelogs):
+    async def test_a_row_that_the_program_has_not_written_is_named_with_its_place(
+        self, changelogs: Changelogs
+    ) -> None:
         """An operator finds it with Kafka's tools."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3", b"foreign"))
         with pytest.raises(ForeignChangelogError, match=r"users-changelog-0 .* offset 3"):
             await restore({}, {USERS: StrictSink()})
 
-    async def test_rows_that_are_passed_over_are_counted(self, changelogs):
+    async def test_rows_that_are_passed_over_are_counted(self, changelogs: Changelogs) -> None:
         """They stop nobody where a value can be left out."""
         counter = metrics.foreign_records.labels(USERS.topic)
         before = counter._value.get()

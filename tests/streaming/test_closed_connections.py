@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
@@ -10,10 +11,14 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
 METADATA = 3
 
 
-async def write_when_closed(write):
+async def write_when_closed(write: Callable[[AIOKafkaConnection], Awaitable[object]]) -> None:
     """Have ``write`` write to a connection whose other end is gone for a while."""
     server = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1")
     host, port = server.sockets[0].getsockname()
@@ -37,6 +42,8 @@ async def write_when_closed(write):
     ],
     ids=["a request", "a token"],
 )
-def test_uvloops_closed_connections_are_kafkas_errors(write):
+def test_uvloops_closed_connections_are_kafkas_errors(
+    write: Callable[[AIOKafkaConnection], Awaitable[object]],
+) -> None:
     with pytest.raises(KafkaConnectionError, match="is closed"):
         uvloop.run(write_when_closed(write))

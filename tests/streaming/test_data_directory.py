@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from bootstrap import create_app
 from settings import load
 from streaming.errors import StartError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from streaming.runtime.app import App
+
 
 @pytest.fixture
-def app(tmp_path):
+def app(tmp_path: Path) -> Iterator[App]:
     app = create_app(load({"APP_DATADIR": str(tmp_path / "data")}))
     yield app
     if app._lock is not None:
@@ -18,13 +26,14 @@ def app(tmp_path):
 
 
 class TestLockFile:
-    def test_keeps_the_id_of_the_directory(self, app) -> None:
+    def test_keeps_the_id_of_the_directory(self, app: App) -> None:
         first = app.lock_data_directory()
+        assert app._lock is not None
         app._lock.close()
         assert app.lock_data_directory() == first
 
     @pytest.mark.parametrize("target", ["other", "missing"])
-    def test_follows_no_link(self, app, tmp_path, target: str) -> None:
+    def test_follows_no_link(self, app: App, tmp_path: Path, target: str) -> None:
         (tmp_path / "other").write_text("kept")
         app.conf.appdir.mkdir(parents=True)
         (app.conf.appdir / "lock").symlink_to(tmp_path / target)

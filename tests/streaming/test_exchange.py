@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from faust.types import TP
@@ -13,37 +14,42 @@ from streaming.tasks.outbox import Outbox
 from tests.streaming.bench import EVENTS, NEVER, until
 from tests.streaming.fakes import OTHER_TOPIC, batch
 
+if TYPE_CHECKING:
+    from streaming.tasks.task import Task
+    from tests.streaming.bench import Bench
+    from tests.streaming.fakes import Counter
+
 SUMS = TP(OTHER_TOPIC, 1)
 SUMS_CHANGELOG = f"{OTHER_TOPIC}-changelog"
 KEY = b"taken over"
 
 
 @pytest.fixture(autouse=True)
-async def _sums(bench):
+async def _sums(bench: Bench) -> None:
     """Two sums wait in the outbox of partition 0; partition 1 processes them."""
     await bench.add(1)
-    bench.tasks[1].sources[SUMS].takes_over = True
+    cast("Counter", bench.tasks[1].sources[SUMS]).takes_over = True
     for value in (b"one", b"two"):
-        bench.task.outbox.add(*SUMS, OutRecord(None, value))
+        bench.task.outbox.add(SUMS.topic, SUMS.partition, OutRecord(None, value))
 
 
-def exchange(bench):
+def exchange(bench: Bench) -> list[Task]:
     """Let the tasks of ``bench`` exchange deltas."""
     return bench.committer.exchange.prepare(bench.tasks.values())
 
 
-def taken_over(bench):
+def taken_over(bench: Bench) -> bytes | None:
     return bench.tasks[1].sources[SUMS].state.get(KEY)
 
 
-async def test_sums_count_before_the_commit(bench):
+async def test_sums_count_before_the_commit(bench: Bench) -> None:
     bench.committer.start(NEVER)
     bench.submit(batch(0, 1))
     await until(lambda: taken_over(bench) == b"2")
     assert bench.producer.transactions == 0
 
 
-async def test_sums_count_once_after_the_commit(bench):
+async def test_sums_count_once_after_the_commit(bench: Bench) -> None:
     exchange(bench)
     await bench.commit()
     assert bench.producer.committed == {SUMS_CHANGELOG: [(KEY, b"2")]}
@@ -51,7 +57,7 @@ async def test_sums_count_once_after_the_commit(bench):
     assert bench.producer.transactions == 1
 
 
-async def test_a_commit_includes_all_tasks_that_have_exchanged(bench):
+async def test_a_commit_includes_all_tasks_that_have_exchanged(bench: Bench) -> None:
     """A rebalance may have suspended some of them already."""
     exchange(bench)
     await bench.committer.commit([bench.task])
@@ -59,7 +65,9 @@ async def test_a_commit_includes_all_tasks_that_have_exchanged(bench):
 
 
 @pytest.mark.parametrize("failing", [0, 1])
-async def test_a_task_that_fails_before_the_commit_makes_it_void_for_all(bench, failing):
+async def test_a_task_that_fails_before_the_commit_makes_it_void_for_all(
+    bench: Bench, failing: int
+) -> None:
     exchange(bench)
     bench.tasks[failing].fail(ValueError("cannot be processed"))
     await bench.commit()
@@ -69,14 +77,14 @@ async def test_a_task_that_fails_before_the_commit_makes_it_void_for_all(bench, 
     assert isinstance(failure, TransactionFailedError)
 
 
-async def test_an_exchange_during_a_commit_belongs_to_the_next(bench):
+async def test_an_exchange_during_a_commit_belongs_to_the_next(bench: Bench) -> None:
     bench.task.outbox.take()
     bench.producer.may_commit.clear()
     bench.submit(batch(0, 3))
     await bench.processed(3)
     committing = asyncio.create_task(bench.commit())
     await until(bench.shared_limits.committing.locked)
-    bench.task.outbox.add(*SUMS, OutRecord(None, b"one"))
+    bench.task.outbox.add(SUMS.topic, SUMS.partition, OutRecord(None, b"one"))
     exchange(bench)
     bench.producer.may_commit.set()
     await committing
@@ -85,11 +93,11 @@ async def test_an_exchange_during_a_commit_belongs_to_the_next(bench):
     assert bench.producer.committed[SUMS_CHANGELOG] == [(KEY, b"1")]
 
 
-async def test_after_a_failed_commit_tasks_begin_anew(bench):
+async def test_after_a_failed_commit_tasks_begin_anew(bench: Bench) -> None:
     bench.producer.may_commit.clear()
     committing = asyncio.create_task(bench.commit())
     await until(bench.shared_limits.committing.locked)
-    bench.task.outbox.add(*SUMS, OutRecord(None, b"three"))
+    bench.task.outbox.add(SUMS.topic, SUMS.partition, OutRecord(None, b"three"))
     exchange(bench)
     bench.producer.fails_at = "commit"
     bench.producer.may_commit.set()
@@ -106,7 +114,7 @@ async def test_after_a_failed_commit_tasks_begin_anew(bench):
     assert SUMS_CHANGELOG not in bench.producer.committed
 
 
-async def test_an_exchange_without_work_causes_no_commit(bench):
+async def test_an_exchange_without_work_causes_no_commit(bench: Bench) -> None:
     bench.task.outbox.take()
     bench.producer.may_commit.clear()
     bench.submit(batch(0, 3))
@@ -120,13 +128,13 @@ async def test_an_exchange_without_work_causes_no_commit(bench):
     assert bench.producer.transactions == 1
 
 
-async def test_a_record_for_others_makes_a_commit_urgent(bench):
+async def test_a_record_for_others_makes_a_commit_urgent(bench: Bench) -> None:
     bench.committer.start(NEVER)
     bench.submit(batch(0, 1))
     await until(bench.shared_limits.urgent.is_set)
 
 
-async def test_a_task_without_a_claim_exchanges_nothing(bench):
+async def test_a_task_without_a_claim_exchanges_nothing(bench: Bench) -> None:
     bench.tasks[1].claimed_for = "reels-worker-another"
     bench.committer.start(NEVER)
     bench.submit(batch(0, 1))
@@ -135,7 +143,7 @@ async def test_a_task_without_a_claim_exchanges_nothing(bench):
     assert not bench.failures
 
 
-def test_dead_letters_may_wait_and_deltas_may_not():
+def test_dead_letters_may_wait_and_deltas_may_not() -> None:
     outbox = Outbox(patient={"dead-letters"})
     outbox.add("dead-letters", 0, OutRecord(None, b"{"))
     assert not outbox.is_urgent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,13 +20,22 @@ from tests.streaming.bench import producer_of
 from tests.streaming.fakes import Producer
 from tests.worker import wait_until_equal
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
-async def claimants(cluster):
+    from aiokafka.structs import OffsetAndMetadata
+
+    from streaming.kafka.producer import TransactionalProducer
+    from tables.layers import Layer
+    from tests.cluster import Cluster
+
+
+async def claimants(cluster: Cluster) -> dict[int, str]:
     """Return of each partition of the events what the group's committed offset says besides."""
     return {partition: at.metadata for partition, at in (await offsets(cluster)).items()}
 
 
-async def offsets(cluster):
+async def offsets(cluster: Cluster) -> dict[int, OffsetAndMetadata]:
     """Return the group's offset of each partition of the events that has one.
 
     By aiokafka: confluent-kafka returns such a text with what lies behind it in memory.
@@ -48,57 +58,62 @@ async def offsets(cluster):
 class Worker:
     """What a worker does to have a partition, and to commit."""
 
-    def __init__(self, cluster):
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._locks = {}
+        self._locks: dict[int, TransactionalProducer] = {}
         self._sent = 0
         self.claims = Fencing(cluster.app_id, self._connect, asyncio.Lock())
 
-    def _connect(self, name):
+    def _connect(self, name: str) -> TransactionalProducer:
         return producer_of(self._cluster, name)
 
-    async def lock(self, partition):
+    @property
+    def producer(self) -> TransactionalProducer:
+        assert self.claims.producer is not None
+        return self.claims.producer
+
+    async def lock(self, partition: int) -> None:
         if partition in self._locks:
             await self._locks[partition].stop()
         self._locks[partition] = lock = self.claims.lock_of(partition)
         await lock.start()
 
-    async def fence(self, partition):
+    async def fence(self, partition: int) -> None:
         found = await claimants(self._cluster)
         tp = TP(self._cluster.events, partition)
         await self.claims.fence({tp: found[partition]} if partition in found else {})
 
-    async def claim(self, partition, offset=0):
+    async def claim(self, partition: int, offset: int = 0) -> str:
         positions = {TP(self._cluster.events, partition): offset}
         return (await self.claims.claim(partition, self._locks[partition], positions)).name
 
-    async def take(self, *partitions):
+    async def take(self, *partitions: int) -> None:
         for partition in partitions:
             await self.lock(partition)
             await self.fence(partition)
             await self.claim(partition)
 
-    async def commit(self, *values):
+    async def commit(self, *values: bytes) -> None:
         """Send each value to the partition of its place; the first one's offset counts them all."""
         self._sent += len(values)
-        async with self.claims.producer.transaction() as transaction:
+        async with self.producer.transaction() as transaction:
             for partition, value in enumerate(values):
                 await transaction.send_records(
                     self._cluster.events, partition, [OutRecord(b"key", value)]
                 )
             transaction.send_offsets(
                 {TP(self._cluster.events, 0): self._sent},
-                self.claims.producer.transactional_id,
+                self.producer.transactional_id,
             )
 
-    async def stop(self):
+    async def stop(self) -> None:
         await self.claims.retire()
         for lock in self._locks.values():
             await lock.stop()
 
 
 @pytest.fixture
-async def workers(cluster):
+async def workers(cluster: Cluster) -> AsyncIterator[list[Worker]]:
     workers = [Worker(cluster), Worker(cluster)]
     yield workers
     for worker in workers:
@@ -107,26 +122,30 @@ async def workers(cluster):
     gc.collect()
 
 
-async def values_become(cluster, expected):
+async def values_become(cluster: Cluster, expected: list[bytes]) -> None:
     """Wait for the values: a transaction has ended before its markers are written."""
 
-    def values():
-        return sorted(each.value for each in cluster.read(cluster.events))
+    def values() -> list[bytes]:
+        return sorted(each.value or b"" for each in cluster.read(cluster.events))
 
     await asyncio.to_thread(wait_until_equal, values, expected)
 
 
-async def test_a_worker_commits_for_all_that_it_has_claimed(cluster, workers):
+async def test_a_worker_commits_for_all_that_it_has_claimed(
+    cluster: Cluster, workers: list[Worker]
+) -> None:
     worker, _ = workers
     await worker.take(0, 1)
     await worker.commit(b"a", b"b")
     await values_become(cluster, [b"a", b"b"])
-    name = worker.claims.producer.transactional_id
+    name = worker.producer.transactional_id
     assert name.startswith(f"{cluster.app_id}-worker-")
     assert await claimants(cluster) == {0: name, 1: name}
 
 
-async def test_who_has_lost_a_partition_without_noticing_cannot_commit(cluster, workers):
+async def test_who_has_lost_a_partition_without_noticing_cannot_commit(
+    cluster: Cluster, workers: list[Worker]
+) -> None:
     former, latter = workers
     await former.take(0)
     await former.commit(b"before")
@@ -137,13 +156,15 @@ async def test_who_has_lost_a_partition_without_noticing_cannot_commit(cluster, 
     await values_become(cluster, [b"after", b"before"])
 
 
-async def test_what_it_has_open_is_aborted_before_the_successor_reads_anything(cluster, workers):
+async def test_what_it_has_open_is_aborted_before_the_successor_reads_anything(
+    cluster: Cluster, workers: list[Worker]
+) -> None:
     former, latter = workers
     await former.take(0)
     await former.commit(b"valid")
 
-    async def be_late():
-        async with former.claims.producer.transaction() as transaction:
+    async def be_late() -> None:
+        async with former.producer.transaction() as transaction:
             await transaction.send_records(cluster.events, 0, [OutRecord(b"key", b"void")])
             await transaction.delivered()
             assert await asyncio.to_thread(cluster.is_transaction_open)
@@ -156,7 +177,7 @@ async def test_what_it_has_open_is_aborted_before_the_successor_reads_anything(c
     await values_become(cluster, [b"valid"])
 
 
-async def test_who_has_lost_the_lock_cannot_claim(cluster, workers):
+async def test_who_has_lost_the_lock_cannot_claim(cluster: Cluster, workers: list[Worker]) -> None:
     former, latter = workers
     await former.lock(0)
     await latter.take(0)
@@ -166,23 +187,27 @@ async def test_who_has_lost_the_lock_cannot_claim(cluster, workers):
     await values_become(cluster, [b"valid"])
 
 
-async def test_whoever_keeps_a_partition_under_another_id_is_not_fenced(cluster, workers):
+async def test_whoever_keeps_a_partition_under_another_id_is_not_fenced(
+    cluster: Cluster, workers: list[Worker]
+) -> None:
     """As in a rebalance: one partition goes to another worker, the other one stays."""
     former, latter = workers
     await former.take(0, 1)
-    first = former.claims.producer.transactional_id
+    first = former.producer.transactional_id
     await former.claims.retire()
     assert former.claims.partitions == set()
     await former.claim(1)
     assert former.claims.partitions == {1}
-    assert former.claims.producer.transactional_id != first
+    assert former.producer.transactional_id != first
     await latter.take(0)
     await former.commit(b"former")
     await latter.commit(b"latter")
     await values_become(cluster, [b"former", b"latter"])
 
 
-async def test_a_worker_that_opens_a_partition_again_does_not_fence_itself(cluster, workers):
+async def test_a_worker_that_opens_a_partition_again_does_not_fence_itself(
+    cluster: Cluster, workers: list[Worker]
+) -> None:
     worker, _ = workers
     await worker.take(0, 1)
     await worker.take(1)
@@ -190,16 +215,18 @@ async def test_a_worker_that_opens_a_partition_again_does_not_fence_itself(clust
     await values_become(cluster, [b"a", b"b"])
 
 
-def named(*names):
+def named(*names: str) -> dict[TP, str]:
     """Return what the offsets of partitions say."""
     return {TP("events", number): name for number, name in enumerate(names)}
 
 
-async def test_its_own_last_transaction_is_in_all_partitions_then(cluster, workers):
+async def test_its_own_last_transaction_is_in_all_partitions_then(
+    cluster: Cluster, workers: list[Worker]
+) -> None:
     """The brokers have committed it before: the markers follow a moment later."""
     worker, _ = workers
     await worker.take(0, 1)
-    name = worker.claims.producer.transactional_id
+    name = worker.producer.transactional_id
     for count in range(1, 30):
         await worker.commit(*[b"value"] * 2)
         await worker.claims.fence({TP(cluster.events, 1): name})
@@ -210,12 +237,12 @@ async def test_its_own_last_transaction_is_in_all_partitions_then(cluster, worke
 
 
 async def test_what_an_id_has_committed_is_in_all_partitions_before_another_is_named(
-    cluster, workers
-):
+    cluster: Cluster, workers: list[Worker]
+) -> None:
     worker, _ = workers
     await worker.take(0, 1)
     for count in range(1, 15):
-        name = worker.claims.producer.transactional_id
+        name = worker.producer.transactional_id
         await worker.commit(*[b"value"] * 2)
         await worker.claims.retire()
         await worker.claims.fence({TP(cluster.events, 1): name})
@@ -224,40 +251,53 @@ async def test_what_an_id_has_committed_is_in_all_partitions_before_another_is_n
         assert await worker.claim(1) != name
 
 
+def lock_named(name: str) -> Any:
+    """Return what stands in for the producer that locks a partition."""
+    return Producer(name)
+
+
 class TestWithoutKafka:
     @pytest.fixture
-    def made(self):
+    def made(self) -> list[Producer]:
         return []
 
     @pytest.fixture
-    def claims(self, made):
-        def connect(name):
+    def claims(self, made: list[Producer]) -> Fencing:
+        def connect(name: str) -> TransactionalProducer:
             made.append(Producer(name))
-            return made[-1]
+            return cast("TransactionalProducer", made[-1])
 
         return Fencing("reels", connect, asyncio.Lock())
 
-    async def test_what_is_no_workers_name_fences_nobody(self, claims, made):
+    async def test_what_is_no_workers_name_fences_nobody(
+        self, claims: Fencing, made: list[Producer]
+    ) -> None:
         """A tool may have set the offsets, or another release committed them."""
         await claims.fence(named("", "set by hand", "reels-0", "other-worker-1"))
         assert made == []
 
-    async def test_a_worker_is_fenced_once_for_all_its_partitions(self, claims, made):
+    async def test_a_worker_is_fenced_once_for_all_its_partitions(
+        self, claims: Fencing, made: list[Producer]
+    ) -> None:
         await claims.fence(named("reels-worker-1", "reels-worker-1", "reels-worker-2"))
         names = sorted(each.transactional_id for each in made)
         assert names == ["reels-worker-1", "reels-worker-2"]
         assert all(each.stopped for each in made)
 
-    async def test_a_last_transaction_that_does_not_end_is_fenced_as_well(self, claims, made):
-        name = (await claims.claim(0, Producer("reels-0"), {})).name
+    async def test_a_last_transaction_that_does_not_end_is_fenced_as_well(
+        self, claims: Fencing, made: list[Producer]
+    ) -> None:
+        name = (await claims.claim(0, lock_named("reels-0"), {})).name
         made[0].fails_at = "last ended"
         await claims.fence(named(name))
         assert made[0].stopped
         assert not claims.holds(name)
         assert [each.transactional_id for each in made] == [name, name]
 
-    async def test_nothing_is_waited_for_beside_a_commit(self, claims, made):
-        name = (await claims.claim(0, Producer("reels-0"), {})).name
+    async def test_nothing_is_waited_for_beside_a_commit(
+        self, claims: Fencing, made: list[Producer]
+    ) -> None:
+        name = (await claims.claim(0, lock_named("reels-0"), {})).name
         async with claims._committing:
             fencing = asyncio.create_task(claims.fence(named(name)))
             await asyncio.sleep(0.01)
@@ -265,8 +305,10 @@ class TestWithoutKafka:
         await fencing
         assert claims.holds(name)
 
-    async def test_a_claim_whose_producer_was_given_up_meanwhile_does_not_hold(self, claims, made):
-        lock = Producer("reels-0")
+    async def test_a_claim_whose_producer_was_given_up_meanwhile_does_not_hold(
+        self, claims: Fencing, made: list[Producer]
+    ) -> None:
+        lock = lock_named("reels-0")
         lock.may_commit.clear()
         claiming = asyncio.create_task(claims.claim(0, lock, {}))
         await asyncio.sleep(0.01)
@@ -276,22 +318,26 @@ class TestWithoutKafka:
             await claiming
         assert not claims.holds(made[0].transactional_id)
 
-    async def test_claims_at_the_same_time_share_one_producer(self, claims, made):
+    async def test_claims_at_the_same_time_share_one_producer(
+        self, claims: Fencing, made: list[Producer]
+    ) -> None:
         made_claims = await asyncio.gather(
-            *(claims.claim(number, Producer(f"reels-{number}"), {}) for number in range(8))
+            *(claims.claim(number, lock_named(f"reels-{number}"), {}) for number in range(8))
         )
         names = [claim.name for claim in made_claims]
         assert set(names) == {made[0].transactional_id}
         assert claims.partitions == set(range(8))
         assert claims.holds(names[0])
 
-    async def test_a_producer_that_cannot_start_is_stopped_and_another_made(self, claims, made):
-        lock = Producer("reels-0")
+    async def test_a_producer_that_cannot_start_is_stopped_and_another_made(
+        self, claims: Fencing, made: list[Producer]
+    ) -> None:
+        lock = lock_named("reels-0")
 
-        def connect(name):
+        def connect(name: str) -> TransactionalProducer:
             made.append(Producer(name))
             made[-1].fails_at = "start" if len(made) == 1 else None
-            return made[-1]
+            return cast("TransactionalProducer", made[-1])
 
         claims._connect = connect
         with pytest.raises(TransactionFailedError):
@@ -300,12 +346,14 @@ class TestWithoutKafka:
         assert (await claims.claim(0, lock, {})).name == made[1].transactional_id
 
 
-async def test_a_claim_writes_the_layout_records_that_changelogs_lack(cluster, workers):
+async def test_a_claim_writes_the_layout_records_that_changelogs_lack(
+    cluster: Cluster, workers: list[Worker]
+) -> None:
     worker, _ = workers
     changelog = cluster.user_changelog
     cluster.create_topic(changelog)
     await worker.lock(1)
-    layouts = {changelog: {LAYOUT_KEY: b"layout"}}
+    layouts: dict[str, Layer] = {changelog: {LAYOUT_KEY: b"layout"}}
     positions = {TP(cluster.events, 1): 0}
     claim = await worker.claims.claim(1, worker._locks[1], positions, layouts)
     (record,) = cluster.read(changelog)

@@ -28,7 +28,9 @@ class Log:
         self.handler = logging.StreamHandler(self._stream)
         self.handler.addFilter(FloodFilter(self.handler, clock))
 
-    def say(self, text: str, *args: object, level: int = logging.ERROR, name: str = "aiokafka.x"):
+    def say(
+        self, text: str, *args: object, level: int = logging.ERROR, name: str = "aiokafka.x"
+    ) -> None:
         self.handler.handle(logging.LogRecord(name, level, __file__, 1, text, args, None))
 
     @property
@@ -42,11 +44,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def log(clock) -> Log:
+def log(clock: Clock) -> Log:
     return Log(clock)
 
 
-def test_a_flood_of_one_message_is_a_few_lines_and_a_count(clock, log):
+def test_a_flood_of_one_message_is_a_few_lines_and_a_count(clock: Clock, log: Log) -> None:
     for second in range(30):
         for number in range(2000):
             log.say("Topic %s not found, attempt %s", "a", number)
@@ -63,7 +65,9 @@ def test_a_flood_of_one_message_is_a_few_lines_and_a_count(clock, log):
     assert log.lines[-1] == "the end"
 
 
-def test_a_flood_of_messages_that_all_differ_is_a_few_lines_a_second(clock, log):
+def test_a_flood_of_messages_that_all_differ_is_a_few_lines_a_second(
+    clock: Clock, log: Log
+) -> None:
     words = ["".join(chr(97 + (n // 26**i) % 26) for i in range(4)) for n in range(3000)]
     for word in words:
         log.say(f"nobody knows {word}")
@@ -76,20 +80,20 @@ def test_a_flood_of_messages_that_all_differ_is_a_few_lines_a_second(clock, log)
     assert len(log.lines) - first <= 60 * TOTAL_RATE + 5
 
 
-def test_numbers_within_a_text_do_not_make_it_another_message(log):
+def test_numbers_within_a_text_do_not_make_it_another_message(log: Log) -> None:
     for number in range(100):
         log.say(f"correlation id {number} of node {number * 7}")
     assert len(log.lines) == 5
 
 
-def test_what_is_said_now_and_then_is_written_each_time(clock, log):
+def test_what_is_said_now_and_then_is_written_each_time(clock: Clock, log: Log) -> None:
     for _ in range(20):
         log.say("the broker is away")
         clock.now += INTERVAL_S
     assert log.lines == ["the broker is away"] * 20
 
 
-def test_the_settings_at_the_start_are_all_written(log):
+def test_the_settings_at_the_start_are_all_written(log: Log) -> None:
     for number in range(50):
         log.say(
             "%s = %s", f"NAME_{number}", number, level=logging.INFO, name="streaming.runtime.app"
@@ -97,14 +101,14 @@ def test_the_settings_at_the_start_are_all_written(log):
     assert len(log.lines) == 50
 
 
-def test_debug_lines_and_the_last_word_are_never_left_out(log):
+def test_debug_lines_and_the_last_word_are_never_left_out(log: Log) -> None:
     for _ in range(1000):
         log.say("a detail", level=logging.DEBUG)
         log.say("why it ends", level=logging.CRITICAL)
     assert len(log.lines) == 2000
 
 
-def test_a_count_is_written_though_the_message_has_ceased(clock, log):
+def test_a_count_is_written_though_the_message_has_ceased(clock: Clock, log: Log) -> None:
     for _ in range(100):
         log.say("gone")
     clock.now += INTERVAL_S
@@ -112,8 +116,10 @@ def test_a_count_is_written_though_the_message_has_ceased(clock, log):
     assert "95 more like this in 10 s: gone" in log.lines
 
 
-def test_several_threads_that_flood_at_once_lose_no_line_of_the_count(clock, log):
-    def flood():
+def test_several_threads_that_flood_at_once_lose_no_line_of_the_count(
+    clock: Clock, log: Log
+) -> None:
+    def flood() -> None:
         for _ in range(500):
             log.say("the same")
 
@@ -126,7 +132,7 @@ def test_several_threads_that_flood_at_once_lose_no_line_of_the_count(clock, log
     assert "1,995 more like this in 0 s: the same" in log.lines
 
 
-def test_each_handler_of_a_logger_is_limited_by_itself():
+def test_each_handler_of_a_logger_is_limited_by_itself() -> None:
     logger = logging.getLogger("streaming.test_floods")
     logger.propagate = False
     streams = io.StringIO(), io.StringIO()

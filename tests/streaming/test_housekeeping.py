@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, cast
+
 import pytest
 from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
@@ -15,37 +17,50 @@ from tests.streaming.fakes import TOPIC
 from tests.streaming.faulty import START, DamagedStore, Databases, events
 from tests.streaming.rig import Worker
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from streaming.commit.purge import Purge
+
+
 NOW = 1000
 
 
 class Purger:
     """Notes what it was asked to purge."""
 
-    def __init__(self):
-        self.looks = []
+    def __init__(self) -> None:
+        self.looks: list[dict[TP, int]] = []
 
-    async def look(self, committed):
+    async def look(self, committed: Mapping[TP, int]) -> None:
         self.looks.append(dict(committed))
 
 
 class Rig(Worker):
     """A worker with two tasks, and whoever looks at them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.databases = Databases(is_expired=self._is_expired)
-        self.ends, self.lag, self.purger = {}, LagMeter(), Purger()
+        self.ends: dict[TP, int] = {}
+        self.lag, self.purger = LagMeter(), Purger()
         self.housekeeping = Housekeeping(
-            self.tasks, self.positions, self.lag, self.ends.get, [TOPIC], self.purger, TOPIC
+            self.tasks,
+            self.positions,
+            self.lag,
+            self.ends.get,
+            [TOPIC],
+            cast("Purge", self.purger),
+            TOPIC,
         )
 
     @staticmethod
-    def _is_expired(value, stream_time):
+    def _is_expired(value: bytes, stream_time: int) -> bool:
         if value == b"no number":
             raise CodecError("no number")
         return int(value) < stream_time
 
-    def put(self, partition, **rows):
+    def put(self, partition: int, **rows: bytes) -> Any:
         """Have rows on the disk of a partition, whose stream time is ``NOW``."""
         state = self.databases.partitions[partition]
         state.stream_time = NOW
@@ -54,7 +69,7 @@ class Rig(Worker):
 
 
 @pytest.fixture
-async def rig():
+async def rig() -> AsyncIterator[Rig]:
     rig = Rig()
     await rig.open(0, 1)
     yield rig
@@ -63,7 +78,7 @@ async def rig():
 
 
 class TestSweeping:
-    async def test_keys_that_have_expired_leave_with_the_next_commit(self, rig):
+    async def test_keys_that_have_expired_leave_with_the_next_commit(self, rig: Rig) -> None:
         """Nobody asks for them any more, and they cost memory and disk."""
         state = rig.put(0, old=b"1", new=b"2000")
         await rig.housekeeping.sweep()
@@ -72,14 +87,14 @@ class TestSweeping:
         assert b"old" not in state.store.rows
         assert state.get(b"new") == b"2000"
 
-    async def test_a_suspended_task_is_left_alone(self, rig):
+    async def test_a_suspended_task_is_left_alone(self, rig: Rig) -> None:
         """Its partition may be another worker's."""
         state = rig.put(0, old=b"1")
         await rig.tasks[0].suspend()
         await rig.housekeeping.sweep()
         assert not state.sweeper
 
-    async def test_a_damaged_database_fails_its_own_task(self, rig):
+    async def test_a_damaged_database_fails_its_own_task(self, rig: Rig) -> None:
         """It is built anew, while the other goes on."""
         state = rig.put(0, old=b"1")
         state.store = DamagedStore()
@@ -88,7 +103,7 @@ class TestSweeping:
         assert rig.failures == [state.store.damage]
         assert rig.tasks[1].accepting
 
-    async def test_a_value_that_nobody_can_read_fails_its_own_task(self, rig):
+    async def test_a_value_that_nobody_can_read_fails_its_own_task(self, rig: Rig) -> None:
         """It would be given to readers."""
         rig.put(0, bad=b"no number")
         await rig.housekeeping.sweep()
@@ -97,19 +112,19 @@ class TestSweeping:
 
 
 class TestLag:
-    async def test_it_is_how_far_the_topics_end_is_ahead(self, rig):
+    async def test_it_is_how_far_the_topics_end_is_ahead(self, rig: Rig) -> None:
         """By the end that the last fetch told."""
         rig.ends |= {events(0): START + 5, events(1): START}
         await rig.housekeeping.measure_lag()
         assert metrics.lag_records.labels("0")._value.get() == 5
         assert rig.lag.seconds[1] == 0
 
-    async def test_nothing_is_said_before_the_first_fetch(self, rig):
+    async def test_nothing_is_said_before_the_first_fetch(self, rig: Rig) -> None:
         """Zero would look like a worker that has caught up."""
         await rig.housekeeping.measure_lag()
         assert rig.lag.seconds == {}
 
-    async def test_a_task_that_is_ahead_of_its_topic_fails(self, rig):
+    async def test_a_task_that_is_ahead_of_its_topic_fails(self, rig: Rig) -> None:
         """The topic was made anew, or has lost what it had acknowledged."""
         rig.ends |= {events(0): START - 1, events(1): START}
         rig.positions.refusal = PositionError("beyond the end")
@@ -117,13 +132,13 @@ class TestLag:
         assert rig.failures == [rig.positions.refusal]
         assert rig.tasks[1].accepting
 
-    async def test_an_end_that_was_told_before_the_last_seek_fails_nobody(self, rig):
+    async def test_an_end_that_was_told_before_the_last_seek_fails_nobody(self, rig: Rig) -> None:
         """The brokers are asked before it is believed."""
         rig.ends |= {events(0): START - 1, events(1): START}
         await rig.housekeeping.measure_lag()
         assert rig.failures == []
 
-    async def test_brokers_that_do_not_answer_fail_nobody(self, rig):
+    async def test_brokers_that_do_not_answer_fail_nobody(self, rig: Rig) -> None:
         """It is looked at again a second later."""
         rig.ends |= {events(0): START - 1, events(1): START}
         rig.positions.refusal = KafkaConnectionError("away")
@@ -133,7 +148,7 @@ class TestLag:
 
 
 class TestPurging:
-    async def test_what_running_tasks_have_committed_may_be_purged(self, rig):
+    async def test_what_running_tasks_have_committed_may_be_purged(self, rig: Rig) -> None:
         """Of a partition that may be another worker's nothing is."""
         await rig.tasks[1].suspend()
         await rig.housekeeping.purge()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -37,18 +38,22 @@ from streaming.kafka.batch_writer import PackedBatch
 from streaming.kafka.group_coordinator import Coordinator
 from streaming.runtime.recovery import BatchRecovery
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
-def parameters(function):
+
+def parameters(function: Callable[..., object]) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
-def attributes(cls):
+def attributes(cls: type) -> set[str]:
     """The attributes that instances get from their ``__init__``."""
     return {name for each in cls.__mro__ if "__init__" in vars(each) for name in _names(each)}
 
 
-def _names(cls):
-    return getattr(getattr(cls.__init__, "__code__", None), "co_names", ())
+def _names(cls: type) -> Iterable[str]:
+    made = cls.__init__  # type: ignore[misc]  # it is read, not called
+    return getattr(getattr(made, "__code__", None), "co_names", ())
 
 
 @pytest.mark.parametrize(
@@ -140,7 +145,9 @@ def _names(cls):
     ],
     ids=lambda each: getattr(each, "__name__", str(each)),
 )
-def test_a_method_that_is_called_or_replaced_has_its_name_and_arguments(owner, name, expected):
+def test_a_method_that_is_called_or_replaced_has_its_name_and_arguments(
+    owner: type, name: str, expected: list[str]
+) -> None:
     assert parameters(getattr(owner, name)) == expected
 
 
@@ -164,7 +171,7 @@ def test_a_method_that_is_called_or_replaced_has_its_name_and_arguments(owner, n
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
-def test_an_attribute_that_is_read_is_set_at_the_start(owner, names):
+def test_an_attribute_that_is_read_is_set_at_the_start(owner: type, names: set[str]) -> None:
     assert names <= attributes(owner)
 
 
@@ -182,7 +189,7 @@ def test_an_attribute_that_is_read_is_set_at_the_start(owner, names):
         (Web, "production_blueprints"),
     ],
 )
-def test_a_name_that_is_read_from_a_class_is_there(owner, name):
+def test_a_name_that_is_read_from_a_class_is_there(owner: type, name: str) -> None:
     assert hasattr(owner, name) or name in attributes(owner)
 
 
@@ -196,13 +203,15 @@ def test_a_name_that_is_read_from_a_class_is_there(owner, name):
         (Recovery, BatchRecovery, "_publish_stats"),
     ],
 )
-def test_fausts_background_tasks_are_replaced_by_ours_of_the_same_name(base, ours, name):
+def test_fausts_background_tasks_are_replaced_by_ours_of_the_same_name(
+    base: type, ours: type, name: str
+) -> None:
     assert isinstance(getattr(base, name), ServiceTask)
     assert isinstance(getattr(ours, name), ServiceTask)
     assert getattr(ours, name).fun.__module__.startswith("streaming.")
 
 
-def test_every_background_task_of_fausts_consumer_is_known():
+def test_every_background_task_of_fausts_consumer_is_known() -> None:
     """One that is new might commit offsets behind the tasks' back."""
     tasks = {name for name, each in inspect.getmembers(driver.Consumer) if _is_task(each)}
     assert tasks == {"_commit_handler", "_commit_livelock_detector"}
@@ -210,11 +219,11 @@ def test_every_background_task_of_fausts_consumer_is_known():
     assert tasks == {"_restart_recovery", "_slurp_changelogs", "_publish_stats"}
 
 
-def _is_task(each):
+def _is_task(each: object) -> bool:
     return isinstance(each, ServiceTask)
 
 
-def test_a_message_takes_its_fields_in_this_order():
+def test_a_message_takes_its_fields_in_this_order() -> None:
     assert parameters(ConsumerMessage.__init__) == [
         *("topic", "partition", "offset", "timestamp", "timestamp_type", "headers", "key"),
         *("value", "checksum", "serialized_key_size", "serialized_value_size", "tp"),
@@ -222,13 +231,13 @@ def test_a_message_takes_its_fields_in_this_order():
     ]
 
 
-def test_recovery_tells_a_further_rebalance_from_the_end_of_the_worker():
+def test_recovery_tells_a_further_rebalance_from_the_end_of_the_worker() -> None:
     assert issubclass(RebalanceAgain, Exception)
     assert issubclass(ServiceStopped, Exception)
     assert not issubclass(RebalanceAgain, ServiceStopped)
 
 
-def test_a_batch_takes_one_record_of_any_size_and_says_none_when_it_is_full():
+def test_a_batch_takes_one_record_of_any_size_and_says_none_when_it_is_full() -> None:
     """So a record is never left out: what does not fit begins the next batch."""
     builder = BatchBuilder(100, compression_type=0, is_transactional=True)
     large = {"timestamp": None, "key": b"1", "value": b"x" * 10_000}
@@ -237,7 +246,7 @@ def test_a_batch_takes_one_record_of_any_size_and_says_none_when_it_is_full():
     assert builder.record_count() == 1
 
 
-def test_a_packed_batch_has_all_that_is_asked_of_it():
+def test_a_packed_batch_has_all_that_is_asked_of_it() -> None:
     """What else there is of a batch deals with what is not packed yet."""
     for method in (BatchBuilder._build, BatchBuilder.size):
         assert "self._buffer" in inspect.getsource(method)
@@ -246,25 +255,25 @@ def test_a_packed_batch_has_all_that_is_asked_of_it():
     assert named - others == {"_build", "close", "closed", "record_count", "size"}
 
 
-def test_a_fetched_record_has_all_that_is_read_of_it_before_aiokafka_copies_it():
+def test_a_fetched_record_has_all_that_is_read_of_it_before_aiokafka_copies_it() -> None:
     source = inspect.getsource(PartitionRecords._consumer_record)
     for name in ("offset", "timestamp", "headers"):
         assert f"record.{name}" in source
 
 
-def test_a_fetch_is_kept_in_what_stands_in_for_aiokafkas_records():
+def test_a_fetch_is_kept_in_what_stands_in_for_aiokafkas_records() -> None:
     assert fetcher.MemoryRecords is RawMemoryRecords
     assert "MemoryRecords(part_data[-1])" in inspect.getsource(Fetcher._proc_fetch_request)
     of_theirs = {name for name in dir(MemoryRecords) if not name.startswith("_")}
     assert of_theirs <= set(dir(RawMemoryRecords))
 
 
-def test_a_consumer_that_is_a_member_of_a_group_has_our_coordinator():
+def test_a_consumer_that_is_a_member_of_a_group_has_our_coordinator() -> None:
     assert AIOKafkaConsumer.start.__globals__["GroupCoordinator"] is Coordinator
 
 
 @pytest.mark.parametrize("name", ["fetch_max_wait_ms", "fetch_min_bytes"])
-async def test_a_fetch_waits_as_the_consumer_and_then_its_fetcher_say(name):
+async def test_a_fetch_waits_as_the_consumer_and_then_its_fetcher_say(name: str) -> None:
     """Faust's choice is replaced between a consumer's making and its start, and later on."""
     consumer = AIOKafkaConsumer()
     assert isinstance(getattr(consumer, f"_{name}"), int)
@@ -273,7 +282,7 @@ async def test_a_fetch_waits_as_the_consumer_and_then_its_fetcher_say(name):
     await consumer.stop()
 
 
-async def test_a_consumers_client_knows_which_topics_the_brokers_have():
+async def test_a_consumers_client_knows_which_topics_the_brokers_have() -> None:
     consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
     assert consumer._client.cluster.partitions_for_topic("any") is None
     # Nobody answers: it says so instead of raising.
@@ -283,7 +292,7 @@ async def test_a_consumers_client_knows_which_topics_the_brokers_have():
     await consumer.stop()
 
 
-def test_what_aiokafkas_sender_says_as_an_error_it_raises_as_well():
+def test_what_aiokafkas_sender_says_as_an_error_it_raises_as_well() -> None:
     """It is not said a second time by its logger."""
     said = re.split(r"log\.(?:error|exception)\(", inspect.getsource(sender))[1:]
     assert len(said) == len([each for each in said if "raise " in "".join(each.split("\n")[:7])])

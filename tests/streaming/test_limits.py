@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka.errors import (
@@ -22,10 +23,16 @@ from streaming.kafka.topic_limits import DEFAULT_BATCH_BYTES, MAX_BATCH_BYTES, L
 from tests.streaming.bench import producer_of
 from tests.worker import wait_until_equal
 
+if TYPE_CHECKING:
+    from streaming.errors import Refusal
+    from streaming.kafka.producer import TransactionalProducer
+    from tests.cluster import Cluster
+
+
 HOUR = 3_600_000
 
 
-def limits_of(cluster, *topics):
+def limits_of(cluster: Cluster, *topics: str) -> Limits:
     settings = {
         "bootstrap_servers": [cluster.bootstrap],
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
@@ -33,11 +40,11 @@ def limits_of(cluster, *topics):
     return Limits(settings, topics)
 
 
-def refused(topic, reason, *records):
+def refused(topic: str, reason: BaseException, *records: OutRecord) -> Refusal:
     return refusal(topic, 0, list(records) or [OutRecord(b"1", b"x" * 100)], reason)
 
 
-async def test_they_are_as_the_topics_settings_say_and_as_they_become(cluster):
+async def test_they_are_as_the_topics_settings_say_and_as_they_become(cluster: Cluster) -> None:
     cluster.create_topic(cluster.dead_letters, max_message_bytes="5000", cleanup_policy="compact")
     limits = limits_of(cluster, cluster.events, cluster.dead_letters)
     assert limits.of(cluster.events) == TopicLimits()
@@ -53,7 +60,7 @@ async def test_they_are_as_the_topics_settings_say_and_as_they_become(cluster):
     assert not limits.of(cluster.dead_letters).needs_keys
 
 
-async def test_of_a_topic_that_sets_the_time_itself_no_time_is_refused(cluster):
+async def test_of_a_topic_that_sets_the_time_itself_no_time_is_refused(cluster: Cluster) -> None:
     cluster.alter_topic(
         cluster.events,
         message_timestamp_type="LogAppendTime",
@@ -65,7 +72,9 @@ async def test_of_a_topic_that_sets_the_time_itself_no_time_is_refused(cluster):
     assert limits.of(cluster.events)[1:3] == TopicLimits()[1:3]
 
 
-async def test_without_an_answer_they_stay_as_they_are(cluster, caplog):
+async def test_without_an_answer_they_stay_as_they_are(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
     limits = limits_of(cluster, cluster.events, f"{cluster.events}-none")
     await limits.refresh()
     assert f"the brokers do not describe the topics {cluster.events}-none" in caplog.text
@@ -75,7 +84,7 @@ async def test_without_an_answer_they_stay_as_they_are(cluster, caplog):
     assert nobody.of(cluster.events) == TopicLimits()
 
 
-async def test_a_topic_that_refuses_what_it_seems_to_allow_is_sent_less_and_less():
+async def test_a_topic_that_refuses_what_it_seems_to_allow_is_sent_less_and_less() -> None:
     limits = Limits()
     size = MessageSizeTooLargeError()
     await limits.learn(refused("out", size, OutRecord(b"1", bytes(6 << 20))))
@@ -94,7 +103,9 @@ async def test_a_topic_that_refuses_what_it_seems_to_allow_is_sent_less_and_less
     assert limits.of("another") == TopicLimits()
 
 
-async def test_what_was_learnt_is_forgotten_when_the_topics_settings_change(cluster, caplog):
+async def test_what_was_learnt_is_forgotten_when_the_topics_settings_change(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
     limits = limits_of(cluster, cluster.events)
     await limits.refresh()
     await limits.learn(refused(cluster.events, MessageSizeTooLargeError()))
@@ -108,7 +119,9 @@ async def test_what_was_learnt_is_forgotten_when_the_topics_settings_change(clus
     assert f"topic {cluster.events} now fit its limits: batches of 6,000" in line
 
 
-async def test_what_a_topic_refuses_is_said_in_one_line_with_topic_record_and_setting(cluster):
+async def test_what_a_topic_refuses_is_said_in_one_line_with_topic_record_and_setting(
+    cluster: Cluster,
+) -> None:
     cluster.alter_topic(
         cluster.events, max_message_bytes=1000, message_timestamp_before_max_ms=HOUR
     )
@@ -136,12 +149,12 @@ async def test_what_a_topic_refuses_is_said_in_one_line_with_topic_record_and_se
     assert cluster.read(cluster.events) == []
 
 
-async def send(producer, topic, *records):
+async def send(producer: TransactionalProducer, topic: str, *records: OutRecord) -> None:
     async with producer.transaction() as transaction:
         await transaction.send_records(topic, 0, records)
 
 
-async def test_batches_are_no_larger_than_the_topic_takes(cluster):
+async def test_batches_are_no_larger_than_the_topic_takes(cluster: Cluster) -> None:
     cluster.alter_topic(cluster.events, max_message_bytes=20_000)
     limits = limits_of(cluster, cluster.events)
     await limits.refresh()
@@ -159,7 +172,7 @@ async def test_batches_are_no_larger_than_the_topic_takes(cluster):
     await asyncio.to_thread(wait_until_equal, lambda: len(cluster.read(cluster.events)), 1000)
 
 
-def test_a_compacted_topic_takes_no_record_without_a_key_in_any_form():
+def test_a_compacted_topic_takes_no_record_without_a_key_in_any_form() -> None:
     limits = Limits()
     limits._described["out"] = TopicLimits(needs_keys=True)
     with pytest.raises(ConfigurationError, match=r"topic out is compacted.*cleanup\.policy"):
@@ -173,6 +186,6 @@ def test_a_compacted_topic_takes_no_record_without_a_key_in_any_form():
         (TransactionalIdAuthorizationFailed("reels-0"), "reels-0"),
     ],
 )
-def test_a_missing_right_is_named(exc, said):
+def test_a_missing_right_is_named(exc: BaseException, said: str) -> None:
     assert said in advice(exc)
     assert "\n" not in advice(exc)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from streaming.runtime.logs import JsonFormatter
 
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
 
-def line_of(message: object, *args: object, exc_info: object = None) -> str:
+
+def line_of(message: object, *args: object, exc_info: OptExcInfo | None = None) -> str:
     record = logging.LogRecord("a.b", logging.WARNING, __file__, 1, message, args, exc_info)
     record.created = 1_736_951_445.1235
     return JsonFormatter().format(record)

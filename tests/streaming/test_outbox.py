@@ -6,7 +6,7 @@ from streaming.kafka.records import OutRecord
 from streaming.tasks.outbox import Outbox
 
 
-def test_it_hands_over_what_has_gathered_in_order_and_begins_anew():
+def test_it_hands_over_what_has_gathered_in_order_and_begins_anew() -> None:
     outbox = Outbox()
     first, second = OutRecord(b"1", b"a"), OutRecord(None, None)
     outbox.add("out", 0, first)
@@ -18,7 +18,7 @@ def test_it_hands_over_what_has_gathered_in_order_and_begins_anew():
     assert outbox.take() == {}
 
 
-def test_it_knows_how_much_has_gathered():
+def test_it_knows_how_much_has_gathered() -> None:
     outbox = Outbox()
     assert outbox.size == 0
     for _ in range(10):

@@ -34,11 +34,11 @@ class TestPauses:
         ],
     )
     def test_leave_a_third_of_the_interval_between_beginnings_or_more_when_commits_take_long(
-        self, commit_s, usual_s, pause_s
-    ):
+        self, commit_s: float, usual_s: float, pause_s: float
+    ) -> None:
         assert pause_after(commit_s, usual_s, 0.1, 0.0) == pytest.approx(pause_s)
 
-    def test_keep_to_a_long_interval(self):
+    def test_keep_to_a_long_interval(self) -> None:
         """Whoever sets one wants few commits."""
         assert pause_after(0.01, 0.01, 1.0, 0.0) == pytest.approx(0.92)
 
@@ -46,16 +46,16 @@ class TestPauses:
         ("behind_s", "pause_s"),
         [(0.9, 0.03), (1.1, MAX_COMMIT_INTERVAL_S), (inf, MAX_COMMIT_INTERVAL_S)],
     )
-    def test_are_as_long_as_can_be_far_behind(self, behind_s, pause_s):
+    def test_are_as_long_as_can_be_far_behind(self, behind_s: float, pause_s: float) -> None:
         assert pause_after(0.03, 0.03, 0.1, behind_s) == pytest.approx(pause_s)
 
-    def test_are_longer_yet_where_the_interval_is(self):
+    def test_are_longer_yet_where_the_interval_is(self) -> None:
         assert pause_after(0.03, 0.03, 5.0, inf) == pytest.approx(4.97)
 
 
 class TestPace:
     @pytest.fixture
-    def pace(self):
+    def pace(self) -> CommitPace:
         """At 1,000 records a second, with commits of 30 ms."""
         pace = CommitPace(0.1)
         pace.committed(0.03, 130, 0.13, 0)
@@ -76,14 +76,16 @@ class TestPace:
         ],
     )
     def test_commits_take_as_long_as_the_shorter_of_the_last_two(
-        self, commit_s, one_before_s, pause_s
-    ):
+        self, commit_s: float, one_before_s: float, pause_s: float
+    ) -> None:
         pace = CommitPace(0.1)
         for each in (one_before_s, commit_s):
             pace.committed(each, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(pause_s)
 
-    def test_what_waits_in_kafka_counts_by_the_time_that_processing_it_takes(self, pace):
+    def test_what_waits_in_kafka_counts_by_the_time_that_processing_it_takes(
+        self, pace: CommitPace
+    ) -> None:
         pace.committed(0.03, 130, 0.13, 900)
         assert pace.pause_s == pytest.approx(0.03)
         pace.committed(0.03, 130, 0.13, 1100)
@@ -91,39 +93,43 @@ class TestPace:
         pace.committed(0.03, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(0.03)
 
-    def test_exchanges_are_more_frequent_than_commits_unless_there_is_a_backlog(self, pace):
+    def test_exchanges_are_more_frequent_than_commits_unless_there_is_a_backlog(
+        self, pace: CommitPace
+    ) -> None:
         assert pace.exchange_s == pytest.approx(0.025)
         pace.committed(0.03, 130, 0.13, 1100)
         assert pace.exchange_s == MAX_COMMIT_INTERVAL_S
         pace.committed(0.03, 130, 0.13, 0)
         assert pace.exchange_s == pytest.approx(0.025)
 
-    def test_a_single_slow_commit_is_followed_by_a_short_pause(self, pace):
+    def test_a_single_slow_commit_is_followed_by_a_short_pause(self, pace: CommitPace) -> None:
         pace.committed(0.09, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(0.015)
         pace.committed(0.09, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(0.045)
 
-    def test_a_single_moment_in_which_little_was_processed_is_no_backlog(self, pace):
+    def test_a_single_moment_in_which_little_was_processed_is_no_backlog(
+        self, pace: CommitPace
+    ) -> None:
         pace.committed(0.03, 10, 0.13, 300)
         assert pace.pause_s == pytest.approx(0.03)
         pace.committed(0.03, 10, 0.13, 300)
         assert pace.pause_s == MAX_COMMIT_INTERVAL_S
 
-    def test_who_has_processed_nothing_yet_does_not_know_how_far_behind_it_is(self):
+    def test_who_has_processed_nothing_yet_does_not_know_how_far_behind_it_is(self) -> None:
         pace = CommitPace(0.1)
         pace.committed(0.0, 0, 0.1, 1)
         assert pace.pause_s == pytest.approx(0.1 / 3)
 
 
 class TestRetries:
-    def test_pauses_double_from_failure_to_failure_up_to_the_longest(self):
+    def test_pauses_double_from_failure_to_failure_up_to_the_longest(self) -> None:
         retries = Retries()
         pauses = [retries.next_pause(now) for now in (1000.0, 1001.0, 1002.0, 1010.0)]
         assert pauses == [FIRST_RETRY_S, 2 * FIRST_RETRY_S, 4 * FIRST_RETRY_S, 8 * FIRST_RETRY_S]
         assert [retries.next_pause(1020.0 + n) for n in range(3)][-1] == MAX_RETRY_S
 
-    def test_after_a_calm_time_they_begin_anew(self):
+    def test_after_a_calm_time_they_begin_anew(self) -> None:
         retries = Retries()
         for now in (1000.0, 1001.0):
             retries.next_pause(now)

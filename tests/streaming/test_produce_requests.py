@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka.conn import AIOKafkaConnection
@@ -13,6 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.kafka.patches.produce_requests import FlatProduceRequest, FlatRequest
+
+if TYPE_CHECKING:
+    from streaming.kafka.patches.produce_requests import Body
+
 
 PRODUCE = 0
 
@@ -31,14 +36,14 @@ REQUESTS = st.tuples(
 class Recorder:
     """Takes the place of a connection's writer."""
 
-    def __init__(self):
-        self.written = []
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
 
-    def write(self, data):
+    def write(self, data: bytes) -> None:
         self.written.append(data)
 
 
-async def sent(request):
+async def sent(request: ProduceRequest) -> bytes:
     """Return what aiokafka's connection writes for a request."""
     connection = AIOKafkaConnection("localhost", 9092, client_id="a client")
     connection._writer = writer = Recorder()
@@ -51,12 +56,12 @@ async def sent(request):
 
 
 @given(REQUESTS)
-async def test_a_request_is_sent_as_aiokafka_sends_it(request):
+async def test_a_request_is_sent_as_aiokafka_sends_it(request: tuple[Any, ...]) -> None:
     assert await sent(FlatProduceRequest(*request)) == await sent(ProduceRequest(*request))
 
 
 @pytest.mark.parametrize("newest", [3, 6, 7, 12])
-def test_the_version_is_the_newest_that_both_sides_know(newest):
+def test_the_version_is_the_newest_that_both_sides_know(newest: int) -> None:
     arguments = (None, -1, 1000, [("topic", [(0, b"records")])])
     versions = {PRODUCE: (3, newest)}
     ours = FlatProduceRequest(*arguments).prepare(versions)
@@ -66,15 +71,15 @@ def test_the_version_is_the_newest_that_both_sides_know(newest):
     assert plain(ours.encode()) == its.encode()
 
 
-def plain(encoded):
+def plain(encoded: bytes | Body) -> bytes:
     return encoded if isinstance(encoded, bytes) else b"" + (b"" + encoded)
 
 
-def test_what_is_copied_is_told_by_its_length():
+def test_what_is_copied_is_told_by_its_length() -> None:
     message = b"header" + FlatRequest(None, -1, 1000, [("topic", [(0, b"records")])]).encode()
     assert len(message) == len(b"" + message)
 
 
-def test_producers_send_them():
+def test_producers_send_them() -> None:
     assert sender.ProduceRequest is FlatProduceRequest
     assert isinstance(FlatProduceRequest(None, -1, 1000, []), ProduceRequest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -17,13 +18,22 @@ from tests.streaming.bench import producer_of
 from tests.streaming.test_batch_writer import FORMS
 from tests.worker import wait_until_equal
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-@pytest.fixture(params=FORMS.values(), ids=FORMS)
-async def make_producer(cluster, request):
+    from streaming.kafka.producer import TransactionalProducer
+    from tests.cluster import Cluster
+
+
+@pytest.fixture(params=FORMS.values(), ids=list(FORMS))
+async def make_producer(
+    cluster: Cluster, request: pytest.FixtureRequest
+) -> AsyncIterator[Callable[[], Awaitable[TransactionalProducer]]]:
     """Return a factory of producers that all have one transactional id."""
-    name, started = uuid4().hex, []
+    started: list[TransactionalProducer] = []
+    name = uuid4().hex
 
-    async def make():
+    async def make() -> TransactionalProducer:
         producer = producer_of(cluster, f"{name}-0", request.param)
         started.append(producer)
         await producer.start()
@@ -41,17 +51,19 @@ def record(value: bytes) -> OutRecord:
     return OutRecord(b"key", value, (("name", b"header"),), 1_736_951_445_123)
 
 
-def values(cluster):
+def values(cluster: Cluster) -> list[bytes | None]:
     return [each.value for each in cluster.read(cluster.events)]
 
 
-async def values_become(cluster, expected):
+async def values_become(cluster: Cluster, expected: Sequence[bytes | None]) -> None:
     """Wait for the values: a transaction has ended before its markers are written."""
     await asyncio.to_thread(wait_until_equal, lambda: values(cluster), expected)
 
 
-async def test_sent_bytes_are_counted_by_topic(cluster, make_producer):
-    def counted():
+async def test_sent_bytes_are_counted_by_topic(
+    cluster: Cluster, make_producer: Callable[[], Awaitable[TransactionalProducer]]
+) -> None:
+    def counted() -> float:
         labels = {"topic": cluster.events}
         return metrics.registry.get_sample_value("reels_sent_bytes_total", labels) or 0.0
 
@@ -64,7 +76,9 @@ async def test_sent_bytes_are_counted_by_topic(cluster, make_producer):
     assert 2000 < counted() - by_values < 2200
 
 
-async def test_records_values_and_offsets_are_committed_together(cluster, make_producer):
+async def test_records_values_and_offsets_are_committed_together(
+    cluster: Cluster, make_producer: Callable[[], Awaitable[TransactionalProducer]]
+) -> None:
     producer = await make_producer()
     async with producer.transaction() as transaction:
         last = await transaction.send_values(cluster.events, 0, {b"1": b"one", b"2": None})
@@ -79,9 +93,11 @@ async def test_records_values_and_offsets_are_committed_together(cluster, make_p
     assert cluster.committed(cluster.events) == {0: 17, 1: 0}
 
 
-async def test_more_than_a_batch_of_values_keep_their_order_and_last_offset(cluster, make_producer):
+async def test_more_than_a_batch_of_values_keep_their_order_and_last_offset(
+    cluster: Cluster, make_producer: Callable[[], Awaitable[TransactionalProducer]]
+) -> None:
     producer = await make_producer()
-    many = {b"%d" % n: b"x" * 10_000 for n in range(300)}
+    many: dict[bytes, bytes | None] = {b"%d" % n: b"x" * 10_000 for n in range(300)}
     async with producer.transaction() as transaction:
         last = await transaction.send_values(cluster.events, 0, many)
     await values_become(cluster, list(many.values()))
@@ -90,10 +106,12 @@ async def test_more_than_a_batch_of_values_keep_their_order_and_last_offset(clus
     assert await last == found[-1].offset == 299
 
 
-async def test_a_block_that_fails_leaves_nothing_behind(cluster, make_producer):
+async def test_a_block_that_fails_leaves_nothing_behind(
+    cluster: Cluster, make_producer: Callable[[], Awaitable[TransactionalProducer]]
+) -> None:
     producer = await make_producer()
 
-    async def fail():
+    async def fail() -> None:
         async with producer.transaction() as transaction:
             await transaction.send_records(cluster.events, 0, [record(b"void")])
             await transaction.delivered()
@@ -108,14 +126,16 @@ async def test_a_block_that_fails_leaves_nothing_behind(cluster, make_producer):
 
 
 @pytest.mark.parametrize("moment", ["before", "in the middle", "at the end"])
-async def test_a_producer_whose_place_was_taken_is_told_so(cluster, make_producer, moment):
+async def test_a_producer_whose_place_was_taken_is_told_so(
+    cluster: Cluster, make_producer: Callable[[], Awaitable[TransactionalProducer]], moment: str
+) -> None:
     producer = await make_producer()
     async with producer.transaction() as transaction:
         await transaction.send_records(cluster.events, 0, [record(b"before")])
     if moment == "before":
         await make_producer()
 
-    async def go_on():
+    async def go_on() -> None:
         async with producer.transaction() as transaction:
             await transaction.send_records(cluster.events, 0, [record(b"void")])
             if moment != "before":
@@ -132,11 +152,13 @@ async def test_a_producer_whose_place_was_taken_is_told_so(cluster, make_produce
     await values_become(cluster, [b"before"])
 
 
-async def test_a_topic_that_is_not_there_is_a_failed_transaction(cluster, make_producer):
+async def test_a_topic_that_is_not_there_is_a_failed_transaction(
+    cluster: Cluster, make_producer: Callable[[], Awaitable[TransactionalProducer]]
+) -> None:
     producer = await make_producer()
     producer._timeout = 1.0
 
-    async def send():
+    async def send() -> None:
         async with producer.transaction() as transaction:
             await transaction.send_records(f"{cluster.events}-none", 0, [record(b"void")])
 
@@ -144,11 +166,13 @@ async def test_a_topic_that_is_not_there_is_a_failed_transaction(cluster, make_p
         await send()
 
 
-async def test_the_offsets_of_a_fenced_producer_do_not_count(cluster, make_producer):
+async def test_the_offsets_of_a_fenced_producer_do_not_count(
+    cluster: Cluster, make_producer: Callable[[], Awaitable[TransactionalProducer]]
+) -> None:
     producer = await make_producer()
     await make_producer()
 
-    async def commit():
+    async def commit() -> None:
         async with producer.transaction() as transaction:
             transaction.send_offsets({TP(cluster.events, 0): 17})
             await transaction.delivered()
@@ -158,17 +182,20 @@ async def test_the_offsets_of_a_fenced_producer_do_not_count(cluster, make_produ
     assert cluster.committed(cluster.events) == {0: 0, 1: 0}
 
 
-async def test_an_id_that_the_brokers_have_forgotten_is_named_as_the_reason(make_producer):
+async def test_an_id_that_the_brokers_have_forgotten_is_named_as_the_reason(
+    make_producer: Callable[[], Awaitable[TransactionalProducer]],
+) -> None:
     """aiokafka raises that its sender has ended, and keeps why to the sender."""
     producer = await make_producer()
 
-    async def forgotten(_):
+    async def forgotten(_: object) -> None:
         raise InvalidProducerIdMapping
 
-    async def commit():
+    async def commit() -> None:
         async with producer.transaction() as transaction:
             transaction.send_offsets({TP("any", 0): 1})
 
+    assert producer._producer is not None
     producer._producer._sender._do_add_offsets_to_txn = forgotten
     with pytest.raises(TransactionFailedError, match=r"the brokers removed this id"):
         await commit()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import pytest
 
 from streaming.runtime.quiet import COORDINATOR_TIMEOUT_S, QuietFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Clock:
@@ -22,10 +26,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def is_written(clock):
+def is_written(clock: Clock) -> Callable[..., bool]:
     quiet = QuietFilter(clock)
 
-    def ask(name, level, text, *args):
+    def ask(name: str, level: int, text: str, *args: object) -> bool:
         return quiet.filter(logging.LogRecord(name, level, __file__, 1, text, args, None))
 
     return ask
@@ -41,7 +45,9 @@ def is_written(clock):
         ("streaming.runtime.recovery", "[^---BatchRecovery]: Restore complete! "),
     ],
 )
-def test_the_steps_of_libraries_are_left_out(is_written, name, text):
+def test_the_steps_of_libraries_are_left_out(
+    is_written: Callable[..., bool], name: str, text: str
+) -> None:
     """Also where they are told through the logger of one of our services."""
     args = ("1", "a") if "%s" in text else ()
     assert not is_written(name, logging.INFO, text, *args)
@@ -55,13 +61,15 @@ def test_the_steps_of_libraries_are_left_out(is_written, name, text):
         ("mode.worker", "[^Worker]: Stopping... "),
     ],
 )
-def test_what_the_worker_does_is_written(is_written, name, text):
+def test_what_the_worker_does_is_written(
+    is_written: Callable[..., bool], name: str, text: str
+) -> None:
     assert is_written(name, logging.INFO, text)
 
 
 def test_a_coordinator_that_is_not_there_yet_is_left_out_and_one_that_stays_away_is_not(
-    is_written, clock
-):
+    is_written: Callable[..., bool], clock: Clock
+) -> None:
     """A new cluster makes its internal topics when they are first asked for."""
     line = (
         "aiokafka.consumer.group_coordinator",
@@ -73,7 +81,7 @@ def test_a_coordinator_that_is_not_there_yet_is_left_out_and_one_that_stays_away
     assert is_written(*line)
 
 
-def test_a_heartbeat_that_tells_of_a_rebalance_is_left_out(is_written):
+def test_a_heartbeat_that_tells_of_a_rebalance_is_left_out(is_written: Callable[..., bool]) -> None:
     """Each worker that joins or leaves causes one in all others."""
     logger = "aiokafka.consumer.group_coordinator"
     line = "Heartbeat failed for group %s because it is rebalancing"
@@ -82,12 +90,14 @@ def test_a_heartbeat_that_tells_of_a_rebalance_is_left_out(is_written):
     assert is_written(logger, logging.WARNING, line)
 
 
-def test_other_warnings_and_errors_of_libraries_are_written(is_written):
+def test_other_warnings_and_errors_of_libraries_are_written(
+    is_written: Callable[..., bool],
+) -> None:
     assert is_written("aiokafka.conn", logging.ERROR, "Unable connect to node 1")
     assert is_written("mode.services", logging.ERROR, "[^-App]: Crashed reason=%r", OSError())
 
 
-def test_a_timer_that_comes_late_under_load_is_left_out(is_written):
+def test_a_timer_that_comes_late_under_load_is_left_out(is_written: Callable[..., bool]) -> None:
     """What that means for answers is a metric, with an alert."""
     text = "Timer %s is overlapping (interval=%r runtime=%r)"
     assert not is_written("mode.timers", logging.INFO, text, "sweep", 1.0, 2.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka.conn import AIOKafkaConnection
@@ -11,13 +12,17 @@ from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 
 from streaming.kafka.patches import rebalance_timeout
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
 JOIN_GROUP, HEARTBEAT = 11, 12
 JOIN = JoinGroupRequest("group", 10_000, 60_000, "", None, "consumer", [])
 BEAT = HeartbeatRequest("group", 1, "member")
 
 
 @pytest.fixture
-async def connection():
+async def connection() -> AsyncIterator[AIOKafkaConnection]:
     """Return a connection to a broker that never answers; it waits for 50 ms."""
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -30,13 +35,17 @@ async def connection():
         await connection._writer.wait_closed()
 
 
-async def test_a_silent_broker_is_given_up_after_the_timeout_of_requests(connection):
+async def test_a_silent_broker_is_given_up_after_the_timeout_of_requests(
+    connection: AIOKafkaConnection,
+) -> None:
     with pytest.raises(TimeoutError):
         await connection.send(BEAT)
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["joining", "behind one that joins"])
-async def test_a_rebalance_is_waited_for_longer(connection, monkeypatch, behind):
+async def test_a_rebalance_is_waited_for_longer(
+    connection: AIOKafkaConnection, monkeypatch: pytest.MonkeyPatch, behind: bool
+) -> None:
     monkeypatch.setattr(rebalance_timeout, "REBALANCE_TIMEOUT_S", 0.5)
     joining = asyncio.ensure_future(connection.send(JOIN))
     waiting = asyncio.ensure_future(connection.send(BEAT)) if behind else joining

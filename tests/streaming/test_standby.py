@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -14,22 +15,38 @@ from tables.foreign import ForeignRowError
 from tests.streaming.bench import until
 from tests.streaming.faulty import LastCopy, Sink
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from streaming.restore.changelog_fetch import Changes
+    from tests.streaming.changelogs import Changelogs
+
+
 ONE, OTHER = TP("users-changelog", 1), TP("users-changelog", 2)
+
+
+if TYPE_CHECKING:
+
+    class Follower(StandbyConsumer):
+        """With why it has given up."""
+
+        reasons: list[BaseException]
 
 
 class ForeignRows(Sink):
     """Finds rows of others in its changelog."""
 
-    async def apply(self, changes, offset):
+    async def apply(self, changes: Changes, offset: int) -> NoReturn:
         raise ForeignRowError(list(changes))
 
 
 @pytest.fixture
-def pauses(monkeypatch):
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that somebody has slept for, which take none."""
-    pauses, sleep = [], asyncio.sleep
+    pauses: list[float] = []
+    sleep = asyncio.sleep
 
-    async def at_once(seconds):
+    async def at_once(seconds: float) -> None:
         if seconds >= 0.5:
             pauses.append(seconds)
             seconds = 0
@@ -40,17 +57,17 @@ def pauses(monkeypatch):
 
 
 @pytest.fixture
-async def follower(changelogs):
+async def follower(changelogs: Changelogs) -> AsyncIterator[Follower]:
     for tp in (ONE, OTHER):
         changelogs.add(tp, (b"1", b"first"))
-    reasons = []
-    follower = StandbyConsumer({}, reasons.append)
+    reasons: list[BaseException] = []
+    follower = cast("Follower", StandbyConsumer({}, reasons.append))
     follower.reasons = reasons
     yield follower
     await follower.stop()
 
 
-async def test_it_has_caught_up_once_all_that_there_was_is_read(follower):
+async def test_it_has_caught_up_once_all_that_there_was_is_read(follower: Follower) -> None:
     """Then a standby may take over, and the list of viral videos is complete."""
     sinks = {ONE: Sink(), OTHER: Sink()}
     assert not follower.is_caught_up
@@ -59,7 +76,7 @@ async def test_it_has_caught_up_once_all_that_there_was_is_read(follower):
     assert [sink.rows for sink in sinks.values()] == [{b"1": b"first"}] * 2
 
 
-async def test_it_goes_on_with_what_comes_later(follower, changelogs):
+async def test_it_goes_on_with_what_comes_later(follower: Follower, changelogs: Changelogs) -> None:
     """It stays as far behind as a poll takes."""
     sink = Sink()
     await follower.follow({ONE: sink})
@@ -68,7 +85,9 @@ async def test_it_goes_on_with_what_comes_later(follower, changelogs):
     await until(lambda: sink.rows == {b"1": b"second"})
 
 
-async def test_following_the_same_again_goes_on_as_it_is(follower, changelogs):
+async def test_following_the_same_again_goes_on_as_it_is(
+    follower: Follower, changelogs: Changelogs
+) -> None:
     """A rebalance that changes nothing costs no connection."""
     sinks = {ONE: Sink()}
     for _ in range(2):
@@ -77,7 +96,9 @@ async def test_following_the_same_again_goes_on_as_it_is(follower, changelogs):
     assert changelogs.connections == 1
 
 
-async def test_following_others_leaves_those_of_before(follower, changelogs):
+async def test_following_others_leaves_those_of_before(
+    follower: Follower, changelogs: Changelogs
+) -> None:
     """Their partition is another's business now."""
     former, sink = Sink(), Sink()
     await follower.follow({ONE: former})
@@ -90,7 +111,7 @@ async def test_following_others_leaves_those_of_before(follower, changelogs):
     assert former.rows == {b"1": b"first"}
 
 
-async def test_nothing_to_follow_has_caught_up(follower, changelogs):
+async def test_nothing_to_follow_has_caught_up(follower: Follower, changelogs: Changelogs) -> None:
     """A worker without standbys is ready without them."""
     await follower.follow({})
     await follower.wait_caught_up()
@@ -98,8 +119,8 @@ async def test_nothing_to_follow_has_caught_up(follower, changelogs):
 
 
 async def test_a_changelog_with_rows_of_others_is_left_and_the_rest_followed(
-    follower, changelogs, caplog
-):
+    follower: Follower, changelogs: Changelogs, caplog: pytest.LogCaptureFixture
+) -> None:
     """Whoever restores that partition ends with the same line; until then others own it."""
     bad, good = ForeignRows(), Sink()
     await follower.follow({ONE: bad, OTHER: good})
@@ -111,8 +132,8 @@ async def test_a_changelog_with_rows_of_others_is_left_and_the_rest_followed(
 
 
 async def test_brokers_that_are_away_are_asked_again_after_longer_and_longer(
-    follower, changelogs, pauses
-):
+    follower: Follower, changelogs: Changelogs, pauses: list[float]
+) -> None:
     """What was read until then is not read again."""
     changelogs.faults = [KafkaConnectionError("away") for _ in range(6)]
     sink = Sink()
@@ -123,7 +144,7 @@ async def test_brokers_that_are_away_are_asked_again_after_longer_and_longer(
     assert follower.reasons == []
 
 
-async def test_a_changelog_that_is_not_the_copys_own_ends_the_worker(follower):
+async def test_a_changelog_that_is_not_the_copys_own_ends_the_worker(follower: Follower) -> None:
     """No second try would change it."""
     await follower.follow({ONE: LastCopy(offset=9)})
     await until(lambda: follower.reasons)
@@ -131,7 +152,9 @@ async def test_a_changelog_that_is_not_the_copys_own_ends_the_worker(follower):
     assert not follower.is_caught_up
 
 
-async def test_it_reads_nothing_once_it_is_stopped(follower, changelogs):
+async def test_it_reads_nothing_once_it_is_stopped(
+    follower: Follower, changelogs: Changelogs
+) -> None:
     """Its connection is closed."""
     await follower.follow({ONE: Sink()})
     await follower.wait_caught_up()

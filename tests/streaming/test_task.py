@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,16 +14,23 @@ from tables.rocks import FULL_PACE, SLOW_PACE, RocksStore
 from tests.streaming.bench import DELTAS, EVENTS, NEVER, until
 from tests.streaming.fakes import batch
 
+if TYPE_CHECKING:
+    from tables.layers import Layer
+    from tables.rocks import WritePace
+    from tests.streaming.bench import Bench
+    from tests.streaming.fakes import Counter
+
+
 CHANGELOG = "events-changelog"
 
 
 @pytest.fixture
-def writes(monkeypatch):
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Layer, WritePace]]:
     """What was written to the disk, and at which pace."""
-    found = []
+    found: list[tuple[Layer, WritePace]] = []
     write = RocksStore.write
 
-    def record(store, changes, *how):
+    def record(store: RocksStore, changes: Layer, *how: Any) -> int:
         found.append((changes, how[-1]))
         return write(store, changes, *how)
 
@@ -31,7 +39,9 @@ def writes(monkeypatch):
 
 
 class TestSettling:
-    async def test_the_disk_is_written_once_for_several_transactions(self, bench, writes):
+    async def test_the_disk_is_written_once_for_several_transactions(
+        self, bench: Bench, writes: list[tuple[Layer, WritePace]]
+    ) -> None:
         for start, end in ((0, 3), (3, 5), (5, 8)):
             bench.submit(batch(start, end))
             await bench.processed(end)
@@ -44,8 +54,8 @@ class TestSettling:
         assert bench.state.offset == 5
 
     async def test_the_disk_is_written_now_and_then_by_itself_and_keeps_nobody_waiting(
-        self, bench, writes, monkeypatch
-    ):
+        self, bench: Bench, writes: list[tuple[Layer, WritePace]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("streaming.tasks.flusher.FLUSH_INTERVAL_S", 0.01)
         await bench.reopen()
         bench.submit(batch(0, 3))
@@ -54,7 +64,7 @@ class TestSettling:
         await until(lambda: bench.state.store.get(b"1") == b"3")
         assert {pace for _, pace in writes} == {SLOW_PACE}
 
-    async def test_the_disk_is_written_only_after_the_transaction(self, bench):
+    async def test_the_disk_is_written_only_after_the_transaction(self, bench: Bench) -> None:
         bench.producer.may_commit.clear()
         bench.submit(batch(0, 3))
         await bench.processed(3)
@@ -72,8 +82,10 @@ class TestSettling:
         assert bench.state.store.get(b"1") == b"3"
         assert bench.state.offset == 1
 
-    async def test_a_disk_that_is_full_is_reported(self, bench, monkeypatch):
-        def fail(*_):
+    async def test_a_disk_that_is_full_is_reported(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
             raise OSError("No space left on device")
 
         bench.submit(batch(0, 3))
@@ -89,8 +101,8 @@ class TestSettling:
 
 class TestMuchUnwritten:
     async def test_the_disk_is_written_before_its_time_and_nothing_waits_for_it(
-        self, bench, writes, monkeypatch
-    ):
+        self, bench: Bench, writes: list[tuple[Layer, WritePace]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("streaming.tasks.flusher.EARLY_FLUSH_SHARE", 0.0)
         monkeypatch.setattr("streaming.tasks.flusher.FLUSH_INTERVAL_S", NEVER)
         await bench.reopen()
@@ -104,7 +116,9 @@ class TestMuchUnwritten:
         assert [pace for _, pace in writes] == [FULL_PACE]
 
     @pytest.mark.parametrize("most", ["UNFLUSHED_BYTES", "LINKED_BYTES"])
-    async def test_the_disk_is_written_with_the_commit(self, bench, monkeypatch, most):
+    async def test_the_disk_is_written_with_the_commit(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, most: str
+    ) -> None:
         monkeypatch.setattr(f"streaming.tasks.memory_budget.{most}", 1)
         beside = bench.state._backend._replace(linked_bytes=lambda layer: 2 * len(layer))
         monkeypatch.setattr(bench.state, "_backend", beside)
@@ -118,8 +132,8 @@ class TestRowsInMemory:
     @pytest.mark.parametrize("bound", ["ROW_BYTES", "LINKED_BYTES"])
     @pytest.mark.parametrize("lacking", [0, 1])
     async def test_those_on_disk_as_well_are_let_go_for_want_of_room_when_a_commit_begins(
-        self, bench, monkeypatch, bound, lacking
-    ):
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, bound: str, lacking: int
+    ) -> None:
         state = bench.state
         beside = state._backend._replace(linked_bytes=lambda layer: 100 * len(layer))
         monkeypatch.setattr(state, "_backend", beside)
@@ -146,7 +160,7 @@ class TestRowsInMemory:
 
 
 class TestBehind:
-    async def test_is_what_waits_in_kafka_and_what_is_fetched_ahead(self, bench):
+    async def test_is_what_waits_in_kafka_and_what_is_fetched_ahead(self, bench: Bench) -> None:
         assert bench.task.behind == 0
         bench.counter.may_process.clear()
         bench.submit(batch(0, 3)._replace(high_watermark=10))
@@ -156,14 +170,14 @@ class TestBehind:
         await bench.idle()
         assert bench.task.behind == 7
 
-    async def test_of_a_broker_that_does_not_say_is_nothing(self, bench):
+    async def test_of_a_broker_that_does_not_say_is_nothing(self, bench: Bench) -> None:
         bench.submit(batch(0, 3))
         await bench.idle()
         assert bench.task.behind == 0
 
 
 class TestOffsets:
-    async def test_a_batch_after_a_gap_is_refused_and_asked_for_again(self, bench):
+    async def test_a_batch_after_a_gap_is_refused_and_asked_for_again(self, bench: Bench) -> None:
         bench.submit(batch(0, 3), batch(5, 9))
         await bench.idle()
         assert bench.gaps == [EVENTS]
@@ -172,7 +186,7 @@ class TestOffsets:
         await bench.processed(9)
         assert bench.counter.processed == list(range(9))
 
-    async def test_what_is_gone_is_passed_over(self, bench):
+    async def test_what_is_gone_is_passed_over(self, bench: Bench) -> None:
         bench.submit(batch(0, 3))
         await bench.processed(3)
         await bench.task.pass_over(EVENTS, 6)
@@ -183,8 +197,8 @@ class TestOffsets:
         assert bench.producer.offsets == {EVENTS: 8}
 
     async def test_nothing_is_processed_again_when_what_to_pass_over_was_asked_before_it_came(
-        self, bench
-    ):
+        self, bench: Bench
+    ) -> None:
         bench.submit(batch(0, 5))
         await bench.processed(5)
         await bench.task.pass_over(EVENTS, 3)
@@ -192,7 +206,7 @@ class TestOffsets:
         await bench.processed(8)
         assert bench.counter.processed == list(range(8))
 
-    async def test_nothing_is_passed_over_in_the_middle_of_processing(self, bench):
+    async def test_nothing_is_passed_over_in_the_middle_of_processing(self, bench: Bench) -> None:
         bench.counter.may_process.clear()
         bench.submit(batch(0, 3))
         await asyncio.sleep(0.01)
@@ -203,18 +217,20 @@ class TestOffsets:
         await passing
         assert bench.task.positions[EVENTS] == 6
 
-    async def test_of_a_batch_that_overlaps_only_the_new_part_is_processed(self, bench):
+    async def test_of_a_batch_that_overlaps_only_the_new_part_is_processed(
+        self, bench: Bench
+    ) -> None:
         bench.submit(batch(0, 5), batch(3, 8))
         await bench.processed(8)
         assert bench.counter.processed == list(range(8))
 
-    async def test_a_batch_that_was_processed_already_is_dropped(self, bench):
+    async def test_a_batch_that_was_processed_already_is_dropped(self, bench: Bench) -> None:
         bench.submit(batch(0, 5), batch(0, 5), batch(2, 4), batch(5, 6))
         await bench.processed(6)
         assert bench.counter.processed == list(range(6))
         assert bench.gaps == []
 
-    async def test_offsets_without_a_record_are_passed_and_committed(self, bench):
+    async def test_offsets_without_a_record_are_passed_and_committed(self, bench: Bench) -> None:
         """Transaction markers take offsets: 3, 4 and 7 here."""
         bench.submit(batch(0, 5, [0, 1, 2]), batch(5, 8, [5, 6]), batch(8, 9, []))
         await bench.idle()
@@ -223,8 +239,10 @@ class TestOffsets:
         await bench.commit()
         assert bench.producer.offsets == {EVENTS: 9}
 
-    async def test_what_the_first_processor_processes_goes_before_what_waits_longer(self, bench):
-        last = bench.task.sources[DELTAS]
+    async def test_what_the_first_processor_processes_goes_before_what_waits_longer(
+        self, bench: Bench
+    ) -> None:
+        last = cast("Counter", bench.task.sources[DELTAS])
         last.may_process.clear()
         bench.counter.may_process.clear()
         bench.submit(batch(0, 3), tp=DELTAS)
@@ -238,19 +256,23 @@ class TestOffsets:
         await bench.idle()
         assert last.processed == [0, 1, 2, 3, 4]
 
-    async def test_a_large_batch_is_committed_up_to_where_it_is_processed(self, bench):
+    async def test_a_large_batch_is_committed_up_to_where_it_is_processed(
+        self, bench: Bench
+    ) -> None:
         size = 3 * RECORDS_PER_CHUNK
         bench.submit(batch(0, size))
         await bench.processed(RECORDS_PER_CHUNK)
         await bench.commit()
-        assert bench.producer.offsets[EVENTS] == int(bench.producer.committed[CHANGELOG][-1][1])
+        assert bench.producer.offsets[EVENTS] == int(
+            bench.producer.committed[CHANGELOG][-1][1] or 0
+        )
         await bench.processed(size)
         await bench.commit()
-        assert bench.producer.offsets[EVENTS] == size == int(bench.state.get(b"1"))
+        assert bench.producer.offsets[EVENTS] == size == int(bench.state.get(b"1") or 0)
 
 
 class TestStuck:
-    async def test_processing_that_does_not_end_is_noticed(self, bench):
+    async def test_processing_that_does_not_end_is_noticed(self, bench: Bench) -> None:
         bench.counter.may_process.clear()
         bench.submit(batch(0, 3))
         await until(lambda: bench.task.busy_since is not None)
@@ -259,11 +281,11 @@ class TestStuck:
         bench.counter.may_process.set()
         await until(lambda: bench.task.stall_reason(0.0) is None)
 
-    async def test_a_loop_that_has_ended_is_noticed(self, bench):
+    async def test_a_loop_that_has_ended_is_noticed(self, bench: Bench) -> None:
         bench.task._loops[0].cancel()
         await until(lambda: bench.task.stall_reason(60.0) == "a loop of partition 0 has ended")
 
-    async def test_what_waits_for_its_commit_ages_until_then(self, bench):
+    async def test_what_waits_for_its_commit_ages_until_then(self, bench: Bench) -> None:
         assert bench.task.uncommitted_seconds == 0
         bench.submit(batch(0, 3))
         await bench.processed(3)
@@ -273,7 +295,9 @@ class TestStuck:
 
 
 class TestEnding:
-    async def test_processing_that_fails_is_reported_and_never_committed(self, bench):
+    async def test_processing_that_fails_is_reported_and_never_committed(
+        self, bench: Bench
+    ) -> None:
         bench.counter.error = ValueError("not a delta record")
         bench.submit(batch(0, 3))
         await bench.idle()
@@ -281,7 +305,7 @@ class TestEnding:
         assert bench.failures == [bench.counter.error]
         assert bench.producer.transactions == 0
 
-    async def test_closing_drops_what_is_not_committed(self, bench):
+    async def test_closing_drops_what_is_not_committed(self, bench: Bench) -> None:
         bench.submit(batch(0, 3))
         await bench.processed(3)
         await bench.task.close()
@@ -290,7 +314,7 @@ class TestEnding:
         assert bench.state.store.get(b"1") is None
 
 
-def test_tasks_that_begin_together_do_not_flush_together():
+def test_tasks_that_begin_together_do_not_flush_together() -> None:
     pauses = sorted(first_pause_s(partition, 3.0) for partition in range(8))
     assert all(0.0 <= pause < 3.0 for pause in pauses)
     assert min(b - a for a, b in pairwise(pauses)) > 0.12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from faust.types import TP
@@ -19,39 +20,46 @@ from tests.streaming.fakes import TOPIC, Counter, Producer, batch
 from tests.streaming.faulty import Databases, events
 from tests.streaming.rig import Context, Seeker
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from aiokafka.structs import OffsetAndMetadata
+
+    from streaming.kafka.producer import TransactionalProducer
+
 
 class Brokers:
     """What the consumer's thread tells of a group that has committed nothing."""
 
-    async def committed(self, _tps):
+    async def committed(self, _tps: object) -> dict[TP, OffsetAndMetadata]:
         return {}
 
-    async def earliest_offsets(self, *tps):
+    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
         return dict.fromkeys(tps, 0)
 
-    async def log_ends(self, tps):
+    async def log_ends(self, tps: Iterable[TP]) -> dict[TP, int]:
         return dict.fromkeys(tps, 100)
 
-    async def topic_ids(self, topics):
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         return dict.fromkeys(topics, "an-id")
 
-    def log_end(self, _tp):
+    def log_end(self, _tp: object) -> None:
         return None
 
 
 class QuietContext(TaskContext):
     """Makes tasks whose producers and limits need no brokers."""
 
-    def producer(self, transactional_id, *_):
-        return Producer(transactional_id)
+    def producer(self, transactional_id: str, *_: object) -> TransactionalProducer:
+        return cast("TransactionalProducer", Producer(transactional_id))
 
-    def limits(self):
+    def limits(self) -> Limits:
         return Limits()
 
 
 @pytest.fixture
-async def manager(monkeypatch):
-    async def restore(_settings, _sinks):
+async def manager(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TaskManager]:
+    async def restore(_settings: object, _sinks: object) -> int:
         return 0
 
     monkeypatch.setattr("streaming.runtime.task_manager.restore", restore)
@@ -59,7 +67,7 @@ async def manager(monkeypatch):
     app.task_context = QuietContext(
         program_settings.load({"REELS_EVENTS_TOPIC": TOPIC}),
         {},
-        {"users": SimpleNamespace(data=Databases())},
+        {"users": cast("Any", SimpleNamespace(data=Databases()))},
         [],
         {},
         lambda _, states, outbox: [Counter(states["users"], outbox)],
@@ -75,21 +83,21 @@ async def manager(monkeypatch):
 
 
 @pytest.fixture
-async def two(manager):
+async def two(manager: TaskManager) -> TaskManager:
     """A manager that has opened two partitions."""
     await assign(manager, 0, 1)
     await manager.open_assigned()
     return manager
 
 
-async def assign(manager, *partitions, missed=0):
+async def assign(manager: TaskManager, *partitions: int, missed: int = 0) -> None:
     """Assign ``partitions`` in the next generation."""
     if manager.registry.generation is not None:
         manager.app.generation = manager.registry.generation + 1 + missed
     await manager.on_rebalance({events(number) for number in partitions}, set(), set())
 
 
-async def rebalance(manager, *partitions, missed=0):
+async def rebalance(manager: TaskManager, *partitions: int, missed: int = 0) -> None:
     """Do what Faust does in a rebalance."""
     await manager.suspend()
     await assign(manager, *partitions, missed=missed)
@@ -97,7 +105,7 @@ async def rebalance(manager, *partitions, missed=0):
     await manager.open_assigned()
 
 
-async def test_what_is_assigned_is_opened(two):
+async def test_what_is_assigned_is_opened(two: TaskManager) -> None:
     """Tasks run, readers have answers, and the consumer knows where to fetch from."""
     assert {task.state for task in two.tasks.values()} == {TaskState.RUNNING}
     assert two.assigned == {0, 1}
@@ -105,14 +113,16 @@ async def test_what_is_assigned_is_opened(two):
     assert two.pending_seeks() == {events(0): 0, events(1): 0}
 
 
-async def test_partitions_that_are_only_followed_are_not_opened(manager):
+async def test_partitions_that_are_only_followed_are_not_opened(manager: TaskManager) -> None:
     """A standby's partition belongs to another worker, and so do other topics' partitions."""
     manager.app.standbys = {events(1)}
     await manager.on_rebalance({events(0), events(1), TP("other", 2)}, set(), set())
     assert manager.assigned == {0}
 
 
-async def test_nothing_is_accepted_or_read_between_suspension_and_the_new_assignment(two):
+async def test_nothing_is_accepted_or_read_between_suspension_and_the_new_assignment(
+    two: TaskManager,
+) -> None:
     """What is processed until then is committed."""
     two.submit({events(0): batch(0, 3)})
     await until(lambda: two.tasks[0].positions[events(0)] == 3)
@@ -125,7 +135,7 @@ async def test_nothing_is_accepted_or_read_between_suspension_and_the_new_assign
     assert two.open_tps() == set()
 
 
-async def test_tasks_that_stay_go_on_as_they_are(two):
+async def test_tasks_that_stay_go_on_as_they_are(two: TaskManager) -> None:
     """Another worker's coming or going interrupts them for a moment only."""
     tasks, claim = dict(two.tasks), two.tasks[0].claimed_for
     await rebalance(two, 0, 1)
@@ -134,7 +144,7 @@ async def test_tasks_that_stay_go_on_as_they_are(two):
     assert two.tasks[0].claimed_for == claim
 
 
-async def test_a_lost_partition_is_closed_and_all_claims_are_given_up(two):
+async def test_a_lost_partition_is_closed_and_all_claims_are_given_up(two: TaskManager) -> None:
     """Its next owner fences the id that it was claimed for, with which nobody commits any more."""
     lost, kept = two.tasks[1], two.tasks[0]
     claim = kept.claimed_for
@@ -146,7 +156,7 @@ async def test_a_lost_partition_is_closed_and_all_claims_are_given_up(two):
     assert kept.claimed_for != claim
 
 
-async def test_a_worker_that_missed_a_generation_begins_anew(two):
+async def test_a_worker_that_missed_a_generation_begins_anew(two: TaskManager) -> None:
     """Others may have counted on in its partitions meanwhile."""
     tasks = dict(two.tasks)
     await rebalance(two, 0, 1, missed=1)
@@ -154,17 +164,19 @@ async def test_a_worker_that_missed_a_generation_begins_anew(two):
     assert all(task.accepting for task in two.tasks.values())
 
 
-async def test_a_batch_for_a_partition_that_is_not_open_is_dropped(two):
+async def test_a_batch_for_a_partition_that_is_not_open_is_dropped(two: TaskManager) -> None:
     """It is fetched again by whoever has the partition."""
     two.submit({events(5): batch(0, 3), events(0): batch(0, 3)})
     await until(lambda: two.tasks[0].positions[events(0)] == 3)
     assert set(two.tasks) == {0, 1}
 
 
-async def test_a_task_that_fails_is_opened_anew(two, monkeypatch):
+async def test_a_task_that_fails_is_opened_anew(
+    two: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its host is the manager, which hands it on."""
 
-    async def at_once(_):
+    async def at_once(_: object) -> None:
         pass
 
     monkeypatch.setattr(two.reviver, "sleep", at_once)
@@ -174,16 +186,18 @@ async def test_a_task_that_fails_is_opened_anew(two, monkeypatch):
     await until(lambda: events(0) in two.seeker.sought)
 
 
-async def test_a_gap_is_fetched_again(two):
+async def test_a_gap_is_fetched_again(two: TaskManager) -> None:
     """From where the task stands."""
     two.submit({events(0): batch(4, 6)})
     await until(lambda: two.seeker.sought == {events(0): 0})
 
 
-async def test_a_worker_that_stops_closes_all_tasks_whatever_fails(two, monkeypatch):
+async def test_a_worker_that_stops_closes_all_tasks_whatever_fails(
+    two: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Their locks are let go, and the next owner need not wait for a session's end."""
 
-    async def fail(_):
+    async def fail(_: object) -> None:
         raise OSError("Input/output error")
 
     tasks = list(two.tasks.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -24,25 +25,31 @@ from tests.streaming.faulty import (
 )
 from tests.streaming.rig import Worker
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from streaming.commit.fencing import Claim
+    from tests.streaming.fakes import Producer
+
 
 @pytest.fixture
-async def worker():
+async def worker() -> AsyncIterator[Worker]:
     worker = Worker()
     yield worker
     await worker.stop()
 
 
-def assert_nothing_is_open(worker):
+def assert_nothing_is_open(worker: Worker) -> None:
     assert worker.tasks == {}
     assert {task.state for task in worker.built} == {TaskState.CLOSED}
-    assert all(task.lock.stopped for task in worker.built)
+    assert all(cast("Producer", task.lock).stopped for task in worker.built)
     assert not any(state.readable for state in worker.databases.partitions.values())
 
 
 class TestOpening:
     async def test_a_partition_is_locked_and_fenced_before_it_is_restored_and_then_claimed(
-        self, worker
-    ):
+        self, worker: Worker
+    ) -> None:
         """The changelog is complete by then, and nobody else writes to it any more."""
         worker.positions.named = {events(0): "reels-worker-2-former"}
         await worker.open(0)
@@ -53,7 +60,7 @@ class TestOpening:
             *("restore 0", own, "claim 0"),
         ]
 
-    async def test_tasks_begin_where_their_tables_stand(self, worker):
+    async def test_tasks_begin_where_their_tables_stand(self, worker: Worker) -> None:
         """The claim writes these positions, with the topics' ids, into the changelogs."""
         await worker.open(0, 1)
         assert {number: task.positions for number, task in worker.tasks.items()} == {
@@ -65,12 +72,12 @@ class TestOpening:
         assert state.positions == {TOPIC: Position(START, TOPIC_ID)}
         assert state.readable
 
-    async def test_all_partitions_are_restored_at_once(self, worker):
+    async def test_all_partitions_are_restored_at_once(self, worker: Worker) -> None:
         """One consumer reads all changelogs side by side."""
         await worker.open(0, 1, 2)
         assert [step for step in worker.steps if "restore" in step] == ["restore 0, 1, 2"]
 
-    async def test_what_is_open_already_is_left_alone(self, worker):
+    async def test_what_is_open_already_is_left_alone(self, worker: Worker) -> None:
         """A worker that gets one more partition opens only that one."""
         await worker.open(0)
         worker.steps.clear()
@@ -78,7 +85,7 @@ class TestOpening:
         assert "lock 0" not in worker.steps
         assert len(worker.built) == 2
 
-    async def test_nothing_to_open_asks_nobody(self, worker):
+    async def test_nothing_to_open_asks_nobody(self, worker: Worker) -> None:
         """A worker without partitions waits for no broker."""
         await worker.open()
         assert worker.steps == []
@@ -87,15 +94,17 @@ class TestOpening:
 class TestFaults:
     @pytest.mark.parametrize("lock", [FencedLock, LostLock])
     async def test_a_partition_that_another_worker_locks_meanwhile_is_not_opened(
-        self, worker, lock
-    ):
+        self, worker: Worker, lock: type[Producer]
+    ) -> None:
         """Whoever locks last has it, before the restore and after."""
         worker.lock[1] = lock
         with pytest.raises(FencedError):
             await worker.open(0, 1)
         assert_nothing_is_open(worker)
 
-    async def test_a_changelog_that_is_not_the_tables_own_opens_nothing(self, worker):
+    async def test_a_changelog_that_is_not_the_tables_own_opens_nothing(
+        self, worker: Worker
+    ) -> None:
         """What was restored until then stays on disk for the next attempt."""
         worker.restore = broken_changelog
         with pytest.raises(ChangelogError):
@@ -103,10 +112,10 @@ class TestFaults:
         assert_nothing_is_open(worker)
         assert worker.databases.closed == []
 
-    async def test_a_damaged_database_is_closed_to_be_built_anew(self, worker):
+    async def test_a_damaged_database_is_closed_to_be_built_anew(self, worker: Worker) -> None:
         """The next attempt finds an empty one in its place, and the other as it was."""
 
-        async def find_damage(_sinks):
+        async def find_damage(_sinks: object) -> None:
             state = worker.databases.partitions[1]
             state.store.damage = StoreCorruptError("table-1.db is damaged")
             raise state.store.damage
@@ -119,7 +128,7 @@ class TestFaults:
 
     async def test_a_broker_that_never_answers_leaves_nothing_open_when_nobody_waits_any_more(
         self,
-    ):
+    ) -> None:
         """A rebalance cancels the opening, and the locks are let go."""
         worker = Worker(SilentBroker())
         opening = asyncio.create_task(worker.open(0))
@@ -129,10 +138,10 @@ class TestFaults:
             await opening
         assert_nothing_is_open(worker)
 
-    async def test_a_rebalance_during_a_restore_has_nothing_claimed(self, worker):
+    async def test_a_rebalance_during_a_restore_has_nothing_claimed(self, worker: Worker) -> None:
         """The partition may be another worker's in the next generation."""
 
-        async def rebalance(_sinks):
+        async def rebalance(_sinks: object) -> None:
             worker.registry.suspend()
 
         worker.restore = rebalance
@@ -140,35 +149,39 @@ class TestFaults:
         assert "claim 0" not in worker.steps
         assert_nothing_is_open(worker)
 
-    async def test_a_claim_that_is_given_up_meanwhile_opens_nothing(self, worker):
+    async def test_a_claim_that_is_given_up_meanwhile_opens_nothing(self, worker: Worker) -> None:
         """A failed commit gives up all claims, those of tasks that are being opened as well."""
         worker.lock[1] = HangingLock
         opening = asyncio.create_task(worker.open(0, 1))
         await until(lambda: {"claim 0", "claim 1"} <= set(worker.steps))
         await worker.fencing.retire()
-        worker.built[1].lock.may_commit.set()
+        cast("Producer", worker.built[1].lock).may_commit.set()
         with pytest.raises(TransactionFailedError):
             await opening
         assert_nothing_is_open(worker)
 
-    async def test_a_commit_that_fails_after_the_last_claim_opens_nothing(self, worker):
+    async def test_a_commit_that_fails_after_the_last_claim_opens_nothing(
+        self, worker: Worker
+    ) -> None:
         """All that was claimed is void then, and nobody would notice before the next commit."""
         claim, claims = worker.fencing.claim, []
 
-        async def claim_and_retire(*args):
+        async def claim_and_retire(*args: Any) -> Claim:
             claims.append(await claim(*args))
             if len(claims) == 2:
                 await worker.fencing.retire()
             return claims[-1]
 
-        worker.fencing.claim = claim_and_retire
+        worker.fencing.claim = claim_and_retire  # type: ignore[assignment,method-assign]
         with pytest.raises(
             TransactionFailedError, match="claims of the partitions were lost meanwhile"
         ):
             await worker.open(0, 1)
         assert_nothing_is_open(worker)
 
-    async def test_what_could_not_be_opened_is_opened_by_the_next_attempt(self, worker):
+    async def test_what_could_not_be_opened_is_opened_by_the_next_attempt(
+        self, worker: Worker
+    ) -> None:
         """Nothing of a failed attempt is in the way."""
         worker.restore = broken_changelog
         with pytest.raises(ChangelogError):
@@ -179,7 +192,7 @@ class TestFaults:
 
 
 class TestGoingOn:
-    async def test_a_task_whose_claim_holds_goes_on_without_another(self, worker):
+    async def test_a_task_whose_claim_holds_goes_on_without_another(self, worker: Worker) -> None:
         """A rebalance that takes nothing away costs no transaction."""
         await worker.open(0)
         await worker.rebalance(0)
@@ -188,12 +201,13 @@ class TestGoingOn:
         assert worker.tasks[0].accepting
         assert worker.steps == []
 
-    async def test_a_task_whose_claim_was_given_up_is_claimed_again(self, worker):
+    async def test_a_task_whose_claim_was_given_up_is_claimed_again(self, worker: Worker) -> None:
         """The former id is fenced first: whoever fences it later fences nobody."""
         await worker.open(0)
         await worker.rebalance(0)
         await worker.fencing.retire()
         former = worker.tasks[0].claimed_for
+        assert former is not None
         worker.steps.clear()
         await worker.opener.resume_suspended()
         assert worker.steps[0] == f"start {former.removeprefix('reels-')}"
@@ -201,18 +215,18 @@ class TestGoingOn:
         assert worker.tasks[0].accepting
         assert worker.tasks[0].claimed_for != former
 
-    async def test_a_claim_that_fails_keeps_only_its_own_task_back(self, worker):
+    async def test_a_claim_that_fails_keeps_only_its_own_task_back(self, worker: Worker) -> None:
         """The others answer and go on processing."""
         await worker.open(0, 1)
         await worker.rebalance(0, 1)
         await worker.fencing.retire()
-        worker.tasks[1].lock.fails_at = "begin"
+        cast("Producer", worker.tasks[1].lock).fails_at = "begin"
         await worker.opener.resume_suspended()
         assert worker.tasks[0].accepting
         assert worker.tasks[1].failed
         assert len(worker.failures) == 1
 
-    async def test_nothing_goes_on_when_another_rebalance_has_begun(self, worker):
+    async def test_nothing_goes_on_when_another_rebalance_has_begun(self, worker: Worker) -> None:
         """It says anew what stays."""
         await worker.open(0)
         await worker.rebalance(0)
@@ -221,8 +235,8 @@ class TestGoingOn:
         assert worker.tasks[0].state is TaskState.SUSPENDED
 
     async def test_what_was_processed_before_a_rebalance_is_committed_and_not_processed_again(
-        self, worker
-    ):
+        self, worker: Worker
+    ) -> None:
         """The task goes on behind it."""
         await worker.open(0)
         worker.tasks[0].submit(events(0), batch(START, START + 3))
@@ -235,7 +249,9 @@ class TestGoingOn:
 
 
 class TestClosing:
-    async def test_another_task_takes_the_place_of_one_that_is_reopened(self, worker):
+    async def test_another_task_takes_the_place_of_one_that_is_reopened(
+        self, worker: Worker
+    ) -> None:
         """The former one is closed with its databases: they may be what is broken."""
         await worker.open(0)
         former = worker.tasks[0]
@@ -245,7 +261,7 @@ class TestClosing:
         assert worker.tasks[0].accepting
         assert worker.databases.closed == [0]
 
-    async def test_closing_what_is_not_open_closes_nothing(self, worker):
+    async def test_closing_what_is_not_open_closes_nothing(self, worker: Worker) -> None:
         """A standby's database stays."""
         await worker.databases.open(5)
         await worker.opener.close(5)

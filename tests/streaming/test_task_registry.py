@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from streaming.tasks.registry import name_of
 from tests.streaming.faulty import START, events
 from tests.streaming.rig import Worker
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 
 @pytest.fixture
-async def worker():
+async def worker() -> AsyncIterator[Worker]:
     worker = Worker()
     await worker.open(0, 1)
     yield worker
     await worker.stop()
 
 
-async def test_tasks_of_partitions_that_stay_are_kept(worker):
+async def test_tasks_of_partitions_that_stay_are_kept(worker: Worker) -> None:
     """A rebalance that takes one partition away closes its task alone."""
     assert worker.registry.assign({1, 2}, 2) == [0]
     assert worker.registry.missing == {2}
 
 
-async def test_a_worker_that_missed_a_generation_keeps_no_task(worker):
+async def test_a_worker_that_missed_a_generation_keeps_no_task(worker: Worker) -> None:
     """Others may have had its partitions, and have counted on, meanwhile."""
     assert worker.registry.assign({0, 1}, 3) == [0, 1]
 
 
-async def test_a_worker_that_joins_for_the_first_time_has_missed_nothing():
+async def test_a_worker_that_joins_for_the_first_time_has_missed_nothing() -> None:
     """The group's generations have gone on without it."""
     worker = Worker()
     assert worker.registry.assign({0}, 41) == []
 
 
-async def test_a_failed_task_is_not_kept(worker):
+async def test_a_failed_task_is_not_kept(worker: Worker) -> None:
     """It is opened anew like one that is new here."""
     worker.tasks[1].mark_failed()
     assert worker.registry.assign({0, 1}, 2) == [1]
 
 
-async def test_what_was_known_before_a_rebalance_is_outdated_from_its_begin_on(worker):
+async def test_what_was_known_before_a_rebalance_is_outdated_from_its_begin_on(
+    worker: Worker,
+) -> None:
     """Whoever opens a task meanwhile must not go by the former assignment."""
     registry, generation = worker.registry, worker.registry.generation
     assert not registry.is_outdated(generation)
@@ -51,14 +58,14 @@ async def test_what_was_known_before_a_rebalance_is_outdated_from_its_begin_on(w
     assert not registry.is_outdated(2)
 
 
-async def test_the_consumer_is_sent_once_to_where_a_task_stands(worker):
+async def test_the_consumer_is_sent_once_to_where_a_task_stands(worker: Worker) -> None:
     """A second seek would fetch again what waits to be processed already."""
     registry = worker.registry
     assert registry.pending_seeks() == {events(0): START, events(1): START}
     assert registry.pending_seeks() == {}
 
 
-async def test_the_consumer_is_sent_again_after_a_rebalance(worker):
+async def test_the_consumer_is_sent_again_after_a_rebalance(worker: Worker) -> None:
     """It has lost its positions by then, those of the partitions that stay, too."""
     worker.registry.pending_seeks()
     await worker.rebalance(1)
@@ -67,7 +74,7 @@ async def test_the_consumer_is_sent_again_after_a_rebalance(worker):
     assert worker.registry.pending_seeks() == {events(1): START}
 
 
-async def test_the_consumer_is_sent_again_to_a_task_in_the_place_of_another(worker):
+async def test_the_consumer_is_sent_again_to_a_task_in_the_place_of_another(worker: Worker) -> None:
     """It begins where the other has committed."""
     worker.registry.pending_seeks()
     await worker.opener.reopen({1})
@@ -77,6 +84,6 @@ async def test_the_consumer_is_sent_again_to_a_task_in_the_place_of_another(work
 @pytest.mark.parametrize(
     ("partitions", "name"), [({3}, "partition 3"), ({10, 2}, "partitions 2, 10")]
 )
-def test_messages_name_partitions_in_order(partitions, name):
+def test_messages_name_partitions_in_order(partitions: set[int], name: str) -> None:
     """An operator looks for a number."""
     assert name_of(partitions) == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 import pytest
 from mode import Service
@@ -27,17 +28,21 @@ from tests.streaming.fakes import batch
 from tests.streaming.faulty import START, FullDisk, broken_changelog, events
 from tests.streaming.rig import Context, Seeker, Worker
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 
 class Rig(Worker):
     """A worker whose failed tasks are opened anew, and which never waits for the clock."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.context, self.seeker = Context(), Seeker(self.registry)
-        self.learnt, self.pauses = [], []
+        self.learnt: list[Refusal] = []
+        self.pauses: list[float] = []
         self.may_wake = asyncio.Event()
         self.may_wake.set()
-        self.reviver = TaskReviver(
+        self.reviver: TaskReviver = TaskReviver(
             self.registry,
             self.opener,
             self.positions,
@@ -47,21 +52,21 @@ class Rig(Worker):
         )
         self.reviver.sleep = self._sleep
 
-    async def _learn(self, refusal):
+    async def _learn(self, refusal: Refusal) -> None:
         self.learnt.append(refusal)
         self.steps.append("learn")
 
-    async def _sleep(self, seconds):
+    async def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
         await self.may_wake.wait()
 
-    async def settle(self):
+    async def settle(self) -> None:
         """Wait until nobody is reviving any more."""
         await until(lambda: not self.reviver._futures)
 
 
 @pytest.fixture
-async def rig():
+async def rig() -> AsyncIterator[Rig]:
     rig = Rig()
     await rig.open(0, 1)
     rig.registry.pending_seeks()
@@ -71,7 +76,9 @@ async def rig():
 
 
 class TestOpeningAnew:
-    async def test_a_task_whose_transaction_failed_is_opened_anew_and_fetched_again(self, rig):
+    async def test_a_task_whose_transaction_failed_is_opened_anew_and_fetched_again(
+        self, rig: Rig
+    ) -> None:
         """Readers have their answers again, and the consumer goes back to what is committed."""
         former = rig.tasks[0]
         former.fail(TransactionFailedError("timed out"))
@@ -83,7 +90,7 @@ class TestOpeningAnew:
         assert rig.context.reasons == []
         assert rig.pauses == [FIRST_RETRY_S]
 
-    async def test_a_failed_commit_opens_all_tasks_anew_at_once(self, rig):
+    async def test_a_failed_commit_opens_all_tasks_anew_at_once(self, rig: Rig) -> None:
         """No task has its part of the transaction."""
         former = list(rig.tasks.values())
         rig.producers[-1].fails_at = "send"
@@ -97,7 +104,9 @@ class TestOpeningAnew:
         assert all(task.accepting for task in rig.tasks.values())
         assert rig.seeker.sought == {events(0): START, events(1): START}
 
-    async def test_a_damaged_database_is_built_anew(self, rig, caplog):
+    async def test_a_damaged_database_is_built_anew(
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """The others go on."""
         rig.tasks[0].fail(StoreCorruptError("table-0.db is damaged"))
         await rig.settle()
@@ -105,17 +114,19 @@ class TestOpeningAnew:
         assert rig.databases.closed == [0]
         assert "partition 0: the copy on disk is set aside and rebuilt" in caplog.text
 
-    async def test_whoever_was_fenced_hears_from_the_group_first(self, rig):
+    async def test_whoever_was_fenced_hears_from_the_group_first(self, rig: Rig) -> None:
         """The partition may be another's; taking it back at once would stop that one."""
         rig.tasks[0].fail(FencedError("reels-0"))
         await rig.settle()
         assert rig.pauses == [rig.context.session_timeout]
 
-    async def test_what_cannot_be_opened_is_tried_again_after_longer_and_longer(self, rig, caplog):
+    async def test_what_cannot_be_opened_is_tried_again_after_longer_and_longer(
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """A broker that is away for a minute is not asked a hundred times."""
         attempts = []
 
-        async def fail_twice(_sinks):
+        async def fail_twice(_sinks: object) -> None:
             attempts.append(1)
             if len(attempts) < 3:
                 raise TransactionFailedError("not yet")
@@ -127,22 +138,24 @@ class TestOpeningAnew:
         assert rig.tasks[0].accepting
         assert "partition 0 cannot be opened: TransactionFailedError('not yet')" in caplog.text
 
-    async def test_a_task_that_fails_as_soon_as_it_is_open_is_opened_once_more(self, rig):
+    async def test_a_task_that_fails_as_soon_as_it_is_open_is_opened_once_more(
+        self, rig: Rig
+    ) -> None:
         """It is another task than the one that failed before."""
         faults = [TransactionFailedError("again")]
 
-        async def fail_once(_positions):
+        async def fail_once(_positions: object) -> None:
             if faults:
                 rig.tasks[0].fail(faults.pop())
             await asyncio.sleep(0)
 
-        rig.seeker.seek_positions = fail_once
+        rig.seeker.seek_positions = fail_once  # type: ignore[assignment,method-assign]
         rig.tasks[0].fail(TransactionFailedError("timed out"))
         await rig.settle()
         assert len(rig.built) == 4
         assert rig.tasks[0].accepting
 
-    async def test_what_a_topic_refuses_is_learnt_before_the_task_is_opened(self, rig):
+    async def test_what_a_topic_refuses_is_learnt_before_the_task_is_opened(self, rig: Rig) -> None:
         """Sent again like that it would be refused again."""
         refusal = Refusal("out", 0, "a record", 9, 9, has_no_key=False, reason=ValueError())
         rig.steps.clear()
@@ -154,7 +167,7 @@ class TestOpeningAnew:
 
 
 class TestRebalances:
-    async def test_a_partition_that_was_taken_away_meanwhile_is_not_opened(self, rig):
+    async def test_a_partition_that_was_taken_away_meanwhile_is_not_opened(self, rig: Rig) -> None:
         """The group has given it to another worker."""
         rig.may_wake.clear()
         rig.tasks[0].fail(TransactionFailedError("timed out"))
@@ -164,7 +177,7 @@ class TestRebalances:
         assert set(rig.tasks) == {1}
         assert len(rig.built) == 2
 
-    async def test_a_task_that_fails_while_it_is_closed_is_not_opened(self, rig):
+    async def test_a_task_that_fails_while_it_is_closed_is_not_opened(self, rig: Rig) -> None:
         """Its partition is another worker's: locking it again would stop that one."""
         task = rig.tasks[0]
         await rig.rebalance(1)
@@ -173,7 +186,9 @@ class TestRebalances:
         assert rig.pauses == []
         assert set(rig.tasks) == {1}
 
-    async def test_a_partition_that_recovery_has_opened_meanwhile_is_left_alone(self, rig):
+    async def test_a_partition_that_recovery_has_opened_meanwhile_is_left_alone(
+        self, rig: Rig
+    ) -> None:
         """Its task is none that has failed."""
         rig.may_wake.clear()
         rig.tasks[0].fail(TransactionFailedError("timed out"))
@@ -183,7 +198,7 @@ class TestRebalances:
         await rig.settle()
         assert len(rig.built) == 3
 
-    async def test_nothing_is_opened_once_the_worker_stops(self, rig):
+    async def test_nothing_is_opened_once_the_worker_stops(self, rig: Rig) -> None:
         """What waits for its next attempt is cancelled."""
         rig.may_wake.clear()
         rig.tasks[0].fail(TransactionFailedError("timed out"))
@@ -193,7 +208,7 @@ class TestRebalances:
 
 
 class TestGivingUp:
-    async def test_a_disk_that_is_full_ends_the_worker(self, rig):
+    async def test_a_disk_that_is_full_ends_the_worker(self, rig: Rig) -> None:
         """Opened anew, a task would only fill it again."""
         rig.databases.store = FullDisk
         await rig.open(0, 1, 2, generation=2)
@@ -204,22 +219,26 @@ class TestGivingUp:
     @pytest.mark.parametrize(
         "reason", [OSError("No space left on device"), CodecError("no value"), KeyError("a fault")]
     )
-    async def test_what_would_only_happen_again_ends_the_worker(self, rig, reason):
+    async def test_what_would_only_happen_again_ends_the_worker(
+        self, rig: Rig, reason: Exception
+    ) -> None:
         """A full disk, a value that nobody can read, a fault of the program."""
         rig.tasks[0].fail(reason)
         await rig.settle()
         assert rig.context.reasons == [reason]
         assert rig.tasks[0].failed
 
-    async def test_a_value_that_cannot_be_read_is_said_without_a_traceback(self, rig, caplog):
+    async def test_a_value_that_cannot_be_read_is_said_without_a_traceback(
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """It is no fault of the code that says so; any other has its traceback."""
         rig.tasks[0].fail(CodecError("no value"))
         rig.tasks[1].fail(KeyError("a fault"))
         assert [record.exc_info is None for record in caplog.records] == [True, False]
 
     async def test_what_an_operator_has_to_change_ends_the_worker_with_that_line_alone(
-        self, rig, caplog
-    ):
+        self, rig: Rig, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """A right that is missing is no error of the worker."""
         reason = ConfigurationError("the right to WRITE is missing")
         with caplog.at_level(logging.INFO):
@@ -228,10 +247,12 @@ class TestGivingUp:
         assert caplog.messages == []
 
     @pytest.mark.parametrize("kind", [ChangelogError, PositionError, ConfigurationError])
-    async def test_what_opening_anew_does_not_change_ends_the_worker(self, rig, kind):
+    async def test_what_opening_anew_does_not_change_ends_the_worker(
+        self, rig: Rig, kind: type[Exception]
+    ) -> None:
         """The first attempt shows it; there is no second."""
 
-        async def refuse(_sinks):
+        async def refuse(_sinks: object) -> None:
             raise kind("nobody can say")
 
         rig.restore = refuse
@@ -240,7 +261,9 @@ class TestGivingUp:
         assert [type(reason) for reason in rig.context.reasons] == [kind]
         assert len(rig.pauses) == 1
 
-    async def test_a_changelog_that_is_not_the_tables_own_keeps_the_partition_closed(self, rig):
+    async def test_a_changelog_that_is_not_the_tables_own_keeps_the_partition_closed(
+        self, rig: Rig
+    ) -> None:
         """Answers from it would be wrong."""
         rig.restore = broken_changelog
         rig.tasks[0].fail(TransactionFailedError("timed out"))
@@ -249,7 +272,7 @@ class TestGivingUp:
 
 
 class TestGaps:
-    async def test_what_does_not_follow_is_fetched_again_once(self, rig):
+    async def test_what_does_not_follow_is_fetched_again_once(self, rig: Rig) -> None:
         """Several batches may show the same gap."""
         task = rig.tasks[0]
         rig.reviver.refetch(task, events(0))
@@ -258,7 +281,7 @@ class TestGaps:
         assert rig.pauses == [REFETCH_DELAY_S]
         assert rig.seeker.sought == {events(0): START}
 
-    async def test_what_was_deleted_before_it_was_read_is_passed_over(self, rig):
+    async def test_what_was_deleted_before_it_was_read_is_passed_over(self, rig: Rig) -> None:
         """There is nothing to wait for."""
         rig.positions.begins = 50
         rig.reviver.refetch(rig.tasks[0], events(0))
@@ -266,7 +289,7 @@ class TestGaps:
         assert rig.tasks[0].positions == {events(0): 50}
         assert rig.seeker.sought == {events(0): 50}
 
-    async def test_a_task_that_is_suspended_meanwhile_is_not_fetched_for(self, rig):
+    async def test_a_task_that_is_suspended_meanwhile_is_not_fetched_for(self, rig: Rig) -> None:
         """The rebalance ends with a seek of its own."""
         rig.may_wake.clear()
         rig.reviver.refetch(rig.tasks[0], events(0))
@@ -275,7 +298,7 @@ class TestGaps:
         await rig.settle()
         assert rig.seeker.sought == {}
 
-    async def test_the_next_gap_is_fetched_again_as_well(self, rig):
+    async def test_the_next_gap_is_fetched_again_as_well(self, rig: Rig) -> None:
         """The first one is forgotten once it is closed."""
         for _ in range(2):
             rig.reviver.refetch(rig.tasks[0], events(0))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import TYPE_CHECKING
 
 import pytest
 
 from streaming.tasks.task_state import ENDED, TaskState, TaskStateError
 from tests.streaming.fakes import batch
 from tests.streaming.rig import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 
 #: The arrows of the picture in ``streaming/tasks/task_state.py``.
 ARROWS = {
@@ -22,7 +27,7 @@ ARROWS = {
 
 
 @pytest.fixture
-async def worker():
+async def worker() -> AsyncIterator[Worker]:
     worker = Worker()
     await worker.open(0)
     yield worker
@@ -30,7 +35,7 @@ async def worker():
 
 
 @pytest.mark.parametrize(("state", "following"), list(product(TaskState, TaskState)))
-def test_a_task_takes_only_the_ways_of_the_picture(state, following):
+def test_a_task_takes_only_the_ways_of_the_picture(state: TaskState, following: TaskState) -> None:
     """A way that is not in the picture is refused, and the message names both ends."""
     if following.value in ARROWS[state.value]:
         assert state.then(following) is following
@@ -41,16 +46,16 @@ def test_a_task_takes_only_the_ways_of_the_picture(state, following):
             state.then(following)
 
 
-def test_a_task_that_has_ended_never_runs_again():
+def test_a_task_that_has_ended_never_runs_again() -> None:
     """From failed and closed no way leads back."""
     assert all(ARROWS[state.value] <= {"closed"} for state in ENDED)
 
 
-async def test_only_a_running_task_has_readers_and_takes_batches(worker):
+async def test_only_a_running_task_has_readers_and_takes_batches(worker: Worker) -> None:
     """Answers are given as long as the partition is known to be this worker's."""
     (task,) = worker.built
     state = task.tables.states[0]
-    assert task.state is TaskState.RUNNING
+    assert worker.tasks[0].state is TaskState.RUNNING
     assert state.readable
     await task.suspend()
     assert task.state is TaskState.SUSPENDED
@@ -63,7 +68,7 @@ async def test_only_a_running_task_has_readers_and_takes_batches(worker):
     assert not state.readable
 
 
-async def test_a_failed_task_stays_failed_through_a_rebalance(worker):
+async def test_a_failed_task_stays_failed_through_a_rebalance(worker: Worker) -> None:
     """Nothing that it has processed may be committed, and it may not go on."""
     (task,) = worker.built
     task.mark_failed()
@@ -75,7 +80,7 @@ async def test_a_failed_task_stays_failed_through_a_rebalance(worker):
         task.start(task.positions)
 
 
-async def test_a_task_fails_once(worker):
+async def test_a_task_fails_once(worker: Worker) -> None:
     """Whoever opens it anew hears of the first fault alone."""
     (task,) = worker.built
     task.fail(ValueError("first"))
@@ -86,7 +91,7 @@ async def test_a_task_fails_once(worker):
     assert task.state is TaskState.CLOSED
 
 
-async def test_a_closed_task_commits_nothing(worker):
+async def test_a_closed_task_commits_nothing(worker: Worker) -> None:
     """Its partition may be another worker's by then."""
     (task,) = worker.built
     task.submit(next(iter(task.sources)), batch(7, 9))

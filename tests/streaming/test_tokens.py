@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import threading
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import faust
@@ -19,6 +20,14 @@ from streaming.kafka.clients import client_settings, faust_credentials, token_pr
 from streaming.kafka.token_sources import AwsIam, ClientCredentials
 from streaming.kafka.tokens import Token, TokenProvider
 from tests.token_endpoint import CLIENT_ID, CLIENT_SECRET, SCOPE, token_endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from settings import Settings
+    from tests.token_endpoint import TokenEndpoint
+
 
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 
@@ -34,7 +43,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(tokens_module, "time", clock)
     return clock
@@ -60,14 +69,14 @@ def issuer() -> Issuer:
 
 
 @pytest.fixture
-def provider(clock, issuer) -> TokenProvider:
+def provider(clock: Clock, issuer: Issuer) -> TokenProvider:
     return TokenProvider(issuer, "SETTINGS")
 
 
 class TestRenewal:
     async def test_a_token_is_used_until_four_fifths_of_its_life_are_over(
-        self, clock, issuer, provider
-    ):
+        self, clock: Clock, issuer: Issuer, provider: TokenProvider
+    ) -> None:
         assert await provider.token() == "token-1"
         clock.now += 79.9
         assert await provider.token() == "token-1"
@@ -75,7 +84,9 @@ class TestRenewal:
         assert await provider.token() == "token-2"
         assert issuer.asked == 2
 
-    async def test_the_old_token_serves_while_no_new_one_is_issued(self, clock, issuer, provider):
+    async def test_the_old_token_serves_while_no_new_one_is_issued(
+        self, clock: Clock, issuer: Issuer, provider: TokenProvider
+    ) -> None:
         await provider.token()
         issuer.failure = NoTokenError("away")
         clock.now += 99
@@ -85,8 +96,8 @@ class TestRenewal:
             await provider.token()
 
     async def test_an_issuer_that_fails_is_asked_again_after_growing_pauses(
-        self, clock, issuer, provider
-    ):
+        self, clock: Clock, issuer: Issuer, provider: TokenProvider
+    ) -> None:
         issuer.failure = TokenRefusedError("no")
         asked = []
         for _ in range(100):
@@ -100,7 +111,7 @@ class TestRenewal:
         clock.now += 30
         assert await provider.token() == f"token-{issuer.asked}"
 
-    def test_the_event_loops_of_several_threads_share_one_token(self):
+    def test_the_event_loops_of_several_threads_share_one_token(self) -> None:
         begun = threading.Barrier(4)
 
         def issue() -> Token:
@@ -124,13 +135,13 @@ class TestRenewal:
 
 
 @pytest.fixture(scope="module")
-def shared_endpoint():
+def shared_endpoint() -> Iterator[TokenEndpoint]:
     with token_endpoint() as endpoint:
         yield endpoint
 
 
 @pytest.fixture
-def endpoint(shared_endpoint):
+def endpoint(shared_endpoint: TokenEndpoint) -> TokenEndpoint:
     """An endpoint as it is at its start."""
     shared_endpoint.failure = None
     shared_endpoint.in_body = False
@@ -139,8 +150,8 @@ def endpoint(shared_endpoint):
 
 
 @pytest.fixture
-def settings_of(endpoint):
-    def make(**changes: str):
+def settings_of(endpoint: TokenEndpoint) -> Callable[..., Settings]:
+    def make(**changes: str) -> Settings:
         return load(
             {"REELS_SECURITY_PROTOCOL": "SASL_PLAINTEXT", **endpoint.environment(**changes)}
         )
@@ -149,7 +160,9 @@ def settings_of(endpoint):
 
 
 class TestClientCredentials:
-    def test_a_token_is_asked_for_by_the_rfc(self, endpoint, settings_of):
+    def test_a_token_is_asked_for_by_the_rfc(
+        self, endpoint: TokenEndpoint, settings_of: Callable[..., Settings]
+    ) -> None:
         token = ClientCredentials(settings_of())()
         assert endpoint.asked == [{"grant_type": "client_credentials", "scope": SCOPE}]
         assert token.lifetime == endpoint.lifetime
@@ -157,8 +170,8 @@ class TestClientCredentials:
         assert json.loads(base64.urlsafe_b64decode(claims + "=="))["sub"] == CLIENT_ID
 
     def test_a_login_that_is_taken_in_the_body_alone_is_sent_there_from_then_on(
-        self, endpoint, settings_of
-    ):
+        self, endpoint: TokenEndpoint, settings_of: Callable[..., Settings]
+    ) -> None:
         endpoint.in_body = True
         issue = ClientCredentials(settings_of())
         issue()
@@ -182,8 +195,13 @@ class TestClientCredentials:
         ],
     )
     def test_what_is_no_token_is_told_in_one_line(
-        self, endpoint, settings_of, answer, error, words
-    ):
+        self,
+        endpoint: TokenEndpoint,
+        settings_of: Callable[..., Settings],
+        answer: tuple[int, str],
+        error: type[NoTokenError],
+        words: str,
+    ) -> None:
         status, text = answer
         headers = {"Location": endpoint.url} if status == 307 else {}
         endpoint.failure = web.Response(status=status, text=text, headers=headers)
@@ -195,24 +213,28 @@ class TestClientCredentials:
         assert "\n" not in str(caught.value)
         assert CLIENT_SECRET not in str(caught.value)
 
-    def test_nobody_at_the_address_may_pass(self, settings_of):
+    def test_nobody_at_the_address_may_pass(self, settings_of: Callable[..., Settings]) -> None:
         settings = settings_of(REELS_SASL_OAUTH_TOKEN_URL="http://127.0.0.1:1/token")
         with pytest.raises(NoTokenError, match=r"Connection refused\): check REELS_SASL_OAUTH_TO"):
             ClientCredentials(settings)()
 
     @pytest.mark.parametrize(("expires_in", "seconds"), [('"60"', 60), ("null", 300), ("-1", 300)])
     def test_a_lifetime_that_is_not_told_is_a_short_one(
-        self, endpoint, settings_of, expires_in, seconds
-    ):
+        self,
+        endpoint: TokenEndpoint,
+        settings_of: Callable[..., Settings],
+        expires_in: str,
+        seconds: int,
+    ) -> None:
         text = f'{{"access_token": "abc", "expires_in": {expires_in}}}'
         endpoint.failure = web.Response(text=text)
         assert ClientCredentials(settings_of())() == Token("abc", seconds)
 
-    def test_a_token_is_in_no_text(self, settings_of):
+    def test_a_token_is_in_no_text(self, settings_of: Callable[..., Settings]) -> None:
         token = ClientCredentials(settings_of())()
         assert token.text not in repr(token)
 
-    def test_all_clients_share_a_provider(self, settings_of):
+    def test_all_clients_share_a_provider(self, settings_of: Callable[..., Settings]) -> None:
         settings = settings_of()
         options, credentials = client_settings(settings), faust_credentials(settings)
         assert options["sasl_mechanism"] == "OAUTHBEARER"
@@ -222,7 +244,7 @@ class TestClientCredentials:
 
 
 @pytest.fixture
-def no_aws(monkeypatch, tmp_path):
+def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No credentials of AWS, and nobody asked for some."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -241,7 +263,9 @@ MSK = {
 class TestAwsIam:
     """The token is a presigned request, as Amazon documents it for clients of MSK."""
 
-    async def test_a_token_is_a_signed_request_to_connect(self, no_aws, monkeypatch):
+    async def test_a_token_is_a_signed_request_to_connect(
+        self, no_aws: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not a real one")
         monkeypatch.setenv("AWS_SESSION_TOKEN", "of a session")
@@ -263,20 +287,23 @@ class TestAwsIam:
         assert fields["X-Amz-SignedHeaders"] == "host"
         assert len(bytes.fromhex(fields["X-Amz-Signature"])) == 32
 
-    def test_a_token_lives_for_a_quarter_of_an_hour(self, no_aws, monkeypatch):
+    def test_a_token_lives_for_a_quarter_of_an_hour(
+        self, no_aws: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not a real one")
         assert 800 < AwsIam("eu-central-1")().lifetime <= 900
 
-    def test_missing_credentials_are_one_line(self, no_aws):
+    def test_missing_credentials_are_one_line(self, no_aws: None) -> None:
         with pytest.raises(NoTokenError, match="AWS_ACCESS_KEY_ID") as caught:
             AwsIam("eu-central-1")()
         assert "\n" not in str(caught.value)
 
-    def test_all_clients_log_in_by_tokens(self):
+    def test_all_clients_log_in_by_tokens(self) -> None:
         settings = load(MSK)
         options, credentials = client_settings(settings), faust_credentials(settings)
         assert options["sasl_mechanism"] == "OAUTHBEARER"
         assert options["ssl_context"] is not None
+        assert credentials is not None
         assert credentials.protocol.value == "SASL_SSL"
         assert credentials.oauth_cb is options["sasl_oauth_token_provider"]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from settings import load
 from streaming.kafka.metadata import TopicMetadata
 from streaming.kafka.topic_settings import SettingVerdict, judge_topics
 from streaming.kafka.topic_specs import topic_specs
+
+if TYPE_CHECKING:
+    from streaming.kafka.topic_settings import Finding
+
 
 RIGHT, UNWISE, WRONG = SettingVerdict.RIGHT, SettingVerdict.UNWISE, SettingVerdict.WRONG
 HOUR = 3_600_000
@@ -34,7 +40,7 @@ NAMES = {
 COMPACTED = {"viral", "changelog"}
 
 
-def judge(kind: str, *, replicas: int = 1, **changed: str):
+def judge(kind: str, *, replicas: int = 1, **changed: str) -> dict[str, Finding]:
     """Judge all settings of one topic, made with Kafka's defaults and ``changed``."""
     settings = load({})
     specs = topic_specs(settings, [NAMES["changelog"]])
@@ -63,7 +69,9 @@ def judge(kind: str, *, replicas: int = 1, **changed: str):
         ("changelog", "", UNWISE),
     ],
 )
-def test_what_is_deleted_of_a_topic_suits_what_it_is_for(kind, policy, verdict):
+def test_what_is_deleted_of_a_topic_suits_what_it_is_for(
+    kind: str, policy: str, verdict: SettingVerdict
+) -> None:
     finding = judge(kind, cleanup_policy=policy)["cleanup.policy"]
     assert finding.verdict is verdict
     if verdict is not RIGHT:
@@ -82,12 +90,14 @@ def test_what_is_deleted_of_a_topic_suits_what_it_is_for(kind, policy, verdict):
         ("deltas", 5000, WRONG),
     ],
 )
-def test_records_are_kept_until_a_worker_that_was_away_has_read_them(kind, retention, verdict):
+def test_records_are_kept_until_a_worker_that_was_away_has_read_them(
+    kind: str, retention: int, verdict: SettingVerdict
+) -> None:
     assert judge(kind, retention_ms=str(retention))["retention.ms"].verdict is verdict
 
 
 @pytest.mark.parametrize("kind", ["input", "dead letters", "deltas"])
-def test_a_bound_by_size_is_warned_of(kind):
+def test_a_bound_by_size_is_warned_of(kind: str) -> None:
     finding = judge(kind, retention_bytes="1000000")["retention.bytes"]
     assert (finding.verdict, finding.better) == (UNWISE, "-1")
 
@@ -109,11 +119,13 @@ def test_a_bound_by_size_is_warned_of(kind):
         ("changelog", 500_000, WRONG),
     ],
 )
-def test_a_topic_takes_the_records_that_it_is_for(kind, size, verdict):
+def test_a_topic_takes_the_records_that_it_is_for(
+    kind: str, size: int, verdict: SettingVerdict
+) -> None:
     assert judge(kind, max_message_bytes=str(size))["max.message.bytes"].verdict is verdict
 
 
-def test_dead_letters_that_are_smaller_than_what_the_input_takes_are_warned_of():
+def test_dead_letters_that_are_smaller_than_what_the_input_takes_are_warned_of() -> None:
     settings = load({})
     specs = topic_specs(settings, [])
     names = [NAMES["input"], NAMES["dead letters"]]
@@ -144,7 +156,9 @@ def test_dead_letters_that_are_smaller_than_what_the_input_takes_are_warned_of()
         ("input", 1, 2, UNWISE),
     ],
 )
-def test_as_many_replicas_as_must_have_a_record_are_there(kind, replicas, in_sync, verdict):
+def test_as_many_replicas_as_must_have_a_record_are_there(
+    kind: str, replicas: int, in_sync: int, verdict: SettingVerdict
+) -> None:
     found = judge(kind, replicas=replicas, min_insync_replicas=str(in_sync))
     finding = found["min.insync.replicas"]
     assert finding.verdict is verdict
@@ -158,30 +172,35 @@ def test_as_many_replicas_as_must_have_a_record_are_there(kind, replicas, in_syn
 @pytest.mark.parametrize(
     ("limit", "verdict"), [(HOUR, RIGHT), (600_000, UNWISE), (30_000, WRONG), (0, WRONG)]
 )
-def test_records_of_now_are_within_the_limits_of_timestamps(setting, limit, verdict):
+def test_records_of_now_are_within_the_limits_of_timestamps(
+    setting: str, limit: int, verdict: SettingVerdict
+) -> None:
+    changed: dict[str, Any] = {setting: str(limit)}
     for kind in ("dead letters", "deltas", "viral", "changelog"):
-        assert judge(kind, **{setting: str(limit)})[setting].verdict is verdict
-    assert setting not in judge("input", **{setting: str(limit)})
+        assert judge(kind, **changed)[setting].verdict is verdict
+    assert setting not in judge("input", **changed)
 
 
-def test_deletions_are_kept_while_a_data_directory_may_be_away():
+def test_deletions_are_kept_while_a_data_directory_may_be_away() -> None:
     for kind in COMPACTED:
         assert judge(kind, delete_retention_ms="0")["delete.retention.ms"].verdict is UNWISE
     assert "delete.retention.ms" not in judge("input", delete_retention_ms="0")
 
 
-def test_a_leader_that_lacks_records_is_warned_of_where_there_is_more_than_one_replica():
+def test_a_leader_that_lacks_records_is_warned_of_where_there_is_more_than_one_replica() -> None:
     setting = "unclean.leader.election.enable"
     assert judge("changelog", replicas=3, **{setting: "true"})[setting].verdict is UNWISE
     assert judge("changelog", replicas=1, **{setting: "true"})[setting].verdict is RIGHT
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_a_topic_made_with_the_defaults_of_kafka_is_never_wrong_but_for_its_policy(kind):
+def test_a_topic_made_with_the_defaults_of_kafka_is_never_wrong_but_for_its_policy(
+    kind: str,
+) -> None:
     assert all(each.verdict is not WRONG for each in judge(kind).values())
 
 
-def test_a_setting_that_the_brokers_do_not_know_is_not_judged():
+def test_a_setting_that_the_brokers_do_not_know_is_not_judged() -> None:
     config = {"cleanup.policy": "delete", "max.message.bytes": "9000000"}
     name, settings = NAMES["input"], load({})
     found = {name: TopicMetadata(name, "an-id", 8, 1, None)}
@@ -190,7 +209,7 @@ def test_a_setting_that_the_brokers_do_not_know_is_not_judged():
     assert judged == {"cleanup.policy", "max.message.bytes"}
 
 
-def test_the_command_that_mends_a_setting_names_the_login_where_one_is_needed():
+def test_the_command_that_mends_a_setting_names_the_login_where_one_is_needed() -> None:
     finding = judge("changelog", cleanup_policy="delete")["cleanup.policy"]
     plain = finding.advice(load({"BROKER_URL": "kafka://k1:9093;kafka://k2:9094"}))
     assert "\n" not in plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import pytest_asyncio
@@ -13,9 +14,17 @@ from bootstrap import create_app
 from settings import load
 from streaming.runtime.status import AppStatus
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from streaming.runtime.app import App
+    from streaming.runtime.topic_watch import TopicWatch
+    from streaming.tasks.task import Task
+
 
 @pytest_asyncio.fixture
-async def app(tmp_path):
+async def app(tmp_path: Path) -> AsyncIterator[App]:
     """An app as it is before its worker starts: there is no broker."""
     app = create_app(load({"APP_DATADIR": str(tmp_path), "TOPIC_PARTITIONS": "4"}))
     yield app
@@ -26,17 +35,20 @@ async def app(tmp_path):
 
 
 @pytest.fixture
-def status(app) -> AppStatus:
+def status(app: App) -> AppStatus:
     return AppStatus(app)
 
 
-def task(*, accepting: bool = True, stalled: str | None = None, waiting_s: float = 0.0):
-    return SimpleNamespace(
+def task(*, accepting: bool = True, stalled: str | None = None, waiting_s: float = 0.0) -> Task:
+    found = SimpleNamespace(
         accepting=accepting, stall_reason=lambda _: stalled, uncommitted_seconds=waiting_s
     )
+    return cast("Task", found)
 
 
-async def test_a_worker_that_has_not_begun_can_be_asked_everything(status, tmp_path) -> None:
+async def test_a_worker_that_has_not_begun_can_be_asked_everything(
+    status: AppStatus, tmp_path: Path
+) -> None:
     """Views answer before the brokers do."""
     assert (status.assigned(), status.open(), status.owners()) == (set(), set(), {})
     assert (status.lag_s(), status.uncommitted_s()) == ({}, {})
@@ -50,30 +62,32 @@ async def test_a_worker_that_has_not_begun_can_be_asked_everything(status, tmp_p
     assert status.data_dir.is_relative_to(tmp_path)
 
 
-async def test_a_partition_is_open_while_its_task_accepts(app, status) -> None:
+async def test_a_partition_is_open_while_its_task_accepts(app: App, status: AppStatus) -> None:
     """A partition without a task, or with one that rests, is assigned and not open."""
     app.tasks.registry.assign({0, 1, 2}, 1)
-    app.tasks.tasks |= {0: task(waiting_s=2.5), 1: task(accepting=False)}
+    app.tasks.registry.tasks |= {0: task(waiting_s=2.5), 1: task(accepting=False)}
     assert status.assigned() == {0, 1, 2}
     assert status.open() == {0}
     assert status.uncommitted_s() == {0: 2.5}
 
 
-async def test_a_stalled_task_or_an_ended_commit_loop_is_told(app, status, monkeypatch) -> None:
+async def test_a_stalled_task_or_an_ended_commit_loop_is_told(
+    app: App, status: AppStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first reason found is the one that is told."""
     monkeypatch.setattr(type(app.tasks.committer), "has_ended", True)
     assert status.stall_reason(60.0) == "commits have ended"
-    app.tasks.tasks |= {0: task(), 1: task(stalled="partition 1 is stuck")}
+    app.tasks.registry.tasks |= {0: task(), 1: task(stalled="partition 1 is stuck")}
     assert status.stall_reason(60.0) == "partition 1 is stuck"
 
 
-async def test_the_age_of_a_fetch_counts_from_its_begin(app, status) -> None:
+async def test_the_age_of_a_fetch_counts_from_its_begin(app: App, status: AppStatus) -> None:
     """A fetch that hangs grows older."""
     app.consumer.fetching_since = monotonic() - 100.0
     assert status.fetch_age_s() >= 100.0
 
 
-async def test_a_worker_that_has_joined_says_so_until_it_stops(app, status) -> None:
+async def test_a_worker_that_has_joined_says_so_until_it_stops(app: App, status: AppStatus) -> None:
     """Recovery, the viral list, a rebalance and the end each show."""
     app.tables.recovery.completed.set()
     app.rebalancing = True
@@ -90,11 +104,14 @@ async def test_a_worker_that_has_joined_says_so_until_it_stops(app, status) -> N
     assert status.stop_reason() == "the disk is full"
 
 
-async def test_owners_topics_and_addresses_are_those_of_the_group(app, status) -> None:
+async def test_owners_topics_and_addresses_are_those_of_the_group(
+    app: App, status: AppStatus
+) -> None:
     """The assignment, the look at the topics and the address are passed on as they are."""
     owners = {"http://a:6066#id": {"reels-user_metrics-changelog": [0, 1]}}
     app.assignor.changelog_distribution = owners
-    app.topic_watch = SimpleNamespace(obstacle="topic t has 5 partitions")
+    watch = SimpleNamespace(obstacle="topic t has 5 partitions")
+    app.topic_watch = cast("TopicWatch", watch)
     app.conf.canonical_url = URL("http://a:6066")
     app.tasks.lag.seconds = {0: 3.0}
     assert status.owners() == owners

@@ -10,6 +10,7 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 from hypothesis import given, settings
@@ -166,7 +167,9 @@ class Subject:
 
 @settings(max_examples=200, deadline=None)
 @given(steps=steps, accelerated=st.booleans())
-def test_a_state_reads_like_a_dict_whatever_is_done_to_it(steps, accelerated):
+def test_a_state_reads_like_a_dict_whatever_is_done_to_it(
+    steps: list[tuple[Any, ...]], accelerated: bool
+) -> None:
     async def run(folder: Path, executor: ThreadPoolExecutor) -> None:
         subject = Subject(folder, executor, accelerated)
         for name, *arguments in steps:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -18,18 +19,26 @@ from tables.layout import LAYOUT_KEY, LayoutError, StoreFormat
 from tables.rocks import RocksStore
 from tables.state import FLUSHED_LAYERS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
+
+    from tables.state import PartitionState
+
+
 HOUR = 3_600_000
 KEY, OTHER = b"17", b"18"
 
 
-async def commit(state, offset=0):
+async def commit(state: PartitionState, offset: int = 0) -> None:
     state.freeze()
     state.post_commit(offset)
     await state.flush()
 
 
 class TestDirtyBytes:
-    async def test_go_by_the_size_of_what_was_written_last(self, make_state):
+    async def test_go_by_the_size_of_what_was_written_last(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = bytes(10_000)
         await commit(state)
@@ -37,28 +46,36 @@ class TestDirtyBytes:
         state.dirty.update({b"%d" % key: bytes(10_000) for key in range(100)})
         assert 1_000_000 < state.dirty_bytes < 1_100_000
 
-    async def test_are_known_before_anything_is_written(self, make_state):
+    async def test_are_known_before_anything_is_written(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"new"
         assert state.dirty_bytes > 0
 
 
 class TestReading:
-    async def test_a_change_is_read_at_once_before_it_is_committed(self, make_state):
+    async def test_a_change_is_read_at_once_before_it_is_committed(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         assert state.get(KEY) is None
         state.dirty[KEY] = b"new"
         assert state.get(KEY) == b"new"
         assert state.store.get(KEY) is None
 
-    async def test_a_change_is_read_while_its_commit_is_under_way(self, make_state):
+    async def test_a_change_is_read_while_its_commit_is_under_way(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"new"
         state.freeze()
-        assert state.dirty == {}
+        assert dict(state.dirty.items()) == {}
         assert state.get(KEY) == b"new"
 
-    async def test_the_newest_change_hides_the_one_being_committed(self, make_state):
+    async def test_the_newest_change_hides_the_one_being_committed(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"committing"
         state.freeze()
@@ -71,17 +88,21 @@ class TestReading:
         assert state.store.get(KEY) == b"committing"
 
     @pytest.mark.parametrize("on_disk", [False, True])
-    async def test_a_committed_value_is_read_from_memory_or_disk_alike(self, make_state, on_disk):
+    async def test_a_committed_value_is_read_from_memory_or_disk_alike(
+        self, make_state: Callable[..., PartitionState], on_disk: bool
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"new"
         await commit(state)
         if on_disk:
             state.evict(0, 0)
         assert state.get(KEY) == b"new"
-        assert await state.load([KEY, OTHER, KEY]) == [b"new", None, b"new"]
+        assert list(await state.load([KEY, OTHER, KEY])) == [b"new", None, b"new"]
 
     @pytest.mark.parametrize("stage", ["dirty", "frozen", "committed", "flushed"])
-    async def test_a_deleted_key_is_gone_at_once(self, make_state, stage):
+    async def test_a_deleted_key_is_gone_at_once(
+        self, make_state: Callable[..., PartitionState], stage: str
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"old"
         await commit(state, 0)
@@ -93,11 +114,13 @@ class TestReading:
         if stage == "flushed":
             await state.flush()
         assert state.get(KEY) is None
-        assert await state.load([KEY]) == [None]
+        assert list(await state.load([KEY])) == [None]
         assert list(state.items()) == []
         assert (state.store.get(KEY) is None) is (stage == "flushed")
 
-    async def test_items_are_those_of_memory_and_disk_each_once(self, make_state):
+    async def test_items_are_those_of_memory_and_disk_each_once(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.stream_time = HOUR
         state.dirty = {b"1": b"disk", b"2": b"disk", b"3": b"disk"}
@@ -107,40 +130,50 @@ class TestReading:
         state.dirty = {b"3": None, b"4": b"dirty"}
         assert sorted(state.items()) == [(b"1", b"disk"), (b"2", b"frozen"), (b"4", b"dirty")]
 
-    async def test_many_keys_are_read_from_disk_beside_the_event_loop(self, make_state):
+    async def test_many_keys_are_read_from_disk_beside_the_event_loop(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty = {b"%d" % n: b"v%d" % n for n in range(1000)}
         await commit(state)
         state.evict(0, 0)
         found = await state.load([b"%d" % n for n in range(1100)])
-        assert found == [b"v%d" % n if n < 1000 else None for n in range(1100)]
+        assert list(found) == [b"v%d" % n if n < 1000 else None for n in range(1100)]
 
 
 class TestCommitting:
-    async def test_a_commit_takes_what_was_dirty_with_the_stream_time(self, make_state):
+    async def test_a_commit_takes_what_was_dirty_with_the_stream_time(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"new"
         state.stream_time = 5 * HOUR
         frozen = state.freeze()
         assert frozen.keys() == {KEY, LAYOUT_KEY}
-        assert msgspec.json.decode(frozen[LAYOUT_KEY])["stream_time"] == 5 * HOUR
+        assert msgspec.json.decode(frozen[LAYOUT_KEY] or b"")["stream_time"] == 5 * HOUR
 
-    async def test_every_commit_carries_the_layout(self, make_state):
+    async def test_every_commit_carries_the_layout(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.stream_time = 5 * HOUR
         await commit(state)
         state.dirty[KEY] = b"new"
         assert state.freeze().keys() == {KEY, LAYOUT_KEY}
 
-    async def test_stream_time_alone_is_worth_a_commit(self, make_state):
+    async def test_stream_time_alone_is_worth_a_commit(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.stream_time = 5 * HOUR
         assert state.freeze().keys() == {LAYOUT_KEY}
 
-    async def test_nothing_to_commit_is_nothing(self, make_state):
-        assert make_state().freeze() == {}
+    async def test_nothing_to_commit_is_nothing(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
+        assert dict(make_state().freeze().items()) == {}
 
-    async def test_one_commit_at_a_time(self, make_state):
+    async def test_one_commit_at_a_time(self, make_state: Callable[..., PartitionState]) -> None:
         state = make_state()
         state.dirty[KEY] = b"new"
         state.freeze()
@@ -148,7 +181,9 @@ class TestCommitting:
         with pytest.raises(RuntimeError, match="still in progress"):
             state.freeze()
 
-    async def test_values_and_changelog_offset_reach_the_disk_together(self, make_state):
+    async def test_values_and_changelog_offset_reach_the_disk_together(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"new"
         await commit(state, 41)
@@ -160,7 +195,9 @@ class TestCommitting:
 
 
 class TestAfterACrash:
-    async def test_what_was_not_committed_never_happened(self, make_state):
+    async def test_what_was_not_committed_never_happened(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"committed"
         state.stream_time = HOUR
@@ -175,9 +212,11 @@ class TestAfterACrash:
         assert state.get(KEY) == b"committed"
         assert state.get(OTHER) is None
         assert state.stream_time == HOUR
-        assert state.freeze() == {}
+        assert dict(state.freeze().items()) == {}
 
-    async def test_the_changelog_is_taken_over_with_its_offset(self, make_state):
+    async def test_the_changelog_is_taken_over_with_its_offset(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"mine"
         await commit(state, 3)
@@ -185,18 +224,21 @@ class TestAfterACrash:
         state.reset_to_committed()
         assert (state.get(KEY), state.get(OTHER), state.offset) == (None, b"theirs", 9)
 
-    async def test_a_reset_partition_is_empty_and_stands_nowhere(self, make_state):
+    async def test_a_reset_partition_is_empty_and_stands_nowhere(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         state = make_state()
         state.dirty[KEY] = b"old"
         state.stream_time = HOUR
         await commit(state, 3)
         await state.reset()
         state.reset_to_committed()
-        assert (state.get(KEY), state.offset, state.stream_time) == (None, None, None)
+        found: tuple[object, ...] = state.get(KEY), state.offset, state.stream_time
+        assert found == (None, None, None)
 
 
 class TestLayout:
-    async def write(self, make_state, **kwargs):
+    async def write(self, make_state: Callable[..., PartitionState], **kwargs: Any) -> None:
         state = make_state(**kwargs)
         state.stream_time = HOUR
         await commit(state)
@@ -207,15 +249,17 @@ class TestLayout:
         [Slices(36 * HOUR, HOUR), Slices(24 * HOUR, HOUR // 2), Slices(24 * HOUR, 3 * HOUR // 2)],
     )
     async def test_a_table_of_another_window_or_step_is_refused_with_what_to_do(
-        self, make_state, slices
-    ):
+        self, make_state: Callable[..., PartitionState], slices: Slices
+    ) -> None:
         await self.write(make_state, name="users")
         with pytest.raises(
             LayoutError, match=r"table users has a window of 24h by 1h, but the settings"
         ):
             make_state("users", slices)
 
-    async def test_the_refusal_of_another_window_says_which_ways_there_are(self, make_state):
+    async def test_the_refusal_of_another_window_says_which_ways_there_are(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         """A shorter one is taken over; for another the page tells what it takes."""
         await self.write(make_state, name="users")
         with pytest.raises(LayoutError) as refused:
@@ -224,8 +268,8 @@ class TestLayout:
             assert way in str(refused.value)
 
     async def test_a_shorter_window_is_taken_over_and_said_once_until_it_is_committed(
-        self, make_state, caplog
-    ):
+        self, make_state: Callable[..., PartitionState], caplog: pytest.LogCaptureFixture
+    ) -> None:
         await self.write(make_state, name="users")
         caplog.set_level("INFO")
         state = make_state("users", Slices(12 * HOUR, HOUR))
@@ -242,8 +286,8 @@ class TestLayout:
             )
 
     async def test_a_coarser_step_is_taken_over_with_the_panes_as_they_are(
-        self, make_state, caplog
-    ):
+        self, make_state: Callable[..., PartitionState], caplog: pytest.LogCaptureFixture
+    ) -> None:
         """Said once by a process, however many partitions; the record says both steps from then."""
         await self.write(make_state, name="users")
         caplog.set_level("INFO")
@@ -253,9 +297,10 @@ class TestLayout:
         assert (state.unit, state.known_unit()) == (HOUR, HOUR)
         await commit(state)
         for _ in range(2):
-            stored = msgspec.json.decode(state.store.get(LAYOUT_KEY))
+            stored = msgspec.json.decode(state.store.get(LAYOUT_KEY) or b"")
             assert (stored["step"], stored["coarser_step"]) == (HOUR, 2 * HOUR)
             state.reset_to_committed()
+            assert state.stream_time is not None
             state.stream_time += HOUR
             await commit(state)
         state.store.close()
@@ -265,16 +310,18 @@ class TestLayout:
         with pytest.raises(LayoutError, match="table users has a window of 24h by 2h"):
             make_state("users", Slices(24 * HOUR, HOUR))
 
-    async def test_a_release_that_knows_one_step_refuses_the_table_with_two(self, make_state):
+    async def test_a_release_that_knows_one_step_refuses_the_table_with_two(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         """Its step of the table is the panes': that of its settings has to be the same."""
         await self.write(make_state, name="users")
         state = make_state("users", Slices(24 * HOUR, 2 * HOUR))
         await commit(state)
-        stored = msgspec.json.decode(state.store.get(LAYOUT_KEY))
+        stored = msgspec.json.decode(state.store.get(LAYOUT_KEY) or b"")
         assert stored["step"] != 2 * HOUR
 
-    def test_another_rule_is_said_and_taken_over(self):
-        def layout(**rules):
+    def test_another_rule_is_said_and_taken_over(self) -> None:
+        def layout(**rules: str) -> StoreFormat:
             return StoreFormat.of(1, Slices(24 * HOUR, HOUR), rules=rules)
 
         stored = layout(HORIZON="1h").encode(5, "id", {})
@@ -283,24 +330,28 @@ class TestLayout:
         # A release before has said nothing of it.
         assert not layout(HORIZON="2h").changes_of(layout().encode(5, "id", {}))
 
-    async def test_a_table_of_another_version_is_refused_with_what_to_do(self, make_state):
+    async def test_a_table_of_another_version_is_refused_with_what_to_do(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         await self.write(make_state, name="users", version=2)
         with pytest.raises(LayoutError, match="version 2, but this program writes version 1"):
             make_state("users")
 
-    async def test_a_version_that_is_read_too_is_taken_over_with_the_next_commit(self, make_state):
+    async def test_a_version_that_is_read_too_is_taken_over_with_the_next_commit(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
         await self.write(make_state, name="users", version=1)
         state = make_state("users", version=2, older={1})
         assert state.stream_time == HOUR
         state.stream_time = 2 * HOUR
         await commit(state)
-        assert msgspec.json.decode(state.store.get(LAYOUT_KEY))["version"] == 2
+        assert msgspec.json.decode(state.store.get(LAYOUT_KEY) or b"")["version"] == 2
 
-    def test_another_number_of_partitions_is_refused(self):
+    def test_another_number_of_partitions_is_refused(self) -> None:
         """Keys would be looked for where they are not. Releases before this did not note it."""
         slices = Slices(24 * HOUR, HOUR)
 
-        def layout(partitions):
+        def layout(partitions: int) -> StoreFormat:
             return StoreFormat.of(1, slices, partitions=partitions)
 
         stored = layout(8).encode(5, "id", {})
@@ -315,34 +366,41 @@ class TestLayout:
 
 class TestMemory:
     @pytest.fixture
-    def reads(self, monkeypatch):
-        keys = []
+    def reads(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+        keys: list[bytes] = []
         get_many = RocksStore.get_many
-        monkeypatch.setattr(
-            RocksStore,
-            "get_many",
-            lambda store, wanted: keys.extend(wanted) or get_many(store, wanted),
-        )
+
+        def get_and_note(store: RocksStore, wanted: Sequence[bytes]) -> list[bytes | None]:
+            keys.extend(wanted)
+            return get_many(store, wanted)
+
+        monkeypatch.setattr(RocksStore, "get_many", get_and_note)
         return keys
 
-    async def test_what_was_written_last_is_not_read_again(self, make_state, reads):
+    async def test_what_was_written_last_is_not_read_again(
+        self, make_state: Callable[..., PartitionState], reads: list[bytes]
+    ) -> None:
         state = make_state()
         state.dirty = {KEY: b"value", OTHER: None}
         await commit(state)
         keys = [KEY, OTHER, b"19", KEY, b"19"]
-        assert await state.load(keys) == [b"value", None, None, b"value", None]
+        assert list(await state.load(keys)) == [b"value", None, None, b"value", None]
         assert reads == [b"19"]
 
-    async def test_what_was_written_long_before_that_is(self, make_state, reads):
+    async def test_what_was_written_long_before_that_is(
+        self, make_state: Callable[..., PartitionState], reads: list[bytes]
+    ) -> None:
         state = make_state()
         keys = [b"%d" % n for n in range(10)]
         for offset, key in enumerate(keys):
             state.dirty[key] = b"value"
             await commit(state, offset)
-        assert await state.load(keys) == [b"value"] * 10
+        assert list(await state.load(keys)) == [b"value"] * 10
         assert sorted(reads) == keys[:-FLUSHED_LAYERS]
 
-    async def test_what_is_on_disk_as_well_is_let_go_the_oldest_first(self, make_state, reads):
+    async def test_what_is_on_disk_as_well_is_let_go_the_oldest_first(
+        self, make_state: Callable[..., PartitionState], reads: list[bytes]
+    ) -> None:
         state = make_state()
         for offset, key in enumerate([KEY, OTHER]):
             state.dirty[key] = bytes(10_000)
@@ -354,10 +412,12 @@ class TestMemory:
         for most, on_disk in [(50_000, []), (35_000, [KEY]), (0, [KEY, OTHER])]:
             reads.clear()
             state.evict(most, 0)
-            assert await state.load([KEY, OTHER, b"19", b"20"]) == [bytes(10_000)] * 4
+            assert list(await state.load([KEY, OTHER, b"19", b"20"])) == [bytes(10_000)] * 4
             assert sorted(reads) == on_disk
 
-    async def test_what_has_much_at_hand_is_let_go_likewise(self, make_state, monkeypatch):
+    async def test_what_has_much_at_hand_is_let_go_likewise(
+        self, make_state: Callable[..., PartitionState], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         state = make_state()
         beside = state._backend._replace(linked_bytes=lambda layer: 500 * len(layer))
         monkeypatch.setattr(state, "_backend", beside)
@@ -371,11 +431,13 @@ class TestMemory:
             assert state.linked_bytes == 500 * left
             assert state.row_bytes == rows * left / 3
 
-    async def test_what_is_on_its_way_to_the_disk_is_not_let_go(self, make_state, monkeypatch):
+    async def test_what_is_on_its_way_to_the_disk_is_not_let_go(
+        self, make_state: Callable[..., PartitionState], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         state = make_state()
         write, go_on = RocksStore.write, threading.Event()
 
-        def write_slowly(*args):
+        def write_slowly(*args: Any) -> int:
             assert go_on.wait(5)
             return write(*args)
 
@@ -397,7 +459,7 @@ class TestMemory:
 
 class TestRemembering:
     @pytest.fixture
-    async def state(self, make_state):
+    async def state(self, make_state: Callable[..., PartitionState]) -> PartitionState:
         """Values on disk, and nothing in memory."""
         state = make_state()
         state.readable = True
@@ -408,16 +470,16 @@ class TestRemembering:
         return state
 
     @staticmethod
-    def remember(state, *keys):
+    def remember(state: PartitionState, *keys: bytes) -> None:
         state.remember(keys, state.store.get_many(keys))
 
-    async def test_what_was_read_from_disk_is_found_in_memory(self, state):
+    async def test_what_was_read_from_disk_is_found_in_memory(self, state: PartitionState) -> None:
         self.remember(state, b"1", b"99")
         assert sorted(state.find([b"1", b"2", b"99"]).missing) == [b"2", b"99"]
         assert state.get(b"1") == bytes(10_000)
         assert not state.has_changed(b"1")
 
-    async def test_a_change_counts_before_what_is_remembered(self, state):
+    async def test_a_change_counts_before_what_is_remembered(self, state: PartitionState) -> None:
         self.remember(state, b"1")
         state.dirty[b"1"] = b"new"
         assert state.get(b"1") == b"new"
@@ -425,14 +487,18 @@ class TestRemembering:
         state.evict(0, 0)
         assert state.get(b"1") == b"new"
 
-    async def test_what_is_remembered_is_let_go_before_what_was_written(self, state):
+    async def test_what_is_remembered_is_let_go_before_what_was_written(
+        self, state: PartitionState
+    ) -> None:
         state.dirty[b"1"] = b"new"
         await commit(state, 1)
         self.remember(state, b"2")
         state.evict(state.row_bytes - 1, 0)
         assert state.find([b"1", b"2"]).missing == [b"2"]
 
-    async def test_a_write_that_leaves_memory_uncovers_nothing_older(self, state):
+    async def test_a_write_that_leaves_memory_uncovers_nothing_older(
+        self, state: PartitionState
+    ) -> None:
         self.remember(state, b"1")
         for offset, key in enumerate([b"1", *[b"2"] * FLUSHED_LAYERS], 1):
             state.dirty[key] = b"new"
@@ -440,14 +506,16 @@ class TestRemembering:
         assert state.find([b"1"]).missing == [b"1"]
         assert state.get(b"1") == b"new"
 
-    async def test_it_has_a_bound(self, state, monkeypatch):
+    async def test_it_has_a_bound(
+        self, state: PartitionState, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("tables.state.REMEMBERED_BYTES", 55_000)
         self.remember(state, *(b"%d" % key for key in range(20)))
         assert 0 < state.row_bytes <= 55_000
         assert state.get(b"19") == bytes(10_000)
         assert not state.find([b"19"]).missing
 
-    async def test_of_a_copy_nothing_is_remembered(self, state):
+    async def test_of_a_copy_nothing_is_remembered(self, state: PartitionState) -> None:
         self.remember(state, b"1")
         state.readable = False
         self.remember(state, b"2")
@@ -460,7 +528,7 @@ class TestOthers:
     """Rows that others ask for: of each key here `<key>:i`."""
 
     @pytest.fixture
-    async def state(self, make_state):
+    async def state(self, make_state: Callable[..., PartitionState]) -> PartitionState:
         state = make_state()
         for n in range(100):
             state.dirty[b"%d" % n] = b"v%d" % n
@@ -470,34 +538,37 @@ class TestOthers:
         return state
 
     @staticmethod
-    def asked(values):
+    def asked(values: Iterable[bytes | None]) -> list[bytes]:
         return [value.replace(b"v", b"") + b":i" for value in values if value]
 
-    async def test_are_read_with_those_that_ask_for_them(self, state):
+    async def test_are_read_with_those_that_ask_for_them(self, state: PartitionState) -> None:
         state.dirty[b"9:i"] = b"newer"
         state.dirty[b"8"] = None
         keys = [b"%d" % n for n in range(120)]
         found, others = await state.load_with(keys, self.asked)
-        assert found == [b"v%d" % n if n < 100 and n != 8 else None for n in range(120)]
-        assert others == [b"newer" if n == 9 else b"i%d" % n for n in range(100) if n != 8]
+        assert list(found) == [b"v%d" % n if n < 100 and n != 8 else None for n in range(120)]
+        assert list(others) == [b"newer" if n == 9 else b"i%d" % n for n in range(100) if n != 8]
 
-    async def test_what_asks_for_them_may_change_while_they_are_read(self, state, monkeypatch):
+    async def test_what_asks_for_them_may_change_while_they_are_read(
+        self, state: PartitionState, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """In a commit under way, and in one that comes to disk meanwhile."""
-        get_many, changes = RocksStore.get_many, []
+        get_many = RocksStore.get_many
+        changes: list[Callable[[], Coroutine[Any, Any, None]]] = []
         loop = asyncio.get_running_loop()
 
-        def get_slowly(store, keys):
+        def get_slowly(store: RocksStore, keys: Sequence[bytes]) -> list[bytes | None]:
             values = get_many(store, keys)
             if keys[0].endswith(b":i") and changes:
                 asyncio.run_coroutine_threadsafe(changes.pop()(), loop).result()
             return values
 
-        async def freeze():
+        async def freeze() -> None:
             state.dirty[b"5"] = None
             state.dirty[b"6:i"] = b"newer"
             state.freeze()
 
-        async def flush():
+        async def flush() -> None:
             state.post_commit(2)
             for offset in range(3, 6):
                 state.dirty[b"7"] = None
@@ -515,13 +586,15 @@ class TestOthers:
             assert b"i6" not in others
 
 
-async def test_a_store_that_fails_to_write_leaves_the_change_readable(make_state, monkeypatch):
+async def test_a_store_that_fails_to_write_leaves_the_change_readable(
+    make_state: Callable[..., PartitionState], monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = make_state()
     state.dirty[KEY] = b"new"
     state.freeze()
     state.post_commit(0)
 
-    def fail(*_):
+    def fail(*_: object) -> None:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(RocksStore, "write", fail)
@@ -530,7 +603,9 @@ async def test_a_store_that_fails_to_write_leaves_the_change_readable(make_state
     assert state.get(KEY) == b"new"
 
 
-async def test_a_reader_never_sees_a_value_vanish_during_a_commit(make_state):
+async def test_a_reader_never_sees_a_value_vanish_during_a_commit(
+    make_state: Callable[..., PartitionState],
+) -> None:
     state = make_state()
     state.dirty[KEY] = b"0"
     for n in range(1, 50):

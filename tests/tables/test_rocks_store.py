@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +19,10 @@ from tables.rocks import (
     StoreLockedError,
     WritePace,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,33 +41,33 @@ while True:
 
 
 @pytest.fixture
-def memory():
+def memory() -> RocksMemory:
     return RocksMemory.create(1 << 20)
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "tables" / "users-0.db"
 
 
 @pytest.fixture
-def store(path, memory):
+def store(path: Path, memory: RocksMemory) -> RocksStore:
     return RocksStore(path, memory)
 
 
-def test_a_new_store_is_empty_and_stands_for_no_offset(store):
+def test_a_new_store_is_empty_and_stands_for_no_offset(store: RocksStore) -> None:
     assert store.offset is None
     assert list(store.items()) == []
 
 
-def test_keys_and_values_are_any_bytes(store):
+def test_keys_and_values_are_any_bytes(store: RocksStore) -> None:
     content = {b"\x00": b"", b"\xff" * 9: b"\x00" * 9, b"": b"empty"}
     store.write(content, 0)
     assert dict(store.items()) == content
     assert store.get_many([b"", b"?", b"\x00"]) == [b"empty", None, b""]
 
 
-def test_the_offset_survives_closing(store, path, memory):
+def test_the_offset_survives_closing(store: RocksStore, path: Path, memory: RocksMemory) -> None:
     store.write({b"1": b"a", b"2": b"b"}, 5)
     store.write({b"1": None}, 8)
     store.close()
@@ -70,15 +75,19 @@ def test_the_offset_survives_closing(store, path, memory):
     assert (again.offset, dict(again.items())) == (8, {b"2": b"b"})
 
 
-def test_a_write_without_changes_moves_the_offset(store, path, memory):
+def test_a_write_without_changes_moves_the_offset(
+    store: RocksStore, path: Path, memory: RocksMemory
+) -> None:
     store.write({}, 12)
     store.close()
     assert RocksStore(path, memory).offset == 12
 
 
 @pytest.mark.parametrize("keys", [0, 9, 10, 25])
-def test_a_write_in_many_parts_is_whole_and_rests_between_them(store, monkeypatch, keys):
-    rests = []
+def test_a_write_in_many_parts_is_whole_and_rests_between_them(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch, keys: int
+) -> None:
+    rests: list[float] = []
     monkeypatch.setattr("tables.rocks.time.sleep", rests.append)
     content = {b"%02d" % key: b"x" for key in range(keys)}
     store.write(content, 7, pace=WritePace(10, 0.5))
@@ -86,30 +95,34 @@ def test_a_write_in_many_parts_is_whole_and_rests_between_them(store, monkeypatc
     assert rests == [0.5] * (max(0, keys - 1) // 10)
 
 
-def test_a_killed_process_leaves_whole_writes_with_their_offset(path, memory):
+def test_a_killed_process_leaves_whole_writes_with_their_offset(
+    path: Path, memory: RocksMemory
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", WRITE_UNTIL_KILLED, str(path)], cwd=ROOT, stdout=subprocess.PIPE
     ) as writer:
+        assert writer.stdout is not None
         assert writer.stdout.readline() == b"going\n"
         writer.kill()
     store = RocksStore(path, memory)
+    assert store.offset is not None
     assert store.offset >= 20
     assert set(dict(store.items()).values()) == {b"%d" % store.offset}
 
 
-def copy_if_there(source, target):
+def copy_if_there(source: str, target: str) -> None:
     """RocksDB deletes what it has no use for whenever it comes to it."""
     with suppress(FileNotFoundError):
         shutil.copy2(source, target)
 
 
 @pytest.fixture
-def unflushed(path):
+def unflushed(path: Path) -> RocksStore:
     """A store whose writes all stay in its log: what a flush moves meanwhile a copy may miss."""
     return RocksStore(path, RocksMemory.create(64 << 20))
 
 
-def copy_with_the_log_cut_off(path):
+def copy_with_the_log_cut_off(path: Path) -> Path:
     """Return a copy of an unflushed database, without the end of what was written last."""
     crashed = path.with_name("crashed.db")
     shutil.copytree(path, crashed, copy_function=copy_if_there)
@@ -118,7 +131,9 @@ def copy_with_the_log_cut_off(path):
     return crashed
 
 
-def test_a_log_that_was_cut_off_leaves_an_earlier_whole_write(unflushed, path, memory):
+def test_a_log_that_was_cut_off_leaves_an_earlier_whole_write(
+    unflushed: RocksStore, path: Path, memory: RocksMemory
+) -> None:
     for offset in range(1, 4):
         unflushed.write({b"%d" % key: b"%d" % offset for key in range(100)}, offset)
     found = RocksStore(copy_with_the_log_cut_off(path), memory)
@@ -126,8 +141,10 @@ def test_a_log_that_was_cut_off_leaves_an_earlier_whole_write(unflushed, path, m
     assert set(dict(found.items()).values()) == {b"2"}
 
 
-def test_a_long_write_that_was_cut_off_is_mended_by_writing_it_again(unflushed, path, memory):
-    def values(offset):
+def test_a_long_write_that_was_cut_off_is_mended_by_writing_it_again(
+    unflushed: RocksStore, path: Path, memory: RocksMemory
+) -> None:
+    def values(offset: int) -> dict[bytes, bytes]:
         return {b"%d" % key: b"%d" % offset for key in range(5 * FULL_PACE.chunk)}
 
     unflushed.write(values(1), 1)
@@ -140,14 +157,16 @@ def test_a_long_write_that_was_cut_off_is_mended_by_writing_it_again(unflushed, 
     assert dict(found.items()) == values(2)
 
 
-def test_items_come_in_the_order_of_keys_from_any_key_on(store):
+def test_items_come_in_the_order_of_keys_from_any_key_on(store: RocksStore) -> None:
     store.write({b"%d" % n: b"x" for n in (3, 1, 12, 2, 20)}, 0)
     assert [key for key, _ in store.items()] == [b"1", b"12", b"2", b"20", b"3"]
     assert [key for key, _ in store.items(after=b"12")] == [b"2", b"20", b"3"]
     assert [key for key, _ in store.items(after=b"15", limit=2)] == [b"2", b"20"]
 
 
-def test_a_store_in_use_is_refused_to_this_process_and_to_others(store, path, memory):
+def test_a_store_in_use_is_refused_to_this_process_and_to_others(
+    store: RocksStore, path: Path, memory: RocksMemory
+) -> None:
     with pytest.raises(StoreLockedError):
         RocksStore(path, memory)
     other = subprocess.run(
@@ -161,7 +180,9 @@ def test_a_store_in_use_is_refused_to_this_process_and_to_others(store, path, me
     store.write({b"1": b"still mine"}, 1)
 
 
-def test_a_store_opened_again_uses_the_filters_and_keeps_no_blocks_in_memory(store, path, memory):
+def test_a_store_opened_again_uses_the_filters_and_keeps_no_blocks_in_memory(
+    store: RocksStore, path: Path, memory: RocksMemory
+) -> None:
     store.write({b"%d" % key: bytes(100) for key in range(0, 20_000, 2)}, 1)
     store.close()
     skipped = memory.tickers()["rocksdb.bloom.filter.useful"]
@@ -174,7 +195,9 @@ def test_a_store_opened_again_uses_the_filters_and_keeps_no_blocks_in_memory(sto
 
 
 @pytest.mark.parametrize("file", ["CURRENT", "MANIFEST-*", "*.sst"])
-def test_damaged_files_are_recognised_and_can_be_set_aside(store, path, memory, file):
+def test_damaged_files_are_recognised_and_can_be_set_aside(
+    store: RocksStore, path: Path, memory: RocksMemory, file: str
+) -> None:
     store.write({b"%d" % key: b"x" * 100 for key in range(10_000)}, 1)
     store.close()
     for damaged in path.glob(file):
@@ -187,7 +210,7 @@ def test_damaged_files_are_recognised_and_can_be_set_aside(store, path, memory, 
     assert anew.offset is None
 
 
-def test_a_cleared_store_is_empty_and_goes_on(store):
+def test_a_cleared_store_is_empty_and_goes_on(store: RocksStore) -> None:
     store.write({b"1": b"a"}, 5)
     store.clear()
     assert (store.offset, list(store.items())) == (None, [])
@@ -206,8 +229,8 @@ def test_a_cleared_store_is_empty_and_goes_on(store):
     ids=["get", "get_many", "items", "items after a key"],
 )
 def test_damage_found_when_reading_is_told_and_the_database_set_aside_at_its_end(
-    path, memory, read
-):
+    path: Path, memory: RocksMemory, read: Callable[[RocksStore], object]
+) -> None:
     """RocksDB opens a database with a damaged block, and refuses that block when it is read."""
     store = RocksStore(path, memory)
     store.write({b"%d" % key: bytes(200) for key in range(2000)}, 1)

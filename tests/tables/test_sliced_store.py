@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import faust
 import pytest
@@ -13,21 +14,32 @@ from tables.rocks import RocksMemory, StoreLockedError
 from tables.sliced import NotHereError, SlicedTable
 from tables.store import StoreContext
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from concurrent.futures import ThreadPoolExecutor
+    from pathlib import Path
+
+
+#: What a read answers here: key, packed value and time.
+Read = tuple[int, bytes | None, int]
+
 HOUR = 3_600_000
 SLICES = Slices(24 * HOUR, HOUR)
 PARTITIONS = 4
 
 
-def sums(key, value, at):
+def sums(key: int, value: bytes | None, at: int) -> Read:
     """What readers get here: the key, the packed value and the time asked for."""
     return key, value, at
 
 
 @pytest.fixture
-async def make_table(tmp_path, executor):
-    tables = []
+async def make_table(
+    tmp_path: Path, executor: ThreadPoolExecutor
+) -> AsyncIterator[Callable[..., SlicedTable[Read]]]:
+    tables: list[SlicedTable[Read]] = []
 
-    def make(folder="a"):
+    def make(folder: str = "a") -> SlicedTable[Read]:
         app = faust.App(
             "test",
             datadir=tmp_path / folder,
@@ -52,14 +64,16 @@ async def make_table(tmp_path, executor):
         await table.data.on_stop()
 
 
-async def open_all(table):
+async def open_all(table: SlicedTable[Read]) -> None:
     for partition in range(PARTITIONS):
         state = await table.data.open(partition)
         state.reset_to_committed()
         state.readable = True
 
 
-async def write(table, key, value, stream_time=HOUR, offset=0):
+async def write(
+    table: SlicedTable[Read], key: int, value: bytes, stream_time: int = HOUR, offset: int = 0
+) -> None:
     state = table.state(key)
     state.dirty[b"%d" % key] = value
     state.stream_time = stream_time
@@ -68,7 +82,9 @@ async def write(table, key, value, stream_time=HOUR, offset=0):
     await state.flush()
 
 
-async def test_a_partition_that_is_not_here_is_not_answered_for(make_table):
+async def test_a_partition_that_is_not_here_is_not_answered_for(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     table = make_table()
     with pytest.raises(NotHereError):
         table.read(17)
@@ -77,7 +93,9 @@ async def test_a_partition_that_is_not_here_is_not_answered_for(make_table):
         table.read(17)
 
 
-async def test_reading_is_in_the_style_of_fausts_windows(make_table):
+async def test_reading_is_in_the_style_of_fausts_windows(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     table = make_table()
     await open_all(table)
     await write(table, 17, b"packed", stream_time=5 * HOUR)
@@ -90,7 +108,9 @@ async def test_reading_is_in_the_style_of_fausts_windows(make_table):
     assert list(table) == [17]
 
 
-async def test_a_row_that_belongs_to_a_key_is_no_key_of_its_own(make_table):
+async def test_a_row_that_belongs_to_a_key_is_no_key_of_its_own(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     table = make_table()
     await open_all(table)
     await write(table, 17, b"packed", stream_time=5 * HOUR)
@@ -99,7 +119,7 @@ async def test_a_row_that_belongs_to_a_key_is_no_key_of_its_own(make_table):
     assert len(table.data) == 1
 
 
-async def test_only_commits_write(make_table):
+async def test_only_commits_write(make_table: Callable[..., SlicedTable[Read]]) -> None:
     table = make_table()
     with pytest.raises(TypeError, match="only commits"):
         table[17] = b"x"
@@ -107,7 +127,9 @@ async def test_only_commits_write(make_table):
         del table[17]
 
 
-async def test_a_closed_partition_keeps_what_was_committed(make_table):
+async def test_a_closed_partition_keeps_what_was_committed(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     table = make_table()
     await open_all(table)
     await write(table, 17, b"packed", offset=7)
@@ -120,18 +142,24 @@ async def test_a_closed_partition_keeps_what_was_committed(make_table):
     assert (state.get(b"17"), state.offset, state.stream_time) == (b"packed", 7, HOUR)
 
 
-async def test_opening_twice_gives_the_same_partition(make_table):
+async def test_opening_twice_gives_the_same_partition(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     table = make_table()
     assert await table.data.open(1) is await table.data.open(1)
 
 
-async def test_a_partition_that_another_worker_has_open_is_refused(make_table):
+async def test_a_partition_that_another_worker_has_open_is_refused(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     await make_table().data.open(1)
     with pytest.raises(StoreLockedError):
         await make_table().data.open(1)
 
 
-async def test_a_damaged_partition_is_set_aside_and_begins_anew(make_table):
+async def test_a_damaged_partition_is_set_aside_and_begins_anew(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     table = make_table()
     await open_all(table)
     await write(table, 17, b"packed", offset=7)
@@ -146,7 +174,9 @@ async def test_a_damaged_partition_is_set_aside_and_begins_anew(make_table):
     assert path.with_name(f"{path.name}.damaged").exists()
 
 
-async def test_an_opening_that_was_interrupted_can_be_repeated(make_table):
+async def test_an_opening_that_was_interrupted_can_be_repeated(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     table = make_table()
     for _ in range(20):
         opening = asyncio.create_task(table.data.open(1))
@@ -157,7 +187,9 @@ async def test_an_opening_that_was_interrupted_can_be_repeated(make_table):
         await table.data.close(1)
 
 
-async def test_what_cannot_be_opened_is_told_to_who_asked_and_not_to_who_closes(make_table):
+async def test_what_cannot_be_opened_is_told_to_who_asked_and_not_to_who_closes(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     """As on a full disk, which ends the worker while its other partitions are being opened."""
     table, other = make_table(), make_table()
     await other.data.open(0)
@@ -169,7 +201,9 @@ async def test_what_cannot_be_opened_is_told_to_who_asked_and_not_to_who_closes(
     assert table.data.partitions == {}
 
 
-async def test_a_partition_may_be_closed_while_it_is_read_beside_the_event_loop(make_table):
+async def test_a_partition_may_be_closed_while_it_is_read_beside_the_event_loop(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
     table = make_table()
     await open_all(table)
     await write(table, 17, b"packed")

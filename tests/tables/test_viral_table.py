@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,11 +28,11 @@ FLAG = {
 }
 
 
-def flag(**changes):
+def flag(**changes: Any) -> bytes:
     return json.dumps({**FLAG, **changes}).encode()
 
 
-async def test_flags_enter_and_tombstones_end_them():
+async def test_flags_enter_and_tombstones_end_them() -> None:
     feed = ViralPartition()
     assert await feed.apply({b"7": flag(), b"8": flag(video_id=8)}, 1) == []
     assert await feed.apply({b"8": None, b"9": None}, 3) == []
@@ -39,8 +40,8 @@ async def test_flags_enter_and_tombstones_end_them():
     assert (feed.offset, feed.unknown) == (3, set())
 
 
-async def test_flags_that_another_app_has_written_are_passed_over_with_a_reason():
-    def record(key, writer, value):
+async def test_flags_that_another_app_has_written_are_passed_over_with_a_reason() -> None:
+    def record(key: bytes, writer: bytes | None, value: bytes) -> SimpleNamespace:
         headers = () if writer is None else ((SOURCE_APP, writer),)
         return SimpleNamespace(key=key, value=value, headers=headers, offset=4)
 
@@ -61,7 +62,9 @@ async def test_flags_that_another_app_has_written_are_passed_over_with_a_reason(
 
 @pytest.mark.parametrize("key", [None, b"", b"seven", b"-7", b"07", b"7.0", b"7" * 30])
 @pytest.mark.parametrize("value", [flag(), None])
-async def test_a_key_that_is_no_video_is_passed_over_with_a_reason(key, value):
+async def test_a_key_that_is_no_video_is_passed_over_with_a_reason(
+    key: bytes | None, value: bytes | None
+) -> None:
     feed = ViralPartition()
     ((found, reason),) = await feed.apply({key: value, b"7": flag()}, 1)
     assert found == key
@@ -90,25 +93,27 @@ async def test_a_key_that_is_no_video_is_passed_over_with_a_reason(key, value):
         flag(window_end=3),
     ],
 )
-async def test_a_value_of_another_shape_leaves_its_video_unknown_until_the_next_flag(value):
+async def test_a_value_of_another_shape_leaves_its_video_unknown_until_the_next_flag(
+    value: bytes,
+) -> None:
     feed = ViralPartition()
     await feed.apply({b"7": flag(), b"8": flag(video_id=8)}, 1)
     ((found, reason),) = await feed.apply({b"7": value}, 2)
     assert found == b"7"
     assert reason
-    assert (feed.videos.keys(), feed.unknown, feed.offset) == ({8}, {7}, 2)
+    assert (set(feed.videos), feed.unknown, feed.offset) == ({8}, {7}, 2)
     await feed.apply({b"7": flag()}, 3)
-    assert (feed.videos.keys(), feed.unknown) == ({7, 8}, set())
+    assert (set(feed.videos), feed.unknown) == ({7, 8}, set())
 
 
-async def test_the_end_of_a_flag_is_known_again():
+async def test_the_end_of_a_flag_is_known_again() -> None:
     feed = ViralPartition()
     await feed.apply({b"7": b"garbage"}, 1)
     await feed.apply({b"7": None}, 2)
     assert feed.unknown == set()
 
 
-def test_unknown_fields_are_left_out():
+def test_unknown_fields_are_left_out() -> None:
     assert ViralVideo.decode(flag(more=[1])).encode() == ViralVideo.decode(flag()).encode()
 
 
@@ -118,6 +123,6 @@ def test_unknown_fields_are_left_out():
         lambda d: flag(**d)
     )
 )
-def test_any_value_is_a_flag_or_an_error_of_its_own_kind(value):
+def test_any_value_is_a_flag_or_an_error_of_its_own_kind(value: bytes) -> None:
     with suppress(CodecError):
         assert ViralVideo.decode(value).video_id >= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -25,7 +26,7 @@ from views.application import make_application
 from views.listener import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Mapping
 
     from models.schema import Metadata
     from settings import Settings
@@ -57,6 +58,7 @@ class Worker:
     """The views of one worker, listening on a port of its own."""
 
     def __init__(self, settings: Settings) -> None:
+        assert settings.data_dir is not None
         self.settings = settings
         self.app = app = create_app(settings)
         self.query_context = app.web.query_context
@@ -87,7 +89,7 @@ class Worker:
         for table in self.tables.values():
             await table.data.on_stop()
 
-    def owns(self, workers: dict[URL, Any]) -> None:
+    def owns(self, workers: Mapping[URL, Any] | Mapping[str, Any]) -> None:
         """Say who owns which partitions, as a rebalance would."""
         self.status.owned = {
             str(url): {
@@ -187,10 +189,12 @@ class Worker:
             writer.close()
 
 
+MakeWorker = Callable[..., Awaitable[Worker]]
+Listening = Callable[..., Awaitable[URL]]
+
+
 @pytest_asyncio.fixture
-async def make_worker(
-    tmp_path: Path,
-) -> AsyncIterator[Callable[..., Awaitable[Worker]]]:
+async def make_worker(tmp_path: Path) -> AsyncIterator[MakeWorker]:
     """Make a worker with the given settings: ``await make_worker(REELS_HTTP_TOKEN=...)``."""
     async with AsyncExitStack() as stack:
 
@@ -212,7 +216,7 @@ async def make_worker(
 
 
 @pytest_asyncio.fixture
-async def worker(make_worker: Callable[..., Awaitable[Worker]]) -> Worker:
+async def worker(make_worker: MakeWorker) -> Worker:
     """A worker that owns all partitions and has opened them."""
     worker = await make_worker()
     await worker.open()
@@ -220,11 +224,11 @@ async def worker(make_worker: Callable[..., Awaitable[Worker]]) -> Worker:
 
 
 @pytest_asyncio.fixture
-async def listening():
+async def listening() -> AsyncIterator[Listening]:
     """Serve a handler at an address of its own until the test ends."""
     async with AsyncExitStack() as stack:
 
-        async def serve(handler) -> URL:
+        async def serve(handler: Callable[..., Awaitable[web.StreamResponse]]) -> URL:
             runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)

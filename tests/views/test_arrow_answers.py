@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -15,13 +16,21 @@ from models.windows import from_iso
 from tests.worker import ROOT
 from views.arrow import MEDIA
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.views.conftest import MakeWorker, Worker
+
+
 AT = "2025-01-15T14:30:45.123Z"
 VIEWS = [("video_view", AT, 45_000)] * 3
 LIKE = ("like", AT, 0)
 ACCEPT = {"Accept": MEDIA}
 
 
-async def table_of(worker, ids, table="users", **fields) -> pa.Table:
+async def table_of(
+    worker: Worker, ids: Iterable[int], table: str = "users", **fields: str | bool
+) -> pa.Table:
     answer = await worker.ask(
         f"/{table}/query", "POST", json={"ids": list(ids), **fields}, headers=ACCEPT
     )
@@ -35,9 +44,9 @@ def left(table: pa.Table) -> tuple[list[int], list[int]]:
     return json.loads(metadata[b"unknown"]), json.loads(metadata[b"unavailable"])
 
 
-def flat(row: dict, prefix: str = "") -> dict:
+def flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """A JSON row with the names that its fields have as columns."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
             found |= flat(value, f"{prefix}{name}_")
@@ -46,17 +55,18 @@ def flat(row: dict, prefix: str = "") -> dict:
     return found
 
 
-def columns_of(table: pa.Table) -> list[dict]:
+def columns_of(table: pa.Table) -> list[dict[str, Any]]:
     """The rows, with times as the milliseconds since the epoch."""
     times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     for name in times:
         at = table.schema.get_field_index(name)
         table = table.set_column(at, name, table.column(name).cast(pa.int64()))
-    return table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 @pytest.mark.parametrize("table", ["users", "videos", "creators"])
-async def test_columns_hold_what_json_rows_do(worker, table: str) -> None:
+async def test_columns_hold_what_json_rows_do(worker: Worker, table: str) -> None:
     ids = [3, 99, 1, 2, 2**63 - 1]
     for key in (1, 2, 3, 2**63 - 1):
         worker.put_user(key, *VIEWS[: key % 4], LIKE)
@@ -84,7 +94,7 @@ def is_time(name: str) -> bool:
     return name in ("as_of", "complete_since") or name.endswith(("start", "end"))
 
 
-async def test_columns_have_types(worker) -> None:
+async def test_columns_have_types(worker: Worker) -> None:
     worker.put_user(1, LIKE)
     worker.put_video(1, (AT, 1, 0, 0, 0))
     time = pa.timestamp("ms", "UTC")
@@ -112,13 +122,13 @@ async def test_columns_have_types(worker) -> None:
     assert videos.schema.field("viral").type == pa.bool_()
 
 
-async def test_nothing_known_is_a_table_without_rows(worker) -> None:
+async def test_nothing_known_is_a_table_without_rows(worker: Worker) -> None:
     table = await table_of(worker, [5, 4])
     assert table.num_rows == 0
     assert left(table) == ([5, 4], [])
 
 
-async def test_rows_of_several_workers_are_in_the_order_asked(make_worker) -> None:
+async def test_rows_of_several_workers_are_in_the_order_asked(make_worker: MakeWorker) -> None:
     first, second = await make_worker(), await make_worker()
     await first.open(0)
     await second.open(1)
@@ -136,7 +146,7 @@ async def test_rows_of_several_workers_are_in_the_order_asked(make_worker) -> No
     assert left(table) == ([key for key in ids[:5] if key not in there], there)
 
 
-async def test_rows_of_copies_say_that_they_are(worker) -> None:
+async def test_rows_of_copies_say_that_they_are(worker: Worker) -> None:
     for key in range(20):
         worker.put_user(key, LIKE)
     worker.users.data.partitions[1].readable = False
@@ -145,7 +155,9 @@ async def test_rows_of_copies_say_that_they_are(worker) -> None:
     assert table.column("stale").to_pylist() == stale
 
 
-async def test_a_worker_without_pyarrow_says_what_to_install(worker, monkeypatch) -> None:
+async def test_a_worker_without_pyarrow_says_what_to_install(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker.put_user(1, LIKE)
     # As the import of a package that is not there.
     monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -165,7 +177,9 @@ async def test_a_worker_without_pyarrow_says_what_to_install(worker, monkeypatch
         (f"application/json;q=0.5, {MEDIA.upper()} ; q=0.9", True),
     ],
 )
-async def test_an_arrow_stream_comes_when_it_is_accepted(worker, accept, is_arrow) -> None:
+async def test_an_arrow_stream_comes_when_it_is_accepted(
+    worker: Worker, accept: str, is_arrow: bool
+) -> None:
     answer = await worker.ask("/users?ids=1", headers={"Accept": accept})
     assert (answer.headers["Content-Type"] == MEDIA) == is_arrow
 

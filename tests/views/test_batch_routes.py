@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -14,6 +15,12 @@ from tables.rocks import RocksStore
 from views import batch_limits
 from views.batch_parameters import MAX_BATCH_BODY_BYTES, MAX_IDS
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Iterable
+
+    from tests.views.conftest import Answer, Listening, MakeWorker, Worker
+
+
 AT = "2025-01-15T14:30:45.123Z"
 TOKEN = "a-token-of-some-length"
 VIEWS = [("video_view", AT, 45_000)] * 3
@@ -21,17 +28,19 @@ LIKE = ("like", AT, 0)
 COUNTS = (AT, 1000, 7, 900, 800)
 
 
-def batch(worker, ids, table="users", **fields):
+def batch(
+    worker: Worker, ids: Iterable[int], table: str = "users", **fields: Any
+) -> Coroutine[Any, Any, Answer]:
     return worker.ask(f"/{table}/query", "POST", json={"ids": list(ids), **fields})
 
 
-def users_of(worker, partition: int, count: int = 1) -> list[int]:
+def users_of(worker: Worker, partition: int, count: int = 1) -> list[int]:
     keys = (key for key in range(10_000) if worker.users.partition(key) == partition)
     return [next(keys) for _ in range(count)]
 
 
 class TestAnswers:
-    async def test_rows_are_those_of_single_reads_in_the_order_asked(self, worker) -> None:
+    async def test_rows_are_those_of_single_reads_in_the_order_asked(self, worker: Worker) -> None:
         worker.put_user(5, *VIEWS, LIKE)
         worker.put_user(2**63 - 1, LIKE)
         worker.put_user(0, *VIEWS)
@@ -42,7 +51,7 @@ class TestAnswers:
         assert list(answer.json["users"][0]) == list(singles[0])
         assert "Retry-After" not in answer.headers
 
-    async def test_videos_have_both_windows(self, worker) -> None:
+    async def test_videos_have_both_windows(self, worker: Worker) -> None:
         worker.put_video(8, COUNTS)
         worker.put_video(9, (AT, 0, 3, 0, 0))
         answer = await batch(worker, [9, 8], "videos")
@@ -51,13 +60,15 @@ class TestAnswers:
         assert [video["viral"] for video in answer.json["videos"]] == [False, True]
 
     @pytest.mark.parametrize("fields", [{"window": "1h"}, {"at": "2025-01-15T20:00:00+02:00"}])
-    async def test_a_window_and_a_time_are_those_of_single_reads(self, worker, fields) -> None:
+    async def test_a_window_and_a_time_are_those_of_single_reads(
+        self, worker: Worker, fields: dict[str, str]
+    ) -> None:
         worker.put_user(1, ("video_view", "2025-01-15T12:00:00Z", 60_000), *VIEWS)
         query = "&".join(f"{k}={v}" for k, v in fields.items()).replace("+", "%2B")
         answer = await batch(worker, [1], **fields)
         assert answer.json["users"] == [(await worker.ask(f"/users/1?{query}")).json]
 
-    async def test_a_query_asks_for_a_hundred(self, worker) -> None:
+    async def test_a_query_asks_for_a_hundred(self, worker: Worker) -> None:
         for key in (1, 2):
             worker.put_user(key, *VIEWS)
             worker.put_video(key, COUNTS)
@@ -68,17 +79,21 @@ class TestAnswers:
             assert [row[f"{table[:-1]}_id"] for row in answer.json[table]] == [2, 1]
             assert answer.json["unknown"] == list(range(100, 198))
 
-    async def test_what_nothing_counts_of_any_more_is_unknown(self, worker) -> None:
+    async def test_what_nothing_counts_of_any_more_is_unknown(self, worker: Worker) -> None:
         worker.put_user(1, LIKE)
         await worker.open(at="2025-01-18T12:00:00Z")
         assert (await batch(worker, [1])).json["unknown"] == [1]
 
-    async def test_nobody_is_known_where_nothing_has_happened_yet(self, make_worker) -> None:
+    async def test_nobody_is_known_where_nothing_has_happened_yet(
+        self, make_worker: MakeWorker
+    ) -> None:
         worker = await make_worker()
         await worker.open(at=None)
         assert (await batch(worker, [1, 2])).json["unknown"] == [1, 2]
 
-    async def test_values_on_disk_and_in_memory_make_one_answer(self, worker, monkeypatch) -> None:
+    async def test_values_on_disk_and_in_memory_make_one_answer(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         ids = list(range(1, 2501))
         for key in ids:
             worker.put_user(key, *VIEWS[: 1 + key % 3])
@@ -123,19 +138,21 @@ class TestRefusals:
             (b'{"ids":[1],"stale":"ok"}', "invalid_stale", "ok"),
         ],
     )
-    async def test_a_wrong_body_is_named(self, worker, body, code, named) -> None:
+    async def test_a_wrong_body_is_named(
+        self, worker: Worker, body: bytes, code: str, named: str
+    ) -> None:
         answer = await worker.ask("/users/query", "POST", data=body)
         assert (answer.status, answer.code) == (400, code)
         message = answer.json["error"]["message"]
         assert named in message
         assert "\n" not in message
 
-    async def test_videos_have_no_window_to_ask_for(self, worker) -> None:
+    async def test_videos_have_no_window_to_ask_for(self, worker: Worker) -> None:
         answer = await batch(worker, [1], "videos", window="1h")
         assert (answer.status, answer.code) == (400, "invalid_body")
         assert "'window'" in answer.json["error"]["message"]
 
-    async def test_more_ids_than_allowed_are_refused(self, worker) -> None:
+    async def test_more_ids_than_allowed_are_refused(self, worker: Worker) -> None:
         assert (await batch(worker, range(MAX_IDS))).status == 200
         assert (await batch(worker, range(MAX_IDS + 1))).code == "invalid_ids"
         hundred = ",".join(map(str, range(101)))
@@ -153,36 +170,38 @@ class TestRefusals:
             ("ids=1&stale=yes", "invalid_stale"),
         ],
     )
-    async def test_a_wrong_query_is_named(self, worker, query, code) -> None:
+    async def test_a_wrong_query_is_named(self, worker: Worker, query: str, code: str) -> None:
         answer = await worker.ask(f"/users?{query}")
         assert (answer.status, answer.code) == (400, code)
 
     @pytest.mark.parametrize("table", ["users", "videos", "creators"])
-    async def test_a_window_that_is_kept_no_more_is_refused(self, worker, table) -> None:
+    async def test_a_window_that_is_kept_no_more_is_refused(
+        self, worker: Worker, table: str
+    ) -> None:
         worker.put_user(1, LIKE)
         worker.put_video(1, COUNTS)
         worker.put_creator(1, ("like", AT, Metadata()))
         answer = await batch(worker, [1], table, at="2020-01-01T00:00:00Z")
         assert (answer.status, answer.code) == (400, "window_not_kept")
 
-    async def test_a_body_above_the_limit_is_refused(self, worker) -> None:
+    async def test_a_body_above_the_limit_is_refused(self, worker: Worker) -> None:
         large = b" " * (MAX_BATCH_BODY_BYTES + 1)
         answer = await worker.ask("/users/query", "POST", data=large)
         assert (answer.status, answer.code) == (413, "payload_too_large")
 
-        async def pieces():
+        async def pieces() -> AsyncIterator[bytes]:
             for at in range(0, len(large), 1 << 16):
                 yield large[at : at + (1 << 16)]
 
         answer = await worker.ask("/users/query", "POST", data=pieces())
         assert (answer.status, answer.code) == (413, "payload_too_large")
 
-    async def test_other_methods_are_not_allowed(self, worker) -> None:
+    async def test_other_methods_are_not_allowed(self, worker: Worker) -> None:
         assert (await worker.ask("/users/query", "PUT")).status == 405
         assert (await worker.ask("/users", "POST")).status == 405
 
     async def test_too_many_keys_at_a_time_are_asked_to_come_again(
-        self, make_worker, monkeypatch
+        self, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("views.application.MAX_KEYS", 10)
         worker = await make_worker()
@@ -193,7 +212,7 @@ class TestRefusals:
         assert (await batch(worker, range(10))).status == 200
 
     async def test_too_many_bytes_at_a_time_are_asked_to_come_again(
-        self, make_worker, monkeypatch
+        self, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("views.application.MAX_BODIES_BYTES", 20)
         worker = await make_worker()
@@ -209,7 +228,7 @@ class TestRefusals:
         assert budget.used == 0
 
 
-async def pair(make_worker, **environ):
+async def pair(make_worker: MakeWorker, **environ: str) -> tuple[Worker, Worker]:
     """Two workers: the first owns partition 0, the second partition 1."""
     first, second = await make_worker(**environ), await make_worker(**environ)
     await first.open(0)
@@ -221,7 +240,9 @@ async def pair(make_worker, **environ):
 
 class TestSeveralWorkers:
     @pytest.mark.parametrize("environ", [{}, {"REELS_HTTP_TOKEN": TOKEN}])
-    async def test_any_worker_answers_for_all_keys(self, make_worker, environ) -> None:
+    async def test_any_worker_answers_for_all_keys(
+        self, make_worker: MakeWorker, environ: dict[str, str]
+    ) -> None:
         workers = await pair(make_worker, **environ)
         ids = list(range(40))
         for key in ids[:30]:
@@ -241,7 +262,9 @@ class TestSeveralWorkers:
                 assert answer.json["unknown"] == ids[:29:-1]
                 assert answer.json["unavailable"] == []
 
-    async def test_a_worker_that_is_gone_makes_its_ids_unavailable(self, make_worker) -> None:
+    async def test_a_worker_that_is_gone_makes_its_ids_unavailable(
+        self, make_worker: MakeWorker
+    ) -> None:
         first, second = await pair(make_worker)
         here, there = users_of(first, 0, 2), users_of(first, 1, 2)
         first.put_user(here[0], LIKE)
@@ -253,7 +276,9 @@ class TestSeveralWorkers:
         assert answer.json["unavailable"] == [there[1], there[0]]
         assert answer.headers["Retry-After"] == "1"
 
-    async def test_a_partition_that_moves_makes_its_ids_unavailable(self, make_worker) -> None:
+    async def test_a_partition_that_moves_makes_its_ids_unavailable(
+        self, make_worker: MakeWorker
+    ) -> None:
         first, second = await pair(make_worker)
         second.users.data.partitions[1].readable = False
         (key,) = users_of(first, 1)
@@ -262,14 +287,14 @@ class TestSeveralWorkers:
             assert answer.json == {"users": [], "unknown": [], "unavailable": [key]}
             assert answer.headers["Retry-After"] == "1"
 
-    async def test_an_owners_refusal_is_passed_back(self, make_worker) -> None:
+    async def test_an_owners_refusal_is_passed_back(self, make_worker: MakeWorker) -> None:
         first, second = await pair(make_worker)
         (key,) = users_of(first, 1)
         second.put_user(key, LIKE)
         answer = await batch(first, [key], at="2020-01-01T00:00:00Z")
         assert (answer.status, answer.code) == (400, "window_not_kept")
 
-    async def test_copies_answer_when_they_are_allowed_to(self, make_worker) -> None:
+    async def test_copies_answer_when_they_are_allowed_to(self, make_worker: MakeWorker) -> None:
         first, second = await pair(make_worker)
         here, there = users_of(first, 0)[0], users_of(first, 1)[0]
         first.put_user(here, LIKE)
@@ -294,7 +319,7 @@ class TestSeveralWorkers:
         "said", [b"", b"{", b"[]", b'{"users":[],"unknown":[],"unavailable":[]}']
     )
     async def test_an_answer_that_is_none_makes_ids_unavailable(
-        self, worker, listening, said
+        self, worker: Worker, listening: Listening, said: bytes
     ) -> None:
         async def owner(_: web.Request) -> web.Response:
             return web.Response(body=said)
@@ -306,7 +331,9 @@ class TestSeveralWorkers:
         answer = await batch(worker, [key])
         assert answer.json == {"users": [], "unknown": [], "unavailable": [key]}
 
-    async def test_all_workers_are_asked_at_the_same_time_once(self, worker, listening) -> None:
+    async def test_all_workers_are_asked_at_the_same_time_once(
+        self, worker: Worker, listening: Listening
+    ) -> None:
         arrived, seen = asyncio.Barrier(2), []
 
         async def owner(request: web.Request) -> web.Response:
@@ -327,7 +354,7 @@ class TestSeveralWorkers:
 
 
 class TestTurns:
-    async def test_ten_thousand_cold_keys_let_others_have_their_turn(self, worker) -> None:
+    async def test_ten_thousand_cold_keys_let_others_have_their_turn(self, worker: Worker) -> None:
         ids = list(range(MAX_IDS))
         for key in ids:
             worker.put_user(key, *VIEWS[:1])
@@ -352,7 +379,7 @@ class TestTurns:
         assert turns >= 20
 
     async def test_what_changes_while_the_disk_is_read_is_in_the_answer(
-        self, worker, monkeypatch
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ids = users_of(worker, 0, 100)
         for key in ids:
@@ -364,8 +391,8 @@ class TestTurns:
         state.evict(0, 0)
         loop, read = asyncio.get_running_loop(), state.store.get_many
 
-        def slow(keys):
-            found = read(keys)
+        def slow(keys: list[bytes]) -> list[bytes | None]:
+            found: list[bytes | None] = read(keys)
             asyncio.run_coroutine_threadsafe(change(), loop).result(10)
             return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -60,7 +61,7 @@ def figures(
     )
 
 
-def viral_table(**videos: float):
+def viral_table(**videos: float) -> Any:
     rows = [SimpleNamespace(video_id=int(n[1:]), viral_coefficient=c) for n, c in videos.items()]
     return type("Table", (), {"top": lambda _, n: rows[:n], "__len__": lambda _: len(rows)})()
 
@@ -69,8 +70,9 @@ def viral(video_id: int, steps: Steps | None) -> Viral:
     return Viral(video_id, 2.0, 1000, 1500, 500, "2025-01-15T14:30:00Z", steps)
 
 
-def worker(shown, url: str) -> dict:
-    return next(each for each in shown["workers"] if each["url"] == url)
+def worker(shown: dict[str, Any], url: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in shown["workers"] if each["url"] == url)
+    return found
 
 
 class TestSums:
@@ -98,7 +100,9 @@ class TestLag:
 
     OWNERS = {A: [0], B: [1]}  # noqa: RUF012 - read only
 
-    def lag(self, behind: dict[int, int], cluster: Cluster | None = None) -> tuple[dict, dict]:
+    def lag(
+        self, behind: dict[int, int], cluster: Cluster | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         cluster = cluster or Cluster()
         own = figures(A, owners=self.OWNERS)
         shown = cluster.update(own, {B: None}, None, NOW, behind=behind)
@@ -140,8 +144,8 @@ class TestRules:
 
 
 class TestRates:
-    def run(self, cluster: Cluster, *looks: tuple[float, int]) -> dict:
-        shown = {}
+    def run(self, cluster: Cluster, *looks: tuple[float, int]) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
         for uptime, read in looks:
             shown = cluster.update(figures(uptime=uptime, read=read), {}, None, NOW + uptime)
         return shown
@@ -217,7 +221,7 @@ class TestWorkersThatGo:
         assert worker(shown, B)["state"] == "silent"
 
     @pytest.mark.parametrize("how", ["left", "lost"])
-    def test_one_that_is_gone_has_left_or_is_lost_even_when_nobody_watched(self, how) -> None:
+    def test_one_that_is_gone_has_left_or_is_lost_even_when_nobody_watched(self, how: str) -> None:
         gone = Departed(B, "b", how, NOW - 5)
         shown = Cluster().update(figures(A, 9, departed=(gone,)), {}, None, NOW, group=[A])
         assert worker(shown, B) == {
@@ -304,7 +308,7 @@ class TestRecovery:
 
 
 class TestViral:
-    def changes(self, shown) -> list[tuple[str, int]]:
+    def changes(self, shown: dict[str, Any]) -> list[tuple[str, int]]:
         return [(c["change"], c["video_id"]) for c in shown["viral"]["changes"]]
 
     def test_those_that_enter_and_leave_are_told_the_latest_first(self) -> None:

@@ -7,12 +7,23 @@ import contextlib
 import resource
 import socket
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from views import connection, listener, pages, places
 from views.listener import MAX_CONNECTIONS, most_connections
 from views.pages import StaticFile
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from tests.views.conftest import MakeWorker, Worker
+
+    Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    Connect = Callable[[Worker], Awaitable[Connection]]
+    MakeDeaf = Callable[[Worker], Awaitable["Deaf"]]
+
 
 TOKEN = "a-token-of-some-length"
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -21,11 +32,11 @@ OK = b'{"status":"ok"}'
 
 
 @pytest.fixture
-def connect():
+def connect() -> Iterator[Connect]:
     """Open connections that are closed at the end."""
-    writers = []
+    writers: list[asyncio.StreamWriter] = []
 
-    async def make(worker):
+    async def make(worker: Worker) -> Connection:
         reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
         writers.append(writer)
         return reader, writer
@@ -36,11 +47,11 @@ def connect():
 
 
 @pytest.fixture
-def few(monkeypatch) -> None:
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "MAX_CONNECTIONS", 3)
 
 
-async def ask(reader, writer) -> bytes:
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     writer.write(REQUEST)
     async with asyncio.timeout(5):
         return await reader.readuntil(OK)
@@ -48,7 +59,9 @@ async def ask(reader, writer) -> bytes:
 
 @pytest.mark.usefixtures("few")
 class TestTooMany:
-    async def test_the_longest_open_idle_one_makes_room(self, make_worker, connect) -> None:
+    async def test_the_longest_open_idle_one_makes_room(
+        self, make_worker: MakeWorker, connect: Connect
+    ) -> None:
         worker = await make_worker()
         silent, kept = await connect(worker), await connect(worker)
         assert OK in await ask(*kept)
@@ -59,7 +72,9 @@ class TestTooMany:
             assert await silent[0].read() == b""
             assert await kept[0].read() == b""
 
-    async def test_one_that_is_being_answered_stays(self, make_worker, connect) -> None:
+    async def test_one_that_is_being_answered_stays(
+        self, make_worker: MakeWorker, connect: Connect
+    ) -> None:
         worker = await make_worker()
         streams = [await connect(worker) for _ in range(2)]
         for reader, writer in streams:
@@ -72,7 +87,7 @@ class TestTooMany:
                 await reader.readuntil(b"event: figures")
 
     async def test_when_all_are_being_answered_a_new_one_is_closed(
-        self, make_worker, connect
+        self, make_worker: MakeWorker, connect: Connect
     ) -> None:
         worker = await make_worker()
         for _ in range(3):
@@ -92,13 +107,13 @@ class Deaf:
 
     FILE = b"GET /static/dashboard.css HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-    def __init__(self, worker) -> None:
+    def __init__(self, worker: Worker) -> None:
         self.sock = socket.socket()
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.sock.connect(("127.0.0.1", worker.port))
         self.sock.setblocking(False)
 
-    async def ask_until(self, is_so) -> None:
+    async def ask_until(self, is_so: Callable[[], object]) -> None:
         """Ask until something is so."""
         async with asyncio.timeout(20):
             while not is_so():
@@ -119,11 +134,11 @@ class Deaf:
 
 
 @pytest.fixture
-def deaf():
+def deaf() -> Iterator[MakeDeaf]:
     """Make clients that read nothing, and wait until an answer is left on the worker's side."""
-    made = []
+    made: list[Deaf] = []
 
-    async def make(worker) -> Deaf:
+    async def make(worker: Worker) -> Deaf:
         made.append(client := Deaf(worker))
         before = len(worker.listener.places._untaken)
         await client.ask_until(lambda: len(worker.listener.places._untaken) > before)
@@ -134,7 +149,7 @@ def deaf():
         client.sock.close()
 
 
-async def until(is_so) -> None:
+async def until(is_so: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not is_so():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.02)
@@ -142,7 +157,7 @@ async def until(is_so) -> None:
 
 class TestWhoDoesNotTakeItsAnswer:
     async def test_is_cut_in_time_whatever_is_left_to_send(
-        self, make_worker, deaf, monkeypatch
+        self, make_worker: MakeWorker, deaf: MakeDeaf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.3)
         worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
@@ -151,7 +166,7 @@ class TestWhoDoesNotTakeItsAnswer:
         assert not worker.listener.places._untaken
 
     async def test_is_cut_in_time_also_when_it_has_said_that_it_leaves(
-        self, make_worker, deaf, monkeypatch
+        self, make_worker: MakeWorker, deaf: MakeDeaf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.5)
         worker = await make_worker()
@@ -160,7 +175,7 @@ class TestWhoDoesNotTakeItsAnswer:
         await until(lambda: not worker.listener.places._seated)
 
     async def test_is_the_first_to_go_when_room_is_short(
-        self, make_worker, connect, deaf, few
+        self, make_worker: MakeWorker, connect: Connect, deaf: MakeDeaf, few: None
     ) -> None:
         worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
         idle = await connect(worker)
@@ -176,7 +191,7 @@ class TestWhoDoesNotTakeItsAnswer:
         assert OK in await ask(*new)
 
     async def test_is_the_first_to_go_when_memory_is_short(
-        self, make_worker, deaf, monkeypatch
+        self, make_worker: MakeWorker, deaf: MakeDeaf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(places, "MAX_UNTAKEN_BYTES", 1)
         worker = await make_worker()
@@ -185,7 +200,9 @@ class TestWhoDoesNotTakeItsAnswer:
         assert not second.is_cut
         second.sock.close()
 
-    async def test_is_not_who_takes_it_slowly_but_steadily(self, make_worker, monkeypatch) -> None:
+    async def test_is_not_who_takes_it_slowly_but_steadily(
+        self, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.3)
         monkeypatch.setattr(connection, "MIN_TAKEN_BYTES", 1)
         size = 24 << 20
@@ -206,7 +223,9 @@ class TestWhoDoesNotTakeItsAnswer:
 class TestWhatIsNotTakenUp:
     HEADER = b"X-%d: " + b"x" * 500 + b"\r\n"
 
-    async def test_is_bounded_when_a_request_does_not_end(self, make_worker, connect) -> None:
+    async def test_is_bounded_when_a_request_does_not_end(
+        self, make_worker: MakeWorker, connect: Connect
+    ) -> None:
         worker = await make_worker()
         reader, writer = await connect(worker)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
@@ -217,7 +236,7 @@ class TestWhatIsNotTakenUp:
                 assert await reader.read() == b""
 
     async def test_is_bounded_when_requests_do_not_wait_for_their_answers(
-        self, make_worker, connect
+        self, make_worker: MakeWorker, connect: Connect
     ) -> None:
         worker = await make_worker()
         reader, writer = await connect(worker)
@@ -231,7 +250,7 @@ class TestWhatIsNotTakenUp:
                 await reader.read()
 
     async def test_is_enough_for_a_long_request_and_for_many_short_ones(
-        self, make_worker, connect
+        self, make_worker: MakeWorker, connect: Connect
     ) -> None:
         worker = await make_worker()
         reader, writer = await connect(worker)
@@ -248,16 +267,19 @@ class TestWhatIsNotTakenUp:
 @pytest.mark.usefixtures("few")
 class TestHealthIsAnswered:
     async def test_when_all_connections_wait_for_what_does_not_come(
-        self, make_worker, connect
+        self, make_worker: MakeWorker, connect: Connect
     ) -> None:
         worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
         for _ in range(3):
             _, writer = await connect(worker)
             writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n"))
-        await until(lambda: all(each._body is not None for each in worker.listener.places._seated))
+        seated: Any = worker.listener.places._seated
+        await until(lambda: all(each._body is not None for each in seated))
         assert OK in await ask(*await connect(worker))
 
-    async def test_when_all_connections_are_being_answered(self, make_worker, connect) -> None:
+    async def test_when_all_connections_are_being_answered(
+        self, make_worker: MakeWorker, connect: Connect
+    ) -> None:
         worker = await make_worker()
         for _ in range(3):
             reader, writer = await connect(worker)
@@ -272,7 +294,9 @@ class TestHealthIsAnswered:
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b'"too_many_connections"' in answer
 
-    async def test_when_those_without_a_place_say_nothing(self, make_worker, connect) -> None:
+    async def test_when_those_without_a_place_say_nothing(
+        self, make_worker: MakeWorker, connect: Connect
+    ) -> None:
         worker = await make_worker()
         for _ in range(3):
             reader, writer = await connect(worker)
@@ -288,6 +312,8 @@ class TestHealthIsAnswered:
     ("files", "connections"),
     [(1024, 512), (20_000, MAX_CONNECTIONS), (resource.RLIM_INFINITY, MAX_CONNECTIONS)],
 )
-def test_tables_and_brokers_keep_half_of_the_files(monkeypatch, files, connections) -> None:
+def test_tables_and_brokers_keep_half_of_the_files(
+    monkeypatch: pytest.MonkeyPatch, files: int, connections: int
+) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
     assert most_connections() == connections

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from models.schema import Metadata
 from models.windows import from_iso
 from views.arrow import MEDIA
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+    from tests.views.conftest import Answer, MakeWorker, Worker
+
 
 SINCE = "2025-01-15T12:15:00Z"
 BEFORE = ("video_view", "2025-01-15T12:00:00Z", Metadata(60_000))
@@ -17,17 +25,19 @@ EVENTS = [
 ]
 
 
-def batch(worker, ids, **fields):
+def batch(worker: Worker, ids: Iterable[int], **fields: str | bool) -> Coroutine[Any, Any, Answer]:
     return worker.ask("/creators/query", "POST", json={"ids": list(ids), **fields})
 
 
-def creators_of(worker, partition: int, count: int = 1) -> list[int]:
+def creators_of(worker: Worker, partition: int, count: int = 1) -> list[int]:
     keys = (key for key in range(10_000) if worker.creators.partition(key) == partition)
     return [next(keys) for _ in range(count)]
 
 
 @pytest.mark.parametrize("form", ["off", "on"])
-async def test_rows_are_those_of_single_reads_in_the_order_asked(make_worker, form) -> None:
+async def test_rows_are_those_of_single_reads_in_the_order_asked(
+    make_worker: MakeWorker, form: str
+) -> None:
     """Of either form of the hot path; an id asked twice is answered once."""
     worker = await make_worker(REELS_ACCELERATOR=form)
     await worker.open()
@@ -42,7 +52,9 @@ async def test_rows_are_those_of_single_reads_in_the_order_asked(make_worker, fo
 @pytest.mark.parametrize(
     "fields", [{"window": "1h"}, {"at": "2025-01-16T12:15:00Z"}, {"window": "30m", "at": SINCE}]
 )
-async def test_a_window_and_a_time_are_those_of_single_reads(worker, fields) -> None:
+async def test_a_window_and_a_time_are_those_of_single_reads(
+    worker: Worker, fields: dict[str, str]
+) -> None:
     """In a body and in a query."""
     worker.put_creator(1, BEFORE, *EVENTS)
     query = "&".join(f"{name}={value}" for name, value in fields.items())
@@ -51,7 +63,7 @@ async def test_a_window_and_a_time_are_those_of_single_reads(worker, fields) -> 
     assert (await worker.ask(f"/creators?ids=1&{query}")).json["creators"] == [single]
 
 
-async def test_rows_say_since_when_all_is_counted_as_single_reads_do(worker) -> None:
+async def test_rows_say_since_when_all_is_counted_as_single_reads_do(worker: Worker) -> None:
     """By partition: the other one has counted from the beginning."""
     (young,), (old,) = creators_of(worker, 0), creators_of(worker, 1)
     for key in (young, old):
@@ -64,7 +76,7 @@ async def test_rows_say_since_when_all_is_counted_as_single_reads_do(worker) -> 
         assert rows == [(await worker.ask(f"/creators/{key}?{query}")).json for key in (young, old)]
 
 
-async def test_a_copy_says_since_when_it_counts(worker) -> None:
+async def test_a_copy_says_since_when_it_counts(worker: Worker) -> None:
     """It knows it of what was committed."""
     (key,) = creators_of(worker, 0)
     worker.put_creator(key, BEFORE, *EVENTS)
@@ -83,7 +95,7 @@ async def test_a_copy_says_since_when_it_counts(worker) -> None:
     assert (await worker.ask(f"/creators?ids={key}&stale=ok")).json["creators"] == [single]
 
 
-async def test_requests_are_counted_as_those_of_other_tables(worker) -> None:
+async def test_requests_are_counted_as_those_of_other_tables(worker: Worker) -> None:
     """In the figures, and in the metrics of batches."""
     worker.put_creator(1, *EVENTS)
     before = (await worker.ask("/overview")).json["reads"]
@@ -96,7 +108,9 @@ async def test_requests_are_counted_as_those_of_other_tables(worker) -> None:
 
 
 @pytest.mark.parametrize("accept", ["application/json", MEDIA])
-async def test_without_creators_there_are_no_such_routes(make_worker, accept: str) -> None:
+async def test_without_creators_there_are_no_such_routes(
+    make_worker: MakeWorker, accept: str
+) -> None:
     """REELS_CREATORS=off: they answer as the single route does."""
     worker = await make_worker(REELS_CREATORS="off")
     await worker.open()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from models.schema import Metadata
 from models.windows import from_iso
+
+if TYPE_CHECKING:
+    from tests.views.conftest import MakeWorker, Worker
+
 
 BEFORE = ("video_view", "2025-01-15T12:00:00Z", Metadata(60_000))
 EVENTS = [
@@ -14,7 +20,7 @@ EVENTS = [
 ]
 
 
-async def test_the_answer_is_what_the_contract_says(worker) -> None:
+async def test_the_answer_is_what_the_contract_says(worker: Worker) -> None:
     """Fields, their order, and that everything counts from the beginning."""
     worker.put_creator(3, BEFORE, *EVENTS)
     answer = await worker.ask("/creators/3")
@@ -28,7 +34,7 @@ async def test_the_answer_is_what_the_contract_says(worker) -> None:
     )
 
 
-async def test_a_smaller_window_and_another_time_are_asked_for_as_of_users(worker) -> None:
+async def test_a_smaller_window_and_another_time_are_asked_for_as_of_users(worker: Worker) -> None:
     """An hour leaves out what came before; what is not kept is refused."""
     worker.put_creator(3, BEFORE, *EVENTS)
     hour = (await worker.ask("/creators/3?window=1h")).json
@@ -39,7 +45,7 @@ async def test_a_smaller_window_and_another_time_are_asked_for_as_of_users(worke
         assert (await worker.ask(path)).status == 400
 
 
-async def test_the_series_are_the_steps_that_the_metrics_are_the_sums_of(worker) -> None:
+async def test_the_series_are_the_steps_that_the_metrics_are_the_sums_of(worker: Worker) -> None:
     """Steps without anything are left out."""
     worker.put_creator(3, BEFORE, *EVENTS)
     whole, series = [(await worker.ask(f"/creators/3{path}")).json for path in ("", "/series")]
@@ -54,7 +60,9 @@ async def test_the_series_are_the_steps_that_the_metrics_are_the_sums_of(worker)
     assert series["complete_since"] is None
 
 
-async def test_answers_say_since_when_all_is_counted_until_the_window_has_passed(worker) -> None:
+async def test_answers_say_since_when_all_is_counted_until_the_window_has_passed(
+    worker: Worker,
+) -> None:
     """A window that begins at that time or later is whole."""
     worker.put_creator(3, BEFORE, *EVENTS)
     since = "2025-01-15T12:15:00Z"
@@ -65,13 +73,13 @@ async def test_answers_say_since_when_all_is_counted_until_the_window_has_passed
         assert (await worker.ask(path)).json["complete_since"] is None
 
 
-async def test_a_creator_of_whom_nothing_is_known_is_not_found(worker) -> None:
+async def test_a_creator_of_whom_nothing_is_known_is_not_found(worker: Worker) -> None:
     """So is one that is no id refused."""
     assert (await worker.ask("/creators/4")).code == "not_found"
     assert (await worker.ask("/creators/x")).code == "invalid_id"
 
 
-async def test_without_creators_there_are_no_such_routes(make_worker) -> None:
+async def test_without_creators_there_are_no_such_routes(make_worker: MakeWorker) -> None:
     """REELS_CREATORS=off."""
     worker = await make_worker(REELS_CREATORS="off")
     assert (await worker.ask("/creators/3")).code == "not_found"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
 from views.pages import FOLDER, PAGE_POLICY, read_files
 
+if TYPE_CHECKING:
+    from tests.views.conftest import MakeWorker, Worker
+
+
 FILES = read_files()
 OWN_SCRIPTS = [name for name in FILES if name.endswith(".js") and "/" not in name]
 
 
 @pytest_asyncio.fixture
-async def worker(make_worker):
+async def worker(make_worker: MakeWorker) -> Worker:
     """No partition is open: what is tested here comes before the tables."""
     return await make_worker()
 
@@ -70,7 +75,7 @@ class TestElements:
 
 
 class TestRoutes:
-    async def test_the_page_is_at_the_root_with_a_policy_of_its_own(self, worker) -> None:
+    async def test_the_page_is_at_the_root_with_a_policy_of_its_own(self, worker: Worker) -> None:
         answer = await worker.ask("/")
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -87,7 +92,9 @@ class TestRoutes:
             ("vendor/uPlot.LICENSE.txt", "text/plain"),
         ],
     )
-    async def test_its_files_are_under_static(self, worker, name: str, content_type: str) -> None:
+    async def test_its_files_are_under_static(
+        self, worker: Worker, name: str, content_type: str
+    ) -> None:
         answer = await worker.ask(f"/static/{name}")
         assert answer.status == 200
         assert answer.headers["Content-Type"].startswith(content_type)
@@ -100,7 +107,7 @@ class TestRoutes:
             *("/static/%2e%2e%2fapp.py", "/static/%2Fetc%2Fpasswd", "/static/.", "/static/"),
         ],
     )
-    async def test_no_other_file_is_served(self, worker, path: str) -> None:
+    async def test_no_other_file_is_served(self, worker: Worker, path: str) -> None:
         raw = await worker.send_raw(
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         )

@@ -13,23 +13,29 @@ from aiohttp import web
 from views import routing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from yarl import URL
+
+    from tests.views.conftest import Answer, Listening, MakeWorker, Worker
+
+    KeyOf = Callable[[Worker, int], int]
 
 TOKEN = "a-token-of-some-length"
 LIKE = ("like", "2025-01-15T14:30:45.123Z", 0)
 
 
 @pytest.fixture
-def key_of(make_worker):
+def key_of(make_worker: MakeWorker) -> KeyOf:
     """Find a key of a partition."""
 
-    def find(worker, partition: int) -> int:
+    def find(worker: Worker, partition: int) -> int:
         return next(key for key in range(1000) if worker.users.partition(key) == partition)
 
     return find
 
 
-async def two_workers(make_worker, **environ: str):
+async def two_workers(make_worker: MakeWorker, **environ: str) -> tuple[Worker, Worker]:
     """One has partition 0, the other partition 1; both know that."""
     first, second = await make_worker(**environ), await make_worker(**environ)
     await first.open(0)
@@ -39,12 +45,14 @@ async def two_workers(make_worker, **environ: str):
     return first, second
 
 
-def unavailable(answer) -> bool:
+def unavailable(answer: Answer) -> bool:
     return (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "unavailable", "1")
 
 
 class TestForwarding:
-    async def test_the_owner_answers_whichever_worker_is_asked(self, make_worker, key_of) -> None:
+    async def test_the_owner_answers_whichever_worker_is_asked(
+        self, make_worker: MakeWorker, key_of: KeyOf
+    ) -> None:
         first, second = await two_workers(make_worker)
         key = key_of(second, 1)
         second.put_user(key, LIKE)
@@ -57,7 +65,9 @@ class TestForwarding:
             assert here.body == there.body
             assert here.headers["Content-Type"] == "application/json"
 
-    async def test_the_owners_refusals_are_passed_back(self, make_worker, key_of) -> None:
+    async def test_the_owners_refusals_are_passed_back(
+        self, make_worker: MakeWorker, key_of: KeyOf
+    ) -> None:
         first, second = await two_workers(make_worker)
         key = key_of(second, 1)
         assert (await first.ask(f"/users/{key}")).code == "not_found"
@@ -65,7 +75,7 @@ class TestForwarding:
         answer = await first.ask(f"/users/{key}?at=2020-01-01T00:00:00Z")
         assert (answer.status, answer.code) == (400, "window_not_kept")
 
-    async def test_it_asks_for_the_token_once(self, make_worker, key_of) -> None:
+    async def test_it_asks_for_the_token_once(self, make_worker: MakeWorker, key_of: KeyOf) -> None:
         first, second = await two_workers(make_worker, REELS_HTTP_TOKEN=TOKEN)
         key = key_of(second, 1)
         second.put_user(key, LIKE)
@@ -74,9 +84,9 @@ class TestForwarding:
         assert (await first.ask(f"/users/{key}")).status == 401
 
     async def test_nothing_of_the_clients_headers_goes_along(
-        self, worker, key_of, listening
+        self, worker: Worker, key_of: KeyOf, listening: Listening
     ) -> None:
-        seen = {}
+        seen: dict[str, str] = {}
 
         async def owner(request: web.Request) -> web.Response:
             seen.update(request.headers)
@@ -92,32 +102,32 @@ class TestForwarding:
 
 
 class TestNobodyCanAnswer:
-    async def test_no_owner_is_known_yet(self, make_worker) -> None:
+    async def test_no_owner_is_known_yet(self, make_worker: MakeWorker) -> None:
         worker = await make_worker()
         worker.owns({})
         assert unavailable(await worker.ask("/users/1"))
 
-    async def test_the_partition_is_ours_but_recovers(self, make_worker) -> None:
+    async def test_the_partition_is_ours_but_recovers(self, make_worker: MakeWorker) -> None:
         worker = await make_worker()
         assert unavailable(await worker.ask("/users/1"))
 
-    async def test_the_partition_is_open_but_not_readable(self, worker) -> None:
+    async def test_the_partition_is_open_but_not_readable(self, worker: Worker) -> None:
         worker.put_user(1, LIKE)
         worker.users.state(1).readable = False
         assert unavailable(await worker.ask("/users/1"))
 
-    async def test_the_owner_is_gone(self, make_worker, key_of) -> None:
+    async def test_the_owner_is_gone(self, make_worker: MakeWorker, key_of: KeyOf) -> None:
         first, second = await two_workers(make_worker)
         await second.listener.stop()
         assert unavailable(await first.ask(f"/users/{key_of(second, 1)}"))
 
-    async def test_the_owner_recovers(self, make_worker, key_of) -> None:
+    async def test_the_owner_recovers(self, make_worker: MakeWorker, key_of: KeyOf) -> None:
         first, second = await two_workers(make_worker)
         await second.users.data.close(1)
         assert unavailable(await first.ask(f"/users/{key_of(second, 1)}"))
 
     async def test_two_workers_that_think_it_is_the_others_do_not_go_in_circles(
-        self, make_worker, key_of
+        self, make_worker: MakeWorker, key_of: KeyOf
     ) -> None:
         first, second = await two_workers(make_worker)
         first.owns({second.url: [0, 1]})
@@ -125,12 +135,14 @@ class TestNobodyCanAnswer:
         await first.users.data.close(0)
         assert unavailable(await first.ask(f"/users/{key_of(first, 0)}"))
 
-    async def test_a_wrong_id_is_refused_here(self, make_worker) -> None:
+    async def test_a_wrong_id_is_refused_here(self, make_worker: MakeWorker) -> None:
         worker = await make_worker()
         worker.owns({})
         assert (await worker.ask("/users/x")).status == 400
 
-    async def test_a_worker_that_stops_passes_nothing_on(self, make_worker, key_of) -> None:
+    async def test_a_worker_that_stops_passes_nothing_on(
+        self, make_worker: MakeWorker, key_of: KeyOf
+    ) -> None:
         first, second = await two_workers(make_worker)
         second.put_user(key_of(second, 1), LIKE)
         first.status.stops_for = "the worker is stopping"
@@ -140,18 +152,18 @@ class TestNobodyCanAnswer:
 class TestAddressesThatAreNotAlone:
     """Two workers at one address, or an address that leads to another worker."""
 
-    def message(self, answer) -> str:
+    def message(self, answer: Answer) -> str:
         assert unavailable(answer)
         message: str = answer.json["error"]["message"]
         assert "NODE_CANONICAL_URL" in message
         assert "\n" not in message
         return message
 
-    def warnings(self, caplog) -> list[str]:
+    def warnings(self, caplog: pytest.LogCaptureFixture) -> list[str]:
         return [each.getMessage() for each in caplog.records if each.name == "views.addresses"]
 
     async def test_a_key_of_whoever_shares_an_address_is_refused_with_the_reason(
-        self, make_worker, key_of, caplog
+        self, make_worker: MakeWorker, key_of: KeyOf, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Partition 1 is another worker's that gives this one's address; the third knows, too."""
         worker, third = await make_worker(), await make_worker()
@@ -170,7 +182,7 @@ class TestAddressesThatAreNotAlone:
         assert self.warnings(caplog) == [message] * 2
 
     async def test_workers_that_share_an_address_are_not_ready_and_others_are(
-        self, make_worker
+        self, make_worker: MakeWorker
     ) -> None:
         worker, third = await make_worker(), await make_worker()
         for each in (worker, third):
@@ -189,7 +201,7 @@ class TestAddressesThatAreNotAlone:
         assert partitions["shared_addresses"] == [str(worker.url)]
 
     async def test_an_address_that_leads_to_another_worker_is_found_at_the_first_request(
-        self, make_worker, key_of, caplog
+        self, make_worker: MakeWorker, key_of: KeyOf, caplog: pytest.LogCaptureFixture
     ) -> None:
         first, second = await make_worker(), await make_worker()
         second.status.worker_id = "bbbb"
@@ -202,7 +214,7 @@ class TestAddressesThatAreNotAlone:
         assert self.warnings(caplog) == [message]
 
     async def test_a_worker_that_has_just_lost_the_partition_says_that_it_moves(
-        self, make_worker, key_of
+        self, make_worker: MakeWorker, key_of: KeyOf
     ) -> None:
         """The one that asks has an assignment of before, with who was there then."""
         first, second = await make_worker(), await make_worker()
@@ -214,7 +226,7 @@ class TestAddressesThatAreNotAlone:
         assert "is moving" in answer.json["error"]["message"]
 
     async def test_ids_change_nothing_while_each_address_is_its_workers_own(
-        self, make_worker, key_of
+        self, make_worker: MakeWorker, key_of: KeyOf
     ) -> None:
         first, second = await two_workers(make_worker)
         second.status.worker_id = "bbbb"
@@ -225,13 +237,13 @@ class TestAddressesThatAreNotAlone:
 
 
 class TestOwnersThatMisbehave:
-    async def ask_by(self, worker, key_of, url: URL):
+    async def ask_by(self, worker: Worker, key_of: KeyOf, url: URL) -> Answer:
         await worker.users.data.close(0)
         worker.owns({url: [0]})
         return await worker.ask(f"/users/{key_of(worker, 0)}")
 
     async def test_one_that_never_answers_is_not_waited_for(
-        self, worker, key_of, listening, monkeypatch
+        self, worker: Worker, key_of: KeyOf, listening: Listening, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(routing, "FORWARD_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
 
@@ -244,7 +256,9 @@ class TestOwnersThatMisbehave:
         assert monotonic() - began < 2
 
     @pytest.mark.parametrize("status", [302, 401, 403, 418, 500, 502])
-    async def test_one_with_another_status(self, worker, key_of, listening, status: int) -> None:
+    async def test_one_with_another_status(
+        self, worker: Worker, key_of: KeyOf, listening: Listening, status: int
+    ) -> None:
         async def fail(_: web.BaseRequest) -> web.Response:
             return web.Response(status=status, text="secret", headers={"Location": "/elsewhere"})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,10 +12,20 @@ from monitoring import metrics
 from monitoring.metrics import registry
 from views.application import NEIGHBOURS
 
+if TYPE_CHECKING:
+    from tests.views.conftest import MakeWorker, Worker
+
+
 TOKEN = "a-token-of-some-length"
 
 
-async def two_workers(make_worker, first_rules=None, second_rules=None, **environ):
+async def two_workers(
+    make_worker: MakeWorker,
+    first_rules: dict[str, str] | None = None,
+    second_rules: dict[str, str] | None = None,
+    /,
+    **environ: str,
+) -> list[Worker]:
     """Two workers that know of each other."""
     pair = []
     for name, rules in (("aaaa", first_rules), ("bbbb", second_rules)):
@@ -27,13 +38,15 @@ async def two_workers(make_worker, first_rules=None, second_rules=None, **enviro
     return pair
 
 
-def roster_of(worker):
+def roster_of(worker: Worker) -> dict[str, str]:
     worker.application[NEIGHBOURS].refresh()
     return {each.id: each.how for each in worker.application[NEIGHBOURS].roster.departed}
 
 
 @pytest.mark.parametrize("environ", [{}, {"REELS_HTTP_TOKEN": TOKEN}])
-async def test_one_that_says_farewell_has_left(make_worker, environ) -> None:
+async def test_one_that_says_farewell_has_left(
+    make_worker: MakeWorker, environ: dict[str, str]
+) -> None:
     first, second = await two_workers(make_worker, **environ)
     assert roster_of(first) == roster_of(second) == {}
     await second.application[NEIGHBOURS].say_farewell()
@@ -43,7 +56,9 @@ async def test_one_that_says_farewell_has_left(make_worker, environ) -> None:
     assert registry.get_sample_value("reels_workers_lost") == 0
 
 
-async def test_one_that_does_not_is_lost_and_counted_until_it_is_back(make_worker) -> None:
+async def test_one_that_does_not_is_lost_and_counted_until_it_is_back(
+    make_worker: MakeWorker,
+) -> None:
     first, second = await two_workers(make_worker)
     assert roster_of(first) == {}
     first.owns({f"{first.url}#aaaa": [0, 1]})
@@ -54,7 +69,9 @@ async def test_one_that_does_not_is_lost_and_counted_until_it_is_back(make_worke
     assert registry.get_sample_value("reels_workers_lost") == 0
 
 
-async def test_nobody_who_asks_without_the_token_can_say_farewell_for_another(make_worker) -> None:
+async def test_nobody_who_asks_without_the_token_can_say_farewell_for_another(
+    make_worker: MakeWorker,
+) -> None:
     first, _ = await two_workers(make_worker, REELS_HTTP_TOKEN=TOKEN)
     assert roster_of(first) == {}
     answer = await first.ask("/overview", headers={"X-Reels-Leaving": "bbbb"})
@@ -63,7 +80,9 @@ async def test_nobody_who_asks_without_the_token_can_say_farewell_for_another(ma
     assert roster_of(first) == {"bbbb": "lost"}
 
 
-async def test_other_rules_are_warned_of_once_by_name_and_counted(make_worker, caplog) -> None:
+async def test_other_rules_are_warned_of_once_by_name_and_counted(
+    make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
+) -> None:
     rules = {"REELS_VIRAL_COEFFICIENT": "2", "REELS_DEDUP_HORIZON": "2h"}
     first, second = await two_workers(make_worker, None, rules)
     neighbours = first.application[NEIGHBOURS]
@@ -82,7 +101,9 @@ async def test_other_rules_are_warned_of_once_by_name_and_counted(make_worker, c
     assert (await first.ask("/overview")).json["rules"]["REELS_VIRAL_COEFFICIENT"] == "1.5"
 
 
-async def test_the_same_rules_are_no_news(make_worker, caplog) -> None:
+async def test_the_same_rules_are_no_news(
+    make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
+) -> None:
     first, second = await two_workers(make_worker)
     neighbours = first.application[NEIGHBOURS]
     neighbours.refresh()
@@ -92,7 +113,7 @@ async def test_the_same_rules_are_no_news(make_worker, caplog) -> None:
     assert metrics.workers_with_other_rules._value.get() == 0
 
 
-async def test_who_does_not_answer_keeps_no_farewell_waiting(make_worker) -> None:
+async def test_who_does_not_answer_keeps_no_farewell_waiting(make_worker: MakeWorker) -> None:
     first, second = await two_workers(make_worker)
     assert roster_of(first) == {}
     await second.listener.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -12,11 +12,15 @@ from openapi_spec_validator import validate
 from models.schema import Metadata
 from views.openapi import describe_routes
 
+if TYPE_CHECKING:
+    from tests.views.conftest import Answer, MakeWorker, Worker
+
+
 VIEW = ("video_view", "2025-01-15T14:30:45.123Z", 45_000)
 DESCRIPTION = describe_routes()
 
 
-def check(answer, route: str, method: str = "get") -> Any:
+def check(answer: Answer, route: str, method: str = "get") -> Any:
     """Hold an answer against what the description says of it."""
     said = DESCRIPTION["paths"][route][method]["responses"][str(answer.status)]
     schema = {**said["content"]["application/json"]["schema"], "components": COMPONENTS}
@@ -42,18 +46,18 @@ def test_it_is_openapi() -> None:
     validate(DESCRIPTION)
 
 
-async def test_it_names_every_route_and_no_other(worker) -> None:
+async def test_it_names_every_route_and_no_other(worker: Worker) -> None:
     routes = {resource.canonical for resource in worker.application.router.resources()}
     assert set(DESCRIPTION["paths"]) == routes - {"/static/{name}"}
 
 
-async def test_a_worker_tells_it(make_worker) -> None:
+async def test_a_worker_tells_it(make_worker: MakeWorker) -> None:
     worker = await make_worker(REELS_HTTP_TOKEN="a-token-of-some-length")
     answer = await worker.ask("/openapi.json")
     assert (answer.status, answer.json) == (200, DESCRIPTION)
 
 
-async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker) -> None:
+async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker: MakeWorker) -> None:
     worker = await make_worker(REELS_HTTP_TOKEN="a-token-of-some-length")
     for route, operations in DESCRIPTION["paths"].items():
         path = re.sub(r"{\w+_id}", "1", route)
@@ -91,7 +95,9 @@ async def test_routes_that_ask_for_the_token_are_those_that_say_so(make_worker) 
         ("/readyz", "", 200),
     ],
 )
-async def test_answers_are_as_described(worker, route: str, query: str, status: int) -> None:
+async def test_answers_are_as_described(
+    worker: Worker, route: str, query: str, status: int
+) -> None:
     worker.put_user(1, VIEW)
     worker.put_video(1, ("2025-01-15T14:30:00Z", 3, 1, 1, 1))
     worker.put_creator(1, ("video_view", "2025-01-15T14:30:00Z", Metadata(1000, 0.5)))
@@ -106,7 +112,7 @@ async def test_answers_are_as_described(worker, route: str, query: str, status: 
 @pytest.mark.parametrize(
     "route", ["/users/{user_id}", "/videos/{video_id}", "/creators/{creator_id}"]
 )
-async def test_unknown_ids_and_strange_hosts_are_as_described(worker, route: str) -> None:
+async def test_unknown_ids_and_strange_hosts_are_as_described(worker: Worker, route: str) -> None:
     path = re.sub(r"{\w+_id}", "9", route)
     missing, strange = await worker.ask(path), await worker.ask(path, headers={"Host": "a.b"})
     assert (missing.status, strange.status) == (404, 403)
@@ -115,7 +121,7 @@ async def test_unknown_ids_and_strange_hosts_are_as_described(worker, route: str
 
 
 @pytest.mark.parametrize("route", ["/users/{user_id}", "/videos/viral", "/readyz"])
-async def test_moving_partitions_are_as_described(make_worker, route: str) -> None:
+async def test_moving_partitions_are_as_described(make_worker: MakeWorker, route: str) -> None:
     worker = await make_worker()
     answer = await worker.ask(route.replace("{user_id}", "1"))
     assert answer.status == 503
@@ -123,7 +129,9 @@ async def test_moving_partitions_are_as_described(make_worker, route: str) -> No
 
 
 @pytest.mark.parametrize("table", ["users", "videos", "creators"])
-async def test_batches_are_as_described(make_worker, table: str, monkeypatch) -> None:
+async def test_batches_are_as_described(
+    make_worker: MakeWorker, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("views.application.MAX_KEYS", 3)
     worker = await make_worker()
     await worker.open(0)

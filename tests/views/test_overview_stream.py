@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
@@ -16,12 +17,19 @@ from views import connection, overview
 from views.application import COLLECTOR
 from views.peers import Peers
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.views.conftest import MakeWorker, Worker
+    from views.peers import PeerAnswer
+
+
 TOKEN = "a-token-of-some-length"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collecting, "INTERVAL_S", 0.1)
 
 
@@ -31,13 +39,15 @@ class Reader:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
 
-    async def event(self) -> tuple[str, dict]:
+    async def event(self) -> tuple[str, dict[str, Any]]:
         async with asyncio.timeout(10):
             block = await self.response.content.readuntil(b"\n\n")
         name, data = block.decode().strip().split("\n")
         return name.removeprefix("event: "), orjson.loads(data.removeprefix("data: "))
 
-    async def figures(self, is_so=lambda _: True) -> dict:
+    async def figures(
+        self, is_so: Callable[[dict[str, Any]], object] = lambda _: True
+    ) -> dict[str, Any]:
         """Return the first figures that are so."""
         async with asyncio.timeout(10):
             while True:
@@ -51,7 +61,7 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(worker, **kwargs):
+async def reading(worker: Worker, **kwargs: Any) -> AsyncIterator[Reader]:
     async with (
         aiohttp.ClientSession(read_bufsize=2**20) as session,
         session.get(f"{worker.url}/overview/stream", **kwargs) as response,
@@ -59,7 +69,7 @@ async def reading(worker, **kwargs):
         yield Reader(response)
 
 
-async def two_workers(make_worker, **environ: str):
+async def two_workers(make_worker: MakeWorker, **environ: str) -> tuple[Worker, Worker]:
     """One has partition 0, the other partition 1; both know that."""
     first, second = await make_worker(**environ), await make_worker(**environ)
     for worker, partition in ((first, 0), (second, 1)):
@@ -72,21 +82,25 @@ async def two_workers(make_worker, **environ: str):
 
 
 def overviews_answered() -> float:
-    return metrics.http_requests.labels("/overview", "200")._value.get()
+    answered: float = metrics.http_requests.labels("/overview", "200")._value.get()
+    return answered
 
 
-async def until(is_so) -> None:
+async def until(is_so: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not is_so():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.02)
 
 
-def state_of(shown, worker) -> str:
-    return next(each["state"] for each in shown["workers"] if each["url"] == str(worker.url))
+def state_of(shown: dict[str, Any], worker: Worker) -> str:
+    workers: list[dict[str, str]] = shown["workers"]
+    return next(each["state"] for each in workers if each["url"] == str(worker.url))
 
 
 class TestReading:
-    async def test_the_history_comes_first_and_then_figures_again_and_again(self, worker) -> None:
+    async def test_the_history_comes_first_and_then_figures_again_and_again(
+        self, worker: Worker
+    ) -> None:
         await worker.become_ready()
         async with reading(worker) as reader:
             assert reader.response.content_type == "text/event-stream"
@@ -101,7 +115,7 @@ class TestReading:
             assert name == "history"
             assert len(history["time"]) >= 3
 
-    async def test_figures_are_those_of_the_overview(self, worker) -> None:
+    async def test_figures_are_those_of_the_overview(self, worker: Worker) -> None:
         await worker.become_ready()
         overview_ = (await worker.ask("/overview")).json
         async with reading(worker) as reader:
@@ -111,7 +125,7 @@ class TestReading:
         assert shown["viral"]["count"] == overview_["viral"]["count"]
         assert [each["state"] for each in shown["workers"]] == ["ready"]
 
-    async def test_a_viral_video_comes_with_its_steps(self, worker) -> None:
+    async def test_a_viral_video_comes_with_its_steps(self, worker: Worker) -> None:
         await worker.become_ready()
         worker.put_video(
             7, ("2025-01-15T14:00:00Z", 5, 0, 0, 0), ("2025-01-15T14:30:45Z", 9, 0, 0, 0)
@@ -126,7 +140,7 @@ class TestReading:
         assert [c["change"] for c in shown["viral"]["changes"]] == ["entered"]
 
     async def test_a_worker_whose_address_leads_to_another_is_shown_with_the_reason(
-        self, make_worker
+        self, make_worker: MakeWorker
     ) -> None:
         first, second = await two_workers(make_worker)
         second.status.worker_id = "bbbb"
@@ -137,14 +151,14 @@ class TestReading:
         assert "leads to worker bbbb" in obstacle
         assert "NODE_CANONICAL_URL" in obstacle
 
-    async def test_a_head_request_is_answered_and_opens_no_stream(self, worker) -> None:
+    async def test_a_head_request_is_answered_and_opens_no_stream(self, worker: Worker) -> None:
         raw = await worker.send_raw(b"HEAD /overview/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         head, _, body = raw.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200")
         assert b"text/event-stream" in head
         assert body == b""
 
-    async def test_the_token_is_asked_for(self, make_worker) -> None:
+    async def test_the_token_is_asked_for(self, make_worker: MakeWorker) -> None:
         worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
         answer = await worker.ask("/overview/stream")
         assert (answer.status, answer.code) == (401, "unauthorized")
@@ -154,7 +168,9 @@ class TestReading:
 
 class TestManyWorkers:
     @pytest.mark.parametrize("environ", [{}, {"REELS_HTTP_TOKEN": TOKEN}])
-    async def test_all_are_shown_whichever_is_asked(self, make_worker, environ) -> None:
+    async def test_all_are_shown_whichever_is_asked(
+        self, make_worker: MakeWorker, environ: dict[str, str]
+    ) -> None:
         first, second = await two_workers(make_worker, **environ)
         async with reading(first, headers=HEADERS) as reader:
             shown = await reader.figures(
@@ -165,7 +181,7 @@ class TestManyWorkers:
         assert [p["state"] for p in shown["partitions"]] == ["ready", "ready"]
 
     async def test_one_that_goes_without_a_word_is_shown_as_silent_then_as_lost(
-        self, make_worker
+        self, make_worker: MakeWorker
     ) -> None:
         first, second = await two_workers(make_worker)
         async with reading(first) as reader:
@@ -178,7 +194,9 @@ class TestManyWorkers:
             first.owns({first.url: [0, 1]})
             await reader.figures(lambda data: state_of(data, second) == "lost")
 
-    async def test_others_are_asked_as_often_for_many_readers_as_for_one(self, make_worker) -> None:
+    async def test_others_are_asked_as_often_for_many_readers_as_for_one(
+        self, make_worker: MakeWorker
+    ) -> None:
         first, _ = await two_workers(make_worker)
         asked_before = overviews_answered()
         async with AsyncExitStack() as stack:
@@ -190,12 +208,14 @@ class TestManyWorkers:
         # Besides, each of the two asks the other for its rules once.
         assert 1 <= overviews_answered() - asked_before <= looks + 3
 
-    async def test_one_that_answers_nonsense_is_silent(self, make_worker, monkeypatch) -> None:
+    async def test_one_that_answers_nonsense_is_silent(
+        self, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         first, second = await two_workers(make_worker)
 
         get = Peers.get
 
-        async def nonsense(*args, **kwargs):
+        async def nonsense(*args: Any, **kwargs: Any) -> PeerAnswer:
             return (await get(*args, **kwargs))._replace(body=b"nonsense")
 
         monkeypatch.setattr(Peers, "get", nonsense)
@@ -205,7 +225,7 @@ class TestManyWorkers:
 
 class TestBounds:
     async def test_too_many_are_sent_away_and_let_in_when_there_is_room(
-        self, worker, monkeypatch
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(overview, "MAX_STREAMS", 1)
         async with reading(worker) as reader:
@@ -217,7 +237,9 @@ class TestBounds:
         async with reading(worker) as reader:
             await reader.figures()
 
-    async def test_who_reads_nothing_is_dropped_and_others_go_on(self, worker, monkeypatch) -> None:
+    async def test_who_reads_nothing_is_dropped_and_others_go_on(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(connection, "WRITE_TIMEOUT_S", 0.5)
         collector = worker.application[COLLECTOR]
         stuck, writer = await asyncio.open_connection("127.0.0.1", worker.port, limit=1024)
@@ -234,19 +256,20 @@ class TestBounds:
         del stuck
 
     async def test_nobody_collects_when_nobody_has_looked_for_a_while(
-        self, worker, monkeypatch
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(collecting, "IDLE_TIMEOUT_S", 0.2)
         collector = worker.application[COLLECTOR]
         async with reading(worker) as reader:
             await reader.figures()
+        assert collector._loop is not None
         await until(collector._loop.done)
         async with reading(worker) as reader:
             assert (await reader.event())[1]["time"] == []
             await reader.figures()
 
     async def test_a_mistake_in_collecting_ends_no_stream_and_is_logged_once(
-        self, worker, monkeypatch, caplog
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with reading(worker) as reader:
             await reader.figures()
@@ -258,7 +281,9 @@ class TestBounds:
 
 
 class TestTheEnd:
-    async def test_when_the_worker_stops_every_stream_is_told_and_ends(self, make_worker) -> None:
+    async def test_when_the_worker_stops_every_stream_is_told_and_ends(
+        self, make_worker: MakeWorker
+    ) -> None:
         worker = await make_worker()
         async with reading(worker) as reader, reading(worker) as other:
             for each in (reader, other):

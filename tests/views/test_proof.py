@@ -6,6 +6,7 @@ import hashlib
 import re
 from contextlib import AsyncExitStack
 from time import time
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
@@ -15,6 +16,12 @@ from yarl import URL
 from views import peers
 from views.proof import MAX_SKEW_S, ProofError, Prover
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.views.conftest import Answer, MakeWorker, Worker
+
+
 TOKEN = "a-token-of-some-length"
 OTHER = "another-token-of-some-length"
 HERE = "http://worker-1:6066"
@@ -23,7 +30,7 @@ PATH = "/users/1?window=1h"
 
 
 def proof(
-    now: float = NOW, to: str = HERE, path: str = PATH, body: bytes = b"", token=TOKEN
+    now: float = NOW, to: str = HERE, path: str = PATH, body: bytes = b"", token: str = TOKEN
 ) -> str:
     headers, _ = Prover(token).headers(now, to, "GET", path, body)
     return headers["Authorization"].removeprefix("Reels-Proof ")
@@ -100,32 +107,34 @@ class TestProof:
         assert not Prover(OTHER).is_answer(headers, "1", 200, b"abc")
 
 
-def sent(worker, path: str, to: URL | None = None, **kwargs) -> dict[str, str]:
+def sent(worker: Worker, path: str, to: URL | None = None, **kwargs: bytes) -> dict[str, str]:
     return Prover(TOKEN).headers(time(), str(to or worker.url), "GET", path, **kwargs)[0]
 
 
 @pytest_asyncio.fixture
-async def worker(make_worker):
+async def worker(make_worker: MakeWorker) -> Worker:
     worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
     await worker.open()
     return worker
 
 
 class TestRequestsWithAProof:
-    async def test_are_let_in_once(self, worker) -> None:
+    async def test_are_let_in_once(self, worker: Worker) -> None:
         headers = sent(worker, "/users/x?window=1h")
         assert (await worker.ask("/users/x?window=1h", headers=headers)).status == 400
         again = await worker.ask("/users/x?window=1h", headers=headers)
         assert (again.status, again.code) == (401, "unauthorized")
 
-    async def test_are_refused_with_another_body(self, worker) -> None:
+    async def test_are_refused_with_another_body(self, worker: Worker) -> None:
         headers = sent(worker, "/users/x", body=b"abc")
         answer = await worker.ask("/users/x", headers=headers, data=b"abd")
         assert (answer.status, answer.code) == (401, "unauthorized")
         headers = sent(worker, "/users/x", body=b"abc")
         assert (await worker.ask("/users/x", headers=headers, data=b"abc")).status == 400
 
-    async def test_may_name_the_socket_when_they_come_from_this_machine(self, worker) -> None:
+    async def test_may_name_the_socket_when_they_come_from_this_machine(
+        self, worker: Worker
+    ) -> None:
         socket = worker.url
         worker.status.url = URL("http://worker-1:6066")
         assert (
@@ -150,7 +159,7 @@ class Stranger:
 
 
 @pytest_asyncio.fixture
-async def stranger():
+async def stranger() -> AsyncIterator[Stranger]:
     async with AsyncExitStack() as stack:
         stranger = Stranger()
         runner = web.ServerRunner(web.Server(stranger.handle), shutdown_timeout=0.1)
@@ -163,20 +172,22 @@ async def stranger():
 
 
 class TestAStrangerInTheGroup:
-    async def ask(self, worker, stranger, path="/users/1?window=1h"):
+    async def ask(
+        self, worker: Worker, stranger: Stranger, path: str = "/users/1?window=1h"
+    ) -> Answer:
         """Ask for a key that the stranger owns."""
         await worker.users.data.close(worker.users.partition(1))
         worker.owns({worker.url: [], stranger.url: [0, 1]})
         return await worker.ask(path, headers={"Authorization": f"Bearer {TOKEN}"})
 
-    async def test_is_not_sent_the_token(self, worker, stranger) -> None:
+    async def test_is_not_sent_the_token(self, worker: Worker, stranger: Stranger) -> None:
         await self.ask(worker, stranger)
         (heard,) = stranger.heard
         assert TOKEN not in str(heard.raw_headers)
         assert heard.headers["Authorization"].startswith("Reels-Proof ")
 
     async def test_cannot_pass_on_to_another_worker_what_it_is_sent(
-        self, make_worker, worker, stranger
+        self, make_worker: MakeWorker, worker: Worker, stranger: Stranger
     ) -> None:
         other = await make_worker(REELS_HTTP_TOKEN=TOKEN)
         await self.ask(worker, stranger)
@@ -185,7 +196,11 @@ class TestAStrangerInTheGroup:
             assert (await victim.ask("/users/1?window=1h", headers=headers)).status == 401
 
     async def test_cannot_answer_in_the_place_of_a_worker(
-        self, worker, stranger, caplog, monkeypatch
+        self,
+        worker: Worker,
+        stranger: Stranger,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(peers, "QUIET_S", 60.0)
         stranger.answer = {"likes": "1000000"}
@@ -195,7 +210,9 @@ class TestAStrangerInTheGroup:
         assert caplog.text.count("does not prove that it knows the token") == 1
 
 
-async def test_a_worker_whose_clock_is_off_says_so(make_worker, caplog, monkeypatch) -> None:
+async def test_a_worker_whose_clock_is_off_says_so(
+    make_worker: MakeWorker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = await make_worker(REELS_HTTP_TOKEN=TOKEN)
     second = await make_worker(REELS_HTTP_TOKEN=TOKEN)
     for worker in (first, second):
@@ -206,7 +223,9 @@ async def test_a_worker_whose_clock_is_off_says_so(make_worker, caplog, monkeypa
     assert re.search("the proof is -360[01] s from the clock", caplog.text)
 
 
-async def test_a_worker_with_another_token_is_named(make_worker, caplog) -> None:
+async def test_a_worker_with_another_token_is_named(
+    make_worker: MakeWorker, caplog: pytest.LogCaptureFixture
+) -> None:
     first = await make_worker(REELS_HTTP_TOKEN=TOKEN)
     second = await make_worker(REELS_HTTP_TOKEN=OTHER)
     first.owns({second.url: [0, 1]})

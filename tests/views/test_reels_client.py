@@ -10,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from collections import defaultdict
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -21,13 +22,22 @@ from reels_client import BlockingClient, Client, ReelsError, Unavailable, topolo
 from tests.worker import ROOT
 from views import middlewares
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.views.conftest import Listening, MakeWorker, Worker
+
+    RequestsOf = Callable[[Worker], list[tuple[str, str, bool]]]
+
+
 AT = "2025-01-15T14:30:45.123Z"
 TOKEN = "a-token-of-some-length"
 LIKE = ("like", AT, 0)
 COUNTS = (AT, 1000, 7, 900, 800)
 
 
-async def pair(make_worker, **environ):
+async def pair(make_worker: MakeWorker, **environ: str) -> tuple[Worker, Worker]:
     """Two workers: the first owns partition 0, the second partition 1."""
     first, second = await make_worker(**environ), await make_worker(**environ)
     for worker, partition in (first, 0), (second, 1):
@@ -43,14 +53,15 @@ async def pair(make_worker, **environ):
 
 
 @pytest.fixture
-def requests_of(monkeypatch):
+def requests_of(monkeypatch: pytest.MonkeyPatch) -> RequestsOf:
     """Return what a worker was asked: path, scheme of the login, whether it was passed on."""
-    seen = defaultdict(list)
+    seen: dict[int, list[tuple[str, str, bool]]] = defaultdict(list)
     add_headers = middlewares.add_headers
 
     async def record(request: web.Request, response: web.StreamResponse) -> None:
         await add_headers(request, response)
         scheme = request.headers.get("Authorization", "").partition(" ")[0]
+        assert request.transport is not None
         port = request.transport.get_extra_info("sockname")[1]
         seen[port].append((request.path, scheme, "X-Reels-Forwarded" in request.headers))
 
@@ -59,7 +70,7 @@ def requests_of(monkeypatch):
 
 
 class TestAnswers:
-    async def test_rows_come_by_id_in_the_order_asked(self, make_worker) -> None:
+    async def test_rows_come_by_id_in_the_order_asked(self, make_worker: MakeWorker) -> None:
         first, second = await pair(make_worker)
         ids = [*range(35)][::-1]
         async with Client(str(first.url)) as client:
@@ -71,12 +82,12 @@ class TestAnswers:
             assert videos[key] == (await first.ask(f"/videos/{key}")).json
             assert creators[key] == (await first.ask(f"/creators/{key}?window=1h")).json
 
-    async def test_no_ids_are_no_rows(self, make_worker) -> None:
+    async def test_no_ids_are_no_rows(self, make_worker: MakeWorker) -> None:
         first, _ = await pair(make_worker)
         async with Client(str(first.url)) as client:
             assert await client.users([]) == {}
 
-    async def test_tables_have_the_rows_of_all_workers(self, make_worker) -> None:
+    async def test_tables_have_the_rows_of_all_workers(self, make_worker: MakeWorker) -> None:
         first, _ = await pair(make_worker)
         ids = [*range(35)][::-1]
         async with Client(str(first.url), batch_size=7) as client:
@@ -88,7 +99,7 @@ class TestAnswers:
         assert table.column("user_id").to_pylist() == ids[5:]
         assert orjson.loads(table.schema.metadata[b"unknown"]) == ids[:5]
 
-    async def test_the_viral_list_is_the_services(self, make_worker) -> None:
+    async def test_the_viral_list_is_the_services(self, make_worker: MakeWorker) -> None:
         first, _ = await pair(make_worker)
         await first.flag_viral(7, 1.7)
         async with Client(str(first.url)) as client:
@@ -96,10 +107,10 @@ class TestAnswers:
         assert viral == (await first.ask("/videos/viral")).json["videos"]
         assert [video["video_id"] for video in viral] == [7]
 
-    async def test_a_program_without_an_event_loop_reads_too(self, make_worker) -> None:
+    async def test_a_program_without_an_event_loop_reads_too(self, make_worker: MakeWorker) -> None:
         first, _ = await pair(make_worker)
 
-        def read():
+        def read() -> tuple[Any, ...]:
             with BlockingClient(str(first.url)) as client:
                 table = client.users_table([1, 2])
                 rows = table.num_rows, client.creators_table([1, 2, 40]).num_rows
@@ -111,7 +122,9 @@ class TestAnswers:
 
 
 class TestWhomItAsks:
-    async def test_owners_are_asked_directly(self, make_worker, requests_of) -> None:
+    async def test_owners_are_asked_directly(
+        self, make_worker: MakeWorker, requests_of: RequestsOf
+    ) -> None:
         first, second = await pair(make_worker)
         seen = requests_of(first), requests_of(second)
         async with Client(str(first.url)) as client:
@@ -122,7 +135,9 @@ class TestWhomItAsks:
             [("/users/query", False)],
         ]
 
-    async def test_large_requests_are_split(self, make_worker, requests_of) -> None:
+    async def test_large_requests_are_split(
+        self, make_worker: MakeWorker, requests_of: RequestsOf
+    ) -> None:
         first, second = await pair(make_worker)
         seen = requests_of(first), requests_of(second)
         async with Client(str(first.url), batch_size=10) as client:
@@ -132,7 +147,7 @@ class TestWhomItAsks:
         assert asked == sum(-(-size // 10) for size in sizes)
 
     async def test_learned_addresses_get_a_proof_and_not_the_token(
-        self, make_worker, requests_of
+        self, make_worker: MakeWorker, requests_of: RequestsOf
     ) -> None:
         first, second = await pair(make_worker, REELS_HTTP_TOKEN=TOKEN)
         seen = requests_of(first), requests_of(second)
@@ -141,7 +156,9 @@ class TestWhomItAsks:
         assert {scheme for _, scheme, _ in seen[0]} == {"Bearer"}
         assert {scheme for _, scheme, _ in seen[1]} == {"Reels-Proof"}
 
-    async def test_an_answer_without_a_proof_does_not_count(self, make_worker, listening) -> None:
+    async def test_an_answer_without_a_proof_does_not_count(
+        self, make_worker: MakeWorker, listening: Listening
+    ) -> None:
         first, _ = await pair(make_worker, REELS_HTTP_TOKEN=TOKEN)
 
         async def pretend(_: web.Request) -> web.Response:
@@ -155,7 +172,7 @@ class TestWhomItAsks:
 
 
 class TestWhenNobodyAnswers:
-    async def test_refusals_have_status_and_code(self, make_worker) -> None:
+    async def test_refusals_have_status_and_code(self, make_worker: MakeWorker) -> None:
         first, _ = await pair(make_worker, REELS_HTTP_TOKEN=TOKEN)
         async with Client(str(first.url), token="another") as client:
             with pytest.raises(ReelsError) as caught:
@@ -166,7 +183,7 @@ class TestWhenNobodyAnswers:
                 await client.users([1], window="7m")
         assert (caught.value.status, caught.value.code) == (400, "invalid_window")
 
-    async def test_ids_without_an_answer_are_named(self, make_worker) -> None:
+    async def test_ids_without_an_answer_are_named(self, make_worker: MakeWorker) -> None:
         first, second = await pair(make_worker)
         await second.listener.stop()
         there = [key for key in range(30) if first.users.partition(key) == 1]
@@ -176,7 +193,9 @@ class TestWhenNobodyAnswers:
         assert caught.value.ids == there
         assert caught.value.status == 503
 
-    async def test_it_asks_again_until_a_partition_is_open(self, make_worker, requests_of) -> None:
+    async def test_it_asks_again_until_a_partition_is_open(
+        self, make_worker: MakeWorker, requests_of: RequestsOf
+    ) -> None:
         first, second = await pair(make_worker)
         state = second.users.data.partitions[1]
         state.readable = False
@@ -189,14 +208,16 @@ class TestWhenNobodyAnswers:
             state.readable = True
             assert len(await reading) == 30
 
-    async def test_a_worker_that_is_gone_is_replaced_by_another_address(self, make_worker) -> None:
+    async def test_a_worker_that_is_gone_is_replaced_by_another_address(
+        self, make_worker: MakeWorker
+    ) -> None:
         _, second = await pair(make_worker)
         gone = await make_worker()
         await gone.listener.stop()
         async with Client(str(gone.url), str(second.url)) as client:
             assert len(await client.users(range(30))) == 30
 
-    async def test_copies_answer_when_it_is_told_so(self, make_worker) -> None:
+    async def test_copies_answer_when_it_is_told_so(self, make_worker: MakeWorker) -> None:
         first, second = await pair(make_worker)
         await first.open(1)
         first.users.data.partitions[1].readable = False
@@ -209,7 +230,9 @@ class TestWhenNobodyAnswers:
             users = await client.users(range(30))
         assert [key for key, row in users.items() if row.get("stale")] == there
 
-    async def test_a_slow_owner_is_hedged(self, make_worker, listening) -> None:
+    async def test_a_slow_owner_is_hedged(
+        self, make_worker: MakeWorker, listening: Listening
+    ) -> None:
         first, _ = await pair(make_worker)
         asked = asyncio.Event()
 
@@ -243,7 +266,7 @@ async def test_a_client_needs_an_address_and_to_be_open() -> None:
         BlockingClient("http://127.0.0.1:1").users([1])
 
 
-async def test_tables_without_pyarrow_say_what_to_install(monkeypatch) -> None:
+async def test_tables_without_pyarrow_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     async with Client("http://127.0.0.1:1") as client:
         with pytest.raises(ImportError, match="tables need pyarrow: pip install pyarrow"):
@@ -252,7 +275,8 @@ async def test_tables_without_pyarrow_say_what_to_install(monkeypatch) -> None:
 
 def test_the_clients_own_distribution_needs_aiohttp_alone() -> None:
     project = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]
-    assert [re.match(r"[\w-]+", each)[0] for each in project["dependencies"]] == ["aiohttp"]
+    names = [re.findall(r"^[\w-]+", each)[0] for each in project["dependencies"]]
+    assert names == ["aiohttp"]
     code = "import sys, reels_client; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
@@ -263,7 +287,7 @@ def test_the_clients_own_distribution_needs_aiohttp_alone() -> None:
     assert not theirs & (ours | {"faust", "aiokafka", "rocksdict", "numpy", "orjson", "pyarrow"})
 
 
-def test_the_clients_own_distribution_has_its_code(tmp_path) -> None:
+def test_the_clients_own_distribution_has_its_code(tmp_path: Path) -> None:
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
     source = shutil.copytree(ROOT / "client", tmp_path / "client")
     subprocess.run(

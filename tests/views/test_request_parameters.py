@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from models.windows import Slices, from_iso
 from views.answers import HttpError
 from views.parameters import parse_at, parse_id, parse_limit, parse_window
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
 DAY = Slices(86_400_000, 900_000)
 
 
-def code_of(function, *args: object) -> str:
+def code_of(function: Callable[..., object], *args: object) -> str:
     with pytest.raises(HttpError) as caught:
         function(*args)
     assert caught.value.status == 400

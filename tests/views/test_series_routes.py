@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
+
+if TYPE_CHECKING:
+    from tests.views.conftest import MakeWorker, Worker
+
 
 BEFORE = ("video_view", "2025-01-15T12:00:00Z", 60_000)
 VIEWS = [("video_view", "2025-01-15T14:30:45Z", 45_000)] * 4
 LIKE = ("like", "2025-01-15T14:30:45.123Z", 0)
 
 
-def sums_of_user(series) -> dict:
+def sums_of_user(series: dict[str, Any]) -> dict[str, Any]:
     views, likes = (sum(pane[name] for pane in series["panes"]) for name in ("views", "likes"))
     return {
         "total_videos_watched": views,
@@ -20,7 +26,7 @@ def sums_of_user(series) -> dict:
     }
 
 
-def sums_of_video(series, window: str) -> dict:
+def sums_of_video(series: dict[str, Any], window: str) -> dict[str, Any]:
     bounds = series[window]
     # Times in one form compare as text.
     inside = [p for p in series["panes"] if bounds["start"] <= p["start"] < bounds["end"]]
@@ -31,7 +37,7 @@ def sums_of_video(series, window: str) -> dict:
 
 
 class TestUser:
-    async def test_the_answer_has_the_steps_with_anything_in_them(self, worker) -> None:
+    async def test_the_answer_has_the_steps_with_anything_in_them(self, worker: Worker) -> None:
         worker.put_user(1, BEFORE, *VIEWS, LIKE)
         answer = await worker.ask("/users/1/series?window=3h")
         assert answer.status == 200
@@ -52,7 +58,7 @@ class TestUser:
             *("?window=1h&at=2025-01-15T12:14:59.999Z", "?at=9999-12-31T23:59:59Z"),
         ],
     )
-    async def test_its_sums_are_the_plain_answer(self, worker, query: str) -> None:
+    async def test_its_sums_are_the_plain_answer(self, worker: Worker, query: str) -> None:
         worker.put_user(1, BEFORE, *VIEWS, LIKE)
         plain = (await worker.ask(f"/users/1{query}")).json
         series = (await worker.ask(f"/users/1/series{query}")).json
@@ -67,7 +73,7 @@ class TestVideo:
     # rolling          [12:35                                14:35)
     # tumbling                              [14:00                       16:00)
 
-    async def test_the_answer_has_the_steps_of_both_windows(self, worker) -> None:
+    async def test_the_answer_has_the_steps_of_both_windows(self, worker: Worker) -> None:
         worker.put_video(
             7,
             ("2025-01-15T13:00:00Z", 100, 5, 10, 20),
@@ -86,7 +92,9 @@ class TestVideo:
         )
 
     @pytest.mark.parametrize("at", ["", "?at=2025-01-15T14:50:00Z", "?at=2025-01-15T16:30:00Z"])
-    async def test_its_sums_are_the_plain_answer_for_both_windows(self, worker, at: str) -> None:
+    async def test_its_sums_are_the_plain_answer_for_both_windows(
+        self, worker: Worker, at: str
+    ) -> None:
         worker.put_video(
             7,
             ("2025-01-15T13:00:00Z", 100, 5, 10, 20),
@@ -115,7 +123,7 @@ class TestErrors:
             *("/videos/7/series?at=yesterday", "/videos/7/series?at=2025-01-15T14:29:59Z"),
         ],
     )
-    async def test_they_are_those_of_the_plain_route(self, worker, path: str) -> None:
+    async def test_they_are_those_of_the_plain_route(self, worker: Worker, path: str) -> None:
         worker.put_user(1, LIKE)
         worker.put_video(7, ("2025-01-15T14:30:00Z", 1, 0, 0, 0))
         series = await worker.ask(path)
@@ -126,7 +134,9 @@ class TestErrors:
         plain = await worker.ask(path.replace("/series", ""))
         assert (series.status, series.body) == (plain.status, plain.body)
 
-    async def test_a_partition_that_recovers_is_asked_for_again_later(self, make_worker) -> None:
+    async def test_a_partition_that_recovers_is_asked_for_again_later(
+        self, make_worker: MakeWorker
+    ) -> None:
         worker = await make_worker()
         for path in ("/users/1/series", "/videos/1/series"):
             answer = await worker.ask(path)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from tests.views.conftest import MakeWorker, Worker
+
 
 LIKE = ("like", "2025-01-15T14:30:45.123Z", 0)
 VIEWS = ("2025-01-15T14:30:00Z", 3, 0, 0, 0)
 
 
-def key_of(worker, partition: int) -> int:
+def key_of(worker: Worker, partition: int) -> int:
     return next(key for key in range(1000) if worker.users.partition(key) == partition)
 
 
 @pytest.fixture
-async def pair(make_worker):
+async def pair(make_worker: MakeWorker) -> tuple[Worker, Worker, int]:
     """Two workers: the first owns partition 0 but is not ready, and the second has a copy of it."""
     first, second = await make_worker(), await make_worker()
     key = key_of(first, 0)
@@ -29,27 +35,35 @@ async def pair(make_worker):
 
 @pytest.mark.parametrize("path", ["/users/{}", "/users/{}/series", "/videos/{}"])
 class TestStaleAnswers:
-    async def test_without_the_word_nobody_answers_from_a_copy(self, pair, path) -> None:
+    async def test_without_the_word_nobody_answers_from_a_copy(
+        self, pair: tuple[Worker, Worker, int], path: str
+    ) -> None:
         first, second, key = pair
         for worker in (first, second):
             answer = await worker.ask(path.format(key))
             assert answer.status == 503
             assert answer.headers["Retry-After"] == "1"
 
-    async def test_a_partition_that_recovers_answers_as_far_as_it_is(self, pair, path) -> None:
+    async def test_a_partition_that_recovers_answers_as_far_as_it_is(
+        self, pair: tuple[Worker, Worker, int], path: str
+    ) -> None:
         first, _, key = pair
         answer = await first.ask(path.format(key) + "?stale=ok")
         assert answer.status == 200
         assert answer.json["stale"] is True
         assert answer.json["as_of"].startswith("2025-01-15T14:30")
 
-    async def test_a_standby_answers_when_the_owner_is_gone(self, pair, path) -> None:
+    async def test_a_standby_answers_when_the_owner_is_gone(
+        self, pair: tuple[Worker, Worker, int], path: str
+    ) -> None:
         first, second, key = pair
         await first.listener.stop()
         answer = await second.ask(path.format(key) + "?stale=ok")
         assert (answer.status, answer.json["stale"]) == (200, True)
 
-    async def test_a_worker_without_a_copy_finds_one(self, pair, path, make_worker) -> None:
+    async def test_a_worker_without_a_copy_finds_one(
+        self, pair: tuple[Worker, Worker, int], path: str, make_worker: MakeWorker
+    ) -> None:
         first, second, key = pair
         third = await make_worker()
         third.owns({first.url: [0], second.url: [1]})
@@ -57,7 +71,9 @@ class TestStaleAnswers:
         answer = await third.ask(path.format(key) + "?stale=ok")
         assert (answer.status, answer.json["stale"]) == (200, True)
 
-    async def test_an_owner_that_is_ready_answers_as_ever(self, pair, path) -> None:
+    async def test_an_owner_that_is_ready_answers_as_ever(
+        self, pair: tuple[Worker, Worker, int], path: str
+    ) -> None:
         first, second, key = pair
         for table in (first.users, first.videos):
             table.data.partitions[0].readable = True
@@ -66,7 +82,9 @@ class TestStaleAnswers:
             assert answer.status == 200
             assert "stale" not in answer.json
 
-    async def test_nobody_with_a_copy_is_told_to_come_again(self, pair, path, make_worker) -> None:
+    async def test_nobody_with_a_copy_is_told_to_come_again(
+        self, pair: tuple[Worker, Worker, int], path: str, make_worker: MakeWorker
+    ) -> None:
         first, second, key = pair
         third = await make_worker()
         third.owns({first.url: [0], second.url: [1]})
@@ -75,7 +93,9 @@ class TestStaleAnswers:
         answer = await third.ask(path.format(key) + "?stale=ok")
         assert (answer.status, answer.code) == (503, "unavailable")
 
-    async def test_another_word_is_refused(self, pair, path) -> None:
+    async def test_another_word_is_refused(
+        self, pair: tuple[Worker, Worker, int], path: str
+    ) -> None:
         first, _, key = pair
         answer = await first.ask(path.format(key) + "?stale=yes")
         assert (answer.status, answer.code) == (400, "invalid_stale")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -10,18 +11,23 @@ import pytest_asyncio
 from commands.status import StatusError, figures_of
 from views.proof import Prover
 
+if TYPE_CHECKING:
+    from commands.status import Figures
+    from tests.views.conftest import MakeWorker, Worker
+
+
 TOKEN = "a-token-of-some-length"
 
 
 @pytest_asyncio.fixture
-async def worker(make_worker):
+async def worker(make_worker: MakeWorker) -> Worker:
     worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
     await worker.open()
     await worker.become_ready()
     return worker
 
 
-async def first_of(url: object, token: str | None, **kwargs) -> dict:
+async def first_of(url: object, token: str | None, **kwargs: bool) -> Figures:
     figures = figures_of(str(url), token, **kwargs)
     try:
         return await anext(figures)
@@ -29,25 +35,29 @@ async def first_of(url: object, token: str | None, **kwargs) -> dict:
         await figures.aclose()
 
 
-async def refusal(url: object, token: str | None, **kwargs) -> str:
+async def refusal(url: object, token: str | None, **kwargs: bool) -> str:
     with pytest.raises(StatusError) as caught:
         await first_of(url, token, **kwargs)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-async def test_the_worker_is_found_by_its_address_and_by_names_of_this_machine(worker) -> None:
+async def test_the_worker_is_found_by_its_address_and_by_names_of_this_machine(
+    worker: Worker,
+) -> None:
     for url in (worker.url, f"{worker.url}/", worker.url.with_host("localhost")):
         assert (await first_of(url, TOKEN))["worker"] == str(worker.url)
 
 
-async def test_a_worker_without_a_token_asks_for_none(make_worker) -> None:
+async def test_a_worker_without_a_token_asks_for_none(make_worker: MakeWorker) -> None:
     worker = await make_worker()
     for token in (None, TOKEN):
         assert (await first_of(worker.url, token))["worker"] == str(worker.url)
 
 
-async def test_a_wrong_token_is_refused_and_one_that_is_missing_is_asked_for(worker) -> None:
+async def test_a_wrong_token_is_refused_and_one_that_is_missing_is_asked_for(
+    worker: Worker,
+) -> None:
     assert "set REELS_HTTP_TOKEN" in await refusal(worker.url, None)
     text = await refusal(worker.url, "another-token")
     assert "another token" in text
@@ -55,10 +65,10 @@ async def test_a_wrong_token_is_refused_and_one_that_is_missing_is_asked_for(wor
 
 
 async def test_by_a_name_that_the_worker_does_not_know_the_token_has_to_be_sent(
-    worker, monkeypatch
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Elsewhere(Prover):
-        def headers(self, now, _, *args):
+        def headers(self, now: float, _: str, *args: Any) -> tuple[dict[str, str], str]:
             return super().headers(now, "http://proxy:80", *args)
 
     monkeypatch.setattr("commands.status.Prover", Elsewhere)

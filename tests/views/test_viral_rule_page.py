@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,13 @@ from streaming.tasks.processor import ProcessorContext
 from tests.worker import ROOT
 from topology import topology
 
+if TYPE_CHECKING:
+    from settings import Settings
+    from streaming.tasks.processor import Processor
+    from tests.views.conftest import MakeWorker, Worker
+    from topology import TableEntry
+
+
 PAGE = (ROOT / "docs/how-to/change-the-viral-rule.md").read_text()
 NUMBERS, FORMULA = PAGE.split("## Its formula")
 #: As the worker of these tests is.
@@ -26,18 +34,18 @@ COUNTS = ("2025-01-15T14:30:00Z", 3, 0, 3, 3)
 STEPS = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", FORMULA, re.MULTILINE)
 
 
-def of_video(settings):
+def of_video(settings: Settings) -> TableEntry:
     (entry,) = (entry for entry in topology(settings) if entry.name == "video_metrics")
     return entry
 
 
-def test_the_numbers_are_rules_that_all_workers_share():
+def test_the_numbers_are_rules_that_all_workers_share() -> None:
     """Workers with different ones say so."""
     named = set(re.findall(r"REELS_VIRAL_\w+", NUMBERS))
     assert named == {name for name in rules_of(load({})) if name.startswith("REELS_VIRAL_")}
 
 
-async def test_another_number_is_the_rule_of_the_next_start(make_worker):
+async def test_another_number_is_the_rule_of_the_next_start(make_worker: MakeWorker) -> None:
     """Answers go by it; counters, windows and stored layout stay."""
     settings = [load({"REELS_VIRAL_MIN_VIEWS": views}) for views in ("1000", "3")]
     assert len({of_video(each).windows.slices for each in settings}) == 1
@@ -55,7 +63,7 @@ async def test_another_number_is_the_rule_of_the_next_start(make_worker):
     assert same == also
 
 
-async def reopened(worker, views):
+async def reopened(worker: Worker, views: str) -> tuple[Processor, Outbox]:
     """Return the processor of a partition that is opened with another rule, and its outbox."""
     state = worker.videos.state(7)
     state.freeze()
@@ -69,18 +77,24 @@ async def reopened(worker, views):
 
 
 @pytest.mark.parametrize(("views", "flags"), [("3", [True]), ("1000", [])])
-async def test_videos_are_judged_as_soon_as_their_partition_is_open(worker, views, flags):
+async def test_videos_are_judged_as_soon_as_their_partition_is_open(
+    worker: Worker, views: str, flags: list[bool]
+) -> None:
     """Without any event: one that was not viral by the rule before is flagged."""
     worker.put_video(7, COUNTS)
     processor, outbox = await reopened(worker, views)
     if processor.has_pending():
         processor.prepare()
     sent = [record for records in outbox.take().values() for record in records]
-    assert [record.key == b"7" and b'"video_id":7' in record.value for record in sent] == flags
+    assert [
+        record.key == b"7" and b'"video_id":7' in (record.value or b"") for record in sent
+    ] == flags
 
 
 @pytest.mark.parametrize(("views", "values"), [("1000", [None]), ("3", [])])
-async def test_a_flag_ends_by_a_rule_that_the_video_does_not_meet(worker, views, values):
+async def test_a_flag_ends_by_a_rule_that_the_video_does_not_meet(
+    worker: Worker, views: str, values: list[None]
+) -> None:
     """As soon as the partition is open, too."""
     worker.put_video(7, COUNTS)
     state, windows = worker.videos.state(7), worker.video_windows
@@ -94,7 +108,7 @@ async def test_a_flag_ends_by_a_rule_that_the_video_does_not_meet(worker, views,
 
 
 @pytest.mark.parametrize(("files", "names"), STEPS)
-def test_what_a_step_names_is_in_its_files(files, names):
+def test_what_a_step_names_is_in_its_files(files: str, names: str) -> None:
     """A name may be in any of them."""
     texts = [(ROOT / file).read_text() for file in _files(files)]
     for name in re.findall(r"`([A-Za-z_.]+)`", names):
@@ -105,7 +119,7 @@ def _files(cell: str) -> list[str]:
     return re.findall(r"`([a-z_/]+\.pyx?)`", cell)
 
 
-def test_the_counters_that_the_rule_names_are_those_that_it_reads():
+def test_the_counters_that_the_rule_names_are_those_that_it_reads() -> None:
     """So the layouts' text, which both forms share, tells of another formula."""
     rule = ViralRule(1.0, 0)
     base = dict.fromkeys(VIDEO.counters, 0) | {"views": 10, "comments": 5, "shares": 5}
@@ -120,7 +134,7 @@ def test_the_counters_that_the_rule_names_are_those_that_it_reads():
     assert f"viral: ({' + '.join(viral.REACTIONS)}) / views" in LAYOUTS.splitlines()
 
 
-def test_the_files_of_the_page_are_there():
+def test_the_files_of_the_page_are_there() -> None:
     """Tests that fail by half a change among them."""
     files = set(_files(FORMULA))
     assert {file for file in files if not (ROOT / file).is_file()} == set()

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -17,6 +18,11 @@ from streaming.errors import StartError
 from streaming.runtime.faust_settings import faust_settings
 from views.server import Web, advertised_url
 
+if TYPE_CHECKING:
+    from settings import Settings
+    from tests.views.conftest import MakeWorker, Worker
+
+
 TOKEN = "a-token-of-some-length"
 
 
@@ -27,24 +33,24 @@ def free_port() -> int:
         return port
 
 
-def made(worker) -> Web:
+def made(worker: Worker) -> Web:
     worker.app.conf.web_port = free_port()
     return Web(worker.app, worker.status, worker.settings, worker.query_context)
 
 
-async def status_of(url: URL, **kwargs) -> int:
+async def status_of(url: URL, **kwargs: Any) -> int:
     async with aiohttp.ClientSession(**kwargs) as session, session.get(url) as response:
         return response.status
 
 
 @pytest_asyncio.fixture
-async def worker(make_worker):
+async def worker(make_worker: MakeWorker) -> Worker:
     """No partition is open: what is tested here comes before the tables."""
     return await make_worker()
 
 
 class TestListening:
-    async def test_it_listens_where_faust_is_told_to(self, worker) -> None:
+    async def test_it_listens_where_faust_is_told_to(self, worker: Worker) -> None:
         web = made(worker)
         await web.start_server()
         url = URL(f"http://127.0.0.1:{worker.app.conf.web_port}")
@@ -54,7 +60,7 @@ class TestListening:
         with pytest.raises(aiohttp.ClientConnectionError):
             await status_of(url / "healthz")
 
-    async def test_it_stops_in_time_with_connections_open(self, worker) -> None:
+    async def test_it_stops_in_time_with_connections_open(self, worker: Worker) -> None:
         web = made(worker)
         await web.start_server()
         reader, writer = await asyncio.open_connection("127.0.0.1", worker.app.conf.web_port)
@@ -65,7 +71,7 @@ class TestListening:
         assert await reader.read() == b""
         writer.close()
 
-    async def test_a_port_in_use_is_told_in_one_line(self, worker) -> None:
+    async def test_a_port_in_use_is_told_in_one_line(self, worker: Worker) -> None:
         web = made(worker)
         worker.app.conf.web_port = worker.port
         with pytest.raises(StartError, match="Address already in use") as caught:
@@ -73,7 +79,9 @@ class TestListening:
         assert "--web-port" in str(caught.value)
         assert "\n" not in str(caught.value)
 
-    async def test_an_address_that_is_not_ours_is_told_in_one_line(self, make_worker) -> None:
+    async def test_an_address_that_is_not_ours_is_told_in_one_line(
+        self, make_worker: MakeWorker
+    ) -> None:
         worker = await make_worker(REELS_HTTP_TOKEN=TOKEN)
         web = made(worker)
         worker.app.conf.web_bind = "192.0.2.1"
@@ -81,13 +89,15 @@ class TestListening:
             await web.start_server()
 
     @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-    async def test_without_a_token_it_is_not_open_to_others(self, worker, bind: str) -> None:
+    async def test_without_a_token_it_is_not_open_to_others(
+        self, worker: Worker, bind: str
+    ) -> None:
         web = made(worker)
         worker.app.conf.web_bind = bind
         with pytest.raises(StartError, match="REELS_HTTP_TOKEN"):
             await web.start_server()
 
-    async def test_an_empty_address_is_not_every_address(self, worker) -> None:
+    async def test_an_empty_address_is_not_every_address(self, worker: Worker) -> None:
         web = made(worker)
         worker.app.conf.web_bind = ""
         await web.start_server()
@@ -98,7 +108,7 @@ class TestListening:
         finally:
             await web.stop_server()
 
-    async def test_a_socket_in_the_file_system_will_do(self, worker) -> None:
+    async def test_a_socket_in_the_file_system_will_do(self, worker: Worker) -> None:
         web = made(worker)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "web"
@@ -117,7 +127,7 @@ class TestListening:
         ],
     )
     async def test_a_token_that_others_know_or_guess_is_warned_of(
-        self, make_worker, caplog, token: str, warning: str
+        self, make_worker: MakeWorker, caplog: pytest.LogCaptureFixture, token: str, warning: str
     ) -> None:
         web = made(await make_worker(REELS_HTTP_TOKEN=token))
         await web.start_server()
@@ -126,7 +136,7 @@ class TestListening:
         assert [warning in text for text in warned] == [True] * bool(warning)
         assert token not in str(warned)
 
-    async def test_fausts_own_routes_are_not_served(self, worker) -> None:
+    async def test_fausts_own_routes_are_not_served(self, worker: Worker) -> None:
         web = made(worker)
         web.init_server()
         paths = {resource.canonical for resource in web.web_app.router.resources()}
@@ -136,14 +146,16 @@ class TestListening:
 class Conf:
     """The part of Faust's settings that tells the address."""
 
-    def __init__(self, settings, *, web_port: int = 7101, **given: str) -> None:
+    def __init__(self, settings: Settings, *, web_port: int = 7101, **given: str) -> None:
         self.web_host = faust_settings(settings)["web_host"] or "this-machine"
         self.web_port = web_port
         vars(self).update(given)
 
 
 class TestWhatOthersAreTold:
-    def advertised(self, bind: str | None = None, environ=None, **given: str) -> str:
+    def advertised(
+        self, bind: str | None = None, environ: dict[str, str] | None = None, **given: Any
+    ) -> str:
         settings = load({"REELS_HTTP_TOKEN": TOKEN, **(environ or {})})
         conf = Conf(settings, **given)
         return str(advertised_url(conf, settings, bind or settings.web_bind))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -12,20 +14,25 @@ from monitoring import metrics
 from tests.monitoring.queries import TYPES
 from views.health import STUCK_AFTER_S
 
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+    from tests.views.conftest import MakeWorker, Worker
+
 
 @pytest_asyncio.fixture
-async def worker(make_worker):
+async def worker(make_worker: MakeWorker) -> Worker:
     """No partition is open: what is tested here comes before the tables."""
     return await make_worker()
 
 
 class TestHealth:
-    async def test_a_worker_that_has_not_begun_is_healthy(self, make_worker) -> None:
+    async def test_a_worker_that_has_not_begun_is_healthy(self, make_worker: MakeWorker) -> None:
         worker = await make_worker()
         answer = await worker.ask("/healthz")
         assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
 
-    async def test_a_fetch_that_never_ends_makes_it_unhealthy(self, worker) -> None:
+    async def test_a_fetch_that_never_ends_makes_it_unhealthy(self, worker: Worker) -> None:
         await worker.become_ready()
         assert (await worker.ask("/healthz")).status == 200
         worker.status.fetched_ago_s = STUCK_AFTER_S + 1
@@ -37,7 +44,7 @@ class TestHealth:
 
 
 class TestReadiness:
-    async def reason(self, worker) -> str:
+    async def reason(self, worker: Worker) -> str:
         answer = await worker.ask("/readyz")
         assert (answer.status, answer.code, answer.headers["Retry-After"]) == (
             503,
@@ -47,45 +54,47 @@ class TestReadiness:
         message: str = answer.json["error"]["message"]
         return message
 
-    async def test_before_the_consumer_has_started_it_is_not_ready(self, make_worker) -> None:
+    async def test_before_the_consumer_has_started_it_is_not_ready(
+        self, make_worker: MakeWorker
+    ) -> None:
         worker = await make_worker()
         assert await self.reason(worker) == "the worker has not joined its group yet"
 
-    async def test_with_all_its_partitions_open_it_is_ready(self, worker) -> None:
+    async def test_with_all_its_partitions_open_it_is_ready(self, worker: Worker) -> None:
         await worker.become_ready()
         assert (await worker.ask("/readyz")).status == 200
 
-    async def test_more_workers_than_partitions_are_ready_with_none(self, worker) -> None:
+    async def test_more_workers_than_partitions_are_ready_with_none(self, worker: Worker) -> None:
         await worker.become_ready()
         worker.assign([], accepting=[])
         assert (await worker.ask("/readyz")).status == 200
 
-    async def test_while_the_group_rebalances_it_is_not_ready(self, worker) -> None:
+    async def test_while_the_group_rebalances_it_is_not_ready(self, worker: Worker) -> None:
         await worker.become_ready()
         worker.status.rebalancing = True
         assert await self.reason(worker) == "the group is rebalancing"
 
-    async def test_while_a_partition_recovers_it_is_not_ready(self, worker) -> None:
+    async def test_while_a_partition_recovers_it_is_not_ready(self, worker: Worker) -> None:
         await worker.become_ready()
         worker.assign([0, 1, 3], accepting=[0])
         assert await self.reason(worker) == "recovering partitions: 1, 3"
 
-    async def test_a_partition_that_has_no_task_yet_recovers(self, worker) -> None:
+    async def test_a_partition_that_has_no_task_yet_recovers(self, worker: Worker) -> None:
         await worker.become_ready()
         worker.status.open_now = set()
         assert await self.reason(worker) == "recovering partitions: 0, 1"
 
-    async def test_while_the_viral_list_is_read_it_is_not_ready(self, worker) -> None:
+    async def test_while_the_viral_list_is_read_it_is_not_ready(self, worker: Worker) -> None:
         worker.status.joined = True
         worker.assign([0], accepting=[0])
         assert await self.reason(worker) == "the list of viral videos is being read"
 
-    async def test_when_it_stops_it_is_not_ready(self, worker) -> None:
+    async def test_when_it_stops_it_is_not_ready(self, worker: Worker) -> None:
         await worker.become_ready()
         worker.status.stops_for = "the worker is stopping"
         assert await self.reason(worker) == "the worker is stopping"
 
-    async def test_further_behind_than_is_allowed_it_is_not_ready(self, worker) -> None:
+    async def test_further_behind_than_is_allowed_it_is_not_ready(self, worker: Worker) -> None:
         await worker.become_ready()
         worker.status.lag = {0: 599.0, 1: 601.0}
         reason = await self.reason(worker)
@@ -93,12 +102,12 @@ class TestReadiness:
 
 
 class TestMetrics:
-    async def families(self, worker, **kwargs):
+    async def families(self, worker: Worker, **kwargs: Any) -> dict[str, Metric]:
         answer = await worker.ask("/metrics", **kwargs)
         assert answer.status == 200
         return {f.name: f for f in text_string_to_metric_families(answer.body.decode())}
 
-    async def test_names_and_types_are_those_of_the_contract(self, worker) -> None:
+    async def test_names_and_types_are_those_of_the_contract(self, worker: Worker) -> None:
         families = await self.families(worker)
         types = TYPES | {
             "reels_http_requests": "counter",
@@ -109,7 +118,7 @@ class TestMetrics:
         }
         assert {name: families[name].type for name in types} == types
 
-    async def test_counters_end_in_total_and_are_there_from_the_start(self, worker) -> None:
+    async def test_counters_end_in_total_and_are_there_from_the_start(self, worker: Worker) -> None:
         text = (await worker.ask("/metrics")).body.decode()
         for outcome in OUTCOMES:
             assert f'\nreels_events_total{{outcome="{outcome}"}} ' in text
@@ -122,10 +131,10 @@ class TestMetrics:
         for step in metrics.COMMIT_STEPS:
             assert f'\nreels_commit_seconds_count{{step="{step}"}} ' in text
 
-    async def test_no_series_says_when_another_one_began(self, worker) -> None:
+    async def test_no_series_says_when_another_one_began(self, worker: Worker) -> None:
         assert not [name for name in await self.families(worker) if name.endswith("_created")]
 
-    async def test_the_viral_videos_are_counted_at_the_scrape(self, worker) -> None:
+    async def test_the_viral_videos_are_counted_at_the_scrape(self, worker: Worker) -> None:
         await worker.flag_viral(7, 2.0)
         sample = (await self.families(worker))["reels_viral_videos"].samples[0]
         assert sample.value == 1
@@ -134,7 +143,7 @@ class TestMetrics:
         assert sample.value == 0
 
     async def test_partitions_of_the_group_are_told_beside_those_that_are_here(
-        self, worker
+        self, worker: Worker
     ) -> None:
         """What the workers together do not have, the alert ReelsPartitionsUnowned finds."""
         await worker.become_ready()
@@ -144,7 +153,9 @@ class TestMetrics:
         told = [families[f"reels_{name}"].samples[0].value for name in names]
         assert told == [2, 1, 0]
 
-    async def test_it_is_prometheus_text_unless_openmetrics_is_asked_for(self, worker) -> None:
+    async def test_it_is_prometheus_text_unless_openmetrics_is_asked_for(
+        self, worker: Worker
+    ) -> None:
         answer = await worker.ask("/metrics")
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         accept = "application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1"
@@ -155,12 +166,12 @@ class TestMetrics:
     @pytest.mark.parametrize(
         "accept", ["text/plain;version=x", "application/openmetrics-text;version=", ",;=", "ü"]
     )
-    async def test_any_accept_header_gets_an_answer(self, worker, accept: str) -> None:
+    async def test_any_accept_header_gets_an_answer(self, worker: Worker, accept: str) -> None:
         assert (await worker.ask("/metrics", headers={"Accept": accept})).status == 200
 
 
 class TestOverview:
-    async def test_it_tells_what_the_dashboard_shows(self, worker) -> None:
+    async def test_it_tells_what_the_dashboard_shows(self, worker: Worker) -> None:
         await worker.become_ready()
         await worker.flag_viral(7, 2.0)
         for partition, (records, seconds) in enumerate(((3, 0.5), (4, 2.5))):
@@ -186,7 +197,7 @@ class TestOverview:
         assert answer["viral"]["videos"][0]["video_id"] == 7
         metrics.keep_partitions(())
 
-    async def test_it_answers_before_the_worker_has_joined(self, make_worker) -> None:
+    async def test_it_answers_before_the_worker_has_joined(self, make_worker: MakeWorker) -> None:
         worker = await make_worker()
         worker.owns({})
         answer = (await worker.ask("/overview")).json
@@ -195,7 +206,7 @@ class TestOverview:
         assert answer["partitions"]["by_worker"] == {}
 
 
-async def test_reads_are_requests_and_the_keys_that_they_ask_for(worker) -> None:
+async def test_reads_are_requests_and_the_keys_that_they_ask_for(worker: Worker) -> None:
     async def reads() -> tuple[int, int]:
         found = (await worker.ask("/overview")).json["reads"]
         return found["requests"], found["keys"]
