@@ -1,7 +1,7 @@
-"""The hot path compiled: the same answers in a fraction of the time, where it could be built.
+"""The compiled form of the hot path: the same results in a fraction of the time.
 
-Built by Cython at the installation when there is a C compiler. What has no compiler runs the plain
-form, and nobody can tell but by the clock: tests hold the two equal.
+Cython builds it at installation if there is a C compiler. Otherwise the plain form runs. Tests
+check that both give the same results.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tables.foreign import PLAIN_CHECKS, RowChecks
 from tables.layers import PLAIN_LAYERS, LayerBackend
 
 try:
-    if sys.byteorder != "little":  # as the values' layouts are
+    if sys.byteorder != "little":  # like the values' layouts
         raise ImportError("the compiled modules need a little-endian machine")
     from accelerator.counters import LAYOUTS
 
@@ -46,7 +46,7 @@ try:
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
     IS_BUILT = False
-except AttributeError as exc:  # names that it reads from models/ have changed
+except AttributeError as exc:  # names that it reads in models/ have changed
     REASON = f"it was built from other sources ({exc}): run make setup"
     IS_BUILT = False
 else:
@@ -82,18 +82,18 @@ __all__ = [
 
 
 class AcceleratorError(ValueError):
-    """The compiled form is asked for, and there is none."""
+    """The compiled form is required, but not built."""
 
 
 class UserBackend(NamedTuple):
-    """How events are processed into users, in one form."""
+    """The classes that apply events to users, in one form."""
 
     plain_windows: user.UserWindows
     chunk: _protocols.MakeChunk
     windows: _protocols.UserWindows
     """``plain_windows`` in the form that the chunks take."""
     accumulator: Callable[[Entity[Any]], _protocols.DeltaAccumulator]
-    """Makes the accumulator of what the chunks' events add to the keys of another table."""
+    """Makes the accumulator of the deltas that the chunks' events add to another table."""
 
     @classmethod
     def of(cls, windows: user.UserWindows, *, accelerated: bool = IS_BUILT) -> UserBackend:
@@ -109,7 +109,7 @@ class UserBackend(NamedTuple):
 
 
 class PaneBackend(NamedTuple, Generic[W, F]):
-    """How deltas are processed into a summed table, in one form."""
+    """The classes that apply deltas to a summed table, in one form."""
 
     plain_windows: W
     chunk: _protocols.MakeDeltaChunk
@@ -130,7 +130,7 @@ class PaneBackend(NamedTuple, Generic[W, F]):
     def of_videos(
         cls, windows: video.VideoWindows, *, accelerated: bool = IS_BUILT
     ) -> PaneBackend[video.VideoWindows, _protocols.VideoWindows]:
-        """Return the same of videos, whose windows also judge which are viral."""
+        """Return the same for videos, whose windows also judge which are viral."""
         if accelerated:
             return PaneBackend(windows, DeltaChunk, VideoWindows(windows))
         return PaneBackend(windows, PlainDeltaChunk, windows)
@@ -142,11 +142,11 @@ class PaneBackend(NamedTuple, Generic[W, F]):
 
 
 class ReadBackend(NamedTuple):
-    """How batches are read: values found in :func:`layer_backend` of the same form are summed."""
+    """Functions for batch reads, for values from a :func:`layer_backend` of the same form."""
 
     user_sums: Callable[[user.UserWindows], _protocols.Sums]
     pane_sums: Callable[[PlainPaneWindows[Any]], _protocols.Sums]
-    """Of a table that is sent sums."""
+    """For a table that receives deltas."""
     by_partition: Callable[[list[int], int], dict[int, list[int]]]
 
     @classmethod
@@ -165,20 +165,20 @@ def layer_backend(*, accelerated: bool = IS_BUILT) -> LayerBackend:
 
 
 def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:
-    """Return what finds rows of others in changelogs, compiled or plain."""
+    """Return the checks for foreign rows in changelogs, compiled or plain."""
     if not accelerated:
         return PLAIN_CHECKS
     return RowChecks(foreign_users, foreign_sums)
 
 
 class DirectBackend(NamedTuple):
-    """How the plain functions of reels read events and count them."""
+    """Classes with which the plain functions of reels read and count events."""
 
     rows: Callable[[user.UserWindows], _protocols.UserRows]
     usual: Callable[[object], _protocols.Engagement | None]
-    """Reads a dict that has the usual form of an event."""
+    """Reads a dict with the usual form of an event; None for other values."""
     engagement: Callable[[Event], _protocols.Engagement]
-    """Takes any other event, decoded."""
+    """Converts any other event, after decoding."""
 
     @classmethod
     def of(cls, *, accelerated: bool = IS_BUILT) -> DirectBackend:
@@ -189,10 +189,10 @@ class DirectBackend(NamedTuple):
 
 
 class WireBackend(NamedTuple):
-    """How records are taken out of a fetch and put into batches: None, as aiokafka does."""
+    """Readers of fetches and packers of batches; None: aiokafka's own."""
 
     records: type[Records] | None
-    """A sequence that leaves them in the bytes of the fetch."""
+    """A sequence of records that stay in the bytes of the fetch."""
     pack: _protocols.PackRecords | None
     """Packs values into batches."""
 
@@ -203,7 +203,7 @@ class WireBackend(NamedTuple):
 
 
 def start_lines(setting: str) -> tuple[str, str | None]:
-    """Return which form runs, ``compiled`` or ``plain``, and the warning of one that falls back."""
+    """Return the form that runs, ``compiled`` or ``plain``, and a warning if it is a fallback."""
     if is_wanted(setting):
         return "compiled", None
     if setting == "off":
@@ -218,7 +218,7 @@ def is_wanted(setting: str) -> bool:
     """Whether to use the compiled form, by ``auto``, ``on`` or ``off``.
 
     Raises:
-        AcceleratorError: it is ``on``, and there is none.
+        AcceleratorError: the setting is ``on``, but the compiled form is not built.
     """
     if setting == "on" and not IS_BUILT:
         raise AcceleratorError(

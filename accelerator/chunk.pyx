@@ -31,9 +31,9 @@ cdef struct Own:
     # An event of the chunk's own partition.
     Event event
     uint64_t id_hash
-    # Which of the records it is.
+    # Its position in the records.
     Py_ssize_t number
-    # Which of the indexes it asks for; -1: none, or it is at hand.
+    # Position of its key in the indexes to read; -1: it needs none, or has it in memory.
     Py_ssize_t index
 
 
@@ -43,7 +43,7 @@ cdef struct Late:
 
 
 cdef struct Progress:
-    # How far a chunk is processed, with the outcomes so far.
+    # The next event to process, and the outcomes of the earlier ones.
     Py_ssize_t next
     long long stream_time
     bint is_begun
@@ -100,7 +100,7 @@ cdef class Chunk:
             else:
                 place = packed.places + number
                 sent[number] = place.timestamp
-                # Behind the value is the number of headers: none is the NUL that the scan needs.
+                # The number of headers follows the value: 0 is the NUL that the scan needs.
                 is_judged = place.value_size >= 0 and place.value[place.value_size] == 0
                 if is_judged:
                     verdict = scan(place.value, place.value_size, event, &rooms, &field)
@@ -146,14 +146,14 @@ cdef class Chunk:
         return 0
 
     def indexes(self, UserWindows windows not None, LookupResult loaded not None, stream_time):
-        """See models.chunk.Chunk. What is at hand is not asked for."""
+        """See models.chunk.Chunk; without the indexes that are in memory."""
         cdef unsigned char[MAX_KEY] text
         cdef long long now
         cdef Py_ssize_t number
         cdef Key key
         cdef Row *row
         if loaded.count != self.keys.count:
-            raise ValueError("a chunk has as many keys as rows loaded")
+            raise ValueError("the number of loaded rows differs from the number of the chunk's keys")
         if stream_time is None:
             return self._indexes
         now, self._indexes = stream_time, Keys(room=loaded.count)
@@ -176,7 +176,7 @@ cdef class Chunk:
         cdef Row *index
         cdef bint is_applied
         if (loaded.count, indexes.count) != (self.keys.count, self._indexes.count):
-            raise ValueError("a chunk has as many keys as rows loaded")
+            raise ValueError("the number of loaded rows differs from the number of the chunk's keys")
         progress.next = progress.applied = progress.duplicate = progress.late = 0
         progress.is_begun = stream_time is not None
         progress.stream_time = stream_time if progress.is_begun else -1
@@ -222,7 +222,7 @@ cdef class Chunk:
     cdef Outcome _process(self, UserWindows windows, Layer dirty, LookupResult loaded,
                           LookupResult indexes, DeltaAccumulator deltas, long long video_step,
                           DeltaAccumulator creators, Progress *progress) noexcept nogil:
-        """Go on to the end of the chunk, or to the next event that is RARE."""
+        """Process events up to the end of the chunk or the next RARE one."""
         cdef long long now, step = windows.step
         cdef Outcome outcome
         cdef Blocks changed
@@ -272,10 +272,10 @@ cdef class Chunk:
 
     cdef Row *_index_of(self, Py_ssize_t number, Layer dirty, LookupResult loaded,
                         LookupResult indexes) noexcept nogil:
-        """The index of an event's user that is at hand, or NULL."""
+        """Return the index of sealed ids of an event's user if it is in memory, or NULL."""
         cdef Row *row = dirty.find(self.keys.keys + number)
         if row != NULL and row != loaded.rows[number]:
-            # What was loaded is of an older row: it may be older, too.
+            # The loaded index belongs to an older row, and may be outdated.
             return row.linked
         row = loaded.rows[number]
         if row != NULL and row.linked != NULL:
@@ -283,7 +283,7 @@ cdef class Chunk:
         return indexes.rows[self._events[number].index] if self._events[number].index >= 0 else NULL
 
     cdef int _keep_index(self, Py_ssize_t number, Layer dirty, Row *former) except -1:
-        """Have the index at hand with a row that the plain form has written: the next event needs it."""
+        """Link the index to a row that the plain form has written: the next event needs it."""
         cdef unsigned char[MAX_KEY] text
         cdef Key *key = self.keys.keys + number
         cdef Key named = index_key(key, text)
@@ -315,7 +315,7 @@ cdef class Chunk:
 
 
 cdef int _take(decoded, Event *event) except -1:
-    """Take over what models.event has decoded, all but the event's id."""
+    """Copy an event that models.event has decoded, without its id."""
     event.t_ms = timestamp_ms(decoded.timestamp)
     event.kind = EVENT_TYPES.index(decoded.event_type)
     event.user_id, event.video_id = decoded.user_id, decoded.video_id
@@ -324,7 +324,7 @@ cdef int _take(decoded, Event *event) except -1:
 
 
 cdef int _put_blocks(Layer dirty, const Key *user, Blocks *changed) noexcept nogil:
-    """Write the block that is sealed, delete those that are gone, and put their index."""
+    """Write the sealed block, delete the expired blocks, and put their index."""
     cdef int number
     if changed.is_sealed and _put_block(dirty, user, changed.number, changed.sealed) < 0:
         return -1
@@ -336,7 +336,7 @@ cdef int _put_blocks(Layer dirty, const Key *user, Blocks *changed) noexcept nog
 
 cdef int _put_block(Layer dirty, const Key *user, int number,
                     const unsigned char *block) noexcept nogil:
-    """Write a user's block, or (NULL) delete it."""
+    """Write a user's block; NULL: delete it."""
     cdef unsigned char[MAX_KEY] text
     cdef Key key = block_key(user, number, text)
     cdef Row *row = make_row(&key, BLOCK_SIZE if block != NULL else -1)

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The counters of models.counters in C: where each lies in a packed row, and what adds to it."""
+"""models.counters in C: the offset of each counter in a packed row, and the events it counts."""
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -15,11 +15,11 @@ cdef enum:
 
 
 cdef struct Field:
-    # Behind the pane.
+    # Bytes after the pane number.
     int offset
-    # 4 or 8.
+    # Bytes: 4 or 8.
     int size
-    # Which of an event's amounts is added to it.
+    # Index of the event's amount that is added.
     int amount
 
 
@@ -27,9 +27,9 @@ cdef struct Shape:
     int count
     # Bytes of a pane and the counters.
     int row_size
-    # By the kind of events that add to them.
+    # In the order of the kinds of events that add to them.
     Field[MAX_FIELDS] fields
-    # By kind: which field is its first; the next kind's first is behind its last.
+    # Per kind the index of its first field; its last is before the next kind's first.
     int[KINDS + 1] first
 
 
@@ -55,7 +55,7 @@ cdef inline bint counts_kind(const Shape *shape, int kind) noexcept nogil:
 
 cdef inline void count_event(const Shape *shape, int kind, const uint64_t *amounts,
                              unsigned char *counters) noexcept nogil:
-    """Add an event to counters, each of which stops at its maximum."""
+    """Add an event to counters; each stops at its maximum."""
     cdef const Field *field = shape.fields + shape.first[kind]
     cdef const Field *end = shape.fields + shape.first[kind + 1]
     while field < end:
@@ -65,7 +65,7 @@ cdef inline void count_event(const Shape *shape, int kind, const uint64_t *amoun
 
 cdef inline void add_counters(const Shape *shape, unsigned char *counters,
                               const unsigned char *more) noexcept nogil:
-    """Add counters to counters, each of which stops at its maximum."""
+    """Add counters to counters; each stops at its maximum."""
     cdef const Field *field = shape.fields
     cdef const Field *end = field + shape.count
     while field < end:

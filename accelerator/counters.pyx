@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """models.counters, compiled: the declarations as arrays of offsets.
 
-LAYOUTS says which layouts all of the compiled form was made for; the package compares.
+LAYOUTS lists the layouts of the whole compiled form; the package compares it with models.layouts.
 """
 
 from libc.stdint cimport uint64_t
@@ -13,7 +13,7 @@ from models.schema import EVENT_TYPES
 
 from accelerator.scan cimport AMOUNTS
 
-#: The layouts that the compiled form is written for: to be changed with it, see models.layouts.
+#: The layouts that the compiled form implements: change both together, see models.layouts.
 LAYOUTS = """\
 event types: video_view like comment share save follow
 event fields: event_id event_type user_id video_id timestamp creator_id session_id metadata
@@ -54,7 +54,7 @@ viral: (comments + shares) / views
 """
 
 cdef int shape_of(entity, Shape *shape) except -1:
-    """Fill in where an entity's counters lie."""
+    """Fill in the offsets of an entity's counters."""
     cdef int kind, offset = 0
     cdef Field *field
     if len(entity.counters) > MAX_FIELDS:
@@ -79,7 +79,7 @@ cdef int shape_of(entity, Shape *shape) except -1:
 
 
 cdef int read_amounts(metadata, uint64_t *amounts) except -1:
-    """Read what the plain form has decoded; see models.entity.amounts_of."""
+    """Read the amounts of decoded metadata; see models.entity.amounts_of."""
     cdef int number
     amount = amounts_of(metadata)
     for number in range(AMOUNTS):

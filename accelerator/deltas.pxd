@@ -9,7 +9,7 @@ cdef enum:
 
 
 cdef class Form:
-    # Where an entity's counters lie in a pane row, and how large that is, in a delta record too.
+    # An entity's counters in a pane row, and the bytes of such a row and of a delta record's row.
     cdef Shape shape
     cdef Py_ssize_t row, delta_row
     cdef int version
@@ -19,9 +19,9 @@ cdef class Form:
 
 cdef class DeltaAccumulator:
     cdef Form form
-    # As they lie in delta records: a key, and a pane row.
+    # As in delta records: a key, and a pane row.
     cdef unsigned char *_rows
-    # By a hash of key and pane: the number of their row, counted from 1; 0 where there is none.
+    # By a hash of key and pane: the number of their row, counted from 1; 0: none.
     cdef uint32_t *_slots
     cdef Py_ssize_t _count, _room
 

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """models.delta_chunk and models.deltas.DeltaAccumulator, compiled.
 
-The layouts are told in models.deltas and models.pane_windows, which do what is rare: this gives the
+models.deltas and models.pane_windows document the layouts and handle the rare cases; this gives the
 same bytes.
 """
 
@@ -32,7 +32,7 @@ cdef enum:
     FIRST_ROOM = 256
     SLOTS_PER_ROW = 2
 
-#: Panes are below.
+#: All panes are below.
 cdef long long END_OF_PANES = video.END_OF_PANES
 
 cdef int64_t MAX_TIME = deltas.MAX_TIME_MS
@@ -55,7 +55,7 @@ cdef dict FORMS = {}
 
 
 cdef Form form_of(entity):
-    """The form of an entity; there is one of each."""
+    """Return the form of an entity; each entity has one."""
     if entity not in FORMS:
         FORMS[entity] = Form(entity)
     return FORMS[entity]
@@ -68,7 +68,7 @@ def _place(name):
     return PANE + sum(struct.calcsize(counter.code) for counter in before)
 
 
-#: Where the counters of the rule lie in a row: 32 bits each.
+#: Offsets of the viral rule's counters in a row; each has 32 bits.
 cdef int VIEWS_AT = _place("views"), COMMENTS_AT = _place("comments"), SHARES_AT = _place("shares")
 
 
@@ -77,12 +77,12 @@ cdef struct Total:
     uint64_t others
 
 
-#: Of a video's value and of its rows.
+#: Bytes of the header of a video's value, and of its rows.
 cdef Py_ssize_t VIDEO_HEADER = len(video.EMPTY), VIDEO_ROW = form_of(VIDEO).row
 
 
 cdef Total _total(Row *video, long long first_pane, long long end_pane) noexcept nogil:
-    """Views, and comments and shares, in the panes first <= p < end."""
+    """Return views, and comments plus shares, in the panes first <= p < end."""
     cdef Total total
     cdef Py_ssize_t at = VIDEO_HEADER
     cdef const unsigned char *row
@@ -97,7 +97,7 @@ cdef Total _total(Row *video, long long first_pane, long long end_pane) noexcept
 
 
 cdef class PaneWindows:
-    """models.pane_windows.PaneWindows, faster at adding."""
+    """models.pane_windows.PaneWindows, with compiled addition."""
 
     cdef readonly object windows
     cdef Form form
@@ -117,7 +117,7 @@ cdef class PaneWindows:
 
     cdef Row *apply(self, Row *old, const Key *key, const unsigned char *delta,
                     long long now) except NULL:
-        """The key's row after a pane's delta, to be let go."""
+        """Return the key's row after a pane's delta; the caller must evict or put it."""
         cdef const unsigned char *data = <const unsigned char *> PyBytes_AS_STRING(self.empty)
         cdef Py_ssize_t header = PyBytes_GET_SIZE(self.empty), row_size = self.form.row
         cdef Py_ssize_t size = header, kept
@@ -154,10 +154,10 @@ cdef class PaneWindows:
 
 
 cdef class VideoWindows(PaneWindows):
-    """models.video.VideoWindows, faster at adding and judging."""
+    """models.video.VideoWindows, with compiled addition and judging."""
 
     def judge(self, LookupResult values not None, long long t_ms, rule):
-        """See models.video.VideoWindows.judge, which judges those that are about viral."""
+        """See models.video.VideoWindows.judge, which judges the videos above the prefilter."""
         cdef long long first_pane, end_pane, needed
         cdef double coefficient
         first_pane, end_pane = self.windows.slices.window_at(t_ms)
@@ -200,14 +200,14 @@ cdef class DeltaChunk:
         self.latest, self.complete_from = -1, 0
         for value in values:
             if not PyBytes_CheckExact(value) or PyBytes_GET_SIZE(value) < DELTA_HEADER:
-                renewed(value or b"", of)  # says what is wrong
+                renewed(value or b"", of)  # raises
             data = <const unsigned char *> PyBytes_AS_STRING(value)
             size = PyBytes_GET_SIZE(value)
             memcpy(&count, data + 4, 4)
             memcpy(&stream_time, data + 8, 8)
             if (data[0] != self._form.version or not 0 <= stream_time <= MAX_TIME
                     or size != DELTA_HEADER + <Py_ssize_t> count * delta_row):
-                value = renewed(value, of)  # says what is wrong, when it is not of an older version
+                value = renewed(value, of)  # raises, unless it is of an older version
             self.latest = max(self.latest, stream_time)
             if data[1] & BEGINS:
                 self.complete_from = max(self.complete_from, stream_time + 1)
@@ -236,9 +236,9 @@ cdef class DeltaChunk:
         cdef bint changes
         cdef long long first_pane = windows.windows.slices.kept_from(now) * windows.per_step
         if loaded.count != self.keys.count:
-            raise ValueError("a chunk has as many keys as values loaded")
+            raise ValueError("the number of loaded values differs from the number of the chunk's keys")
         if windows.form is not self._form:
-            raise ValueError("a chunk belongs to a table of another entity")
+            raise ValueError("the chunk and the windows are of different entities")
         for packed in self._values:
             data = <const unsigned char *> PyBytes_AS_STRING(packed)
             at, end = DELTA_HEADER, PyBytes_GET_SIZE(packed)
@@ -296,7 +296,7 @@ cdef class DeltaAccumulator:
 
     cdef Outcome count(self, uint64_t key, long long pane, int kind,
                        const uint64_t *amounts) noexcept nogil:
-        """Count one more event, unless that is impossible."""
+        """Count an event; NO_PANE or NO_MEMORY: it was not counted."""
         cdef unsigned char *counters
         if pane >> 32 != 0:
             return NO_PANE
@@ -307,7 +307,7 @@ cdef class DeltaAccumulator:
         return APPLIED
 
     cdef unsigned char *_counters(self, uint64_t key, uint32_t pane) noexcept nogil:
-        """The counters of a pane of a key, in a row that is made when there is none; NULL: no memory."""
+        """Return the counters of a key's pane, in a new row if there is none; NULL: no memory."""
         cdef uint64_t last = SLOTS_PER_ROW * self._room - 1
         cdef uint64_t slot = _slot_of(key, pane) & last
         cdef Py_ssize_t delta_row = self.form.delta_row
@@ -371,7 +371,7 @@ cdef class DeltaAccumulator:
                 digit = first_digit(u64(self._rows + delta_row * i), digits)
                 targets[i] = partition_of(digits + digit, MAX_DIGITS - digit, partitions)
                 ends[targets[i]] += 1
-            # Counting sort: where each partition's rows begin, then where they end.
+            # Counting sort: `ends` has the start of each partition's rows, then their end.
             for target in range(partitions):
                 some = ends[target]
                 ends[target] = first

@@ -1,17 +1,17 @@
 # cython: language_level=3
-"""Keys in C: the decimal text of an id, what may follow it, and the partition that Kafka gives it."""
+"""Keys in C: the decimal text of an id, and the partition that Kafka assigns to it."""
 
 from libc.stdint cimport uint32_t
 
 cdef enum:
     # Decimal digits of 2**64.
     MAX_DIGITS = 20
-    # The longest key: of a sealed row, a user's with a colon and three digits behind it.
+    # The longest key, of a sealed block: a user's key, a colon and three digits.
     MAX_KEY = 24
 
 
 cdef inline int first_digit(unsigned long long number, unsigned char *digits) noexcept nogil:
-    """Write `number` to the end of MAX_DIGITS bytes; return where it begins."""
+    """Write `number` to the end of MAX_DIGITS bytes; return the index of its first digit."""
     cdef int first = MAX_DIGITS
     while True:
         first -= 1

@@ -1,9 +1,9 @@
 # cython: language_level=3
-"""Rows in memory that are no Python objects.
+"""Rows in memory that are not Python objects.
 
-What is declared `nogil` here and where rows are changed makes no Python objects on its way. All of it
-is called with the GIL nevertheless: it guards who holds a row, and the memory comes from Python. Only
-what a commit has set apart is read without it (`accelerator.packing`): nobody changes that.
+Functions declared `nogil`, here and where rows are changed, create no Python objects. They are
+still called with the GIL, which guards the reference counts and Python's allocator. Only layers
+that no longer change are read without it: to pack a frozen layer, and to sort one for a flush.
 """
 
 from libc.stdint cimport int32_t, uint32_t
@@ -13,25 +13,25 @@ cdef extern from *:
     """
     #define reels_fetch(at) __builtin_prefetch(at)
     """
-    # A place in memory that is far away takes as long as a hundred instructions: whoever needs many
-    # of them asks for all before the first is used.
+    # A read from distant memory takes as long as a hundred instructions. Code that needs many
+    # places prefetches all of them before it uses the first.
     void reels_fetch(const void *at) noexcept nogil
 
 cdef enum:
     SLOTS_PER_ROW = 2
-    # What is asked for so has to stay in the nearest cache until it is used.
+    # Prefetched rows must stay in the nearest cache until they are used.
     PREFETCHED_ROWS = 64
 
 
 cdef struct Row:
-    # A key and its value, which follow behind; shared by all that hold it.
+    # A key and its value, which follow the struct; shared, with a count of references.
     uint32_t holders
     uint32_t hash
     uint32_t key_size
     # -1: the key is deleted.
     int32_t value_size
-    # Another row, held, that whoever needs this one will need, too; NULL: it is not at hand. Only in
-    # memory: neither a changelog nor a database gets to know of it.
+    # Another row that readers of this one need as well, with a reference; NULL: not in memory.
+    # Neither a changelog nor a database contains the link.
     Row *linked
 
 
@@ -43,7 +43,7 @@ cdef struct Key:
 
 cdef struct Slot:
     uint32_t hash
-    # Of a row, counted from 1; 0 where there is none.
+    # Number of a row, counted from 1; 0: none.
     uint32_t number
 
 
@@ -67,7 +67,7 @@ cdef Row *row_from_bytes(const Key *key, value) except NULL
 cdef class Keys:
     cdef Key *keys
     cdef Py_ssize_t count
-    # What the keys' texts lie in.
+    # The memory of the keys' texts.
     cdef unsigned char *_digits
     cdef list _texts
 
@@ -76,10 +76,10 @@ cdef class Keys:
 
 
 cdef class Layer:
-    # In the order in which their keys came.
+    # In the order in which their keys were added.
     cdef Row **rows
     cdef Py_ssize_t count
-    # Bytes of the rows that its rows link to.
+    # Bytes of the values of linked rows.
     cdef readonly Py_ssize_t linked_bytes
     cdef Py_ssize_t _room
     cdef Slot *_slots

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Layers of tables.layers, compiled: rows that are no Python objects, in hash tables of their own."""
+"""tables.layers, compiled: hash tables of rows that are not Python objects."""
 
 import os
 
@@ -16,19 +16,19 @@ cdef extern from "Python.h":
 
 cdef enum:
     FIRST_ROOM = 64
-    # Rows are counted in 32 bits, slots are twice as many.
+    # Slots number rows in 32 bits, and there are twice as many slots.
     MAX_ROWS = 1 << 30
 
-#: Bytes of memory that a row takes besides key and value: its head, what its place is rounded up to,
-#: its number and its slots, of which there are up to four.
+#: Bytes of memory per row besides key and value: the struct, the rounding of its size, the pointer
+#: to it, and up to four slots.
 ROW_SIZE = sizeof(Row) + 8 + sizeof(Row *) + 2 * SLOTS_PER_ROW * sizeof(Slot)
 
-#: Nobody outside can choose keys that fall into the same slots.
+#: Random, so that nobody can choose keys that fall into the same slots.
 cdef uint64_t SEED = int.from_bytes(os.urandom(8), "little")
 
 
 cdef Key key_from(const unsigned char *text, uint32_t size) noexcept nogil:
-    """A key, whose text stays where it is. Hashed by multiplying and shifting, a word at a time."""
+    """Return a key that points to `text`; the hash multiplies and shifts, a word at a time."""
     cdef Key key
     cdef uint64_t hashed = SEED ^ size, word
     cdef uint32_t left = size
@@ -51,7 +51,7 @@ cdef inline Key key_of_row(Row *row) noexcept nogil:
 
 
 cdef Row *make_row(const Key *key, Py_ssize_t value_size) noexcept nogil:
-    """A row whose value is to be written, held once; NULL: there is no memory."""
+    """Return a row with one reference, whose value must be written; NULL: no memory."""
     cdef Py_ssize_t size = max(value_size, 0)
     cdef Row *row = <Row *> PyObject_Malloc(sizeof(Row) + key.size + size)
     if row != NULL:
@@ -68,7 +68,7 @@ cdef Row *hold(Row *row) noexcept nogil:
 
 
 cdef void evict(Row *row) noexcept nogil:
-    """Hold a row no more."""
+    """Drop a reference to a row, and free the row with its last one."""
     if row != NULL:
         row.holders -= 1
         if row.holders == 0:
@@ -77,7 +77,7 @@ cdef void evict(Row *row) noexcept nogil:
 
 
 cdef void evict_all(Row **rows, Py_ssize_t count) noexcept nogil:
-    """Let rows go, and free the memory that they are listed in."""
+    """Drop a reference to each row, and free the list."""
     cdef Py_ssize_t number
     if rows != NULL:
         for number in range(count):
@@ -120,7 +120,7 @@ cdef Row *row_from_bytes(const Key *key, value) except NULL:
 
 
 cdef class Keys:
-    """A sequence of keys: those of a list, or up to `room` decimal texts of numbers and copies."""
+    """A sequence of keys: a list, or up to `room` decimal texts of numbers and copied keys."""
 
     def __init__(self, list texts=None, Py_ssize_t room=0):
         self._texts = texts
@@ -141,7 +141,7 @@ cdef class Keys:
         free(self._digits)
 
     cdef Key *add(self, unsigned long long number) noexcept nogil:
-        """Append a number's text, and return it; there has to be room for it."""
+        """Append a number's text, and return the key; there must be room for it."""
         cdef unsigned char *digits = self._digits + self.count * MAX_KEY
         cdef int first = first_digit(number, digits)
         cdef Key *key = self.keys + self.count
@@ -150,7 +150,7 @@ cdef class Keys:
         return key
 
     cdef void copy(self, const Key *key) noexcept nogil:
-        """Append a key of up to MAX_KEY bytes; there has to be room for it."""
+        """Append a key of up to MAX_KEY bytes; there must be room for it."""
         cdef unsigned char *text = self._digits + self.count * MAX_KEY
         memcpy(text, key.text, key.size)
         self.keys[self.count] = key[0]
@@ -162,13 +162,13 @@ cdef class Keys:
 
     def __getitem__(self, Py_ssize_t number):
         if not 0 <= number < self.count:
-            raise IndexError("there are fewer keys")
+            raise IndexError("key index out of range")
         cdef Key *key = self.keys + number
         return PyBytes_FromStringAndSize(<const char *> key.text, key.size)
 
 
 cdef class Layer:
-    """Rows by key, in the order in which their keys came. None is ever taken out."""
+    """Rows by key, in the order in which their keys were added; no key is ever removed."""
 
     def __cinit__(self):
         self._room = FIRST_ROOM
@@ -182,11 +182,11 @@ cdef class Layer:
         free(self._slots)
 
     cdef Slot *first_slot(self, uint32_t hashed) noexcept nogil:
-        """Where a row is looked for first."""
+        """Return the slot where the search for a row starts."""
         return self._slots + (hashed & (SLOTS_PER_ROW * self._room - 1))
 
     cdef Slot *_slot(self, const Key *key) noexcept nogil:
-        """The slot of a key's row, or the empty one where it would be."""
+        """Return the slot of a key's row, or the empty one where it would be."""
         cdef Slot *at = self.first_slot(key.hash)
         cdef Slot *end = self._slots + SLOTS_PER_ROW * self._room
         cdef Row *row
@@ -201,12 +201,12 @@ cdef class Layer:
         return at
 
     cdef Row *find(self, const Key *key) noexcept nogil:
-        """A row, not held for the caller; NULL: there is none."""
+        """Return a row, without a reference for the caller; NULL: there is none."""
         cdef uint32_t number = self._slot(key).number
         return self.rows[number - 1] if number else NULL
 
     cdef int put(self, Row *row) noexcept nogil:
-        """Take a row over from who holds it; -1: there is no memory, and it is let go."""
+        """Add a row with the caller's reference; -1: no memory, and the reference is dropped."""
         cdef Key key = key_of_row(row)
         cdef Slot *slot = self._slot(&key)
         self.linked_bytes += _linked_size(row)
@@ -264,7 +264,7 @@ cdef class Layer:
         return value_of(row)
 
     def get(self, key, otherwise=None):
-        """The value of a key, or what to return otherwise."""
+        """Return the value of a key, or `otherwise`."""
         cdef Key wanted = _key_from_bytes(key)
         cdef Row *row = self.find(&wanted)
         return otherwise if row == NULL else value_of(row)
@@ -280,17 +280,17 @@ cdef class Layer:
             yield _key(self.rows[number])
 
     def keys(self):
-        """All keys."""
+        """Iterate over the keys."""
         return iter(self)
 
     def items(self):
-        """All keys and values."""
+        """Iterate over the keys and values."""
         cdef Py_ssize_t number
         for number in range(self.count):
             yield _key(self.rows[number]), value_of(self.rows[number])
 
     def update(self, Layer newer not None):
-        """Take over the rows of a newer layer."""
+        """Add the rows of a newer layer, in place of those with the same keys."""
         cdef Py_ssize_t first = 0, end, number
         cdef uint32_t old
         while first < newer.count:
@@ -338,7 +338,7 @@ cdef class SortedEntries:
         free(self._rows)
 
     def put_into(self, batch, Py_ssize_t most):
-        """See tables.layers.Ordered."""
+        """See models._protocols.SortedEntries."""
         cdef Py_ssize_t first = self._next
         cdef Row *row
         put, delete = batch.put, batch.delete

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""tables.layers.LookupResult, compiled: many keys are looked up at a time."""
+"""tables.layers.LookupResult, compiled: it looks up many keys at a time."""
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
@@ -48,7 +48,7 @@ cdef class LookupResult:
         free(self._which)
 
     cdef void _look(self, Layer layer) noexcept nogil:
-        """Find in a layer what none before it has."""
+        """Find the keys that no earlier layer has."""
         cdef Py_ssize_t first = 0, end, number
         cdef uint32_t[PREFETCHED_ROWS] guesses
         cdef Key *keys = self._keys.keys
@@ -81,9 +81,9 @@ cdef class LookupResult:
             first = end
 
     def fill(self, list values not None):
-        """Say what the missing keys' values are, in their order."""
+        """Set the values of the missing keys, in their order."""
         if len(values) != len(self.missing):
-            raise ValueError("there are as many values as keys are missing")
+            raise ValueError("the number of values differs from the number of missing keys")
         cdef Py_ssize_t number, which
         cdef Row **made
         if not values:
@@ -104,7 +104,7 @@ cdef class LookupResult:
             evict_all(made, len(values))
 
     def renew(self, layers):
-        """Take what the layers say now of keys that any of them has."""
+        """Replace values by those that the layers have now."""
         cdef LookupResult now = LookupResult(layers, self._keys)
         cdef Py_ssize_t number
         for number in range(self.count):
@@ -117,5 +117,5 @@ cdef class LookupResult:
 
     def __getitem__(self, Py_ssize_t number):
         if not 0 <= number < self.count:
-            raise IndexError("there are fewer keys")
+            raise IndexError("key index out of range")
         return value_of(self.rows[number])

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Numbers of packed values in C, wherever they lie: little-endian, as the machine has to be."""
+"""Numbers of packed values in C, aligned or not: little-endian, as the machine must be."""
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Values packed into record batches: what streaming.kafka.batch_writer has aiokafka do, compiled."""
+"""Packing of values into record batches, compiled; see streaming.kafka.batch_writer."""
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from libc.stdint cimport uint64_t
@@ -10,12 +10,12 @@ from accelerator.layer cimport Layer, Row, key_text, reels_fetch, value_text
 cdef enum:
     # Bytes of a batch's header.
     HEADER = 61
-    # Rows that are asked for before their turn.
+    # Rows that are prefetched.
     AHEAD = 8
 
 
 cdef inline int _size(uint64_t number) noexcept nogil:
-    """Of a number that is not negative, as a zigzag varint."""
+    """Return the size of a non-negative number as a zigzag varint, in bytes."""
     cdef int size = 1
     number <<= 1
     while number >= 0x80:
@@ -25,7 +25,7 @@ cdef inline int _size(uint64_t number) noexcept nogil:
 
 
 cdef inline Py_ssize_t _text_size(Py_ssize_t size) noexcept nogil:
-    """Of a text with its size before it; -1 is none."""
+    """Return the size of a text with its length prefix, in bytes; -1: null."""
     return 1 if size < 0 else _size(size) + size
 
 
@@ -40,7 +40,7 @@ cdef inline char *_put(char *at, uint64_t number) noexcept nogil:
 
 
 cdef inline char *_put_text(char *at, const unsigned char *text, Py_ssize_t size) noexcept nogil:
-    """Write a text with its size before it; -1 is none."""
+    """Write a text with its length prefix, and return the end; -1: null."""
     if size < 0:
         at[0] = 1
         return at + 1
@@ -50,19 +50,19 @@ cdef inline char *_put_text(char *at, const unsigned char *text, Py_ssize_t size
 
 
 cdef struct Extent:
-    # How many rows a batch has, and how many bytes with its header.
+    # Number of rows in a batch, and its bytes with the header.
     Py_ssize_t count
     Py_ssize_t size
 
 
 cdef inline Py_ssize_t _body(Row *row, Py_ssize_t number) noexcept nogil:
-    """The size of a record, without the number that tells it."""
-    # Attributes, time and number of headers are a zero each.
+    """Return the size of a record without its length prefix."""
+    # Attributes, timestamp and number of headers are one zero byte each.
     return 3 + _text_size(row.key_size) + _text_size(row.value_size) + _size(number)
 
 
 cdef Extent _extent(Layer values, Py_ssize_t first, Py_ssize_t limit) noexcept nogil:
-    """What a batch holds that begins with the row `first`."""
+    """Return the extent of the batch that begins with the row `first`."""
     cdef Extent batch
     cdef Py_ssize_t number, body, needed
     batch.count, batch.size = 0, HEADER
@@ -71,7 +71,7 @@ cdef Extent _extent(Layer values, Py_ssize_t first, Py_ssize_t limit) noexcept n
             reels_fetch(values.rows[number + AHEAD])
         body = _body(values.rows[number], batch.count)
         needed = batch.size + _size(body) + body
-        if needed >= limit and batch.count:  # as aiokafka has it
+        if needed >= limit and batch.count:  # as in aiokafka
             break
         batch.count += 1
         batch.size = needed
@@ -96,7 +96,7 @@ cdef void _write(Layer values, Py_ssize_t first, Py_ssize_t count, char *at) noe
 def pack(Layer values not None, Py_ssize_t limit):
     """Yield the records of `values` in batches of fewer than `limit` bytes, or of one record.
 
-    What `values` has must not change meanwhile: it is read without the GIL.
+    `values` must not change meanwhile, because it is read without the GIL.
     """
     cdef Py_ssize_t first = 0
     cdef Extent extent

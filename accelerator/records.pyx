@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Records as they lie in the bytes of a fetch: nothing is made of them before it is asked for.
+"""Records in the bytes of a fetch; they become Python objects only on access.
 
-The layout is that of Kafka's record batches of version 2 (KIP-98): a header of fixed size, and
-records whose numbers are zigzag varints.
+The layout is version 2 of Kafka's record batches (KIP-98): a header of fixed size, and records
+whose numbers are zigzag varints.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -12,22 +12,22 @@ from libc.stdint cimport int32_t, int64_t
 from models.cut import CUT_BYTES, CutBytes, CutHeaders
 
 cdef enum:
-    # Of the header: its size, and where in it are (base offset 0) attributes, both ends of the
-    # time, and the number of records.
+    # The size of a batch's header, and the positions in it of attributes, first and latest
+    # timestamp, and number of records. It begins with the base offset.
     HEADER = 61
     ATTRIBUTES = 22
     FIRST_TIMESTAMP = 27
     MAX_TIMESTAMP = 35
     COUNT = 57
-    # In the low byte of the attributes: the broker's time counts, not the producers'.
+    # Bit in the low byte of the attributes: the broker's time applies, not the producer's.
     LOG_APPEND_TIME = 8
-    # Of a record: its length, attributes, four numbers and the number of headers, a byte each.
+    # Minimum of a record: length, attributes, four numbers and the number of headers, a byte each.
     SHORTEST = 7
     ROOM = 64
-    # As the size of a text: there is none. Below that it is the size of one that was cut, negated.
+    # Size of a null text. A smaller number is the negated original size of a truncated text.
     NONE = -1
 
-#: Bytes that are kept of such a text.
+#: Bytes kept of a truncated text.
 cdef Py_ssize_t CUT = CUT_BYTES
 
 
@@ -41,7 +41,7 @@ cdef inline int64_t _big_endian(const unsigned char *at, int size) noexcept nogi
 
 cdef inline const unsigned char *_varint(const unsigned char *at, const unsigned char *end,
                                          int64_t *number) noexcept nogil:
-    """Behind a number that begins at `at`; NULL when it does not end before `end`."""
+    """Return the end of the number at `at`; NULL if it does not end by `end`."""
     cdef unsigned long long raw = 0
     cdef int shift = 0
     while at < end and shift < 64:
@@ -57,7 +57,7 @@ cdef inline const unsigned char *_varint(const unsigned char *at, const unsigned
 cdef inline const unsigned char *_text(const unsigned char *at, const unsigned char *end,
                                        const unsigned char **text,
                                        Py_ssize_t *size) noexcept nogil:
-    """Behind a text of a size told before it, -1 for none; NULL when it does not end in time."""
+    """Return the end of the text at `at`, after its size (-1: null); NULL if it exceeds `end`."""
     cdef int64_t length
     at = _varint(at, end, &length)
     if at == NULL or length < -1 or length > end - at:
@@ -69,13 +69,13 @@ cdef inline const unsigned char *_text(const unsigned char *at, const unsigned c
 
 cdef const unsigned char *_read(const unsigned char *at, const unsigned char *end,
                                 Place *place) noexcept nogil:
-    """Behind a record; its offset and time are from those of the batch. NULL when it is damaged."""
+    """Return the end of a record; its offset and time are relative to the batch. NULL: damaged."""
     cdef int64_t length, timestamp, offset
     at = _varint(at, end, &length)
     if at == NULL or length < 1 or length > end - at:
         return NULL
     end = at + length
-    at = _varint(at + 1, end, &timestamp)  # past its attributes, of which there are none
+    at = _varint(at + 1, end, &timestamp)  # skips its attributes, which are unused
     if at != NULL:
         at = _varint(at, end, &offset)
     if at != NULL:
@@ -90,7 +90,7 @@ cdef const unsigned char *_read(const unsigned char *at, const unsigned char *en
 
 
 cdef object _content(const unsigned char *text, Py_ssize_t size):
-    """A key or a value."""
+    """Return a key or a value; None: null."""
     if size == NONE:
         return None
     if size < 0:
@@ -99,7 +99,7 @@ cdef object _content(const unsigned char *text, Py_ssize_t size):
 
 
 cdef class Record:
-    """See streaming.fetch.batch_schema.Record."""
+    """See streaming.kafka.records.Record."""
 
     cdef readonly long long offset, timestamp
     cdef readonly object key, value, headers
@@ -119,9 +119,9 @@ cdef class Records:
             cut=None):
         """Append the records of the batch between `start` and `end`, from the offset `first` on.
 
-        It is not compressed. `cut`, if any, is what its only record lacks.
+        It must not be compressed. `cut`, if any, describes the truncated parts of its only record.
 
-        Raises ValueError when the records do not fit the batch.
+        Raises ValueError if the records do not fit the batch.
         """
         if start < 0 or end > PyBytes_GET_SIZE(data) or end - start < HEADER:
             raise ValueError("a record batch is shorter than its header")
@@ -130,7 +130,7 @@ cdef class Records:
         cdef const unsigned char *stop = header + (end - start)
         cdef int64_t count = _big_endian(header + COUNT, 4)
         if count < 0 or count > (stop - at) // SHORTEST:
-            raise ValueError("a record batch has fewer records than it says")
+            raise ValueError("a record batch is too short for the record count in its header")
         self._reserve(count)
         self._contents.append(data)
         cdef int64_t base_offset = _big_endian(header, 8)
@@ -148,7 +148,7 @@ cdef class Records:
             place.timestamp = appended if is_appended else place.timestamp + base_timestamp
             if cut is not None:
                 if count != 1:
-                    raise ValueError("a record that was cut is not alone")
+                    raise ValueError("a truncated record must be the only one in its batch")
                 self._cut(place, cut)
             if place.offset >= first:
                 self.count += 1
@@ -185,7 +185,7 @@ cdef class Records:
         if isinstance(place, slice):
             start, stop, step = place.indices(self.count)
             if step != 1:
-                raise ValueError("records are sliced one by one")
+                raise ValueError("a slice of records must have step 1")
             part = Records.__new__(Records)
             part._whole = self if self._whole is None else self._whole
             part.places, part.count = self.places + <Py_ssize_t> start, max(0, stop - start)
@@ -195,7 +195,7 @@ cdef class Records:
         if number < 0:
             number += self.count
         if not 0 <= number < self.count:
-            raise IndexError("there are fewer records")
+            raise IndexError("record index out of range")
         return self.record(number)
 
     def __iter__(self):
@@ -233,7 +233,7 @@ cdef list _headers(Place *place):
             at = _text(at, place.end, &value, &value_size)
             if at != NULL:
                 headers.append((
-                    # One record that is odd in this would else stop its partition.
+                    # Otherwise one record with an invalid name would stop its partition.
                     PyBytes_FromStringAndSize(<const char *> name, name_size).decode(
                         errors="replace"
                     ),

@@ -8,7 +8,7 @@ from models import dedup, rows
 from models.counters import USER
 
 cdef enum Kind:
-    # What a key is one of.
+    # Kinds of keys.
     FOREIGN
     NUMBER
     BLOCK
@@ -22,7 +22,7 @@ cdef int INDEXED = dedup.INDEXED
 
 
 cdef struct Table:
-    # Bytes before the rows of a value of sums; 0: a user's, which ids make longer.
+    # Bytes before the pane rows in a summed table's value; 0: a user's, where ids add to it.
     Py_ssize_t header
     # Bytes of a pane's row by the version of the value; 0: there is no such version.
     Py_ssize_t[256] row_sizes
@@ -40,7 +40,7 @@ cdef Table USERS = _table(USER, 0)
 
 
 cdef Py_ssize_t _digits(const unsigned char *text, Py_ssize_t size, Py_ssize_t most) noexcept nogil:
-    """How many bytes are a decimal number as it is written, 0 when there is none."""
+    """Return the length of the decimal number at the start of a text; 0: none, or a leading 0."""
     cdef Py_ssize_t at = 0
     while at < size and at < most and c"0" <= text[at] <= c"9":
         at += 1
@@ -120,7 +120,7 @@ def foreign_users(dict changes not None, bytes internal not None):
 
 
 cdef class _Sums:
-    """Finds the keys of rows that are no value of a table of sums."""
+    """Finds the keys of rows that are not values of a summed table."""
 
     cdef Table _of
 

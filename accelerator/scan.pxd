@@ -3,16 +3,16 @@ from libc.stdint cimport uint64_t
 from accelerator.tokens cimport ROOM
 
 cdef enum:
-    # What an event may add to a counter: models.entity.AMOUNTS, in its order.
+    # Amounts that an event may add to a counter, in the order of models.entity.AMOUNTS.
     ONE, WATCHED, POSITIONS, REACHED
     AMOUNTS
 
 cdef enum ScanResult:
-    # models.event has to judge.
+    # models.event must judge.
     UNSURE
     RIGHT
     NOT_AN_OBJECT
-    # Of a required field, which is told with it.
+    # For a required field, which the scan returns as well.
     MISSING
     INVALID
     UNKNOWN_TYPE
@@ -22,16 +22,16 @@ cdef struct Event:
     uint64_t[AMOUNTS] amounts
     unsigned long long user_id
     unsigned long long video_id
-    # -1: it names none.
+    # -1: the event has none.
     long long creator_id
     const unsigned char *event_id
     Py_ssize_t event_id_size
     int kind
-    # The optional values that were wrong, a bit each in the order of WRONG_NAMES.
+    # Invalid optional values, one bit each in the order of WRONG_NAMES, from CREATOR_ID on.
     int wrong
 
 cdef struct Rooms:
-    # For texts with escapes: of the event's id, and of any other.
+    # For texts with escapes: the event's id, and any other text.
     unsigned char[ROOM] event_id
     unsigned char[ROOM] other
 

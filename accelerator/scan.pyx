@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""An event, or why there is none, read straight from its bytes.
+"""Decoding of an event, or of the reason why there is none, from the bytes of a value.
 
-What is odd and does not come from producers, such as a name twice in an object, a leap second or a
-position with an exponent, is for models.event to judge, and so is whatever is no JSON: this judges as
-models.event would, or it does not judge at all.
+A verdict is the same as that of models.event. It is UNSURE, so that models.event judges, for values
+that are not JSON and for rare ones, such as a repeated name in an object, a leap second or a
+position with an exponent.
 """
 
 from libc.stdint cimport uint64_t
@@ -19,16 +19,17 @@ from models import lenient
 from models.schema import MAX_DURATION_MS, MAX_ID, MAX_ID_LENGTH, MAX_VALUE_BYTES
 
 cdef enum:
-    # Fields seen, a bit each; the required ones first, in their order.
+    # Known fields, one bit each; the required ones first, in their order.
     EVENT_ID = 1, EVENT_TYPE = 2, USER_ID = 4, VIDEO_ID = 8, TIMESTAMP = 16
     REQUIRED = 31
     CREATOR_ID = 32, SESSION_ID = 64, METADATA = 128
     DURATION = 256, POSITION = 512, DEVICE = 1024
-    # Of a position: models.entity.POSITION_UNITS. A float of one is off by less than a millionth.
+    # models.entity.POSITION_UNITS. The error of a float is less than a millionth of a unit.
     UNITS = 1000000000
     NEARLY = 1000000
-    # Digits of a position that are exact here, and so many that a float of more than 1 differs from 1.
+    # Fraction digits of a position that are exact here.
     EXACT_DIGITS = 18
+    # Fraction digits by which a float above 1 always differs from 1.
     TOLD_DIGITS = 15
 
 cdef uint64_t LONGEST_DURATION = MAX_DURATION_MS, LARGEST_ID = MAX_ID
@@ -44,7 +45,7 @@ cdef list INVALID_FIELDS = list(lenient.INVALID.values())
 
 
 cdef object rejection_of(ScanResult verdict, int field):
-    """What models.event says of a value with a verdict, and a required field."""
+    """Return the rejection by models.event for a verdict and a required field."""
     if verdict == NOT_AN_OBJECT:
         return lenient.NOT_AN_OBJECT
     if verdict == UNKNOWN_TYPE:
@@ -53,7 +54,7 @@ cdef object rejection_of(ScanResult verdict, int field):
 
 
 cdef int note_wrong(const Event *event, list names) except -1:
-    """Append the names of the event's wrong values."""
+    """Append the names of the event's invalid optional values."""
     cdef int number
     for number in range(len(WRONG_NAMES)):
         if event.wrong >> number & CREATOR_ID:
@@ -112,7 +113,7 @@ cdef inline int _field_of_metadata(const unsigned char *name, Py_ssize_t size) n
 
 cdef const unsigned char *_odd_whole(const unsigned char *at, uint64_t most, uint64_t *whole,
                                      bint *is_right) noexcept nogil:
-    """Behind any value; whether it is a whole number from 0 to `most`."""
+    """Return the end of any value, and whether it is a whole number from 0 to `most`."""
     cdef Number number
     cdef uint64_t value = 0
     cdef Py_ssize_t i
@@ -131,7 +132,7 @@ cdef const unsigned char *_odd_whole(const unsigned char *at, uint64_t most, uin
 
 cdef inline const unsigned char *_whole(const unsigned char *at, uint64_t most, uint64_t *whole,
                                         bint *is_right) noexcept nogil:
-    """As _odd_whole, which sees to what is odd."""
+    """The fast path of _odd_whole, for usual values."""
     cdef const unsigned char *start = at
     cdef uint64_t value = 0
     while is_digit(at[0]) and at - start < SAFE_DIGITS:
@@ -153,9 +154,9 @@ cdef bint _is_zero(const unsigned char *digits, Py_ssize_t count) noexcept nogil
 
 cdef const unsigned char *_position(const unsigned char *at, uint64_t *units,
                                     bint *is_right) noexcept nogil:
-    """Behind any value; whether it is a number from 0 to 1, `units` being billionths, rounded.
+    """Return the end of any value, and whether it is a number from 0 to 1, as rounded billionths.
 
-    NULL also where a float, which models.event has, might be rounded the other way.
+    NULL also if models.event, which uses floats, might round it the other way.
     """
     cdef Number number
     cdef uint64_t value = 0, scale = 1, rest, middle
@@ -173,7 +174,7 @@ cdef const unsigned char *_position(const unsigned char *at, uint64_t *units,
     if number.count > 1 or number.digits[0] > c"1":
         return at
     if number.digits[0] == c"1" and not has_no_fraction:
-        # 1.0000000000000001 is 1.
+        # As a float, 1.0000000000000001 is 1.
         return NULL if _is_zero(number.fraction, min(number.fraction_count, TOLD_DIGITS)) else at
     if number.fraction_count > EXACT_DIGITS:
         return NULL
@@ -197,7 +198,7 @@ cdef const unsigned char *_position(const unsigned char *at, uint64_t *units,
 
 cdef const unsigned char *_metadata(const unsigned char *at, Event *event,
                                     Rooms *rooms) noexcept nogil:
-    """Behind an object of metadata."""
+    """Return the end of a metadata object."""
     cdef Text name
     cdef int seen = 0, field
     cdef uint64_t number = 0
@@ -241,7 +242,7 @@ cdef const unsigned char *_metadata(const unsigned char *at, Event *event,
 
 cdef const unsigned char *_text_value(const unsigned char *at, int field, Event *event, Rooms *rooms,
                                       bint *is_right) noexcept nogil:
-    """Behind a text that is the value of a known field of an event."""
+    """Return the end of a text that is the value of a known field of an event."""
     cdef Text text
     cdef Judgement judgement
     cdef unsigned char *room = rooms.other
@@ -265,7 +266,7 @@ cdef const unsigned char *_text_value(const unsigned char *at, int field, Event 
 
 cdef inline const unsigned char *_value(const unsigned char *at, int field, Event *event,
                                         Rooms *rooms, bint *is_right) noexcept nogil:
-    """Behind the value of a known field of an event."""
+    """Return the end of the value of a known field of an event."""
     cdef uint64_t number = 0
     is_right[0] = True
     if field & (USER_ID | VIDEO_ID):
@@ -299,9 +300,9 @@ cdef inline int _first_of(int fields) noexcept nogil:
 
 cdef ScanResult scan(const unsigned char *text, Py_ssize_t size, Event *event, Rooms *rooms,
                   int *field) noexcept nogil:
-    """Judge a value. Of one that is RIGHT the event is told, of others perhaps the required `field`.
+    """Judge a value: RIGHT sets `event`; MISSING and INVALID set `field`, the required field.
 
-    `text` ends in a NUL beyond its size; the event's id points into it, or into `rooms`.
+    A NUL must follow the `size` bytes of `text`. The event's id points into it, or into `rooms`.
     """
     cdef const unsigned char *at = skip_blanks(text)
     cdef Text name

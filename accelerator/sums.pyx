@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""models.sums, compiled, for values as they are written today; the others take the plain form.
+"""models.sums, compiled, for values of the newest version; others take the plain form.
 
-Rows of panes are summed by their shape, such as "IIQ" (models.panes). Where they lie in a value is
-told in models.dedup and models.pane_windows.
+Pane rows are summed by their shape, such as "IIQ" (models.panes). models.dedup and
+models.pane_windows document their place in a value.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
@@ -22,23 +22,23 @@ from accelerator.numbers cimport u32, u64
 cdef enum:
     PANE = 4
     MAX_COUNTERS = 16
-    # Of a user's value.
+    # Bytes in a user's value.
     HEADER = 4
     ID = 12
     TIME = 4
-    # Rows whose values are asked for from memory ahead of their turn.
+    # Rows that are prefetched.
     AHEAD = 8
 
 if (HEADER, ID, TIME) != (dedup.HEADER_SIZE, dedup.ID_SIZE, dedup.TIME_SIZE):
-    raise ImportError("models.dedup has another layout")
+    raise ImportError("the layout of models.dedup differs from the compiled one")
 
 
 cdef class Sums:
-    """See models.sums.Sums; `plain` does what is rare."""
+    """See models.sums.Sums; `plain` handles the rare values."""
 
     cdef readonly object plain
     cdef int _version
-    # Bytes before the rows; 0: a user's, which ids make longer.
+    # Bytes before the pane rows; 0: a user's value, where ids add to them.
     cdef Py_ssize_t _header
     cdef int _counters
     cdef int[MAX_COUNTERS] _sizes
@@ -48,7 +48,7 @@ cdef class Sums:
 
     def __init__(self, windows, plain, int version, Py_ssize_t header, str counters not None):
         if len(counters) > MAX_COUNTERS or set(counters) - set("IQ"):
-            raise ImportError("the panes of models have another shape")
+            raise ImportError("the compiled form does not support these pane counters")
         self.plain, self._windows, self._per_step = plain, windows, windows.per_step
         self._made_with = version, header, counters
         self._version, self._header = version, header
@@ -106,7 +106,7 @@ cdef class Sums:
 
     cdef bint _sum(self, Row *row, long long kept_from, const long long *bounds, Py_ssize_t windows,
                    uint64_t *total) noexcept nogil:
-        """Sum a value's rows; False: it is rare, and `total` says nothing."""
+        """Sum a value's rows; False: it is rare, and `total` is undefined."""
         cdef const unsigned char *data = value_text(row)
         cdef const unsigned char *end = data + row.value_size
         cdef const unsigned char *at

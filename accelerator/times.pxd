@@ -1,5 +1,5 @@
 cdef enum Judgement:
-    # models.timestamps has to judge.
+    # models.timestamps must judge.
     UNSURE
     WRONG
     RIGHT

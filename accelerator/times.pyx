@@ -4,10 +4,10 @@
 from accelerator.tokens cimport is_digit
 
 cdef enum:
-    # Others, and days, hours or zones that there are not, are unsure.
+    # Other years, and impossible days, hours or zones, are UNSURE.
     FIRST_YEAR = 1970
     LAST_YEAR = 9998
-    # Where 2025-01-15T14:30:45 ends. Of longer texts with a fraction and a zone, nothing is sure.
+    # Lengths of 2025-01-15T14:30:45, and of the longest text that is judged here.
     SECONDS_END = 19
     LONGEST = 60
     MINUTE_MS = 60_000
@@ -26,7 +26,7 @@ cdef inline int _days_of(int year, int month) noexcept nogil:
 
 
 cdef inline long long _days_since_1970(int year, int month, int day) noexcept nogil:
-    """By years that begin in March, in eras of 400 years that all have 146,097 days."""
+    """Count years from March, in eras of 400 years, which all have 146,097 days."""
     cdef long long y = year - (month <= 2)
     cdef long long era = y // 400
     cdef long long of_era = y - era * 400
@@ -35,7 +35,7 @@ cdef inline long long _days_since_1970(int year, int month, int day) noexcept no
 
 
 cdef Judgement _zone(const unsigned char *at, Py_ssize_t size, int *minutes) noexcept nogil:
-    """Read Z, +02:00 or +0200."""
+    """Parse Z, +02:00 or +0200."""
     cdef int hour, minute
     minutes[0] = 0
     if size == 1:
@@ -50,7 +50,7 @@ cdef Judgement _zone(const unsigned char *at, Py_ssize_t size, int *minutes) noe
 
 
 cdef Judgement time_of(const unsigned char *at, Py_ssize_t size, long long *t_ms) noexcept nogil:
-    """Read 2025-01-15T14:30:45.123+02:00, floored to a millisecond."""
+    """Parse 2025-01-15T14:30:45.123+02:00, floored to a millisecond."""
     cdef int century, year, month, day, hour, minute, second, zone
     cdef int ms = 0, weight = 100
     cdef Py_ssize_t end = SECONDS_END

@@ -1,21 +1,21 @@
 """Tokens of JSON in C.
 
-The text ends in a NUL, as all bytes objects do: it fits nowhere, so that nothing reads past it.
-Functions return where they stopped; NULL where a text is damaged, or where models.event might see it
-otherwise: it has to judge then.
+The text ends in a NUL, as all bytes objects do. No token contains a NUL, so nothing reads past it.
+Functions return the end of a token; NULL if it is damaged, or if models.event might read it
+differently and must judge.
 """
 
 from libc.stdint cimport uint64_t
 
 cdef enum:
-    # Digits that surely fit in 64 bits.
+    # Digits that always fit in 64 bits.
     SAFE_DIGITS = 19
-    # Bytes of a text with escapes that are kept: those of no id, type, time or known name are more.
+    # Bytes kept of a text with escapes; no valid id, type, time or known name has more.
     ROOM = 1024
 
 
 cdef struct Text:
-    # Its content without escapes, in UTF-8, and how many characters it has.
+    # The content without escapes, in UTF-8, its size in bytes, and its number of characters.
     const unsigned char *start
     Py_ssize_t size
     Py_ssize_t length
@@ -23,10 +23,10 @@ cdef struct Text:
 
 cdef struct Number:
     bint is_negative
-    # Neither fraction nor exponent.
+    # It has neither fraction nor exponent.
     bint is_whole
     bint has_exponent
-    # Where the digits before and behind the point begin, and how many there are.
+    # The digits before and after the point, and how many there are.
     const unsigned char *digits
     Py_ssize_t count
     const unsigned char *fraction
@@ -48,7 +48,7 @@ cdef inline bint is_digit(unsigned char code) noexcept nogil:
 
 cdef inline const unsigned char *text_at(const unsigned char *at, Text *text,
                                          unsigned char *room) noexcept nogil:
-    """Behind a text; `room`, of ROOM bytes, is for its content when it has escapes."""
+    """Return the end of a text; `room`, of ROOM bytes, receives its content if it has escapes."""
     cdef const unsigned char *start = at + 1
     if at[0] != c'"':
         return NULL

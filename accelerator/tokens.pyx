@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The parts of accelerator.tokens that are needed for odd texts only, and for unknown fields."""
+"""The parts of accelerator.tokens for numbers, unusual texts and unknown fields."""
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef enum:
-    # Of a number, and levels of nesting: of more models.event has to judge.
+    # Digits of a number, and levels of nesting; with more, models.event must judge.
     MAX_NUMBER_DIGITS = 300
     MAX_LEVELS = 64
 
@@ -33,7 +33,7 @@ cdef inline const unsigned char *_four_digits(const unsigned char *at, uint32_t 
 
 
 cdef const unsigned char *_escape(const unsigned char *at, uint32_t *code) noexcept nogil:
-    """Behind an escape that begins at `at`. Half of a pair of surrogates alone is none."""
+    """Return the end of the escape at `at`; NULL for a lone surrogate."""
     cdef uint32_t low
     cdef unsigned char kind = at[1]
     if kind == c"u":
@@ -71,7 +71,7 @@ cdef inline bint _continues(unsigned char code) noexcept nogil:
 
 
 cdef int _utf8_size(const unsigned char *at) noexcept nogil:
-    """How many bytes a character has that is not ASCII; 0 when it is none."""
+    """Return the size of a character that is not ASCII, in bytes; 0: it is invalid."""
     cdef unsigned char first = at[0], second
     if first < 0xC2 or first > 0xF4 or not _continues(at[1]):
         return 0
@@ -81,7 +81,7 @@ cdef int _utf8_size(const unsigned char *at) noexcept nogil:
     if not _continues(at[2]):
         return 0
     if first < 0xF0:
-        # Neither longer than needed nor half of a pair of surrogates.
+        # Neither longer than needed nor a surrogate.
         return 0 if first == 0xE0 and second < 0xA0 or first == 0xED and second > 0x9F else 3
     if not _continues(at[3]):
         return 0
@@ -89,7 +89,7 @@ cdef int _utf8_size(const unsigned char *at) noexcept nogil:
 
 
 cdef int _write_utf8(uint32_t code, unsigned char *out) noexcept nogil:
-    """Write a character; how many bytes it has."""
+    """Write a character, and return its size in bytes."""
     if code < 0x80:
         out[0] = code
         return 1
@@ -111,7 +111,7 @@ cdef int _write_utf8(uint32_t code, unsigned char *out) noexcept nogil:
 
 cdef const unsigned char *odd_text_at(const unsigned char *start, const unsigned char *at, Text *text,
                                       unsigned char *room) noexcept nogil:
-    """Behind a text that is plain ASCII up to `at`: with escapes, or of other characters."""
+    """Return the end of a text that is plain ASCII only up to `at`."""
     cdef const unsigned char *copied = start
     cdef Py_ssize_t kept = 0, length = at - start, run
     cdef unsigned char[4] character
@@ -123,7 +123,7 @@ cdef const unsigned char *odd_text_at(const unsigned char *start, const unsigned
             length += 1
             continue
         if at[0] == c"\\" or at[0] == c'"':
-            # What goes on beyond the room is counted, but not kept.
+            # Characters beyond the room are counted, but not kept.
             run = min(at - copied, ROOM - kept)
             if at[0] == c'"':
                 if copied == start:
@@ -152,7 +152,7 @@ cdef const unsigned char *odd_text_at(const unsigned char *start, const unsigned
 
 
 cdef const unsigned char *number_at(const unsigned char *at, Number *number) noexcept nogil:
-    """Behind a number."""
+    """Return the end of a number."""
     number.is_negative = at[0] == c"-"
     number.is_whole, number.has_exponent = True, False
     number.fraction, number.fraction_count = NULL, 0
@@ -183,7 +183,7 @@ cdef const unsigned char *number_at(const unsigned char *at, Number *number) noe
 
 
 cdef inline const unsigned char *_word_at(const unsigned char *at) noexcept nogil:
-    """Behind true, false or null."""
+    """Return the end of true, false or null."""
     if at[0] == c"t":
         return at + 4 if (at[1] == c"r" and at[2] == c"u" and at[3] == c"e") else NULL
     if at[0] == c"f":
@@ -194,7 +194,7 @@ cdef inline const unsigned char *_word_at(const unsigned char *at) noexcept nogi
 
 
 cdef inline const unsigned char *_name_at(const unsigned char *at, unsigned char *room) noexcept nogil:
-    """Behind the name of a member of an object, and its colon."""
+    """Return the start of the value after an object's name and colon."""
     cdef Text ignored
     at = text_at(at, &ignored, room)
     if at == NULL:
@@ -204,9 +204,9 @@ cdef inline const unsigned char *_name_at(const unsigned char *at, unsigned char
 
 
 cdef const unsigned char *value_at(const unsigned char *at) noexcept nogil:
-    """Behind any value."""
+    """Return the end of any value."""
     cdef unsigned char[ROOM] room
-    # A bit for each open level: whether it is an object.
+    # One bit per open level: whether it is an object.
     cdef uint64_t objects = 0
     cdef int levels = 0
     cdef unsigned char code
@@ -232,7 +232,7 @@ cdef const unsigned char *value_at(const unsigned char *at) noexcept nogil:
             at = number_at(at, &ignored)
         else:
             at = _word_at(at)
-        # Behind a value, or at the end of a level.
+        # After a value, or at the end of a level.
         while True:
             if at == NULL or levels == 0:
                 return at

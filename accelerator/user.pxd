@@ -4,36 +4,36 @@ from accelerator.layer cimport Key, Row
 
 
 cdef enum:
-    # Of a block of sealed ids.
+    # Bytes of a block of sealed ids.
     BLOCK_SIZE = 201
 
 
 cdef enum Outcome:
     DUPLICATE
     APPLIED
-    # models.user has to see to it.
+    # models.user must handle it.
     RARE
     NO_MEMORY
-    # Its time has no place in a delta record.
+    # Its time does not fit a delta record.
     NO_PANE
 
 
 cdef struct Blocks:
-    # What an event does to the blocks of its user: whether it seals ids in one, of a number.
+    # Changes to the blocks of an event's user: whether it seals ids in a block, and its number.
     bint is_sealed
     int number
     unsigned char[BLOCK_SIZE] sealed
-    # How many it deletes, from a number on.
+    # Number of deleted blocks, and the number of the first.
     int gone
     int first
-    # What is to be written of their index, to be let go; NULL: it is as before.
+    # The new row of their index, which the caller must evict or put; NULL: unchanged.
     Row *index
 
 
 cdef class UserWindows:
     cdef readonly object windows
     cdef long long step
-    # By how much panes' numbers grow in a step: more than 1 where the table was built with a finer one.
+    # Pane numbers per step: more than 1 if the table was built with a finer step.
     cdef long long per_step
     cdef long long other_panes
     cdef long long horizon

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""What models.user does to a user's value at an event, for the usual events.
+"""models.user, compiled for the usual events: those whose ids, by the index, are in no block.
 
-An event is usual when its id is in no block by what their index tells. The layout is told in
-models.dedup and models.user, which do the rest: this gives the same bytes.
+models.dedup and models.user document the layout and handle the other events; this gives the same
+bytes.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -56,14 +56,14 @@ cdef inline Key _marked(const Key *user, const unsigned char *mark, int size,
 
 
 cdef inline void _write_header(unsigned char *at, int version, uint64_t newest) noexcept nogil:
-    """The header of a sealed row."""
+    """Write the header of a sealed row."""
     at[0] = version
     memcpy(at + 1, &newest, 8)
 
 
 cdef bint _seal(Blocks *changed, const Key *key, const unsigned char *ids, int number,
                 const unsigned char *entries, Py_ssize_t size, long long stream_time) noexcept nogil:
-    """Make a block of ids, and the index of it and of the entries before; whether there is memory."""
+    """Make a block of ids, and the index with its entry after `entries`; False: no memory."""
     cdef const unsigned char *time = ids + ID * BLOCK_IDS - TIME
     cdef uint32_t age = <uint32_t> stream_time - u32(time)
     cdef uint64_t newest = stream_time - age
@@ -90,7 +90,7 @@ cdef bint _seal(Blocks *changed, const Key *key, const unsigned char *ids, int n
 
 
 cdef bint _drop_index(Blocks *changed, const Key *key) noexcept nogil:
-    """Have the index deleted; whether there is memory."""
+    """Make the row that deletes the index; False: no memory."""
     cdef unsigned char[MAX_KEY] text
     cdef Key named = index_key(key, text)
     changed.index = make_row(&named, -1)
@@ -107,7 +107,7 @@ cdef inline bint _is_in(const unsigned char *entry, uint16_t wanted) noexcept no
 
 
 cdef class UserWindows:
-    """models.user.UserWindows, faster."""
+    """models.user.UserWindows, with the usual events compiled."""
 
     def __init__(self, windows):
         self.windows = windows
@@ -121,7 +121,7 @@ cdef class UserWindows:
         return self if windows is self.windows else UserWindows(windows)
 
     cdef bint asks_index(self, Row *old, long long stream_time) noexcept nogil:
-        """Whether an event of a user with a row reads the index of its blocks."""
+        """Whether an event of the user with this row reads the index of sealed ids."""
         cdef const unsigned char *data
         if old == NULL or old.value_size < HEADER + TIME:
             return False
@@ -132,11 +132,11 @@ cdef class UserWindows:
     cdef Outcome apply(self, Row *old, Row *index, const Key *key, int kind, long long t_ms,
                        const uint64_t *amounts, uint64_t id_hash, long long stream_time,
                        Row **new, Blocks *changed) noexcept nogil:
-        """What becomes of an event that is not late.
+        """Apply an event that is not late, and return its outcome.
 
-        When it is applied, `new` is the user's row after it, to be let go, and `changed` tells of
-        the user's blocks. `index` is theirs, where it is asked; NULL: it has to be read. The user's row
-        stays linked to it, so that the next event has it at hand.
+        If it is APPLIED, `new` is the user's new row, which the caller must evict or put, and
+        `changed` has the changes of the user's blocks. `index` is their index if `asks_index`;
+        NULL: not in memory. The new row is linked to the index for the next event.
         """
         cdef long long per_step = self.per_step, pane = t_ms // self.step * per_step
         cdef long long first_pane = (stream_time // self.step - self.other_panes) * per_step
@@ -149,7 +149,7 @@ cdef class UserWindows:
         cdef const unsigned char *entries = NULL
         cdef const unsigned char *ids = NULL
         cdef const unsigned char *rows = NULL
-        # The row of the event's pane as it is; NULL: there is none.
+        # The current row of the event's pane; NULL: there is none.
         cdef const unsigned char *same = NULL
         cdef const unsigned char *newer = NULL
         cdef uint16_t wanted = <uint16_t> id_hash
@@ -189,7 +189,7 @@ cdef class UserWindows:
             i = opened - 1
             while i >= 0 and u64(ids + ID * i) != id_hash:
                 i -= 1
-            # The same id further down is older still.
+            # An earlier entry of the same id is older still.
             if i >= 0 and <uint32_t> (now - u32(ids + ID * i + 8)) <= self.horizon:
                 return DUPLICATE
             while first < opened and <uint32_t> (now - u32(ids + ID * first + 8)) > self.horizon:
@@ -259,7 +259,7 @@ cdef class UserWindows:
 
     cdef bint apply_rare(self, object rows, bytes key, int kind, long long t_ms,
                          const uint64_t *amounts, uint64_t id_hash, long long stream_time) except -1:
-        """Whether an event counted, any event."""
+        """Apply any event in the plain form; False: it is a duplicate."""
         cdef unsigned char[MAX_ROW_BYTES] row
         memset(row, 0, SHAPE.row_size)
         count_event(&SHAPE, kind, amounts, row + PANE)

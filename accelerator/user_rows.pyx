@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""models.user_rows, compiled: events of dicts, and users' rows as the plain functions keep them."""
+"""models.user_rows, compiled: events from dicts, and users' rows for the plain functions."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.float cimport PyFloat_CheckExact
@@ -49,13 +49,13 @@ cdef object _counters_of_users = USER.rows.unpack_from, _counters_of_videos = VI
 
 
 cdef inline bint _is_text(text) except -1:
-    """Whether it is a short text in ASCII."""
+    """Whether it is a short ASCII text."""
     return (PyUnicode_CheckExact(text) and PyUnicode_IS_COMPACT_ASCII(text)
             and PyUnicode_GET_LENGTH(text) <= LONGEST_TEXT)
 
 
 cdef inline long long _number(number) except -2:
-    """An integer, and no bool, from 0 to 2**63 - 1; -1: it is none."""
+    """Return an int, but no bool, from 0 to 2**63 - 1; -1 for anything else."""
     cdef int overflow
     cdef long long found
     if not PyLong_CheckExact(number):
@@ -92,7 +92,7 @@ cdef class Engagement:
 
 def usual_engagement(given):
     """See models.user_rows.usual_engagement."""
-    # A class of one's own may say anything: of it, JSON has to be asked.
+    # A subclass may behave differently: it takes the path through JSON.
     if type(given) is not dict:
         return None
     cdef Engagement made = Engagement.__new__(Engagement)
@@ -100,7 +100,7 @@ def usual_engagement(given):
 
 
 cdef bint _read(dict given, Engagement made) except -1:
-    """Whether it is the usual form of an event, which is read."""
+    """Read an event of the usual form; False: it has another."""
     cdef int known = 5
     cdef long long user_id, video_id
     event_id, event_type = given.get("event_id"), given.get("event_type")
@@ -155,7 +155,7 @@ cdef bint _read_metadata(dict given, Engagement made) except -1:
         reached = position
         if not 0 <= reached <= 1:
             return False
-        # As round() does: halves to the even one.
+        # Like round(): halves go to the even number.
         made._amounts[POSITIONS], made._amounts[REACHED] = 1, <uint64_t> rint(reached * UNITS)
         known += 1
     if device is not None:
@@ -229,7 +229,7 @@ cdef class UserRows:
                 if self._rows.put(new) < 0:
                     raise MemoryError
                 return True
-            # Blocks come and go with every sixteenth event of a busy user: the plain form does that.
+            # Every sixteenth event of a busy user changes blocks, which is left to the plain form.
             evict(new)
             evict(changed.index)
         return self._windows.apply_rare(
@@ -247,7 +247,7 @@ cdef class UserRows:
 
 
 cdef bint _sum(Row *row, long long first, long long end, unsigned char *sums) noexcept nogil:
-    """Add up the panes first <= p < end of a user's row; False: the plain form has to."""
+    """Sum the panes first <= p < end of a user's row; False: the plain form must."""
     cdef const unsigned char *data = value_text(row)
     cdef Py_ssize_t at = HEADER
     memset(sums, 0, OF_USERS.row_size)
@@ -262,7 +262,7 @@ cdef bint _sum(Row *row, long long first, long long end, unsigned char *sums) no
 
 
 cdef bint _is_any_full(const Shape *shape, const unsigned char *counters) noexcept nogil:
-    """Whether a counter has stopped at its maximum; Python's integers know none."""
+    """Whether a counter is at its maximum; Python's integers have none."""
     cdef const Field *field = shape.fields
     cdef const Field *end = field + shape.count
     while field < end:

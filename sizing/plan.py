@@ -85,7 +85,7 @@ def _plan(
     count = _count_workers(demand, costs, assumed, windows, user, between_s)
     # Twice the load finds a partition for each worker.
     partitions = min(MOST_PARTITIONS, max(FEWEST_PARTITIONS, 1 << (2 * count - 1).bit_length()))
-    commits = Commits(count, partitions, between_s if count > 1 else interval_s)
+    commits = Commits(count, partitions, between_s)
     sums = sums_of(demand, windows, commits)
     traffic = traffic_of(demand, assumed, costs, user, sums)
     return Plan(

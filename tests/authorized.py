@@ -1,4 +1,4 @@
-"""A real broker that lets a login do nothing but what it was granted."""
+"""A real broker with ACLs: a login may do only what it was granted."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 USER, PASSWORD = "reels", "a-password"
 LISTENER = "SASL_PLAINTEXT"
 
-#: A kind of resource, its name, and an operation; a name that ends with * is a prefix.
+#: Kind and name of a resource, and an operation; a name that ends with * is a prefix.
 Grant = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class AuthorizedBroker:
-    """A broker behind two listeners: one for the program, and an open one that may do anything."""
+    """A broker with two listeners: one for the program's login, and one without restrictions."""
 
     kafka: EmbeddedKafka
     port: int
@@ -43,12 +43,12 @@ class AuthorizedBroker:
 
     @property
     def bootstrap(self) -> str:
-        """Where the open listener is."""
+        """The address of the unrestricted listener."""
         return self.kafka.bootstrap
 
     @property
     def environment(self) -> dict[str, str]:
-        """The program's settings to log in."""
+        """The program's settings for the login."""
         return {
             "BROKER_URL": f"kafka://{HOST}:{self.port}",
             "REELS_SECURITY_PROTOCOL": LISTENER,
@@ -58,14 +58,14 @@ class AuthorizedBroker:
         }
 
     def grant(self, *grants: Grant) -> None:
-        """Let the program do these things."""
+        """Grant rights to the program's login."""
         futures = self.admin.create_acls([_binding(*grant) for grant in grants])
         for future in futures.values():
             future.result(TIMEOUT)
         wait_until(lambda: all(self._has(grant) for grant in grants), "rights are granted")
 
     def revoke(self, *grants: Grant) -> None:
-        """Take rights back."""
+        """Revoke rights of the program's login."""
         futures = self.admin.delete_acls([_filter(*grant) for grant in grants])
         for future in futures.values():
             assert len(future.result(TIMEOUT)) == 1
@@ -91,7 +91,7 @@ def _filter(kind: str, name: str, operation: str) -> AclBindingFilter:
 
 
 def rights_of_a_worker(cluster: Cluster) -> list[Grant]:
-    """Return all that a worker needs whose topics exist."""
+    """Return the rights that a worker needs if its topics exist."""
     both: Iterable[str] = (
         *(cluster.deltas, cluster.repartition, cluster.viral),
         *(cluster.creator_deltas, cluster.creator_changelog),
@@ -110,7 +110,7 @@ def rights_of_a_worker(cluster: Cluster) -> list[Grant]:
 
 @contextmanager
 def authorized_broker(**properties: str) -> Iterator[AuthorizedBroker]:
-    """Run a broker; ``properties`` of it, with underscores for dots."""
+    """Run a broker; ``properties`` are its settings, with underscores for dots."""
     names = ("BROKER", "CONTROLLER", LISTENER)
     ports = dict(zip(names, reserve_ports(len(names)), strict=True))
     listeners = ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())

@@ -1,4 +1,4 @@
-"""What integration tests run on: topics of their own on a real broker, and workers as processes."""
+"""Apps for integration tests: their own topics on a real broker, and workers as processes."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ COORDINATOR_MOVES = {
 
 
 class Cluster:
-    """One program on a broker: its names, its topics as an outsider reads them, its workers."""
+    """One app on a broker: its names, its topics as an outside client reads them, its workers."""
 
     def __init__(self, bootstrap: str, folder: Path, app_id: str, **settings: str | int) -> None:
-        """Give the program names of its own; ``settings`` are its environment variables."""
+        """Name the app and its topics; ``settings`` are its environment variables."""
         self.bootstrap = bootstrap
         self.folder = folder
         self.app_id = app_id
@@ -74,28 +74,28 @@ class Cluster:
             **{name: str(value) for name, value in settings.items()},
         }
         self.workers: list[Worker] = []
-        #: Whether a release was at work that passed misplaced events on through the input.
+        #: Whether an earlier release ran that passed misplaced events on through the input topic.
         self.was_taken_over = False
-        #: Whether no release was at work that counted no positions of users.
+        #: Whether all releases that ran counted the positions of users' views.
         self.users_have_positions = True
         self._admin: AdminClient | None = None
 
     @property
     def admin(self) -> AdminClient:
-        """A client that sees to topics and groups."""
+        """The admin client for topics and groups."""
         if self._admin is None:
             self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
         return self._admin
 
     def worker(self, name: str = "a", **settings: str | int) -> Worker:
-        """Describe a worker of this program; ``settings`` win over the program's."""
+        """Describe a worker of this app; ``settings`` override the app's."""
         environment = {**self.environment, **{k: str(v) for k, v in settings.items()}}
         worker = Worker(self.folder, name, environment)
         self.workers.append(worker)
         return worker
 
     def command(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the program's commands to its end, which may have no traceback."""
+        """Run one of the program's commands to its end; it must print no traceback."""
         done = subprocess.run(
             [sys.executable, "-m", "faust", "-A", "app", *words],
             cwd=ROOT,
@@ -109,7 +109,7 @@ class Cluster:
         return done
 
     def close(self) -> None:
-        """End all workers by force."""
+        """Kill all workers."""
         for worker in self.workers:
             worker.kill()
         self._admin = None
@@ -117,8 +117,8 @@ class Cluster:
     # -- topics
 
     def create_topic(self, name: str, partitions: int | None = None, **config: str) -> None:
-        """Make a topic, and wait until it is there."""
-        # Tests send records of long ago: none of them may be deleted for its age.
+        """Create a topic, and wait until its partitions have leaders."""
+        # Tests send records with old timestamps: retention must not delete them.
         settings = {"max.message.bytes": str(4 * MIB), "retention.ms": "-1"} | {
             key.replace("_", "."): value for key, value in config.items()
         }
@@ -127,7 +127,7 @@ class Cluster:
         wait_until(lambda: self._leaders(name), f"topic {name} is there")
 
     def alter_topic(self, name: str, **config: str | int) -> None:
-        """Change settings of a topic, underscores for dots."""
+        """Change settings of a topic, with underscores for dots."""
         changes = [
             ConfigEntry(
                 key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET
@@ -146,7 +146,7 @@ class Cluster:
         return {key: entry.value for key, entry in entries.items()}
 
     def has_topic(self, name: str) -> bool:
-        """Whether there is such a topic."""
+        """Whether a topic exists."""
         return name in self.admin.list_topics(timeout=TIMEOUT).topics
 
     def _leaders(self, topic: str) -> bool:
@@ -155,7 +155,7 @@ class Cluster:
 
     @contextmanager
     def producer(self, **config: str | int) -> Iterator[Producer]:
-        """Connect a producer; all it was given has arrived at the end of the block."""
+        """Connect a producer; at the end of the block, all its records are delivered."""
         failures: list[KafkaError] = []
         producer = Producer(
             {
@@ -173,14 +173,14 @@ class Cluster:
         assert failures == []
 
     def read(self, topic: str) -> list[Record]:
-        """Return all records of a topic that are committed, partition by partition."""
+        """Return all committed records of a topic, ordered by partition and offset."""
         with self._consumer(topic) as (consumer, partitions):
             consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
             records = list(_until_ends(consumer, partitions))
         return sorted(records, key=lambda record: (record.partition, record.offset))
 
     def replay(self, topic: str, until: dict[int, int] | None = None) -> dict[bytes, bytes]:
-        """Return the last value of each key, up to and with an offset by partition."""
+        """Return the last value of each key, up to and including an offset per partition."""
         values: dict[bytes, bytes] = {}
         for record in self.read(topic):
             assert record.key is not None
@@ -197,7 +197,7 @@ class Cluster:
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
-                # Only to ask for what this group has committed: it is never joined.
+                # Only for queries of this group's committed offsets: the consumer never joins it.
                 "group.id": self.app_id,
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
@@ -222,7 +222,7 @@ class Cluster:
             return {tp.partition: max(0, tp.offset) for tp in _committed(consumer, asked)}
 
     def is_unread(self, topic: str) -> bool:
-        """Whether there is a committed record that the group has not committed to have read."""
+        """Whether there is a committed record beyond the group's committed offsets."""
         with self._consumer(topic) as (consumer, partitions):
             asked = [TopicPartition(topic, number) for number in partitions]
             committed = _committed(consumer, asked)
@@ -231,11 +231,11 @@ class Cluster:
             return any(True for _ in _until_ends(consumer, partitions))
 
     def wait_until_applied(self, timeout: float = TIMEOUT) -> None:
-        """Wait until the group has read all there is, and all that came of it can be seen.
+        """Wait until the group has read everything, and all results are visible.
 
-        Offsets alone do not tell: an open transaction hides what lies behind its records, and
-        writes its end to one topic after the other, to the group's offsets maybe first. So nothing
-        may be unread while no transaction is open, from before the look until after it.
+        Offsets alone do not show this: an open transaction hides the records after its own, and its
+        end is written to one topic after the other, maybe to the group's offsets first. So nothing
+        may be unread while no transaction is open, from before the check until after it.
         """
 
         def nothing_is_left() -> bool:
@@ -249,18 +249,18 @@ class Cluster:
         wait_until(nothing_is_left, "all is applied", timeout)
 
     def _sources(self) -> list[str]:
-        """Return the topics that the group reads; releases before had not all of them."""
+        """Return the topics that the group reads; earlier releases lacked some of them."""
         topics = self.admin.list_topics(timeout=TIMEOUT).topics
         newer = [name for name in (self.repartition, self.creator_deltas) if name in topics]
         return [self.events, self.deltas, *newer]
 
     def is_transaction_open(self) -> bool:
-        """Whether one of the program's topics ends later than what is committed of it."""
+        """Whether a topic of the app has records after its last stable offset."""
         stable = self._ends(IsolationLevel.READ_COMMITTED)
         return stable != self._ends(IsolationLevel.READ_UNCOMMITTED)
 
     def wait_until_no_transaction_is_open(self) -> None:
-        """Wait until every transaction in the program's topics has ended."""
+        """Wait until every transaction in the app's topics has ended."""
         wait_until(lambda: not self.is_transaction_open(), "every transaction has ended", 20)
 
     def _ends(self, level: IsolationLevel) -> dict[TopicPartition, int]:
@@ -275,7 +275,7 @@ class Cluster:
 
 
 def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
-    """Ask for the group's offsets, again while a broker that has just started reads them."""
+    """Return the group's offsets; retry while a broker that has just started loads them."""
     deadline = time.monotonic() + TIMEOUT
     while True:
         try:
@@ -289,7 +289,7 @@ def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPar
 
 
 def _until_ends(consumer: Consumer, partitions: Iterable[int]) -> Iterator[Record]:
-    """Yield records until each of the assigned partitions was at its end once, or more often."""
+    """Yield records until each assigned partition has reached its end at least once."""
     deadline = time.monotonic() + TIMEOUT
     unfinished = set(partitions)
     while unfinished:
@@ -309,7 +309,7 @@ def _until_ends(consumer: Consumer, partitions: Iterable[int]) -> Iterator[Recor
 
 
 def without_settings() -> dict[str, str]:
-    """Return this process's environment without what a worker would take for a setting."""
+    """Return this process's environment without the variables that set up a worker."""
     kept = {"REELS_CACHE_DIR"}
     prefixes = ("REELS_", "TOPIC_", "BROKER_", "APP_", "WEB_", "NODE_", "TABLE_", "CONSUMER_", "F_")
     return {
@@ -320,7 +320,7 @@ def without_settings() -> dict[str, str]:
 
 
 def send(producer: Producer, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
-    """Produce keys and values, waiting while the queue is full."""
+    """Produce keys and values; wait while the queue is full."""
     for key, value in records:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Fixtures: a real broker for the session, a program of its own for a test, tables on a disk."""
+"""Fixtures: one real broker per session, an app per test, and tables on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tables.state import PartitionState
 from tests.cluster import Cluster
 from tests.side_by_side import pytest_collection_modifyitems, pytest_runtest_protocol
 
-# What they assert is told like what tests assert. (Modules imported already cannot be.)
+# Explain their failed assertions as in tests. (Modules already imported cannot be rewritten.)
 pytest.register_assert_rewrite("tests.faults.aftermath", "tests.integration.checks")
 
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
@@ -39,7 +39,7 @@ _open_clusters: list[Cluster] = []
 # Tests use parts of the engine without the app, which installs them.
 install()
 
-# How long an example takes is the machine's business, which others use as well.
+# The duration of an example depends on the other load of the machine: no deadline.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
@@ -78,14 +78,14 @@ def _cluster_factory(bootstrap: str, folder: Path) -> Iterator[Callable[..., Clu
 
 @pytest.fixture
 def make_cluster(broker: EmbeddedKafka, tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
-    """Return a factory of programs with names, topics and folders of their own."""
+    """Return a factory of apps, each with its own names, topics and folder."""
     with _cluster_factory(broker.bootstrap, tmp_path) as make:
         yield make
 
 
 @pytest.fixture
 def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
-    """Return a program with two partitions, where a module needs no other."""
+    """Return an app with two partitions, for modules that need no other."""
     cluster = make_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
     return cluster
@@ -95,14 +95,14 @@ def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
 def make_shared_cluster(
     broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Cluster]]:
-    """Return the same for programs that all tests of a module look at."""
+    """Return the same factory, for apps that all tests of a module share."""
     with _cluster_factory(broker.bootstrap, tmp_path_factory.mktemp("shared")) as make:
         yield make
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the workers said last when a test has failed."""
+    """Add the last lines of the workers' logs to the report of a failed test."""
     report = yield
     if report.failed and report.when != "teardown":
         for worker in (worker for cluster in _open_clusters for worker in cluster.workers):
@@ -113,7 +113,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture
 def executor() -> Iterator[ThreadPoolExecutor]:
-    """Run what waits for the disk."""
+    """Yield a thread pool for disk access."""
     with ThreadPoolExecutor(2) as pool:
         yield pool
 
@@ -122,7 +122,7 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 def make_state(
     tmp_path: Path, executor: ThreadPoolExecutor
 ) -> Iterator[Callable[..., PartitionState]]:
-    """Return a factory of partitions on a real RocksDB; the same name is the same database."""
+    """Return a factory of partition states on RocksDB; the same name opens the same database."""
     memory = RocksMemory.create(8 << 20)
     stores: list[RocksStore] = []
 

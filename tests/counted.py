@@ -1,4 +1,4 @@
-"""What events add to counters, for tests that call the functions on packed values themselves."""
+"""Increments of counters, for tests that call the functions on packed values directly."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from models.schema import Metadata
 
 
 def of_user(kind: str, watched: int = 0, position: float | None = None) -> tuple[int, ...]:
-    """Return what an event adds to a user's counters."""
+    """Return the increments that an event makes to a user's counters."""
     return USER.increments(kind, Metadata(watched, position))
 
 
 def of_video(*counts: int) -> tuple[int, ...]:
-    """Return numbers for the first counters of a video, and 0 for the others."""
+    """Return ``counts`` for the first counters of a video, and 0 for the others."""
     return (*counts, *VIDEO.nothing[len(counts) :])

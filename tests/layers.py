@@ -1,4 +1,4 @@
-"""Layers of either form, filled."""
+"""Filled layers, in the plain or the compiled form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def layer_of(form: LayerBackend, changes: Iterable[tuple[bytes, Value]]) -> Layer:
-    """Return a layer with ``changes``, made one after the other."""
+    """Return a layer after ``changes`` were made in order."""
     layer = form.layer()
     for key, value in changes:
         layer[key] = value

@@ -1,20 +1,20 @@
-"""What has to come out, worked out a second time: plain, slow, and with no code of the program.
+"""The expected results, computed a second time: plain, slow, and without the program's code.
 
-Fed with the records of the input topic as they lie there, partition by partition, the oracle says
-what becomes of each record, and what every user and video counts are at any time. It keeps every
-event that was applied, and adds them up anew for each question.
+The oracle is fed the records of the input topic, partition by partition. It returns the outcome of
+each record, and the counts of every user, video and creator at any time. It keeps every applied
+event, and sums the events again for each query.
 
-What the contract leaves open is decided so:
+Where the contract leaves a choice, the oracle decides as follows:
 
-* Stream time of a partition is the latest timestamp of an event applied in it.
-* Each record is asked, in this order: is it too large, is it an event, is it from the future, does
-  it lie in the wrong partition, is it late, is it a duplicate? Only then is it applied.
-* Late: its step lies before the oldest step of the window at the stream time before it. Before
-  1970 is late, always.
-* Duplicate: an event of that user with that id was applied, and stream time, this event included,
-  has since moved on by at most the horizon. Of more than :data:`REMEMBERED` ids of a user since
-  then nothing is promised: a stream with such a duplicate is a mistake of the test.
-* What is below a millisecond is cut off.
+* A partition's stream time is the latest timestamp of an event applied in it.
+* Each record is checked in this order: is it too large, is it an event, is it from the future, is
+  it in the wrong partition, is it late, is it a duplicate? If it passes all checks, it is applied.
+* Late: the event's step is before the oldest step of the window at the stream time before the
+  event. An event before 1970 is always late.
+* Duplicate: an event of that user with that id was applied, and stream time, including this
+  event, has since advanced by at most the horizon. After more than :data:`REMEMBERED` further ids
+  of the user, nothing is promised: a stream with such a duplicate is a mistake of the test.
+* Fractions of a millisecond are cut off.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 
-#: Ids of a user that are remembered within the horizon at least.
+#: The minimum number of a user's ids that are remembered within the horizon.
 REMEMBERED = 4080
 
 
@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A record of the dead-letter topic, without its ``detail``, which is a text for people."""
+    """A record of the dead-letter topic, without its ``detail``, the text for people."""
 
     key: bytes | None
     value: bytes | None
@@ -104,7 +104,7 @@ class CreatorCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """The settings that decide, times in ms."""
+    """The settings that affect results; times in ms."""
 
     partitions: int
     user_window: int = 24 * HOUR
@@ -115,22 +115,22 @@ class Rules:
     viral_coefficient: str = "1.5"
     viral_min_views: int = 1000
     future: int = 4_102_444_800_000
-    """Timestamps from here on are ahead of any clock: the year 2100 unless a test says else."""
+    """Timestamps from here on are rejected as future: the year 2100 unless a test sets another."""
 
 
 class Oracle:
-    """The truth about the records that it was fed with."""
+    """The expected results of the records that it was fed."""
 
-    #: Whether all of the users' events were counted by a release that counts positions.
+    #: Whether a release that counts positions counted all of the users' events.
     users_have_positions = True
 
     def __init__(self, rules: Rules, topic: str = "engagement-events") -> None:
-        """Begin with nothing."""
+        """Start without records."""
         self.rules = rules
         self.topic = topic
         self.outcomes: Counter[str] = Counter()
         self.passed_on: Counter[Record] = Counter()
-        """What the repartition topic has to hold, at offset 0."""
+        """The records that the repartition topic must hold, with offset 0."""
         self.dead_letters: list[DeadLetter] = []
         self.stream_times: dict[int, int] = {}
         self.applied: list[Event] = []
@@ -138,11 +138,11 @@ class Oracle:
         self.of_video: dict[int, list[Event]] = defaultdict(list)
         self.of_creator: dict[int, list[Event]] = defaultdict(list)
         self._seen: dict[tuple[int, str], tuple[int, int]] = {}
-        """When an id was applied, and which of its user's it was."""
+        """The stream time at which an id was applied, and its number among its user's ids."""
         self._ids: Counter[int] = Counter()
 
     def feed(self, record: Record, topic: str | None = None) -> Outcome:
-        """Judge the next record of its partition, which lies in ``topic`` or in the input."""
+        """Judge the next record of its partition in ``topic``, by default the input topic."""
         outcome = self._judge(record)
         self.outcomes[outcome.name] += 1
         if outcome.reason is not None:
@@ -215,7 +215,7 @@ class Oracle:
     # -- videos
 
     def latest(self) -> int | None:
-        """Return the latest stream time of all partitions: videos are told of its step at once."""
+        """Return the latest stream time of all partitions: videos get its step immediately."""
         return max(self.stream_times.values(), default=None)
 
     def rolling(self, video_id: int, at: int) -> VideoCounts:
@@ -266,7 +266,7 @@ class Oracle:
 
 
 def completion_of(events: Iterable[Event]) -> Fraction | None:
-    """Return the mean position of the views that gave one, None without."""
+    """Return the mean position of the views that have one, None if none has."""
     views = [each for each in events if each.event_type == "video_view"]
     positions = [each.position for each in views if each.position is not None]
     return sum(positions, Fraction(0)) / len(positions) if positions else None
@@ -275,11 +275,11 @@ def completion_of(events: Iterable[Event]) -> Fraction | None:
 def in_order(
     of_input: Iterable[Record], passed_on: Iterable[Record], order: Iterable[Record]
 ) -> Iterator[tuple[Record, bool]]:
-    """Yield the records of both topics as they were counted, each with whether it was passed on.
+    """Yield the records of both topics in the order of counting, each with whether it is passed on.
 
-    The order is the worker's choice, and it says which: an order record holds pairs of offsets, up
-    to the first of which the input was counted before what was passed on up to the second. Whatever
-    it chooses, each record comes once, and those of a partition of a topic in their order.
+    The worker chooses the order and records it: an order record holds pairs of offsets. Input
+    before the first offset was counted before passed-on records before the second. In any order,
+    each record comes once, and the records of one partition of a topic keep their order.
     """
     waiting = {
         name: _by_partition(records) for name, records in (("in", of_input), ("on", passed_on))

@@ -1,4 +1,4 @@
-"""The oracle's own reading of a record: the event in it, or why there is none; and its partition.
+"""The oracle's own parser of records: the event or the reason for its rejection; its partition.
 
 Written from the contract alone. Python's ``json`` does the parsing, strictly.
 """
@@ -19,7 +19,7 @@ REQUIRED = ("event_id", "event_type", "user_id", "video_id", "timestamp")
 
 
 class Event(NamedTuple):
-    """What counts of an event; times in ms."""
+    """The fields of an event that affect results; times in ms."""
 
     event_id: str
     event_type: str
@@ -32,7 +32,7 @@ class Event(NamedTuple):
 
 
 def parse(value: bytes | None) -> Event | str:
-    """Return the event in a value, or the reason why there is none."""
+    """Return the event in a value, or the reason for its rejection."""
     if not value:
         return "malformed_json"
     if len(value) > MAX_BYTES:
@@ -59,7 +59,7 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-# NaN and the infinities are no JSON.
+# JSON has neither NaN nor infinities.
 _JSON = json.JSONDecoder(parse_constant=_refuse)
 
 
@@ -80,7 +80,7 @@ def _event_of(document: dict[str, Any]) -> Event | str:
     if event_type not in TYPES:
         return "unknown_event_type"
     for name in ("user_id", "video_id"):
-        # A bool is an int to Python, so not isinstance.
+        # Not isinstance: it accepts a bool as an int.
         if type(document[name]) is not int or not 0 <= document[name] < 2**63:
             return "invalid_field"
     t = _time_of(document["timestamp"])
@@ -138,7 +138,7 @@ def _seconds_since_1970(
 
 @cache
 def partition_of(user_id: int, partitions: int) -> int:
-    """Return what Kafka's default partitioner gives to the decimal text of an id."""
+    """Return the partition that Kafka's default partitioner chooses for an id's decimal text."""
     return (murmur2(b"%d" % user_id) & 0x7FFFFFFF) % partitions
 
 

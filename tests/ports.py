@@ -1,4 +1,4 @@
-"""Ports for servers that a test starts, kept from all other tests that run meanwhile."""
+"""Ports for servers that a test starts, reserved against all other tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _held: list[socket.socket] = []
 
 
 def reserve_ports(count: int) -> list[int]:
-    """Return ``count`` ports that nobody else is given; a server that reuses addresses may listen.
+    """Return ``count`` ports that no other process gets; a server that reuses addresses may listen.
 
-    A port that is merely free now may be another process's a moment later, when several run tests
-    side by side. A bound socket keeps it: Linux gives no such port away, and lets those listen on
-    it who ask for it by number with SO_REUSEADDR, as Kafka and asyncio do.
+    A port that is only free now may be taken a moment later, if several processes run tests. A
+    bound socket reserves it: Linux assigns such a port to nobody else, and servers can still
+    listen on it if they request its number with SO_REUSEADDR, as Kafka and asyncio do.
     """
     chosen = []
     for _ in range(count):

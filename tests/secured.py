@@ -1,4 +1,4 @@
-"""A real broker that asks for TLS and a login, with certificates made for the occasion."""
+"""A real broker that requires TLS and a login, with newly made certificates."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USER = "reels"
-#: Characters that are none of a password's business to be careful with.
+#: A password may contain any of these characters.
 PASSWORD = "p%ss w=rd;,:@/\"'\\$é-5f1c"
 PROTOCOLS = ("SSL", "SASL_PLAINTEXT", "SASL_SSL")
-#: Two listeners more: one that asks for a client's certificate, one for tokens. Connections to
-#: that one are ended after SESSION_MS, unless their client logs in again before.
+#: Two more listeners: one requires a client certificate, one a token. The broker ends
+#: connections to the latter after SESSION_MS, unless their client logs in again in time.
 MUTUAL, TOKENS = "MUTUAL", "TOKENS"
 LISTENERS = {name: name for name in PROTOCOLS} | {MUTUAL: "SSL", TOKENS: "SASL_PLAINTEXT"}
 SESSION_MS = 5000
@@ -44,12 +44,12 @@ SESSION_MS = 5000
 
 @dataclass(frozen=True)
 class SecuredBroker:
-    """The same broker behind several listeners: secured ones, and an open one for the tests."""
+    """One broker with several listeners: secured ones, and an open one for the tests."""
 
     kafka: EmbeddedKafka
     ports: Mapping[str, int]
     authority: Path
-    #: Certificates of somebody else.
+    #: The certificate of another authority.
     stranger: Path
     #: A client's certificate and its private key, which is encrypted with PASSWORD.
     certificate: Path
@@ -87,7 +87,7 @@ def _jaas(module: str, **options: str) -> str:
 
 
 def _key_of(certificate: trustme.LeafCert, password: str | None = None) -> str:
-    """Return a private key in PKCS #8, as Kafka wants it, encrypted if there is a password."""
+    """Return a private key in PKCS #8, as Kafka requires, encrypted if there is a password."""
     encryption = BestAvailableEncryption(password.encode()) if password else NoEncryption()
     key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
@@ -138,7 +138,7 @@ def _properties(
 
 @contextmanager
 def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
-    """Run a broker with TLS and logins; ``folder`` gets the certificates."""
+    """Run a broker with TLS and logins; write the certificates to ``folder``."""
     authority = trustme.CA(key_type=trustme.KeyType.RSA)
     own, strangers = folder / "ca.pem", folder / "stranger.pem"
     authority.cert_pem.write_to_path(own)
@@ -151,7 +151,7 @@ def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
     ports = dict(zip(names, reserve_ports(len(names)), strict=True))
     with token_endpoint() as tokens:
         properties = _properties(ports, authority, tokens)
-        # A broker asks no address for keys but those that its own command line allows.
+        # A broker fetches keys only from the addresses that its command line allows.
         allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={tokens.jwks_url}"
         with EmbeddedKafka(ports["BROKER"], properties=properties, jvm_flags=[allowed]) as kafka:
             admin = AdminClient({"bootstrap.servers": kafka.bootstrap})

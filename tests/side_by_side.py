@@ -1,8 +1,8 @@
-"""Tests in several processes side by side (``pytest -n``), and those that have the machine alone.
+"""Tests in several processes (``pytest -n``), and tests that need the whole machine.
 
-Each process has a Kafka of its own, and runs whole files. A test marked ``alone`` measures
-something that others on the same cores would change: it starts when every test that runs has
-ended, and no other starts before it has ended.
+Each process has its own Kafka, and runs whole files. A test marked ``alone`` measures something
+that others on the same cores would change: it starts when every running test has ended, and no
+other test starts before its end.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def is_side_by_side(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run what needs no broker first: it fails in milliseconds.
+    """Run tests that need no broker first: they fail in milliseconds.
 
-    Side by side, it comes last: a file that takes minutes may not be the last to begin, and what
-    takes milliseconds lets all processes end together.
+    With several processes they run last: a file that takes minutes must not start last, and short
+    tests let all processes end at about the same time.
     """
     if not is_side_by_side(config):
         items.sort(key=_needs_broker)
@@ -44,13 +44,13 @@ def _needs_broker(item: pytest.Item) -> bool:
     return "broker" in getattr(item, "fixturenames", ())
 
 
-# Outside of all else, pytest-timeout's clock among it: waiting here is nobody's fault.
+# Outermost, also outside of pytest-timeout's clock: waiting here must not fail a test.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let tests run together, or alone."""
+    """Run a test with others, or alone."""
     if not is_side_by_side(item.config):
         return (yield)
-    # Each process has a folder of its own in that of the run.
+    # Each process has its own folder inside the run's folder.
     folder = Path(item.config.option.basetemp).parent
     with _turn(folder, alone=item.get_closest_marker("alone") is not None):
         return (yield)
@@ -58,10 +58,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @contextmanager
 def _turn(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Wait for the machine, for a share of it or for all of it.
+    """Wait for a share of the machine, or for all of it.
 
-    The door is closed by who waits for all of it: those who only want a share would otherwise
-    follow one another for as long as there are any.
+    A test that waits for the whole machine holds the door: otherwise tests that need only a share
+    could follow one another without end.
     """
     with (folder / "door").open("w") as door, (folder / "machine").open("w") as machine:
         fcntl.flock(door, fcntl.LOCK_EX)

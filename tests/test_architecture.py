@@ -1,4 +1,4 @@
-"""The imports of the whole tree, type hints included, go the ways that the page allows."""
+"""All imports, also those for type hints only, are allowed by docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "architecture.md"
 
-#: Where the program's own modules lie; tests may know everything.
+#: Folders with the program's own modules; tests may import everything.
 FOLDERS = (
     *("accelerator", "agents", "auditing", "benchmarks", "commands", "docs", "embedded"),
     *("exporting", "loadgen", "models", "monitoring", "reels_client", "rescaling", "sizing"),
     *("streaming", "tables", "views"),
 )
 
-#: What the pure modules may import besides the standard library and each other.
+#: Packages that the pure modules may import besides the standard library.
 PURE = {"models", "msgspec", "numpy", "xxhash"}
 
 
@@ -45,7 +45,7 @@ MODULES = modules()
 
 
 def names_of(source: str) -> set[str]:
-    """Return the dotted names that a module imports, those of ``from`` with what they take."""
+    """Return the dotted names that a module imports; those of ``from`` with the imported name."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -57,7 +57,7 @@ def names_of(source: str) -> set[str]:
 
 
 def imported(source: str) -> set[str]:
-    """Return the program's modules that a module of it imports."""
+    """Return the program's modules that a source imports."""
     found = set()
     for name in names_of(source):
         found |= {name if name in MODULES else name.rpartition(".")[0]} & MODULES.keys()
@@ -77,7 +77,7 @@ def room_of(module: str) -> str:
 
 
 def allowed() -> dict[str, set[str]]:
-    """Return which room may know which, as the page has it."""
+    """Return the imports that the page allows, by row."""
     table = PAGE.read_text().partition("## Allowed imports")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `([\w/]+)` \| (.*?) \|$", table, re.MULTILINE)
     return {name: set(re.findall(r"`([\w/]+)`", known)) for name, known in rows}
@@ -87,20 +87,20 @@ ALLOWED = allowed()
 
 
 def test_imports_are_read_also_where_only_types_need_them() -> None:
-    """The test sees what it judges: plain imports, type hints, and imports inside of functions."""
+    """Plain imports, imports for type hints, and imports inside functions are all found."""
     source = "import settings\nif TYPE_CHECKING:\n    from views import health\n"
     source += "def f():\n    from streaming.ports import BatchSink\n"
     assert imported(source) == {"settings", "views.health", "streaming.ports"}
 
 
 def test_every_folder_has_its_row() -> None:
-    """A new folder is given its place in the page."""
+    """Each folder has a row in the page."""
     assert {room_of(name) for name in MODULES} == ALLOWED.keys()
 
 
 @pytest.mark.parametrize("room", sorted(ALLOWED))
 def test_a_folder_knows_only_what_the_page_allows(room: str) -> None:
-    """Whoever reads a folder needs to know no other than its row names."""
+    """A reader of a folder needs to know only the folders that its row names."""
     wrong = {
         f"{module} imports {other}"
         for module, others in IMPORTS.items()
@@ -121,7 +121,7 @@ def test_no_arrow_of_the_page_is_for_nothing() -> None:
 
 
 def test_folders_know_each_other_one_way_only() -> None:
-    """The arrows of the page are free of circles."""
+    """The imports that the page allows contain no cycle of folders."""
     try:
         list(TopologicalSorter(ALLOWED).static_order())
     except CycleError as exc:
@@ -129,7 +129,7 @@ def test_folders_know_each_other_one_way_only() -> None:
 
 
 def test_no_two_files_know_each_other() -> None:
-    """Files can be read one after the other: there is no circle, by type hints either."""
+    """The imports of files contain no cycle, not even through type hints."""
     try:
         list(TopologicalSorter(IMPORTS).static_order())
     except CycleError as exc:
@@ -139,7 +139,7 @@ def test_no_two_files_know_each_other() -> None:
 def test_the_domain_is_pure() -> None:
     """``models/`` and ``reels.py`` need the standard library, msgspec, numpy and xxhash only.
 
-    reels.py takes the compiled form of models, which is told apart in accelerator/ alone.
+    ``reels.py`` also imports accelerator/, which alone chooses the plain or the compiled form.
     """
     for name, path in MODULES.items():
         if (room := room_of(name)) in {"models", "reels"}:
@@ -149,7 +149,7 @@ def test_the_domain_is_pure() -> None:
 
 
 def test_the_three_functions_need_no_kafka() -> None:
-    """``import reels`` loads neither Faust nor a client of Kafka, nor RocksDB."""
+    """``import reels`` loads neither Faust nor a Kafka client nor RocksDB."""
     heavy = ("faust", "aiokafka", "rocksdict", "aiohttp", "streaming", "settings")
     code = f"import sys, reels; sys.exit(', '.join(set({heavy!r}) & set(sys.modules)) or 0)"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The ways to deploy: their files are well-formed, and say what the code says."""
+"""The files for deployment are well-formed, and agree with the code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OBJECTS = {
     for path in sorted((ROOT / "deploy" / "k8s").glob("*.yaml"))
     for each in yaml.safe_load_all(path.read_text())
 }
-#: KEDA's is not Kubernetes' own, so its schemas do not know it; it is compared with the code below.
+#: KEDA's resource is not in Kubernetes' schemas; a test below compares it with the code.
 KUBERNETES_OWN = [name for name in OBJECTS if name[0] != "ScaledObject"]
 
 
@@ -110,7 +110,7 @@ def test_compose_brings_two_workers_and_the_load_and_monitors_them() -> None:
         "prometheus",
         "grafana",
     }
-    # What makes a plain `docker compose up` bring these, too.
+    # This makes a plain `docker compose up` start these two as well.
     assert "COMPOSE_PROFILES=monitoring" in (ROOT / ".env").read_text().splitlines()
 
 
@@ -122,14 +122,14 @@ def test_each_token_in_the_files_is_one_that_a_worker_warns_of() -> None:
     assert found == KNOWN_TOKENS
 
 
-#: Files that name images, and the images that they are made of here.
+#: Files that name images; OWN are the images built from this repository.
 NAMING_IMAGES = "Dockerfile", "docker-compose.yml", "deploy/k8s/*.yaml", ".github/workflows/*.yml"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 OWN = {"reels-analytics", f"reels-analytics:{VERSION}", "base"}
 
 
 def images_of_others() -> list[str]:
-    """Return each image of others as often as a file names it."""
+    """Return the images of others, each as often as files name it."""
     texts = [path.read_text() for name in NAMING_IMAGES for path in ROOT.glob(name)]
     named = re.compile(r"^(?:FROM|\s*(?:- )?(?:image|container):) +(\S+)", re.MULTILINE)
     return [image for text in texts for image in named.findall(text) if image not in OWN]

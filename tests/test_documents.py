@@ -1,4 +1,4 @@
-"""Every code block of the documents is run, or at least read by the program that it is for."""
+"""Every code block of the documents is run, or at least checked by the program it is for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def of(*languages: str) -> list[Any]:
-    """Return the blocks in one of some languages as parameters."""
+    """Return the blocks in the given languages as parameters."""
     return [
         pytest.param(block, id=f"{block.page}:{block.line}")
         for block in blocks()
@@ -43,7 +43,7 @@ def test_blocks_that_other_modules_test_stand_where_those_look_for_them() -> Non
     assert pages == {("py", "docs/how-to/produce.md"), ("yaml", "docs/how-to/monitor.md")}
 
 
-#: Examples with it need workers: tests/views/test_client_page.py runs them.
+#: Examples with this import need workers: tests/views/test_client_page.py runs them.
 CLIENT = "from reels_client import"
 
 
@@ -77,7 +77,7 @@ def test_json_is_what_a_route_answers(block: Block) -> None:
 
 @cache
 def help_of(*words: str) -> str:
-    """Return what the program says of one of its commands."""
+    """Return the help text of one of the program's commands."""
     done = subprocess.run(
         [sys.executable, "-m", *words, "--help"],
         cwd=ROOT,
@@ -90,7 +90,7 @@ def help_of(*words: str) -> str:
 
 
 def check_faust(words: list[str]) -> None:
-    """Hold a command line of the program against its help."""
+    """Check that the help lists the options of a command line."""
     assert words[:2] == ["-A", "app"]
     command = next(word for word in words[2:] if not word.startswith("-"))
     known = help_of("faust", "-A", "app", command) + help_of("faust", "-A", "app")
@@ -130,13 +130,13 @@ FOLDERS = (
 
 @cache
 def texts_of_the_program() -> list[str]:
-    """Return all texts in the program's code, and those parts of them that are not filled in."""
+    """Return all strings in the program's code, split at their placeholders."""
     paths = [*ROOT.glob("*.py")]
     for folder in FOLDERS:
         paths += (ROOT / folder).rglob("*.py")
     nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
     constants = [node.value for node in nodes if isinstance(node, ast.Constant)]
-    # What is filled in by format or by a log call ends a part, too.
+    # Placeholders of format and of log calls also end a part.
     return [
         part
         for text in constants

@@ -1,4 +1,4 @@
-"""Every link within the documents leads to a file, and to a heading that is there."""
+"""Every link between the documents leads to an existing file and heading."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ PAGES = sorted(
 
 
 def headings(page: Path) -> set[str]:
-    """Return the anchors that a page's headings make."""
+    """Return the anchors of a page's headings."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def broken_links(page: Path) -> list[str]:
-    """Return those links of a page that lead nowhere."""
+    """Return the links of a page that lead nowhere."""
     broken = []
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         name, _, anchor = link.partition("#")

@@ -1,4 +1,4 @@
-"""What stands beside the code agrees with it."""
+"""The files beside the code agree with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_generated_pages_are_what_the_code_says() -> None:
-    """What is generated in docs/ is up to date."""
+    """The generated files are up to date."""
     namespace: dict[str, Any] = {"__file__": str(ROOT / "docs" / "build.py"), "__name__": "build"}
     exec(compile((ROOT / "docs" / "build.py").read_text(), "build.py", "exec"), namespace)
 
@@ -33,14 +33,14 @@ def test_generated_pages_are_what_the_code_says() -> None:
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
-    """No page points at a file that is not there."""
+    """No page links to a missing file."""
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 def test_fault_tolerance_page_names_tests_that_there_are_and_all_of_them() -> None:
-    """Each row of its list is held by a test, and each test of a fault has its row."""
+    """Each row of the page's list names a test, and each fault test has a row."""
     page = (ROOT / "docs" / "fault-tolerance.md").read_text()
     named = set(re.findall(r"::(test_\w+)", page))
     code = "".join(path.read_text() for path in (ROOT / "tests" / "faults").glob("test_*.py"))
@@ -48,7 +48,7 @@ def test_fault_tolerance_page_names_tests_that_there_are_and_all_of_them() -> No
 
 
 def test_fault_tolerance_page_names_modules_of_tests_that_there_are() -> None:
-    """Faults outside of the fault suite have theirs elsewhere."""
+    """The tests of faults outside the fault suite are where the page says."""
     page = (ROOT / "docs" / "fault-tolerance.md").read_text()
     table = page.partition("\n## Beside the fault suite\n")[2]
     named = re.findall(r"`([\w/]+\.py)`", table)
@@ -70,7 +70,7 @@ def test_readme_example_gives_what_it_says() -> None:
 
 
 def test_container_runs_the_commands_that_there_are() -> None:
-    """Each command in the compose file is one of `faust -A app`'s."""
+    """Each command in the compose file is a command of `faust -A app`."""
     compose = (ROOT / "docker-compose.yml").read_text()
     commands = re.findall(r'command: \["(\w+)"', compose)
     listed = subprocess.run(
@@ -87,7 +87,7 @@ def test_container_runs_the_commands_that_there_are() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``pip install .`` installs, unpacked."""
+    """The unpacked files that ``pip install .`` installs."""
     folder = tmp_path_factory.mktemp("wheel")
     source = shutil.copytree(
         ROOT, folder / "source", ignore=shutil.ignore_patterns(".*", "*-data", "build", "*.so")
@@ -104,7 +104,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_wheel_has_all_that_the_dashboard_serves(wheel: Path) -> None:
-    """What `pip install .` installs has the page and each of its files."""
+    """`pip install .` installs the page and each of its files."""
     assert all((wheel / "dashboard" / name).is_file() for name in read_files())
 
 
@@ -115,7 +115,7 @@ def test_a_wheel_has_the_costs_that_sizes_follow_from(wheel: Path) -> None:
 
 
 def test_a_wheel_has_every_module_of_the_program(wheel: Path, tmp_path: Path) -> None:
-    """The commands, a worker's among them, are the installed ones, in any folder."""
+    """In any folder, the installed commands run, among them the worker."""
     for package in wheel.glob("*/__init__.py"):
         source = (ROOT / package.parent.name).rglob("*.py")
         assert all((wheel / path.relative_to(ROOT)).is_file() for path in source)
@@ -145,7 +145,7 @@ def test_a_wheel_has_every_module_of_the_program(wheel: Path, tmp_path: Path) ->
 def test_who_reads_or_counts_installs_nothing_of_kafka(
     wheel: Path, tmp_path: Path, extra: str, code: str
 ) -> None:
-    """In an empty environment `reels` needs no extra, and `reels_client` its own alone."""
+    """In an empty environment `reels` needs no extra, and `reels_client` only its own."""
     python = tmp_path / "venv" / "bin" / "python"
     (archive,) = wheel.parent.glob("*.whl")
     uv = [sys.executable, "-m", "uv", "--quiet"]
@@ -185,7 +185,7 @@ def test_a_worker_runs_with_the_same_packages_as_all_else_and_no_more() -> None:
     """The image gets the locked versions, but neither Java nor tools."""
     everything, runs = locked("requirements.lock"), locked("requirements-run.lock")
 
-    # Versions and hashes; a package may be needed on more systems for development.
+    # Only versions and hashes: development may need a package on more systems.
     for name, package in runs.items():
         assert pins(everything[name]) == pins(package)
     assert all("--hash=sha256:" in " ".join(package) for package in everything.values())
@@ -217,7 +217,7 @@ def test_an_old_python_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_setup_gets_packages_from_where_pip_is_set_to_get_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """An index, a certificate or a folder of wheels that is set for pip holds for uv as well."""
+    """uv also uses an index, a certificate or a folder of wheels that is set for pip."""
     spec = importlib.util.spec_from_file_location("install", ROOT / "tools" / "install.py")
     assert spec is not None
     assert spec.loader is not None

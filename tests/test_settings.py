@@ -1,4 +1,4 @@
-"""What the settings promise: defaults, refusals in one line, and no secret in any text."""
+"""Settings: defaults, refusals in one line, and no secret in any text."""
 
 from __future__ import annotations
 
@@ -371,7 +371,7 @@ class TestTokenLogins:
     def test_what_to_install_for_amazons_tokens_is_said(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # What is None there cannot be found.
+        # None makes the import fail.
         monkeypatch.setitem(sys.modules, "aws_msk_iam_sasl_signer", None)
         text = refusal(**MSK)
         assert text.startswith("REELS_SASL_MECHANISM = 'AWS_MSK_IAM' is wrong")

@@ -1,4 +1,4 @@
-"""The topology names every table once, and everything else goes by it."""
+"""The topology names every table once; everything else follows from it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def answer(_: web.Request) -> web.Response:
 
 
 def test_the_names_of_tables_are_those_that_the_contract_promises(settings: Settings) -> None:
-    """Changelogs are named by them, so that a rename would lose the tables."""
+    """Changelogs carry these names: a rename would lose the tables."""
     assert [entry.name for entry in declared.topology(settings)] == [
         "user_metrics",
         "video_metrics",
@@ -70,7 +70,7 @@ def test_the_names_of_tables_are_those_that_the_contract_promises(settings: Sett
 def test_each_processor_reads_the_topics_that_its_entry_names_in_that_order(
     settings: Settings,
 ) -> None:
-    """What waits in the repartition topic goes before the input."""
+    """The repartition topic is read before the input topic."""
     outbox: Any = SimpleNamespace()
     state: Any = SimpleNamespace(reset_to_committed=None, stream_time=None)
     for entry in declared.topology(settings):
@@ -81,7 +81,7 @@ def test_each_processor_reads_the_topics_that_its_entry_names_in_that_order(
 
 
 def test_all_topics_of_the_tables_are_made(settings: Settings) -> None:
-    """Each source and each changelog of a table is a topic that the program sees to."""
+    """The program creates each source and each changelog of a table."""
     tables = declared.topology(settings)
     topics = {spec.name: spec for spec in declared.all_topics(settings, tables)}
     for entry in tables:
@@ -91,7 +91,7 @@ def test_all_topics_of_the_tables_are_made(settings: Settings) -> None:
 
 
 def test_an_app_has_the_tables_agents_and_topics_of_its_topology(settings: Settings) -> None:
-    """Nothing of a table is added to an app by another way."""
+    """An app has nothing of a table that its topology does not name."""
     app = create_app(settings)
     tables = declared.topology(settings)
     assert list(app.task_context.tables) == [entry.name for entry in tables]
@@ -104,7 +104,7 @@ def test_an_app_has_the_tables_agents_and_topics_of_its_topology(settings: Setti
 
 @pytest.mark.usefixtures("with_a_third")
 def test_one_more_entry_is_one_more_table_everywhere(settings: Settings) -> None:
-    """Agent, topics, store, processor and route come of the entry alone; its deltas go first."""
+    """The entry alone brings agent, topics, store, processor and route; its deltas come first."""
     app = create_app(settings)
     context = app.task_context
     assert "third_deltas" in app.agents
@@ -126,7 +126,7 @@ def test_one_more_entry_is_one_more_table_everywhere(settings: Settings) -> None
 
 
 def test_an_app_without_creators_has_neither_their_table_nor_their_topics_nor_routes() -> None:
-    """REELS_CREATORS=off leaves all of it out, down to the sums that events add up."""
+    """REELS_CREATORS=off removes all of it, also the deltas that events add to."""
     settings = load({"REELS_CREATORS": "off"})
     app = create_app(settings)
     assert list(app.task_context.tables) == ["user_metrics", "video_metrics"]

@@ -1,4 +1,4 @@
-"""A token endpoint (RFC 6749) that issues signed tokens, and tells the keys to check them with."""
+"""A token endpoint (RFC 6749) that issues signed tokens, and serves the key to verify them."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ KEY_ID = "key-1"
 class TokenEndpoint:
     """Issues RS256 tokens to one client; ``lifetime`` and ``failure`` may be changed while it runs.
 
-    ``asked`` holds the form of each request that came with the right login.
+    ``asked`` holds the form of each request that got a token.
     """
 
     def __init__(self) -> None:
-        """Make a key; nothing listens yet."""
+        """Make a key; the endpoint does not listen yet."""
         self._key = rsa.generate_private_key(65537, 2048)
         self.lifetime = 3600
         self.audience = AUDIENCE
         self.failure: web.Response | None = None
-        #: Whether the login is taken from the body alone.
+        #: Whether the login is read from the body instead of the header.
         self.in_body = False
         self.asked: list[dict[str, str]] = []
         self.base = ""
 
     @property
     def url(self) -> str:
-        """Where tokens are asked for."""
+        """The address that issues tokens."""
         return f"{self.base}/token"
 
     @property
     def jwks_url(self) -> str:
-        """Where brokers find the public key."""
+        """The address of the public key, for brokers."""
         return f"{self.base}/jwks"
 
     def environment(self, **changes: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A worker as a process of its own, as an operator starts, stops and asks it."""
+"""A worker in its own process, started, stopped and queried as an operator does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Value = TypeVar("Value")
 
 
 class Worker:
-    """``faust -A app worker`` as a child process that ends with the tests, whatever ends those."""
+    """``faust -A app worker`` as a child process, which never outlives the tests."""
 
     def __init__(self, folder: Path, name: str, environment: dict[str, str]) -> None:
         """Describe the worker; its tables and its log lie in ``folder``."""
@@ -43,7 +43,7 @@ class Worker:
         self._log_start = 0
 
     def launch(self, program: str = "faust", **settings: str | float) -> Worker:
-        """Start the process, and do not wait; ``program`` is a module that does as Faust does."""
+        """Start the process without waiting; ``program`` is a module with Faust's command line."""
         assert not self.running, f"worker {self.name} runs already"
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self._process = BoundProcess(
@@ -58,7 +58,7 @@ class Worker:
         return self
 
     def start(self, program: str = "faust", **settings: str | float) -> Worker:
-        """Start the process, and wait until it answers for its partitions."""
+        """Start the process, and wait until it is ready."""
         self.launch(program, **settings)
         self.wait_ready()
         return self
@@ -74,12 +74,12 @@ class Worker:
 
     @property
     def running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process runs."""
         return self._process is not None and self._process.running
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """None while the process runs; negative: the signal that ended it."""
         return self._process.exit_code if self._process else None
 
     @property
@@ -90,7 +90,7 @@ class Worker:
         return self._process.pid
 
     def wait_exit(self, timeout: float = TIMEOUT) -> int:
-        """Wait until it has ended by itself, and return its exit code."""
+        """Wait until the process ends by itself, and return its exit code."""
         assert self._process is not None
         assert self._process.wait(timeout), f"worker {self.name} has not ended in {timeout} s"
         assert self.exit_code is not None
@@ -102,12 +102,12 @@ class Worker:
         return self.wait_exit(timeout)
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill the process, as a crash would."""
         if self._process is not None:
             self._process.kill()
 
     def output(self) -> str:
-        """Return what it has said since its last start."""
+        """Return its output since its last start."""
         if not self.log.exists():
             return ""
         return self.log.read_bytes()[self._log_start :].decode(errors="replace")
@@ -119,7 +119,7 @@ class Worker:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def status(self, path: str) -> int | None:
-        """Return the status of a GET, None when nobody answers."""
+        """Return the status of a GET, None if nobody answers."""
         try:
             with urllib.request.urlopen(self.url(path), timeout=5) as answer:
                 status: int = answer.status
@@ -131,7 +131,7 @@ class Worker:
             return None
 
     def text(self, path: str) -> str:
-        """Return the body of a GET that has to succeed."""
+        """Return the body of a GET that must succeed."""
         token = self._environment.get("REELS_HTTP_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         request = urllib.request.Request(self.url(path), headers=headers)
@@ -140,7 +140,7 @@ class Worker:
             return body.decode()
 
     def get(self, path: str) -> Json:
-        """Return the JSON of a GET that has to succeed."""
+        """Return the JSON of a GET that must succeed."""
         return json.loads(self.text(path))
 
     def get_all(self, paths: Sequence[str], at_once: int = 40) -> list[tuple[int, Json]]:
@@ -159,18 +159,18 @@ class Worker:
         return asyncio.run(run())
 
     def metrics(self) -> dict[str, float]:
-        """Return ``/metrics`` as a number for each line, by name with labels."""
+        """Return the samples of ``/metrics``, by name with labels."""
         lines = [line for line in self.text("/metrics").splitlines() if not line.startswith("#")]
         return {name: float(number) for name, number in (line.rsplit(" ", 1) for line in lines)}
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process is in SIGSTOP."""
+    """Whether a process is stopped by SIGSTOP."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def wait_until(is_so: Callable[[], object], what: str, timeout: float = TIMEOUT) -> None:
-    """Ask again and again until it is so."""
+    """Poll until ``is_so`` returns true."""
     deadline = time.monotonic() + timeout
     while not is_so():
         assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
@@ -178,7 +178,7 @@ def wait_until(is_so: Callable[[], object], what: str, timeout: float = TIMEOUT)
 
 
 def wait_until_equal(read: Callable[[], Value], expected: Value, timeout: float = 20.0) -> None:
-    """Read again and again until it is what is expected; if it never is, say how it differs."""
+    """Poll until ``read`` returns ``expected``; on a timeout, show the difference."""
     deadline = time.monotonic() + timeout
     while (found := read()) != expected and time.monotonic() < deadline:
         time.sleep(POLL)

@@ -40,7 +40,7 @@ _MOST_VARINT: Final = 10
 COUNT: Final = struct.Struct(">i")
 COUNT_OFFSET: Final = _HEADER.size - COUNT.size
 
-FEWER: Final = "a record batch has fewer records than it says"
+FEWER: Final = "a record batch is too short for the record count in its header"
 UNFIT: Final = "a record does not fit its batch"
 
 

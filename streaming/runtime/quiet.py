@@ -36,7 +36,7 @@ COORDINATOR_TIMEOUT_S: Final = 60.0
 
 _NO_COORDINATOR: Final = re.compile(
     r"(?:CoordinatorNotAvailable|GroupCoordinatorNotAvailable|NotCoordinator"
-    r"|CoordinatorLoadInProgress|GroupLoadInProgress)"
+    r"|CoordinatorLoadInProgress|GroupLoadInProgress|Marking the coordinator dead)"
 )
 
 _LATE_TIMER: Final = re.compile(r"Timer .* (?:is overlapping|woke up too (?:late|early))")

@@ -1,4 +1,4 @@
-"""Promises that the compiled form of a chunk gives the answers of the plain one, byte by byte."""
+"""Promises that the compiled form of a chunk gives the plain form's answers, byte by byte."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_the_compiled_form_is_there_where_the_tests_run() -> None:
 
 
 def packed(records: Iterable[Record]) -> Records:
-    """Return ``records`` as they lie in a fetch, every third with headers.
+    """Return ``records`` as in a fetch, every third with headers.
 
-    Behind a value comes the number of its headers: 17 is written as a quote.
+    The number of headers follows the value: 17 is written as a quote.
     """
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 30)
     for number, record in enumerate(records):
@@ -74,7 +74,7 @@ def content(record: SourceRecord) -> tuple[bytes | None, int]:
 
 
 class Side:
-    """One of the forms, and what it has processed so far."""
+    """One of the forms, and its state so far."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Side:
         *,
         keeps: bool = False,
     ) -> None:
-        """``keeps``: rows stay in memory, and with them what they have at hand."""
+        """``keeps``: rows stay in memory, with the indexes linked to them."""
         self.backend = UserBackend.of(windows, accelerated=accelerated)
         self.memory = layer_backend(accelerated=accelerated)
         self.records = records
@@ -104,7 +104,7 @@ class Side:
         *,
         ahead: bool = True,
     ) -> list[Any]:
-        """Fold a chunk; not ``ahead``: no index was loaded, each is read when it is asked for."""
+        """Process a chunk; not ``ahead``: no index is preloaded, each is read on request."""
         chunk = self.backend.chunk(
             self.records([Record(value, T + at) for at, value in enumerate(values)]),
             partition,
@@ -152,7 +152,7 @@ class Side:
 def both(
     *chunks: Sequence[bytes | None], windows: UserWindows = WINDOWS, **options: Any
 ) -> list[Any]:
-    """Fold the chunks both ways, also from the bytes of a fetch; return the plain answer."""
+    """Process the chunks in both forms, also from fetched bytes; return the plain answer."""
     plain = Side(accelerated=False, windows=windows)
     compiled = [
         Side(True, windows),
@@ -251,7 +251,7 @@ class TestWhatBecomesOfAUser:
             for number in range(MAX_SEEN + more)
         ]
         again = [{"event_id": "0", "user_id": 1, "at": MAX_SEEN + 5}]
-        # Of more than can be remembered, the oldest are forgotten together.
+        # If there are more ids than can be remembered, the oldest are forgotten together.
         outcome = both(list(values_of(events)), list(values_of(again)))[7]
         assert outcome.applied == (1 if more else 0)
 
@@ -337,7 +337,7 @@ class TestWhatBecomesOfAUser:
     def test_an_index_stays_at_hand_when_the_plain_form_has_seen_to_an_event(self) -> None:
         numbers = [{"event_id": str(n), "user_id": 1, "at": 20 * MINUTE + n} for n in range(60)]
         values = list(values_of(numbers))
-        # Of an older pane, and a sealed one again.
+        # One of an older pane, and a sealed one again.
         rare = list(values_of([{"event_id": "old", "user_id": 1, "at": 0}])) + values[:1]
         for first in (values[:40], [*values[:40], *rare]):
             side = Side(accelerated=True, keeps=True)

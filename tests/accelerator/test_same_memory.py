@@ -1,4 +1,4 @@
-"""Promises that changes are kept and found in memory compiled as they are in dicts."""
+"""Promises that compiled layers store and find changes as dicts do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PLAIN, COMPILED = layer_backend(accelerated=False), layer_backend(accelerated=True)
 each_form = pytest.mark.parametrize("form", [PLAIN, COMPILED], ids=["plain", "compiled"])
 
-#: Few keys, which meet each other, and enough of them for layers to grow.
+#: Few enough keys to repeat, and enough for layers to grow.
 KEYS = st.integers(0, 3).map(lambda n: b"%d" % n) | st.binary(max_size=40)
 VALUES = st.none() | st.binary(max_size=20)
 Changes = list[tuple[bytes, bytes | None]]
@@ -27,7 +27,7 @@ CHANGES = st.lists(st.tuples(KEYS, VALUES), max_size=200)
 
 
 class Batch:
-    """What RocksDB was given."""
+    """The writes that RocksDB received."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[bytes, bytes | None]] = []
@@ -40,7 +40,7 @@ class Batch:
 
 
 def content(layer: Layer | dict[bytes, bytes | None]) -> tuple[object, ...]:
-    """All that a layer tells of itself."""
+    """Return everything that a layer exposes."""
     return list(layer), list(layer.keys()), list(layer.items()), len(layer)
 
 
@@ -88,7 +88,7 @@ def found(
     values: dict[bytes, bytes | None],
     newer: list[Changes],
 ) -> tuple[set[bytes], int, list[bytes | None], list[bytes | None], int]:
-    """What is said of keys when some were not in memory, and some have changed meanwhile."""
+    """Return the answers for keys of which some were not in memory and some have changed since."""
     found = form.find([layer_of(form, changes) for changes in layers], keys)
     missing = list(found.missing)
     found.fill([values.get(key) for key in missing])

@@ -1,4 +1,4 @@
-"""Promises that positions are read and summed up compiled as they are plainly."""
+"""Promises that both forms parse and sum positions alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from accelerator import IS_BUILT
 from tests.accelerator.test_same_answers import both
 
-#: As producers write them, and numbers as near to the middle of two billionths as text can be.
+#: As producers write them, and decimals as close to a rounding boundary as text allows.
 TEXTS = st.one_of(
     st.floats(0, 1).map(repr),
     st.decimals(0, 1, places=18).map(str),
@@ -27,7 +27,7 @@ TEXTS = st.one_of(
 @pytest.mark.skipif(not IS_BUILT, reason="the accelerator is not built")
 @given(st.lists(TEXTS, min_size=1, max_size=8))
 def test_every_position_is_read_the_same_compiled(texts: list[str]) -> None:
-    """The compiled form reads digits, the plain one a float: both sum up the same billionths."""
+    """The compiled form parses digits, the plain one a float: both sum the same billionths."""
     base = {"event_type": "video_view", "user_id": 1, "video_id": 2}
     base |= {"timestamp": "2025-01-15T12:00:00Z"}
     both(

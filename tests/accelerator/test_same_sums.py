@@ -1,4 +1,4 @@
-"""Promises that batches are summed compiled as they are plainly, and as single reads are."""
+"""Promises that batches are summed alike in both forms, and as single reads are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.sums import Panes, Totals
 
 
-# Panes of 1 s, windows of 4: few enough that values reach every edge of them.
+# Panes of 1 s, windows of 4: so few that values reach every edge of them.
 SLICES = Slices(4000, 1000)
 USERS, VIDEOS, CREATORS = (
     UserWindows(SLICES, 2000),
@@ -47,7 +47,7 @@ WINDOWS = st.lists(
 
 
 def rows_of(entity: Entity[Any]) -> st.SearchStrategy[bytes]:
-    """Draw the rows of a value: panes in order, each once."""
+    """Draw the rows of a value: distinct panes in order."""
     counters = st.tuples(*(U32 if c.code == "I" else U64 for c in entity.counters.values()))
     rows = st.dictionaries(st.integers(0, 12), counters, max_size=6)
     pack = entity.rows.pack
@@ -56,7 +56,7 @@ def rows_of(entity: Entity[Any]) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def user_values(draw: st.DrawFn) -> bytes:
-    """Draw a value of today's layout."""
+    """Draw a value of the current layout."""
     blocks = draw(st.integers(0, 2))
     ids = draw(st.lists(st.tuples(st.integers(0, 2**64 - 1), TIMES), max_size=16))
     value = bytes((USER.version, blocks, draw(st.integers(0, 255)), len(ids)))
@@ -76,7 +76,7 @@ CREATOR_VALUES = rows_of(CREATOR).map(CREATORS.empty.__add__)
 
 
 def sums_of(table: str, reading: ReadBackend) -> Sums:
-    """What sums the values of a table."""
+    """Return the object that sums the values of a table."""
     if table == "users":
         return reading.user_sums(USERS)
     return reading.pane_sums(VIDEOS if table == "videos" else CREATORS)
@@ -85,7 +85,7 @@ def sums_of(table: str, reading: ReadBackend) -> Sums:
 def both(
     table: str, values: Sequence[bytes | None], now: int, windows: tuple[Panes, ...]
 ) -> list[list[tuple[int, ...] | None]]:
-    """What the two forms make of some values."""
+    """Return the sums of some values in both forms."""
     answers = []
     for accelerated, reading in (False, PLAIN), (True, COMPILED):
         form = layer_backend(accelerated=accelerated)
@@ -98,7 +98,7 @@ def both(
 
 
 def listed(totals: Totals, count: int) -> list[tuple[int, ...] | None]:
-    """The sums of each of some values, None where nothing is known of its key."""
+    """Return the sums of each value; None if nothing is known of its key."""
     assert totals.rows.dtype in (np.uint64, object)
     sums = dict(zip(totals.numbers, map(tuple, totals.rows.tolist()), strict=True))
     return [sums.get(number) for number in range(count)]

@@ -1,4 +1,4 @@
-"""Events of dicts and rows of users in memory: the compiled ones are the same as the plain ones."""
+"""Events from dicts and rows of users in memory: both forms are equal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EVENTS = st.lists(
         st.sampled_from(EVENT_TYPES),
         st.integers(0, 2**53),
         st.integers(0, 60),
-        # From the latest time on, or a while before it.
+        # At or after the latest time, or a while before it.
         st.integers(-20 * MINUTE, 2 * MINUTE) | st.sampled_from([0, 70 * MINUTE, 60 * 24 * MINUTE]),
     ),
     max_size=150,
@@ -59,7 +59,7 @@ def test_of_any_history_with_blocks_of_sealed_ids(
     windows = UserWindows(Slices(60 * MINUTE, 15 * MINUTE), 30 * MINUTE)
     compiled, plain = COMPILED.rows(windows), PLAIN.rows(windows)
     now = START
-    # Many ids within a short time, which is when they are sealed in blocks.
+    # Many ids within a short time, so that they are sealed in blocks.
     many: list[tuple[int, EventType, int, int, int]] = [
         (7, "like", 0, 1000 + number, 1) for number in range(16 * ids_before)
     ]
@@ -117,7 +117,7 @@ def test_an_event_in_a_dict_is_the_one_in_its_json(
         expected = fields_of(PLAIN.engagement(decoded))
         assert fields_of(found) == fields_of(COMPILED.engagement(decoded)) == expected
     elif (usual := PLAIN.usual(event)) is not None:
-        # Only times before 1970 and at the end of the years take the long way.
+        # Only times before 1970 and at the end of the year range take the general path.
         assert not 0 <= usual.t_ms < 253_370_764_800_000
 
 

@@ -1,4 +1,4 @@
-"""Promises that deltas are gathered, processed and looked up compiled as they are plainly."""
+"""Promises that both forms gather, process and look up deltas alike."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SLICES = Slices(4000, 1000)
 WINDOWS = VideoWindows(SLICES)
 FORMS = [False, True]
 
-#: Small numbers meet each other; large ones reach the ends of their fields.
+#: Small numbers collide; large ones reach the limits of their fields.
 U32 = st.integers(0, 3) | st.integers(2**32 - 3, 2**32 - 1)
 U64 = st.integers(0, 3) | st.integers(2**64 - 3, 2**64 - 1)
 COUNTS = [U32 if counter.code == "I" else U64 for counter in VIDEO.counters.values()]
@@ -47,7 +47,7 @@ RULE = ViralRule(1.5, ENOUGH)
 
 
 class Side:
-    """One of the two forms, and what it has processed so far."""
+    """One of the two forms, and its state so far."""
 
     def __init__(self, accelerated: bool) -> None:
         self.backend = PaneBackend.of_videos(WINDOWS, accelerated=accelerated)
@@ -145,7 +145,7 @@ def test_a_video_with_a_value_of_an_unknown_version_is_refused(accelerated: bool
 
 
 def gathered(accelerated: bool, added: Iterable[tuple[int, int, int]]) -> DeltaAccumulator:
-    """What a source has gathered when all these were added."""
+    """Return the content of an accumulator after these additions."""
     found = UserBackend.of(UserWindows(SLICES, 1000), accelerated=accelerated).accumulator(VIDEO)
     for place in added:
         video_id, pane, counter = place
@@ -153,7 +153,7 @@ def gathered(accelerated: bool, added: Iterable[tuple[int, int, int]]) -> DeltaA
     return found
 
 
-#: Many videos and panes for the slots of a few, and the ends of their fields.
+#: Many videos and panes for few slots, and the limits of their fields.
 ADDED = st.tuples(
     st.integers(0, 9) | st.integers(0, 2**64 - 1) | st.integers(0, 9).map(lambda n: n << 40),
     st.integers(0, 3) | st.integers(0, 2**32 - 1),
@@ -211,7 +211,7 @@ CREATOR_RECORDS = st.builds(
 @given(st.lists(st.lists(CREATOR_RECORDS, max_size=3), max_size=6))
 @settings(max_examples=300)
 def test_any_history_of_creators_is_processed_the_same(batches: list[list[bytes]]) -> None:
-    """Another entity, with counters and a header of its own, and no rule that videos have."""
+    """Another entity, with its own counters and header, and without the viral rule."""
     sides = [PaneBackend.of(CREATORS, accelerated=accelerated) for accelerated in FORMS]
     stored: list[dict[bytes, bytes | None]] = [{} for _ in sides]
     now = 0

@@ -1,4 +1,4 @@
-"""The page's table of twins is true: both forms exist, know each other, and have the same names."""
+"""The page's table of twins is correct: both forms exist, name each other, and have equal names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 
 def twins() -> list[tuple[list[str], str, list[str]]]:
-    """Return each row of the table: plain files, compiled file, and what both have."""
+    """Return the rows of the table: plain files, compiled file, and common names."""
     table = PAGE.read_text().partition("## Twins")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([^|]*) \| `(accelerator/[^`]*)` \|([^|]*)\|$", table, re.MULTILINE)
     return [
@@ -38,7 +38,7 @@ def module_of(path: str) -> str:
 
 
 def form_of(paths: list[str], name: str) -> Any:
-    """Return what one of the modules defines by a name; compiled functions say nothing of it."""
+    """Return the definition of a name from one of the modules."""
     found = [vars(import_module(module_of(path))).get(name) for path in paths]
     found = [each for each in found if each is not None]
     assert found, f"none of {paths} has {name}"
@@ -46,7 +46,7 @@ def form_of(paths: list[str], name: str) -> Any:
 
 
 def members(protocol: type) -> set[str]:
-    """Return the names that a protocol asks for, those of the protocols that it extends too."""
+    """Return the names that a protocol requires, including those of protocols that it extends."""
     return {
         name
         for each in protocol.__mro__[: protocol.__mro__.index(Protocol)]
@@ -56,7 +56,7 @@ def members(protocol: type) -> set[str]:
 
 
 def parameters(function: Callable[..., object]) -> list[tuple[str, bool, bool]]:
-    """Return names, whether they have to be given by name, and whether they may be left out."""
+    """Return names, whether they are keyword-only, and whether they are optional."""
     return [
         (each.name, each.kind is each.KEYWORD_ONLY, each.default is not each.empty)
         for each in signature(function).parameters.values()
@@ -64,13 +64,13 @@ def parameters(function: Callable[..., object]) -> list[tuple[str, bool, bool]]:
 
 
 def test_every_compiled_module_has_its_row() -> None:
-    """A new compiled module says what its plain form is."""
+    """A new compiled module names its plain form."""
     compiled = {str(path.relative_to(ROOT)) for path in (ROOT / "accelerator").glob("*.pyx")}
     assert compiled <= {path for _, path, _ in TWINS}
 
 
 def test_every_protocol_of_a_class_is_held_to_by_a_pair() -> None:
-    """A form's class is not left without its twin."""
+    """A class of one form must have a twin."""
     helpers = {"Layer", "MakeChunk", "MakeDeltaChunk", "PackRecords", "WriteBatch"}
     classes = {
         name
@@ -82,7 +82,7 @@ def test_every_protocol_of_a_class_is_held_to_by_a_pair() -> None:
 
 @pytest.mark.parametrize(("plain", "compiled", "_"), TWINS, ids=str)
 def test_a_plain_form_names_its_compiled_one(plain: list[str], compiled: str, _: list[str]) -> None:
-    """Whoever changes the plain form finds the sign to the other."""
+    """A reader of the plain form finds the compiled one."""
     assert (ROOT / compiled).is_file()
     for path in plain:
         assert module_of(compiled) in (ROOT / path).read_text(), f"{path} does not name {compiled}"
@@ -92,7 +92,7 @@ def test_a_plain_form_names_its_compiled_one(plain: list[str], compiled: str, _:
 def test_both_forms_have_the_same_names_and_signatures(
     plain: list[str], compiled: str, name: str
 ) -> None:
-    """What is called on one form can be called on the other."""
+    """A call that works on one form works on the other."""
     ours, theirs = form_of(plain, name), form_of([compiled], name)
     if not isclass(ours):
         assert parameters(ours) == parameters(theirs)

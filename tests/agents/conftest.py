@@ -1,4 +1,4 @@
-"""A pipeline for a test, and records to feed it with."""
+"""A pipeline for a test, and a function that feeds it."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def send() -> Callable[..., None]:
 
 @pytest.fixture
 def pause_load(monkeypatch: pytest.MonkeyPatch) -> PauseLoad:
-    """Return a coroutine function that makes a state's next load wait till it is told to go on.
+    """Return a coroutine function that holds a state's next load until the test releases it.
 
-    The disk is slow: what it says has been read, but not arrived yet.
+    It simulates a slow disk: the data has been read, but has not arrived yet.
     """
 
     async def pause(state: PartitionState) -> tuple[asyncio.Event, asyncio.Event]:

@@ -1,6 +1,6 @@
-"""The program's processors with real tables, and lists in place of Kafka's topics.
+"""The program's processors with real tables, and lists instead of Kafka's topics.
 
-Processing, commits and crashes happen when a test says so.
+The test decides when to process, commit and crash.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NOW = 1_800_000_000_000
 
 
 def make_settings(**environment: str | int) -> program_settings.Settings:
-    """Return the program's settings with short names of topics."""
+    """Return the program's settings with short topic names."""
     return program_settings.load(
         {
             "REELS_EVENTS_TOPIC": EVENTS,
@@ -57,7 +57,7 @@ def make_settings(**environment: str | int) -> program_settings.Settings:
 
 
 class Part:
-    """What one partition number holds: processors, their states, and where it stands."""
+    """One partition number: its processors, their states, and its positions."""
 
     def __init__(self, number: int, folder: Path, pipeline: Pipeline) -> None:
         """Open the tables in ``folder``."""
@@ -85,7 +85,7 @@ class Part:
         self.positions = dict.fromkeys(SOURCES, 0)
         self.committed = dict(self.positions)
         self.commits = 0
-        #: By state, what the changelog has and the disk has not: one commit in two is flushed.
+        #: Committed layers that are not on disk, by state: one commit in two is flushed.
         self.unflushed: dict[PartitionState, list[Layer]] = defaultdict(list)
         self._begin()
 
@@ -108,13 +108,13 @@ class Part:
         )
 
     async def restart(self, settings: program_settings.Settings) -> None:
-        """Begin anew with other settings of the users' task."""
+        """Restart with other settings for the users' task."""
         self.engagement = self._engagement(settings)
         self.processors = (self.engagement, self.video, self.creator)
         await self.restore()
 
     async def restore(self) -> None:
-        """Begin anew from what is committed, as after a crash."""
+        """Restart from the committed state, as after a crash."""
         self.outbox.take()
         for state, commits in self.unflushed.items():
             for changes in commits:
@@ -123,7 +123,7 @@ class Part:
         self._begin()
 
     def take_over(self, tp: TP, values: Sequence[bytes | None]) -> bool:
-        """Process at once what another partition is about to send."""
+        """Process immediately the records that another partition is about to send."""
         receivers: dict[str, Any] = {DELTAS: self.video, CREATOR_DELTAS: self.creator}
         receiver = receivers.get(tp.topic, self.engagement)
         has_taken: bool = receiver.take_over(tp.topic, values)
@@ -136,13 +136,13 @@ class Part:
 
 
 class Pipeline:
-    """All partitions; use it with ``with``."""
+    """All partitions; a context manager."""
 
     def __init__(self, folder: Path, settings: program_settings.Settings) -> None:
         """Open everything in ``folder``."""
         self.folder = folder
         self.settings = settings
-        #: Whether partitions that commit together hand sums over, instead of sending them.
+        #: Whether partitions that commit together hand sums over instead of sending them.
         self.is_one_worker = True
         self.memory = RocksMemory.create(1 << 20)
         self.executor = ThreadPoolExecutor(1)
@@ -193,7 +193,7 @@ class Pipeline:
             part.positions[topic] = at + len(records)
 
     async def commit(self, *numbers: int) -> None:
-        """Do what a worker's commit of some partitions does, in one go."""
+        """Commit some partitions together, as a worker does."""
         parts = [self.parts[number] for number in numbers]
         for part in parts:
             for processor in part.processors:
@@ -220,11 +220,11 @@ class Pipeline:
             part.unflushed.clear()
 
     async def crash(self, number: int) -> None:
-        """Lose what a partition has not committed."""
+        """Drop all uncommitted changes of a partition."""
         await self.parts[number].restore()
 
     async def finish(self) -> None:
-        """Process and commit until nothing is left to be done."""
+        """Process and commit until nothing remains."""
         before = -1
         while before != (before := self._done()):
             for number in range(len(self.parts)):
@@ -236,7 +236,7 @@ class Pipeline:
         sent = sum(map(len, self.topics.values()))
         return sent + sum(sum(part.committed.values()) for part in self.parts)
 
-    # -- as outsiders see it
+    # -- the view from outside
 
     def read(self, topic: str) -> list[Record]:
         """Return all records of a topic, partition by partition."""

@@ -1,4 +1,4 @@
-"""Whatever is sent, in whatever order it is processed, committed and lost: the oracle is right.
+"""The oracle is right for any order of events, processing, commits and crashes.
 
 Windows are short here, so that a few events cross them::
 
@@ -36,7 +36,7 @@ from tests.integration.stream import START, event
 from tests.oracle import SECOND, Oracle, Rules, in_order
 
 PARTITIONS = 2
-#: On a step of every window.
+#: On a step boundary of every window.
 T = START // 60_000 * 60_000
 SETTINGS = make_settings(
     TOPIC_PARTITIONS=PARTITIONS,
@@ -58,7 +58,7 @@ RULES = Rules(
 )
 
 
-#: By the number of an event: one has none, and one is not counted because it is no position.
+#: By the number of an event: one has no position, and one has an invalid one.
 POSITIONS: list[dict[str, float]] = [
     {},
     {"video_position": 1 / 7},
@@ -69,12 +69,12 @@ POSITIONS: list[dict[str, float]] = [
 ]
 
 
-#: By the number of an event: some have none, and one is not counted because it is no id.
+#: By the number of an event: some have no creator, and one has an invalid id.
 CREATORS = [None, 3, 2**63 - 1, 0, "3", 3]
 
 
 class Send(NamedTuple):
-    """An event arrives, in any partition."""
+    """An event arrives in any partition."""
 
     partition: int
     user_id: int
@@ -99,7 +99,7 @@ class Commit(NamedTuple):
 
 
 class Crash(NamedTuple):
-    """A partition loses what it has not committed."""
+    """A partition loses its uncommitted changes."""
 
     partition: int
 

@@ -1,4 +1,4 @@
-"""A table built with a finer step goes on with a coarser one, whatever was on its way then.
+"""A table built with a finer step continues with a coarser one, with records still unprocessed.
 
 ::
 
@@ -51,14 +51,14 @@ def _judge_at_every_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def do(pipeline: Pipeline, script: list[Step]) -> None:
-    """Play a script, and leave on its way what is on its way."""
+    """Run a script, and leave unprocessed records unprocessed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "finish", lambda: asyncio.sleep(0))
         await play(pipeline, script)
 
 
 async def changed(pipeline: Pipeline, rules: Settings) -> Pipeline:
-    """Return the same pipeline after a stop and a start with other settings."""
+    """Return the same pipeline after a restart with other settings."""
     for number in range(len(pipeline.parts)):
         await pipeline.crash(number)
     for part in pipeline.parts:
@@ -82,7 +82,7 @@ def values_in_steps(pipeline: Pipeline, table: str) -> dict[bytes, bytes]:
 
 
 def judge(pipeline: Pipeline, at_change: list[dict[str, int]]) -> Oracle:
-    """Ask the oracle, for which other rules hold from the positions ``at_change`` on."""
+    """Feed the oracle, with the new rules from the positions ``at_change`` on."""
     oracle = Oracle(RULES, EVENTS)
     passed_on = pipeline.read(REPARTITION)
     for record, is_passed_on in in_order(pipeline.read(EVENTS), passed_on, pipeline.read(ORDER)):
@@ -129,7 +129,7 @@ SCRIPTS = st.lists(steps, max_size=40)
 def test_whatever_was_counted_or_on_its_way_the_oracle_is_right(
     accelerator: str, before: list[Step], after: list[Step]
 ) -> None:
-    """Rows of both steps, partitions that are new, sums that were sent before: in both forms."""
+    """Rows of both steps, new partitions, and sums sent before the change, in both forms."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(Path(folder), accelerator, before, after))
 
@@ -143,7 +143,7 @@ def views(*seconds: int) -> list[OutRecord]:
 
 @pytest.fixture
 async def built(tmp_path: Path) -> Pipeline:
-    """A pipeline with a finer step, of whose sums some are on their way."""
+    """A pipeline with a finer step and some unprocessed sums."""
     pipeline = Pipeline(tmp_path, SETTINGS)
     for records in (views(0, 4, 12), views(28, 31)):
         await pipeline.finish()
@@ -179,7 +179,7 @@ async def test_the_change_is_said_and_there_is_no_way_back_once_it_is_committed(
 
 
 async def test_sums_by_a_coarser_step_than_ones_own_are_refused(built: Pipeline) -> None:
-    """As of a worker that was started with other settings than this one."""
+    """They come from a worker that was started with other settings."""
     coarse = await changed(built, COARSE)
     for record in views(40, 45):
         coarse.send(EVENTS, 0, record)

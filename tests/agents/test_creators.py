@@ -1,4 +1,4 @@
-"""What becomes of the table of creators, and from when on it says that all is counted."""
+"""The table of creators, and the time from which it reports complete counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = START // HOUR * HOUR
 WINDOWS = PaneWindows(CREATOR, Slices(24 * HOUR, 15 * MINUTE))
 PARTITIONS = 2
-#: One user of each partition.
+#: One user per partition.
 USERS = [
     next(user for user in range(100) if partition_of(user, PARTITIONS) == number)
     for number in range(PARTITIONS)
@@ -86,7 +86,7 @@ def complete_from(pipeline: Pipeline) -> list[int]:
 async def test_a_hot_video_costs_its_creator_one_row_a_commit(
     make: Callable[..., Pipeline],
 ) -> None:
-    """Sums by creator and pane leave, not events; each partition of creators gets one record."""
+    """Sums by creator and pane are sent, not events; each partition of creators gets one record."""
     pipeline = make()
     pipeline.is_one_worker = False
     for number in range(50):
@@ -103,7 +103,7 @@ async def test_a_hot_video_costs_its_creator_one_row_a_commit(
 async def test_an_event_without_a_right_creator_counts_for_nobody(
     make: Callable[..., Pipeline], creator_id: bool | float | str | None
 ) -> None:
-    """It counts for its user and its video all the same."""
+    """It still counts for its user and its video."""
     pipeline = make()
     send(pipeline, 1, T, creator_id=creator_id)
     await pipeline.finish()
@@ -114,7 +114,7 @@ async def test_an_event_without_a_right_creator_counts_for_nobody(
 async def test_an_app_that_was_built_with_creators_counts_them_from_its_beginning(
     make: Callable[..., Pipeline],
 ) -> None:
-    """Restarts change nothing about it: what was counted by then was sent."""
+    """Restarts do not change that, because earlier counts were sent."""
     pipeline = make()
     for source in range(PARTITIONS):
         send(pipeline, 1, T, source=source)
@@ -128,7 +128,7 @@ async def test_an_app_that_was_built_with_creators_counts_them_from_its_beginnin
 
 
 async def test_without_creators_nothing_is_sent_for_them(make: Callable[..., Pipeline]) -> None:
-    """REELS_CREATORS=off leaves out their sums, too."""
+    """REELS_CREATORS=off omits their sums as well."""
     pipeline = make("off")
     send(pipeline, 1, T)
     await pipeline.finish()
@@ -138,7 +138,7 @@ async def test_without_creators_nothing_is_sent_for_them(make: Callable[..., Pip
 async def test_creators_who_come_later_are_counted_from_then_on(
     make: Callable[..., Pipeline], accelerator: str
 ) -> None:
-    """The latest of the sources' stream times is where all is counted; a new source has none."""
+    """Counts are complete from the latest stream time of the sources on; a new source has none."""
     pipeline = make("off")
     send(pipeline, 1, T)
     send(pipeline, 2, T + 20 * MINUTE, source=1)
@@ -153,7 +153,7 @@ async def test_creators_who_come_later_are_counted_from_then_on(
 async def test_since_when_creators_are_counted_is_not_lost(
     make: Callable[..., Pipeline], accelerator: str
 ) -> None:
-    """Neither by a crash before the first commit nor by one after it."""
+    """Neither a crash before the first commit nor one after it loses the time."""
     pipeline = make("off")
     send(pipeline, 1, T)
     await pipeline.finish()
@@ -173,7 +173,7 @@ async def test_since_when_creators_are_counted_is_not_lost(
 async def test_the_table_is_told_even_when_nothing_more_comes(
     make: Callable[..., Pipeline], accelerator: str
 ) -> None:
-    """A source that is silent after the restart has counted before it, too."""
+    """A source that stays silent after the restart may have counted before it."""
     pipeline = make("off")
     send(pipeline, 1, T)
     await pipeline.finish()
@@ -187,7 +187,7 @@ async def test_the_table_is_told_even_when_nothing_more_comes(
 async def test_a_time_without_creators_makes_a_new_beginning(
     make: Callable[..., Pipeline], accelerator: str
 ) -> None:
-    """On, off and on again: what came in between is lacking, and the answers say so."""
+    """On, off and on again: the events in between are missing, and the answers say so."""
     pipeline = make()
     send(pipeline, 1, T)
     await pipeline.finish()
@@ -204,7 +204,7 @@ async def test_a_time_without_creators_makes_a_new_beginning(
 async def test_a_time_without_creators_in_which_nothing_came_changes_nothing(
     make: Callable[..., Pipeline], accelerator: str
 ) -> None:
-    """Nothing is lacking then."""
+    """In that case nothing is missing."""
     pipeline = make()
     send(pipeline, 1, T)
     await pipeline.finish()

@@ -1,4 +1,4 @@
-"""What happens to a batch of engagement events."""
+"""The processing of a batch of engagement events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_POSITION = 0, 0
 
 
 def deltas(pipeline: Pipeline, partition: int = 0) -> list[tuple[int, int, list[tuple[int, ...]]]]:
-    """Each delta record sent to a partition: source, stream time, rows."""
+    """Return each delta record sent to a partition: source, stream time, rows."""
     return [
         (source, stream_time, sorted(rows))
         for source, stream_time, rows in (
@@ -202,7 +202,7 @@ async def test_users_whose_windows_are_over_leave_the_table(
 async def test_only_times_that_can_be_true_are_part_of_the_latency(
     make_pipeline: Callable[..., Pipeline],
 ) -> None:
-    """Producers may give none (-1), seconds for milliseconds, or the time of a wrong clock."""
+    """Producers may send none (-1), seconds for milliseconds, or the time of a wrong clock."""
     now = int(time() * 1000)
     pipeline = make_pipeline()
     counts, total = sum(metrics.ingest_latency.counts), metrics.ingest_latency._sum

@@ -1,4 +1,4 @@
-"""A producer with another partitioner is noticed: the worker says so, once."""
+"""A producer with another partitioner is noticed: the worker logs it, once."""
 
 from __future__ import annotations
 

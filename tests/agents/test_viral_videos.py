@@ -1,4 +1,4 @@
-"""Which videos are viral, and what the output topic is told about them."""
+"""Viral videos, and the records for them in the output topic."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _judge_at_every_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The processors' monotonic clock, to be moved by hand."""
+    """The processors' monotonic clock, set by the test."""
     now = [1000.0]
     monkeypatch.setattr(agents.video_deltas, "monotonic", lambda: now[0])
     return now
@@ -64,9 +64,9 @@ def detected_at(pipeline: Pipeline) -> int:
 
 
 async def fold_unjudged(pipeline: Pipeline) -> None:
-    """Fold all that was sent, down to the videos, but judge none of them.
+    """Process all sent records, those of videos included, but judge no video.
 
-    Sums come with their topic from here on, as another worker's do.
+    Afterwards sums arrive through their topic, as another worker's do.
     """
     pipeline.is_one_worker = False
     await pipeline.process(0, EVENTS, 100)
@@ -79,7 +79,7 @@ async def fold_unjudged(pipeline: Pipeline) -> None:
 
 
 async def commit_while_videos_are_read(pipeline: Pipeline, pause_load: PauseLoad) -> None:
-    """Process what was sent, and let a commit judge videos while that waits for the disk."""
+    """Process the sent records; while that waits for the disk, let a commit judge videos."""
     part = pipeline.parts[0]
     await pipeline.process(0, EVENTS, 100)
     await pipeline.commit(0)
@@ -170,7 +170,7 @@ async def test_silence_that_began_before_a_restart_is_counted_anew(
 async def test_a_video_is_flagged_in_the_commit_that_sends_the_event_which_makes_it_viral(
     make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
 ) -> None:
-    """Not at the next look at all videos that have changed."""
+    """It does not wait for the next check of all changed videos."""
     pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=1)
     pipeline.parts[0].video._judged_at = float("inf")
     for number, event_type in enumerate(["video_view", "share", "share"]):
@@ -184,7 +184,7 @@ async def test_a_video_is_flagged_in_the_commit_that_sends_the_event_which_makes
 async def test_a_video_is_flagged_in_the_commit_after_its_sums_have_come(
     make_pipeline: Callable[..., Pipeline], send: Callable[..., None]
 ) -> None:
-    """They are another worker's."""
+    """Another worker sent these sums."""
     pipeline = make_pipeline(REELS_VIRAL_MIN_VIEWS=1)
     pipeline.is_one_worker = False
     pipeline.parts[0].video._judged_at = float("inf")
@@ -217,7 +217,7 @@ async def test_a_flag_that_was_not_committed_is_raised_again(
 async def test_a_flag_raised_while_videos_are_read_is_not_forgotten(
     make_pipeline: Callable[..., Pipeline], send: Callable[..., None], pause_load: PauseLoad
 ) -> None:
-    """A commit judges while the next deltas of the video wait for the disk.
+    """A commit judges the video while its next deltas wait for the disk.
 
     ::
 

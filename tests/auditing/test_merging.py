@@ -1,4 +1,4 @@
-"""The audit counts a partition's events in the order in which a worker did, as far as that is kept.
+"""The audit counts a partition's events in the worker's order, as far as that is known.
 
 ::
 
@@ -35,7 +35,7 @@ def copies(tmp_path: Path) -> Copies:
 
 
 def merged(merge: Merge) -> list[int | bytes | None]:
-    """What is counted, the input's events by offset, the others by value."""
+    """Return what is counted: the input's events by offset, the others by value."""
     found: list[int | bytes | None] = []
     for each in map(record, range(6)):
         found += [arrival.value for arrival in merge.before(each)]
@@ -56,7 +56,7 @@ def test_what_came_when_the_input_was_at_its_end_is_counted_last(copies: Copies)
 
 
 def test_without_an_order_they_are_counted_when_they_were_sent(copies: Copies) -> None:
-    """Records of the input were sent at 1 s and as many ms as their offset, and so were these."""
+    """Records of both topics were sent at 1 s plus their offset in ms."""
     copies.set_order([], is_whole=True)
     merge = Merge(copies.unnamed(), copies.named())
     assert not merge.is_known

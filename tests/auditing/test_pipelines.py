@@ -1,4 +1,4 @@
-"""An audit of the program's processors without Kafka: whatever they did, it finds what is so.
+"""An audit of the program's processors without Kafka: it finds differences, and only those.
 
 Windows and the horizon are short, as in ``tests/agents/test_against_the_oracle.py``.
 """
@@ -65,7 +65,7 @@ KINDS = ("video_view", "video_view", "share", "comment", "like", "save")
 
 
 class Topics:
-    """What the audit asks of topics, told by a pipeline; ``begins`` are where they begin now."""
+    """A pipeline's topics, as the audit reads them; ``begins`` are their first offsets now."""
 
     def __init__(self, pipeline: Pipeline, **begins: int) -> None:
         self.pipeline = pipeline
@@ -105,7 +105,7 @@ class Topics:
 
 
 class Silence:
-    """Hears how far the audit is."""
+    """A progress display that shows nothing."""
 
     def begin(self, *_: object) -> None:
         """Do nothing."""
@@ -119,7 +119,7 @@ def report_of(topics: Any) -> Report:
 
 
 def send(pipeline: Pipeline, partition: int, user: int, number: int) -> None:
-    """Send an event: all of it but its place follows from its user and number."""
+    """Send an event; everything but its partition follows from its user and number."""
     value = event(
         *(user, number % 3, T + number * 7 * SECOND, number),
         event_type=KINDS[number % len(KINDS)],
@@ -196,7 +196,7 @@ def test_an_event_that_was_passed_on_and_lost_is_a_difference(pipeline: Pipeline
 
 @pytest.mark.parametrize("begin", [0, 10**9], ids=["with copies", "without copies"])
 def test_an_event_that_was_counted_twice_is_a_difference(pipeline: Pipeline, begin: int) -> None:
-    """What a second program on the input once did to the first, 42 s later than the event."""
+    """A second app on the same input once caused this: a copy, 42 s later than the event."""
     asyncio.run(pipeline.finish())
     (twice, *_) = pipeline.topics[REPARTITION, 1]
     copy = OutRecord(twice.key, twice.value, (), twice.timestamp)

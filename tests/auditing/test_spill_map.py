@@ -1,4 +1,4 @@
-"""The audit's values are those of a dict, in the order of their keys, whatever memory there is."""
+"""A spill map equals a dict, in the order of its keys, whatever its memory limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an audit reads of topics and of the group's offsets is decided: it waits for that."""
+"""An audit reads ends and offsets only after the open transactions before them have ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RECORD = OutRecord(b"key", b"value")
 
-#: Seconds after which something is taken to wait; what does not is answered within milliseconds.
+#: Seconds after which a question counts as waiting; others take milliseconds.
 A_WHILE = 0.5
 
 
@@ -44,7 +44,7 @@ async def topics(cluster: Cluster) -> AsyncIterator[Topics]:
 
 
 async def still_waits(question: asyncio.Task[dict[int, int]]) -> bool:
-    """Whether ``question`` has not been answered after a while; it goes on."""
+    """Whether ``question`` is still unanswered after a while; it continues."""
     await asyncio.wait([question], timeout=A_WHILE)
     return not question.done()
 

@@ -1,4 +1,4 @@
-"""Percentiles, reports and what is read of /proc: the numbers that people will go by."""
+"""Percentiles, reports and values read from /proc: the published figures depend on them."""
 
 from __future__ import annotations
 

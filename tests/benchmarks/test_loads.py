@@ -1,4 +1,4 @@
-"""The loads and the filled state are what the program would make of real traffic."""
+"""The loads and the filled state equal what the program would make of real traffic."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEEN, ROW = struct.Struct("<QI"), struct.Struct("<I" + USER.codes(USER.version))
 
 
 def filled(filling: Filling) -> tuple[dict[bytes, bytes], dict[int, list[bytes]]]:
-    """All rows by key, and the keys by user."""
+    """Return all rows by key, and the keys by user."""
     rows: dict[bytes, bytes] = {}
     keys: dict[int, list[bytes]] = {}
     for users, found, values in filling.rows(WINDOWS):

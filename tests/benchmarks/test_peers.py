@@ -1,4 +1,4 @@
-"""The case peers: what it installs is pinned, and no window closes within a run."""
+"""The case ``peers``: its packages are pinned, and no window closes within a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The soak runs, in a small size, and judges its figures; which ones is no test's business."""
+"""The soak runs in a small size and judges its figures; their values are not tested."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_small_soak_restarts_and_kills_a_worker_and_finds_no_difference(
     document = json.loads(output.read_text())
     assert document["audit"]["clean"]
     assert document["audit"]["users"]["compared"] > 1000
-    # All events of the load, the probes, and a mark of each partition at both ends.
+    # All events of the load, the probes, and a marker per partition at both ends.
     outcomes = document["audit"]["outcomes"]
     assert sum(outcomes.values()) == document["audit"]["records"] > 24_000
     assert min(outcomes[each] for each in ("applied", "duplicate", "rejected")) > 0
@@ -85,7 +85,7 @@ def test_ctrl_c_ends_every_process_of_the_soak(broker: EmbeddedKafka, tmp_path: 
 
 
 def processes_of(cache: Path) -> list[str]:
-    """Return the processes that have ``cache`` as their cache."""
+    """Return the processes that use ``cache`` as their cache."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
@@ -118,7 +118,7 @@ class TestPlan:
 
     @pytest.mark.parametrize("seconds", [24, 3600])
     def test_the_filled_state_is_in_the_window_until_the_load_has_ended(self, seconds: int) -> None:
-        """Time goes to the right, the window ends at the last step.
+        """Time runs to the right; the window ends at the last step.
 
         filled |--|  (a step)
         load           |-------|
@@ -215,7 +215,7 @@ class TestVerdict:
         assert self.grown(parts(**{"worker b MiB": 400.0})) == ["worker b MiB"]
 
     def test_disk_that_grows_ever_faster_is_told(self) -> None:
-        # The second part added 100 MiB: 115 more, and a swing of 5 %, are allowed.
+        # The second part added 100 MiB: 115 MiB and a fluctuation of 5 % are allowed.
         assert self.grown(parts(**{"tables MiB": 1590.0})) == []
         assert self.grown(parts(**{"tables MiB": 1610.0})) == ["tables MiB added"]
 

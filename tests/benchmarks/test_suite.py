@@ -1,4 +1,4 @@
-"""The suite runs, in its smallest sizes, and tells figures; which ones is no test's business."""
+"""The suite runs in its smallest sizes and reports figures; their values are not tested."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def test_the_smallest_cases_end_with_figures(
         "merge and pack (plain)",
         "RocksDB write batch",
     } <= set(stages)
-    # What `faust -A app size --costs` reads.
+    # The figures that `faust -A app size --costs` reads.
     for name in ("backlog", "steady", "reads", "aging"):
         assert set(FIGURES[name]) <= cases[name]["rows"][0]["figures"].keys()
     assert "events/s" in capsys.readouterr().out
-    # What was worked on is deleted.
+    # The working files are deleted.
     assert list((tmp_path / "cache" / "reels-analytics" / "bench").iterdir()) == []
 
 
@@ -103,7 +103,7 @@ def test_workers_that_come_and_go_are_measured(broker: EmbeddedKafka, tmp_path: 
     lost, kept = (row["figures"] for row in cases["recovery"]["rows"])
     assert kept["ready s"]["median"] > 0
     assert set(FIGURES["recovery"]) <= lost.keys()
-    # Users, and rows of sealed ids of those who have many.
+    # Users, and sealed blocks of those with many ids.
     assert 10_000 < lost["restored records"]["median"] <= 12_000
     takeovers = {row["setting"]["a worker"]: row["figures"] for row in cases["takeover"]["rows"]}
     assert set(takeovers) == {"comes, empty disk", "is stopped", "with a name restarts"}
@@ -182,7 +182,7 @@ def test_parts_of_a_case_are_named_one_by_one(capsys: pytest.CaptureFixture[str]
 
 
 class TestKindsOfOddEvents:
-    """Each is what its name says, by what becomes of its events."""
+    """The outcomes of each kind's events match its name."""
 
     @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
     def test_all_events_are_of_their_kind(self, kind: OddKind) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
 
-#: A container's root has no sandbox; and it asks nobody for updates or names.
+#: A container's root has no sandbox; chromium must look up neither updates nor names.
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Witness:
-    """What a page said in its console, and what it asked for."""
+    """A page's console errors and warnings, and its requests."""
 
     def __init__(self, page: Page) -> None:
         self.complaints: list[str] = []
@@ -59,7 +59,7 @@ class Witness:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., tuple[Page, Witness]]]:
-    """Open pages, in contexts of their own: ``visit(url, color_scheme="dark")``."""
+    """Open pages, each in its own context: ``visit(url, color_scheme="dark")``."""
     opened = []
 
     def open_page(url: str, **options: Any) -> tuple[Page, Witness]:
@@ -73,7 +73,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., tuple[Page, Witness]]]:
 
     yield open_page
     for context, witness in opened:
-        # Shown by pytest where a test has failed.
+        # pytest shows this if a test has failed.
         said, asked = witness.complaints, witness.requests[-8:]
         sys.stdout.write(f"the page said {said}; it last asked for {asked}\n")
         context.close()
@@ -81,7 +81,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., tuple[Page, Witness]]]:
 
 @contextmanager
 def picture(page: Page, name: str) -> Iterator[None]:
-    """Keep what the page looks like at the end of the block, also when that fails."""
+    """Save a screenshot of the page at the end of the block, even if the block fails."""
     ARTIFACTS.mkdir(exist_ok=True)
     try:
         yield

@@ -1,6 +1,6 @@
 """The dashboard in a browser, on real workers under load.
 
-The tests follow one another: load, then rest, then a worker that goes, then the other one.
+The tests depend on their order: load, then rest, then one worker stops, then the other.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def cluster(browser: Browser, make_shared_cluster: Callable[..., Cluster]) -> Cl
 
 @pytest.fixture(scope="module")
 def workers(cluster: Cluster) -> tuple[Worker, Worker]:
-    """Two workers that have two partitions each."""
+    """Two workers with two partitions each."""
     first, second = cluster.worker("a").launch(), cluster.worker("b").launch()
     for worker in (first, second):
         worker.wait_ready()
@@ -70,7 +70,7 @@ def workers(cluster: Cluster) -> tuple[Worker, Worker]:
 
 @pytest.fixture(scope="module")
 def load(cluster: Cluster, workers: tuple[Worker, Worker]) -> Iterator[subprocess.Popen[bytes]]:
-    """Nearly two hours of events in some seconds."""
+    """Nearly two hours of event time, sent within seconds."""
     start = datetime.now(UTC) - timedelta(minutes=110)
     process = generate(
         cluster,
@@ -84,7 +84,7 @@ def load(cluster: Cluster, workers: tuple[Worker, Worker]) -> Iterator[subproces
 
 @pytest.fixture(scope="module")
 def rest(cluster: Cluster, load: subprocess.Popen[bytes]) -> None:
-    """All of the load is applied."""
+    """Wait until all of the load is applied."""
     assert load.wait(60) == 0
     cluster.wait_until_applied()
 
@@ -314,7 +314,7 @@ def test_it_is_accessible_and_fits_a_phone(
     expect(page.locator("#lookup-charts canvas")).to_have_count(2)
     page.locator("summary").click()
     with picture(page, f"dashboard-{scheme}"):
-        # No name of an outcome or a reason takes a second line.
+        # No name of an outcome or a reason wraps to a second line.
         lines = "e => e.map(h => Math.round(h.lastElementChild.getClientRects().length))"
         assert set(page.locator("#outcomes th").evaluate_all(lines)) == {1}
         assert page.locator("main > :not(noscript)").last.get_attribute("id") == "lookup-card"
@@ -323,11 +323,11 @@ def test_it_is_accessible_and_fits_a_phone(
     page.set_viewport_size({"width": 360, "height": 780})
     with picture(page, f"dashboard-phone-{scheme}"):
         wait_until_equal(lambda: page.evaluate("document.documentElement.scrollWidth"), 360)
-        # The look-up comes before everything else, for the keyboard as for the eye.
+        # The look-up comes first, in the order of the keyboard and on the screen.
         top = "e => e.getBoundingClientRect().top + scrollY"
         assert page.locator("#lookup-card").evaluate(top) < page.locator("#figures").evaluate(top)
         assert page.locator("main > :not(noscript)").first.get_attribute("id") == "lookup-card"
-        # Nor is anything cut off: no card is wider inside than outside.
+        # Nothing is cut off: no card's content is wider than the card.
         wider = "e => e.filter(c => c.scrollWidth > c.clientWidth).map(c => c.textContent)"
         assert page.locator(".card").evaluate_all(wider) == []
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -357,7 +357,7 @@ def test_a_worker_with_a_token_asks_for_it(
     page.reload()
     is_live(page)
     assert all(TOKEN not in url for url in witness.requests)
-    # What a browser says of each answer with 401 itself: two were on the way to the right one.
+    # The browser reports each answer with 401: two came before the right token.
     assert len(witness.complaints) == 2
     assert all("401" in complaint for complaint in witness.complaints)
     assert worker.terminate() == 0
@@ -383,7 +383,7 @@ def test_a_killed_worker_is_silent_with_its_partitions_named_then_lost(
         expect(page.locator("#partitions > li[data-state=ready]")).to_have_count(4, timeout=30_000)
     expect(page.locator("#lag")).to_have_attribute("data-kind", "good")
     expect(page.locator("#lag-seconds")).to_have_text("nothing waits")
-    # All are the other one's now.
+    # The other worker owns all partitions now.
     owners = page.locator("#partitions .badge").all_text_contents()
     assert len(set(owners)) == 1
 

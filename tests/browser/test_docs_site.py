@@ -1,4 +1,4 @@
-"""The site of the documents, opened as files: nothing is fetched from elsewhere."""
+"""The site of the documents, opened as files: nothing is fetched from other hosts."""
 
 from __future__ import annotations
 

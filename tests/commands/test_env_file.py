@@ -1,4 +1,4 @@
-"""A file ``.env`` in the working folder sets variables for all commands, after the environment."""
+"""``.env`` in the working folder sets variables for all commands; the environment wins."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProces
 
 
 def test_ports_are_set_once_for_all_commands(tmp_path: Path) -> None:
-    """Kafka, whoever asks a worker, and whoever asks Kafka go by the same file."""
+    """The commands that run Kafka, ask a worker and ask Kafka all use the same file."""
     kafka, web = free_ports(2)
     (tmp_path / ".env").write_text(f"BROKER_URL=kafka://127.0.0.1:{kafka}\nWEB_PORT={web}\n")
     assert f"127.0.0.1:{web}: Connection refused" in run(tmp_path, "status").stderr
@@ -48,7 +48,7 @@ def test_ports_are_set_once_for_all_commands(tmp_path: Path) -> None:
 
 
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
-    """Also where it is empty, which is the program's default."""
+    """An empty variable wins, too: it selects the program's default."""
     (tmp_path / ".env").write_text("WEB_PORT=1001\nREELS_APP_ID=of-the-file\n")
     assert "127.0.0.1:1002:" in run(tmp_path, "status", WEB_PORT="1002").stderr
     code = "import app; s = app.app.task_context.settings; print(s.app_id, s.web_port)"

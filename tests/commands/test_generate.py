@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class RecordingSender:
-    """Stands in for Kafka: keeps every chunk, and fails or is interrupted on demand."""
+    """A sender without Kafka: keeps every chunk, and fails or is interrupted on demand."""
 
     last: RecordingSender
     signal_at_chunk: tuple[int, signal.Signals] | None = None
@@ -83,7 +83,7 @@ def app() -> faust.App:
 
 @pytest.fixture
 def run(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    # Faust looks for -A and -W in what the process was called with.
+    # Faust reads -A and -W from the arguments of the process.
     monkeypatch.setattr(sys, "argv", ["faust"])
 
     def invoke(*args: str, options: tuple[str, ...] = ()) -> Result:
@@ -145,7 +145,7 @@ class TestEvents:
     def test_the_same_seed_gives_the_same_bytes_however_fast_they_are_sent(
         self, run: Callable[..., Result], sender: type[RecordingSender]
     ) -> None:
-        """With --rate 0, event time passes as with 50,000 events/s."""
+        """With --rate 0, event time advances as with 50,000 events/s."""
         options = ("--count", "6000", "--seed", "3", "--start", self.START, "--invalid", "0.1")
         runs = []
         for rate in ("0", "50000"):
@@ -165,7 +165,7 @@ class TestEvents:
     def test_event_time_begins_at_the_start_and_passes_at_its_speed(
         self, run: Callable[..., Result], sender: type[RecordingSender]
     ) -> None:
-        """2,000 events at 1,000 a second are 2 s, and 3600 times that at this speed."""
+        """2,000 events at 1,000 events/s take 2 s, which is 3600 times as long at this speed."""
         run(
             *("--start", self.START, "--count", "2000", "--rate", "1000", "--speed", "3600"),
         )

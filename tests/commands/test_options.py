@@ -1,4 +1,4 @@
-"""Options of ``faust`` before a command do what the help says, or are refused in one line."""
+"""Options of ``faust`` before a command work as the help says, or are refused in one line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     **without_settings(),
     "PYTHONPATH": str(ROOT),
-    # Nobody listens there: a worker tells its settings before it needs a broker.
+    # Nobody listens there: a worker logs its settings before it needs a broker.
     "BROKER_URL": "kafka://127.0.0.1:1",
     "COLUMNS": "200",
 }
@@ -43,7 +43,7 @@ def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def worker_settings(tmp_path: Path, *words: str) -> dict[str, str]:
-    """Return the settings that a worker with this command line says it uses."""
+    """Return the settings that a worker with this command line logs."""
     log = tmp_path / "log"
     worker = BoundProcess([*FAUST, *words], output=log, env={**ENVIRONMENT, "PWD": str(tmp_path)})
     worker.start()
@@ -59,7 +59,7 @@ def worker_settings(tmp_path: Path, *words: str) -> dict[str, str]:
 def test_data_directory_and_web_port_are_taken_on_both_sides_of_worker(
     tmp_path: Path, side: str
 ) -> None:
-    """``faust -A app -D DIR worker`` uses that folder, as each other way to say it does."""
+    """``faust -A app -D DIR worker`` uses that folder, as do all other spellings."""
     (port,) = free_ports(1)
     folder = tmp_path / "tables"
     datadir = ["-D" if "short" in side else "--datadir", str(folder)]
@@ -71,7 +71,7 @@ def test_data_directory_and_web_port_are_taken_on_both_sides_of_worker(
 
 
 def test_the_option_after_the_command_wins(tmp_path: Path) -> None:
-    """Of two data directories the one that stands next to the worker counts."""
+    """Of two data directories, the one after ``worker`` wins."""
     first, second = tmp_path / "first", tmp_path / "second"
     found = worker_settings(
         tmp_path, *("--datadir", str(first), "worker", "--datadir", str(second), "-l", "info")
@@ -96,7 +96,7 @@ def test_the_option_after_the_command_wins(tmp_path: Path) -> None:
 def test_an_option_that_a_command_does_nothing_with_is_refused(
     option: list[str], command: str
 ) -> None:
-    """Nothing that was asked for is silently left out."""
+    """No option is silently ignored."""
     done = run(*option, command)
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
@@ -105,7 +105,7 @@ def test_an_option_that_a_command_does_nothing_with_is_refused(
 
 
 def test_a_folder_to_work_in_may_be_relative(tmp_path: Path) -> None:
-    """``-W DIR`` is entered once."""
+    """``-W DIR`` changes the folder only once."""
     (tmp_path / "sub").mkdir()
     done = run("-W", "sub", "--json", "models", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Progress is shown as a bar on a terminal, and as a line now and then elsewhere."""
+"""Progress is a bar on a terminal, and a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Clock:
 def lines_of(
     capsys: pytest.CaptureFixture[str], seconds: int, total: int | None, duration_s: float | None
 ) -> list[str]:
-    """What a run of 1,000 events and 0.3 MB a second prints in so many seconds."""
+    """Return what a run of 1,000 events/s and 0.3 MB/s prints within ``seconds``."""
     clock, sent = Clock(), Sent()
     with ProgressDisplay(total, duration_s, clock=clock) as progress:
         for _ in range(seconds * 10):

@@ -1,4 +1,4 @@
-"""When a rebuild says that it has caught up: not before its worker answers for the tables."""
+"""A rebuild has caught up only when its worker answers for the tables."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Given a part of a rebuild, and a worker that only has what it asks for.
+#: Untyped: tests pass it a part of a rebuild, and a worker with only what it needs.
 follow: Any = rebuild._follow
 
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A rebuild of an input of which nothing is left to read, whose worker answers ``status``."""
+    """A rebuild that has read all of its input, and whose worker answers ``status``."""
 
     async def nothing_left(*_: object) -> int:
         return 0
@@ -53,7 +53,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 class Worker:
-    """Runs until it was asked so many times whether it is ready."""
+    """Runs until it was asked ``asked`` times whether it is ready."""
 
     def __init__(self, command: Any, asked: int = 10**9) -> None:
         self.command, self.until = command, asked
@@ -67,7 +67,7 @@ class Worker:
 async def test_a_worker_that_ends_before_it_is_ready_is_what_the_rebuild_ends_with(
     command: Any,
 ) -> None:
-    """As one does that refuses tables of other windows: all of the input was read for them."""
+    """A worker that refuses tables with other windows ends like this."""
     command._log.write_text("a line\nerror: table users has a window of 24h by 15m\n\n")
     with pytest.raises(RescaleError, match=r"has ended \(.*\): error: table users has a window"):
         await follow(command, Worker(command, asked=10), None)

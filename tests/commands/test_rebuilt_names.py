@@ -1,4 +1,4 @@
-"""A rebuilt app's topics are those that its workers take, and never those of the old app."""
+"""A rebuilt app uses the topics that its workers use, and never those of the old app."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_default_names_follow_the_new_app_id(attribute: str, old: str) -> None:
 
 
 def test_a_name_that_was_chosen_is_the_old_apps_and_gets_the_new_id() -> None:
-    """Workers with the same settings would take it: the command names the variable."""
+    """Workers with the same settings would use the old name: the command names the variable."""
     old = load({"REELS_VIRAL_TOPIC": "hits"})
     assert own_topic(old, "reels2", "viral_topic") == "hits-reels2"
 

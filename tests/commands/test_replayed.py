@@ -1,4 +1,4 @@
-"""Which dead letters were replayed is kept exactly, whatever was asked for in which order."""
+"""The replayed dead letters are recorded exactly, whatever the order of the requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ steps = st.lists(st.one_of(stretches, st.integers(0, 60)))
 def test_what_was_replayed_is_known_however_it_was_asked_for(
     steps: list[int | tuple[int, int]],
 ) -> None:
-    """Single ones, stretches and all up to an offset add up, through the text that Kafka keeps."""
+    """Single offsets, ranges and prefixes add up, also after a round trip through Kafka's text."""
     done = Done()
     expected: set[int] = set()
     for step in steps:

@@ -1,4 +1,4 @@
-"""The load arrives whole, in its partitions and in order; a broker's trouble is one line."""
+"""The load arrives complete, in its partitions and in order; a broker's error is one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ START_MS = 1_763_000_000_000
 
 
 class FakeProducer:
-    """Acknowledges at once, and remembers the records of each partition."""
+    """Acknowledges immediately, and keeps the records of each partition."""
 
     made: list[FakeProducer]
 
@@ -75,7 +75,7 @@ class UnreachableProducer(FakeProducer):
 
 
 class StrictProducer(FakeProducer):
-    """Takes nothing above 1 MiB, as brokers do by default."""
+    """Refuses batches above 1 MiB, as brokers do by default."""
 
     def settle(self, outcome: asyncio.Future[object], batch: BatchBuilder, partition: int) -> None:
         if batch.size() > 1 << 20:
@@ -98,7 +98,7 @@ class SilentProducer(FakeProducer):
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[FakeProducer]], EventSender]:
-    """Return a sender whose producer is of the given class."""
+    """Return a factory of senders with a producer of the given class."""
 
     def make(producer: type[FakeProducer]) -> EventSender:
         async def ensure_topics(*_args: object) -> None:

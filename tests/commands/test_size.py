@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "scaling.md"
 
-#: A console block with one command, and the indented block after it: what the command prints.
+#: A console block with one command, and the indented block after it: the command's output.
 EXAMPLE = re.compile(r"^```console\n(.+)\n```\n\n((?: {4}.*\n|\n)+)", re.MULTILINE)
 
 
@@ -80,7 +80,7 @@ def test_json_has_what_the_text_says() -> None:
 
 
 def test_costs_may_be_a_readers_own(tmp_path: Path) -> None:
-    """A slower machine needs more workers; each cost says whose it is."""
+    """A slower machine needs more workers; each cost names its source."""
     path = tmp_path / "figures.json"
     document = json.loads((ROOT / "sizing" / "measured.json").read_bytes())
     document["cases"] = {"steady": document["cases"]["steady"]}

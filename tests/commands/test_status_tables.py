@@ -1,4 +1,4 @@
-"""What ``status`` prints, and by what it ends with 0."""
+"""The output of ``status``, and when its exit code is 0."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def text_of(shown: dict[str, Any], expected: int = 0, width: int = 80) -> str:
 
 
 def without_second() -> dict[str, Any]:
-    """Return the same a moment after the second worker was killed."""
+    """Return the same figures just after the second worker was killed."""
     shown = figures()
     shown["workers"][1] = {"url": B, "partitions": [4, 5, 6, 7], "state": "silent"}
     shown["workers"][1]["since"] = "2025-01-15T14:30:44Z"
@@ -96,7 +96,7 @@ def test_a_worker_that_left_is_no_trouble_and_one_that_was_lost_is(state: str, w
 
 
 def test_why_a_lost_worker_ends_status_with_1_is_said_below_the_tables() -> None:
-    """All partitions are ready again by then, and the headline is well."""
+    """By then all partitions are ready again, and the headline shows no problem."""
     shown = figures()
     shown["workers"].append({"url": "http://c:1", "partitions": [], "state": "lost", "since": "x"})
     assert text_of(shown).splitlines()[-1] == "lost: c:1 (shown for 15 minutes, or until back)"

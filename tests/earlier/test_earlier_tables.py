@@ -1,7 +1,7 @@
-"""Tables of earlier releases: ``tables.json`` and ``databases.tar.xz`` were written by one.
+"""Tables of an earlier release, which wrote ``tables.json`` and ``databases.tar.xz``.
 
 That release wrote users of version 3 (two of them older still), videos and deltas of version 1.
-Rows are in hex, and beside them stands what that release answered.
+Rows are in hex, next to that release's answers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def rows_of(table: str) -> Rows:
 
 
 def says(answer: dict[str, Any], earlier: dict[str, Any]) -> bool:
-    """Whether an answer has all that an earlier release said."""
+    """Whether an answer contains everything that an earlier release answered."""
     return answer | earlier == answer
 
 
@@ -87,7 +87,7 @@ CHECKS: dict[str, tuple[Callable[[Get], None], StoreFormat, str]] = {
 
 @pytest.fixture
 def open_state(tmp_path: Path) -> Iterator[OpenState]:
-    """Return what opens a database as the store of a table does."""
+    """Return a function that opens a database as a table's store does."""
     memory = RocksMemory.create(1 << 20)
     stores: list[RocksStore] = []
 
@@ -104,7 +104,7 @@ def open_state(tmp_path: Path) -> Iterator[OpenState]:
 
 @pytest.mark.parametrize("table", CHECKS)
 def test_rows_of_an_earlier_release_read_alike(table: str) -> None:
-    """A value that an earlier release wrote answers as it did."""
+    """Values that an earlier release wrote give the same answers."""
     CHECKS[table][0](rows_of(table).get)
 
 
@@ -112,7 +112,7 @@ def test_rows_of_an_earlier_release_read_alike(table: str) -> None:
 async def test_a_changelog_of_an_earlier_release_is_restored(
     table: str, open_state: OpenState
 ) -> None:
-    """A partition that is built from an earlier release's changelog answers as that release did."""
+    """A partition built from an earlier release's changelog gives the same answers."""
     state = open_state(table, "new.db")
     await state.apply(rows_of(table), 41)
     assert state.known_time() == NOW
@@ -123,7 +123,7 @@ async def test_a_changelog_of_an_earlier_release_is_restored(
 def test_a_data_directory_of_an_earlier_release_is_opened(
     table: str, open_state: OpenState, tmp_path: Path
 ) -> None:
-    """A database that an earlier release left behind is opened, and answers as it did."""
+    """A database that an earlier release wrote opens, and gives the same answers."""
     with tarfile.open(FOLDER / "databases.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     check, _, folder = CHECKS[table]
@@ -146,7 +146,7 @@ async def test_a_table_of_a_later_release_is_refused_in_one_line(
 
 
 def test_deltas_of_an_earlier_release_are_read() -> None:
-    """What waits in the topic of deltas when a worker is upgraded is counted."""
+    """Deltas that wait in their topic during an upgrade can be read."""
     for earlier in EARLIER["deltas"]:
         source, stream_time, rows = unpack_deltas(bytes.fromhex(earlier["value"]))
         assert (source, stream_time) == (earlier["source"], earlier["stream_time"])

@@ -1,4 +1,4 @@
-"""Kafka clients to look at a broker with, and processes to run one in."""
+"""Kafka clients to inspect a broker, and processes to run one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ClientConfig = dict[str, Any]
 
 
 class Topic:
-    """One topic with one partition, written and read from the outside."""
+    """One topic with one partition, written and read by Kafka clients."""
 
     def __init__(self, bootstrap: str, name: str) -> None:
         self._config: ClientConfig = {
@@ -40,7 +40,7 @@ class Topic:
         admin.create_topics([NewTopic(self._name, 1, 1)])[self._name].result(TIMEOUT_S)
 
     def error(self) -> int | None:
-        """Ask for the topic as a client that is about to write to it does."""
+        """Look the topic up as a client does before its first write; return the error's code."""
         consumer = Consumer(
             {
                 **self._config,
@@ -91,7 +91,7 @@ def kafka(broker: EmbeddedKafka) -> EmbeddedKafka:
 
 @pytest.fixture
 def make_topic() -> Callable[..., Topic]:
-    """Return a factory of topics, which creates the topic unless told not to."""
+    """Return a factory of topics; it creates them unless ``create`` is false."""
 
     def make(bootstrap: str, name: str = "records", *, create: bool = True) -> Topic:
         topic = Topic(bootstrap, name)
@@ -104,13 +104,13 @@ def make_topic() -> Callable[..., Topic]:
 
 @pytest.fixture
 def find_children() -> Callable[[int], list[int]]:
-    """Return a function that lists the processes, zombies aside, whose parent has an id."""
+    """Return a function that lists a process's children, without zombies."""
 
     def find(parent: int) -> list[int]:
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
-                # The program's name stands in brackets and may itself hold spaces and brackets.
+                # The program's name is in parentheses, and may contain spaces and parentheses.
                 state, its_parent = stat.read_text().rpartition(")")[2].split()[:2]
                 if int(its_parent) == parent and state != "Z":
                     found.append(int(stat.parent.name))
@@ -121,12 +121,12 @@ def find_children() -> Callable[[int], list[int]]:
 
 @pytest.fixture
 def run_python(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start ``python ARGUMENT ...`` in the project's folder; kill what runs at the end."""
+    """Start ``python ARGUMENT ...`` in the project's folder; kill the processes at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            # Whoever runs the tests in the background has them ignore Ctrl-C, which is inherited.
+            # Tests that run in the background ignore Ctrl-C, and child processes inherit that.
             ["env", "--default-signal=INT", sys.executable, *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), **environment},

@@ -1,4 +1,4 @@
-"""What a program may rely on that runs its own Kafka."""
+"""Promises to a program that runs its own Kafka."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def taken_port() -> Iterator[int]:
 
 
 def wait_until_gone(pid: int, seconds: float = 10.0) -> bool:
-    """Wait for the end of a process that is nobody's child here; return whether it came."""
+    """Wait until a process ends that is no child of this one; return whether it did."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            # A zombie has ended, even where nobody cares for orphans.
+            # A zombie has ended, even if nobody reaps orphans.
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
                 return True
         except OSError:
@@ -48,7 +48,7 @@ def wait_until_gone(pid: int, seconds: float = 10.0) -> bool:
 
 
 def priorities(pid: int) -> dict[str, int]:
-    """Return the priorities of a process's threads by their names, of several the highest."""
+    """Return the priorities of a process's threads by name; the highest if several share it."""
     found: dict[str, int] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):  # it may have ended meanwhile

@@ -1,7 +1,7 @@
 """Starts are quick once the archive of classes is made, and only slower without it.
 
-A shell script stands in for Java where the archive is made; see ``python -m embedded prepare``
-for the real thing.
+A shell script replaces Java where the archive is made; ``python -m embedded prepare`` uses the
+real one.
 """
 
 from __future__ import annotations

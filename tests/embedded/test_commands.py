@@ -26,7 +26,7 @@ EMBEDDED = ("-m", "embedded", "run")
 
 @pytest.fixture
 def faust_kafka(tmp_path: Path) -> tuple[str, ...]:
-    """Return the command line of ``faust kafka``, with an app whose broker is nowhere."""
+    """Return the command line of ``faust kafka``, with an app whose broker does not exist."""
     (tmp_path / "scratch_app.py").write_text(
         "import faust\nimport commands.kafka\n"
         "app = faust.App('scratch', broker='kafka://127.0.0.1:1')\n"
@@ -35,7 +35,7 @@ def faust_kafka(tmp_path: Path) -> tuple[str, ...]:
 
 
 def read_port(process: subprocess.Popen[str]) -> int:
-    """Wait for the line that says that Kafka is ready, and return the port in it."""
+    """Wait for the line that says that Kafka is ready, and return its port."""
     assert process.stdout is not None
     line = process.stdout.readline()
     found = re.fullmatch(r"Kafka \S+ is ready on 127\.0\.0\.1:(\d+), .*Ctrl-C stops it\.\n", line)

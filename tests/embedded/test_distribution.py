@@ -1,7 +1,7 @@
-"""The jars come once, whole and as pinned, or not at all.
+"""The jars are downloaded once, complete and as pinned, or not at all.
 
-A Maven repository of three small files on this machine stands in for the real one; jgo is told
-of it as a user tells it of a mirror.
+A Maven repository of three small files on this machine replaces the real one; jgo is configured
+for it as a user does for a mirror.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FILES = {f"org/example/{name}/1.0/{name}-1.0.jar": name.encode() * 1000 for name
 
 
 class Mirror(http.server.ThreadingHTTPServer):
-    """Serves FILES, counts what is asked for, and can be made slow or wrong."""
+    """Serves FILES, records the requests, and can be made slow or wrong."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), MirrorHandler)

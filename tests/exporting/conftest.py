@@ -1,4 +1,4 @@
-"""Exports are held against the answers of a worker's views."""
+"""Exports are compared with the answers of a worker's views."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def row_of(metrics: Metrics, key: int, value: Any, complete_from: int = 0) -> di
 
 
 def test_a_users_columns_are_the_fields_of_the_route() -> None:
-    """Of a window smaller than the whole, too: names, order and values."""
+    """Names, order and values, also of a window smaller than the table's."""
     windows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR)
     rows: dict[bytes, bytes | None] = {}
     for number, kind in enumerate(["video_view", "video_view", "like"]):
@@ -71,7 +71,7 @@ def test_a_users_columns_are_the_fields_of_the_route() -> None:
 
 
 async def test_a_creators_columns_are_the_fields_of_the_route(worker: Worker) -> None:
-    """Of a worker: of a smaller window, and of a table that was begun within the window, too."""
+    """Also of a smaller window, and of a table that was begun within the window."""
     viewed = ("video_view", to_iso(AT), Metadata(1500, 0.25))
     worker.put_creator(3, viewed, ("follow", to_iso(AT - 3 * HOUR), Metadata()))
     state = worker.creators.state(3)
@@ -86,7 +86,7 @@ async def test_a_creators_columns_are_the_fields_of_the_route(worker: Worker) ->
 
 
 def test_a_videos_columns_are_the_fields_of_the_route() -> None:
-    """A coefficient without views is missing, as it is null there."""
+    """A coefficient without views is missing in the export, and null in the route's answer."""
     windows, rule = VideoWindows(Slices(2 * HOUR, HOUR // 12)), ViralRule(1.5, 2)
     for value in (None, windows.apply(None, AT * 12 // HOUR, (2, 1, 3, 4, 1, 500_000_000), AT)):
         rolling, tumbling = windows.rolling(value, AT), windows.tumbling(value, AT)
@@ -123,7 +123,7 @@ def test_a_window_that_a_table_has_not_is_refused(word: str, window: str, reason
 def test_users_read_by_the_batch_are_what_they_are_one_by_one(
     large: tuple[int, ...], steps: int
 ) -> None:
-    """Of all versions of values, with sealed ids, none in the window, and by a coarser step."""
+    """All versions of values, with sealed ids, without events in the window, by a coarser step."""
     rng, now = random.Random(29), AT
     rows: dict[bytes, bytes | None] = {}
     slices = Slices(24 * HOUR, HOUR // 4 * steps)

@@ -1,4 +1,4 @@
-"""An export's files, of each format, hold what the routes answer; what is null there is missing."""
+"""Export files of all formats hold what the routes answer; null becomes a missing value."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SINCE = "2025-01-15T12:15:00Z"
 
 
 def rows_of(path: Path, kind: Format) -> list[dict[str, Any]]:
-    """Read a file as those do who get it."""
+    """Read a file as its users do."""
     if kind in {"parquet", "arrow"}:
         read = pl.read_parquet if kind == "parquet" else pl.read_ipc
         return [
@@ -53,7 +53,7 @@ def _flat(answer: dict[str, Any], kind: Format) -> dict[str, Any]:
 async def test_creators_are_in_files_as_the_route_answers_them(
     worker: Worker, tmp_path: Path, kind: Format
 ) -> None:
-    """One partition has counted from the beginning, the other one has not; one has no position."""
+    """One partition has counted from the beginning, the other has not; one has no position."""
     worker.put_creator(1, ("video_view", AT, Metadata(45_000, 0.5)), ("follow", AT, Metadata()))
     worker.put_creator(2, ("like", AT, Metadata()))
     ids = [1, 2]

@@ -1,4 +1,4 @@
-"""Requests of an operator's tools that no Python client sends: reassign, elect, set features.
+"""Requests of operator tools that no Python client sends: reassign, elect, set features.
 
 As ``kafka-reassign-partitions.sh``, ``kafka-leader-election.sh`` and ``kafka-features.sh`` do.
 """
@@ -74,7 +74,7 @@ class ReassignmentStruct(RequestStruct):
 
 
 class Reassignment(Request[ReassignmentStruct]):
-    """Lets partitions lie on other brokers, or the same in another order."""
+    """Moves partitions to other brokers, or changes the order of their replicas."""
 
     API_KEY = 45
 
@@ -125,7 +125,7 @@ class ElectionStruct(RequestStruct):
 
 
 class PreferredElection(Request[ElectionStruct]):
-    """Lets the first broker of each partition lead it."""
+    """Elects the first replica of each partition as its leader."""
 
     API_KEY = 43
 
@@ -168,7 +168,7 @@ class FeaturesStruct(RequestStruct):
 
 
 class FeatureUpgrade(Request[FeaturesStruct]):
-    """Finalizes levels of features, which no broker of an older release may join afterwards."""
+    """Finalizes feature levels; brokers of an older release cannot join afterwards."""
 
     API_KEY = 57
 
@@ -182,7 +182,7 @@ class FeatureUpgrade(Request[FeaturesStruct]):
 
 
 def ask(bootstrap: str, request: Request[Any]) -> None:
-    """Send a request to a broker, and wait for the answer, which has to be that it is done."""
+    """Send a request to a broker, and check that the answer reports success."""
     answer = asyncio.run(_send(bootstrap, request))
     results = [("", answer.error_code, getattr(answer, "error_message", None))]
     for name, *result in getattr(answer, "features", None) or ():

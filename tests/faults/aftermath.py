@@ -1,4 +1,4 @@
-"""After a fault: everything the program holds and shows, compared with the oracle."""
+"""After a fault: compare everything that the program stores and shows with the oracle."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from tests.oracle import Oracle
     from tests.worker import Worker
 
-#: Settings with which a few thousand events are enough for viral videos, and a dead worker's
-#: partitions move within seconds.
+#: With these settings a few thousand events are enough for viral videos, and the partitions of a
+#: dead worker move within seconds.
 QUICK = {"REELS_VIRAL_MIN_VIEWS": 20, "BROKER_SESSION_TIMEOUT": 6}
 
 
 def check_aftermath(
     cluster: Cluster, *workers: Worker, timeout: float = 120.0, deletions_are_kept: bool = True
 ) -> Oracle:
-    """Nothing is lost, nothing counted twice, nothing left behind. Ends the ``workers``.
+    """Check that nothing is lost, counted twice or left behind; then stop the ``workers``.
 
-    The oracle is fed with the input topic up to the committed offsets, which is all of it: the
-    first thing to hold is that ``workers``, which all have to be alive, work it off.
+    The oracle reads the input topic up to the committed offsets. All ``workers`` must be alive, and
+    must process the input to its end first.
     """
     oracle = check_answers(cluster, *workers, timeout=timeout)
     for worker in workers:
@@ -42,7 +42,7 @@ def check_aftermath(
 
 
 def check_answers(cluster: Cluster, *workers: Worker, timeout: float = 120.0) -> Oracle:
-    """All is applied, and topics and answers are the oracle's; the workers go on."""
+    """Check that all is applied, and that topics and answers match the oracle; workers go on."""
     cluster.wait_until_applied(timeout)
     oracle = checks.ask_oracle(cluster, rules_of(cluster))
     checks.check_dead_letters(cluster, oracle)
@@ -60,13 +60,13 @@ def check_answers(cluster: Cluster, *workers: Worker, timeout: float = 120.0) ->
 
 
 def rules_of(cluster: Cluster) -> Rules:
-    """Return the rules that the program's settings make."""
+    """Return the rules that the program's settings define."""
     views = int(cluster.environment.get("REELS_VIRAL_MIN_VIEWS", "1000"))
     return Rules(cluster.partitions, viral_min_views=views)
 
 
 def check_accounting(worker: Worker) -> None:
-    """What one life of a worker has read has as many outcomes. Counters do not survive it."""
+    """Check that a worker has one outcome per record read; a restart resets the counters."""
     metrics = worker.metrics().items()
     read = sum(count for name, count in metrics if name.startswith("reels_events_read_total{"))
     outcomes = sum(count for name, count in metrics if name.startswith("reels_events_total{"))
@@ -74,7 +74,7 @@ def check_accounting(worker: Worker) -> None:
 
 
 def check_no_lock_is_held(cluster: Cluster) -> None:
-    """Every data directory, and every database in it, is free for the next worker."""
+    """Check that every data directory and every database in it is unlocked."""
     for worker in cluster.workers:
         for path in worker.data_dir.glob("**/lock"):
             with path.open("w") as lock:

@@ -1,4 +1,4 @@
-"""What most of the fault tests run on."""
+"""Fixtures that most of the fault tests use."""
 
 from __future__ import annotations
 

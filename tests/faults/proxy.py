@@ -1,4 +1,4 @@
-"""A wire between workers and their broker that can be bad."""
+"""A proxy between workers and their broker that can simulate network faults."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ CHUNK = 64 << 10
 
 
 class Proxy:
-    """Passes TCP connections on to a port, from a thread of its own; everything may be called
-    from outside at any time.
+    """Forwards TCP connections to a port, in a thread of its own. All methods may be called from
+    other threads at any time.
     """
 
     def __init__(self, target: int, port: int) -> None:
-        """Listen at ``port`` for what goes to ``target``, both on this host."""
+        """Listen at ``port`` and forward to ``target``, both on this host."""
         self.target = target
         self.port = port
-        #: Seconds that each chunk of bytes is under way, in either direction.
+        #: Delay of each chunk of bytes in seconds, in either direction.
         self.latency = 0.0
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -36,7 +36,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Start listening."""
         self._thread.start()
         listening = asyncio.start_server(self._connect, HOST, self.port)
         self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
@@ -57,10 +57,10 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    # -- what may be wrong with a wire
+    # -- network faults
 
     def cut(self) -> None:
-        """Break all connections; new ones are let in."""
+        """Break all connections; accept new ones."""
         self._call(self._abort)
 
     def disconnect(self) -> None:
@@ -69,11 +69,11 @@ class Proxy:
         self._call(self._abort)
 
     def hold(self) -> None:
-        """Pass nothing on, and close nothing: a half-open connection waits for ever."""
+        """Forward nothing and close nothing, as a half-open connection does."""
         self._call(self._flowing.clear)
 
     def mend(self) -> None:
-        """Be a good wire again."""
+        """End all faults."""
         self.latency = 0.0
         self._call(lambda: setattr(self, "_reachable", True))
         self._call(self._flowing.set)
@@ -115,9 +115,9 @@ class Proxy:
 
 
 class WiredKafka:
-    """A broker with two ways in: its own port for tests, and a wire for workers.
+    """A broker with two listeners: its own port for tests, and a proxy for workers.
 
-    Clients go on to the address that a broker advertises, so each way has a listener of its own.
+    Clients reconnect to the address that a broker advertises, so each path needs its own listener.
     """
 
     def __init__(self) -> None:

@@ -1,17 +1,17 @@
-"""A worker with a fault built in: tests run ``python -m tests.faults.sabotage`` in Faust's place.
+"""A worker with a built-in fault: tests run ``python -m tests.faults.sabotage`` instead of Faust.
 
-The program itself knows nothing of this. Environment variables say what goes wrong:
+The program itself does not know of it. Environment variables choose the fault:
 
 ``FAULT``
-    where: ``before`` or ``after`` a step of the commit, or of opening a task: ``after send``
+    where: ``before`` or ``after`` a step of a commit or of opening a task: ``after send``
 ``FAULT_HIT``
-    which time it gets there counts; the first by default
+    at which occurrence of that step; the first by default
 ``FAULT_ACTION``
-    ``kill`` (SIGKILL), ``stop`` (SIGSTOP) or ``lose`` (the step fails, as if no answer had come)
+    ``kill`` (SIGKILL), ``stop`` (SIGSTOP) or ``lose`` (the step fails as if no answer arrived)
 ``FAULT_CLOCK``
-    a file of one double: seconds by which the wall clock is wrong; may change while this runs
+    a file of one double: the error of the wall clock in seconds; may change at run time
 ``FAULT_LAYOUT``
-    write tables as another release of the program would, of this version
+    write tables in the format of another release, of this version
 ``FAULT_PASS_ON``
     ``input``: pass misplaced events on through the input topic, as releases up to 6e02854 did
 """
@@ -38,7 +38,7 @@ SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
 def shift_clock(path: Path) -> None:
-    """Let ``time.time`` be wrong. Has to come before others take a copy of it."""
+    """Shift ``time.time``. Must run before other modules copy it."""
     with path.open("rb") as file:
         shift = mmap.mmap(file.fileno(), 8, access=mmap.ACCESS_READ)
     real = time.time
@@ -46,7 +46,7 @@ def shift_clock(path: Path) -> None:
 
 
 def write_layout(version: int) -> None:
-    """Let the tables say that they are of another version; their values are as ever."""
+    """Write another version into the tables' layout; the values stay the same."""
     from tables.layout import StoreFormat
 
     def of(_: int, slices: Slices, *__: object, **___: object) -> StoreFormat:
@@ -56,7 +56,7 @@ def write_layout(version: int) -> None:
 
 
 def pass_on_through_the_input() -> None:
-    """Let an event's copy for its own partition lie in the input."""
+    """Send copies of misplaced events to the input topic."""
     from agents.engagement import EngagementProcessor
     from streaming.kafka.records import OutRecord
 
@@ -68,7 +68,7 @@ def pass_on_through_the_input() -> None:
 
 
 def steps() -> dict[str, tuple[type, str]]:
-    """Return the method that each step calls, some of them once a table."""
+    """Return the method of each step; some are called once per table."""
     from aiokafka import AIOKafkaProducer
 
     from agents.engagement import EngagementProcessor
@@ -91,7 +91,7 @@ def steps() -> dict[str, tuple[type, str]]:
 
 
 def tell_claims_apart() -> ContextVar[bool]:
-    """Return what is true within the transaction of a claim: that is none of the commit's."""
+    """Return a variable that is true within a claim's transaction, which is not the commit's."""
     from streaming.commit import fencing
 
     claiming = ContextVar("claiming", default=False)
@@ -106,7 +106,7 @@ def tell_claims_apart() -> ContextVar[bool]:
 
 
 def arm(when: str, step: str, hit: int, action: str) -> None:
-    """Let something go wrong at the ``hit``-th time that ``step`` is reached."""
+    """Inject the fault at the ``hit``-th time that ``step`` is reached."""
     owner, name = steps()[step]
     original = getattr(owner, name)
     reached = 0
@@ -148,7 +148,7 @@ def _around(original: Callable[..., Any], strike: Callable[[str], None]) -> Call
 
 
 def main() -> None:
-    """Build the fault in, and be Faust."""
+    """Inject the fault and run Faust."""
     if path := os.environ.get("FAULT_CLOCK"):
         shift_clock(Path(path))
     if version := os.environ.get("FAULT_LAYOUT"):

@@ -1,4 +1,4 @@
-"""A disk small enough to fill."""
+"""A disk that is small enough to fill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 class SmallDisk:
-    """A file system of its own, with a ballast that takes what is free of it."""
+    """A file system of its own, with a ballast file that can fill its free space."""
 
     def __init__(self, path: Path) -> None:
         """Describe the file system mounted at ``path``."""
@@ -24,7 +24,7 @@ class SmallDisk:
         self._ballast = path / "ballast"
 
     def fill(self) -> None:
-        """Leave nothing free, whatever others write meanwhile."""
+        """Leave no free space, even if others write meanwhile."""
         with self._ballast.open("ab", buffering=0) as ballast:
             for size in (MIB, 4096):
                 with suppress(OSError):
@@ -38,7 +38,7 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(path: Path, size: int) -> Iterator[SmallDisk]:
-    """Mount a file system of ``size`` bytes; skip the test where that is not allowed."""
+    """Mount a file system of ``size`` bytes; skip the test if mounting is not allowed."""
     path.mkdir(parents=True, exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)

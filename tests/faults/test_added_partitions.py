@@ -1,4 +1,4 @@
-"""Partitions that are added to a topic while workers run: said at once, and nothing closes."""
+"""Partitions added to a topic while workers run: reported immediately, and nothing closes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_added_partitions_are_told_within_seconds_while_the_old_ones_go_on(
         assert name in line
         assert f"TOPIC_PARTITIONS={old + 2 if topic == 'events' else old}" in line
 
-    # What is assigned anew is what was assigned before, and no more.
+    # A new assignment contains the partitions that were assigned before, and no others.
     assert workers.pop().terminate() == 0
     with cluster.producer() as producer:
         for user in range(1, 200):

@@ -1,4 +1,4 @@
-"""A broker that dies, or cannot be reached, or is slow: the stream waits for it, and goes on."""
+"""A broker that dies, is unreachable or is slow: the stream waits for it, then continues."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wired() -> Iterator[WiredKafka]:
 
 @pytest.fixture
 def cluster(make_cluster: Callable[..., Cluster], wired: WiredKafka) -> Iterator[Cluster]:
-    """Tests reach the broker directly, the workers through the wire."""
+    """Tests reach the broker directly, the workers through the proxy."""
     wired.wire.mend()
     cluster = make_cluster(bootstrap=wired.kafka.bootstrap, **QUICK, BROKER_URL=wired.workers_url)
     cluster.create_topic(cluster.events)
@@ -47,7 +47,7 @@ def committed(cluster: Cluster) -> int:
 
 
 def wait_for_commits(cluster: Cluster, timeout: float = 60.0) -> None:
-    """Wait until commits go on."""
+    """Wait until commits succeed again."""
     before = committed(cluster)
     wait_until(lambda: committed(cluster) > before, "commits go on", timeout)
 
@@ -73,7 +73,7 @@ def test_a_broker_killed_and_restarted_under_load_changes_nothing(
 def test_a_broker_that_dies_while_workers_recover_changes_nothing(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """Nothing is on disk: each start reads the changelogs, and is interrupted at it."""
+    """There is no data on disk: each start reads the changelogs and is interrupted."""
     with EmbeddedKafka() as kafka:
         cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
         cluster.create_topic(cluster.events)
@@ -98,7 +98,7 @@ def test_a_broker_that_dies_while_workers_recover_changes_nothing(
 def test_a_broker_out_of_reach_is_waited_for(
     cluster: Cluster, wired: WiredKafka, way: str, seconds: int
 ) -> None:
-    """Disconnected: every connection breaks. Held: nothing comes, and nothing says why."""
+    """Disconnected: every connection breaks. Held: no data arrives, and no error either."""
     worker = cluster.worker().start()
     with under_load(cluster, untidy_stream(12_000, seed=32), rate=1000):
         wait_for_commits(cluster)
@@ -114,7 +114,7 @@ def test_a_broker_out_of_reach_is_waited_for(
 def test_two_workers_of_which_nobody_reaches_the_broker_agree_again(
     cluster: Cluster, wired: WiredKafka
 ) -> None:
-    """Beyond the session timeout: the group is empty, and both come back to it."""
+    """Longer than the session timeout: the group is empty, and both workers rejoin it."""
     first, second = cluster.worker("a").start(), cluster.worker("b").start()
     with under_load(cluster, untidy_stream(15_000, seed=33), rate=1000):
         wait_for_commits(cluster)
@@ -154,13 +154,13 @@ def test_a_slow_wire_slows_the_stream_and_no_more(cluster: Cluster, wired: Wired
 def test_a_transaction_that_the_broker_aborted_is_done_again(
     make_cluster: Callable[..., Cluster], point: str
 ) -> None:
-    """The worker sleeps in the middle of it beyond the transaction's timeout, not the session's."""
+    """The worker sleeps longer than the transaction timeout, but not the session timeout."""
     cluster = make_cluster(**QUICK | {"BROKER_SESSION_TIMEOUT": 60})
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start(SABOTAGE, FAULT=point, FAULT_HIT=5, FAULT_ACTION="stop")
     with under_load(cluster, untidy_stream(6000, seed=36), rate=2000):
         wait_until(lambda: is_stopped(worker.pid), "it sleeps")
-        # The broker looks for transactions that are open for 15 s every 10 s.
+        # Every 10 s the broker looks for transactions that are open for more than 15 s.
         time.sleep(27)
         os.kill(worker.pid, signal.SIGCONT)
     check_aftermath(cluster, worker, timeout=180)

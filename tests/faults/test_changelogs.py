@@ -1,4 +1,4 @@
-"""Changelogs that were deleted: the last copy of a table is never deleted with them."""
+"""Deleted changelogs: the last copy of a table is never deleted with them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def restore(cluster: Cluster, worker: Worker, *options: str) -> subprocess.Compl
 
 @pytest.fixture
 def stopped(cluster: Cluster) -> Worker:
-    """A program that has counted something, with its worker stopped."""
+    """A program that has counted events, and whose worker is stopped."""
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(3000, seed=80))
     cluster.wait_until_applied()
@@ -44,7 +44,7 @@ def stopped(cluster: Cluster) -> Worker:
 def test_a_deleted_changelog_is_refused_and_written_anew_from_the_disk(
     cluster: Cluster, stopped: Worker
 ) -> None:
-    """The disk has the last copy: a worker keeps it, and says what to do."""
+    """The disk has the last copy: a worker keeps it, and logs what to do."""
     delete_topics(cluster, cluster.user_changelog)
     stopped.launch()
     line = last_line(stopped)
@@ -62,7 +62,7 @@ def test_a_deleted_changelog_is_refused_and_written_anew_from_the_disk(
 
 @pytest.mark.slow
 def test_a_changelog_written_anew_builds_an_empty_disk(cluster: Cluster, stopped: Worker) -> None:
-    """Both changelogs were deleted. Written twice: a run that was killed is repeated."""
+    """Both changelogs were deleted. The rewrite runs twice, as after a run that was killed."""
     delete_topics(cluster, cluster.user_changelog, cluster.video_changelog)
     assert restore(cluster, stopped).returncode == 0
     again = restore(cluster, stopped)
@@ -78,7 +78,7 @@ def test_a_changelog_written_anew_builds_an_empty_disk(cluster: Cluster, stopped
 def test_a_deleted_changelog_is_missed_also_without_a_disk(
     cluster: Cluster, stopped: Worker
 ) -> None:
-    """The group's offsets tell that there was something: a worker does not begin with nothing."""
+    """The group's offsets show that there was data: a worker does not start with empty tables."""
     delete_topics(cluster, cluster.user_changelog)
     shutil.rmtree(stopped.data_dir)
     stopped.launch()
@@ -89,7 +89,7 @@ def test_a_deleted_changelog_is_missed_also_without_a_disk(
 def test_a_copy_that_is_older_than_the_groups_offsets_is_not_written(
     cluster: Cluster, stopped: Worker
 ) -> None:
-    """The later one may be on another worker's disk. Whoever has no other says so."""
+    """The later copy may be on another worker's disk. A worker without one says so."""
     old = cluster.folder / "old"
     shutil.copytree(stopped.data_dir, old)
     stopped.start()
@@ -110,7 +110,7 @@ def test_a_copy_that_is_older_than_the_groups_offsets_is_not_written(
 def test_nothing_is_written_over_the_changelog_of_another_table(
     cluster: Cluster, stopped: Worker
 ) -> None:
-    """Everything was deleted, and another worker has begun anew under the same name."""
+    """All was deleted, and another worker has started from nothing under the same name."""
     forget_group(cluster)
     delete_topics(cluster, cluster.user_changelog, cluster.video_changelog)
     other = cluster.worker("b").start()

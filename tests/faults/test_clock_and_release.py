@@ -38,7 +38,7 @@ def is_beyond(cluster: Cluster, before: int) -> bool:
 def test_a_wall_clock_that_jumps_an_hour_each_way_changes_no_count(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    """Events bear their own time; only how far ahead of the clock they may be hangs on it."""
+    """Events carry their own time; the clock only limits how far ahead of it they may be."""
     clock = tmp_path / "clock"
     clock.write_bytes(struct.pack("<d", 0.0))
     worker = cluster.worker().start(SABOTAGE, FAULT_CLOCK=str(clock))
@@ -55,7 +55,7 @@ def test_a_wall_clock_that_jumps_an_hour_each_way_changes_no_count(
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("disk", ["same disk", "empty disk"])
 def test_users_of_releases_before_are_taken_over(cluster: Cluster, disk: str, version: int) -> None:
-    """Their values had more in them, and no positions; duplicates of all ids are still told."""
+    """Their values had more fields and no positions; duplicates of all ids are still detected."""
     stream = untidy_stream(6000, seed=62)
     half = len(stream) * 3 // 5
     worker = cluster.worker("a").start()
@@ -75,19 +75,19 @@ def test_users_of_releases_before_are_taken_over(cluster: Cluster, disk: str, ve
 def test_a_group_whose_misplaced_events_lie_in_the_input_is_taken_over_in_mid_stream(
     cluster: Cluster, end: str
 ) -> None:
-    """Copies that the release before has written count where they lie, and no event twice."""
+    """Copies that the earlier release wrote count where they are, and no event counts twice."""
     cluster.was_taken_over = True
     stream = untidy_stream(6000, seed=63)
     half = len(stream) * 3 // 5
     send_stream(cluster, stream[:half])
     worker = cluster.worker()
     if end == "SIGTERM":
-        # What is processed at its end leaves copies to be counted, unless all is done by then.
+        # Events processed on shutdown leave copies to count, so all must be processed before it.
         worker.start(SABOTAGE, FAULT_PASS_ON="input", BROKER_COMMIT_INTERVAL=10)
         wait_until(lambda: events_read(worker) >= half, "all is processed")
         assert worker.terminate() == 0
     else:
-        # The first commit has some of the misplaced events.
+        # The first commit contains some of the misplaced events.
         worker.launch(
             SABOTAGE, FAULT_PASS_ON="input", FAULT="after commit", BROKER_COMMIT_INTERVAL=1
         )
@@ -109,7 +109,7 @@ def events_read(worker: Worker) -> float:
 
 
 def write_users_as_of_version(version: int, cluster: Cluster) -> int:
-    """Write every user's rows anew, as a release wrote them; return how many had blocks."""
+    """Rewrite every user's rows in the format of a release; return how many users had blocks."""
     make_older = {1: make_version_1, 2: make_version_2}[version]
     sealed = 0
     for partition in range(cluster.partitions):
@@ -137,7 +137,7 @@ def write_users_as_of_version(version: int, cluster: Cluster) -> int:
 def test_rows_of_another_release_are_refused_and_left_as_they_are(
     cluster: Cluster, disk: str
 ) -> None:
-    """Whoever goes back to the release that wrote them finds everything as it was."""
+    """A return to the release that wrote them finds everything unchanged."""
     stream = untidy_stream(4000, seed=61)
     version = 9
     release = {"FAULT_LAYOUT": version}

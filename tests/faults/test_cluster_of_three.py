@@ -1,4 +1,4 @@
-"""Three brokers, three copies, two of them enough: a broker less costs some time and no more."""
+"""Three brokers, three replicas, a minimum of two: the loss of a broker costs only some time."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.faults
 
-#: Seconds until commits go on though a broker is silent: each request to it fails after 10 s.
+#: Seconds until commits continue while a broker is silent: each request to it fails after 10 s.
 SILENCE = 90.0
 
-#: What Kafka 4.3 has for a cluster, as `kafka-storage version-mapping` lists it.
+#: Feature levels of Kafka 4.3 for a cluster, as `kafka-storage version-mapping` lists them.
 FEATURES_OF_4_3 = {
     "metadata.version": 30,
     "kraft.version": 1,
@@ -51,7 +51,7 @@ def three() -> Iterator[ThreeBrokers]:
 
 @pytest.fixture
 def make_program(make_cluster: Callable[..., Cluster]) -> Callable[[ThreeBrokers], Cluster]:
-    """Return a factory of programs whose topics have three copies."""
+    """Return a factory of programs whose topics have three replicas."""
 
     def make(three: ThreeBrokers) -> Cluster:
         cluster = make_cluster(bootstrap=three.bootstrap, **QUICK, TOPIC_REPLICATION_FACTOR=3)
@@ -76,14 +76,14 @@ def committed(cluster: Cluster) -> int:
 
 
 def wait_for_commits(cluster: Cluster, timeout: float = 60.0) -> None:
-    """Wait until commits go on."""
+    """Wait until commits succeed again."""
     before = committed(cluster)
     wait_until(lambda: committed(cluster) > before, "commits go on", timeout)
 
 
 @contextmanager
 def under_lasting_load(cluster: Cluster, seed: int) -> Iterator[None]:
-    """Send 300 untidy events a second for as long as the block takes, 5 minutes at most."""
+    """Send 300 untidy events per second for the duration of the block, 5 minutes at most."""
     enough = threading.Event()
     stream = takewhile(lambda _: not enough.is_set(), untidy_stream(90_000, seed))
     with under_load(cluster, stream, rate=300) as load:
@@ -112,7 +112,7 @@ def test_a_broker_of_three_killed_under_load_changes_nothing(
 def test_each_broker_of_three_ended_in_turn_under_load_changes_nothing(
     cluster: Cluster, three: ThreeBrokers, end: str
 ) -> None:
-    """Commits go on without it; the next one ends once it has caught up."""
+    """Commits continue without it; the next broker stops once this one has caught up."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=51):
         for number in three.brokers:
@@ -129,7 +129,7 @@ def test_each_broker_of_three_ended_in_turn_under_load_changes_nothing(
 def test_a_lost_controller_of_three_is_replaced_under_load(
     cluster: Cluster, three: ThreeBrokers, way: str
 ) -> None:
-    """Asleep beyond its session, it wakes as one that believes to be the controller still."""
+    """It sleeps longer than its session, and wakes believing that it is still the controller."""
     first, second = cluster.worker("a").start(), cluster.worker("b")
     with under_lasting_load(cluster, seed=52):
         wait_for_commits(cluster)
@@ -146,7 +146,7 @@ def test_a_lost_controller_of_three_is_replaced_under_load(
 
 
 def replace_controller(cluster: Cluster, three: ThreeBrokers, lost: int, joining: Worker) -> None:
-    """Wait for another controller, under which commits go on and a worker may join."""
+    """Wait for another controller, under which commits continue and a worker can join."""
     wait_until(lambda: three.controller() not in {lost, -1}, "another controller")
     wait_for_commits(cluster, SILENCE)
     joining.launch()
@@ -157,7 +157,7 @@ def replace_controller(cluster: Cluster, three: ThreeBrokers, lost: int, joining
 def test_leaders_that_move_again_and_again_under_load_change_nothing(
     cluster: Cluster, three: ThreeBrokers
 ) -> None:
-    """Those of the program's topics, of the group's offsets and of transactions, all at once."""
+    """Leaders of the program's topics, of the group's offsets and of transactions move together."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=53):
         for _ in range(6):
@@ -171,7 +171,7 @@ def test_leaders_that_move_again_and_again_under_load_change_nothing(
 def test_a_broker_of_three_that_is_slow_slows_the_stream_and_no_more(
     cluster: Cluster, three: ThreeBrokers
 ) -> None:
-    """It gets a tenth of its time, and stays one of the copies that each write waits for."""
+    """It gets a tenth of its CPU time, and stays in sync, so each write waits for it."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=54):
         slow = three.leaders(cluster.events)[0]
@@ -189,7 +189,7 @@ def test_a_broker_of_three_that_is_slow_slows_the_stream_and_no_more(
 def test_a_broker_of_three_that_slept_through_its_session_changes_nothing(
     cluster: Cluster, three: ThreeBrokers
 ) -> None:
-    """It wakes as one that believes to lead its partitions still."""
+    """It wakes believing that it still leads its partitions."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=55):
         wait_for_commits(cluster)
@@ -202,7 +202,7 @@ def test_a_broker_of_three_that_slept_through_its_session_changes_nothing(
 
 
 def wait_until_led_by_others(three: ThreeBrokers, cluster: Cluster, lost: int) -> None:
-    """Wait until what a broker has led is led by another."""
+    """Wait until other brokers lead the partitions that a broker has led."""
     wait_until(
         lambda: not {lost, -1} & set(three.leaders(cluster.events).values()), "other leaders"
     )
@@ -213,7 +213,7 @@ def wait_until_led_by_others(three: ThreeBrokers, cluster: Cluster, lost: int) -
 def test_input_stops_while_two_brokers_of_three_are_away_and_goes_on(
     cluster: Cluster, three: ThreeBrokers, end: str
 ) -> None:
-    """What is left takes nothing that it alone would have."""
+    """The remaining broker accepts no record that it alone would store."""
     worker = cluster.worker().start()
     with under_lasting_load(cluster, seed=56):
         wait_for_commits(cluster)
@@ -233,7 +233,7 @@ def test_input_stops_while_two_brokers_of_three_are_away_and_goes_on(
 
 
 def refusals(bootstrap: str, topic: str) -> set[int]:
-    """Return the errors with which a record for each partition is refused, each of them."""
+    """Return the errors of one record sent to each partition; all must be refused."""
     errors: list[int] = []
     producer = Producer(
         {
@@ -254,7 +254,7 @@ def refusals(bootstrap: str, topic: str) -> set[int]:
 def test_a_full_disk_of_one_broker_of_three_changes_nothing(
     make_program: Callable[[ThreeBrokers], Cluster], tmp_path: Path
 ) -> None:
-    """Kafka ends when it cannot write; the others go on, and it comes back."""
+    """Kafka stops when it cannot write; the other brokers continue, and it returns."""
     with (
         small_disk(tmp_path / "kafka", 700 * MIB) as disk,
         ThreeBrokers(data_dirs={1: disk.path / "data"}) as three,
@@ -277,7 +277,7 @@ def test_a_full_disk_of_one_broker_of_three_changes_nothing(
 def test_a_rolling_upgrade_of_three_brokers_under_load_changes_nothing(
     make_program: Callable[[ThreeBrokers], Cluster],
 ) -> None:
-    """From Kafka 3.9.1 to the newest, and at the end to the features that it brings."""
+    """From Kafka 3.9.1 to the newest release, then to the features of that release."""
     with ThreeBrokers("3.9.1") as three:
         cluster = make_program(three)
         first, second = cluster.worker("a").start(), cluster.worker("b").start()

@@ -1,4 +1,4 @@
-"""A worker that dies at any moment, or is told to end, takes nothing with it."""
+"""A worker that dies at any moment, or is asked to stop, loses nothing."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ STEPS = [
     *("send", "offsets", "commit", "flush"),
 ]
 POINTS = [f"{when} {step}" for step, when in product(STEPS, ["before", "after"])]
-#: How often a worker that has little to do is sure to get there; to the others once a partition.
+#: How often a worker with little to do certainly reaches a step; others: once per partition.
 TIMES = {"fence": 1, "offsets": 2, "commit": 2}
 
-#: With an id of its own a worker that comes back gets its partitions without a wait.
+#: A worker with an instance id of its own gets its partitions back without a wait.
 STATIC = {**QUICK, "CONSUMER_GROUP_INSTANCE_ID": "a"}
 
 
@@ -42,7 +42,7 @@ def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
 
 
 def times(point: str) -> int:
-    """Return how often a worker with little to do gets to a point."""
+    """Return how often a worker with little to do reaches a point."""
     return TIMES.get(point.split()[1], 4)
 
 
@@ -55,7 +55,7 @@ def test_kill_9_at_random_moments_under_load_loses_and_doubles_nothing(
     worker = cluster.worker().start()
     with under_load(cluster, untidy_stream(8000 * kills, seed=20 + kills), rate=1500) as load:
         for number in range(kills):
-            # Sometimes in the middle of its start, sometimes long after.
+            # Sometimes in the middle of its start, sometimes long after it.
             time.sleep(rng.uniform(1.0, 5.0))
             assert not load.done(), f"kill {number} has to fall into the load"
             worker.kill()
@@ -82,12 +82,12 @@ def test_kill_9_again_and_again_within_a_second_loses_and_doubles_nothing(
 
 
 def test_a_crash_at_each_step_loses_and_doubles_nothing(cluster: Cluster) -> None:
-    """One after the other, with new events before each; each start is the last one's mending."""
+    """One step after another, each with new events; each start recovers from the last crash."""
     worker = cluster.worker()
     stream = untidy_stream(1000 * len(POINTS), seed=22)
     for number, point in enumerate(POINTS):
         send_stream(cluster, stream[number :: len(POINTS)])
-        # The first time, or that of another partition.
+        # The first occurrence, or that of another partition.
         worker.launch(SABOTAGE, FAULT=point, FAULT_HIT=min(1 + number % 4, times(point)))
         assert worker.wait_exit() == -9, point
     worker.start()
@@ -111,7 +111,7 @@ def test_after_a_crash_at_this_step_everything_is_mended_by_the_next_start(
 def test_a_commit_of_which_no_answer_comes_is_settled_by_opening_the_task_again(
     cluster: Cluster, point: str
 ) -> None:
-    """Before: the transaction is void. After: it is committed, and may not be done again."""
+    """Before: the transaction is void. After: it is committed, and must not be repeated."""
     worker = cluster.worker().start(SABOTAGE, FAULT=point, FAULT_HIT=5, FAULT_ACTION="lose")
     with under_load(cluster, untidy_stream(6000, seed=24), rate=2000):
         wait_until(
@@ -123,7 +123,7 @@ def test_a_commit_of_which_no_answer_comes_is_settled_by_opening_the_task_again(
 def test_sigterm_under_load_drains_commits_and_leaves_within_ten_seconds(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """The next worker need not wait for the session of one that has left."""
+    """The next worker need not wait for the session of a worker that has left."""
     cluster = make_cluster(REELS_VIRAL_MIN_VIEWS=20, BROKER_SESSION_TIMEOUT=120)
     cluster.create_topic(cluster.events)
     first, second = cluster.worker("a").start(), cluster.worker("b")

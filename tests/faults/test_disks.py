@@ -1,4 +1,4 @@
-"""Disks that are lost, old, foreign, damaged or full: the changelog is what counts."""
+"""Disks that are lost, old, foreign, damaged or full: the changelog is authoritative."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DAY_MS = 24 * 3_600_000
 def test_a_data_directory_of_another_program_is_not_taken_for_ours(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """The second program's changelog is longer than the first one's: only offsets look alike."""
+    """The second program's changelog is longer than the first's: only the offsets look alike."""
     other, cluster = make_cluster(**QUICK), make_cluster(**QUICK)
     for each, size in ((other, 3000), (cluster, 9000)):
         each.create_topic(each.events)
@@ -64,7 +64,7 @@ def test_a_lost_data_directory_is_built_anew(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_an_old_copy_of_a_disk_catches_up(cluster: Cluster) -> None:
-    """As from a backup, or a volume that was attached to the wrong machine for a while.
+    """As from a backup, or from a volume that was attached to the wrong machine for a while.
 
     ::
 
@@ -92,7 +92,7 @@ def test_an_old_copy_of_a_disk_catches_up(cluster: Cluster) -> None:
 def test_a_disk_from_before_the_changelog_was_compacted_catches_up(
     make_cluster: Callable[..., Cluster], deletions_are_kept: bool
 ) -> None:
-    """Too late: deletions have left the changelog as well, and nobody can tell it of them."""
+    """Too late: the changelog has dropped its deletions, so the disk cannot learn of them."""
     with EmbeddedKafka(properties={"log.cleaner.backoff.ms": "200"}) as kafka:
         cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
         cluster.create_topic(cluster.events)
@@ -121,32 +121,32 @@ def test_a_disk_from_before_the_changelog_was_compacted_catches_up(
         second.kill()
         first.start()
         check_answers(cluster, first)
-        # What is on disk is the changelog as it is now, whatever was in between.
+        # The disk equals the changelog as it is now, whatever it was before.
         shutil.rmtree(second.data_dir)
         check_aftermath(cluster, first, deletions_are_kept=deletions_are_kept)
 
 
 def places(cluster: Cluster) -> set[tuple[int, int]]:
-    """Return where the records of the users' changelog stand."""
+    """Return the partitions and offsets of the records in the users' changelog."""
     return {(record.partition, record.offset) for record in cluster.read(cluster.user_changelog)}
 
 
 def is_compacted(cluster: Cluster) -> bool:
-    """Whether offsets are missing from the changelog: far more than transactions' markers."""
+    """Return whether the changelog lacks far more offsets than transaction markers take."""
     records = cluster.read(cluster.user_changelog)
     ends = {record.partition: record.offset for record in records}
     return sum(ends.values()) > 2 * len(records)
 
 
 def damage(worker: Worker, files: str, how: str) -> int:
-    """Damage all files of a kind, and return how many."""
+    """Damage all files of a kind, and return their number."""
     found = list(worker.data_dir.glob(f"**/*.db/{files}"))
     for path in found:
         content = bytearray(path.read_bytes())
         if how == "truncated":
             del content[len(content) // 2 :]
         else:
-            # In each block of 4 KiB, so that whoever reads anything comes upon it.
+            # In each block of 4 KiB, so that any read meets damage.
             for at in range(100, len(content), 1000):
                 content[at] ^= 0xFF
         path.write_bytes(content)
@@ -165,7 +165,7 @@ def damage(worker: Worker, files: str, how: str) -> int:
 def test_a_damaged_database_is_set_aside_and_built_anew(
     cluster: Cluster, files: str, how: str
 ) -> None:
-    """Whether it is found when it is opened or when it is read."""
+    """The damage is found when the database is opened, or when it is read."""
     worker = cluster.worker().start()
     stream = untidy_stream(6000, seed=12)
     send_stream(cluster, stream[:3000])
@@ -185,7 +185,7 @@ def test_a_database_damaged_under_a_running_worker_is_never_served(cluster: Clus
     stream = untidy_stream(12_000, seed=44)
     send_stream(cluster, stream[:6000])
     cluster.wait_until_applied()
-    # Only what a database is opened with is sure to be read from its files, not from memory.
+    # Only data read on open certainly comes from files rather than memory.
     assert worker.terminate() == 0
     worker.start()
     assert damage(worker, "*.sst", "flipped")
@@ -219,7 +219,7 @@ def test_a_worker_whose_disk_is_full_ends_and_goes_on_once_there_is_space(
 
 
 def one_error(worker: Worker) -> str:
-    """Return the one line that says why a worker has ended."""
+    """Return the only line that says why a worker has ended."""
     (line,) = [line for line in worker.output().splitlines() if "[CRITICAL]" in line]
     return line
 
@@ -228,7 +228,7 @@ def one_error(worker: Worker) -> str:
 def test_a_broker_whose_disk_was_full_goes_on_once_there_is_space(
     make_cluster: Callable[..., Cluster], tmp_path: Path
 ) -> None:
-    """Kafka ends when it cannot write; workers wait for it."""
+    """Kafka stops when it cannot write; workers wait for it."""
     with small_disk(tmp_path / "kafka", 700 * MIB) as disk:
         kafka = EmbeddedKafka(data_dir=disk.path / "data")
         with kafka:

@@ -1,4 +1,4 @@
-"""The brokers have forgotten the ids of a worker that had nothing to commit for long."""
+"""The brokers have forgotten the producer ids of a worker that had nothing to commit for long."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.faults
 
-#: Seconds after which this broker forgets ids; others do after a day and a week.
+#: Seconds after which this broker forgets ids; the defaults are a day and a week.
 FORGOTTEN_AFTER = 6
 
 
@@ -40,13 +40,13 @@ def cluster(make_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
 
 
 def errors(worker: Worker) -> int:
-    """Return the number of errors that a worker has told."""
+    """Return the number of errors that a worker has logged."""
     return sum("[ERROR]" in line for line in worker.output().splitlines())
 
 
 @pytest.mark.slow
 def test_a_worker_whose_ids_expired_takes_others_and_goes_on(cluster: Cluster) -> None:
-    """It says so in one line, and counts every event once."""
+    """It logs one line, and counts every event once."""
     worker = cluster.worker().start()
 
     def complaints() -> list[str]:
@@ -70,7 +70,7 @@ def test_a_worker_whose_ids_expired_takes_others_and_goes_on(cluster: Cluster) -
     count(1)
     cluster.wait_until_applied()
     before, number = errors(worker), 1
-    # How soon a broker looks what is to be forgotten is its own business.
+    # The broker alone decides when it checks for expired ids.
     while not complaints() and number < 10:
         time.sleep(FORGOTTEN_AFTER + 1)
         number += 1

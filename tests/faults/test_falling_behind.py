@@ -1,4 +1,4 @@
-"""However far behind a worker is, it takes no more memory for that, and it says how far it is."""
+"""A worker that is far behind uses no more memory for it, and reports its lag."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TIMEOUT = 240.0
 def test_a_backlog_of_two_million_events_is_worked_off_within_the_memory_bound(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """Batches stay in Kafka until there is room: 680 MB of them pass through, not in."""
+    """Batches stay in Kafka until there is room: never all of the 680 MB are in memory."""
     cluster = make_cluster(TOPIC_PARTITIONS=8)
     start_ms = time.time_ns() // 1_000_000 - 600_000
     load = make_load("uniform", 1, USERS, start_ms)
@@ -45,7 +45,7 @@ def test_a_backlog_of_two_million_events_is_worked_off_within_the_memory_bound(
 
 
 def lag(worker: Worker) -> float:
-    """Return how many records a worker says that it is behind."""
+    """Return a worker's reported lag in records."""
     return sum(
         number
         for name, number in worker.metrics().items()

@@ -1,4 +1,4 @@
-"""Records of others in the program's own topics: passed over, counted and named, or refused."""
+"""Foreign records in the program's own topics: skipped, counted and logged, or refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def send(cluster: Cluster, topic: str, *records: tuple[bytes | None, bytes | Non
 
 
 def make_viral(cluster: Cluster, *videos: int) -> None:
-    """Send what makes ``videos`` viral: two views and four shares of each."""
+    """Send events that make ``videos`` viral: two views and four shares each."""
     kinds = ["video_view"] * 2 + ["share"] * 4
     sent = [
         (b"1", event(1, video, START, f"{video}-{number}", event_type=kind))
@@ -66,10 +66,10 @@ def test_records_of_others_in_the_viral_topic_do_not_freeze_the_list(cluster: Cl
     assert foreign(worker, cluster.viral) == len(strange)
     assert f"{cluster.viral}-0: skipped the record at offset" in worker.output()
     assert worker.get("/overview")["viral"]["complete"] is False
-    # A worker that begins with such a topic is ready, and shows the same.
+    # A worker that starts with such a topic is ready, and shows the same.
     other = cluster.worker("b").start()
     wait_until_equal(lambda: viral(other), ({8, 10}, False))
-    # What is known again is complete.
+    # The list is complete once every video is known again.
     send(cluster, cluster.viral, (b"9", None), (b"7", None))
     wait_until_equal(lambda: viral(worker), ({8, 10}, True))
     assert other.terminate() == 0

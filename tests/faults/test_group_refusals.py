@@ -1,4 +1,4 @@
-"""What the group's coordinator refuses: waited for when it can pass, or the end in one line."""
+"""Refusals of the group's coordinator: waited for if they can pass, else fatal in one line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.faults
 
 @contextmanager
 def stranger(cluster: Cluster, **config: str) -> Iterator[Consumer]:
-    """Another kind of program in the worker's group, with partitions of its own."""
+    """Another kind of program, a member of the worker's group with partitions of its own."""
     consumer = Consumer(
         {
             "bootstrap.servers": cluster.bootstrap,
@@ -62,7 +62,7 @@ def has_partitions(consumer: Consumer) -> list[TopicPartition]:
 
 
 def health(worker: Worker, path: str) -> tuple[int, Json]:
-    """Return the status of a health route and all that it says."""
+    """Return the status and the body of a health route."""
     try:
         with urllib.request.urlopen(worker.url(path), timeout=5) as answer:
             return answer.status, json.load(answer)
@@ -77,7 +77,7 @@ def attempts(worker: Worker) -> list[str]:
 
 @pytest.fixture(scope="module")
 def strict_broker() -> Iterator[EmbeddedKafka]:
-    """Allows sessions of 6 to 15 s, and knows of rights: all is allowed that is not denied."""
+    """Allows sessions of 6 to 15 s, and has ACLs: whatever is not denied is allowed."""
     properties = {
         "group.min.session.timeout.ms": "6000",
         "group.max.session.timeout.ms": "15000",
@@ -97,10 +97,10 @@ def strict_cluster(strict_broker: EmbeddedKafka, make_cluster: Callable[..., Clu
 
 @contextmanager
 def group_denied(cluster: Cluster) -> Iterator[None]:
-    """Nobody may read the worker's group."""
+    """Deny everybody the right to read the worker's group."""
     to_group = ResourceType.GROUP, cluster.app_id, ResourcePatternType.LITERAL
     everybody = "User:*", "*"
-    # With a rule for a resource, only what is allowed by one is allowed.
+    # Once a resource has a rule, only operations that a rule allows are allowed.
     rules = [
         AclBinding(*to_group, *everybody, AclOperation.READ, AclPermissionType.DENY),
         AclBinding(*to_group, *everybody, AclOperation.ALL, AclPermissionType.ALLOW),
@@ -134,9 +134,9 @@ def count_one(cluster: Cluster, worker: Worker) -> None:
 def test_a_stranger_in_the_group_is_waited_for_and_named_meanwhile(
     cluster: Cluster, protocol: str
 ) -> None:
-    """It may leave; until then the worker asks again, with growing pauses and a line each.
+    """It may leave; until then the worker asks again, with growing pauses and a line each time.
 
-    The brokers' answer is another where the stranger speaks the protocol of Kafka 4.
+    The brokers answer differently if the stranger uses the group protocol of Kafka 4.
     """
     with stranger(cluster, group_protocol=protocol) as consumer:
         wait_until(lambda: has_partitions(consumer), "the stranger is in the group")
@@ -158,7 +158,7 @@ def test_a_stranger_in_the_group_is_waited_for_and_named_meanwhile(
 
 
 def test_a_second_worker_with_the_same_instance_id_ends_the_first(cluster: Cluster) -> None:
-    """As Kafka has it: a worker whose disk was lost takes its own place again."""
+    """This is Kafka's rule: a worker whose disk was lost takes its own place again."""
     first, second = (cluster.worker(n, CONSUMER_GROUP_INSTANCE_ID="same") for n in "ab")
     first.start()
     second.launch()

@@ -1,4 +1,4 @@
-"""Workers that come, go, and sleep too long: partitions move, and counts stay."""
+"""Workers that join, leave and sleep too long: partitions move, and counts stay."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_standby_takes_over_what_a_dead_worker_had(make_cluster: Callable[...,
 def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(
     cluster: Cluster, seconds: int
 ) -> None:
-    """It still believes that its partitions are its own, and has uncommitted events of them.
+    """It still believes that it owns its partitions, and has uncommitted events of them.
 
     ::
 
@@ -62,7 +62,7 @@ def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(
 def test_a_worker_that_falls_asleep_in_the_middle_of_a_commit_is_fenced(
     cluster: Cluster, point: str
 ) -> None:
-    """Its transaction is open, of all its partitions, when others take these over."""
+    """The transaction of all its partitions is open when other workers take these over."""
     first = cluster.worker("a")
     first.start(SABOTAGE, FAULT=point, FAULT_HIT=20, FAULT_ACTION="stop")
     second = cluster.worker("b").start()
@@ -84,7 +84,7 @@ def test_a_worker_that_falls_asleep_in_the_middle_of_a_commit_is_fenced(
 def test_a_worker_that_falls_asleep_while_it_opens_a_partition_does_no_harm(
     cluster: Cluster, point: str
 ) -> None:
-    """It may have locked partitions that are another's when it wakes."""
+    """It may have locked partitions that another worker owns when it wakes."""
     first, second = cluster.worker("a").start(), cluster.worker("b")
     with under_load(cluster, untidy_stream(40_000, seed=27), rate=1500):
         wait_until(lambda: any(cluster.committed(cluster.events).values()), "the first commit")
@@ -97,7 +97,7 @@ def test_a_worker_that_falls_asleep_while_it_opens_a_partition_does_no_harm(
 
 @pytest.mark.slow
 def test_a_worker_that_dozes_off_again_and_again_does_no_harm(cluster: Cluster) -> None:
-    """Around the session timeout: sometimes thrown out, sometimes not."""
+    """It sleeps for about the session timeout: sometimes it is removed, sometimes not."""
     rng = random.Random(16)
     first, second = cluster.worker("a").start(), cluster.worker("b").start()
     with under_load(cluster, untidy_stream(60_000, seed=16), rate=1000) as load:

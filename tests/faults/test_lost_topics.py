@@ -1,4 +1,4 @@
-"""Topics that vanish under a running worker: each is made again, or ends it with its reason."""
+"""Topics that vanish under a running worker: recreated, or the worker ends with the reason."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.faults
 
-#: Lines that a worker may write from a fault to its end, however long that takes.
+#: Lines that a worker may log from a fault to its end, however long that takes.
 FEW_LINES = 120
 
 
 def last_word(worker: Worker) -> str:
-    """Return why a worker has ended, after a look at how it said so."""
+    """Return why a worker has ended, and check how it reported that."""
     assert worker.wait_exit() == 1
     output = worker.output()
     assert "Traceback" not in output
@@ -84,7 +84,7 @@ def test_a_cluster_that_comes_back_empty_ends_the_worker_and_leaves_its_tables(
     with EmbeddedKafka(port):
         cluster.create_topic(cluster.events)
         worker = cluster.worker().launch()
-        # A Kafka that has just started has its own topics to make.
+        # A Kafka that has just started must create its own topics first.
         worker.wait_ready(180)
         send_stream(cluster, untidy_stream(1500, seed=63))
         cluster.wait_until_applied(180)
@@ -100,5 +100,5 @@ def test_a_cluster_that_comes_back_empty_ends_the_worker_and_leaves_its_tables(
 
 
 def databases(worker: Worker) -> set[Path]:
-    """Return where the worker's databases lie: those that it does not delete."""
+    """Return the paths of the databases that the worker does not delete."""
     return {path for path in worker.data_dir.glob("**/*.db") if any(path.glob("CURRENT"))}

@@ -1,4 +1,4 @@
-"""Exports, moves and rebuilds that cannot be: one line, nothing half done, and run again."""
+"""Impossible exports, moves and rebuilds: one line, nothing half done, and a rerun works."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def succeed(cluster: Cluster, *words: str, **settings: str) -> str:
 
 
 def work(cluster: Cluster, **settings: str) -> tuple[str, dict[str, tuple[int, Json]]]:
-    """Let a worker count some events, and return what it answers."""
+    """Let a worker count some events, and return its answers."""
     worker = cluster.worker(**settings).start()
     send_stream(cluster, untidy_stream(1500, seed=25))
     cluster.wait_until_applied()
@@ -76,7 +76,7 @@ def test_an_export_to_a_full_disk_leaves_nothing_and_goes_once_there_is_space(
 def test_missing_rights_are_named_in_one_line_and_nothing_is_made(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """Of a login that may do what workers of the app do, and nothing else."""
+    """With a login that has the rights of the app's workers, and no others."""
     with authorized_broker() as broker:
         cluster = make_cluster(bootstrap=broker.bootstrap, **QUICK, TOPIC_PARTITIONS=OLD)
         cluster.create_topic(cluster.events)
@@ -106,7 +106,7 @@ def test_missing_rights_are_named_in_one_line_and_nothing_is_made(
 def test_topics_of_the_new_app_that_are_half_made_are_made_whole_or_refused(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """As by a run that was killed between two of them; or by somebody, with another number."""
+    """As after a run that was killed between two topics, or by hand with a wrong number."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     cluster.create_topic(cluster.events)
     at, before = work(cluster)
@@ -129,7 +129,7 @@ def test_topics_of_the_new_app_that_are_half_made_are_made_whole_or_refused(
 def test_a_rebuild_that_cannot_be_says_why_in_one_line(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """No broker, an app that runs, an app whose tables are of other windows."""
+    """No broker, a running app, or an app whose tables have other windows."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     cluster.create_topic(cluster.events)
     work(cluster)

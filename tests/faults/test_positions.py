@@ -1,4 +1,4 @@
-"""Group offsets that are gone, moved or another topic's: the tables know where they stand."""
+"""Group offsets that are gone, moved or of another topic: the tables know their positions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def stopped(cluster: Cluster) -> Worker:
-    """A program that has counted something, with its worker stopped."""
+    """A program that has counted events, and whose worker is stopped."""
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(3000, seed=70))
     cluster.wait_until_applied()
@@ -34,12 +34,12 @@ def stopped(cluster: Cluster) -> Worker:
 
 
 def forget_group(cluster: Cluster) -> None:
-    """Delete the group with its offsets, as the brokers do when it was idle for long."""
+    """Delete the group and its offsets, as brokers do after a long idle time."""
     cluster.admin.delete_consumer_groups([cluster.app_id])[cluster.app_id].result(30)
 
 
 def move_group(cluster: Cluster, topic: str, place: Callable[[int], int]) -> None:
-    """Move the group's offsets of ``topic`` to ``place``, a function of where they are."""
+    """Move the group's offsets of ``topic`` to ``place``, a function of the current offset."""
     moved = [
         TopicPartition(topic, partition, place(offset))
         for partition, offset in cluster.committed(topic).items()
@@ -54,7 +54,7 @@ def lines_with(worker: Worker, text: str) -> list[str]:
 
 
 def last_line(worker: Worker) -> str:
-    """Return the one line with which a worker that cannot start ends."""
+    """Return the only line with which a worker that cannot start ends."""
     assert worker.wait_exit() == 1
     assert "Traceback" not in worker.output()
     (line,) = lines_with(worker, "error: ")
@@ -78,7 +78,7 @@ FAULTS: dict[str, tuple[Callable[[Cluster], None], str]] = {
 def test_offsets_that_are_gone_or_wrong_count_nothing_twice(
     cluster: Cluster, stopped: Worker, fault: str
 ) -> None:
-    """A worker goes on where its tables stand, says so in one line, and sets the group right."""
+    """A worker continues from its tables' positions, logs one line, and corrects the group."""
     do, said = FAULTS[fault]
     do(cluster)
     stopped.start()
@@ -105,7 +105,7 @@ def test_offsets_that_are_gone_with_the_disk_count_nothing_twice(
 
 
 def test_events_that_an_operator_skips_are_left_out_and_counted(cluster: Cluster) -> None:
-    """The group's offsets were moved ahead: the worker follows, and says what that leaves out."""
+    """The group's offsets were moved ahead: the worker follows, and reports the skipped events."""
     worker = cluster.worker().start()
 
     def send(user: int, count: int, name: str) -> None:
@@ -136,7 +136,7 @@ def test_events_that_an_operator_skips_are_left_out_and_counted(cluster: Cluster
 def test_a_topic_made_anew_with_more_records_than_before_is_refused(
     cluster: Cluster, stopped: Worker, offsets: str
 ) -> None:
-    """No position lies beyond its end. Translated: by a mirror to another cluster, or by hand."""
+    """No position is beyond its end. Translated: by a mirror to another cluster, or by hand."""
     cluster.admin.delete_topics([cluster.events])[cluster.events].result(30)
     cluster.create_topic(cluster.events)
     send_stream(cluster, untidy_stream(6000, seed=72))
@@ -166,7 +166,7 @@ def test_another_input_topic_under_the_same_app_id_is_refused(
 
 
 def write_tables_without_positions(cluster: Cluster) -> None:
-    """Write the layout records as releases before positions did."""
+    """Rewrite the layout records as releases without positions did."""
     for changelog in (cluster.user_changelog, cluster.video_changelog):
         layouts = {
             record.partition: json.loads(record.value or b"")
@@ -185,7 +185,7 @@ def write_tables_without_positions(cluster: Cluster) -> None:
 def test_tables_of_a_release_without_positions_are_taken_over(
     cluster: Cluster, stopped: Worker, disk: str
 ) -> None:
-    """The group's offsets say where they stand, for the last time."""
+    """The group's offsets give the positions, for the last time."""
     write_tables_without_positions(cluster)
     worker = stopped if disk == "same disk" else cluster.worker("b")
     worker.start()

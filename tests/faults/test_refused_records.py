@@ -1,4 +1,4 @@
-"""Records that a topic does not take as they are: they are sent in a form that it takes."""
+"""Records that a topic refuses: they are sent in a form that it accepts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def with_large_rejects(seed: int, *, large: int = 40) -> list[Sending]:
 def test_what_the_dead_letter_topic_does_not_take_is_cut_before_it_is_sent(
     cluster: Cluster,
 ) -> None:
-    """What came compressed is larger when it is sent on than any topic expects."""
+    """A record that arrived compressed exceeds the topic's limit when it is forwarded."""
     cluster.create_topic(cluster.dead_letters, max_message_bytes="20000")
     worker = cluster.worker().start()
     send_stream(cluster, with_large_rejects(60), compression_type="gzip")
@@ -83,7 +83,7 @@ def test_a_dead_letter_topic_that_takes_less_from_now_on_stops_nothing(cluster: 
 
 
 def passed_on_topics(cluster: Cluster) -> set[str]:
-    """Return the topics that misplaced events are passed on through."""
+    """Return the topics through which misplaced events are passed on."""
     names = {cluster.events, f"{cluster.app_id}-events-repartition"}
     found: set[str] = names & cluster.admin.list_topics(timeout=30).topics.keys()
     return found
@@ -104,7 +104,7 @@ def misplaced(
 
 
 def passed_on(cluster: Cluster) -> dict[int, Record]:
-    """Return the copies of events that were passed on, by user."""
+    """Return the copies of passed on events, by user."""
     found: dict[int, Record] = {}
     for topic in passed_on_topics(cluster):
         for record in cluster.read(topic):
@@ -117,13 +117,13 @@ def passed_on(cluster: Cluster) -> dict[int, Record]:
 def test_an_event_is_passed_on_with_the_time_of_now_where_its_own_is_refused(
     cluster: Cluster, known: str
 ) -> None:
-    """A topic may refuse what is old, which the event was not when it was sent."""
+    """A topic may refuse old timestamps, although the event was not old when it was sent."""
     worker = cluster.worker().start()
     old = int(time.time() * 1000) - 5 * 3_600_000
     if known == "at the start":
         assert worker.terminate() == 0
     else:
-        # Till the topics have changed, behind the worker's back.
+        # Until the topics have changed without the worker's knowledge.
         os.kill(worker.pid, signal.SIGSTOP)
     for user in USERS[:20]:
         misplaced(cluster, user, f"old-{user}", timestamp=old + user)
@@ -217,7 +217,7 @@ def test_a_record_that_is_too_large_to_be_read_whole_says_what_it_lacks(cluster:
 def test_a_topic_that_takes_no_record_of_a_kind_ends_the_worker_with_one_line(
     cluster: Cluster,
 ) -> None:
-    """No waiting helps, and no other form: an operator has to see to the topic."""
+    """Neither a wait nor another form helps: an operator must change the topic."""
     cluster.create_topic(cluster.dead_letters)
     worker = cluster.worker().start()
     cluster.alter_topic(cluster.dead_letters, cleanup_policy="compact")
@@ -240,11 +240,11 @@ def test_a_record_that_cannot_be_sent_in_any_form_is_tried_with_growing_pauses(
 ) -> None:
     cluster.create_topic(cluster.dead_letters)
     worker = cluster.worker().start()
-    # Less than the headers of a dead letter; the markers of transactions have room.
+    # Less than the headers of a dead letter; transaction markers still fit.
     cluster.alter_topic(cluster.dead_letters, max_message_bytes=200)
     with cluster.producer() as producer:
         producer.produce(cluster.events, b"no json", None, 0)
-    # Events that can be committed meanwhile do not make the pauses short again.
+    # Commits of other events in between do not shorten the pauses again.
     with under_load(cluster, untidy_stream(2000, seed=62), rate=150):
         pass
     wait_until(lambda: worker.output().count("refuses the dead letter") >= 3, "it is said again")

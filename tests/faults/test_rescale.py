@@ -1,4 +1,4 @@
-"""All tables moved to another number of partitions: exactly, whatever happens meanwhile."""
+"""All tables moved to another number of partitions: exact, whatever happens meanwhile."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from embedded import EmbeddedKafka
 from models.windows import from_iso, to_iso
 from tests.cluster import Cluster
 from tests.faults.aftermath import QUICK
+from tests.faults.small_disk import MIB, small_disk
 from tests.integration.stream import START, event, send_stream, untidy_stream
 from tests.oracle import MINUTE
 from tests.oracle_events import partition_of
@@ -19,6 +21,7 @@ from tests.worker import ROOT, wait_until_equal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from tests.worker import Json, Worker
 
@@ -58,7 +61,7 @@ def refusal(cluster: Cluster, *words: str, **settings: str) -> str:
 def answers(
     worker: Worker, users: Iterable[int], videos: Iterable[int], at: str
 ) -> dict[str, tuple[int, Json]]:
-    """Return what is known of each key at a time, with what a move may change left out."""
+    """Return the answers per key at a time, without the fields that a move may change."""
     paths = [f"/users/{each}?at={at}" for each in users]
     paths += [f"/videos/{each}?at={at}" for each in videos]
     return dict(zip(paths, worker.get_all(paths), strict=True))
@@ -85,7 +88,7 @@ def send(cluster: Cluster, events: Iterable[tuple[int, bytes]], partitions: int)
 def test_answers_stay_and_duplicates_stay_duplicates_when_partitions_are_added(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """From 4 to 6, where partitions of different stream times are mixed, with events unread.
+    """From 4 to 6 partitions: different stream times are mixed, and some events are unread.
 
     ::
 
@@ -106,7 +109,7 @@ def test_answers_stay_and_duplicates_stay_duplicates_when_partitions_are_added(
                 events.append((minute, user, event(user, 1 + user % 7, t, number)))
     worker = cluster.worker().start()
     send(cluster, [each[1:] for each in events], OLD)
-    # More ids than a value holds: some are sealed.
+    # More ids than a value holds, so some are sealed.
     busy = [
         (user, event(user, 1, START + minute * MINUTE, f"busy-{user}-{n}"))
         for user, minute in ((2, 49), (1, 4))
@@ -133,7 +136,7 @@ def test_answers_stay_and_duplicates_stay_duplicates_when_partitions_are_added(
     assert outcomes(worker) == expected
     assert answers(worker, users, videos, at) == before
 
-    # As producers send that do not know of the new partitions yet.
+    # As sent by producers that do not know of the new partitions yet.
     send(new, unread, OLD)
     new.wait_until_applied()
     assert outcomes(worker) == {**expected, "applied": len(unread)}
@@ -143,7 +146,7 @@ def test_answers_stay_and_duplicates_stay_duplicates_when_partitions_are_added(
     new.close()
 
 
-#: A process that runs the command and dies at a moment of it, as by kill -9.
+#: A process that runs the command and dies at a given moment, as by kill -9.
 DYING = """
     import os, signal, sys
     from faust.cli.faust import cli
@@ -203,7 +206,7 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing_and_the_next_run_ends_it(
     new = moved(cluster, 8)
     for moment in ("topics", "begun", "some rows", "all rows"):
         die(cluster, moment, *words)
-    # Nobody works with a part of the rows; the old app is as it was.
+    # No worker uses an incomplete move; the old app is unchanged.
     assert new.command("topics").returncode == 1
     cluster_partitions = len(
         cluster.admin.list_topics(cluster.events).topics[cluster.events].partitions
@@ -235,7 +238,7 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing_and_the_next_run_ends_it(
 def test_what_cannot_be_moved_is_refused_in_one_line_and_nothing_is_made(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """No app, numbers that cannot be, another app of that name, a worker that runs, no broker."""
+    """No app, impossible numbers, an existing app of that name, a running worker, no broker."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     assert "allowed is an integer from 1 to 1024" in refusal(cluster, "--partitions", "5000")
     assert "already have 4 partitions" in refusal(cluster, "--partitions", "4")
@@ -262,7 +265,7 @@ def test_what_cannot_be_moved_is_refused_in_one_line_and_nothing_is_made(
     assert f"the app {other.app_id} exists" in line
     line = refusal(cluster, "--partitions", "6", "--delete-old")
     assert "run the command without --delete-old first" in line
-    # Deltas on their way, as a worker leaves them that was killed between two commits.
+    # Unapplied deltas, as left by a worker that was killed between two commits.
     with cluster.producer() as producer:
         producer.produce(cluster.deltas, b"", None, 0)
     assert f"not all events of {cluster.deltas} are applied yet" in refusal(
@@ -277,7 +280,7 @@ def test_what_cannot_be_moved_is_refused_in_one_line_and_nothing_is_made(
 
 
 def test_fewer_partitions_go_on_with_another_input(make_cluster: Callable[..., Cluster]) -> None:
-    """Answers stay, and what is sent to the new input counts on top of them."""
+    """Answers stay, and events sent to the new input count on top of them."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()
@@ -299,3 +302,30 @@ def test_fewer_partitions_go_on_with_another_input(make_cluster: Callable[..., C
     assert outcomes(worker) == {"applied": 1, "duplicate": 30, "late": 0, "rejected": 0}
     assert worker.get(f"/users/5?at={at}")["total_videos_watched"] == 2
     new.close()
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_the_broker_ends_a_move_that_can_be_run_again(
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    """Kafka ends when it cannot write; the old tables are as before."""
+    with small_disk(tmp_path / "kafka", 700 * MIB) as disk:
+        kafka = EmbeddedKafka(data_dir=disk.path / "data")
+        with kafka:
+            cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK, TOPIC_PARTITIONS=OLD)
+            cluster.create_topic(cluster.events)
+            worker = cluster.worker().start()
+            users, videos = range(1, 61), range(1, 8)
+            send_stream(cluster, untidy_stream(3000, seed=9))
+            cluster.wait_until_applied()
+            at = latest(worker, users)
+            before = answers(worker, users, videos, at)
+            assert worker.terminate() == 0
+            disk.fill()
+            refusal(cluster, "--partitions", "6", "--alter-input")
+            disk.free()
+            if not kafka.running:
+                kafka.restart()
+            rescale(cluster, "--partitions", "6", "--alter-input")
+            worker = moved(cluster, 6).worker("new").start()
+            assert answers(worker, users, videos, at) == before

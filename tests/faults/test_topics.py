@@ -1,4 +1,4 @@
-"""Topics that lose records, are missing, or refuse what they are given."""
+"""Topics that lose records, are missing, or refuse records."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_events_deleted_before_they_were_read_are_reported_and_passed_over(
         assert worker.terminate() == 0
     else:
         os.kill(worker.pid, signal.SIGSTOP)
-        # The broker answers the fetch that is under way: it may not bring what is sent next.
+        # The broker answers the pending fetch now, so that it cannot return the records sent next.
         time.sleep(2)
     for number in range(1, 10):
         send(first, number)
@@ -60,7 +60,7 @@ def test_events_deleted_before_they_were_read_are_reported_and_passed_over(
 def test_a_dead_letter_topic_with_fewer_partitions_does_not_stop_the_program(
     cluster: Cluster,
 ) -> None:
-    """It may be shared by several programs, or made before this one."""
+    """Several programs may share it, or it may be older than this program."""
     cluster.create_topic(cluster.dead_letters, partitions=1)
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(3000, seed=13))
@@ -79,7 +79,7 @@ def set_largest_record(cluster: Cluster, topic: str, size: int) -> None:
 
 
 def standstill(cluster: Cluster) -> int:
-    """Wait until no partition's offsets move any more, and return their sum."""
+    """Wait until no partition's offset moves any more, and return the sum of offsets."""
     found = -1
     while (before := found) != (found := sum(cluster.committed(cluster.events).values())):
         time.sleep(2)
@@ -95,7 +95,7 @@ def test_input_stops_rather_than_loses_while_no_dead_letter_can_be_written(
     stream = untidy_stream(12_000, seed=40)
     send_stream(cluster, stream[:6000])
     cluster.wait_until_applied()
-    # Less than any dead letter; the markers of transactions, 78 bytes each, still have room.
+    # Less than any dead letter; transaction markers, 78 bytes each, still fit.
     set_largest_record(cluster, cluster.dead_letters, 200)
     send_stream(cluster, stream[6000:])
     stopped_at = standstill(cluster)
@@ -132,7 +132,7 @@ def test_a_dead_letter_topic_that_is_deleted_is_made_again_and_nothing_else_is_l
 
 
 def test_an_order_topic_that_is_deleted_is_made_again_and_counts_go_on(cluster: Cluster) -> None:
-    """Only an audit reads it, so nobody has to count anew for it."""
+    """Only an audit reads it, so nothing must be recounted for it."""
     worker = cluster.worker().start()
     stream = untidy_stream(4000, seed=42)
     send_stream(cluster, stream[:2000])
@@ -142,7 +142,7 @@ def test_an_order_topic_that_is_deleted_is_made_again_and_counts_go_on(cluster: 
     cluster.admin.delete_topics([cluster.order])[cluster.order].result(30)
     wait_until(lambda: "creating it again" in worker.output(), "it is said aloud")
     wait_until(lambda: cluster.has_topic(cluster.order), "it is there")
-    # For the recount, which goes by it as an audit does.
+    # For the recount, which uses it as an audit does.
     with cluster.producer() as producer:
         for each in orders:
             producer.produce(cluster.order, each.value, each.key, each.partition)
@@ -155,7 +155,7 @@ def test_an_order_topic_that_is_deleted_is_made_again_and_counts_go_on(cluster: 
 def test_an_input_that_is_deleted_or_made_anew_stops_the_worker(
     cluster: Cluster, state: str
 ) -> None:
-    """Nobody can say which of its events were counted already."""
+    """Nobody can know which of its events were already counted."""
     worker = cluster.worker().start()
     send_stream(cluster, untidy_stream(3000, seed=41))
     cluster.wait_until_applied()
@@ -170,6 +170,6 @@ def test_an_input_that_is_deleted_or_made_anew_stops_the_worker(
                 )
     assert worker.wait_exit() == 1
     (line,) = [line for line in worker.output().splitlines() if "error: " in line]
-    # It finds that the topic is gone, that it has another id, or that it is shorter.
+    # It reports that the topic is gone, has another id, or is shorter.
     assert any(each in line for each in ("was deleted", "has the id", "beyond the end"))
     assert cluster.events in line

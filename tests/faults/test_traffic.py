@@ -1,4 +1,4 @@
-"""Traffic that is nothing but wrong, or all about one thing, and clients that misbehave."""
+"""Traffic that is entirely invalid or concentrated on one key, and misbehaving clients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 
 
 def bad_value(reason: str, user: int, number: int) -> bytes:
-    """Return a value that is rejected for one reason."""
+    """Return a value that is rejected for the given reason."""
     good: dict[str, Any] = {
         "user_id": user,
         "video_id": 3,
@@ -43,7 +43,7 @@ def bad_value(reason: str, user: int, number: int) -> bytes:
 def test_each_kind_of_poison_at_all_of_the_traffic_is_dead_lettered_and_passed(
     cluster: Cluster,
 ) -> None:
-    """A stretch of nothing but one kind, for each kind; good events before and after."""
+    """For each kind, a stretch of that kind alone, with good events before and after."""
     reasons = {
         **dict.fromkeys(("malformed_json", "not_an_object", "missing_field"), 1500),
         **dict.fromkeys(("invalid_field", "unknown_event_type", "future_timestamp"), 1500),
@@ -77,7 +77,7 @@ def test_one_video_at_half_of_all_traffic_and_one_user_at_a_tenth_are_counted(
         user = 7 if rng.random() < 0.1 else rng.randrange(10, 3000)
         video = 9 if rng.random() < 0.5 else rng.randrange(10, 500)
         kind = rng.choice(types)
-        # Two hours in all, so that the user's ids of one hour are less than are remembered.
+        # Two hours in total, so that a user's ids of one hour stay below the remembered number.
         value = event(user, video, START + number * 240, f"skew-{number}", event_type=kind)
         stream.append(Sending(Way.KEYED, user, value))
         if number % 20 == 0:
@@ -91,7 +91,7 @@ def test_one_video_at_half_of_all_traffic_and_one_user_at_a_tenth_are_counted(
 
 
 def test_clients_that_misbehave_do_not_stop_the_stream_nor_other_clients(cluster: Cluster) -> None:
-    """A thousand idle connections, readers that do not read, and bytes that are no HTTP."""
+    """A thousand idle connections, clients that do not read, and bytes that are not HTTP."""
     worker = cluster.worker().start()
     rng = random.Random(51)
     with ExitStack() as stack, under_load(cluster, untidy_stream(12_000, seed=51), rate=1500):
@@ -103,7 +103,7 @@ def test_clients_that_misbehave_do_not_stop_the_stream_nor_other_clients(cluster
         for _ in range(1000):
             connect()
         for _ in range(50):
-            # Asks again and again, and never reads: its buffers fill, and nobody else's.
+            # Sends many requests and never reads: its buffers fill, and no other client's.
             reader = connect()
             reader.setblocking(False)
             with ExitStack() as ignored:

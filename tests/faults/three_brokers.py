@@ -1,4 +1,4 @@
-"""A cluster of three brokers, each of them a controller as well, that may end one by one."""
+"""A cluster of three brokers, each also a controller, that can be stopped one by one."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SETTINGS = {
     "offsets.topic.replication.factor": "3",
     "transaction.state.log.replication.factor": "3",
     "transaction.state.log.min.isr": "2",
-    # Brokers of a busy machine are not to take each other for dead. The interval is a heartbeat's
-    # own time-out, too.
+    # Brokers on a busy machine must not take each other for dead. The interval is also the time-out
+    # of a heartbeat.
     "broker.session.timeout.ms": "6000",
     "broker.heartbeat.interval.ms": "2000",
     "controller.quorum.fetch.timeout.ms": "4000",
@@ -41,12 +41,12 @@ SETTINGS = {
 
 
 class ThreeBrokers:
-    """Brokers 1, 2 and 3. Any two of them are a majority of controllers and enough to write."""
+    """Brokers 1, 2 and 3. Any two are a majority of controllers and enough replicas for writes."""
 
     def __init__(
         self, version: str = KAFKA_VERSION, data_dirs: Mapping[int, Path] | None = None
     ) -> None:
-        """Choose the ports; ``data_dirs``: where single brokers keep their data."""
+        """Choose the ports; ``data_dirs`` are the data directories of single brokers."""
         chosen = reserve_ports(6)
         ports = dict(zip((1, 2, 3), chosen[:3], strict=True))
         controllers = dict(zip((1, 2, 3), chosen[3:], strict=True))
@@ -71,7 +71,7 @@ class ThreeBrokers:
         }
 
     def __enter__(self) -> Self:
-        """Start them together: none answers without a second one."""
+        """Start all brokers together, because none answers without a second one."""
         try:
             self.start(self.brokers)
         except BaseException:
@@ -80,32 +80,32 @@ class ThreeBrokers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop them all, in order where a majority is left."""
+        """Stop all brokers, in order while a majority is left."""
         for broker in self.brokers.values():
             broker.kill()
             broker.stop()
 
-    # -- what may happen to a broker
+    # -- actions on brokers
 
     def start(self, numbers: Iterable[int]) -> None:
-        """Start some brokers, with the data that they have, and wait until each answers."""
+        """Start brokers with their existing data, and wait until each answers."""
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda number: self.brokers[number].restart(), numbers))
 
     def kill(self, *numbers: int) -> None:
-        """End brokers at once."""
+        """Kill brokers immediately."""
         for number in numbers:
             self.brokers[number].kill()
 
     def terminate(self, number: int) -> None:
-        """Let a broker hand over what it leads, and end."""
+        """Let a broker hand over its leaderships, and stop it."""
         pid = self.pid(number)
         os.kill(pid, signal.SIGTERM)
         assert self.brokers[number].wait(TIMEOUT), f"broker {number} has not ended"
 
     @contextmanager
     def asleep(self, number: int) -> Iterator[None]:
-        """Let a broker do nothing within the block, its connections kept open."""
+        """Suspend a broker within the block; its connections stay open."""
         pid = self.pid(number)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -115,7 +115,7 @@ class ThreeBrokers:
             os.kill(pid, signal.SIGCONT)
 
     def move_leaders(self) -> None:
-        """Let every partition be led by the next of its brokers, those of coordinators too."""
+        """Make the next replica of every partition its leader, for coordinators as well."""
         order = {
             name: {
                 number: [*each.replicas[1:], each.replicas[0]]
@@ -137,41 +137,41 @@ class ThreeBrokers:
         wait_until(all_are_led, "every partition has another leader")
 
     def upgrade(self, number: int, version: str) -> None:
-        """Stop a broker, and start it as another release with the data that it has."""
+        """Stop a broker, and start another release of it with the same data."""
         self.terminate(number)
         self.brokers[number].version = version
         self.heal()
 
     def finalize(self, levels: Mapping[str, int]) -> None:
-        """Let the cluster use what its new release has, by features and their levels."""
+        """Finalize the cluster's feature levels after an upgrade."""
         ask(self.bootstrap, FeatureUpgrade(levels))
 
     def heal(self) -> None:
-        """Start what has ended, and wait until all copies are in step."""
+        """Start all stopped brokers, and wait until all replicas are in sync."""
         self.start([number for number, each in self.brokers.items() if not each.running])
         self.wait_until_in_sync()
 
-    # -- what there is to see
+    # -- state
 
     def pid(self, number: int) -> int:
-        """The process id of a broker that runs."""
+        """Return the process id of a running broker."""
         pid = self.brokers[number].pid
         assert pid is not None, f"broker {number} does not run"
         return pid
 
     def _topics(self) -> dict[str, TopicMetadata]:
-        # A client that has connections already may go on asking a broker that sleeps.
+        # A client with existing connections might keep asking a broker that sleeps.
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         found: dict[str, TopicMetadata] = admin.list_topics(timeout=TIMEOUT).topics
         return found
 
     def leaders(self, topic: str) -> dict[int, int]:
-        """Return the broker that leads each partition; -1 where there is none."""
+        """Return the leader of each partition; -1 if there is none."""
         partitions = self._topics()[topic].partitions
         return {number: each.leader for number, each in partitions.items()}
 
     def controller(self) -> int:
-        """Return the broker that is the active controller, as the others know."""
+        """Return the active controller's number, as the other brokers report it."""
         states = [self._quorum_state(n) for n, each in self.brokers.items() if each.running]
         latest = max(states, key=lambda state: int(state["leaderEpoch"]))
         return int(latest["leaderId"])
@@ -182,7 +182,7 @@ class ThreeBrokers:
         return state
 
     def wait_until_in_sync(self) -> None:
-        """Wait until each partition has a leader, and three copies in step."""
+        """Wait until each partition has a leader and three replicas in sync."""
 
         def all_are() -> bool:
             topics = self._topics().values()

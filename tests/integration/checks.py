@@ -1,4 +1,4 @@
-"""Everything that the program shows, compared with the oracle."""
+"""Comparison of everything that the program shows with the oracle."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ HEADERS = ["reason", "detail", "source.topic", "source.partition", "source.offse
 
 
 def ask_oracle(cluster: Cluster, rules: Rules, replayed: int = 0) -> Oracle:
-    """Judge the input, and what was passed on of it, as they lie there now.
+    """Feed the oracle with the input and the passed on events as they are now.
 
-    What was passed on has to be what lies in the wrong partition, record by record; ``replayed``
-    dead letters lie there besides. What a release before has passed on lies in the input.
+    The passed on records must equal the misplaced ones, record by record; ``replayed`` dead letters
+    are in that topic as well. Records that an earlier release passed on are in the input.
     """
     oracle = Oracle(rules, cluster.events)
     oracle.users_have_positions = cluster.users_have_positions
     sent, passed_on = cluster.read(cluster.events), cluster.read(cluster.repartition)
     for record, is_passed_on in in_order(sent, passed_on, cluster.read(cluster.order)):
         oracle.feed(record, cluster.repartition if is_passed_on else None)
-    # Times and headers that the topic does not take are replaced, and a header says so.
+    # Timestamps and headers that the topic refuses are replaced; a header says so.
     altered = {_content(record) for record in passed_on if _is_altered(record)}
     found = _comparable(passed_on, altered)
     expected = _comparable(oracle.passed_on.elements(), altered)
@@ -68,7 +68,7 @@ def _is_altered(record: Record) -> bool:
 
 
 def _comparable(records: Iterable[Record], altered: Container[object]) -> Counter[Record]:
-    """Count records, wherever they lie; of those ``altered``, time and headers do not matter."""
+    """Count records of any partition; ignore timestamp and headers of those ``altered``."""
     return Counter(
         record._replace(offset=0, timestamp=0, headers=())
         if _content(record) in altered
@@ -78,7 +78,7 @@ def _comparable(records: Iterable[Record], altered: Container[object]) -> Counte
 
 
 def check_all(cluster: Cluster, *workers: Worker) -> None:
-    """Everything that the workers say is what the oracle says."""
+    """Check that all output of the workers matches the oracle."""
     oracle = ask_oracle(cluster, Rules(cluster.partitions))
     check_dead_letters(cluster, oracle)
     check_changelogs(cluster, oracle)
@@ -91,12 +91,12 @@ def check_all(cluster: Cluster, *workers: Worker) -> None:
 
 
 def check_dead_letters(cluster: Cluster, oracle: Oracle) -> None:
-    """Each reject is there once, byte by byte with key and headers, and nothing else."""
+    """Check that each reject is there once, with the same key, value and headers, and no others."""
     check_dead_letter_records(cluster.read(cluster.dead_letters), oracle)
 
 
 def check_dead_letter_records(records: Sequence[Record], oracle: Oracle) -> None:
-    """Do the same with records that were read already."""
+    """Check dead letters that were already read."""
     whole = {each[3:]: each for each in oracle.dead_letters}
     found: Counter[DeadLetter] = Counter()
     for record in records:
@@ -126,7 +126,7 @@ def check_dead_letter_records(records: Sequence[Record], oracle: Oracle) -> None
 def _restored(
     part: bytes | None, whole: bytes | None, name: str, notes: dict[str, bytes]
 ) -> bytes | None:
-    """Return what a key or a value was before it was cut, if its headers say that it was."""
+    """Return a key or a value as it was before it was cut, if its headers say that it was."""
     size = notes.pop(f"{name}.size", None)
     if size is None:
         return part
@@ -138,11 +138,11 @@ def _restored(
     return whole
 
 
-# -- the tables' values, from wherever they were read
+# -- the tables' values, from any source
 
 
 def check_user_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
-    """Each user's value says what the oracle says, of the whole window and of its last hour."""
+    """Check each user's value against the oracle: the whole window and its last hour."""
     rules = oracle.rules
     windows = UserWindows(Slices(rules.user_window, rules.user_step), rules.horizon)
     users = {int(key): value for key, value in values.items() if not is_sealed_key(key)}
@@ -162,7 +162,7 @@ def check_user_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
 
 
 def check_video_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
-    """Each video's value says what the oracle says of both windows."""
+    """Check each video's value against the oracle, in both windows."""
     rules = oracle.rules
     windows = VideoWindows(Slices(rules.video_window, rules.video_step))
     videos = {int(key): value for key, value in values.items()}
@@ -180,7 +180,7 @@ def check_video_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
 
 
 def check_creator_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
-    """Each creator's value says what the oracle says, of the whole window and of its last step."""
+    """Check each creator's value against the oracle: the whole window and its last step."""
     rules = oracle.rules
     windows = PaneWindows(CREATOR, Slices(rules.user_window, rules.user_step))
     creators = {int(key): value for key, value in values.items()}
@@ -196,13 +196,13 @@ def check_creator_values(values: dict[bytes, bytes], oracle: Oracle) -> None:
 
 
 def check_completion(found: float | None, expected: Fraction | None) -> None:
-    """A mean position is the oracle's, to a billionth."""
+    """Check that a mean position equals the oracle's to one billionth."""
     assert (found is None) == (expected is None)
     assert found is None or abs(Fraction(found) - (expected or 0)) <= Fraction(1, 10**9)
 
 
 def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
-    """The changelogs, replayed by hand, hold the oracle's values and stream times."""
+    """Check that the replayed changelogs hold the oracle's values and stream times."""
     for topic, check in (
         (cluster.user_changelog, check_user_values),
         (cluster.video_changelog, check_video_values),
@@ -210,7 +210,7 @@ def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
     ):
         if topic == cluster.creator_changelog and not cluster.has_topic(topic):
             continue
-        # A release before had no creators: they are counted since the one after it.
+        # An earlier release had no creators; they are counted from the next release on.
         is_whole = True
         values: dict[bytes, bytes] = {}
         for record in cluster.read(topic):
@@ -218,7 +218,7 @@ def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
             if record.key == LAYOUT_KEY:
                 values[b"%d:" % record.partition + LAYOUT_KEY] = record.value or b""
             else:
-                # The keys of a user's sealed ids begin with the user's.
+                # The keys of a user's sealed ids start with the user's key.
                 owner = int(record.key.partition(b":")[0])
                 assert record.partition == partition_of(owner, cluster.partitions)
                 if record.value is None:
@@ -238,10 +238,10 @@ def check_changelogs(cluster: Cluster, oracle: Oracle) -> None:
 def check_databases(
     cluster: Cluster, folders: Sequence[Path], *, deletions_are_kept: bool = True
 ) -> None:
-    """Each database on disk is its changelog up to the offset that it names, the latest all of it.
+    """Check that each database equals its changelog up to its offset; the latest is complete.
 
-    A worker that lost a partition keeps its copy, which then is behind. Of a changelog that does
-    not keep its deletions, it may have what was deleted meanwhile: rows that count no more.
+    A worker that lost a partition keeps its copy, which falls behind. If the changelog does not
+    keep its deletions, the copy may contain rows that were deleted since: expired rows.
     """
     settings = load(cluster.environment)
     for table, topic, windows in (
@@ -257,7 +257,7 @@ def check_databases(
             offsets = []
             for path in (p for f in folders for p in f.glob(f"**/{table}-{partition}.db")):
                 content = read_database(path)
-                # A worker may have ended before it had read anything of a new partition.
+                # A worker may have stopped before it read anything of a new partition.
                 offset = int(content.pop(OFFSET_KEY, b"-1"))
                 content.pop(CHANGELOG_ID_KEY, None)
                 offsets.append(offset)
@@ -274,7 +274,7 @@ def check_databases(
 
 
 def read_database(path: Path) -> dict[bytes, bytes]:
-    """Return all that a database of RocksDB holds."""
+    """Return the content of a RocksDB database."""
     options = Options(raw_mode=True)
     database = Rdict(str(path), options, access_type=AccessType.read_only())
     try:
@@ -289,7 +289,7 @@ def read_database(path: Path) -> dict[bytes, bytes]:
 def check_users_over_http(
     worker: Worker, oracle: Oracle, user_ids: Sequence[int], window: int | None = None
 ) -> None:
-    """Each user's answer is the oracle's; one who did nothing in the window may be unknown."""
+    """Check each user's answer; a user without events in the window may be unknown."""
     query = "" if window is None else f"?window={window // 1000}s"
     answers = worker.get_all([f"/users/{user_id}{query}" for user_id in user_ids])
     for user_id, (status, found) in zip(user_ids, answers, strict=True):
@@ -324,7 +324,7 @@ def _check_user(found: Json, expected: UserCounts, step: int) -> None:
 
 
 def check_videos_over_http(worker: Worker, oracle: Oracle, video_ids: Sequence[int]) -> None:
-    """Each video's answer is the oracle's; one with nothing in its windows may be unknown."""
+    """Check each video's answer; a video without events in its windows may be unknown."""
     latest = oracle.latest()
     assert latest is not None
     step = oracle.rules.video_step
@@ -335,7 +335,7 @@ def check_videos_over_http(worker: Worker, oracle: Oracle, video_ids: Sequence[i
             continue
         assert status == 200, (video_id, found)
         as_of = from_iso(found["as_of"])
-        # A video learns of the latest event's step, but not of every millisecond in it.
+        # A video knows the step of the latest event, but not its exact millisecond.
         assert latest // step == as_of // step
         assert as_of <= latest
         rolling = oracle.rolling(video_id, latest)
@@ -359,7 +359,7 @@ def _check_video(found: Json, expected: VideoCounts) -> None:
 def check_creators_over_http(
     worker: Worker, oracle: Oracle, creator_ids: Sequence[int], window: int | None = None
 ) -> None:
-    """Each creator's answer is the oracle's; one with nothing in the window may be unknown."""
+    """Check each creator's answer; a creator without events in the window may be unknown."""
     latest = oracle.latest()
     assert latest is not None
     step = oracle.rules.user_step
@@ -371,7 +371,7 @@ def check_creators_over_http(
             continue
         assert status == 200, (creator_id, found)
         as_of = from_iso(found["as_of"])
-        # As videos do, a creator learns of the latest event's step, not of every millisecond in it.
+        # Like a video, a creator knows the step of the latest event, but not its exact millisecond.
         assert latest // step == as_of // step
         assert as_of <= latest
         expected = oracle.creator(creator_id, latest, window)
@@ -391,7 +391,7 @@ def check_creators_over_http(
 
 
 def viral_rows(videos: dict[int, VideoCounts]) -> list[tuple[float, int, int, int, int]]:
-    """Return the list that the oracle's viral videos make: the highest coefficient first."""
+    """Return the rows of the oracle's viral videos, highest coefficient first."""
     return sorted(
         (
             (-(each.shares + each.comments) / each.views, each.views, each.shares, each.comments, i)
@@ -401,7 +401,7 @@ def viral_rows(videos: dict[int, VideoCounts]) -> list[tuple[float, int, int, in
 
 
 def viral_list(worker: Worker) -> list[tuple[float, int, int, int, int]]:
-    """Return a worker's list of viral videos in the same form, and in the order that it gave."""
+    """Return a worker's list of viral videos in the same form, in the worker's order."""
     return [
         (
             *(-each["viral_coefficient"], each["views"], each["shares"], each["comments"]),
@@ -412,12 +412,12 @@ def viral_list(worker: Worker) -> list[tuple[float, int, int, int, int]]:
 
 
 def viral_topic(cluster: Cluster) -> dict[int, tuple[int, int, int, int, int]]:
-    """Return what the viral topic says when it is replayed: window and counts of each video."""
+    """Replay the viral topic; return the window and the counts of each video."""
     return viral_flags(cluster.replay(cluster.viral))
 
 
 def viral_flags(values: dict[bytes, bytes]) -> dict[int, tuple[int, int, int, int, int]]:
-    """Do the same with values that were replayed already."""
+    """Return the same from values that were already replayed."""
     found = {}
     for key, value in values.items():
         flag = msgspec.json.decode(value)
@@ -435,7 +435,7 @@ def viral_flags(values: dict[bytes, bytes]) -> dict[int, tuple[int, int, int, in
 
 
 def viral_topic_of(videos: dict[int, VideoCounts]) -> dict[int, tuple[int, int, int, int, int]]:
-    """Return what the viral topic has to say."""
+    """Return the expected content of the viral topic."""
     return {
         video_id: (each.start, each.end, each.views, each.comments, each.shares)
         for video_id, each in videos.items()

@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 def padded_events(users: Iterable[int], each: int, padding: int) -> list[tuple[bytes, bytes]]:
-    """Return ``each`` events of all ``users``, with ``padding`` bytes in a field nobody knows."""
+    """Return ``each`` events of all ``users``, with ``padding`` bytes in an unknown field."""
     return [
         (b"%d" % user, event(user, 1, START + number, f"{user}-{number}", note="x" * padding))
         for number in range(each)

@@ -1,7 +1,7 @@
-"""Streams of events as clients send them that are anything but tidy.
+"""Untidy streams of events, as clients may send them.
 
-The load comes from :mod:`loadgen`; what it lacks is added here: events far out of order, events
-sent again after the horizon, records without a key or with an odd one, and bytes that are no event.
+The load comes from :mod:`loadgen`; this module adds what it lacks: events far out of order, events
+repeated after the horizon, records without a key or with an odd one, and bytes that are no event.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: 2025-01-15T14:30:45.123Z
 START = 1_736_951_445_123
 MAX_ID = 2**63 - 1
-#: Records sent in one go where a rate is given.
+#: Records sent together if a rate is given.
 PACED = 50
 
 
@@ -62,7 +62,7 @@ class Sending(NamedTuple):
 
 
 def event(user_id: int, video_id: int, t: int, number: object, **changes: Any) -> bytes:
-    """Write an event as JSON; ``t`` in ms, ``changes`` replace or (None) leave out fields."""
+    """Return an event as JSON; ``t`` in ms, ``changes`` replace fields or (None) omit them."""
     fields = {
         "event_id": f"evt_{number}",
         "event_type": "video_view",
@@ -76,7 +76,7 @@ def event(user_id: int, video_id: int, t: int, number: object, **changes: Any) -
 
 
 def iso(t: int) -> str:
-    """Write a time in ms as RFC 3339."""
+    """Format a time in ms as RFC 3339."""
     seconds, ms = divmod(t, 1000)
     days, seconds = divmod(seconds, 86_400)
     day = date.fromordinal(719_163 + days)
@@ -85,10 +85,10 @@ def iso(t: int) -> str:
 
 
 def untidy_stream(count: int, seed: int = 1) -> list[Sending]:
-    """Return ``count`` events and more: a long quiet time, then a busy one with viral videos.
+    """Return at least ``count`` events: a long quiet time, then a busy one with viral videos.
 
-    Users 1 and 2 do a 150th of all in less than half an hour of the busy time. Nobody has more ids
-    within an hour than are remembered, not even when all that is passed on comes last.
+    Users 1 and 2 send a 150th of all events within half an hour of the busy time. Nobody has more
+    ids per hour than are remembered, not even if all passed on events arrive last.
 
     ::
 
@@ -123,7 +123,7 @@ def _events(seed: int, count: int, start: int, duration: int, viral: int) -> Eve
 
 
 def _with_busy_users(crowd: Events, start: int, duration: int, count: int) -> Events:
-    """Put ``count`` events of each of two users into a quarter of the crowd's."""
+    """Insert ``count`` events of each of two users into a quarter of the crowd's duration."""
     events = list(crowd)
     first, span = len(crowd) // 3, max(1, len(crowd) // (4 * count))
     for number in reversed(range(count)):
@@ -136,7 +136,7 @@ def _with_busy_users(crowd: Events, start: int, duration: int, count: int) -> Ev
 
 
 def _disordered(events: Events, rng: random.Random) -> Events:
-    """Let a part of the events arrive much later than their turn."""
+    """Move some events far behind their place."""
     far = len(events) // 20
     places = [
         (place + (rng.randrange(far) if rng.random() < 0.03 else 0), place)
@@ -146,7 +146,7 @@ def _disordered(events: Events, rng: random.Random) -> Events:
 
 
 def _again(events: Events, rng: random.Random) -> Events:
-    """Send some events again, shortly after and (past the horizon) long after the first time."""
+    """Repeat some events, shortly after and (past the horizon) long after the original."""
     sent: Events = []
     for each in events:
         sent.append(each)
@@ -156,7 +156,7 @@ def _again(events: Events, rng: random.Random) -> Events:
 
 
 def nasty_values(t: int) -> Events:
-    """Return values at the edges of what is an event, and far beyond them, with their users."""
+    """Return valid and invalid values at the limits of an event and beyond, with their users."""
 
     def good(number: object, user_id: int = 7, **changes: Any) -> tuple[int, bytes]:
         return user_id, event(user_id, 11, t, f"nasty_{number}", **changes)
@@ -209,7 +209,7 @@ def nasty_values(t: int) -> Events:
 def under_load(
     cluster: Cluster, sendings: Iterable[Sending], rate: float
 ) -> Iterator[Future[None]]:
-    """Send ``rate`` records a second beside the block; all have arrived at the end of it."""
+    """Send ``rate`` records per second during the block; all have arrived at its end."""
     with ThreadPoolExecutor(1, "load") as pool:
         load = pool.submit(send_stream, cluster, sendings, rate)
         yield load
@@ -219,9 +219,9 @@ def under_load(
 def send_stream(
     cluster: Cluster, sendings: Iterable[Sending], rate: float | None = None, **config: str
 ) -> None:
-    """Send each record its way, ``rate`` a second; all have arrived at the end.
+    """Send each record its way, ``rate`` per second; return when all have arrived.
 
-    ``config`` is the producers', with underscores for dots.
+    ``config`` configures the producers, with underscores for dots.
     """
     begun = time.monotonic()
     with (

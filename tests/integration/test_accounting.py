@@ -1,4 +1,4 @@
-"""Every record read is counted exactly once, by what became of it."""
+"""Every record read is counted exactly once, by its outcome."""
 
 from __future__ import annotations
 

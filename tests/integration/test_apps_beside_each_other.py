@@ -1,4 +1,4 @@
-"""Two apps on one input: each has topics of its own, and neither writes to the other's."""
+"""Two apps on one input: each has its own topics, and neither writes to the other's."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_app_refuses_the_viral_topic_of_another_until_it_is_made_anew(cluster
     line = refusal(other)
     assert f"the topic {cluster.viral} has the viral videos of another app" in line
     assert f"{cluster.app_id}: set REELS_VIRAL_TOPIC" in line
-    # The app itself, started again, takes it for its own.
+    # After a restart, the app itself recognises the topic as its own.
     assert first.terminate() == 0
     first.start()
     assert first.terminate() == 0
@@ -91,7 +91,7 @@ def test_with_default_names_two_apps_keep_their_dead_letters_and_viral_videos_ap
 def test_flags_of_a_release_before_are_taken_over_by_the_app_that_starts_on_them(
     cluster: Cluster,
 ) -> None:
-    """Such flags say nothing of their app."""
+    """Such flags do not name their app."""
     cluster.create_topic(cluster.viral, cleanup_policy="compact")
     with cluster.producer() as producer:
         producer.produce(cluster.viral, None, b"5")

@@ -1,4 +1,4 @@
-"""``faust -A app audit`` finds what is wrong in the tables, and nothing when nothing is."""
+"""``faust -A app audit`` finds every error in the tables, and reports none if there is none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def audit(cluster: Cluster, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def applied(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
-    """A program that has applied an untidy stream, and whose worker has ended."""
+    """A program that has applied an untidy stream, and whose worker has stopped."""
     cluster = make_shared_cluster()
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()
@@ -59,7 +59,7 @@ def overwrite(cluster: Cluster, topic: str, key: bytes, value: bytes | None) -> 
 
 
 def test_every_kind_of_difference_is_named(applied: Cluster) -> None:
-    """Values are exchanged, added and deleted in the changelogs, as a bug might do."""
+    """Values in the changelogs are replaced, added and deleted, as a bug might do."""
     before_users = applied.replay(applied.user_changelog)
     before_videos = applied.replay(applied.video_changelog)
     oracle = checks.ask_oracle(applied, Rules(applied.partitions))
@@ -172,7 +172,7 @@ def test_other_windows_than_the_tables_have_are_an_error(applied: Cluster) -> No
 
 
 def delete_copies(cluster: Cluster) -> None:
-    """Delete all that was passed on, as workers do some time after it was counted."""
+    """Delete all passed on events, as workers do some time after these were counted."""
     ends = {r.partition: r.offset + 1 for r in cluster.read(cluster.repartition)}
     tps = [TopicPartition(cluster.repartition, number, at) for number, at in ends.items()]
     for deleted in cluster.admin.delete_records(tps).values():
@@ -181,7 +181,7 @@ def delete_copies(cluster: Cluster) -> None:
 
 
 def test_misplaced_events_are_recounted_when_their_copies_are_gone(applied: Cluster) -> None:
-    """Of ids that came again, the report says that it cannot know; all else is exact."""
+    """For repeated ids the report says that it cannot know; everything else is exact."""
     misplaced = len(applied.read(applied.repartition))
     delete_copies(applied)
     done = audit(applied)
@@ -193,7 +193,7 @@ def test_misplaced_events_are_recounted_when_their_copies_are_gone(applied: Clus
 def test_a_misplaced_event_that_no_copy_was_made_of_is_a_difference(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """A worker that passed one on and lost it would otherwise look right."""
+    """Otherwise a worker that passed on an event and lost it would look correct."""
     cluster = make_cluster()
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()
@@ -220,7 +220,7 @@ def test_a_misplaced_event_that_no_copy_was_made_of_is_a_difference(
 def test_replayed_events_are_recounted_when_their_copies_are_gone(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """They were ahead of the clock when they were read first, and not when they were replayed."""
+    """They were ahead of the clock when they were first read, but not when they were replayed."""
     cluster = make_cluster(REELS_MAX_FUTURE_SKEW="1s")
     cluster.create_topic(cluster.events)
     soon = int(time.time() * 1000) + HOUR

@@ -1,4 +1,4 @@
-"""What happens to brokers, disks and topics while the program runs changes no count."""
+"""Faults of brokers, disks and topics while the program runs change no count."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_broker_that_dies_and_comes_back_changes_nothing(
 def test_a_worker_that_slept_through_its_session_does_no_harm_when_it_wakes(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """It still believes that its partitions are its own, and has uncommitted events of them.
+    """It still believes that it owns its partitions, and has uncommitted events of them.
 
     ::
 

@@ -1,4 +1,4 @@
-"""A worker that cannot start says in one line what to do; one that can wait does."""
+"""A worker that cannot start logs one line with what to do; a worker that can wait waits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def refusal(worker: Worker) -> str:
-    """Return the one line that says why a worker has ended."""
+    """Return the only line that says why a worker has ended."""
     output = worker.output()
     assert "Traceback" not in output
     lines = [line for line in output.splitlines() if "error: " in line]
@@ -82,7 +82,7 @@ def test_a_longer_window_or_a_finer_step_is_refused(
     worker.launch()
     assert worker.wait_exit() != 0
     line = refusal(worker)
-    # Creators have the window and the step of users.
+    # Creators have the window and the step of users, so either table may be named.
     tables = {table, table.replace("user", "creator")}
     assert any(f"table {each} has a window of" in line for each in tables)
     assert "rebuild --to-app-id" in line
@@ -116,7 +116,7 @@ def test_a_data_directory_that_cannot_be_written_to_is_refused(
     make_cluster: Callable[..., Cluster],
 ) -> None:
     worker = make_cluster().worker()
-    # Not even root can make a folder there.
+    # Not even root can create a folder there.
     worker.data_dir = Path("/proc/nowhere")
     assert worker.launch().wait_exit() == 1
     line = refusal(worker)

@@ -1,4 +1,4 @@
-"""A clean start is a clean log: on a new Kafka, and with a backlog, only known lines."""
+"""A clean start logs only known lines, on a new Kafka and with a backlog."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.worker import Worker
 
 
-#: All that a worker may say at level info when nothing is wrong, without time, process and service.
+#: All healthy log lines of a worker at level info, without time, process and service.
 KNOWN = (
     r"Starting\.\.\.",
     r"[A-Z_]+ = .*",
@@ -40,7 +40,7 @@ _LINE = re.compile(
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """An app on a Kafka that nobody has used."""
+    """An app on a Kafka that nobody has used before."""
     folder = tmp_path_factory.mktemp("new")
     with EmbeddedKafka(0, folder / "kafka") as kafka:
         cluster = Cluster(kafka.bootstrap, folder, "fresh")
@@ -49,7 +49,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def unknown_lines(worker: Worker) -> list[str]:
-    """Return the lines behind the banner that are none of the known ones."""
+    """Return the lines after the banner that are not known."""
     lines = worker.output().splitlines()
     log = [line for line in lines if line.startswith("[")]
     assert len(log) > 40, "the settings are listed"
@@ -69,7 +69,7 @@ def unknown_lines(worker: Worker) -> list[str]:
 def test_the_first_start_on_a_new_kafka_says_what_it_does_and_nothing_else(
     cluster: Cluster,
 ) -> None:
-    """Where the data is, when it is ready; no error of a coordinator that is being made."""
+    """The data directory, then ready; no error about a coordinator that is being created."""
     worker = cluster.worker().start()
     assert worker.terminate() == 0
     assert unknown_lines(worker) == []
@@ -77,7 +77,7 @@ def test_the_first_start_on_a_new_kafka_says_what_it_does_and_nothing_else(
 
 
 def test_a_start_with_a_backlog_says_nothing_of_timers_that_are_late(cluster: Cluster) -> None:
-    """What is behind is in the metrics."""
+    """The metrics show the lag."""
     made = cluster.command("generate", "--rate", "0", "--count", "100000", "--users", "5000")
     assert made.returncode == 0, made.stderr
     worker = cluster.worker().start()
@@ -89,7 +89,7 @@ def test_a_start_with_a_backlog_says_nothing_of_timers_that_are_late(cluster: Cl
 def test_a_worker_that_comes_and_goes_is_no_warning_in_the_log_of_the_others(
     cluster: Cluster,
 ) -> None:
-    """Each time, aiokafka's heartbeat fails by its own words, and all is well."""
+    """Each time, aiokafka logs a failed heartbeat, although nothing is wrong."""
     staying, coming = cluster.worker().start(), cluster.worker("second").start()
     staying.wait_ready()
     assert coming.terminate() == 0

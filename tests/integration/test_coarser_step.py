@@ -1,4 +1,4 @@
-"""A coarser step is set: a stop of all workers, and a start with it, is all that it takes."""
+"""A coarser step takes effect after all workers stop and start with it; nothing else is needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AFTER = replace(BEFORE, user_step=HOUR, video_step=15 * MINUTE, viral_min_views=
 
 
 def ask_oracle(cluster: Cluster, ends: dict[str, dict[int, int]]) -> Oracle:
-    """Ask with the rules of before for what lies before ``ends``, by topic and partition."""
+    """Use the earlier rules for records before ``ends``, by topic and partition."""
     oracle = Oracle(BEFORE, cluster.events)
     passed_on = cluster.read(cluster.repartition)
     order = cluster.read(cluster.order)
@@ -57,7 +57,7 @@ def check(worker: Worker, oracle: Oracle) -> None:
 def test_answers_are_right_at_once_and_after_a_restore_and_there_is_no_way_back(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """The changelog has rows that were written by either step, and keys with panes of both."""
+    """The changelog has rows written with either step, and keys with panes of both."""
     cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=4)
     cluster.create_topic(cluster.events)
     stream = untidy_stream(6000, seed=77)
@@ -110,7 +110,7 @@ def test_answers_are_right_at_once_and_after_a_restore_and_there_is_no_way_back(
 
 
 def check_export(cluster: Cluster, worker: Worker) -> None:
-    """What a file says of a user is what the routes say of one, and of many."""
+    """Check that an export of a user equals the answers of the single and of the batch route."""
     out = cluster.folder / "export"
     done = cluster.command("export", "users", "--format", "csv", "--out", str(out))
     assert done.returncode == 0, done.stderr

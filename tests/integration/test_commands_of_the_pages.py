@@ -1,7 +1,7 @@
-"""The commands of the pages, run one after the other as a reader would run them.
+"""The commands of the pages, run one after another as a reader would run them.
 
-They get ports and folders of their own; ``make`` only says what it would do. What those targets do
-is what all tests run in, and ``test_demo.py``.
+They get their own ports and folders; ``make`` only prints its commands. All tests, and
+``test_demo.py``, run what those targets do.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-#: The first one begins from nothing, the others go on where it has led.
+#: The first page starts from nothing; the others continue from its state.
 PAGES = ("docs/quick-start.md", "docs/recovery.md", "README.md")
 
-#: Pages whose commands need tables of their own, and the tests that run those commands.
+#: Pages whose commands need their own tables, and the tests that run those commands.
 ELSEWHERE = {
     "docs/clients.md": "tests/views/test_client_page.py",
     "docs/how-to/analyse-an-export.md": "tests/integration/test_export.py",
@@ -41,19 +41,19 @@ ELSEWHERE = {
     "docs/scaling.md": "tests/commands/test_size.py",
 }
 
-#: Seconds of a generator that the page leaves to Ctrl-C.
+#: Seconds until a generator is stopped that the page stops with Ctrl-C.
 ENDLESS = 3.0
 
 
 def catches_sigterm(pid: int) -> bool:
-    """Return whether the program handles SIGTERM by now, which Python alone does not."""
+    """Return whether the program handles SIGTERM yet, which Python alone does not."""
     status = Path(f"/proc/{pid}/status").read_text()
     (caught,) = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 class Reader:
-    """Types commands: those that go on run beside the others, as in another terminal."""
+    """Runs commands; long-running ones run in parallel, as in another terminal."""
 
     def __init__(self, folder: Path) -> None:
         self.kafka_port, self.web_port = reserve_ports(2)
@@ -98,7 +98,7 @@ class Reader:
             self._run_to_the_end(words, environment, ENDLESS if is_endless else None)
 
     def _go_on(self, name: str, words: list[str], environment: dict[str, str]) -> None:
-        """Start what is not running yet, from another page."""
+        """Start a program unless another page has started it."""
         if name not in self._beside:
             command = [sys.executable, "-m", "faust", *words]
             log = self._folder / f"{name}.log"
@@ -107,7 +107,7 @@ class Reader:
         assert self._beside[name].running, self.said(name)
 
     def said(self, name: str) -> str:
-        """Return what a command that goes on has said."""
+        """Return the output of a long-running command."""
         log = self._folder / f"{name}.log"
         return log.read_text() if log.exists() else ""
 
@@ -142,13 +142,13 @@ class Reader:
 
     def _get(self, url: str) -> None:
         path = url.partition(str(self.web_port))[2]
-        # What was sent a moment ago counts in a moment.
+        # An event that was just sent counts after a moment.
         wait_until(lambda: self._status(path) == 200, f"{path} is answered")
         with urlopen(url, timeout=5) as answer:
             assert json.load(answer)
 
     def stop(self) -> dict[str, int | None]:
-        """End what goes on, the last one first, and return the exit codes."""
+        """Stop the long-running commands, the last one first, and return their exit codes."""
         for process in reversed(self._beside.values()):
             process.terminate(15)
         return {name: process.exit_code for name, process in self._beside.items()}

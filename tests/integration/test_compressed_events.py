@@ -1,4 +1,4 @@
-"""Producers compress as they like."""
+"""Producers may use any compression."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMPRESSIONS = "gzip", "snappy", "lz4", "zstd"
 
-#: The most that a worker may take with 256 MiB unpacked: at rest it takes 110.
+#: Peak memory of a worker in MiB with 256 MiB unpacked; an idle worker uses 110 MiB.
 PEAK_MIB = 320
 
 

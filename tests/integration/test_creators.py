@@ -1,4 +1,4 @@
-"""The table of creators on a real Kafka: what workers answer, what the audit finds, its start."""
+"""The table of creators on a real Kafka: answers of workers, findings of the audit, its start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def applied(
     make_shared_cluster: Callable[..., Cluster],
 ) -> tuple[Cluster, tuple[Worker, Worker], Oracle]:
-    """Two workers that have applied an untidy stream, a part of it while the second joined."""
+    """Two workers that have applied an untidy stream; the second joined in the middle of it."""
     cluster = make_shared_cluster()
     cluster.create_topic(cluster.events)
     stream = untidy_stream(20_000, seed=3)
@@ -45,7 +45,7 @@ def applied(
 def test_every_creator_is_what_the_oracle_says_on_both_workers(
     applied: tuple[Cluster, tuple[Worker, Worker], Oracle],
 ) -> None:
-    """Value by value, whole windows and smaller ones, and in the series."""
+    """Value by value: whole windows, smaller ones, and the series."""
     _, workers, oracle = applied
     creators = sorted(oracle.of_creator)
     for worker in workers:
@@ -65,7 +65,7 @@ def test_every_creator_is_what_the_oracle_says_on_both_workers(
 def test_the_audit_names_a_creator_who_is_wrong(
     applied: tuple[Cluster, tuple[Worker, Worker], Oracle],
 ) -> None:
-    """A count too many in the changelog is found; without it nothing is. Ends the workers."""
+    """An extra count in the changelog is found; without it nothing is. Ends the workers."""
     cluster, workers, oracle = applied
     for worker in workers:
         assert worker.terminate() == 0
@@ -90,7 +90,7 @@ def test_the_audit_names_a_creator_who_is_wrong(
 
 
 def test_an_app_gets_its_creators_by_a_restart(make_cluster: Callable[..., Cluster]) -> None:
-    """From then on they are counted, and answers say since when, also of what was restored.
+    """They are counted from then on, and answers say since when, after a restore as well.
 
     ::
 

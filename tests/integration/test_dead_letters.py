@@ -1,4 +1,4 @@
-"""``dead-letters`` shows what was rejected; ``replay-dead-letters`` sends some of it, once each."""
+"""``dead-letters`` shows rejected events; ``replay-dead-letters`` sends some of them, once each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ESCAPE = "\x1b[31m"
 
 @pytest.fixture(scope="module")
 def cluster(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
-    """An app with six dead letters of four reasons, beside records of others."""
+    """An app with six dead letters of four reasons, next to foreign records."""
     cluster = make_shared_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
     home = partition_of(7, cluster.partitions)
@@ -78,7 +78,7 @@ def shown(cluster: Cluster, *options: str) -> tuple[list[shapes.DeadLetter], str
 def test_each_dead_letter_says_why_and_from_where_and_those_of_others_are_counted(
     cluster: Cluster,
 ) -> None:
-    """One JSON object on a line, as it is documented; the sums go to stderr."""
+    """One JSON object per line, as documented; the totals go to stderr."""
     letters, said = shown(cluster)
     assert [each.reason for each in letters] == [
         *("malformed_json", "malformed_json", "invalid_field", "invalid_field"),
@@ -96,7 +96,7 @@ def test_each_dead_letter_says_why_and_from_where_and_those_of_others_are_counte
 
 
 def test_reason_limit_and_since_choose_among_them(cluster: Cluster) -> None:
-    """The newest ones are shown, oldest first; all are counted."""
+    """The newest are shown, oldest first; all are counted."""
     letters, said = shown(cluster, "--reason", "invalid_field", "--limit", "1")
     assert [each.event_id for each in letters] == ["wrong-2"]
     assert "1 of 2 dead letters" in said
@@ -108,7 +108,7 @@ def test_reason_limit_and_since_choose_among_them(cluster: Cluster) -> None:
 
 
 def test_people_can_read_them_and_no_value_reaches_the_terminal_raw(cluster: Cluster) -> None:
-    """Control characters are escaped: a value may come from anybody."""
+    """Control characters are escaped, because values come from unknown clients."""
     done = cluster.command("dead-letters")
     assert done.returncode == 0, done.stderr
     assert "late: before 2025-" in done.stdout
@@ -128,7 +128,7 @@ def following(cluster: Cluster, folder: Path) -> Iterator[Callable[[], str]]:
 
 
 def test_new_ones_are_shown_as_they_come(cluster: Cluster, tmp_path: Path) -> None:
-    """With ``--follow`` the command goes on."""
+    """With ``--follow`` the command continues."""
     with following(cluster, tmp_path) as said:
         wait_until(lambda: " of " in said(), "what there is has been shown")
         headers = {
@@ -138,7 +138,7 @@ def test_new_ones_are_shown_as_they_come(cluster: Cluster, tmp_path: Path) -> No
             "source.partition": b"1",
             "source.offset": b"5",
         }
-        # Later tests count those of other reasons.
+        # Later tests count dead letters of other reasons.
         with cluster.producer() as producer:
             producer.produce(cluster.dead_letters, b"fresh", b"", 1, headers=headers)
         wait_until(lambda: '"fresh"' in said(), "the new one is shown")
@@ -165,7 +165,7 @@ def replay(cluster: Cluster, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_replay_that_cannot_help_says_so_beforehand(cluster: Cluster) -> None:
-    """The same bytes are rejected again."""
+    """The same bytes would be rejected again."""
     for reason, advice in (
         ("invalid_field", "--from"),
         ("late", "faust -A app rebuild"),
@@ -177,7 +177,7 @@ def test_a_replay_that_cannot_help_says_so_beforehand(cluster: Cluster) -> None:
 
 
 def test_single_ones_and_those_from_a_time_on_are_sent_once(cluster: Cluster) -> None:
-    """Whatever was asked for before, each is sent once, and a later run sends the rest."""
+    """Whatever an earlier run selected, each is sent once, and a later run sends the rest."""
     reason = "--reason", "invalid_field"
     first = replay(cluster, *reason, "--id", "wrong-2")
     assert "sent 1 dead letter of" in first.stdout, first.stderr
@@ -192,7 +192,7 @@ def test_single_ones_and_those_from_a_time_on_are_sent_once(cluster: Cluster) ->
 
 
 def test_corrected_events_go_to_the_input_once_and_count(cluster: Cluster, tmp_path: Path) -> None:
-    """Lines of ``dead-letters --json`` with the value corrected are what is sent."""
+    """The lines of ``dead-letters --json`` are sent with their corrected values."""
     (letter,), _ = shown(cluster, "--reason", "unknown_event_type")
     right = {**json.loads(letter.value or ""), "event_type": "like"}
     line = {**msgspec.to_builtins(letter), "value": json.dumps(right)}

@@ -1,4 +1,4 @@
-"""``make demo``: everything starts, a line of figures appears, and everything ends in order."""
+"""``make demo``: all parts start, a line of figures appears, and all parts end in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.cluster import Cluster
 
-    #: Starts a demo, and returns its process and what reads what it has said.
+    #: Starts a demo; returns its process and a function that reads its output.
     Start = Callable[..., tuple[subprocess.Popen[bytes], Callable[[], str]]]
 
 
@@ -30,7 +30,7 @@ FIGURES = re.compile(r"events/s \| [1-9][0-9,]* applied, .*\| p99 .*\| lag ")
 
 @pytest.fixture
 def demo(make_cluster: Callable[..., Cluster], tmp_path: Path) -> Iterator[Start]:
-    """Start the demo with its own names, and end it by force if it has not ended."""
+    """Start the demo under its own names, and kill it if it has not ended."""
     processes: list[subprocess.Popen[bytes]] = []
     output = tmp_path / "demo.out"
 
@@ -100,7 +100,7 @@ def test_a_wrong_setting_is_said_in_one_line_before_anything_starts(
 
 
 def test_a_part_that_ends_is_said_with_its_last_words(demo: Start, tmp_path: Path) -> None:
-    """The broker refuses more copies of a topic than there are brokers."""
+    """The broker refuses more replicas of a topic than there are brokers."""
     process, said = demo(TOPIC_REPLICATION_FACTOR="3")
     assert process.wait(60) == 1
     assert "error: worker-1 ended with code 1:" in said()

@@ -1,4 +1,4 @@
-"""An untidy stream, workers that join and die: in the end everything is as if nothing happened.
+"""An untidy stream, workers that join and die: the result is the same as without faults.
 
 ::
 
@@ -34,7 +34,7 @@ MIN_VIEWS = 300
 
 
 class Run(NamedTuple):
-    """A run that is over: all is applied, both workers still answer."""
+    """A finished run: all is applied, both workers still answer."""
 
     cluster: Cluster
     workers: tuple[Worker, Worker]
@@ -142,7 +142,7 @@ def test_the_viral_topic_names_the_viral_videos_with_their_counts(run: Run) -> N
 
 
 def test_in_the_end_the_databases_on_disk_are_the_changelogs(run: Run) -> None:
-    """The last test: it ends the workers."""
+    """The last test, because it ends the workers."""
     for worker in run.workers:
         assert worker.terminate() == 0
     checks.check_changelogs(run.cluster, run.oracle)

@@ -1,4 +1,4 @@
-"""Exports are what the routes answer, key by key, in files that analysts' tools read."""
+"""Exports equal the answers of the routes, key by key, in files that analysts' tools read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def cluster(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
-    """One worker that goes on while all tests here export what it has committed."""
+    """One worker that keeps running while all tests here export its committed rows."""
     cluster = make_shared_cluster(REELS_VIRAL_MIN_VIEWS=20)
     cluster.create_topic(cluster.events)
     cluster.worker().start()
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def export(cluster: Cluster, folder: Path) -> Callable[..., Path]:
-    """Return the folder of an export, made once for each set of options."""
+    """Return a function that exports once per set of options and returns the folder."""
 
     @cache
     def run(*words: str) -> Path:
@@ -67,7 +67,7 @@ def export(cluster: Cluster, folder: Path) -> Callable[..., Path]:
 
 
 async def exported_videos(cluster: Cluster, out: Path, kind: str) -> None:
-    """Do as the command does, without another process."""
+    """Export as the command does, without another process."""
     settings = load(cluster.environment)
     layout = summed_layout(video_windows(settings))
     table: Any = SimpleNamespace(changelog_topic_name=cluster.video_changelog, layout=layout)
@@ -88,7 +88,7 @@ def flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def answers(cluster: Cluster, path: str, ids: Iterable[int], query: str) -> list[dict[str, Any]]:
-    """Return what the worker says of each id, fields flattened, times in ms."""
+    """Return the worker's answer for each id, fields flattened, times in ms."""
     (worker,) = cluster.workers
     found = worker.get_all([f"/{path}/{each}?{query}" for each in ids])
     assert {status for status, _ in found} == {200}
@@ -118,7 +118,7 @@ def time_of(out: Path, table: str) -> tuple[str, dict[str, Any]]:
 def test_every_row_is_what_the_route_answers_at_the_same_time(
     cluster: Cluster, export: Callable[..., Path], table: str, key: str, window: str | None
 ) -> None:
-    """Read with DuckDB, value by value; none is left out."""
+    """Read with DuckDB, value by value; no row is missing."""
     out = export(table, *(["--window", window] if window else []))
     at, summary = time_of(out, table)
     query = f"at={at}" + (f"&window={window}" if window else "")
@@ -131,7 +131,7 @@ def test_every_row_is_what_the_route_answers_at_the_same_time(
         if "TIME" in str(kind)
     }
     for row in rows:
-        # None: nothing of the window is missing, so there is no complete_since.
+        # None in ``complete_since``: nothing of the window is missing.
         moments = {name: row[name] for name in times if row[name] is not None}
         row.update({name: round(moment.timestamp() * 1000) for name, moment in moments.items()})
     assert len(rows) == summary["rows"] > (30 if table == "creators" else 100)
@@ -145,7 +145,7 @@ def test_every_row_is_what_the_route_answers_at_the_same_time(
 def test_a_parquet_file_has_types_and_says_what_it_stands_for(
     cluster: Cluster, export: Callable[..., Path]
 ) -> None:
-    """The types that DuckDB, pandas, polars and Spark know; positions for each partition."""
+    """Types as DuckDB, pandas, polars and Spark know them; positions per partition."""
     out = export("videos")
     at, summary = time_of(out, "videos")
     files = sorted(out.glob("*.parquet"))
@@ -161,7 +161,7 @@ def test_a_parquet_file_has_types_and_says_what_it_stands_for(
         assert metadata["reels.as_of"] == summary["partitions"][number]["as_of"]
         positions = json.loads(metadata["reels.positions"])
         assert positions == summary["partitions"][number]["positions"]
-        # The only worker hands sums over, instead of sending them.
+        # The only worker hands sums over instead of sending them.
         assert positions.keys() == {cluster.deltas}
         assert positions[cluster.deltas]["topic_id"]
 
@@ -170,7 +170,7 @@ def test_a_parquet_file_has_types_and_says_what_it_stands_for(
 async def test_all_formats_hold_the_same_rows(
     cluster: Cluster, export: Callable[..., Path], tmp_path: Path, kind: str
 ) -> None:
-    """Polars reads the Parquet files; the others are held against that."""
+    """Polars reads the Parquet files; the other formats are compared with them."""
     expected = pl.read_parquet(export("videos") / "*.parquet")
     await exported_videos(cluster, tmp_path, kind)
     check_files(tmp_path, "videos", "video_id", kind, expected)
@@ -179,7 +179,7 @@ async def test_all_formats_hold_the_same_rows(
 def check_files(
     folder: Path, table: str, key: str, kind: str, expected: pl.DataFrame
 ) -> list[dict[str, Any]]:
-    """Compare the files of a format with a frame; return the rows of a format in text."""
+    """Compare the files of a format with a frame; return the rows of a text format."""
     files = sorted(folder.glob(f"{table}-*.{kind}"))
     expected = expected.sort(key)
     if kind == "arrow":
@@ -207,7 +207,7 @@ def _text(value: Any, kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["arrow", "csv", "jsonl"])
 def test_creators_of_all_formats_are_the_same(export: Callable[..., Path], kind: str) -> None:
-    """What is null in one, such as since when all is counted, is missing in each."""
+    """A null, such as ``complete_since`` of complete counts, is missing in each format."""
     expected = pl.read_parquet(export("creators") / "*.parquet")
     folder = export("creators", "--format", kind)
     rows = check_files(folder, "creators", "creator_id", kind, expected)
@@ -216,7 +216,7 @@ def test_creators_of_all_formats_are_the_same(export: Callable[..., Path], kind:
 
 
 def test_a_table_that_is_left_out_cannot_be_exported(cluster: Cluster, tmp_path: Path) -> None:
-    """The line says by which setting."""
+    """The error names the setting."""
     done = cluster.command("export", "creators", "--out", str(tmp_path), REELS_CREATORS="off")
     assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
     assert done.stderr == "error: this app keeps no table of creators: REELS_CREATORS is off\n"
@@ -225,7 +225,7 @@ def test_a_table_that_is_left_out_cannot_be_exported(cluster: Cluster, tmp_path:
 def test_what_cannot_be_exported_is_refused_in_one_line_and_leaves_no_file(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    """Such as a time whose window is not kept as a whole any more."""
+    """For example a time whose window is no longer complete."""
     words = "export", "users", "--at", "2025-01-01T00:00:00Z", "--out", str(tmp_path)
     done = cluster.command(*words)
     assert done.returncode == 1
@@ -244,7 +244,7 @@ async def test_an_export_is_never_written_over(
 def test_the_questions_of_the_how_to_are_answered(
     cluster: Cluster, export: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Each query of the page runs as it stands there, and finds something."""
+    """Each query of the page runs unchanged, and finds rows."""
     for link, out in (("users", export("users")), ("videos", export("videos"))):
         for path in out.glob(f"{link}-*.parquet"):
             for folder in ("export", "earlier"):

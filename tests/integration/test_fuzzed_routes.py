@@ -1,4 +1,4 @@
-"""What schemathesis makes of the description: no request brings a worker to break a promise."""
+"""schemathesis tests the API description: no request makes a worker break it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tests.cluster import Cluster
 
 
-#: Seconds of fuzzing, after the examples and the limits of every parameter.
+#: Seconds of fuzzing after the examples and the limits of every parameter.
 FUZZING = 15
-#: A wrong query may be one that is left out, and a redundant one is ignored: both are answered.
+#: An invalid query may be an omitted one, and unknown ones are ignored: both get an answer.
 LEFT_OUT = "negative_data_rejection,positive_data_acceptance"
 DATABASE = "none"
 

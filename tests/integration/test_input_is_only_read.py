@@ -1,4 +1,4 @@
-"""The input belongs to those who send: a program reads it, beside any number of others."""
+"""The input belongs to its senders: a program only reads it, and so may any number of others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def contents(cluster: Cluster) -> Counter[tuple[int, bytes | None, bytes | None]
 def test_a_second_program_on_the_same_input_sees_what_was_sent_and_both_are_right(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """The second one reads each misplaced event when the first one has forgotten its id.
+    """The second reads each misplaced event after the first has forgotten its id.
 
     ::
 
@@ -72,7 +72,7 @@ def test_a_second_program_on_the_same_input_sees_what_was_sent_and_both_are_righ
 def test_an_input_that_takes_no_record_is_counted_all_the_same(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """A worker that wrote anything to it would get no further."""
+    """A worker that wrote to it would make no progress."""
     cluster = make_cluster(TOPIC_PARTITIONS=PARTITIONS)
     cluster.create_topic(cluster.events)
     send_stream(cluster, untidy_stream(3000, seed=25))

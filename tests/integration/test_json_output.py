@@ -1,4 +1,4 @@
-"""``--json`` prints the shape that docs/operations.md has, and nothing else, on stdout."""
+"""``--json`` prints exactly the shape that docs/operations.md documents, on stdout."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def worker(cluster: Cluster) -> Iterator[Worker]:
 
 
 def printed(cluster: Cluster, shape: type[T], *words: str) -> tuple[int, T]:
-    """Run a command with ``--json`` and decode its output strictly, as that shape."""
+    """Run a command with ``--json`` and decode its output strictly as that shape."""
     done = cluster.command("--json", *words)
     assert done.stdout.count("\n") == 1, done.stdout + done.stderr
     return done.returncode, msgspec.json.decode(done.stdout, type=shape)
@@ -62,7 +62,7 @@ def test_status_tells_of_each_worker_and_partition(cluster: Cluster, worker: Wor
 def test_status_goes_to_the_port_that_stands_before_the_command(
     cluster: Cluster, worker: Worker
 ) -> None:
-    """``faust -A app --web-port N status`` asks the worker there."""
+    """``faust -A app --web-port N status`` asks the worker at that port."""
     code, found = printed(cluster, shapes.Status, "--web-port", str(worker.port), "status")
     assert (code, found.workers[0].url) == (0, worker.url(""))
 
@@ -94,7 +94,7 @@ def test_quiet_commands_print_nothing_and_have_their_exit_code(
 
 
 def test_operations_has_each_field_of_each_shape() -> None:
-    """Programs are written by that table."""
+    """Users write programs by that table."""
     page = (ROOT / "docs" / "operations.md").read_text()
     section = page.partition("## Output for programs")[2].partition("\n## ")[0]
     named = set(re.findall(r"`(\w+)`", section))

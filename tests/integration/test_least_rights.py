@@ -1,6 +1,6 @@
-"""docs/security.md lists the rights of each program: with those it works, without one it says so.
+"""docs/security.md lists the rights of each program: with all it works, without one it names it.
 
-The table there is what this module grants and takes back.
+This module grants and revokes the rights of that table.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tests.authorized import AuthorizedBroker, Grant
     from tests.cluster import Cluster
 
-    #: Does what a program does first that asks for its rights.
+    #: Performs the first steps of a program, up to its check of rights.
     Begin = Callable[[TaskContext], Coroutine[Any, Any, None]]
 
 
@@ -67,22 +67,22 @@ ROWS = [
 ]
 
 
-#: Partition of user 0, of two.
+#: Partition of user 0, out of two partitions.
 HOME = partition_of(0, 2)
 
-#: A worker does without it, after a warning.
+#: Without it a worker runs, after a warning.
 MERELY_WISE = Row("worker", "topic", "reels-events-repartition", "Delete")
 
-#: What these programs need besides what the others do.
+#: Programs whose rights these programs need as well.
 ALSO = {"rescale --alter-input": "rescale"}
 
 
-#: What is done here ends before there is any.
+#: These runs end before they report any progress.
 NO_PROGRESS: Any = None
 
 
 class Names(NamedTuple):
-    """What stands in the place of the default names."""
+    """Names that replace the default names."""
 
     app_id: str
     events: str
@@ -91,7 +91,7 @@ class Names(NamedTuple):
 
 
 def grants_of(program: str, names: Names | Cluster) -> list[Grant]:
-    """Return what the table grants a program."""
+    """Return the rights that the table grants a program."""
     programs = {program, ALSO.get(program, program)}
     return [grant_of(row, names) for row in ROWS if row.program in programs]
 
@@ -113,7 +113,7 @@ def grant_of(row: Row, names: Names | Cluster) -> Grant:
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[AuthorizedBroker]:
-    """Run a broker in the place of the one that all tests share."""
+    """Run a broker in place of the one that all tests share."""
     with authorized_broker() as broker:
         yield broker
 
@@ -122,7 +122,7 @@ def broker() -> Iterator[AuthorizedBroker]:
 def make_program(
     broker: AuthorizedBroker, make_shared_cluster: Callable[..., Cluster]
 ) -> Callable[[], Cluster]:
-    """Programs that log in, with names that have as much in common as the default names."""
+    """Return a factory of programs that log in, with names as similar as the default names."""
 
     def make() -> Cluster:
         cluster = make_shared_cluster(TOPIC_PARTITIONS=2)
@@ -142,7 +142,7 @@ def make_program(
 
 @pytest.fixture(scope="module")
 def as_super_user(broker: AuthorizedBroker) -> dict[str, str]:
-    """Return the settings of who may do anything."""
+    """Return the settings of a super user."""
     return {**dict.fromkeys(broker.environment, ""), "BROKER_URL": f"kafka://{broker.bootstrap}"}
 
 
@@ -150,7 +150,7 @@ def as_super_user(broker: AuthorizedBroker) -> dict[str, str]:
 def make_stopped(
     make_program: Callable[[], Cluster], as_super_user: dict[str, str]
 ) -> Callable[[], Cluster]:
-    """Programs that have counted something, and are stopped."""
+    """Return a factory of stopped programs that have counted events."""
 
     def make() -> Cluster:
         cluster = make_program()
@@ -166,7 +166,7 @@ def make_stopped(
 
 
 def send(cluster: Cluster) -> None:
-    """Send an event that lies right, one to be passed on, and one to be rejected."""
+    """Send a well placed event, one to be passed on, and one to be rejected."""
     with cluster.producer() as producer:
         producer.produce(cluster.events, event(0, 1, START, 1), b"0", HOME)
         producer.produce(cluster.events, event(0, 1, START, 2), b"0", 1 - HOME)
@@ -175,13 +175,13 @@ def send(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="module")
 def cluster(make_stopped: Callable[[], Cluster]) -> Cluster:
-    """A program that is stopped and stays as it is."""
+    """A program that is stopped and stays unchanged."""
     return make_stopped()
 
 
 @pytest.fixture
 def grant(broker: AuthorizedBroker) -> Iterator[Callable[[Iterable[Grant]], None]]:
-    """Grant rights for the length of a test."""
+    """Return a function that grants rights for the duration of a test."""
     granted: list[Grant] = []
 
     def add(grants: Iterable[Grant]) -> None:
@@ -197,7 +197,7 @@ def grant(broker: AuthorizedBroker) -> Iterator[Callable[[Iterable[Grant]], None
 
 @pytest.fixture
 def run(broker: AuthorizedBroker) -> Callable[..., str]:
-    """Run a program with exactly its rights, and return what it says."""
+    """Return a function that runs a program with exactly its rights, and returns its output."""
 
     def run(
         cluster: Cluster,
@@ -219,7 +219,7 @@ def run(broker: AuthorizedBroker) -> Callable[..., str]:
 def test_with_exactly_these_rights_everything_works(
     broker: AuthorizedBroker, make_program: Callable[[], Cluster], run: Callable[..., str]
 ) -> None:
-    """One program after the other, each with its own rights alone."""
+    """One program after another, each with its own rights alone."""
     cluster = make_program()
     run(cluster, "topics")
     run(cluster, "topics --check")
@@ -311,7 +311,7 @@ def parts_of(cluster: Cluster) -> TaskContext:
 
 
 def app_of(parts: TaskContext) -> Any:
-    """Return what commands ask of an app."""
+    """Return the part of an app that commands use."""
     return SimpleNamespace(task_context=parts)
 
 
@@ -425,7 +425,7 @@ async def test_without_any_one_of_them_one_line_names_it(
     make_program: Callable[[], Cluster],
     grant: Callable[[Iterable[Grant]], None],
 ) -> None:
-    # What is to be made may not exist.
+    # Topics that the program is to create must not exist.
     cluster = make_program() if row.program == "topics" else request.getfixturevalue("cluster")
     withheld = grant_of(row, cluster)
     grant(each for each in grants_of(row.program, cluster) if each != withheld)

@@ -1,4 +1,4 @@
-"""What a worker writes when ``REELS_LOG_FORMAT=json``: JSON, from its first line to its last."""
+"""With ``REELS_LOG_FORMAT=json`` a worker writes JSON from its first line to its last."""
 
 from __future__ import annotations
 

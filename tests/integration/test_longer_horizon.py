@@ -1,4 +1,4 @@
-"""A longer dedup horizon is set: event ids that were swept under the old one are forgotten."""
+"""A longer dedup horizon: event ids that were swept under the shorter one are forgotten."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOAD = ("--users", "50", "--videos", "100", "--rate", "500")
 def test_a_longer_horizon_goes_on_where_ids_were_swept(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """Many ids of a user are in rows of their own, which a sweep deletes after the horizon."""
+    """Many ids of a user are in separate rows, which a sweep deletes after the horizon."""
     cluster = make_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
     worker = cluster.worker().start()

@@ -1,4 +1,4 @@
-"""Who leaves the group, who stays in it, and who waits for whom."""
+"""Which workers leave the group, which stay, and which wait for others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.worker import Worker
 
 
-#: Far longer than a test may take: nobody comes back by a session's end.
+#: Far longer than a test may take, so that no session ends during it.
 SESSION = 120
 
 

@@ -1,4 +1,4 @@
-"""What the program may not do, and brokers that it can never work with, are told in one line."""
+"""Missing rights, and brokers that cannot work with the program, are reported in one line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[AuthorizedBroker]:
-    """Run a broker in the place of the one that all tests share."""
+    """Run a broker in place of the one that all tests share."""
     with authorized_broker(transaction_max_timeout_ms="20000") as broker:
         yield broker
 
@@ -41,7 +41,7 @@ def cluster(broker: AuthorizedBroker, make_cluster: Callable[..., Cluster]) -> C
 
 
 def super_user(cluster: Cluster) -> dict[str, str]:
-    """Return the settings that change whom the program logs in as: nobody, who may do all."""
+    """Return the settings for access without a login, which may do everything."""
     logins = {name: "" for name in cluster.environment if name.startswith("REELS_SASL_")}
     return {
         "BROKER_URL": f"kafka://{cluster.bootstrap}",
@@ -53,7 +53,7 @@ def super_user(cluster: Cluster) -> dict[str, str]:
 async def check(
     cluster: Cluster, *, as_super_user: bool = False, replication_factor: int = 1, **changed: str
 ) -> None:
-    """Do what a worker does at its start."""
+    """Run the checks of a worker's start."""
     login = super_user(cluster) if as_super_user else {}
     settings = load(cluster.environment | login | changed)
     specs = all_topics(settings, topology(settings))

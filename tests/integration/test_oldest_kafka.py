@@ -1,4 +1,4 @@
-"""The oldest Kafka that the program runs on; `make test-versions` tries those between, too."""
+"""The oldest Kafka that the program supports; `make test-versions` tests those between as well."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cluster(make_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
 
 
 def test_on_the_oldest_kafka_a_killed_worker_loses_and_doubles_nothing(cluster: Cluster) -> None:
-    """Another takes over what it had, and hands a part of it back."""
+    """Another worker takes over its partitions, and hands some of them back."""
     first, second = cluster.worker("a").start(), cluster.worker("b")
     stream = untidy_stream(12_000, seed=60)
     send_stream(cluster, stream[:6000])

@@ -1,4 +1,4 @@
-"""An outage looks like one: in ``status``, on the page's stream and in the metrics."""
+"""An outage is visible: in ``status``, in the dashboard's stream and in the metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.worker import Json, Worker
 
 
-#: Long enough to look at what a killed worker leaves behind before others take it over.
+#: Long enough to inspect the state after a kill, before others take over the partitions.
 SESSION = 20
 
 
@@ -34,7 +34,7 @@ def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
 
 
 def two_workers(cluster: Cluster, **second_settings: Any) -> tuple[Worker, Worker]:
-    """Two workers that have a partition each."""
+    """Two workers with one partition each."""
     pair = cluster.worker("a").launch(), cluster.worker("b").launch(**second_settings)
     for worker in pair:
         worker.wait_ready()
@@ -54,13 +54,13 @@ def status(cluster: Cluster, worker: Worker, *options: str) -> tuple[int, str]:
 
 
 class Stream:
-    """What the dashboard is sent."""
+    """The stream of figures that the dashboard receives."""
 
     def __init__(self, worker: Worker) -> None:
         self._answer = urllib.request.urlopen(worker.url("/overview/stream"), timeout=30)
 
     def until(self, is_so: Callable[[Json], object], what: str) -> Json:
-        """Return the first figures of which it is so."""
+        """Return the first figures for which the predicate is true."""
         deadline = time.monotonic() + 60
         for line in self._answer:
             if line.startswith(b'data: {"time"') and b'"workers"' in line:
@@ -119,7 +119,7 @@ def test_after_a_kill_what_waits_in_the_partitions_of_the_dead_is_told_by_the_br
     assert shown["partitions"][number]["lag"]["seconds"] is None
     assert shown["lag"]["records"] >= 50
     assert shown["lag"]["seconds"] is None
-    # Then the other one takes over, and the dead one stays in the list as lost.
+    # Then the other worker takes over, and the dead one stays listed as lost.
     shown = stream.until(lambda shown: shown["lag"]["records"] == 0, "all is worked off")
     assert state_of(shown, second) == "lost"
     assert first.metrics()["reels_workers_lost"] == 1

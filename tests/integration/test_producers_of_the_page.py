@@ -1,4 +1,4 @@
-"""The producers that docs/how-to/produce.md shows are run as they stand there."""
+"""The producers in docs/how-to/produce.md run exactly as the page shows them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_there_is_one_for_each_client_and_none_takes_more_than_twenty_lines_of_c
     assert "aiokafka" in PRODUCERS[0]
     assert "murmur2_random" in PRODUCERS[1]
     for code in PRODUCERS:
-        # Imports and the closing brackets that the format gives lines of their own do not count.
+        # Imports, and closing brackets that the formatter puts on their own lines, do not count.
         lines = [line.strip() for line in code.splitlines()]
         assert sum(1 for line in lines if line.strip("(){}, ") and "import" not in line) <= 20
 

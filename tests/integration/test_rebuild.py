@@ -1,4 +1,4 @@
-"""Tables built anew beside the running app, with settings that cannot be taken over."""
+"""Tables rebuilt beside the running app, with settings that its tables cannot adopt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_a_rebuild_ends_with_the_same_answers_in_finer_steps_beside_the_running_app(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """The running app goes on; readers switch to workers that start as the command says."""
+    """The running app continues; readers switch to workers started as the command says."""
     cluster = make_cluster(TOPIC_PARTITIONS=2)
     cluster.create_topic(cluster.events)
     running = cluster.worker("running").start()
@@ -41,7 +41,7 @@ def test_a_rebuild_ends_with_the_same_answers_in_finer_steps_beside_the_running_
     new = {"REELS_APP_ID": name, "REELS_VIRAL_TOPIC": viral, "REELS_DEAD_LETTER_TOPIC": f"{name}-d"}
     rebuilt = cluster.worker("rebuilt", **finer, **new).start()
     wait_until(lambda: rebuilt.status("/readyz") == 200, "it has caught up")
-    # At the end of a step of both, their windows are the same.
+    # At the end of a step of both, their windows are equal.
     users = [path for path, (status, _) in known(running, "users") if status == 200]
     latest = max(
         from_iso(answer["as_of"])

@@ -1,4 +1,4 @@
-"""Events that lie in the wrong partition are passed on to the right one, and count there, once."""
+"""Events in the wrong partition are passed on to the right one, and count there, once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ELSEWHERE = (HOME + 1) % PARTITIONS
 
 @pytest.fixture(scope="module")
 def cluster(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
-    """Run one worker for all tests here; each has users of its own."""
+    """Run one worker for all tests here; each test has its own users."""
     cluster = make_shared_cluster(TOPIC_PARTITIONS=PARTITIONS)
     cluster.create_topic(cluster.events)
     cluster.worker().start()

@@ -1,4 +1,4 @@
-"""``faust -A app replay-dead-letters`` has rejected events judged anew, once each."""
+"""``faust -A app replay-dead-letters`` sends rejected events again, once each."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def records_in(cluster: Cluster, topic: str) -> Counter[tuple[int, bytes | None,
 
 @pytest.fixture(scope="module")
 def cluster(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
-    """A program that has rejected events for being late and for being no JSON."""
+    """A program that has rejected late events and events that are not JSON."""
     cluster = make_shared_cluster()
     cluster.create_topic(cluster.events)
     home = partition_of(7, cluster.partitions)
     with cluster.producer() as producer:
         producer.produce(cluster.events, event(7, 1, START + 48 * HOUR, "now"), b"7", home)
-        # A batch that is refused, by a leader that is new to it, is sent again behind the others.
+        # A new leader may refuse the first batch, which would then be sent after the others.
         assert producer.flush(TIMEOUT) == 0
         for number in range(LATE):
             value = event(7, 1, START, f"late-{number}")
@@ -92,7 +92,7 @@ def test_events_go_to_the_input_when_that_is_said_with_bytes_key_and_partition(
 
 
 def test_what_is_sent_back_is_judged_anew(cluster: Cluster) -> None:
-    """It is late still, and a dead letter again: that one is for another run."""
+    """They are still late, so they are dead letters again, for another run."""
     worker = cluster.worker("again").start()
     cluster.wait_until_applied(TIMEOUT)
     oracle = checks.ask_oracle(cluster, Rules(cluster.partitions), replayed=LATE)
@@ -104,7 +104,7 @@ def test_what_is_sent_back_is_judged_anew(cluster: Cluster) -> None:
 def test_what_was_cut_or_is_too_large_stays_and_the_rest_goes_back_with_its_headers(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    """The input may take less than the dead-letter topic, where what was compressed is larger."""
+    """The input may accept less than the dead-letter topic, and decompressed records are larger."""
     cluster = make_cluster(TOPIC_PARTITIONS=1)
     cluster.create_topic(cluster.events, max_message_bytes="50000")
     cluster.create_topic(cluster.dead_letters)

@@ -1,4 +1,4 @@
-"""A worker that stops, or dies, and comes back: as if it had never been away."""
+"""A worker that stops or dies, and returns, continues as if it had never been away."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def stop(worker: Worker, how: str) -> None:
 def test_late_and_duplicate_are_decided_as_if_there_had_been_no_restart(
     make_cluster: Callable[..., Cluster], how: str, disk: str
 ) -> None:
-    """An event's fate hangs on what came before the restart.
+    """The outcome of an event depends on events before the restart.
 
     ::
 
@@ -110,7 +110,7 @@ def test_a_worker_under_load_ends_within_ten_seconds_of_sigterm(
 def test_workers_that_end_together_end_in_order(
     make_cluster: Callable[..., Cluster], order: str
 ) -> None:
-    """The end of the first makes the others rebalance, and that is no reason to crash."""
+    """The end of the first makes the others rebalance, which must not crash them."""
     cluster = make_cluster()
     cluster.create_topic(cluster.events)
     workers = [cluster.worker(name).start() for name in "ab"]

@@ -1,4 +1,4 @@
-"""A restore reads a changelog as it is committed, from wherever it begins, on a real broker."""
+"""A restore reads the committed changelog, from any starting point, on a real broker."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_a_restore_goes_on_in_the_middle_of_a_batch_where_the_disk_stands(
 async def test_a_restore_that_is_cut_off_leaves_the_changelog_up_to_one_offset(
     cluster: Cluster, make_state: Callable[..., PartitionState]
 ) -> None:
-    """Whoever comes next finds nothing half done, and goes on from there."""
+    """The next restore finds a consistent state, and continues from there."""
     state = make_state("cut")
     restoring = asyncio.create_task(restore(settings(cluster), {changelog(cluster, 0): state}))
     async with asyncio.timeout(TIMEOUT):

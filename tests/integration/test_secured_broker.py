@@ -1,4 +1,4 @@
-"""Over TLS and a login everything works as without, and who is not let in is told why."""
+"""With TLS and a login all works as without; a refused login is reported with its reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 TOKEN = "a-token-of-its-own-91b7"
-#: None of the generator's users.
+#: Not one of the generator's users.
 USER_ID = 10**15
 HELP = [["--help"], ["worker", "--help"], ["generate", "--help"]]
 WAYS = [
@@ -48,7 +48,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]
 def make_secured_cluster(
     secured: SecuredBroker, make_shared_cluster: Callable[..., Cluster]
 ) -> Callable[..., Cluster]:
-    """Programs that come in by a secured listener; what tests look at goes by the open one."""
+    """Return a factory of programs on a secured listener; the tests themselves use the open one."""
 
     def make(protocol: str = "SASL_SSL", **changes: str) -> Cluster:
         cluster = make_shared_cluster(bootstrap=secured.kafka.bootstrap)
@@ -78,7 +78,7 @@ def secured_cluster(make_secured_cluster: Callable[..., Cluster]) -> Cluster:
 
 @pytest.fixture(scope="module")
 def said(secured_cluster: Cluster) -> list[str]:
-    """What all processes have said, and what the worker has answered."""
+    """The output of all processes, and the answers of the worker."""
     cluster = secured_cluster
     worker = cluster.worker().start()
     said = [str(cluster.command("generate", "--count", "5000", "--rate", "0", "--seed", "1"))]
@@ -94,7 +94,7 @@ def said(secured_cluster: Cluster) -> list[str]:
 
 
 class TestEverything:
-    """A worker, the generator and the audit by TLS and SCRAM."""
+    """A worker, the generator and the audit over TLS and SCRAM."""
 
     def test_what_was_sent_is_counted(self, said: list[str]) -> None:
         assert "5,000 events" in said[0]
@@ -108,7 +108,7 @@ class TestEverything:
         assert "Traceback" not in said[-1]
 
     def test_no_secret_is_told(self, said: list[str]) -> None:
-        """Neither is in a log, a metric, a help text or a list of the settings."""
+        """No log, metric, help text or list of settings contains a secret."""
         everything = "\n".join(said)
         assert "REELS_SASL_PASSWORD = ***" in everything
         assert "REELS_HTTP_TOKEN = ***" in everything
@@ -118,14 +118,14 @@ class TestEverything:
 
 @pytest.fixture
 def short_lived_tokens(secured: SecuredBroker) -> Iterator[None]:
-    """Tokens live for four seconds, and so do logins, on a broker that ends each with its token."""
+    """Tokens and logins live for four seconds; the broker ends each connection with its token."""
     secured.tokens.lifetime = 4
     yield
     secured.tokens.lifetime = 3600
 
 
 class TestTokens:
-    """A listener that asks for tokens."""
+    """A listener that requires tokens."""
 
     def test_renewed_tokens_and_logins_go_unnoticed(
         self,
@@ -133,7 +133,7 @@ class TestTokens:
         secured: SecuredBroker,
         short_lived_tokens: None,
     ) -> None:
-        """A worker counts on while tokens and connections end under it, and the audit agrees."""
+        """A worker keeps counting while tokens and connections expire, and the audit agrees."""
         cluster = make_secured_cluster(TOKENS)
         worker = cluster.worker().start()
         done = cluster.command("generate", "--count", "2000", "--rate", "0", "--seed", "1")
@@ -158,7 +158,7 @@ class TestTokens:
         assert worker.terminate() == 0
         output = worker.output()
         assert "Traceback" not in output
-        # Each part of a token begins with these letters.
+        # Each part of a token starts with these letters.
         assert not any(secret in output for secret in (CLIENT_SECRET, "eyJ"))
 
     def test_a_login_in_the_body_is_tried_where_the_header_is_refused(
@@ -214,7 +214,7 @@ class TestRefusedTokens:
     def test_a_token_that_the_broker_refuses_ends_the_program(
         self, make_secured_cluster: Callable[..., Cluster], secured: SecuredBroker, command: str
     ) -> None:
-        """aiokafka takes such a login for accepted."""
+        """aiokafka treats such a login as accepted."""
         cluster = make_secured_cluster(TOKENS)
         secured.tokens.audience = "another cluster"
         try:
@@ -248,7 +248,7 @@ class TestRefusedTokens:
 
 
 class TestCertificates:
-    """A listener that asks for a client's certificate."""
+    """A listener that requires a client's certificate."""
 
     def test_a_worker_counts_and_the_audit_agrees(
         self, make_secured_cluster: Callable[..., Cluster]

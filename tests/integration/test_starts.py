@@ -1,4 +1,4 @@
-"""A worker that starts: what it was told counts, and what is risky it says."""
+"""A worker's start: its arguments take effect, and it warns of risky settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_data_directory_of_the_command_line_goes_before_the_variable(
 def test_the_settings_listed_at_the_start_are_those_in_use(
     make_cluster: Callable[..., Cluster], tmp_path: Path
 ) -> None:
-    """What the command line says goes before the variables, in the list as well."""
+    """The command line takes precedence over environment variables, in the list as well."""
     cluster = make_cluster(APP_DATADIR=str(tmp_path / "elsewhere"), WEB_PORT=6066)
     worker = cluster.worker().start()
     listed = [line.partition("] ")[2] for line in worker.output().splitlines()]
@@ -49,6 +49,6 @@ def test_event_loops_are_uvloops_unless_others_are_chosen(
     make_cluster: Callable[..., Cluster], chosen: dict[str, str], is_uvloop: bool
 ) -> None:
     worker = make_cluster().worker().start(**chosen)
-    # Mapped once something has imported it, and only the choice of loops does.
+    # The library is mapped once it is imported, and only the choice of event loop imports it.
     assert ("uvloop" in Path(f"/proc/{worker.pid}/maps").read_text()) == is_uvloop
     assert worker.terminate() == 0

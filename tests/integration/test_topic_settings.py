@@ -1,4 +1,4 @@
-"""Settings of topics are compared before anything is counted; the advice that is given works."""
+"""Settings of topics are checked before anything is counted; the advice in the message works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run_kafkas_own(command: str) -> None:
-    """Run a command line of kafka-configs.sh, which is a Java class of Kafka's."""
+    """Run a command line of kafka-configs.sh, which starts a Java class of Kafka."""
     script, *arguments = shlex.split(command)
     assert script == "kafka-configs.sh"
     kafka = prepare()

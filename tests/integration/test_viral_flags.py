@@ -1,4 +1,4 @@
-"""Videos turn viral and cease to be by what happens, and by the passing of time alone."""
+"""Videos become viral and stop being viral through events, and through time alone."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ VIDEO, OTHER = 77, 78
 WINDOW = 10
 SMALL = {"REELS_VIDEO_WINDOW": f"{WINDOW}s", "REELS_VIDEO_STEP": "1s", "REELS_VIRAL_MIN_VIEWS": 10}
 RULES = Rules(4, video_window=WINDOW * SECOND, video_step=SECOND, viral_min_views=10)
-#: On a step, so that timelines are easy to draw.
+#: On a step boundary, so that timelines are easy to draw.
 T = START // 1000 * 1000
 
 
 def engagement(
     video: int, t: int, *, views: int = 0, shares: int = 0, name: str = "x"
 ) -> list[tuple[int, bytes]]:
-    """Views and shares of a video at one time, each by another user."""
+    """Return views and shares of a video at one time, each by another user."""
     types = ["video_view"] * views + ["share"] * shares
     return [
         (user, event(user, video, t, f"{name}-{video}-{t}-{user}", event_type=event_type))
@@ -47,7 +47,7 @@ def send_events(cluster: Cluster, events: Iterable[tuple[int, bytes]]) -> None:
 
 
 def expect_oracles_list(cluster: Cluster, *workers: Worker) -> set[int]:
-    """Wait until list and topic say what the oracle says, and return who is viral."""
+    """Wait until list and topic match the oracle, and return the viral videos."""
     oracle = checks.ask_oracle(cluster, RULES)
     viral = oracle.viral(oracle.latest() or 0)
     for worker in workers:

@@ -1,4 +1,4 @@
-"""The load looks like what people do: sessions, a few busy users, a few hot videos."""
+"""The load resembles human behaviour: sessions, a few busy users, a few popular videos."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def events_of(count: int, **options: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def events() -> list[dict[str, Any]]:
-    """A quarter of an hour, in which most sessions come to their ends."""
+    """Return a quarter of an hour of events, in which most sessions end."""
     return events_of(80_000, ms_per_event=11.0)
 
 
 @pytest.fixture(scope="module")
 def sessions(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The events of each session, in the order of the sessions' first events."""
+    """Return the events of each session, in the order of the sessions' first events."""
     by_id = defaultdict(list)
     for event in events:
         by_id[event["session_id"]].append(event)
@@ -146,7 +146,7 @@ class TestVideos:
         assert drawn.min() == 0
         assert drawn.max() == 999
         shares = np.bincount(drawn) / len(drawn)
-        # From rank 10 on, the continuous law and the one of ranks are nearly one.
+        # From rank 10 on, the continuous law and the law of ranks are nearly equal.
         law = (np.arange(1000) + 1.5) ** -exponent
         assert shares[10:100].sum() == pytest.approx(
             law[10:100].sum() / law[10:].sum() * shares[10:].sum(), rel=0.03
@@ -159,9 +159,9 @@ class TestVideos:
 
 
 def turned_viral(events: list[dict[str, Any]]) -> dict[int, int]:
-    """After how many events which video met the definition, which is read event by event.
+    """Return the number of the event with which each video turned viral, in order of turning.
 
-    All events lie within the rolling two hours.
+    Evaluates the definition per event; all events lie within the rolling two hours.
     """
     turned: dict[int, int] = {}
     views, spread = Counter[int](), Counter[int]()
@@ -176,7 +176,7 @@ def turned_viral(events: list[dict[str, Any]]) -> dict[int, int]:
 
 
 class TestViral:
-    """Five videos have to turn viral, one after the other.
+    """Five videos must turn viral, one after the other.
 
     event    0 .... 8,500 ......... 17,000 ...... 42,500 .......... 60,000
              |  1st turns viral  |  2nd turns viral  ...  |  a few events each
@@ -187,7 +187,7 @@ class TestViral:
     @pytest.fixture(scope="module")
     @classmethod
     def half_a_minute(cls) -> list[dict[str, Any]]:
-        """30 s at 2,000 events/s."""
+        """Return the events of 30 s at 2,000 events/s."""
         return events_of(60_000, **cls.OPTIONS)
 
     def test_just_the_videos_asked_for_turn_viral(

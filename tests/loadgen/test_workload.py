@@ -1,4 +1,4 @@
-"""The load is reproducible, and each record is what the workload says it is."""
+"""The load is reproducible, and each record is of the kind that the workload states."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def kinds_of(chunk: EventChunk) -> list[EventKind]:
 
 @pytest.fixture(scope="module")
 def rough() -> EventChunk:
-    """Many records of all kinds."""
+    """Return many records of all kinds."""
     return workload(**ROUGH, viral=3).chunk(60_000)
 
 
@@ -71,7 +71,7 @@ class TestReproducibility:
         ],
     )
     def test_other_arguments_give_other_event_ids(self, other: dict[str, float]) -> None:
-        """Two runs after each other are not taken for duplicates of one another."""
+        """The events of a second run are not taken for duplicates of the first."""
         none: dict[str, float] = {}
         ids = [
             {orjson.loads(value)["event_id"] for value in workload(**options).chunk(500).values}
@@ -129,7 +129,7 @@ class TestFractions:
 
 
 class TestTruth:
-    """The kinds are what the program itself finds."""
+    """The program itself finds the same kinds."""
 
     def test_events_that_count_are_valid_and_of_their_type(self, rough: EventChunk) -> None:
         for kind, key, value in zip(kinds_of(rough), rough.keys, rough.values, strict=True):
@@ -199,7 +199,7 @@ class TestDuplicates:
 
 
 class TestTime:
-    """Record i is due at the start + i * ms_per_event; events are a little older than that."""
+    """Record i is due at start + i * ms_per_event; its event is slightly older."""
 
     def test_events_keep_to_event_time_with_some_disorder(self, rough: EventChunk) -> None:
         times = []
@@ -218,7 +218,7 @@ class TestTime:
                 assert 25 * HOUR_MS <= START_MS + index // 2 - time_ms <= 48 * HOUR_MS
 
     def test_late_events_come_after_others(self, rough: EventChunk) -> None:
-        """Nothing is late for a partition that has not seen any event."""
+        """No event can be late in a partition that has seen none before."""
         assert EventKind.LATE not in rough.kinds[:2_000]
 
     def test_no_event_is_later_than_the_limit(self) -> None:

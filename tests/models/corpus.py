@@ -1,4 +1,4 @@
-"""Values that no producer should send, and that some will."""
+"""Values that no producer should send, and that some will send."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ EXAMPLE: dict[str, Any] = {
 
 
 def example(**changes: Any) -> dict[str, Any]:
-    """Return the contract's example with other values, or without a field where it is ``...``."""
+    """Return the contract's example with other values; ``...`` omits a field."""
     return {name: value for name, value in (EXAMPLE | changes).items() if value is not ...}
 
 
 def value_of(**changes: Any) -> bytes:
-    """Return the record's value of an example with other values."""
+    """Return an example with other values, encoded as a record's value."""
     return json.dumps(example(**changes)).encode()
 
 
 def raw_value(field: str, text: str | bytes) -> bytes:
-    """Return the example with the raw JSON text of one field put in, right or wrong."""
+    """Return the example with ``text`` as the raw JSON of one field, valid or not."""
     text = text.encode() if isinstance(text, str) else text
     marked = json.dumps(example(**{field: "@@"})).encode()
     return marked.replace(b'"@@"', text)
 
 
 def raw_metadata(field: str, text: str) -> bytes:
-    """Return the example with the raw JSON text of one field of the metadata put in."""
+    """Return the example with ``text`` as the raw JSON of one field of the metadata."""
     return raw_value("metadata", f'{{"{field}": {text}}}')
 
 
@@ -117,14 +117,14 @@ TIMES = (
 )
 
 UTF_8 = (
-    # the first and the last characters of each length, and what is next to them and is none
+    # the first and the last characters of each UTF-8 length, and their invalid neighbours
     *(b"\xc2\x80", b"\xe0\xa0\x80", b"\xed\x9f\xbf", b"\xef\xbf\xbf", b"\xf4\x8f\xbf\xbf"),
     *(b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80"),
     *(b"\xc2", b"\xe1\x80", b"\xf1\x80\x80", b"\x80", b"\xf5\x80\x80\x80", b"\x1f", b"\x7f"),
 )
 
 ODD: tuple[bytes, ...] = (
-    # as other producers write the same
+    # the same, as other producers write it
     json.dumps(example(), indent=4).encode(),
     json.dumps(example(), indent="\t").replace("\n", "\r\n").encode(),
     json.dumps(dict(reversed(example().items()))).encode(),
@@ -135,7 +135,7 @@ ODD: tuple[bytes, ...] = (
     *(raw_value("extra", '{"a":' * n + "[]" + "}" * n) for n in (1, 62, 63, 64, 65)),
     *(raw_value("extra", "[" * n + "]" * n) for n in (63, 64, 65, 66)),
     *(raw_value("extra", text) for text in ("[1,]", "[,]", '{"a":1,}', '{"a"}', "[1}", '{"a":1]')),
-    # escapes, and characters of more bytes than one
+    # escapes, and multi-byte characters
     raw_value("event_id", r'"evt\/\u00e9\ud83d\ude00\b\f\n\r\t\\\""'),
     *(raw_value("event_id", f'"{c * 128}"') for c in (r"\u0061", r"\ud83d\ude00", "😀")),
     *(raw_value("event_id", f'"{c * 129}"') for c in (r"\u0061", "é")),
@@ -152,7 +152,7 @@ ODD: tuple[bytes, ...] = (
     value_of()[:-1] + rb', "met\u0061data": {}}',
     value_of()[:-1] + b', "' + rb"\u0061" * 1100 + b'": 1}',
     *(raw_value("session_id", b'"' + text + b'"') for text in UTF_8),
-    # several wrong things
+    # several errors
     value_of(creator_id="x", session_id=5, metadata=[]),
     value_of(
         creator_id=-1, metadata={"device_type": 1, "video_position": 2, "view_duration_ms": -3}
@@ -170,7 +170,7 @@ ODD: tuple[bytes, ...] = (
 
 NASTY: tuple[bytes, ...] = (
     *ODD,
-    # nothing, or no JSON
+    # nothing, or not JSON
     *(
         b"",
         b" ",
@@ -191,7 +191,7 @@ NASTY: tuple[bytes, ...] = (
     value_of().decode().encode("utf-16"),
     value_of().replace(b"}", b",}"),
     value_of().replace(b"{", b"{/* c */"),
-    # JSON, but no object
+    # JSON, but not an object
     *(
         b"null",
         b"true",
@@ -248,13 +248,13 @@ NASTY: tuple[bytes, ...] = (
     value_of()[:-1] + b', "\\ud800": 1}',
     value_of()[:-1] + b', "x": "\xc3\x28"}',
     value_of()[:-1] + b', "x": "\xed\xa0\x80"}',
-    # one wrong thing each
+    # one error each
     *(raw_value(field, text) for field in (*EXAMPLE, "extra") for text in RAW_TEXTS),
     *(raw_metadata(field, text) for field in EXAMPLE["metadata"] for text in RAW_TEXTS),
     *(raw_metadata("extra", text) for text in RAW_TEXTS),
     *(value_of(timestamp=text) for text in TIMES),
     *(value_of(timestamp=text, creator_id=None, metadata=None) for text in TIMES),
-    # digits of a time behind escapes
+    # digits of a timestamp behind escapes
     raw_value("timestamp", '"2025-01-15T14:30:45.123\\u00399999\\u0039Z"'),
     raw_value("timestamp", '"2025-01-15T14:30:45.123\\u0039\\u0039\\u0039\\u0039Z"'),
     raw_value("timestamp", '"2025-01-15T14:30:45\\u002e1239999\\u0039Z"'),

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def make_version_1(rows: Rows, key: bytes) -> None:
-    """Give a user's rows the form in which the value had all ids."""
+    """Convert a user's rows to version 1, in which the value had all ids."""
     value = _value(rows, key)
     blocks, first = value[1], value[2]
     opened = value[8 if blocks else 4 :]
     ids = b""
     for number in range(blocks):
-        # A block of which no id counts any more may be deleted already.
+        # A block whose ids have all expired may be deleted already.
         block = rows.get(block_key(key, (first + number) % 256))
         ids += block[9:] if block else b""
         rows[block_key(key, (first + number) % 256)] = None
@@ -31,9 +31,9 @@ def make_version_1(rows: Rows, key: bytes) -> None:
 
 
 def make_version_2(rows: Rows, key: bytes) -> None:
-    """Give a user's rows the form in which the value told of its blocks, and no index."""
+    """Convert a user's rows to version 2, in which the value listed its blocks; no index."""
     value = _value(rows, key)
-    # An index of which no id counts any more may be deleted already, as a block may.
+    # An index whose ids have all expired may be deleted already, as a block may.
     index = rows.get(index_key(key)) if value[1] else None
     entries = index[9:] if index else b""
     blocks = [entries[at : at + 36] for at in range(0, len(entries), 36)]

@@ -1,4 +1,4 @@
-"""A user with few ids: all that is known of it is one value."""
+"""A user with few ids, stored in one value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def apply_to_value(
     event_id: int,
     stream_time: int,
 ) -> bytes | None:
-    """The value after an event; None when it is a duplicate. Nothing may be sealed."""
+    """Return the value after an event; None for a duplicate. Nothing may be sealed."""
     rows: dict[bytes, bytes | None] = {KEY: value}
     applied = windows.apply(rows, KEY, of_user(kind, watched), t, event_id, stream_time)
     assert rows.keys() == {KEY}

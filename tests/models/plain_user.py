@@ -1,4 +1,4 @@
-"""A user's windows worked out plainly: a list of what was applied, and nothing packed."""
+"""A user's windows computed the simple way: a list of applied events, nothing packed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.user import MAX_SEEN
 
 
 class Applied(NamedTuple):
-    """An event that counts, and the stream time at which it was applied; times in ms."""
+    """An applied event, and the stream time at which it was applied; times in ms."""
 
     t: int
     views: int
@@ -21,7 +21,7 @@ class Applied(NamedTuple):
 
 @dataclass
 class PlainUser:
-    """What counts of one user's events."""
+    """The applied events of one user."""
 
     size: int
     step: int
@@ -29,7 +29,7 @@ class PlainUser:
     applied: list[Applied] = field(default_factory=list)
 
     def apply(self, kind: str, t: int, watched: int, event_id: int, stream_time: int) -> bool:
-        """Take an event; tell whether it is no duplicate."""
+        """Apply an event; return whether it is new rather than a duplicate."""
         remembered = self.applied[-MAX_SEEN:]
         if any(
             event_id == one.event_id and stream_time - one.stream_time <= self.horizon
@@ -43,7 +43,7 @@ class PlainUser:
         return True
 
     def metrics(self, at: int) -> tuple[int, int, int]:
-        """Return views, likes and watched ms of the window at a time."""
+        """Return views, likes and watched ms of the window at a given time."""
         end = at // self.step * self.step + self.step
         inside = [one for one in self.applied if end - self.size <= one.t < end]
         return (

@@ -1,4 +1,4 @@
-"""What hypothesis may draw: events, nearly events, and histories of a user."""
+"""Hypothesis strategies: events, nearly events, and histories of a user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIELDS = (*EXAMPLE, "extra")
 
 @st.composite
 def spoiled_bytes(draw: st.DrawFn) -> bytes:
-    """Draw an event's value with some bytes cut out, put in or exchanged."""
+    """Draw an event's value with some bytes removed, inserted or replaced."""
     value = bytearray(json.dumps(example()).encode())
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(value)))
@@ -36,7 +36,7 @@ def spoiled_bytes(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def nearly_events(draw: st.DrawFn) -> bytes:
-    """Draw the JSON of an event with some fields of any value or none, in any order."""
+    """Draw the JSON of an event in which some fields have any value or are missing."""
     changes: dict[str, Any] = draw(
         st.dictionaries(st.sampled_from(FIELDS), JSON | st.just(...), max_size=4)
     )

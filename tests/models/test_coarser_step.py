@@ -1,4 +1,4 @@
-"""A step that became coarser: values of before and of after it are counted as events are."""
+"""A step that became coarser: values from before and after it are counted as events are."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 MINUTE, HOUR = 60_000, 3_600_000
 AT = 1_736_951_445_123
 UNIT = 5 * MINUTE
-#: What the table is built with, and two changes one after the other: of the step, of the window.
+#: The slices that the table is built with, then a change of the step, then one of the window.
 SLICES = (Slices(4 * HOUR, UNIT), Slices(4 * HOUR, 3 * UNIT), Slices(3 * HOUR, 6 * UNIT))
 
-#: Minutes ahead of the event before, minutes back from there, views or likes.
+#: Minutes ahead of the previous event, minutes back from there, view or like.
 MOVES = st.tuples(st.integers(0, 50), st.integers(0, 300), st.booleans())
 HISTORIES = st.tuples(*[st.lists(MOVES, max_size=30)] * len(SLICES))
 
-#: What hypothesis draws of them.
+#: The types that hypothesis draws from them.
 Move = tuple[int, int, bool]
 History = tuple[list[Move], ...]
 
@@ -55,7 +55,7 @@ class Record:
 
 
 class Users:
-    """One user's row in one of the forms, and the events that it has to stand for."""
+    """One user's row in one of the forms, and the events that it must represent."""
 
     def __init__(self, accelerated: bool) -> None:
         self.form, self.accelerated = layer_backend(accelerated=accelerated), accelerated
@@ -99,7 +99,7 @@ class Users:
         assert found == steps
         if not value:
             return
-        # As reads of one key have it: numbered by the step, whatever the table's unit is.
+        # As single-key reads do: numbered by the step, whatever the table's unit is.
         as_read = UserWindows(slices, HOUR)
         assert as_read.series(windows.in_steps(value), self.now) == windows.series(value, self.now)
         assert windows.is_expired(value, self.now) == as_read.is_expired(
@@ -159,7 +159,7 @@ def test_steps_are_merged_as_a_value_is_touched() -> None:
 
 
 class Sums:
-    """One key of a table that is sent sums, and the events that it has to stand for."""
+    """One key of a table that receives sums, and the events that it must represent."""
 
     def __init__(
         self, entity: Entity[Any], windows: Callable[[Slices], PaneWindows[Any]], accelerated: bool
@@ -183,7 +183,7 @@ class Sums:
         dirty, rule = self.form.layer(), ViralRule(0.5, 1) if self.entity is VIDEO else None
         reached = chunk.apply(backend.windows, loaded, dirty, self.now, rule)
         self.stored |= dict(dirty.items())
-        # Sums of a window that has passed count no more, as late events do.
+        # Sums of a window that has passed no longer count, as with late events.
         if t >= window(self.now, slices)[0]:
             self.events.append(t)
             assert rule is None or reached == {5}
@@ -243,7 +243,7 @@ def test_videos_and_creators_are_counted_as_their_events_are_in_both_forms(
 
 @given(HISTORIES, st.sampled_from([UNIT, 3 * UNIT]))
 def test_a_row_in_finer_units_says_the_same(history: History, unit: int) -> None:
-    """A rescale brings rows of partitions with different units together."""
+    """A rescale merges rows of partitions with different units."""
     side = Users(accelerated=False)
     for moves in history:
         for move in moves:

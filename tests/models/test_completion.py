@@ -1,4 +1,4 @@
-"""Promises about the mean position that views of a user and of a video have reached."""
+"""Promises about the mean position that views of a user or of a video reach."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ POSITIONS = st.none() | st.floats(0, 1) | st.integers(0, 10**6).map(lambda n: n 
 
 
 def after(positions: Sequence[float | None]) -> tuple[UserCounts | VideoCounts, ...]:
-    """Return the counts of a user and of a video after views with these positions."""
+    """Return the counts of a user or of a video after views with these positions."""
     rows: dict[bytes, bytes | None] = {}
     video = None
     for number, position in enumerate(positions):
@@ -48,7 +48,7 @@ def after(positions: Sequence[float | None]) -> tuple[UserCounts | VideoCounts, 
 def test_it_is_the_mean_of_the_positions_given_in_whichever_order(
     positions: list[float | None], random: Random
 ) -> None:
-    """Within a billionth of the exact mean, and the same whichever view came first."""
+    """Within a billionth of the exact mean, and the same for any order of views."""
     shuffled = list(positions)
     random.shuffle(shuffled)
     given_ones = [Fraction(position) for position in positions if position is not None]
@@ -83,7 +83,7 @@ def test_a_users_is_none_until_a_view_gives_a_position() -> None:
 
 
 def test_full_counters_never_make_more_than_a_whole() -> None:
-    """Counters stop at their maximum, and a mean stays from 0 to 1."""
+    """Counters stop at their maximum, and a mean stays between 0 and 1."""
     nothing = USERS.metrics(None, NOON)
     full = nothing._replace(positions=2**32 - 1, position_sum=2**64 - 1)
     assert full.average_completion == 1.0

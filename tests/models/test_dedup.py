@@ -1,4 +1,4 @@
-"""Promises about a user's event ids once there are many of them: sealed, asked for, let go."""
+"""Promises about many event ids of a user: sealed, looked up, forgotten."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class User:
     """One user's rows."""
 
     def __init__(self, windows: UserWindows = WINDOWS) -> None:
-        #: None: a row that was deleted. (Any, as a test knows which rows are there.)
+        #: None: a deleted row. (Any, because a test knows which rows exist.)
         self.rows: dict[bytes, Any] = {}
         self.windows = windows
 
@@ -39,7 +39,7 @@ class User:
 
     @property
     def blocks(self) -> set[int]:
-        """Numbers of the blocks that there are."""
+        """Return the numbers of the existing blocks."""
         return {
             int(number)
             for key, row in self.rows.items()
@@ -188,7 +188,7 @@ def test_whether_the_index_is_read_is_told_by_the_value() -> None:
 
 
 class TestVersion1:
-    """Values with all ids in them."""
+    """Values that contain all ids."""
 
     @staticmethod
     def value(count: int, views: int | None = None) -> bytes:
@@ -222,7 +222,7 @@ class TestVersion1:
 
 
 class TestVersion2:
-    """Values that told of blocks what is in their index now."""
+    """Values that held the block entries that the index holds now."""
 
     @staticmethod
     def user(count: int) -> User:
@@ -291,7 +291,7 @@ def sessions(draw: st.DrawFn) -> list[tuple[int, int]]:
 def test_duplicates_are_those_of_all_events_remembered_plainly(
     session: list[tuple[int, int]], swept: bool
 ) -> None:
-    """Also where all that is expired is deleted after each event."""
+    """Also if all expired rows are deleted after each event."""
     user, plain = User(), PlainUser(HOUR, 15 * MINUTE, HORIZON)
     for event_id, now in session:
         assert user.view(event_id, now) == plain.apply("video_view", now, 1000, event_id, now)
@@ -306,7 +306,7 @@ def test_duplicates_are_those_of_all_events_remembered_plainly(
 def test_a_longer_horizon_finds_swept_ids_forgotten_and_the_others_known(
     before: list[tuple[int, int]], after: list[tuple[int, int]]
 ) -> None:
-    """A sweep has deleted sealed ids that lie within the horizon that is set now."""
+    """A sweep has deleted sealed ids that are within the new, longer horizon."""
     user = User()
     added: dict[int, int] = {}
     start = before[-1][1] - after[0][1]

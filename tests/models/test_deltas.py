@@ -1,4 +1,4 @@
-"""Promises about the records that carry a commit's counts to the videos' partitions."""
+"""Promises about the records that carry a commit's counts to the partitions of videos."""
 
 from __future__ import annotations
 

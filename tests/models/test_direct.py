@@ -1,4 +1,4 @@
-"""Promises about the short ways: where they give an answer, it is that of the long way."""
+"""Promises about the fast paths: if they give an answer, it equals that of the general path."""
 
 from __future__ import annotations
 

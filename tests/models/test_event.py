@@ -1,4 +1,4 @@
-"""Promises about what is an event, and what is told about that which is not."""
+"""Promises about which values are events, and about the reasons for rejects."""
 
 from __future__ import annotations
 

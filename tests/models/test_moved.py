@@ -1,4 +1,4 @@
-"""Rows in a partition of another stream time: ids are remembered for as long as before."""
+"""Rows moved to a partition of another stream time: ids are remembered for as long as before."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HOUR = 3_600_000
 LIKE = USER.increments("like", Metadata())
 AT = 1_736_951_445_123
-#: A clock of 32 bits turns over between the ids and what they become.
+#: A 32-bit clock wraps around between the ids and their moved counterparts.
 TURNS = 2**32 * 405 - 500_000
 
 
@@ -40,7 +40,7 @@ def test_a_partitions_parents_are_those_that_share_keys_with_it(before: int, aft
 @pytest.mark.parametrize("ids", [3, 40, 200])
 @pytest.mark.parametrize("ms", [1, 1700, 5 * HOUR])
 def test_a_duplicate_stays_one_for_exactly_as_long(start: int, ids: int, ms: int) -> None:
-    """Event by event, beside the table that was not moved: open, sealed and forgotten ids."""
+    """Each event is also applied to a table that was not moved: open, sealed and forgotten ids."""
     windows = UserWindows(Slices(24 * HOUR, HOUR // 4), HOUR)
     rows: dict[bytes, bytes | None] = {}
     rng, now = random.Random(ids), start

@@ -1,4 +1,4 @@
-"""Promises about packed panes, held against plain dicts."""
+"""Promises about packed panes, compared with plain dicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is worked out of whole columns is what is worked out of each key's counts."""
+"""Quotients of whole columns equal those of each key's counts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from models.entity import Entity
 
 
-# Numbers that floats round, too, and sums of them that no 64 bits have.
+# Numbers that floats also round, and whose sums exceed 64 bits.
 NUMBERS = st.integers(0, 3) | st.integers(2**53 - 2, 2**53 + 2) | st.integers(2**64 - 2, 2**64 + 2)
 SMALL = st.integers(0, 3) | st.integers(0, 2**40)
 
 
 def columns_of(entity: Entity[Any], rows: list[tuple[int, ...]]) -> dict[str, npt.NDArray[Any]]:
-    """The columns of the counters of some keys."""
+    """Return the counters of some keys as columns."""
     try:
         numbers = np.array(rows, np.uint64)
     except OverflowError:

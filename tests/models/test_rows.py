@@ -1,4 +1,4 @@
-"""Promises about what a changelog may hold: all that the program writes, and little else."""
+"""Promises about valid changelog rows: all that the program writes, and little else."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ USER = b"\x03\0\0\1" + bytes(ID_SIZE) + bytes(20)
 
 
 def videos_of(form: ModuleType) -> FindForeign:
-    """What finds rows that no video has."""
+    """Return the function that finds rows that no video has."""
     found: FindForeign = form.foreign_sums(VIDEO, len(VIDEOS.empty))
     return found
 
@@ -189,7 +189,7 @@ def test_what_is_not_found_can_be_read_and_swept(rows: Rows) -> None:
     ],
 )
 def test_what_no_creator_has_is_foreign(form: ModuleType, key: bytes, row: bytes | None) -> None:
-    """A value is a version and whole rows, under a number."""
+    """A value is a version and whole rows, under a numeric key."""
     view = CREATOR.increments("video_view", Metadata(1000, 0.5))
     value = CREATORS.apply(None, NOW // HOUR, view, NOW)
     assert form.foreign_sums(CREATOR, len(CREATORS.empty))(

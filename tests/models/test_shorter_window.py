@@ -48,7 +48,7 @@ def process(
 
 @pytest.mark.parametrize("accelerated", [False, True])
 def test_a_users_longer_window_leaves_nothing_behind(accelerated: bool) -> None:
-    """Event by event after the change, with panes of 24 hours in the value, in both forms."""
+    """Event by event after the change, with 24 hours of panes in the value, in both forms."""
     rng, now, form = random.Random(3), AT, layer_backend(accelerated=accelerated)
     long, short = (UserWindows(Slices(h * HOUR, HOUR // 4), HOUR) for h in (24, 6))
     changed: dict[bytes, bytes | None] = {}

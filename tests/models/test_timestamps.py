@@ -1,4 +1,4 @@
-"""Promises about how times are read and written."""
+"""Promises about parsing and formatting times."""
 
 from __future__ import annotations
 

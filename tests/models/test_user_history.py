@@ -1,4 +1,4 @@
-"""Promise: whatever happens to a user, the packed value says what a plain list of events says."""
+"""Promise: after any history of a user, the packed value equals a plain list of events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from models.counters import UserCounts
 
-    #: Kind, time, watched, id, stream time of each event.
+    #: Kind, time, watched, id and stream time of each event.
     History = list[tuple[str, int, int, int, int]]
 
 
@@ -45,7 +45,7 @@ def counts(value: bytes | None, at: int) -> tuple[int, int, int]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    """Draw (kind, time, watched, id, stream time): in disorder, with pauses and repeated ids."""
+    """Draw (kind, time, watched, id, stream time): out of order, with pauses and repeated ids."""
     windows = SMALL
     stream_time = draw(st.sampled_from([0, NOON, CLOCK_TURNS - 30 * MINUTE]))
     history = []

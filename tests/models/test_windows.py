@@ -1,4 +1,4 @@
-"""Promises about durations, and about which panes a window is made of."""
+"""Promises about durations, and about the panes of a window."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestDurations:
         assert parse_mixed(format_mixed(ms)) == parse_mixed(format_duration(ms)) == ms
 
     def test_of_several_units_are_read_and_written(self) -> None:
-        """``22h45m``, as the advice for ``?window=`` reads."""
+        """``22h45m``, as in the advice for ``?window=``."""
         assert format_mixed(81_900_000) == "22h45m"
         assert parse_mixed("22h45m") == 81_900_000
         assert parse_mixed("1d1h1m1s1ms") == 90_061_001

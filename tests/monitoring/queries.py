@@ -1,4 +1,4 @@
-"""The PromQL of the dashboard and of the alert rules, taken apart."""
+"""The PromQL of the dashboard and of the alert rules, parsed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "monitoring" / "alerts.yml"
 DASHBOARD = ROOT / "monitoring" / "grafana" / "dashboards" / "reels.json"
 
-#: Labels that Prometheus adds to what it scrapes, and series that it makes itself.
+#: Labels that Prometheus adds to scraped series, and series that it makes itself.
 ADDED_LABELS = {"job", "instance"}
 OWN_SERIES = {"up"}
 
 
-#: Prometheus' types of what the program promises.
+#: Prometheus' types of the metrics that the program promises.
 TYPES = {
     "reels_events_read": "counter",
     "reels_events": "counter",
@@ -55,9 +55,9 @@ def dashboard_queries() -> list[str]:
 
 
 def selected(query: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield each metric's name and the labels that the query asks it for: matched, or grouped by.
+    """Yield each metric's name, and the labels that the query matches or groups by.
 
-    The labels of an aggregation are asked of every series below it, ``le`` of buckets included.
+    The labels of an aggregation apply to every series below it, ``le`` of buckets included.
     """
     yield from _walk(promql.parse(query), frozenset())
 

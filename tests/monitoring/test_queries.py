@@ -1,4 +1,4 @@
-"""What dashboard and alerts ask for is what a worker under load tells."""
+"""A worker under load exposes all that the dashboard and the alerts query."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def worker(cluster: Cluster) -> Worker:
     send_stream(cluster, untidy_stream(6000, seed=8))
     cluster.wait_until_applied()
     worker.text("/healthz")
-    # The lag is looked at once a second.
+    # The lag is measured once per second.
     wait_until(lambda: 'reels_consumer_lag_records{partition="0"}' in worker.metrics(), "lag")
     return worker
 
@@ -82,7 +82,7 @@ def test_every_query_of_the_dashboard_finds_its_series(labels: dict[str, set[str
         check(query, labels)
 
 
-#: Of the process, beside its memory, CPU and open files, which have panels.
+#: Metrics of the process; those of its memory, CPU and open files have panels.
 WITHOUT_PANEL = {"process_virtual_memory_bytes", "process_start_time_seconds", "process_max_fds"}
 
 
@@ -184,7 +184,7 @@ def test_status_without_a_worker_is_one_line_and_exit_code_2(cluster: Cluster) -
 def test_the_gauges_of_a_lost_partition_go_and_those_of_the_others_stay(
     cluster: Cluster, worker: Worker
 ) -> None:
-    """The last of the module: afterwards the partitions are shared."""
+    """The last test of the module: afterwards two workers share the partitions."""
     other = cluster.worker("b").start()
     worker.wait_ready()
 

@@ -1,4 +1,4 @@
-"""The alert rules: well-formed, tested by promtool, and each with a page for whoever is woken."""
+"""The alert rules: well-formed, tested by promtool, and each with a section in the runbook."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_promtool_is_content(args: tuple[str, ...]) -> None:
 
 
 def configurations() -> list[str]:
-    """Return what docs/how-to/monitor.md shows: of Prometheus, and of Alertmanager."""
+    """Return the configurations in docs/how-to/monitor.md: Prometheus', then Alertmanager's."""
     return [block.text for block in blocks() if block.language == "yaml"]
 
 
 def test_the_configuration_that_is_shown_for_plain_machines_is_valid(tmp_path: Path) -> None:
-    """With the rules beside it, as the page says, and with the job's name that the rules need."""
+    """Next to the rules, as the page says, and with the job name that the rules need."""
     shown, _ = configurations()
     (tmp_path / "prometheus.yml").write_text(shown)
     shutil.copy(FOLDER / "alerts.yml", tmp_path)

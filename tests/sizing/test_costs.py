@@ -1,4 +1,4 @@
-"""Costs are read from what the benchmark suite writes, each from its case."""
+"""Costs are read from the output of the benchmark suite, each from its case."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STEADY: list[tuple[float, dict[str, float]]] = [
     (25_000, {"worked off events/s": 25_000, "worker % of a core": 20, "broker % of a core": 15}),
     (50_000, {"worked off events/s": 50_000, "worker % of a core": 30, "broker % of a core": 25}),
-    # Not held: what is measured beyond the knee is no cost of an event.
+    # Rate not held: figures beyond the knee are no costs per event.
     (75_000, {"worked off events/s": 52_000, "worker % of a core": 99, "broker % of a core": 99}),
 ]
 READS: list[tuple[str, dict[str, float]]] = [
@@ -49,7 +49,7 @@ def rows(
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[..., Path]:
-    """Write a document as the suite does, of some cases."""
+    """Return a function that writes a document of some cases, as the suite does."""
 
     def write(**cases: list[dict[str, Any]]) -> Path:
         path = tmp_path / "figures.json"

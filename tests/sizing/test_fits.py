@@ -50,5 +50,5 @@ def test_more_never_costs_less_however_noisy_the_points(
     points: list[tuple[float, float]], one: float, other: float
 ) -> None:
     points, (low, high) = sorted(points), sorted((one, other))
-    # A sum of a point and a part of the way to the next is exact to a few digits only.
+    # Interpolated values are exact only to a few digits.
     assert on_log_scale(points, low) <= on_log_scale(points, high) * (1 + 1e-12) + 1e-9

@@ -1,4 +1,4 @@
-"""Sizes suffice, are no larger than needed, and grow with the load."""
+"""Plans suffice, are no larger than needed, and grow with the load."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_more_reads_need_no_fewer_workers(demand: Demand, assumed: Assumptions, 
 
 @given(DEMANDS, ASSUMED, TIMES)
 def test_more_users_need_no_less_room(demand: Demand, assumed: Assumptions, times: int) -> None:
-    """Each of them is less active at the same rate, but together their tables grow."""
+    """Each user is less active at the same rate, but the tables grow in total."""
     low = make_plan(demand, COSTS, assumed)
     more = replace(demand, users=demand.users * times)
     high = make_plan(more, COSTS, assumed)
@@ -159,19 +159,19 @@ def test_tables_that_the_app_does_not_keep_cost_nothing() -> None:
 
 
 def test_an_event_more_a_user_fills_panes_up_to_the_active_time() -> None:
-    """4 h of 15 minute panes are 16, however many events there are."""
+    """4 h are 16 panes of 15 minutes, however many events there are."""
     rare = make_plan(Demand(100, 100_000_000), COSTS)
     often = make_plan(Demand(500_000, 100_000_000), COSTS)
     assert rare.user.panes == 1
     assert rare.user.more_bytes == 0
     assert often.user.panes == 16
     all_day = make_plan(Demand(500_000, 100_000_000), COSTS, Assumptions(active_s=86_400.0))
-    # 432 events of a user a day are 65 sessions.
+    # 432 events per user and day are 65 sessions.
     assert all_day.user.panes == pytest.approx(432 / 6.6)
 
 
 class TestWhatIsCountedElsewhere:
-    """Numbers that stand in other folders as well, which this one does not import."""
+    """Numbers that other packages define as well, which ``sizing`` does not import."""
 
     def test_commits_begin_as_early_as_the_worker_lets_them(self) -> None:
         assert (PLANNED_PART, PLANNED_EARLY_S) == (MIN_PART, MAX_EARLY_S)
@@ -181,11 +181,6 @@ class TestWhatIsCountedElsewhere:
         assumed = Assumptions(commit_interval_s=interval_s)
         plan = make_plan(Demand(500_000, 100_000_000), COSTS, assumed)
         assert plan.commits.between_s == shortest_distance_s(interval_s)
-
-    def test_a_single_worker_commits_at_its_interval(self) -> None:
-        plan = make_plan(Demand(10_000, 100_000), COSTS, Assumptions(commit_interval_s=0.1))
-        assert plan.workers.count == 1
-        assert plan.commits.between_s == 0.1
 
     def test_partitions_are_between_the_default_and_the_most_that_may_be_set(self) -> None:
         (partitions,) = [each for each in settings.VARIABLES if each.attribute == "partitions"]
@@ -244,7 +239,7 @@ class TestDistinctVideos:
 
 
 class TestAgainstWhatWasMeasured:
-    """The line through the rates is the worker that was measured, within a fifth."""
+    """The line through the rates matches the measured worker to within a fifth."""
 
     def test_the_shipped_rates(self) -> None:
         from sizing.documents import shipped

@@ -1,4 +1,4 @@
-"""Tasks on the bench: with real tables, and stand-ins for Kafka and for the agents' work."""
+"""A test bench of tasks with real tables, fake Kafka and fake processors."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ NEVER = 10_000.0
 
 
 async def until(is_so: Callable[..., object]) -> None:
-    """Look again and again until it is so."""
+    """Poll until ``is_so`` returns a true value, for 5 s at most."""
     async with asyncio.timeout(5):
-        while not is_so():  # noqa: ASYNC110 - what is waited for sets no event
+        while not is_so():  # noqa: ASYNC110 - no event announces the condition
             await asyncio.sleep(0.001)
 
 
 def producer_of(
     cluster: Cluster, name: str, pack: Pack = pack, limits: Limits | None = None
 ) -> TransactionalProducer:
-    """Return a real producer with a transactional id, for the group of ``cluster``."""
+    """Return a real producer with the transactional id ``name``, in the group of ``cluster``."""
     settings = {
         "bootstrap_servers": [cluster.bootstrap],
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
@@ -53,14 +53,14 @@ def producer_of(
 
 @dataclass
 class Bench:
-    """Tasks on the bench, the first of which most tests are about, and all that they touch."""
+    """A worker's tasks and everything that they use; most tests use the first task."""
 
     make_state: Callable[[str], PartitionState]
     tasks: dict[int, Task] = field(default_factory=dict)
-    #: In the order in which they were made, those of partitions' locks not among them.
+    #: In order of creation, without the partitions' locks.
     producers: list[Producer] = field(default_factory=list)
     locks: dict[int, Producer] = field(default_factory=dict)
-    #: Why tasks were given up, and why transactions were.
+    #: The errors of failed tasks, and those of failed transactions.
     failures: list[BaseException] = field(default_factory=list)
     commit_failures: list[BaseException] = field(default_factory=list)
     gaps: list[TP] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Bench:
                 task.mark_failed()
 
     async def add(self, partition: int = 0) -> Task:
-        """Put a task on the bench that accepts batches."""
+        """Add a task that accepts batches."""
         outbox = Outbox()
         counters = [
             Counter(self.make_state(f"{topic}-{partition}"), outbox, topic)
@@ -92,7 +92,7 @@ class Bench:
         return await self._open(partition, counters, outbox, {})
 
     async def reopen(self, partition: int = 0) -> Task:
-        """Close a task, and put another in its place that begins where that one has committed."""
+        """Close a task and replace it by one that begins at its committed positions."""
         task = self.tasks[partition]
         await task.close()
         task.outbox.take()
@@ -132,7 +132,7 @@ class Bench:
 
     @property
     def producer(self) -> Producer:
-        """What the worker's transactions go through, or went through last."""
+        """The producer of the worker's current or latest transaction."""
         return self.producers[-1]
 
     @property
@@ -148,16 +148,16 @@ class Bench:
             self.tasks[tp.partition].submit(tp, each)
 
     async def commit(self) -> int:
-        """Commit what is processed."""
+        """Commit the processed records."""
         return await self.committer.commit([t for t in self.tasks.values() if t.accepting])
 
     async def processed(self, count: int, partition: int = 0) -> None:
-        """Wait until so many records are processed."""
+        """Wait until ``count`` records are processed."""
         counter = cast("Counter", self.tasks[partition].sources[TP(TOPIC, partition)])
         await until(lambda: len(counter.processed) >= count)
 
     async def idle(self) -> None:
-        """Wait until nothing is left in the inbox."""
+        """Wait until the inbox is empty."""
         await until(lambda: not self.task._inbox and not self.task._processing.locked())
         await asyncio.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""Changelogs in memory, and a consumer of them in the place of aiokafka's."""
+"""Changelogs in memory, and a consumer that replaces aiokafka's."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
 
-#: Records that one fetch brings.
+#: Records per fetch.
 FETCHED = 2
 
 
 class Changelogs:
-    """What brokers have of changelogs. A control record takes an offset and is no record."""
+    """A broker's changelogs. A control record takes an offset, but is no record."""
 
     def __init__(self) -> None:
         self.begins: dict[TP, int] = {}
         self.ends: dict[TP, int] = {}
         self.records: dict[TP, list[Any]] = {}
         self.ids: dict[str, str] = {}
-        #: What reading raises, one after the other, before it goes on.
+        #: Errors that the next fetches raise, in this order.
         self.faults: list[Exception] = []
         self.connections = 0
         self.is_connected = False
@@ -36,7 +36,7 @@ class Changelogs:
     def add(
         self, tp: TP, *rows: tuple[bytes, bytes | None], begin: int = 0, is_committed: bool = True
     ) -> None:
-        """Append ``rows`` to a changelog, and the control record of their transaction."""
+        """Append ``rows`` to a changelog, then the control record of their transaction."""
         at = self.ends.get(tp, begin)
         self.begins.setdefault(tp, begin)
         records = self.records.setdefault(tp, [])
@@ -58,7 +58,7 @@ class Changelogs:
         return {topic: self.ids.get(topic, "an-id") for topic in topics}
 
     async def fetch(self, consumer: Consumer, _seconds: float) -> dict[TP, ChangelogChunk]:
-        """Return what comes next of each changelog."""
+        """Return the next rows of each changelog."""
         await asyncio.sleep(0)
         if self.faults:
             raise self.faults.pop(0)
@@ -73,7 +73,7 @@ class Changelogs:
 
 
 class Consumer:
-    """aiokafka's, as far as changelogs need it."""
+    """The methods of aiokafka's consumer that changelogs use."""
 
     _client = None
 

@@ -1,4 +1,4 @@
-"""Tasks to try, and a Kafka to try transactions on."""
+"""Fixtures: a bench of tasks, changelogs in memory, and a Kafka for transactions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def changelogs(monkeypatch: pytest.MonkeyPatch) -> Changelogs:
-    """Return changelogs in the place of a broker's, wherever they are read."""
+    """Return changelogs that replace a broker's in all modules that read them."""
     changelogs = Changelogs()
     for module in ("restore", "standby"):
         monkeypatch.setattr(f"streaming.restore.{module}.changelog_consumer", changelogs.consumer)

@@ -1,4 +1,4 @@
-"""Stand-ins for Kafka and for the agents' work, as far as a task sees them."""
+"""Fakes of Kafka and of processors, with the methods that a task uses."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ T = TypeVar("T")
 
 TOPIC, OTHER_TOPIC, CHANGELOG = "events", "deltas", "changelog"
 
-#: Timestamp of the record with offset 0; the others follow a millisecond after each other.
+#: Timestamp of the record with offset 0; each later record adds a millisecond.
 SENT_MS = 1_736_951_445_000
 
 
 def record(offset: int, key: bytes = b"1", value: bytes | None = b"x") -> ConsumerRecord[Any, Any]:
-    """Make a record as the consumer hands it out."""
+    """Make a record as the consumer returns it."""
     return ConsumerRecord(
         topic=TOPIC,
         partition=0,
@@ -48,17 +48,17 @@ def record(offset: int, key: bytes = b"1", value: bytes | None = b"x") -> Consum
 
 
 def batch(start: int, end: int, offsets: Iterable[int] | None = None) -> Batch:
-    """Make a batch of the stretch [start, end) with a record at each of ``offsets``, or all."""
+    """Make a batch of the offsets [start, end) with records at ``offsets``, or at all of them."""
     return Batch(
         start, end, [record(at) for at in (range(start, end) if offsets is None else offsets)]
     )
 
 
 class Counter:
-    """A processor that counts records by key, and remembers which offsets it has processed."""
+    """A processor that counts records per key and keeps the offsets that it has processed."""
 
     def __init__(self, state: PartitionState, outbox: Outbox, topic: str = TOPIC) -> None:
-        """Count in ``state``; each record is passed on through ``outbox`` as well."""
+        """Count in ``state``, and add each record to ``outbox`` as well."""
         self.topics: Sequence[str] = (topic,)
         self.changelog_topic = f"{topic}-{CHANGELOG}"
         self.state = state
@@ -71,7 +71,7 @@ class Counter:
         self.error: Exception | None = None
 
     async def process(self, records: Sequence[ConsumerRecord[Any, Any]], *_: object) -> None:
-        """Count ``records``, when it may."""
+        """Count ``records`` once ``may_process`` is set."""
         await self.may_process.wait()
         if self.error:
             raise self.error
@@ -84,7 +84,7 @@ class Counter:
             self.processed.append(each.offset)
 
     def take_over(self, _: str, values: Sequence[bytes | None]) -> bool:
-        """Count ``values`` under one key, when the test says so."""
+        """Count ``values`` under one key if ``takes_over`` is set."""
         if self.takes_over:
             if self.error:
                 raise self.error
@@ -93,37 +93,37 @@ class Counter:
         return self.takes_over
 
     def has_pending(self) -> bool:
-        """Whether the test says so."""
+        """Return ``pending``, which the test sets."""
         return self.pending
 
     def prepare(self) -> None:
-        """Send a record, when the test says that something is pending."""
+        """Add a record to the outbox if ``pending`` is set."""
         if self.pending:
             self.outbox.add("out", 0, OutRecord(b"1", b"pending"))
         self.pending = False
 
     def reset_to_committed(self) -> None:
-        """Begin anew."""
+        """Reset the state to what is committed."""
         self.state.reset_to_committed()
 
 
 class Producer:
-    """Keeps what was committed, by topic; waits and fails where a test wants it to."""
+    """A producer that keeps committed records by topic, and waits or fails if a test wants it."""
 
     def __init__(self, transactional_id: str) -> None:
-        """Fail nowhere."""
+        """Never fail, until a test sets ``fails_at``."""
         self.transactional_id = transactional_id
         self.fails_at: str | None = None
         self.fault: Exception = TransactionFailedError("as the test wants it")
         self.committed: dict[str, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
-        #: Where each topic ends: layout records are in it, too.
+        #: The end offset of each topic, layout records included.
         self.ends: Counts[str] = Counts()
-        #: The layout record that was committed last, by changelog.
+        #: The last committed layout record, by changelog.
         self.layouts: dict[str, bytes] = {}
-        #: By topic, how often something was sent to a partition.
+        #: The number of sends, by topic.
         self.sendings: Counts[str] = Counts()
         self.offsets: dict[TP, int] = {}
-        #: What the offsets committed last say besides.
+        #: The metadata of the offsets committed last.
         self.metadata = ""
         self.transactions = 0
         self.may_commit = asyncio.Event()
@@ -131,17 +131,17 @@ class Producer:
         self.stopped = False
 
     def check(self, step: str) -> None:
-        """Fail at ``step`` if that is wanted."""
+        """Raise the fault if ``fails_at`` is ``step``."""
         if self.fails_at == step:
             raise self.fault
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have no event loop of its own."""
+        """Run ``work`` in the current event loop."""
         return await work
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[_Transaction]:
-        """Keep what the block sends, if all goes well."""
+        """Keep the records that the block sends, unless a step fails."""
         self.check("begin")
         transaction = _Transaction(self)
         yield transaction
@@ -159,15 +159,15 @@ class Producer:
         self.transactions += 1
 
     async def last_ended(self, tp: TP) -> None:
-        """Have nothing under way, if that does not fail."""
+        """Return: no transaction is open. Fail if the test asks for it."""
         self.check("last ended")
 
     async def start(self) -> None:
-        """Connect, if that does not fail."""
+        """Connect, or fail if the test asks for it."""
         self.check("start")
 
     async def stop(self) -> None:
-        """Note that it was stopped."""
+        """Record the call."""
         self.stopped = True
 
 
@@ -200,5 +200,5 @@ class _Transaction:
 
 
 def fenced() -> FencedError:
-    """Return what a producer raises when another has taken its place."""
+    """Return the error that a producer raises when another one has fenced it."""
     return FencedError("reels-0")

@@ -1,4 +1,4 @@
-"""Stand-ins for brokers and disks, named by their fault; those that have none are here, too."""
+"""Fake brokers and disks, named after their faults, and some without a fault."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 SLICES = Slices(3_600_000, 60_000)
-#: Where the tasks of these tests go on, and the id of their topic.
+#: The start position of the tasks in these tests, and their topic's id.
 START, TOPIC_ID = 7, "an-id"
 
 
@@ -37,13 +37,13 @@ def events(partition: int) -> TP:
 
 
 class Inline(Executor):
-    """Runs at once what waits for a disk that is none."""
+    """Runs the work immediately: there is no disk to wait for."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as exc:  # noqa: BLE001 - it is for whoever waits
+        except Exception as exc:  # noqa: BLE001 - the future passes the error on
             future.set_exception(exc)
         return future
 
@@ -91,21 +91,21 @@ class MemoryStore:
         self.changelog_id = topic_id
 
     def clear(self) -> None:
-        self.__init__()  # type: ignore[misc]  # as if it were new
+        self.__init__()  # type: ignore[misc]  # the state of a new store
 
     def close(self) -> None:
         self.is_closed = True
 
 
 class FullDisk(MemoryStore):
-    """Takes nothing more."""
+    """A full disk: no write succeeds."""
 
     def write(self, changes: Mapping[bytes, bytes | None], offset: int, *_: object) -> NoReturn:
         raise OSError("No space left on device")
 
 
 class DamagedStore(MemoryStore):
-    """Is found damaged by whoever reads on in it."""
+    """A database whose damage shows when rows are iterated."""
 
     def items(self, after: bytes | None = None, count: int | None = None) -> NoReturn:
         self.damage = StoreCorruptError("table-0.db is damaged")
@@ -113,12 +113,12 @@ class DamagedStore(MemoryStore):
 
 
 class Databases:
-    """Those of one table."""
+    """The databases of one table."""
 
     def __init__(
         self, is_expired: Callable[[bytes, int], bool] = lambda _value, _time: False
     ) -> None:
-        #: Their states, whose store is none of RocksDB's.
+        #: Partition states, whose store is not RocksDB.
         self.partitions: Any = {}
         self.closed: list[int] = []
         self.store: Callable[[], Any] = MemoryStore
@@ -140,14 +140,14 @@ class Databases:
 
 
 class FencedLock(Producer):
-    """Finds, when it starts, that another worker has taken the partition meanwhile."""
+    """Finds at its start that another worker has locked the partition."""
 
     async def start(self) -> None:
         raise FencedError(self.transactional_id)
 
 
 class LostLock(Producer):
-    """Finds, when it claims, that another worker has taken the partition meanwhile."""
+    """Finds at its claim that another worker has locked the partition."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[NoReturn]:
@@ -156,7 +156,7 @@ class LostLock(Producer):
 
 
 class HangingLock(Producer):
-    """Commits its claim when a test says so."""
+    """Commits its claim once ``may_commit`` is set."""
 
     def __init__(self, transactional_id: str) -> None:
         super().__init__(transactional_id)
@@ -164,7 +164,7 @@ class HangingLock(Producer):
 
 
 class KnownPositions:
-    """Brokers that answer: tasks go on at ``START``."""
+    """Brokers that answer: tasks begin at ``START``."""
 
     def __init__(self) -> None:
         self.named: dict[TP, str] = {}
@@ -186,7 +186,7 @@ class KnownPositions:
 
 
 class SilentBroker(KnownPositions):
-    """Never answers."""
+    """A broker that never answers."""
 
     async def claimants(  # type: ignore[override]  # it never returns
         self, tps: Iterable[TP]
@@ -195,12 +195,12 @@ class SilentBroker(KnownPositions):
 
 
 async def broken_changelog(_sinks: object) -> None:
-    """Restore from a changelog that is not the table's own."""
+    """Fail to restore: the changelog is not the table's own."""
     raise ChangelogError("recreated")
 
 
 class Sink:
-    """Takes what a changelog says, and remembers it."""
+    """Applies the rows of a changelog and keeps them."""
 
     def __init__(self, offset: int | None = None) -> None:
         self.offset = offset
@@ -222,7 +222,7 @@ class Sink:
 
 
 class LastCopy(Sink):
-    """Has what the changelog has lost."""
+    """A copy with rows that the changelog has lost."""
 
     async def attach(self, topic_id: str, end: int) -> None:
         await super().attach(topic_id, end)

@@ -1,4 +1,4 @@
-"""The tasks of a worker and who opens them, in memory: without a broker or a disk."""
+"""A worker's tasks and their opener in memory, without a broker or a disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """A worker's registry, claims and opener, and all that they touch."""
+    """A worker's registry, claims and opener, and everything that they use."""
 
     def __init__(self, positions: KnownPositions | None = None) -> None:
         self.registry = TaskRegistry()
@@ -46,10 +46,10 @@ class Worker:
             refresh_limits=partial(self._note, "limits"),
             restore=self._restore,
         )
-        #: What makes the lock of a partition.
+        #: By partition, the class or function that makes its lock.
         self.lock: dict[int, Callable[[str], Producer]] = {}
         self.restore: Callable[[Iterable[TP]], Awaitable[None]] = self._apply_nothing
-        #: Steps of opening, in their order, and tasks in the order of their building.
+        #: The steps of opening, and the tasks, both in order of occurrence.
         self.steps: list[str] = []
         self.built: list[Task] = []
         self.producers: list[Producer] = []
@@ -64,7 +64,7 @@ class Worker:
     def _connect(self, name: str) -> TransactionalProducer:
         number = name.removeprefix("reels-")
         is_lock = number.isdigit()
-        #: Any: the methods of this one are replaced.
+        #: Any: the methods of this producer are replaced.
         producer: Any = (self.lock.get(int(number), Producer) if is_lock else Producer)(name)
         if not is_lock:
             self.producers.append(producer)
@@ -97,7 +97,7 @@ class Worker:
         pass
 
     async def build(self, partition: int) -> Task:
-        """Put a task together."""
+        """Build a task."""
         state, outbox = await self.databases.open(partition), Outbox()
         task = Task(
             partition,
@@ -122,12 +122,12 @@ class Worker:
             self.reviver.commit_failed(exc)
 
     async def open(self, *partitions: int, generation: int = 1) -> None:
-        """Assign ``partitions``, and open those that are not open."""
+        """Assign ``partitions`` and open those that are not open."""
         self.registry.assign(set(partitions), generation)
         await self.opener.open_assigned()
 
     async def rebalance(self, *partitions: int) -> None:
-        """Suspend all, and assign ``partitions`` in the next generation."""
+        """Suspend all tasks, then assign ``partitions`` in the next generation."""
         self.registry.suspend()
         await self.committer.suspend()
         generation = self.registry.generation
@@ -145,9 +145,9 @@ class Worker:
 
 
 class Context:
-    """The worker as its tasks know it."""
+    """The part of a worker that its tasks use."""
 
-    #: What tests of the task manager set.
+    #: Set by the tests of the task manager.
     task_context: TaskContext
     generation = 1
     session_timeout = 10.0
@@ -164,7 +164,7 @@ class Context:
 
 
 class Seeker:
-    """The consumer, as whoever opens tasks anew sees it."""
+    """The part of the consumer that the task reviver uses."""
 
     def __init__(self, registry: TaskRegistry) -> None:
         self._registry = registry

@@ -1,4 +1,4 @@
-"""The description of the topics is true: of the topics there are, and of what is an event."""
+"""The description of the topics matches the topics and the events that the program accepts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOPICS = all_topics(load({}), TABLES)
 DESCRIPTION = describe_topics(load({}), TOPICS, [each.deltas for each in TABLES if each.deltas])
 COMPONENTS = DESCRIPTION["components"]
 EVENT = Draft202012Validator({"$ref": "#/components/schemas/Event", "components": COMPONENTS})
-#: A time as text is checked by the program more closely than by the schema.
+#: A valid time: the program checks the text more closely than the schema does.
 TIME = "2025-01-15T14:30:45.123Z"
 
 
@@ -52,7 +52,7 @@ def test_what_the_schema_takes_the_program_takes(value: bytes) -> None:
 
 
 def is_exact(document: dict[str, Any]) -> bool:
-    """JSON Schema takes 1.0 for an integer, the program does not."""
+    """Return whether ids are integers: JSON Schema accepts 1.0 as one, the program does not."""
     return all(isinstance(document[name], int) for name in ("user_id", "video_id"))
 
 

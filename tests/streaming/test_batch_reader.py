@@ -1,4 +1,4 @@
-"""Promises about what is taken of a fetch: what aiokafka itself would give, and where it stands."""
+"""Fetched batches: the same records and the same position as with aiokafka's own reader."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from streaming.kafka.records import Record
 
 
-#: aiokafka's own, for which its fetcher has another by now.
+#: aiokafka's own class, which the program replaces in its fetcher.
 (PartitionRecords,) = BoundedRecords.__bases__
 
 TP = TopicPartition("events", 0)
@@ -44,7 +44,7 @@ each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
 def batch_of(first: int, count: int, *, producer: int = -1, compression: int = 0) -> bytes:
-    """Return the bytes of a batch of the records ``first``, ``first + 1``, ..."""
+    """Return the bytes of a batch with the records ``first``, ``first + 1``, ..."""
     builder = DefaultRecordBatchBuilder(
         *(2, compression, producer >= 0, producer, 0, 0),
         1 << 20,
@@ -55,7 +55,7 @@ def batch_of(first: int, count: int, *, producer: int = -1, compression: int = 0
 
 
 def marker_of(offset: int, producer: int, marker: Any) -> bytes:
-    """Return the bytes of a control batch that ends a producer's transaction."""
+    """Return the bytes of the control batch that ends a producer's transaction."""
     builder = DefaultRecordBatchBuilder(2, 0, 1, producer, 0, -1, 1 << 10)
     key = struct.pack(">hh", marker.version, marker.type_)
     builder.append(0, 1000, key, b"\x00" * 6, [])
@@ -87,7 +87,7 @@ def content(records: Iterable[Record]) -> list[tuple[Any, ...]]:
 
 
 def same(data: bytes, offset: int, **options: Any) -> list[int]:
-    """Unpack in all forms, aiokafka's among them, and return the offsets that all have found."""
+    """Unpack in all forms, check that they equal aiokafka's, and return the offsets."""
     theirs = fetched(data, offset, kept=MemoryRecords, **options)
     expected = content(theirs)
     assert content(fetched(data, offset, **options)) == expected
@@ -210,7 +210,7 @@ def test_any_log_is_read_as_aiokafka_reads_it(
         else:
             open_since.setdefault(producer, at)
             data += batch_of(at, count, producer=producer)
-            at += count + what  # what compaction took away
+            at += count + what  # offsets that compaction removed
     same(data, min(offset, at), aborted=aborted, isolation=isolation)
 
 

@@ -1,4 +1,4 @@
-"""Promises about the batches that values are packed into: what aiokafka would have made of them."""
+"""Packed batches have the bytes that aiokafka would write."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOW_S = 1_736_951_445.123
 
 
 def compiled(values: Layer, limit: int) -> Iterator[BatchBuilder]:
-    """Pack values as a worker does that has them in a layer."""
+    """Pack values as a worker packs those of a compiled layer."""
     layer = layer_of(layer_backend(accelerated=True), values.items())
     return packer(WireBackend.of(accelerated=True).pack)(layer, limit)
 
@@ -37,7 +37,7 @@ each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
 def sent(form: Pack, values: Layer, limit: int) -> list[tuple[bytes, int]]:
-    """Return the batches as aiokafka sends them, the first of them with a certain sequence."""
+    """Return the batches as aiokafka sends them, with sequences that begin at 7."""
     found: list[tuple[bytes, int]] = []
     sequence = 7
     with patch("streaming.kafka.batch_writer.time", lambda: NOW_S):

@@ -1,4 +1,4 @@
-"""What is sent on is bounded by what its topic takes, and says what it was before."""
+"""Outgoing records are fitted to their topic's limits, and headers describe the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fetch brings of changelogs: the last value of each key, and nothing lost by an error."""
+"""A fetch of changelogs returns the last value of each key, and an error loses nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USERS, VIDEOS = TopicPartition("users-changelog", 0), TopicPartition("videos-cha
 
 
 class Fetched(FetchResult):
-    """What was fetched of a partition, in pieces."""
+    """The fetched records of a partition, in pieces."""
 
     pieces: list[list[ConsumerRecord[Any, Any]]]
 
@@ -50,14 +50,14 @@ class Fetched(FetchResult):
 
 
 class Refused:
-    """An answer that says what is wrong."""
+    """An error in a fetch response."""
 
     def check_raise(self) -> None:
         raise KafkaConnectionError("not the leader")
 
 
 class Fetcher:
-    """aiokafka's, with what it has fetched."""
+    """aiokafka's fetcher, with fetched records."""
 
     _wait_consume_future = None
 
@@ -98,14 +98,14 @@ async def test_the_last_value_of_each_key_is_taken_with_its_place() -> None:
 
 
 async def test_a_silent_broker_keeps_nobody_waiting_for_longer_than_asked() -> None:
-    """The end of a changelog may be a control record, which wakes nobody."""
+    """The end of a changelog may be a control record, for which no waiter is notified."""
     consumer = consumer_with({})
     assert await fetch_changes(consumer, 0.01) == {}
     assert consumer._fetcher.waiters[0].cancelled()
 
 
 async def test_a_large_fetch_comes_in_parts() -> None:
-    """Memory has a bound, however much was fetched."""
+    """Memory is bounded, however much was fetched."""
     consumer = consumer_with({USERS: Fetched(USERS, [record(4)], [record(5)])})
     assert (await fetch_changes(consumer, 1.0))[TP(*USERS)].offset == 4
     assert consumer._fetcher.notified == 0
@@ -114,14 +114,14 @@ async def test_a_large_fetch_comes_in_parts() -> None:
 
 
 async def test_what_was_fetched_before_a_seek_is_dropped() -> None:
-    """It would be taken twice, or out of its order."""
+    """It would be applied twice, or out of order."""
     consumer = consumer_with({USERS: Fetched(USERS, [record(4)], is_wanted=False)})
     assert await fetch_changes(consumer, 1.0) == {}
     assert consumer._fetcher._records == {}
 
 
 async def test_an_error_of_one_changelog_loses_nothing_of_another() -> None:
-    """What was taken is handed out first, and the error is raised by the next call."""
+    """The call returns the rows of the other; the next call raises the error."""
     consumer = consumer_with({VIDEOS: Fetched(VIDEOS, [record(4)]), USERS: Refused()})
     assert set(await fetch_changes(consumer, 1.0)) == {TP(*VIDEOS)}
     with pytest.raises(KafkaConnectionError, match="not the leader"):

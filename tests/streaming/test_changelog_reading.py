@@ -1,8 +1,8 @@
-"""Changelogs, read: from where the copy on disk stands to their end, and no other table's.
+"""Changelogs are read from the offset of the copy to their end, if they are the table's own.
 
 ::
 
-    begin ------ copy ------ end      a transaction's control record is no row, and has an offset
+    begin ------ copy ------ end      a control record takes an offset, but is no row
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def rows(*keys: bytes, value: bytes = b"v") -> list[tuple[bytes, bytes]]:
 
 
 class OtherTable(Sink):
-    """Finds by the first row that what it has is a copy of another table."""
+    """Finds at the first row that the disk has a copy of another table."""
 
     fault: Exception = ForeignCopyError("the disk has a copy of another table")
 
@@ -47,13 +47,13 @@ class OtherTable(Sink):
 
 
 class DamagedCopy(OtherTable):
-    """Finds, when it is written, that its database is damaged."""
+    """Finds at the first write that its database is damaged."""
 
     fault = StoreCorruptError("users-0.db is damaged")
 
 
 class StrictSink(Sink):
-    """Takes no rows of others."""
+    """Refuses foreign rows."""
 
     async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
         if foreign := [key for key in changes if key and key.startswith(b"foreign")]:
@@ -62,7 +62,7 @@ class StrictSink(Sink):
 
 
 class TolerantSink(Sink):
-    """Passes rows of others over."""
+    """Skips foreign rows."""
 
     async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
         await super().apply(changes, offset)
@@ -71,7 +71,7 @@ class TolerantSink(Sink):
 
 class TestRestoring:
     async def test_a_new_copy_takes_all_rows_to_the_end(self, changelogs: Changelogs) -> None:
-        """The last value of each key counts; it ends at the control record, not by a time-out."""
+        """The last value per key counts; the control record ends the restore, not a time-out."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3"))
         changelogs.add(USERS, (b"1", b"newer"))
         sink = Sink()
@@ -81,7 +81,7 @@ class TestRestoring:
         assert not changelogs.is_connected
 
     async def test_a_copy_takes_only_what_it_lacks(self, changelogs: Changelogs) -> None:
-        """A worker that comes back reads seconds of a changelog, not days."""
+        """A worker that returns reads seconds of a changelog, not days."""
         changelogs.add(USERS, *rows(b"1", b"2"))
         changelogs.add(USERS, *rows(b"3"))
         sink = Sink(offset=1)
@@ -97,7 +97,7 @@ class TestRestoring:
     async def test_a_copy_of_what_the_changelog_has_no_more_is_built_anew(
         self, changelogs: Changelogs
     ) -> None:
-        """Rows that were deleted meanwhile would stay in it for ever."""
+        """Rows that were deleted in the meantime would otherwise stay forever."""
         changelogs.add(USERS, *rows(b"8", b"9"), begin=80)
         sink = Sink(offset=5)
         assert await restore({}, {USERS: sink}) == 2
@@ -105,7 +105,7 @@ class TestRestoring:
         assert sink.rows == dict(rows(b"8", b"9"))
 
     async def test_several_changelogs_are_read_side_by_side(self, changelogs: Changelogs) -> None:
-        """One consumer, one connection."""
+        """One consumer reads them over one connection."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3"))
         changelogs.add(VIDEOS, *rows(b"7"))
         sinks = {USERS: Sink(), VIDEOS: Sink()}
@@ -121,7 +121,7 @@ class TestRestoring:
     async def test_what_is_left_is_a_metric_and_zero_at_the_end(
         self, changelogs: Changelogs
     ) -> None:
-        """An operator sees how far a restore is."""
+        """Operators see the progress of a restore."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3"))
         await restore({}, {USERS: Sink()})
         assert metrics.recovery_remaining.labels("0")._value.get() == 0
@@ -132,7 +132,7 @@ class TestOtherChangelogs:
     async def test_the_last_copy_of_a_table_is_not_given_up_for_a_shorter_changelog(
         self, changelogs: Changelogs
     ) -> None:
-        """The refusal names each partition, and the command that writes the changelog anew."""
+        """The refusal names each partition and the command that rewrites the changelog."""
         changelogs.add(USERS, *rows(b"1"))
         sink = LastCopy(offset=9)
         with pytest.raises(ChangelogError, match=r"partition 0 ends .* restore-changelog"):
@@ -143,7 +143,7 @@ class TestOtherChangelogs:
     async def test_a_leader_that_does_not_know_its_end_yet_is_asked_again(
         self, changelogs: Changelogs
     ) -> None:
-        """A changelog is believed to be shorter after several looks only."""
+        """A changelog counts as shorter only after several looks."""
         changelogs.add(USERS, *rows(b"1", b"2"))
 
         class Impatient(LastCopy):
@@ -158,7 +158,7 @@ class TestOtherChangelogs:
     async def test_a_copy_that_turns_out_to_be_of_no_use_is_built_anew(
         self, changelogs: Changelogs, kind: type[Sink]
     ) -> None:
-        """From the changelog's begin, whatever was read of it already."""
+        """The restore starts again from the begin of the changelog."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3", b"4"))
         sink = kind(offset=1)
         await restore({}, {USERS: sink})
@@ -168,13 +168,13 @@ class TestOtherChangelogs:
     async def test_a_row_that_the_program_has_not_written_is_named_with_its_place(
         self, changelogs: Changelogs
     ) -> None:
-        """An operator finds it with Kafka's tools."""
+        """Operators can find the record with Kafka's tools."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3", b"foreign"))
         with pytest.raises(ForeignChangelogError, match=r"users-changelog-0 .* offset 3"):
             await restore({}, {USERS: StrictSink()})
 
     async def test_rows_that_are_passed_over_are_counted(self, changelogs: Changelogs) -> None:
-        """They stop nobody where a value can be left out."""
+        """They stop nothing if the table can do without the value."""
         counter = metrics.foreign_records.labels(USERS.topic)
         before = counter._value.get()
         changelogs.add(USERS, *rows(b"1", b"foreign", b"3", b"foreign 2"))

@@ -1,4 +1,4 @@
-"""Promises about aiokafka's connections that the other side has closed."""
+"""Writes to connections that the broker has closed raise Kafka's errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METADATA = 3
 
 
 async def write_when_closed(write: Callable[[AIOKafkaConnection], Awaitable[object]]) -> None:
-    """Have ``write`` write to a connection whose other end is gone for a while."""
+    """Call ``write`` with a connection whose other end is closed."""
     server = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1")
     host, port = server.sockets[0].getsockname()
     connection = AIOKafkaConnection(host, port, client_id="a client")

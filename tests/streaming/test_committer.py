@@ -1,6 +1,6 @@
-"""The commit of a worker: all its steps for all its tasks, or none.
+"""A worker's commit applies to all its tasks or to none.
 
-1. prepare  2. freeze  3. send  4. offsets  5. commit; now and then 6. flush
+1. prepare  2. freeze  3. send  4. offsets  5. commit; occasionally 6. flush
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class TestCommitting:
 
 
 async def process_in_both(bench: Bench) -> None:
-    """Have the first task process three records, and the second two."""
+    """Process three records in the first task and two in the second."""
     bench.submit(batch(0, 3))
     bench.submit(batch(0, 2), tp=OTHER_EVENTS)
     await bench.processed(3)
@@ -148,7 +148,7 @@ async def process_in_both(bench: Bench) -> None:
 
 
 def positions_in(producer: Producer, changelog: str) -> dict[str, int]:
-    """Return the positions that the changelog has got last, by topic."""
+    """Return the positions last written to the changelog, by topic."""
     positions = msgspec.json.decode(producer.layouts[changelog])["positions"]
     return {topic: offset for topic, (offset, _) in positions.items()}
 
@@ -257,7 +257,7 @@ class TestSeveralTasks:
 
 
 class TestSumsForEachOther:
-    """What partition 0 sends to partition 1 of a topic that this worker reads itself."""
+    """Sums that partition 0 sends to partition 1 of a topic that the same worker reads."""
 
     @pytest.fixture(autouse=True)
     async def _sums(self, bench: Bench) -> None:
@@ -286,7 +286,7 @@ class TestSumsForEachOther:
     async def test_are_sent_to_a_partition_that_fails_as_it_processes_them(
         self, bench: Bench
     ) -> None:
-        """It commits nothing, and begins anew: they come with the topic then."""
+        """It commits nothing and is opened again; then it reads them from the topic."""
         cast("Counter", bench.tasks[1].sources[SUMS]).error = ValueError("cannot be processed")
         await bench.commit()
         assert bench.tasks[1].failed
@@ -417,7 +417,7 @@ class TestSuspending:
         assert bench.counter.processed == []
 
     async def test_what_is_suspended_already_commits_no_more(self, bench: Bench) -> None:
-        """At a worker's end its databases may be closed, while time asks for one more commit."""
+        """When a worker stops, its databases may be closed while pending sums ask for a commit."""
         bench.submit(batch(0, 3))
         await bench.processed(3)
         await bench.committer.suspend()

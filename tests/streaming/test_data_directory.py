@@ -1,4 +1,4 @@
-"""A worker writes in its own data directory, and nowhere else."""
+"""A worker writes to its own data directory and nowhere else."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ KEY = b"taken over"
 
 @pytest.fixture(autouse=True)
 async def _sums(bench: Bench) -> None:
-    """Two sums wait in the outbox of partition 0; partition 1 processes them."""
+    """Put two sums into the outbox of partition 0 that partition 1 processes."""
     await bench.add(1)
     cast("Counter", bench.tasks[1].sources[SUMS]).takes_over = True
     for value in (b"one", b"two"):

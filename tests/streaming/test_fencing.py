@@ -1,4 +1,4 @@
-"""Who may commit for a partition: one worker at a time, whatever the others believe."""
+"""Only one worker at a time can commit for a partition, whatever the others assume."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 
 async def claimants(cluster: Cluster) -> dict[int, str]:
-    """Return of each partition of the events what the group's committed offset says besides."""
+    """Return the metadata of the group's offset, by partition of the events."""
     return {partition: at.metadata for partition, at in (await offsets(cluster)).items()}
 
 
 async def offsets(cluster: Cluster) -> dict[int, OffsetAndMetadata]:
     """Return the group's offset of each partition of the events that has one.
 
-    By aiokafka: confluent-kafka returns such a text with what lies behind it in memory.
+    Uses aiokafka: confluent-kafka returns the metadata with the bytes in memory that follow it.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
     await admin.start()
     try:
         async with asyncio.timeout(30):
             while True:
-                # A broker that has just started makes the groups' topic when it is asked first.
+                # A new broker creates the topic of group offsets on the first request.
                 with suppress(GroupCoordinatorNotAvailableError):
                     found = await admin.list_consumer_group_offsets(cluster.app_id)
                     break
@@ -56,7 +56,7 @@ async def offsets(cluster: Cluster) -> dict[int, OffsetAndMetadata]:
 
 
 class Worker:
-    """What a worker does to have a partition, and to commit."""
+    """The steps of a worker that takes partitions and commits."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -94,7 +94,7 @@ class Worker:
             await self.claim(partition)
 
     async def commit(self, *values: bytes) -> None:
-        """Send each value to the partition of its place; the first one's offset counts them all."""
+        """Send value n to partition n, with an offset in partition 0 that counts all values."""
         self._sent += len(values)
         async with self.producer.transaction() as transaction:
             for partition, value in enumerate(values):
@@ -118,12 +118,12 @@ async def workers(cluster: Cluster) -> AsyncIterator[list[Worker]]:
     yield workers
     for worker in workers:
         await worker.stop()
-    # aiokafka's own futures of a fenced producer are reported as never retrieved: now, not later.
+    # Futures that aiokafka leaves in a fenced producer are reported now, not in a later test.
     gc.collect()
 
 
 async def values_become(cluster: Cluster, expected: list[bytes]) -> None:
-    """Wait for the values: a transaction has ended before its markers are written."""
+    """Wait for the values: a transaction ends before its markers are written."""
 
     def values() -> list[bytes]:
         return sorted(each.value or b"" for each in cluster.read(cluster.events))
@@ -190,7 +190,7 @@ async def test_who_has_lost_the_lock_cannot_claim(cluster: Cluster, workers: lis
 async def test_whoever_keeps_a_partition_under_another_id_is_not_fenced(
     cluster: Cluster, workers: list[Worker]
 ) -> None:
-    """As in a rebalance: one partition goes to another worker, the other one stays."""
+    """As in a rebalance: one partition moves to another worker, the other one stays."""
     former, latter = workers
     await former.take(0, 1)
     first = former.producer.transactional_id
@@ -216,14 +216,14 @@ async def test_a_worker_that_opens_a_partition_again_does_not_fence_itself(
 
 
 def named(*names: str) -> dict[TP, str]:
-    """Return what the offsets of partitions say."""
+    """Return ``names`` as the metadata of the partitions' offsets."""
     return {TP("events", number): name for number, name in enumerate(names)}
 
 
 async def test_its_own_last_transaction_is_in_all_partitions_then(
     cluster: Cluster, workers: list[Worker]
 ) -> None:
-    """The brokers have committed it before: the markers follow a moment later."""
+    """The brokers commit the transaction first and write the markers a moment later."""
     worker, _ = workers
     await worker.take(0, 1)
     name = worker.producer.transactional_id
@@ -252,7 +252,7 @@ async def test_what_an_id_has_committed_is_in_all_partitions_before_another_is_n
 
 
 def lock_named(name: str) -> Any:
-    """Return what stands in for the producer that locks a partition."""
+    """Return a fake of the producer that locks a partition."""
     return Producer(name)
 
 
@@ -272,7 +272,7 @@ class TestWithoutKafka:
     async def test_what_is_no_workers_name_fences_nobody(
         self, claims: Fencing, made: list[Producer]
     ) -> None:
-        """A tool may have set the offsets, or another release committed them."""
+        """A tool or another release may have committed the offsets."""
         await claims.fence(named("", "set by hand", "reels-0", "other-worker-1"))
         assert made == []
 

@@ -1,4 +1,4 @@
-"""Fetches wait for more when a lot comes in, and for nothing when little does."""
+"""Fetches wait for more records at high rates, and not at all at low ones."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PERIOD_MS = round(1000 * PERIOD_S)
 
 
 def fetch(gathering: FetchTuner, rate: int, begin: float, seconds: float) -> None:
-    """Let records come in, fifty fetches a second."""
+    """Report fifty fetches per second at ``rate`` records per second."""
     for n in range(round(seconds * 50)):
         gathering.fetched(rate // 50, begin + (n + 1) / 50)
 
 
 @pytest.fixture
 def busy() -> tuple[FetchTuner, float]:
-    """One that a lot comes into, with each answer when it was due, and the time of the last."""
+    """Return a busy tuner whose answers came when due, and the time of the last answer."""
     gathering, now = FetchTuner(0.0), 0.0
     while now < 2 * SPAN_S:
         now += gathering.wait.ms / 1000

@@ -1,4 +1,4 @@
-"""However often something is logged, a worker writes a few lines per second, and says how many."""
+"""Repeated messages: a worker writes a few lines per second and the number of the omitted ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streaming.runtime.floods import INTERVAL_S, TOTAL_RATE, FloodFilter, limit_
 
 
 class Clock:
-    """Tells the seconds that a test says."""
+    """A clock that the test sets, in seconds."""
 
     now = 1000.0
 
@@ -21,7 +21,7 @@ class Clock:
 
 
 class Log:
-    """A handler with the filter, and what it has written."""
+    """A handler with the filter, and the lines that it has written."""
 
     def __init__(self, clock: Clock) -> None:
         self._stream = io.StringIO()

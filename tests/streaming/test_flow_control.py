@@ -1,4 +1,4 @@
-"""Resuming a flow that flows loses nothing of it."""
+"""Resuming a flow that is not paused loses no messages."""
 
 from __future__ import annotations
 

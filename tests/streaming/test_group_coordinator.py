@@ -1,4 +1,4 @@
-"""What the group refuses is told, paused for and asked again; the brokers are stood in for."""
+"""Refusals by the group are reported, then retried after a pause; the brokers are fakes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def join(name: str | None = None) -> JoinGroupRequest:
 async def make_coordinator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Callable[..., Awaitable[Coordinator]]]:
-    """Make a member of a group whose brokers answer as the test says, by the request's type."""
+    """Make group members whose brokers give the test's answers, by request type."""
     made: list[Coordinator] = []
 
     async def make(answers: Mapping[str, SimpleNamespace], name: str | None = None) -> Coordinator:
@@ -73,7 +73,7 @@ async def make_coordinator(
 
 
 class Listener:
-    """Keeps the refusals; the last that is expected is final."""
+    """Records the refusals; the last expected one is final."""
 
     def __init__(self, expected: int) -> None:
         self.codes: list[int] = []
@@ -177,7 +177,7 @@ class TestNamedMembers:
         make_coordinator: Callable[..., Awaitable[Coordinator]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """The brokers' answer to its joining may have been lost."""
+        """The response to its own join may have been lost."""
         coordinator = await self.lose_membership(make_coordinator)
         await coordinator._check_instance()
         monkeypatch.delattr(GroupCoordinator, "_send_req")
@@ -187,7 +187,7 @@ class TestNamedMembers:
 async def test_what_was_assigned_at_another_address_is_asked_for_again_at_once(
     make_coordinator: Callable[..., Awaitable[Coordinator]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its id, or the brokers would give it the same again; then with pauses."""
+    """It rejoins with its member id, or it would get the same assignment; later retries pause."""
     joined: list[str] = []
 
     async def stale(self: Coordinator, *_: object) -> None:
@@ -205,7 +205,7 @@ async def test_what_was_assigned_at_another_address_is_asked_for_again_at_once(
 
 
 class TestRefusals:
-    """One line each, which names the setting."""
+    """Each refusal is one line that names the setting."""
 
     def refusals(self, **environ: str) -> tuple[Refusals, list[BaseException]]:
         ended: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""What is looked at now and then: expired keys, damage, lag, positions that cannot be."""
+"""Periodic checks: expired keys, damage, lag, and impossible positions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOW = 1000
 
 
 class Purger:
-    """Notes what it was asked to purge."""
+    """Records what it was asked to purge."""
 
     def __init__(self) -> None:
         self.looks: list[dict[TP, int]] = []
@@ -37,7 +37,7 @@ class Purger:
 
 
 class Rig(Worker):
-    """A worker with two tasks, and whoever looks at them."""
+    """A worker with two tasks and their housekeeping."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Rig(Worker):
         return int(value) < stream_time
 
     def put(self, partition: int, **rows: bytes) -> Any:
-        """Have rows on the disk of a partition, whose stream time is ``NOW``."""
+        """Put rows on the disk of a partition whose stream time is ``NOW``."""
         state = self.databases.partitions[partition]
         state.stream_time = NOW
         state.store.rows |= {key.encode(): value for key, value in rows.items()}
@@ -79,7 +79,7 @@ async def rig() -> AsyncIterator[Rig]:
 
 class TestSweeping:
     async def test_keys_that_have_expired_leave_with_the_next_commit(self, rig: Rig) -> None:
-        """Nobody asks for them any more, and they cost memory and disk."""
+        """Nobody reads them any more, but they use memory and disk."""
         state = rig.put(0, old=b"1", new=b"2000")
         await rig.housekeeping.sweep()
         await rig.committer.commit(rig.tasks.values())
@@ -88,14 +88,14 @@ class TestSweeping:
         assert state.get(b"new") == b"2000"
 
     async def test_a_suspended_task_is_left_alone(self, rig: Rig) -> None:
-        """Its partition may be another worker's."""
+        """Its partition may belong to another worker."""
         state = rig.put(0, old=b"1")
         await rig.tasks[0].suspend()
         await rig.housekeeping.sweep()
         assert not state.sweeper
 
     async def test_a_damaged_database_fails_its_own_task(self, rig: Rig) -> None:
-        """It is built anew, while the other goes on."""
+        """Its database is rebuilt, while the other task continues."""
         state = rig.put(0, old=b"1")
         state.store = DamagedStore()
         await rig.housekeeping.sweep()
@@ -104,7 +104,7 @@ class TestSweeping:
         assert rig.tasks[1].accepting
 
     async def test_a_value_that_nobody_can_read_fails_its_own_task(self, rig: Rig) -> None:
-        """It would be given to readers."""
+        """Readers would otherwise get it."""
         rig.put(0, bad=b"no number")
         await rig.housekeeping.sweep()
         assert [str(exc) for exc in rig.failures] == ["no number"]
@@ -113,19 +113,19 @@ class TestSweeping:
 
 class TestLag:
     async def test_it_is_how_far_the_topics_end_is_ahead(self, rig: Rig) -> None:
-        """By the end that the last fetch told."""
+        """The end is the one in the last fetch response."""
         rig.ends |= {events(0): START + 5, events(1): START}
         await rig.housekeeping.measure_lag()
         assert metrics.lag_records.labels("0")._value.get() == 5
         assert rig.lag.seconds[1] == 0
 
     async def test_nothing_is_said_before_the_first_fetch(self, rig: Rig) -> None:
-        """Zero would look like a worker that has caught up."""
+        """A lag of zero would look as if the worker had caught up."""
         await rig.housekeeping.measure_lag()
         assert rig.lag.seconds == {}
 
     async def test_a_task_that_is_ahead_of_its_topic_fails(self, rig: Rig) -> None:
-        """The topic was made anew, or has lost what it had acknowledged."""
+        """The topic was recreated, or has lost acknowledged records."""
         rig.ends |= {events(0): START - 1, events(1): START}
         rig.positions.refusal = PositionError("beyond the end")
         await rig.housekeeping.measure_lag()
@@ -133,13 +133,13 @@ class TestLag:
         assert rig.tasks[1].accepting
 
     async def test_an_end_that_was_told_before_the_last_seek_fails_nobody(self, rig: Rig) -> None:
-        """The brokers are asked before it is believed."""
+        """The brokers are asked again before the task fails."""
         rig.ends |= {events(0): START - 1, events(1): START}
         await rig.housekeeping.measure_lag()
         assert rig.failures == []
 
     async def test_brokers_that_do_not_answer_fail_nobody(self, rig: Rig) -> None:
-        """It is looked at again a second later."""
+        """The next check follows a second later."""
         rig.ends |= {events(0): START - 1, events(1): START}
         rig.positions.refusal = KafkaConnectionError("away")
         await rig.housekeeping.measure_lag()
@@ -149,7 +149,7 @@ class TestLag:
 
 class TestPurging:
     async def test_what_running_tasks_have_committed_may_be_purged(self, rig: Rig) -> None:
-        """Of a partition that may be another worker's nothing is."""
+        """Nothing is purged of a partition that may belong to another worker."""
         await rig.tasks[1].suspend()
         await rig.housekeeping.purge()
         assert rig.purger.looks == [{TP(TOPIC, 0): START}]

@@ -1,4 +1,4 @@
-"""What was fetched for a task and is not processed yet."""
+"""The inbox: a task's fetched records that are not processed yet."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_what_waits_in_kafka_is_known_as_of_the_last_fetch(inbox: Inbox) -> None
 async def test_a_topic_that_goes_first_does_not_starve_the_others(
     shared_limits: SharedLimits,
 ) -> None:
-    """Passed-on events go before the input, and yet the input goes on: they come of it."""
+    """Passed-on events go before the input, but must not stop the input that they come from."""
     inbox = Inbox([DELTAS, PASSED_ON, EVENTS], shared_limits)
     for tp in (DELTAS, PASSED_ON, EVENTS):
         for at in range(50):

@@ -1,6 +1,6 @@
-"""The insides of Faust, mode and aiokafka that the program leans on are where it expects them.
+"""The internals of Faust, mode and aiokafka that the program uses still exist.
 
-An upgrade that moves one of them fails here, by name, instead of somewhere in a running worker.
+An upgrade that moves one of them fails here, by name, and not in a running worker.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ def parameters(function: Callable[..., object]) -> list[str]:
 
 
 def attributes(cls: type) -> set[str]:
-    """The attributes that instances get from their ``__init__``."""
+    """Return the names that the ``__init__`` methods of ``cls`` use."""
     return {name for each in cls.__mro__ if "__init__" in vars(each) for name in _names(each)}
 
 
 def _names(cls: type) -> Iterable[str]:
-    made = cls.__init__  # type: ignore[misc]  # it is read, not called
+    made = cls.__init__  # type: ignore[misc]  # it is inspected, not called
     return getattr(getattr(made, "__code__", None), "co_names", ())
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "expected"),
     [
-        # aiokafka: taking over what was fetched
+        # aiokafka: fetched records
         (Fetcher, "_create_fetch_waiter", []),
         (Fetcher, "_notify", ["future"]),
         (FetchResult, "check_assignment", ["tp"]),
@@ -79,7 +79,7 @@ def _names(cls: type) -> Iterable[str]:
         (AIOKafkaProducer, "commit_transaction", []),
         (AIOKafkaProducer, "send_offsets_to_transaction", ["offsets", "group_id"]),
         (GroupCoordinator, "fetch_committed_offsets", ["partitions"]),
-        # aiokafka: what the group refuses
+        # aiokafka: refusals by the group
         (GroupCoordinator, "_send_req", ["request"]),
         (GroupCoordinator, "ensure_active_group", ["subscription", "prev_assignment"]),
         (
@@ -92,7 +92,7 @@ def _names(cls: type) -> Iterable[str]:
         (GroupCoordinator, "reset_generation", []),
         (GroupCoordinator, "request_rejoin", []),
         (SubscriptionState, "begin_reassignment", []),
-        # Faust: who is at which address
+        # Faust: the workers' addresses
         (PartitionAssignor, "on_assignment", ["assignment"]),
         (PartitionAssignor, "_decompress", ["compressed"]),
         (BatchBuilder, "append", ["timestamp", "key", "value", "headers"]),
@@ -131,7 +131,7 @@ def _names(cls: type) -> Iterable[str]:
         (Recovery, "on_recovery_completed", ["generation_id"]),
         (Recovery, "_is_changelog_tp", ["tp"]),
         (Recovery, "on_partitions_revoked", ["revoked"]),
-        # Faust: the app, its tables, its web server, its worker
+        # Faust: app, tables, web server and worker
         (App, "_new_transport", []),
         (App, "_new_web", []),
         (App, "on_first_start", []),
@@ -212,7 +212,7 @@ def test_fausts_background_tasks_are_replaced_by_ours_of_the_same_name(
 
 
 def test_every_background_task_of_fausts_consumer_is_known() -> None:
-    """One that is new might commit offsets behind the tasks' back."""
+    """A new one might commit offsets that the tasks know nothing about."""
     tasks = {name for name, each in inspect.getmembers(driver.Consumer) if _is_task(each)}
     assert tasks == {"_commit_handler", "_commit_livelock_detector"}
     tasks = {name for name, each in inspect.getmembers(Recovery) if _is_task(each)}
@@ -238,7 +238,7 @@ def test_recovery_tells_a_further_rebalance_from_the_end_of_the_worker() -> None
 
 
 def test_a_batch_takes_one_record_of_any_size_and_says_none_when_it_is_full() -> None:
-    """So a record is never left out: what does not fit begins the next batch."""
+    """Therefore no record is left out: one that does not fit begins the next batch."""
     builder = BatchBuilder(100, compression_type=0, is_transactional=True)
     large = {"timestamp": None, "key": b"1", "value": b"x" * 10_000}
     assert builder.append(**large) is not None
@@ -247,7 +247,7 @@ def test_a_batch_takes_one_record_of_any_size_and_says_none_when_it_is_full() ->
 
 
 def test_a_packed_batch_has_all_that_is_asked_of_it() -> None:
-    """What else there is of a batch deals with what is not packed yet."""
+    """The other methods of a batch serve batches that are still being built."""
     for method in (BatchBuilder._build, BatchBuilder.size):
         assert "self._buffer" in inspect.getsource(method)
     others = {"append", "_serialize", *vars(PackedBatch)}
@@ -274,7 +274,7 @@ def test_a_consumer_that_is_a_member_of_a_group_has_our_coordinator() -> None:
 
 @pytest.mark.parametrize("name", ["fetch_max_wait_ms", "fetch_min_bytes"])
 async def test_a_fetch_waits_as_the_consumer_and_then_its_fetcher_say(name: str) -> None:
-    """Faust's choice is replaced between a consumer's making and its start, and later on."""
+    """The program replaces Faust's choice before the consumer starts, and again later."""
     consumer = AIOKafkaConsumer()
     assert isinstance(getattr(consumer, f"_{name}"), int)
     assert f"{name}=self._{name}" in inspect.getsource(AIOKafkaConsumer.start)
@@ -285,7 +285,7 @@ async def test_a_fetch_waits_as_the_consumer_and_then_its_fetcher_say(name: str)
 async def test_a_consumers_client_knows_which_topics_the_brokers_have() -> None:
     consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
     assert consumer._client.cluster.partitions_for_topic("any") is None
-    # Nobody answers: it says so instead of raising.
+    # No broker answers: the future stays pending.
     asked = consumer._client.force_metadata_update()
     assert not asked.done()
     asked.cancel()
@@ -293,7 +293,7 @@ async def test_a_consumers_client_knows_which_topics_the_brokers_have() -> None:
 
 
 def test_what_aiokafkas_sender_says_as_an_error_it_raises_as_well() -> None:
-    """It is not said a second time by its logger."""
+    """Its logger does not repeat the error."""
     said = re.split(r"log\.(?:error|exception)\(", inspect.getsource(sender))[1:]
     assert len(said) == len([each for each in said if "raise " in "".join(each.split("\n")[:7])])
     assert said

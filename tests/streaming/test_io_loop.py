@@ -1,4 +1,4 @@
-"""Work beside the event loop comes back with its result, its error, or its end."""
+"""Work outside the event loop returns its result, raises its error, or is cancelled."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_what_never_ran_anything_has_nothing_to_stop() -> None:
 async def test_futures_that_a_broken_client_leaves_behind_are_not_told(
     io_loop: IoLoop, caplog: pytest.LogCaptureFixture, exc: BaseException, told: int
 ) -> None:
-    """Whoever used the client has said why; any other error that nobody waits for is told."""
+    """The client's caller has reported the error; any other unretrieved error is logged."""
 
     async def leave_behind() -> None:
         asyncio.get_running_loop().create_future().set_exception(exc)

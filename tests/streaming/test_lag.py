@@ -1,4 +1,4 @@
-"""The lag in seconds is the age of the oldest event that is not applied yet."""
+"""The lag in seconds is the age of the oldest unprocessed event."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_before_anything_is_fetched_it_counts_from_the_opening(
 
 
 async def test_it_is_that_of_both_topics_with_events(bench: Bench, meter: LagMeter) -> None:
-    """What waits to be passed on, or was passed on and waits, is behind as well."""
+    """Events to be passed on and passed-on events both count as lag."""
     other = DELTAS
     ends = {EVENTS: 3, other: 2}
     meter.measure(bench.task, ends, SENT + 9000.0)

@@ -1,4 +1,4 @@
-"""Promises about batches that are large once they are decompressed: the same records, in pieces."""
+"""Batches that are large when decompressed give the same records, in pieces."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def fetched(data: bytes, offset: int = 0) -> BoundedRecords:
 def all_of(
     form: Callable[[Any], Sequence[Record]], one: BoundedRecords
 ) -> tuple[list[Record], int]:
-    """Return all records of a fetch, and the most bytes that one part of them has taken."""
+    """Return all records of a fetch, and the most bytes that one part of it took."""
     found: list[Record] = []
     most = 0
     while one._records.has_next():
@@ -82,7 +82,7 @@ def content(records: Iterable[Record]) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def pieces_of(size: int, records: int) -> Iterator[None]:
-    """Have pieces be that small."""
+    """Limit pieces to ``size`` bytes and ``records`` records."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces_module, "PIECE_BYTES", size)
         patch.setattr(pieces_module, "PIECE_RECORDS", records)
@@ -113,7 +113,7 @@ def test_however_small_pieces_are_they_hold_the_records_of_the_batches(
             (len(expected) + number, 1000 + number, *record) for number, record in enumerate(batch)
         ]
     expected = [(*each[:4], list(each[4])) for each in expected]
-    # A fetch brings the batch in the middle of which it begins, and none before that.
+    # A fetch begins with the batch that contains the first offset.
     skipped = min(skipped, len(batches[0]) - 1) if batches else 0
     with pieces_of(size, records):
         for form in FORMS.values():
@@ -148,7 +148,7 @@ def test_many_small_records_are_as_bounded_as_few_large_ones(
 
 
 class TestRecordsThatAreTooLarge:
-    """Of a record that no piece holds the beginning is kept, and its size."""
+    """Of a record that fits no piece, the beginning and the size are kept."""
 
     @pytest.mark.parametrize("compression", ENCODERS)
     @each_form
@@ -191,7 +191,7 @@ class TestRecordsThatAreTooLarge:
         assert found[0].key == large[:CUT_BYTES]
         assert full_size(found[0].key) == len(large)
         assert [list(each.headers) for each in found] == [[], [], []]
-        if form is not list:  # aiokafka's own makes tuples of them
+        if form is not list:  # aiokafka returns tuples
             assert [omitted(each.headers) for each in found] == [0, 1, 1]
 
     @each_form

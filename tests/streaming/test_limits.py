@@ -1,4 +1,4 @@
-"""What topics take is read from the brokers, and learnt from what they refuse."""
+"""Topic limits are read from the brokers and learnt from their refusals."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_a_topic_that_refuses_what_it_seems_to_allow_is_sent_less_and_less
     for topic, half in (("small", 128 << 10), ("small", 64 << 10), ("small", 32 << 10)):
         await limits.learn(refused(topic, size, *many))
         assert limits.of(topic).batch_bytes == half
-    # What could not be cut to what is known says nothing new.
+    # A record that the known limits cannot cut teaches nothing new.
     await limits.learn(refused("small", size, OutRecord(b"1", bytes(100_000))))
     assert limits.of("small").batch_bytes == 32 << 10
     await limits.learn(refused("out", InvalidTimestampError()))
@@ -168,7 +168,7 @@ async def test_batches_are_no_larger_than_the_topic_takes(cluster: Cluster) -> N
             await transaction.send_records(cluster.events, 1, [OutRecord(None, bytes(500))] * 500)
     finally:
         await producer.stop()
-    # A transaction has ended before its markers are written.
+    # A transaction ends before its markers are written.
     await asyncio.to_thread(wait_until_equal, lambda: len(cluster.read(cluster.events)), 1000)
 
 

@@ -1,4 +1,4 @@
-"""Promises about logins that aiokafka itself does not keep."""
+"""Login behaviour that aiokafka itself does not guarantee."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 SASL_AUTHENTICATE = 36
-#: Of the response, behind its correlation id: no error, no message, no bytes, a session of 10 s.
+#: The response after its correlation id: no error, no message, no bytes, a session of 10 s.
 SESSION = b"\0\0" + b"\xff\xff" + b"\0\0\0\0" + (10_000).to_bytes(8, "big")
 
 
@@ -43,7 +43,7 @@ async def test_a_token_that_is_taken_is_answered_with_nothing() -> None:
 
 @pytest.fixture
 async def connection(unused_tcp_port: int) -> AsyncIterator[AIOKafkaConnection]:
-    """A connection that has logged in, to a broker whose session is ten seconds long."""
+    """Return a connection that has logged in to a broker with sessions of 10 s."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int.from_bytes(await reader.readexactly(4), "big")
@@ -75,7 +75,7 @@ async def connection(unused_tcp_port: int) -> AsyncIterator[AIOKafkaConnection]:
 def get(
     connection: AIOKafkaConnection, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[float], Awaitable[bool]]]:
-    """Ask a client for its connection, some seconds after the login."""
+    """Return a function that asks a client for its connection, some seconds after the login."""
     client = AIOKafkaClient.__new__(AIOKafkaClient)
     client._conns = {(1, ConnectionGroup.DEFAULT): connection}
     client._closing = None
@@ -89,7 +89,7 @@ def get(
         return connection
 
     async def get(seconds: float) -> bool:
-        now = logins.time.monotonic()  # type: ignore[attr-defined]  # as the module has it
+        now = logins.time.monotonic()  # type: ignore[attr-defined]  # the module's own ``time``
         monkeypatch.setattr(logins, "time", SimpleNamespace(monotonic=lambda: now + seconds))
         await client._get_conn(1)
         return asked[-1]

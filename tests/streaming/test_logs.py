@@ -1,4 +1,4 @@
-"""Logs for programs: each line is a JSON object, whatever is logged."""
+"""JSON logs: each line is a JSON object, whatever is logged."""
 
 from __future__ import annotations
 

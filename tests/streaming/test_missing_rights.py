@@ -1,4 +1,4 @@
-"""A right that the program lacks is no reason to try again: whoever can grant it is told which."""
+"""A missing right is not retried; the message names the right that an operator must grant."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def cluster(make_shared_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
 
 
 def deny(cluster: Cluster, kind: ResourceType, name: str, operation: AclOperation) -> None:
-    """Take a right from everybody for good."""
+    """Deny a right to everybody, permanently."""
     rule = AclBinding(
         *(kind, name, ResourcePatternType.LITERAL),
         *("User:ANONYMOUS", "*", operation, AclPermissionType.DENY),
@@ -83,7 +83,7 @@ async def test_a_producer_that_may_not_start_leaves_no_connection_open(cluster: 
     deny(cluster, ResourceType.TRANSACTIONAL_ID, name, AclOperation.WRITE)
     with pytest.raises(ConfigurationError, match="transactional"):
         await producer_of(cluster, name).start()
-    # aiokafka warns of each that is left, which fails the test.
+    # aiokafka warns about each connection left open, which fails the test.
     gc.collect()
 
 

@@ -1,4 +1,4 @@
-"""What a task's next transaction sends besides its changelogs."""
+"""The outbox: a transaction's records other than changelog records."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class TestPauses:
         assert pause_after(commit_s, usual_s, 0.1, 0.0) == pytest.approx(pause_s)
 
     def test_keep_to_a_long_interval(self) -> None:
-        """Whoever sets one wants few commits."""
+        """A long interval is a wish for few commits."""
         assert pause_after(0.01, 0.01, 1.0, 0.0) == pytest.approx(0.92)
 
     @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ class TestPauses:
 class TestPace:
     @pytest.fixture
     def pace(self) -> CommitPace:
-        """At 1,000 records a second, with commits of 30 ms."""
+        """Return a pace at 1,000 records per second and commits of 30 ms."""
         pace = CommitPace(0.1)
         pace.committed(0.03, 130, 0.13, 0)
         pace.committed(0.03, 130, 0.13, 0)

@@ -1,8 +1,8 @@
-"""Where to read on, by what the tables, the group and the topic say.
+"""The start position, given the positions of tables, group and topic.
 
 ::
 
-    begin ------ table ------ end      the group may be anywhere, or nowhere
+    begin ------ table ------ end      the group's offset may be anywhere, or missing
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def known(
     topic_id: str = ID,
     is_claimed: bool = True,
 ) -> KnownOffsets:
-    """Return what is known; ``table`` is where the table stands, None when there is none."""
+    """Return known offsets; ``table`` is the table's position, or None without a table."""
     stands: dict[int | str | None, dict[str, Position] | None] = {None: None, EARLIER: {}}
     positions = stands.get(table, {EVENTS.topic: Position(cast("int", table), ID)})
     return KnownOffsets(
@@ -80,7 +80,7 @@ class TestStart:
             known(101, 50).start()
 
     def test_what_it_says_to_do_helps(self) -> None:
-        """Offsets are the group's to say only where the tables do not."""
+        """The group's offsets count only if the tables have no positions."""
         advice = "set the group's offsets"
         with pytest.raises(PositionError, match="another REELS_APP_ID") as refused:
             known(101, 50).start()
@@ -113,7 +113,7 @@ class TestStart:
 
 
 class Brokers:
-    """What the consumer's thread tells of a topic with two partitions."""
+    """The consumer thread's answers for a topic with two partitions."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Brokers:
 
 
 def positions_by(brokers: Brokers) -> tuple[Positions, list[float]]:
-    """Return what asks ``brokers``, and how often it has rested."""
+    """Return positions that ask ``brokers``, and the list of their pauses in seconds."""
     rests: list[float] = []
 
     async def rest(seconds: float) -> None:
@@ -150,7 +150,7 @@ def positions_by(brokers: Brokers) -> tuple[Positions, list[float]]:
 
 
 def tables(first: int, second: int) -> dict[TP, TablePositions]:
-    """Return two partitions of a table that stand at these offsets."""
+    """Return the positions of a table's two partitions."""
     stands = {EVENTS: first, MORE: second}
     return {
         tp: TablePositions(CHANGELOG, {tp.topic: Position(at, ID)}) for tp, at in stands.items()

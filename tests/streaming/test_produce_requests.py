@@ -1,4 +1,4 @@
-"""Promises about produce requests: the bytes that aiokafka would send."""
+"""Produce requests have the bytes that aiokafka would send."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REQUESTS = st.tuples(
 
 
 class Recorder:
-    """Takes the place of a connection's writer."""
+    """Replaces a connection's writer."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -44,7 +44,7 @@ class Recorder:
 
 
 async def sent(request: ProduceRequest) -> bytes:
-    """Return what aiokafka's connection writes for a request."""
+    """Return the bytes that aiokafka's connection writes for a request."""
     connection = AIOKafkaConnection("localhost", 9092, client_id="a client")
     connection._writer = writer = Recorder()
     connection._versions = {PRODUCE: (3, 7)}

@@ -1,4 +1,4 @@
-"""One transactional producer a partition: what it sends is committed as one, or void."""
+"""A transactional producer commits all its records together, or none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 async def make_producer(
     cluster: Cluster, request: pytest.FixtureRequest
 ) -> AsyncIterator[Callable[[], Awaitable[TransactionalProducer]]]:
-    """Return a factory of producers that all have one transactional id."""
+    """Return a factory of producers that share one transactional id."""
     started: list[TransactionalProducer] = []
     name = uuid4().hex
 
@@ -42,7 +42,7 @@ async def make_producer(
     yield make
     for producer in started:
         await producer.stop()
-    # aiokafka's own futures of a fenced producer are reported as never retrieved: now, not later.
+    # Futures that aiokafka leaves in a fenced producer are reported now, not in a later test.
     started.clear()
     gc.collect()
 
@@ -56,7 +56,7 @@ def values(cluster: Cluster) -> list[bytes | None]:
 
 
 async def values_become(cluster: Cluster, expected: Sequence[bytes | None]) -> None:
-    """Wait for the values: a transaction has ended before its markers are written."""
+    """Wait for the values: a transaction ends before its markers are written."""
     await asyncio.to_thread(wait_until_equal, lambda: values(cluster), expected)
 
 
@@ -143,7 +143,7 @@ async def test_a_producer_whose_place_was_taken_is_told_so(
                 await make_producer()
             if moment == "in the middle":
                 await transaction.send_records(cluster.events, 1, [record(b"void")])
-                # Once aiokafka knows, it refuses whatever comes then, and says no more why.
+                # Once aiokafka knows, it refuses every further record without a reason.
                 await asyncio.wait(transaction._pending)
                 await transaction.send_records(cluster.events, 1, [record(b"void")])
 
@@ -185,7 +185,7 @@ async def test_the_offsets_of_a_fenced_producer_do_not_count(
 async def test_an_id_that_the_brokers_have_forgotten_is_named_as_the_reason(
     make_producer: Callable[[], Awaitable[TransactionalProducer]],
 ) -> None:
-    """aiokafka raises that its sender has ended, and keeps why to the sender."""
+    """aiokafka only raises that its sender has ended; the reason stays with the sender."""
     producer = await make_producer()
 
     async def forgotten(_: object) -> None:

@@ -1,4 +1,4 @@
-"""Passed-on events leave their topic an hour after they were counted, and never before that."""
+"""Passed-on events are deleted an hour after they were counted, and never earlier."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECORDS = 10
 
 @pytest.fixture
 async def place(cluster: Cluster) -> TP:
-    """A partition with some records, and how to connect to it."""
+    """Return a partition with some records."""
     producer = producer_of(cluster, "purge")
     await producer.start()
     async with producer.transaction() as transaction:

@@ -1,4 +1,4 @@
-"""The log says what the worker does, and of libraries only what means something."""
+"""The log shows the worker's actions, and only the meaningful messages of libraries."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def is_written(clock: Clock) -> Callable[..., bool]:
 def test_the_steps_of_libraries_are_left_out(
     is_written: Callable[..., bool], name: str, text: str
 ) -> None:
-    """Also where they are told through the logger of one of our services."""
+    """Also if they are logged through the logger of one of the program's services."""
     args = ("1", "a") if "%s" in text else ()
     assert not is_written(name, logging.INFO, text, *args)
 
@@ -67,22 +67,28 @@ def test_what_the_worker_does_is_written(
     assert is_written(name, logging.INFO, text)
 
 
+@pytest.mark.parametrize(
+    ("level", "text"),
+    [
+        (
+            logging.ERROR,
+            "Group Coordinator Request failed: [Error 15] CoordinatorNotAvailableError",
+        ),
+        (logging.WARNING, "Marking the coordinator dead (node 1)for group reels."),
+    ],
+)
 def test_a_coordinator_that_is_not_there_yet_is_left_out_and_one_that_stays_away_is_not(
-    is_written: Callable[..., bool], clock: Clock
+    is_written: Callable[..., bool], clock: Clock, level: int, text: str
 ) -> None:
-    """A new cluster makes its internal topics when they are first asked for."""
-    line = (
-        "aiokafka.consumer.group_coordinator",
-        logging.ERROR,
-        "Group Coordinator Request failed: [Error 15] CoordinatorNotAvailableError",
-    )
+    """A new cluster creates its internal topics on the first request."""
+    line = "aiokafka.consumer.group_coordinator", level, text
     assert not is_written(*line)
     clock.now += COORDINATOR_TIMEOUT_S + 1
     assert is_written(*line)
 
 
 def test_a_heartbeat_that_tells_of_a_rebalance_is_left_out(is_written: Callable[..., bool]) -> None:
-    """Each worker that joins or leaves causes one in all others."""
+    """Each worker that joins or leaves causes one in all other workers."""
     logger = "aiokafka.consumer.group_coordinator"
     line = "Heartbeat failed for group %s because it is rebalancing"
     assert not is_written(logger, logging.WARNING, line, "reels")
@@ -98,7 +104,7 @@ def test_other_warnings_and_errors_of_libraries_are_written(
 
 
 def test_a_timer_that_comes_late_under_load_is_left_out(is_written: Callable[..., bool]) -> None:
-    """What that means for answers is a metric, with an alert."""
+    """A metric with an alert covers the effect on answers."""
     text = "Timer %s is overlapping (interval=%r runtime=%r)"
     assert not is_written("mode.timers", logging.INFO, text, "sweep", 1.0, 2.0)
     assert not is_written("mode.timers", logging.WARNING, text, "sweep", 1.0, 2.0)

@@ -1,4 +1,4 @@
-"""Promises about how long a connection waits for an answer."""
+"""The time that a connection waits for a response, in a rebalance and otherwise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BEAT = HeartbeatRequest("group", 1, "member")
 
 @pytest.fixture
 async def connection() -> AsyncIterator[AIOKafkaConnection]:
-    """Return a connection to a broker that never answers; it waits for 50 ms."""
+    """Return a connection to a broker that never answers, with a timeout of 50 ms."""
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()

@@ -1,4 +1,4 @@
-"""Standbys and global tables: they follow what others write, whatever becomes of a changelog."""
+"""Standbys and global tables follow the changelogs of others, whatever state these are in."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ ONE, OTHER = TP("users-changelog", 1), TP("users-changelog", 2)
 if TYPE_CHECKING:
 
     class Follower(StandbyConsumer):
-        """With why it has given up."""
+        """A follower with the reasons why it gave up."""
 
         reasons: list[BaseException]
 
 
 class ForeignRows(Sink):
-    """Finds rows of others in its changelog."""
+    """Finds foreign rows in its changelog."""
 
     async def apply(self, changes: Changes, offset: int) -> NoReturn:
         raise ForeignRowError(list(changes))
@@ -42,7 +42,7 @@ class ForeignRows(Sink):
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that somebody has slept for, which take none."""
+    """Skip the pauses of the follower, and return their durations in seconds."""
     pauses: list[float] = []
     sleep = asyncio.sleep
 
@@ -77,7 +77,7 @@ async def test_it_has_caught_up_once_all_that_there_was_is_read(follower: Follow
 
 
 async def test_it_goes_on_with_what_comes_later(follower: Follower, changelogs: Changelogs) -> None:
-    """It stays as far behind as a poll takes."""
+    """It lags by one poll at most."""
     sink = Sink()
     await follower.follow({ONE: sink})
     await follower.wait_caught_up()
@@ -99,7 +99,7 @@ async def test_following_the_same_again_goes_on_as_it_is(
 async def test_following_others_leaves_those_of_before(
     follower: Follower, changelogs: Changelogs
 ) -> None:
-    """Their partition is another's business now."""
+    """Their partition now belongs to another worker."""
     former, sink = Sink(), Sink()
     await follower.follow({ONE: former})
     await follower.wait_caught_up()
@@ -121,7 +121,7 @@ async def test_nothing_to_follow_has_caught_up(follower: Follower, changelogs: C
 async def test_a_changelog_with_rows_of_others_is_left_and_the_rest_followed(
     follower: Follower, changelogs: Changelogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever restores that partition ends with the same line; until then others own it."""
+    """A worker that restores it stops with the same line; until then others own the partition."""
     bad, good = ForeignRows(), Sink()
     await follower.follow({ONE: bad, OTHER: good})
     await follower.wait_caught_up()
@@ -134,7 +134,7 @@ async def test_a_changelog_with_rows_of_others_is_left_and_the_rest_followed(
 async def test_brokers_that_are_away_are_asked_again_after_longer_and_longer(
     follower: Follower, changelogs: Changelogs, pauses: list[float]
 ) -> None:
-    """What was read until then is not read again."""
+    """The follower does not read again what it has read before."""
     changelogs.faults = [KafkaConnectionError("away") for _ in range(6)]
     sink = Sink()
     await follower.follow({ONE: sink})
@@ -145,7 +145,7 @@ async def test_brokers_that_are_away_are_asked_again_after_longer_and_longer(
 
 
 async def test_a_changelog_that_is_not_the_copys_own_ends_the_worker(follower: Follower) -> None:
-    """No second try would change it."""
+    """A retry would change nothing."""
     await follower.follow({ONE: LastCopy(offset=9)})
     await until(lambda: follower.reasons)
     assert [type(reason) for reason in follower.reasons] == [ChangelogError]

@@ -1,4 +1,4 @@
-"""A task: every offset processed exactly once, and what is committed written to disk."""
+"""A task processes every offset exactly once and flushes what is committed to disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHANGELOG = "events-changelog"
 
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Layer, WritePace]]:
-    """What was written to the disk, and at which pace."""
+    """Record each write to disk: its changes and its pace."""
     found: list[tuple[Layer, WritePace]] = []
     write = RocksStore.write
 
@@ -50,7 +50,7 @@ class TestSettling:
         assert writes == []
         await bench.task.flush()
         assert [changes[b"1"] for changes, _ in writes] == [b"8"]
-        # Each transaction has the row and the layout record.
+        # Each transaction writes the row and the layout record.
         assert bench.state.offset == 5
 
     async def test_the_disk_is_written_now_and_then_by_itself_and_keeps_nobody_waiting(
@@ -106,7 +106,7 @@ class TestMuchUnwritten:
         monkeypatch.setattr("streaming.tasks.flusher.EARLY_FLUSH_SHARE", 0.0)
         monkeypatch.setattr("streaming.tasks.flusher.FLUSH_INTERVAL_S", NEVER)
         await bench.reopen()
-        # Its loop has flushed once, and waits.
+        # The flush loop has flushed once and waits.
         await asyncio.sleep(0.05)
         writes.clear()
         bench.submit(batch(0, 3))
@@ -137,7 +137,7 @@ class TestRowsInMemory:
         state = bench.state
         beside = state._backend._replace(linked_bytes=lambda layer: 100 * len(layer))
         monkeypatch.setattr(state, "_backend", beside)
-        # Of the claim nothing stays.
+        # Evict the layout record of the claim.
         state.evict(0, 0)
         bench.submit(batch(0, 3))
         await bench.processed(3)
@@ -148,14 +148,14 @@ class TestRowsInMemory:
         await bench.processed(6)
         both = state.row_bytes
         assert both > on_disk > 0
-        # What is dirty counts twice: as much may be processed while it is committed.
+        # Dirty bytes count twice: as many may be added while they are committed.
         enough = {
             "ROW_BYTES": both + state.dirty_bytes,
             "LINKED_BYTES": state.linked_bytes,
         }
         monkeypatch.setattr(f"streaming.tasks.memory_budget.{bound}", enough[bound] - lacking)
         await bench.commit()
-        # Each commit leaves a row and the layout record.
+        # Each commit adds a row and the layout record.
         assert state.row_bytes == (on_disk if lacking else 2 * on_disk)
 
 
@@ -231,7 +231,7 @@ class TestOffsets:
         assert bench.gaps == []
 
     async def test_offsets_without_a_record_are_passed_and_committed(self, bench: Bench) -> None:
-        """Transaction markers take offsets: 3, 4 and 7 here."""
+        """Transaction markers take offsets, here 3, 4 and 7."""
         bench.submit(batch(0, 5, [0, 1, 2]), batch(5, 8, [5, 6]), batch(8, 9, []))
         await bench.idle()
         assert bench.counter.processed == [0, 1, 2, 5, 6]

@@ -1,4 +1,4 @@
-"""What Faust calls in a rebalance: suspend, the new assignment, go on, open what is new."""
+"""The task manager in a rebalance: suspend, assign, resume, and open new tasks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Brokers:
-    """What the consumer's thread tells of a group that has committed nothing."""
+    """The consumer thread's answers for a group without committed offsets."""
 
     async def committed(self, _tps: object) -> dict[TP, OffsetAndMetadata]:
         return {}
@@ -84,7 +84,7 @@ async def manager(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TaskManager]
 
 @pytest.fixture
 async def two(manager: TaskManager) -> TaskManager:
-    """A manager that has opened two partitions."""
+    """Return a manager with two open partitions."""
     await assign(manager, 0, 1)
     await manager.open_assigned()
     return manager
@@ -98,7 +98,7 @@ async def assign(manager: TaskManager, *partitions: int, missed: int = 0) -> Non
 
 
 async def rebalance(manager: TaskManager, *partitions: int, missed: int = 0) -> None:
-    """Do what Faust does in a rebalance."""
+    """Make the calls that Faust makes in a rebalance."""
     await manager.suspend()
     await assign(manager, *partitions, missed=missed)
     await manager.resume_open()
@@ -106,7 +106,7 @@ async def rebalance(manager: TaskManager, *partitions: int, missed: int = 0) -> 
 
 
 async def test_what_is_assigned_is_opened(two: TaskManager) -> None:
-    """Tasks run, readers have answers, and the consumer knows where to fetch from."""
+    """Tasks run, readers get answers, and the consumer knows its fetch positions."""
     assert {task.state for task in two.tasks.values()} == {TaskState.RUNNING}
     assert two.assigned == {0, 1}
     assert two.open_tps() == {events(0), events(1)}
@@ -114,7 +114,7 @@ async def test_what_is_assigned_is_opened(two: TaskManager) -> None:
 
 
 async def test_partitions_that_are_only_followed_are_not_opened(manager: TaskManager) -> None:
-    """A standby's partition belongs to another worker, and so do other topics' partitions."""
+    """A standby's partition belongs to another worker; partitions of other topics do not count."""
     manager.app.standbys = {events(1)}
     await manager.on_rebalance({events(0), events(1), TP("other", 2)}, set(), set())
     assert manager.assigned == {0}
@@ -123,7 +123,7 @@ async def test_partitions_that_are_only_followed_are_not_opened(manager: TaskMan
 async def test_nothing_is_accepted_or_read_between_suspension_and_the_new_assignment(
     two: TaskManager,
 ) -> None:
-    """What is processed until then is committed."""
+    """Records processed before that are committed."""
     two.submit({events(0): batch(0, 3)})
     await until(lambda: two.tasks[0].positions[events(0)] == 3)
     await two.suspend()
@@ -136,7 +136,7 @@ async def test_nothing_is_accepted_or_read_between_suspension_and_the_new_assign
 
 
 async def test_tasks_that_stay_go_on_as_they_are(two: TaskManager) -> None:
-    """Another worker's coming or going interrupts them for a moment only."""
+    """Another worker that joins or leaves interrupts them only for a moment."""
     tasks, claim = dict(two.tasks), two.tasks[0].claimed_for
     await rebalance(two, 0, 1)
     assert two.tasks == tasks
@@ -145,7 +145,7 @@ async def test_tasks_that_stay_go_on_as_they_are(two: TaskManager) -> None:
 
 
 async def test_a_lost_partition_is_closed_and_all_claims_are_given_up(two: TaskManager) -> None:
-    """Its next owner fences the id that it was claimed for, with which nobody commits any more."""
+    """Its next owner fences the id of the claim, with which this worker no longer commits."""
     lost, kept = two.tasks[1], two.tasks[0]
     claim = kept.claimed_for
     await rebalance(two, 0)
@@ -157,7 +157,7 @@ async def test_a_lost_partition_is_closed_and_all_claims_are_given_up(two: TaskM
 
 
 async def test_a_worker_that_missed_a_generation_begins_anew(two: TaskManager) -> None:
-    """Others may have counted on in its partitions meanwhile."""
+    """Other workers may have processed its partitions in the meantime."""
     tasks = dict(two.tasks)
     await rebalance(two, 0, 1, missed=1)
     assert {task.state for task in tasks.values()} == {TaskState.CLOSED}
@@ -165,7 +165,7 @@ async def test_a_worker_that_missed_a_generation_begins_anew(two: TaskManager) -
 
 
 async def test_a_batch_for_a_partition_that_is_not_open_is_dropped(two: TaskManager) -> None:
-    """It is fetched again by whoever has the partition."""
+    """The partition's owner fetches it again."""
     two.submit({events(5): batch(0, 3), events(0): batch(0, 3)})
     await until(lambda: two.tasks[0].positions[events(0)] == 3)
     assert set(two.tasks) == {0, 1}
@@ -174,7 +174,7 @@ async def test_a_batch_for_a_partition_that_is_not_open_is_dropped(two: TaskMana
 async def test_a_task_that_fails_is_opened_anew(
     two: TaskManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its host is the manager, which hands it on."""
+    """The manager is the task's host and passes the failure to the reviver."""
 
     async def at_once(_: object) -> None:
         pass
@@ -187,7 +187,7 @@ async def test_a_task_that_fails_is_opened_anew(
 
 
 async def test_a_gap_is_fetched_again(two: TaskManager) -> None:
-    """From where the task stands."""
+    """The consumer seeks to the task's position."""
     two.submit({events(0): batch(4, 6)})
     await until(lambda: two.seeker.sought == {events(0): 0})
 
@@ -195,7 +195,7 @@ async def test_a_gap_is_fetched_again(two: TaskManager) -> None:
 async def test_a_worker_that_stops_closes_all_tasks_whatever_fails(
     two: TaskManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their locks are let go, and the next owner need not wait for a session's end."""
+    """Their locks are stopped: the next owner does not wait for a session to time out."""
 
     async def fail(_: object) -> None:
         raise OSError("Input/output error")

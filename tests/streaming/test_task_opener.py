@@ -1,4 +1,4 @@
-"""Opening tasks: lock, fence, restore, find positions, claim; all steps, or nothing is open."""
+"""Opening tasks: lock, fence, restore, find positions, claim; any failure leaves none open."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TestOpening:
     async def test_a_partition_is_locked_and_fenced_before_it_is_restored_and_then_claimed(
         self, worker: Worker
     ) -> None:
-        """The changelog is complete by then, and nobody else writes to it any more."""
+        """By then the changelog is complete, and no other worker writes to it."""
         worker.positions.named = {events(0): "reels-worker-2-former"}
         await worker.open(0)
         former = "start worker-2-former"
@@ -61,7 +61,7 @@ class TestOpening:
         ]
 
     async def test_tasks_begin_where_their_tables_stand(self, worker: Worker) -> None:
-        """The claim writes these positions, with the topics' ids, into the changelogs."""
+        """The claim writes these positions, with the topics' ids, to the changelogs."""
         await worker.open(0, 1)
         assert {number: task.positions for number, task in worker.tasks.items()} == {
             0: {events(0): START},
@@ -78,7 +78,7 @@ class TestOpening:
         assert [step for step in worker.steps if "restore" in step] == ["restore 0, 1, 2"]
 
     async def test_what_is_open_already_is_left_alone(self, worker: Worker) -> None:
-        """A worker that gets one more partition opens only that one."""
+        """A worker that gets another partition opens only that one."""
         await worker.open(0)
         worker.steps.clear()
         await worker.open(0, 1, generation=2)
@@ -96,7 +96,7 @@ class TestFaults:
     async def test_a_partition_that_another_worker_locks_meanwhile_is_not_opened(
         self, worker: Worker, lock: type[Producer]
     ) -> None:
-        """Whoever locks last has it, before the restore and after."""
+        """The last worker to lock a partition owns it, before the restore and after it."""
         worker.lock[1] = lock
         with pytest.raises(FencedError):
             await worker.open(0, 1)
@@ -105,7 +105,7 @@ class TestFaults:
     async def test_a_changelog_that_is_not_the_tables_own_opens_nothing(
         self, worker: Worker
     ) -> None:
-        """What was restored until then stays on disk for the next attempt."""
+        """Rows restored before that stay on disk for the next attempt."""
         worker.restore = broken_changelog
         with pytest.raises(ChangelogError):
             await worker.open(0)
@@ -113,7 +113,7 @@ class TestFaults:
         assert worker.databases.closed == []
 
     async def test_a_damaged_database_is_closed_to_be_built_anew(self, worker: Worker) -> None:
-        """The next attempt finds an empty one in its place, and the other as it was."""
+        """The next attempt starts with an empty database; the other one is unchanged."""
 
         async def find_damage(_sinks: object) -> None:
             state = worker.databases.partitions[1]
@@ -129,7 +129,7 @@ class TestFaults:
     async def test_a_broker_that_never_answers_leaves_nothing_open_when_nobody_waits_any_more(
         self,
     ) -> None:
-        """A rebalance cancels the opening, and the locks are let go."""
+        """A rebalance cancels the opening and releases the locks."""
         worker = Worker(SilentBroker())
         opening = asyncio.create_task(worker.open(0))
         await until(lambda: "lock 0" in worker.steps)
@@ -139,7 +139,7 @@ class TestFaults:
         assert_nothing_is_open(worker)
 
     async def test_a_rebalance_during_a_restore_has_nothing_claimed(self, worker: Worker) -> None:
-        """The partition may be another worker's in the next generation."""
+        """In the next generation, the partition may belong to another worker."""
 
         async def rebalance(_sinks: object) -> None:
             worker.registry.suspend()
@@ -150,7 +150,7 @@ class TestFaults:
         assert_nothing_is_open(worker)
 
     async def test_a_claim_that_is_given_up_meanwhile_opens_nothing(self, worker: Worker) -> None:
-        """A failed commit gives up all claims, those of tasks that are being opened as well."""
+        """A failed commit gives up all claims, including those of tasks that are being opened."""
         worker.lock[1] = HangingLock
         opening = asyncio.create_task(worker.open(0, 1))
         await until(lambda: {"claim 0", "claim 1"} <= set(worker.steps))
@@ -163,7 +163,7 @@ class TestFaults:
     async def test_a_commit_that_fails_after_the_last_claim_opens_nothing(
         self, worker: Worker
     ) -> None:
-        """All that was claimed is void then, and nobody would notice before the next commit."""
+        """All claims are void then, but the next commit would be the first to notice."""
         claim, claims = worker.fencing.claim, []
 
         async def claim_and_retire(*args: Any) -> Claim:
@@ -182,7 +182,7 @@ class TestFaults:
     async def test_what_could_not_be_opened_is_opened_by_the_next_attempt(
         self, worker: Worker
     ) -> None:
-        """Nothing of a failed attempt is in the way."""
+        """A failed attempt leaves nothing behind that prevents the next one."""
         worker.restore = broken_changelog
         with pytest.raises(ChangelogError):
             await worker.open(0)
@@ -193,7 +193,7 @@ class TestFaults:
 
 class TestGoingOn:
     async def test_a_task_whose_claim_holds_goes_on_without_another(self, worker: Worker) -> None:
-        """A rebalance that takes nothing away costs no transaction."""
+        """A rebalance that takes no partition away costs no transaction."""
         await worker.open(0)
         await worker.rebalance(0)
         worker.steps.clear()
@@ -202,7 +202,7 @@ class TestGoingOn:
         assert worker.steps == []
 
     async def test_a_task_whose_claim_was_given_up_is_claimed_again(self, worker: Worker) -> None:
-        """The former id is fenced first: whoever fences it later fences nobody."""
+        """The former id is fenced first, so a later fencing of it affects nobody."""
         await worker.open(0)
         await worker.rebalance(0)
         await worker.fencing.retire()
@@ -216,7 +216,7 @@ class TestGoingOn:
         assert worker.tasks[0].claimed_for != former
 
     async def test_a_claim_that_fails_keeps_only_its_own_task_back(self, worker: Worker) -> None:
-        """The others answer and go on processing."""
+        """The other tasks answer and continue."""
         await worker.open(0, 1)
         await worker.rebalance(0, 1)
         await worker.fencing.retire()
@@ -227,7 +227,7 @@ class TestGoingOn:
         assert len(worker.failures) == 1
 
     async def test_nothing_goes_on_when_another_rebalance_has_begun(self, worker: Worker) -> None:
-        """It says anew what stays."""
+        """The next assignment decides again which tasks stay."""
         await worker.open(0)
         await worker.rebalance(0)
         worker.registry.suspend()
@@ -237,7 +237,7 @@ class TestGoingOn:
     async def test_what_was_processed_before_a_rebalance_is_committed_and_not_processed_again(
         self, worker: Worker
     ) -> None:
-        """The task goes on behind it."""
+        """The task continues after it."""
         await worker.open(0)
         worker.tasks[0].submit(events(0), batch(START, START + 3))
         await until(lambda: worker.tasks[0].positions[events(0)] == START + 3)
@@ -252,7 +252,7 @@ class TestClosing:
     async def test_another_task_takes_the_place_of_one_that_is_reopened(
         self, worker: Worker
     ) -> None:
-        """The former one is closed with its databases: they may be what is broken."""
+        """The former task is closed with its databases, which may be the cause of the failure."""
         await worker.open(0)
         former = worker.tasks[0]
         await worker.opener.reopen({0})
@@ -262,7 +262,7 @@ class TestClosing:
         assert worker.databases.closed == [0]
 
     async def test_closing_what_is_not_open_closes_nothing(self, worker: Worker) -> None:
-        """A standby's database stays."""
+        """A standby's database stays open."""
         await worker.databases.open(5)
         await worker.opener.close(5)
         assert worker.databases.closed == []

@@ -1,4 +1,4 @@
-"""Rebalances: which tasks stay, which have to go, and what may be gone by meanwhile."""
+"""Rebalances: the tasks that stay, those that are closed, and outdated assignments."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ async def worker() -> AsyncIterator[Worker]:
 
 
 async def test_tasks_of_partitions_that_stay_are_kept(worker: Worker) -> None:
-    """A rebalance that takes one partition away closes its task alone."""
+    """A rebalance that takes one partition away closes only that task."""
     assert worker.registry.assign({1, 2}, 2) == [0]
     assert worker.registry.missing == {2}
 
 
 async def test_a_worker_that_missed_a_generation_keeps_no_task(worker: Worker) -> None:
-    """Others may have had its partitions, and have counted on, meanwhile."""
+    """Other workers may have processed its partitions in the meantime."""
     assert worker.registry.assign({0, 1}, 3) == [0, 1]
 
 
 async def test_a_worker_that_joins_for_the_first_time_has_missed_nothing() -> None:
-    """The group's generations have gone on without it."""
+    """The group's earlier generations did not include it."""
     worker = Worker()
     assert worker.registry.assign({0}, 41) == []
 
 
 async def test_a_failed_task_is_not_kept(worker: Worker) -> None:
-    """It is opened anew like one that is new here."""
+    """It is opened again like a new one."""
     worker.tasks[1].mark_failed()
     assert worker.registry.assign({0, 1}, 2) == [1]
 
@@ -48,7 +48,7 @@ async def test_a_failed_task_is_not_kept(worker: Worker) -> None:
 async def test_what_was_known_before_a_rebalance_is_outdated_from_its_begin_on(
     worker: Worker,
 ) -> None:
-    """Whoever opens a task meanwhile must not go by the former assignment."""
+    """A task that is being opened must not follow the former assignment."""
     registry, generation = worker.registry, worker.registry.generation
     assert not registry.is_outdated(generation)
     registry.suspend()
@@ -59,14 +59,14 @@ async def test_what_was_known_before_a_rebalance_is_outdated_from_its_begin_on(
 
 
 async def test_the_consumer_is_sent_once_to_where_a_task_stands(worker: Worker) -> None:
-    """A second seek would fetch again what waits to be processed already."""
+    """A second seek would fetch records again that already wait in the inbox."""
     registry = worker.registry
     assert registry.pending_seeks() == {events(0): START, events(1): START}
     assert registry.pending_seeks() == {}
 
 
 async def test_the_consumer_is_sent_again_after_a_rebalance(worker: Worker) -> None:
-    """It has lost its positions by then, those of the partitions that stay, too."""
+    """It has lost all its positions by then, including those of partitions that stay."""
     worker.registry.pending_seeks()
     await worker.rebalance(1)
     assert worker.registry.pending_seeks() == {}
@@ -75,7 +75,7 @@ async def test_the_consumer_is_sent_again_after_a_rebalance(worker: Worker) -> N
 
 
 async def test_the_consumer_is_sent_again_to_a_task_in_the_place_of_another(worker: Worker) -> None:
-    """It begins where the other has committed."""
+    """The new task begins at the committed position of the former one."""
     worker.registry.pending_seeks()
     await worker.opener.reopen({1})
     assert worker.registry.pending_seeks() == {events(1): START}
@@ -85,5 +85,5 @@ async def test_the_consumer_is_sent_again_to_a_task_in_the_place_of_another(work
     ("partitions", "name"), [({3}, "partition 3"), ({10, 2}, "partitions 2, 10")]
 )
 def test_messages_name_partitions_in_order(partitions: set[int], name: str) -> None:
-    """An operator looks for a number."""
+    """Operators look for a number."""
     assert name_of(partitions) == name

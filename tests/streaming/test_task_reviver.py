@@ -1,4 +1,4 @@
-"""Tasks that fail: opened anew where that helps, and the end of the worker where it does not."""
+"""Failed tasks are opened again if that helps; otherwise the worker stops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Rig(Worker):
-    """A worker whose failed tasks are opened anew, and which never waits for the clock."""
+    """A worker whose failed tasks are opened again without real pauses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Rig(Worker):
         await self.may_wake.wait()
 
     async def settle(self) -> None:
-        """Wait until nobody is reviving any more."""
+        """Wait until no task is being revived."""
         await until(lambda: not self.reviver._futures)
 
 
@@ -79,7 +79,7 @@ class TestOpeningAnew:
     async def test_a_task_whose_transaction_failed_is_opened_anew_and_fetched_again(
         self, rig: Rig
     ) -> None:
-        """Readers have their answers again, and the consumer goes back to what is committed."""
+        """Readers get answers again, and the consumer seeks to the committed position."""
         former = rig.tasks[0]
         former.fail(TransactionFailedError("timed out"))
         await rig.settle()
@@ -91,7 +91,7 @@ class TestOpeningAnew:
         assert rig.pauses == [FIRST_RETRY_S]
 
     async def test_a_failed_commit_opens_all_tasks_anew_at_once(self, rig: Rig) -> None:
-        """No task has its part of the transaction."""
+        """None of the tasks has committed its part of the transaction."""
         former = list(rig.tasks.values())
         rig.producers[-1].fails_at = "send"
         rig.tasks[0].submit(events(0), batch(START, START + 2))
@@ -107,7 +107,7 @@ class TestOpeningAnew:
     async def test_a_damaged_database_is_built_anew(
         self, rig: Rig, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The others go on."""
+        """The other task continues."""
         rig.tasks[0].fail(StoreCorruptError("table-0.db is damaged"))
         await rig.settle()
         assert rig.tasks[0].accepting
@@ -115,7 +115,7 @@ class TestOpeningAnew:
         assert "partition 0: the copy on disk is set aside and rebuilt" in caplog.text
 
     async def test_whoever_was_fenced_hears_from_the_group_first(self, rig: Rig) -> None:
-        """The partition may be another's; taking it back at once would stop that one."""
+        """The partition may belong to another worker, which a new lock would stop."""
         rig.tasks[0].fail(FencedError("reels-0"))
         await rig.settle()
         assert rig.pauses == [rig.context.session_timeout]
@@ -123,7 +123,7 @@ class TestOpeningAnew:
     async def test_what_cannot_be_opened_is_tried_again_after_longer_and_longer(
         self, rig: Rig, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A broker that is away for a minute is not asked a hundred times."""
+        """A broker that is away for a minute does not get a hundred requests."""
         attempts = []
 
         async def fail_twice(_sinks: object) -> None:
@@ -141,7 +141,7 @@ class TestOpeningAnew:
     async def test_a_task_that_fails_as_soon_as_it_is_open_is_opened_once_more(
         self, rig: Rig
     ) -> None:
-        """It is another task than the one that failed before."""
+        """The new task is not the one that failed before."""
         faults = [TransactionFailedError("again")]
 
         async def fail_once(_positions: object) -> None:
@@ -156,7 +156,7 @@ class TestOpeningAnew:
         assert rig.tasks[0].accepting
 
     async def test_what_a_topic_refuses_is_learnt_before_the_task_is_opened(self, rig: Rig) -> None:
-        """Sent again like that it would be refused again."""
+        """The same record would be refused again."""
         refusal = Refusal("out", 0, "a record", 9, 9, has_no_key=False, reason=ValueError())
         rig.steps.clear()
         rig.tasks[0].fail(RefusedError(refusal))
@@ -168,7 +168,7 @@ class TestOpeningAnew:
 
 class TestRebalances:
     async def test_a_partition_that_was_taken_away_meanwhile_is_not_opened(self, rig: Rig) -> None:
-        """The group has given it to another worker."""
+        """The group has assigned it to another worker."""
         rig.may_wake.clear()
         rig.tasks[0].fail(TransactionFailedError("timed out"))
         await rig.rebalance(1)
@@ -178,7 +178,7 @@ class TestRebalances:
         assert len(rig.built) == 2
 
     async def test_a_task_that_fails_while_it_is_closed_is_not_opened(self, rig: Rig) -> None:
-        """Its partition is another worker's: locking it again would stop that one."""
+        """Its partition belongs to another worker, which a new lock would stop."""
         task = rig.tasks[0]
         await rig.rebalance(1)
         task.fail(TransactionFailedError("timed out"))
@@ -189,7 +189,7 @@ class TestRebalances:
     async def test_a_partition_that_recovery_has_opened_meanwhile_is_left_alone(
         self, rig: Rig
     ) -> None:
-        """Its task is none that has failed."""
+        """Its current task has not failed."""
         rig.may_wake.clear()
         rig.tasks[0].fail(TransactionFailedError("timed out"))
         await asyncio.sleep(0)
@@ -199,7 +199,7 @@ class TestRebalances:
         assert len(rig.built) == 3
 
     async def test_nothing_is_opened_once_the_worker_stops(self, rig: Rig) -> None:
-        """What waits for its next attempt is cancelled."""
+        """Pending attempts are cancelled."""
         rig.may_wake.clear()
         rig.tasks[0].fail(TransactionFailedError("timed out"))
         await asyncio.sleep(0)
@@ -209,7 +209,7 @@ class TestRebalances:
 
 class TestGivingUp:
     async def test_a_disk_that_is_full_ends_the_worker(self, rig: Rig) -> None:
-        """Opened anew, a task would only fill it again."""
+        """A task that is opened again would only fill the disk again."""
         rig.databases.store = FullDisk
         await rig.open(0, 1, 2, generation=2)
         await rig.tasks[2].flush()
@@ -222,7 +222,7 @@ class TestGivingUp:
     async def test_what_would_only_happen_again_ends_the_worker(
         self, rig: Rig, reason: Exception
     ) -> None:
-        """A full disk, a value that nobody can read, a fault of the program."""
+        """A full disk, an unreadable value, or a fault of the program."""
         rig.tasks[0].fail(reason)
         await rig.settle()
         assert rig.context.reasons == [reason]
@@ -231,7 +231,7 @@ class TestGivingUp:
     async def test_a_value_that_cannot_be_read_is_said_without_a_traceback(
         self, rig: Rig, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """It is no fault of the code that says so; any other has its traceback."""
+        """The code that reports it is not at fault; any other error has its traceback."""
         rig.tasks[0].fail(CodecError("no value"))
         rig.tasks[1].fail(KeyError("a fault"))
         assert [record.exc_info is None for record in caplog.records] == [True, False]
@@ -239,7 +239,7 @@ class TestGivingUp:
     async def test_what_an_operator_has_to_change_ends_the_worker_with_that_line_alone(
         self, rig: Rig, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A right that is missing is no error of the worker."""
+        """A missing right is no error of the worker."""
         reason = ConfigurationError("the right to WRITE is missing")
         with caplog.at_level(logging.INFO):
             rig.tasks[0].fail(reason)
@@ -250,7 +250,7 @@ class TestGivingUp:
     async def test_what_opening_anew_does_not_change_ends_the_worker(
         self, rig: Rig, kind: type[Exception]
     ) -> None:
-        """The first attempt shows it; there is no second."""
+        """The first attempt shows it; there is no second one."""
 
         async def refuse(_sinks: object) -> None:
             raise kind("nobody can say")
@@ -282,7 +282,7 @@ class TestGaps:
         assert rig.seeker.sought == {events(0): START}
 
     async def test_what_was_deleted_before_it_was_read_is_passed_over(self, rig: Rig) -> None:
-        """There is nothing to wait for."""
+        """These records will never come."""
         rig.positions.begins = 50
         rig.reviver.refetch(rig.tasks[0], events(0))
         await rig.settle()
@@ -299,7 +299,7 @@ class TestGaps:
         assert rig.seeker.sought == {}
 
     async def test_the_next_gap_is_fetched_again_as_well(self, rig: Rig) -> None:
-        """The first one is forgotten once it is closed."""
+        """The first gap is forgotten once it is closed."""
         for _ in range(2):
             rig.reviver.refetch(rig.tasks[0], events(0))
             await rig.settle()

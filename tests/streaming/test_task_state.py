@@ -1,4 +1,4 @@
-"""The life of a task: it gets from one state to another by the ways of the picture alone."""
+"""The life of a task: its state changes only along the arrows of the diagram."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-#: The arrows of the picture in ``streaming/tasks/task_state.py``.
+#: The arrows of the diagram in ``streaming/tasks/task_state.py``.
 ARROWS = {
     "created": {"restoring", "closed"},
     "restoring": {"running", "failed", "closed"},
@@ -36,7 +36,7 @@ async def worker() -> AsyncIterator[Worker]:
 
 @pytest.mark.parametrize(("state", "following"), list(product(TaskState, TaskState)))
 def test_a_task_takes_only_the_ways_of_the_picture(state: TaskState, following: TaskState) -> None:
-    """A way that is not in the picture is refused, and the message names both ends."""
+    """Other transitions are refused, and the message names both states."""
     if following.value in ARROWS[state.value]:
         assert state.then(following) is following
     else:
@@ -47,12 +47,12 @@ def test_a_task_takes_only_the_ways_of_the_picture(state: TaskState, following: 
 
 
 def test_a_task_that_has_ended_never_runs_again() -> None:
-    """From failed and closed no way leads back."""
+    """No arrow leads back from failed or closed."""
     assert all(ARROWS[state.value] <= {"closed"} for state in ENDED)
 
 
 async def test_only_a_running_task_has_readers_and_takes_batches(worker: Worker) -> None:
-    """Answers are given as long as the partition is known to be this worker's."""
+    """Answers are given only while the partition is known to belong to this worker."""
     (task,) = worker.built
     state = task.tables.states[0]
     assert worker.tasks[0].state is TaskState.RUNNING
@@ -69,7 +69,7 @@ async def test_only_a_running_task_has_readers_and_takes_batches(worker: Worker)
 
 
 async def test_a_failed_task_stays_failed_through_a_rebalance(worker: Worker) -> None:
-    """Nothing that it has processed may be committed, and it may not go on."""
+    """It must not commit what it has processed, and must not continue."""
     (task,) = worker.built
     task.mark_failed()
     await task.suspend()
@@ -81,7 +81,7 @@ async def test_a_failed_task_stays_failed_through_a_rebalance(worker: Worker) ->
 
 
 async def test_a_task_fails_once(worker: Worker) -> None:
-    """Whoever opens it anew hears of the first fault alone."""
+    """Only the first error is reported."""
     (task,) = worker.built
     task.fail(ValueError("first"))
     task.fail(ValueError("second"))
@@ -92,7 +92,7 @@ async def test_a_task_fails_once(worker: Worker) -> None:
 
 
 async def test_a_closed_task_commits_nothing(worker: Worker) -> None:
-    """Its partition may be another worker's by then."""
+    """Its partition may belong to another worker by then."""
     (task,) = worker.built
     task.submit(next(iter(task.sources)), batch(7, 9))
     await task.close()

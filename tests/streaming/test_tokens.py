@@ -1,4 +1,4 @@
-"""Promises about tokens: one for all clients, renewed in time, and an old one while it is valid."""
+"""All clients share one token, renewed in time; if that fails, the old one serves while valid."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 
 
 class Clock:
-    """Time as the provider reads it."""
+    """The provider's clock, which the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -142,7 +142,7 @@ def shared_endpoint() -> Iterator[TokenEndpoint]:
 
 @pytest.fixture
 def endpoint(shared_endpoint: TokenEndpoint) -> TokenEndpoint:
-    """An endpoint as it is at its start."""
+    """Return an endpoint in its initial state."""
     shared_endpoint.failure = None
     shared_endpoint.in_body = False
     shared_endpoint.asked.clear()
@@ -245,7 +245,7 @@ class TestClientCredentials:
 
 @pytest.fixture
 def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No credentials of AWS, and nobody asked for some."""
+    """Remove all AWS credentials and all ways to request some."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -1,4 +1,4 @@
-"""Topic ids as a real Kafka has them."""
+"""Topic ids of a real Kafka."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_ids_are_those_that_other_clients_see(
     names = [cluster.events, cluster.viral]
     found = cluster.admin.describe_topics(TopicCollection(names))
     expected = {name: str(found[name].result(30).topic_id) for name in names}
-    # librdkafka writes them in another alphabet than Kafka's own tools.
+    # librdkafka encodes them with another alphabet than Kafka's own tools.
     in_kafkas = str.maketrans("+/", "-_", "=")
     assert await topic_ids(client, names) == {
         name: topic_id.translate(in_kafkas) for name, topic_id in expected.items()

@@ -1,4 +1,4 @@
-"""Each setting of a topic that correctness leans on is judged by what the topic is for."""
+"""Each topic setting that correctness depends on is judged by the purpose of the topic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RIGHT, UNWISE, WRONG = SettingVerdict.RIGHT, SettingVerdict.UNWISE, SettingVerdict.WRONG
 HOUR = 3_600_000
 
-#: What Kafka gives a topic that somebody makes and says nothing of.
+#: Kafka's defaults for a topic.
 DEFAULTS = {
     "cleanup.policy": "delete",
     "retention.ms": str(7 * 24 * HOUR),
@@ -41,7 +41,7 @@ COMPACTED = {"viral", "changelog"}
 
 
 def judge(kind: str, *, replicas: int = 1, **changed: str) -> dict[str, Finding]:
-    """Judge all settings of one topic, made with Kafka's defaults and ``changed``."""
+    """Judge all settings of one topic with Kafka's defaults and the changes in ``changed``."""
     settings = load({})
     specs = topic_specs(settings, [NAMES["changelog"]])
     name = NAMES[kind]
@@ -108,7 +108,7 @@ def test_a_bound_by_size_is_warned_of(kind: str) -> None:
         ("input", 1 << 20, RIGHT),
         ("input", 100_000, UNWISE),
         ("dead letters", 1 << 20, RIGHT),
-        # What is larger is cut.
+        # Larger records are cut.
         ("dead letters", 20_000, RIGHT),
         ("dead letters", 5000, WRONG),
         ("deltas", 8 << 20, RIGHT),
@@ -152,7 +152,7 @@ def test_dead_letters_that_are_smaller_than_what_the_input_takes_are_warned_of()
         ("dead letters", 3, 2, RIGHT),
         ("changelog", 3, 1, UNWISE),
         ("changelog", 3, 3, UNWISE),
-        # Whoever sends without waiting for all replicas can.
+        # Producers that do not wait for all replicas can still send.
         ("input", 1, 2, UNWISE),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a worker tells of itself is what its engine knows."""
+"""A worker's status reports the state of its engine."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture
 async def app(tmp_path: Path) -> AsyncIterator[App]:
-    """An app as it is before its worker starts: there is no broker."""
+    """Return an app before its worker starts, without a broker."""
     app = create_app(load({"APP_DATADIR": str(tmp_path), "TOPIC_PARTITIONS": "4"}))
     yield app
     await app.tables.recovery.viral_follower.stop()
     if app._consumer is not None:
-        # It never ran, so nothing else closes it.
+        # The thread never ran, so nothing else closes its loop.
         app.consumer._thread.thread_loop.close()
 
 
@@ -63,7 +63,7 @@ async def test_a_worker_that_has_not_begun_can_be_asked_everything(
 
 
 async def test_a_partition_is_open_while_its_task_accepts(app: App, status: AppStatus) -> None:
-    """A partition without a task, or with one that rests, is assigned and not open."""
+    """A partition with a task that does not accept batches, or without one, is not open."""
     app.tasks.registry.assign({0, 1, 2}, 1)
     app.tasks.registry.tasks |= {0: task(waiting_s=2.5), 1: task(accepting=False)}
     assert status.assigned() == {0, 1, 2}
@@ -74,7 +74,7 @@ async def test_a_partition_is_open_while_its_task_accepts(app: App, status: AppS
 async def test_a_stalled_task_or_an_ended_commit_loop_is_told(
     app: App, status: AppStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first reason found is the one that is told."""
+    """The first reason found is reported."""
     monkeypatch.setattr(type(app.tasks.committer), "has_ended", True)
     assert status.stall_reason(60.0) == "commits have ended"
     app.tasks.registry.tasks |= {0: task(), 1: task(stalled="partition 1 is stuck")}
@@ -82,13 +82,13 @@ async def test_a_stalled_task_or_an_ended_commit_loop_is_told(
 
 
 async def test_the_age_of_a_fetch_counts_from_its_begin(app: App, status: AppStatus) -> None:
-    """A fetch that hangs grows older."""
+    """A fetch that hangs ages."""
     app.consumer.fetching_since = monotonic() - 100.0
     assert status.fetch_age_s() >= 100.0
 
 
 async def test_a_worker_that_has_joined_says_so_until_it_stops(app: App, status: AppStatus) -> None:
-    """Recovery, the viral list, a rebalance and the end each show."""
+    """Recovery, the viral list, a rebalance and the stop all show in the status."""
     app.tables.recovery.completed.set()
     app.rebalancing = True
     follower = app.tables.recovery.viral_follower
@@ -107,7 +107,7 @@ async def test_a_worker_that_has_joined_says_so_until_it_stops(app: App, status:
 async def test_owners_topics_and_addresses_are_those_of_the_group(
     app: App, status: AppStatus
 ) -> None:
-    """The assignment, the look at the topics and the address are passed on as they are."""
+    """The assignment, the topic check and the address are returned unchanged."""
     owners = {"http://a:6066#id": {"reels-user_metrics-changelog": [0, 1]}}
     app.assignor.changelog_distribution = owners
     watch = SimpleNamespace(obstacle="topic t has 5 partitions")

@@ -1,6 +1,6 @@
-"""Whatever is done to a partition's state in whatever order, it reads like a plain dict.
+"""A partition's state reads like a plain dict, whatever the order of operations.
 
-The model is two dicts, what is processed and what is committed, and the changelog as a list.
+The model is two dicts, the processed and the committed rows, and a list as changelog.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tables.state import PartitionState
 KEYS = [b"%d" % n for n in range(6)]
 SLICES = Slices(24 * 3_600_000, 3_600_000)
 
-#: What may become of RocksDB while a thread reads from it.
+#: What happens to RocksDB while a thread reads from it.
 SETTLING = ["no", "is being written", "is written"]
 
 keys = st.sampled_from(KEYS)
@@ -46,7 +46,7 @@ steps = st.lists(
 
 
 class Subject:
-    """A partition's state, its changelog, and what both should hold."""
+    """A partition's state, its changelog, and the rows that both should hold."""
 
     def __init__(self, folder: Path, executor: ThreadPoolExecutor, accelerated: bool) -> None:
         self.memory = RocksMemory.create(1 << 20)
@@ -107,9 +107,9 @@ class Subject:
         self.post_commit()
 
     async def flush_while(self, key: bytes, value: bytes | None) -> None:
-        """A commit ends, and rows are let go, while what was committed before it is written.
+        """Commit, and evict rows, while an earlier commit is flushed.
 
-        What was read before that is remembered when the writing has begun.
+        Rows read before the flush are remembered once it has begun.
         """
         read = self.read()
         flushing = asyncio.create_task(self.state.flush())
@@ -122,15 +122,15 @@ class Subject:
         await flushing
 
     async def load(self, key: bytes, value: bytes | None, keep: bool, flushing: str) -> None:
-        """A commit is frozen, or ends, or RocksDB is written even, while a thread reads.
+        """Freeze, commit or even flush while a thread reads from RocksDB.
 
-        What is in ``dirty`` counts: processing looks there first.
+        Rows in ``dirty`` override the loaded ones: processing looks there first.
         """
         with patch("tables.state.MIN_KEYS_FOR_THREAD", 1):
             written: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(0))
             loading = asyncio.create_task(self.state.load(KEYS))
             await asyncio.sleep(0)
-            # Else all of it was in memory, and the answer is there already.
+            # Otherwise all rows were in memory, and the answer is complete.
             if not loading.done():
                 self.change(key, value)
                 self.freeze()

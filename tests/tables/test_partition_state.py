@@ -1,4 +1,4 @@
-"""What a reader of a partition sees while it is written, committed, and after a crash.
+"""The rows that readers of a partition see during writes and commits, and after a crash.
 
 ::
 
@@ -260,7 +260,7 @@ class TestLayout:
     async def test_the_refusal_of_another_window_says_which_ways_there_are(
         self, make_state: Callable[..., PartitionState]
     ) -> None:
-        """A shorter one is taken over; for another the page tells what it takes."""
+        """A shorter window is taken over; for another one, the page describes the ways."""
         await self.write(make_state, name="users")
         with pytest.raises(LayoutError) as refused:
             make_state("users", Slices(36 * HOUR, HOUR))
@@ -288,7 +288,7 @@ class TestLayout:
     async def test_a_coarser_step_is_taken_over_with_the_panes_as_they_are(
         self, make_state: Callable[..., PartitionState], caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Said once by a process, however many partitions; the record says both steps from then."""
+        """A process logs it once for all partitions; from then on the record has both steps."""
         await self.write(make_state, name="users")
         caplog.set_level("INFO")
         state = make_state("users", Slices(24 * HOUR, 2 * HOUR))
@@ -313,7 +313,7 @@ class TestLayout:
     async def test_a_release_that_knows_one_step_refuses_the_table_with_two(
         self, make_state: Callable[..., PartitionState]
     ) -> None:
-        """Its step of the table is the panes': that of its settings has to be the same."""
+        """It reads the panes' step as the table's, which must equal the step in its settings."""
         await self.write(make_state, name="users")
         state = make_state("users", Slices(24 * HOUR, 2 * HOUR))
         await commit(state)
@@ -327,7 +327,7 @@ class TestLayout:
         stored = layout(HORIZON="1h").encode(5, "id", {})
         assert layout(HORIZON="2h").changes_of(stored) == ["HORIZON changes to 2h from 1h"]
         assert not layout(HORIZON="1h").changes_of(stored)
-        # A release before has said nothing of it.
+        # A former release did not record the rule.
         assert not layout(HORIZON="2h").changes_of(layout().encode(5, "id", {}))
 
     async def test_a_table_of_another_version_is_refused_with_what_to_do(
@@ -348,7 +348,7 @@ class TestLayout:
         assert msgspec.json.decode(state.store.get(LAYOUT_KEY) or b"")["version"] == 2
 
     def test_another_number_of_partitions_is_refused(self) -> None:
-        """Keys would be looked for where they are not. Releases before this did not note it."""
+        """Keys would be looked up in wrong partitions. Older releases did not record the number."""
         slices = Slices(24 * HOUR, HOUR)
 
         def layout(partitions: int) -> StoreFormat:
@@ -460,7 +460,7 @@ class TestMemory:
 class TestRemembering:
     @pytest.fixture
     async def state(self, make_state: Callable[..., PartitionState]) -> PartitionState:
-        """Values on disk, and nothing in memory."""
+        """Return a state with values on disk and none in memory."""
         state = make_state()
         state.readable = True
         state.dirty.update({b"%d" % key: bytes(10_000) for key in range(20)})
@@ -525,7 +525,7 @@ class TestRemembering:
 
 
 class TestOthers:
-    """Rows that others ask for: of each key here `<key>:i`."""
+    """Rows that other rows refer to: here, key `<key>` refers to `<key>:i`."""
 
     @pytest.fixture
     async def state(self, make_state: Callable[..., PartitionState]) -> PartitionState:
@@ -552,7 +552,7 @@ class TestOthers:
     async def test_what_asks_for_them_may_change_while_they_are_read(
         self, state: PartitionState, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """In a commit under way, and in one that comes to disk meanwhile."""
+        """Once in a commit under way, and once in a commit that is flushed in the meantime."""
         get_many = RocksStore.get_many
         changes: list[Callable[[], Coroutine[Any, Any, None]]] = []
         loop = asyncio.get_running_loop()

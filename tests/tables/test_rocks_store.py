@@ -1,4 +1,4 @@
-"""One partition on disk: every write is whole, whatever ends the process."""
+"""A partition on disk: every write is atomic, however the process ends."""
 
 from __future__ import annotations
 
@@ -111,19 +111,19 @@ def test_a_killed_process_leaves_whole_writes_with_their_offset(
 
 
 def copy_if_there(source: str, target: str) -> None:
-    """RocksDB deletes what it has no use for whenever it comes to it."""
+    """Copy a file, unless RocksDB has deleted it: it deletes unused files at any time."""
     with suppress(FileNotFoundError):
         shutil.copy2(source, target)
 
 
 @pytest.fixture
 def unflushed(path: Path) -> RocksStore:
-    """A store whose writes all stay in its log: what a flush moves meanwhile a copy may miss."""
+    """Return a store whose writes all stay in its log; a copy could miss what a flush moves."""
     return RocksStore(path, RocksMemory.create(64 << 20))
 
 
 def copy_with_the_log_cut_off(path: Path) -> Path:
-    """Return a copy of an unflushed database, without the end of what was written last."""
+    """Return a copy of an unflushed database without the end of its last write."""
     crashed = path.with_name("crashed.db")
     shutil.copytree(path, crashed, copy_function=copy_if_there)
     log = max(crashed.glob("*.log"), key=lambda each: each.stat().st_size)
@@ -231,7 +231,7 @@ def test_a_cleared_store_is_empty_and_goes_on(store: RocksStore) -> None:
 def test_damage_found_when_reading_is_told_and_the_database_set_aside_at_its_end(
     path: Path, memory: RocksMemory, read: Callable[[RocksStore], object]
 ) -> None:
-    """RocksDB opens a database with a damaged block, and refuses that block when it is read."""
+    """RocksDB opens a database with a damaged block, and fails when it reads that block."""
     store = RocksStore(path, memory)
     store.write({b"%d" % key: bytes(200) for key in range(2000)}, 1)
     store.close()

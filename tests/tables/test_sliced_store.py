@@ -1,4 +1,4 @@
-"""A table's partitions on this worker: opened, read, and (when damaged) set aside."""
+"""A table's partitions on this worker: opened, read, and set aside if damaged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: What a read answers here: key, packed value and time.
+#: The result of a read in these tests: key, packed value and time.
 Read = tuple[int, bytes | None, int]
 
 HOUR = 3_600_000
@@ -29,7 +29,7 @@ PARTITIONS = 4
 
 
 def sums(key: int, value: bytes | None, at: int) -> Read:
-    """What readers get here: the key, the packed value and the time asked for."""
+    """Return the arguments as the result of a read: key, packed value and requested time."""
     return key, value, at
 
 
@@ -190,7 +190,7 @@ async def test_an_opening_that_was_interrupted_can_be_repeated(
 async def test_what_cannot_be_opened_is_told_to_who_asked_and_not_to_who_closes(
     make_table: Callable[..., SlicedTable[Read]],
 ) -> None:
-    """As on a full disk, which ends the worker while its other partitions are being opened."""
+    """As on a full disk, which stops the worker while other partitions are being opened."""
     table, other = make_table(), make_table()
     await other.data.open(0)
     opening = asyncio.create_task(table.data.open(0))

@@ -1,4 +1,4 @@
-"""Keys that count no more leave the table, a few at a time; keys that do never."""
+"""Expired keys leave the table, a few at a time; other keys never do."""
 
 from __future__ import annotations
 

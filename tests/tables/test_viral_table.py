@@ -1,4 +1,4 @@
-"""Promises about the list of viral videos: records of others neither stop it nor get into it."""
+"""The list of viral videos: records of other apps neither stop it nor enter it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker's views over real HTTP and real tables, without Kafka: partitions are opened by hand."""
+"""A worker's views over real HTTP and real tables, without Kafka: tests open the partitions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 PARTITIONS = 2
-#: Stream time of the partitions that a test does not set another one for.
+#: Stream time of partitions for which a test sets no other.
 NOW = "2025-01-15T14:30:45.123Z"
 
 _apps = count()
@@ -40,7 +40,7 @@ _apps = count()
 
 @dataclass
 class Answer:
-    """What came back."""
+    """An HTTP response."""
 
     status: int
     headers: Any
@@ -90,7 +90,7 @@ class Worker:
             await table.data.on_stop()
 
     def owns(self, workers: Mapping[URL, Any] | Mapping[str, Any]) -> None:
-        """Say who owns which partitions, as a rebalance would."""
+        """Set the owners of partitions, as a rebalance would."""
         self.status.owned = {
             str(url): {
                 table.changelog_topic_name: list(partitions) for table in self.tables.values()
@@ -108,7 +108,7 @@ class Worker:
                 state.readable = True
 
     def put_user(self, user_id: int, *events: tuple[str, str, int]) -> None:
-        """Apply events of a type, a time and a watch time in ms."""
+        """Apply events, each with its type, time and watch time in ms."""
         key, rows = b"%d" % user_id, self.users.state(user_id).dirty
         rows[key] = None
         for number, (event_type, at, watch_ms) in enumerate(events):
@@ -117,7 +117,7 @@ class Worker:
             self.user_windows.apply(rows, key, added, t_ms, number, t_ms)
 
     def put_video(self, video_id: int, *counts: tuple[str, int, int, int, int]) -> None:
-        """Add views, likes, comments and shares at a time."""
+        """Add counts, each with its time, views, likes, comments and shares."""
         state, value = self.videos.state(video_id), None
         for at, *numbers in counts:
             t_ms = from_iso(at)
@@ -126,7 +126,7 @@ class Worker:
         state.dirty[b"%d" % video_id] = value
 
     def put_creator(self, creator_id: int, *events: tuple[str, str, Metadata]) -> None:
-        """Count events of a type, a time and metadata."""
+        """Count events, each with its type, time and metadata."""
         state, value = self.creators.state(creator_id), None
         for event_type, at, metadata in events:
             t_ms = from_iso(at)
@@ -136,7 +136,7 @@ class Worker:
         state.dirty[b"%d" % creator_id] = value
 
     async def flag_viral(self, video_id: int, coefficient: float) -> None:
-        """Take a flag from the output topic."""
+        """Apply a flag, as from the output topic."""
         flag = ViralVideo(
             video_id=video_id,
             viral_coefficient=coefficient,
@@ -151,21 +151,21 @@ class Worker:
         await self.viral.feeds[partition].apply({b"%d" % video_id: flag.encode()}, 0)
 
     async def catch_up(self) -> None:
-        """Let the list of viral videos be complete."""
+        """Mark the list of viral videos as complete."""
         self.status.viral_list_complete = True
 
     async def become_ready(self) -> None:
-        """Go through what a worker goes through until it is ready."""
+        """Take the steps that make a worker ready."""
         await self.catch_up()
         self.status.joined = True
         self.assign(range(PARTITIONS), accepting=range(PARTITIONS))
 
     def assign(self, assigned: Any, accepting: Any) -> None:
-        """Say which partitions are here, and which of them are at work."""
+        """Set which partitions are assigned, and which of them are open."""
         self.status.assigned_now, self.status.open_now = set(assigned), set(accepting)
 
     async def ask(self, path: str, method: str = "GET", **kwargs: Any) -> Answer:
-        """Send a request, with the path as it is."""
+        """Send a request; the path is already encoded."""
         url = URL(f"{self.url}{path}", encoded=True)
         async with (
             aiohttp.ClientSession() as session,
@@ -178,7 +178,7 @@ class Worker:
             )
 
     async def send_raw(self, data: bytes) -> bytes:
-        """Send bytes, and return all that comes back until the connection is closed."""
+        """Send bytes, and return everything received until the connection is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(data)
         await writer.drain()
@@ -204,7 +204,7 @@ async def make_worker(tmp_path: Path) -> AsyncIterator[MakeWorker]:
                 "APP_DATADIR": str(folder),
                 "TOPIC_PARTITIONS": str(PARTITIONS),
                 "REELS_APP_ID": f"views-{folder.name}",
-                # Rows are looked into by hand.
+                # Tests write rows directly.
                 "REELS_ACCELERATOR": "off",
             }
             worker = Worker(load({**base, **environ}))
@@ -225,7 +225,7 @@ async def worker(make_worker: MakeWorker) -> Worker:
 
 @pytest_asyncio.fixture
 async def listening() -> AsyncIterator[Listening]:
-    """Serve a handler at an address of its own until the test ends."""
+    """Serve a handler at its own address until the test ends."""
     async with AsyncExitStack() as stack:
 
         async def serve(handler: Callable[..., Awaitable[web.StreamResponse]]) -> URL:

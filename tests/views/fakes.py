@@ -1,4 +1,4 @@
-"""A worker's status as a test says it is."""
+"""A worker's status, set by a test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class FakeStatus:
-    """A :class:`streaming.ports.WorkerStatus` of a worker that has not begun."""
+    """A :class:`streaming.ports.WorkerStatus` of a worker that has not started."""
 
     url: URL = field(default_factory=URL)
     worker_id: str = ""

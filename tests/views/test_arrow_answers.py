@@ -45,7 +45,7 @@ def left(table: pa.Table) -> tuple[list[int], list[int]]:
 
 
 def flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A JSON row with the names that its fields have as columns."""
+    """Return a JSON row with the column names of its fields."""
     found: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
@@ -56,7 +56,7 @@ def flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def columns_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows, with times as the milliseconds since the epoch."""
+    """Return the rows, with times in ms since the epoch."""
     times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     for name in times:
         at = table.schema.get_field_index(name)
@@ -159,7 +159,7 @@ async def test_a_worker_without_pyarrow_says_what_to_install(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker.put_user(1, LIKE)
-    # As the import of a package that is not there.
+    # Like the import of a package that is not installed.
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     answer = await worker.ask("/users?ids=1", headers=ACCEPT)
     assert (answer.status, answer.code) == (406, "not_acceptable")
@@ -185,7 +185,7 @@ async def test_an_arrow_stream_comes_when_it_is_accepted(
 
 
 def test_an_answer_waits_for_no_import_of_pandas() -> None:
-    """It takes a second, in which a worker would do nothing else."""
+    """The import takes a second, during which the worker would be blocked."""
     code = """
         import asyncio, sys
         import numpy as np

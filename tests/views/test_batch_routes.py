@@ -110,7 +110,7 @@ class TestAnswers:
         assert [row["likes"] for row in answer.json["users"]] == [key % 5 == 1 for key in ids]
         expected = [0 if key % 5 == 1 else 1 + key % 3 for key in ids]
         assert [row["total_videos_watched"] for row in answer.json["users"]] == expected
-        # The disk is not asked twice.
+        # The disk is not read a second time.
         monkeypatch.setattr(RocksStore, "get_many", None)
         assert (await batch(worker, ids)).json == answer.json
 
@@ -339,7 +339,7 @@ class TestSeveralWorkers:
         async def owner(request: web.Request) -> web.Response:
             ids = orjson.loads(await request.read())["ids"]
             seen.append(ids)
-            # Neither is answered before both are here.
+            # Neither answers before both requests have arrived.
             async with asyncio.timeout(10):
                 await arrived.wait()
             return web.json_response({"users": [], "unknown": ids, "unavailable": []})
@@ -372,7 +372,7 @@ class TestTurns:
                 turns += 1
 
         counting = asyncio.create_task(count())
-        # Once a slice at least, of which there are ten, while reading and while rendering.
+        # At least once per slice, of which there are ten, both while reading and while rendering.
         answer = await batch(worker, ids)
         counting.cancel()
         assert len(answer.json["users"]) == MAX_IDS

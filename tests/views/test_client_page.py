@@ -26,7 +26,7 @@ README, RANK, WATCHED, FRAME = (
 
 @pytest.fixture
 def run(worker: Worker) -> Run:
-    """Run an example as a program of its own would, and return its names."""
+    """Run an example as a separate program would, and return its names."""
     for video_id in range(1, 31):
         worker.put_video(video_id, (AT, 100, video_id, 0, 1))
     worker.put_user(2, ("video_view", AT, 1000), ("video_view", AT, 1000))

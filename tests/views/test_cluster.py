@@ -1,4 +1,4 @@
-"""What the workers' figures come to together, told without any worker."""
+"""The combined figures of several workers, tested without any worker."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TestSums:
 
 
 class TestLag:
-    """How far a partition is behind is its owner's word, else the brokers', else unknown."""
+    """A partition's lag comes from its owner, else from the brokers, else it is unknown."""
 
     OWNERS = {A: [0], B: [1]}  # noqa: RUF012 - read only
 
@@ -188,7 +188,7 @@ class TestRates:
                 NOW + second,
             )
         latency = cluster.update(figures(A, 30, counts=(0, 1_000_000)), {}, None, NOW)["latency_s"]
-        # Nothing but values in the bucket up to 0.1 s was counted lately.
+        # All recent values are in the bucket up to 0.1 s.
         assert latency["p50"] == pytest.approx(0.05)
         assert latency["p99"] == pytest.approx(0.099)
 

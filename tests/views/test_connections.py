@@ -1,4 +1,4 @@
-"""However many connections there are, whoever asks for something is answered."""
+"""However many connections there are, requests are answered."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class TestTooMany:
 
 
 class Deaf:
-    """A client that asks for a file again and again, and reads nothing."""
+    """A client that requests a file again and again, and reads nothing."""
 
     FILE = b"GET /static/dashboard.css HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -114,7 +114,7 @@ class Deaf:
         self.sock.setblocking(False)
 
     async def ask_until(self, is_so: Callable[[], object]) -> None:
-        """Ask until something is so."""
+        """Send requests until ``is_so`` returns true."""
         async with asyncio.timeout(20):
             while not is_so():
                 with contextlib.suppress(BlockingIOError):
@@ -123,7 +123,7 @@ class Deaf:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the worker has ended the connection: what is sent comes back as an error."""
+        """Whether the worker has closed the connection: then a send fails."""
         try:
             self.sock.send(b"G")
         except BlockingIOError:
@@ -135,7 +135,7 @@ class Deaf:
 
 @pytest.fixture
 def deaf() -> Iterator[MakeDeaf]:
-    """Make clients that read nothing, and wait until an answer is left on the worker's side."""
+    """Return a factory of clients that read nothing; each has an unread answer at the worker."""
     made: list[Deaf] = []
 
     async def make(worker: Worker) -> Deaf:
@@ -151,7 +151,7 @@ def deaf() -> Iterator[MakeDeaf]:
 
 async def until(is_so: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
+        while not is_so():  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0.02)
 
 

@@ -38,7 +38,7 @@ def creators_of(worker: Worker, partition: int, count: int = 1) -> list[int]:
 async def test_rows_are_those_of_single_reads_in_the_order_asked(
     make_worker: MakeWorker, form: str
 ) -> None:
-    """Of either form of the hot path; an id asked twice is answered once."""
+    """In the plain and the compiled form; an id that is asked for twice is answered once."""
     worker = await make_worker(REELS_ACCELERATOR=form)
     await worker.open()
     worker.put_creator(5, BEFORE, *EVENTS)
@@ -64,7 +64,7 @@ async def test_a_window_and_a_time_are_those_of_single_reads(
 
 
 async def test_rows_say_since_when_all_is_counted_as_single_reads_do(worker: Worker) -> None:
-    """By partition: the other one has counted from the beginning."""
+    """Per partition: the other one has counted from the beginning."""
     (young,), (old,) = creators_of(worker, 0), creators_of(worker, 1)
     for key in (young, old):
         worker.put_creator(key, BEFORE, *EVENTS)
@@ -77,7 +77,7 @@ async def test_rows_say_since_when_all_is_counted_as_single_reads_do(worker: Wor
 
 
 async def test_a_copy_says_since_when_it_counts(worker: Worker) -> None:
-    """It knows it of what was committed."""
+    """The copy knows this from what was committed."""
     (key,) = creators_of(worker, 0)
     worker.put_creator(key, BEFORE, *EVENTS)
     state = worker.creators.state(key)
@@ -96,7 +96,7 @@ async def test_a_copy_says_since_when_it_counts(worker: Worker) -> None:
 
 
 async def test_requests_are_counted_as_those_of_other_tables(worker: Worker) -> None:
-    """In the figures, and in the metrics of batches."""
+    """In the figures and in the metrics of batches."""
     worker.put_creator(1, *EVENTS)
     before = (await worker.ask("/overview")).json["reads"]
     await batch(worker, [1, 2, 3])
@@ -111,7 +111,7 @@ async def test_requests_are_counted_as_those_of_other_tables(worker: Worker) -> 
 async def test_without_creators_there_are_no_such_routes(
     make_worker: MakeWorker, accept: str
 ) -> None:
-    """REELS_CREATORS=off: they answer as the single route does."""
+    """REELS_CREATORS=off: both routes answer as the single route does."""
     worker = await make_worker(REELS_CREATORS="off")
     await worker.open()
     headers = {"Accept": accept}

@@ -21,7 +21,7 @@ EVENTS = [
 
 
 async def test_the_answer_is_what_the_contract_says(worker: Worker) -> None:
-    """Fields, their order, and that everything counts from the beginning."""
+    """The fields, their order, and that everything counts from the beginning."""
     worker.put_creator(3, BEFORE, *EVENTS)
     answer = await worker.ask("/creators/3")
     assert answer.status == 200
@@ -35,7 +35,7 @@ async def test_the_answer_is_what_the_contract_says(worker: Worker) -> None:
 
 
 async def test_a_smaller_window_and_another_time_are_asked_for_as_of_users(worker: Worker) -> None:
-    """An hour leaves out what came before; what is not kept is refused."""
+    """An hour excludes earlier events; a window that is not kept is refused."""
     worker.put_creator(3, BEFORE, *EVENTS)
     hour = (await worker.ask("/creators/3?window=1h")).json
     assert (hour["views"], hour["window"]["size_s"]) == (2, 3600)
@@ -46,7 +46,7 @@ async def test_a_smaller_window_and_another_time_are_asked_for_as_of_users(worke
 
 
 async def test_the_series_are_the_steps_that_the_metrics_are_the_sums_of(worker: Worker) -> None:
-    """Steps without anything are left out."""
+    """Steps without events are left out."""
     worker.put_creator(3, BEFORE, *EVENTS)
     whole, series = [(await worker.ask(f"/creators/3{path}")).json for path in ("", "/series")]
     assert series["window"] == whole["window"]
@@ -63,7 +63,7 @@ async def test_the_series_are_the_steps_that_the_metrics_are_the_sums_of(worker:
 async def test_answers_say_since_when_all_is_counted_until_the_window_has_passed(
     worker: Worker,
 ) -> None:
-    """A window that begins at that time or later is whole."""
+    """A window that begins at that time or later is complete."""
     worker.put_creator(3, BEFORE, *EVENTS)
     since = "2025-01-15T12:15:00Z"
     worker.creators.state(3).complete_from = from_iso(since)
@@ -74,7 +74,7 @@ async def test_answers_say_since_when_all_is_counted_until_the_window_has_passed
 
 
 async def test_a_creator_of_whom_nothing_is_known_is_not_found(worker: Worker) -> None:
-    """So is one that is no id refused."""
+    """An invalid id is refused."""
     assert (await worker.ask("/creators/4")).code == "not_found"
     assert (await worker.ask("/creators/x")).code == "invalid_id"
 

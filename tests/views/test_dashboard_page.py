@@ -20,7 +20,7 @@ OWN_SCRIPTS = [name for name in FILES if name.endswith(".js") and "/" not in nam
 
 @pytest_asyncio.fixture
 async def worker(make_worker: MakeWorker) -> Worker:
-    """No partition is open: what is tested here comes before the tables."""
+    """A worker without open partitions: these tests do not reach the tables."""
     return await make_worker()
 
 
@@ -46,7 +46,7 @@ class TestFiles:
     @pytest.mark.parametrize("name", sorted(FILES))
     def test_nothing_comes_from_another_site(self, name: str) -> None:
         text = FILES[name].body.decode().replace("http://www.w3.org/2000/svg", "")
-        # What others wrote names its source in its first line, a comment.
+        # Third-party code names its source in its first line, a comment.
         text = text.removeprefix("/*! https://github.com/leeoniya/uPlot (v1.6.32) */")
         assert not re.search(r"https?:|//[a-z]+\.", text)
 

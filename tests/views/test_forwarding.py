@@ -1,4 +1,4 @@
-"""A request for a key of another worker is answered all the same, or told to come again."""
+"""A request for another worker's key is answered, or refused with a time to retry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def key_of(make_worker: MakeWorker) -> KeyOf:
 
 
 async def two_workers(make_worker: MakeWorker, **environ: str) -> tuple[Worker, Worker]:
-    """One has partition 0, the other partition 1; both know that."""
+    """The first worker has partition 0, the second partition 1; both know that."""
     first, second = await make_worker(**environ), await make_worker(**environ)
     await first.open(0)
     await second.open(1)
@@ -165,7 +165,7 @@ class TestAddressesThatAreNotAlone:
     async def test_a_key_of_whoever_shares_an_address_is_refused_with_the_reason(
         self, make_worker: MakeWorker, key_of: KeyOf, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Partition 1 is another worker's that gives this one's address; the third knows, too."""
+        """Another worker, with the same address, has partition 1; the third worker sees it, too."""
         worker, third = await make_worker(), await make_worker()
         await worker.open(0)
         for each in (worker, third):
@@ -216,7 +216,7 @@ class TestAddressesThatAreNotAlone:
     async def test_a_worker_that_has_just_lost_the_partition_says_that_it_moves(
         self, make_worker: MakeWorker, key_of: KeyOf
     ) -> None:
-        """The one that asks has an assignment of before, with who was there then."""
+        """The worker that asks still has the previous assignment, with the members of that time."""
         first, second = await make_worker(), await make_worker()
         second.status.worker_id = "bbbb"
         first.owns({f"{second.url}#cccc": [1]})

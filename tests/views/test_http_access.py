@@ -1,4 +1,4 @@
-"""Who is let in, what is refused, and what every answer looks like."""
+"""Which requests are allowed, which are refused, and what all answers have in common."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ DATA = [
     *("/videos/viral", "/metrics", "/overview", "/users?ids=1", "/videos?ids=1"),
 ]
 POSTED = ["/users/query", "/videos/query", "/creators/query"]
-#: Not among those that are asked with the token: it does not end.
+#: Not among the routes that are requested with the token: its answer does not end.
 STREAM = "/overview/stream"
 OPEN = ["/", "/openapi.json", "/static/dashboard.js", "/healthz", "/readyz"]
 
 
 @pytest_asyncio.fixture
 async def worker(make_worker: MakeWorker) -> Worker:
-    """No partition is open: what is tested here comes before the tables."""
+    """A worker without open partitions: these tests do not reach the tables."""
     return await make_worker()
 
 

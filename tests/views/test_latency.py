@@ -1,4 +1,4 @@
-"""Quantiles of counted latencies lie where the values lay, as far as buckets can tell."""
+"""Quantiles of counted latencies are as exact as the buckets allow."""
 
 from __future__ import annotations
 

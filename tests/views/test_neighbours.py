@@ -1,4 +1,4 @@
-"""Workers know of each other who left in order, who was lost, and who counts by other rules."""
+"""Workers know which others left, which were lost, and which have different rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The description of the routes is true: of the routes there are, and of what they answer."""
+"""The description matches the routes that exist, and their answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DESCRIPTION = describe_routes()
 
 
 def check(answer: Answer, route: str, method: str = "get") -> Any:
-    """Hold an answer against what the description says of it."""
+    """Check an answer against its description."""
     said = DESCRIPTION["paths"][route][method]["responses"][str(answer.status)]
     schema = {**said["content"]["application/json"]["schema"], "components": COMPONENTS}
     errors = list(Draft202012Validator(_closed(schema)).iter_errors(answer.json))
@@ -31,7 +31,7 @@ def check(answer: Answer, route: str, method: str = "get") -> Any:
 
 
 def _closed(schema: Any) -> Any:
-    """Allow no field that is not described."""
+    """Forbid fields that are not described."""
     if isinstance(schema, dict):
         closed = {key: _closed(value) for key, value in schema.items()}
         fixed = "properties" in schema and "additionalProperties" not in schema

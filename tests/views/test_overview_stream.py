@@ -48,7 +48,7 @@ class Reader:
     async def figures(
         self, is_so: Callable[[dict[str, Any]], object] = lambda _: True
     ) -> dict[str, Any]:
-        """Return the first figures that are so."""
+        """Return the first figures for which ``is_so`` returns true."""
         async with asyncio.timeout(10):
             while True:
                 name, data = await self.event()
@@ -70,7 +70,7 @@ async def reading(worker: Worker, **kwargs: Any) -> AsyncIterator[Reader]:
 
 
 async def two_workers(make_worker: MakeWorker, **environ: str) -> tuple[Worker, Worker]:
-    """One has partition 0, the other partition 1; both know that."""
+    """The first worker has partition 0, the second partition 1; both know that."""
     first, second = await make_worker(**environ), await make_worker(**environ)
     for worker, partition in ((first, 0), (second, 1)):
         await worker.open(partition)
@@ -88,7 +88,7 @@ def overviews_answered() -> float:
 
 async def until(is_so: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
+        while not is_so():  # noqa: ASYNC110 - there is no event to await
             await asyncio.sleep(0.02)
 
 
@@ -107,7 +107,7 @@ class TestReading:
             assert reader.response.headers["Cache-Control"] == "no-store"
             name, history = await reader.event()
             assert (name, history["time"]) == ("history", [])
-            # As numbers: a text of a whole second sorts behind those of its milliseconds.
+            # As numbers: as text, a whole second sorts after its milliseconds.
             times = [from_iso((await reader.figures())["time"]) for _ in range(3)]
             assert times == sorted(set(times))
         async with reading(worker) as reader:
@@ -205,7 +205,7 @@ class TestManyWorkers:
                 seen = [await reader.figures() for reader in readers]
             assert first.application[COLLECTOR].subscribers == len(seen) == 20
         looks = len(first.application[COLLECTOR]._cluster.history()["time"])
-        # Besides, each of the two asks the other for its rules once.
+        # In addition, each of the two asks the other once for its rules.
         assert 1 <= overviews_answered() - asked_before <= looks + 3
 
     async def test_one_that_answers_nonsense_is_silent(

@@ -1,4 +1,4 @@
-"""Workers show each other that they know the token, and nobody learns it from that."""
+"""Workers prove to each other that they know the token, without revealing it."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class TestRequestsWithAProof:
 
 
 class Stranger:
-    """A member of the group without the token: keeps all that it is sent."""
+    """A member of the group without the token: it keeps every request that it receives."""
 
     def __init__(self) -> None:
         self.url = URL()
@@ -175,7 +175,7 @@ class TestAStrangerInTheGroup:
     async def ask(
         self, worker: Worker, stranger: Stranger, path: str = "/users/1?window=1h"
     ) -> Answer:
-        """Ask for a key that the stranger owns."""
+        """Request a key that the stranger owns."""
         await worker.users.data.close(worker.users.partition(1))
         worker.owns({worker.url: [], stranger.url: [0, 1]})
         return await worker.ask(path, headers={"Authorization": f"Bearer {TOKEN}"})

@@ -1,4 +1,4 @@
-"""The client against real workers: what it asks whom, and what it does when one cannot answer."""
+"""The client against real workers: whom it asks, and what it does if a worker cannot answer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def pair(make_worker: MakeWorker, **environ: str) -> tuple[Worker, Worker]
 
 @pytest.fixture
 def requests_of(monkeypatch: pytest.MonkeyPatch) -> RequestsOf:
-    """Return what a worker was asked: path, scheme of the login, whether it was passed on."""
+    """Return a worker's requests by path, scheme of the login, and whether they were forwarded."""
     seen: dict[int, list[tuple[str, str, bool]]] = defaultdict(list)
     add_headers = middlewares.add_headers
 
@@ -202,7 +202,7 @@ class TestWhenNobodyAnswers:
         seen = requests_of(second)
         async with Client(str(first.url), deadline=30) as client:
             reading = asyncio.create_task(client.users(range(30)))
-            # The test may go on when the worker has refused once.
+            # The test continues once the worker has refused a request.
             while not any(path == "/users/query" for path, _, _ in seen):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             state.readable = True

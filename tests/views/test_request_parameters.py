@@ -1,4 +1,4 @@
-"""What may be asked for: ids, windows, times and limits."""
+"""Valid and invalid parameters: ids, windows, times and limits."""
 
 from __future__ import annotations
 

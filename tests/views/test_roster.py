@@ -1,4 +1,4 @@
-"""Who left and who was lost, told without any worker."""
+"""Which workers left and which were lost, tested without any worker."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def sums_of_user(series: dict[str, Any]) -> dict[str, Any]:
 
 def sums_of_video(series: dict[str, Any], window: str) -> dict[str, Any]:
     bounds = series[window]
-    # Times in one form compare as text.
+    # Times in the same format compare as text.
     inside = [p for p in series["panes"] if bounds["start"] <= p["start"] < bounds["end"]]
     names = ("views", "likes", "comments", "shares")
     return {name: sum(pane[name] for pane in inside) for name in names} | {

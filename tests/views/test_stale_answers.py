@@ -1,4 +1,4 @@
-"""``?stale=ok``: a copy that may be behind answers when the owner of a key cannot."""
+"""``?stale=ok``: a copy, which may be behind, answers if the owner of a key cannot."""
 
 from __future__ import annotations
 

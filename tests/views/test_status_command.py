@@ -1,4 +1,4 @@
-"""``faust -A app status`` is let in by the worker, and tells nobody the token."""
+"""``faust -A app status`` logs in to the worker without revealing the token."""
 
 from __future__ import annotations
 

@@ -114,10 +114,10 @@ class TestWindows:
     async def test_an_hour_ago_is_answered_by_the_window_that_the_refusal_offers(
         self, worker: Worker, route: str
     ) -> None:
-        """The advice of the message is the largest window that works, to the step.
+        """The message advises the largest window that works, to the step.
 
-        ``14:45 |<------- kept: 24 h ------->| 14:45``, and 13:30 lies 75 minutes before the end:
-        the window of 24 h that ends there began before, the one of 22h45m begins at 14:45.
+        ``14:45 |<------- kept: 24 h ------->| 14:45``, and 13:30 is 75 minutes before the end: the
+        window of 24 h that ends there begins too early, and the one of 22h45m begins at 14:45.
         """
         worker.put_user(1, BEFORE, *VIEWS, LIKE)
         at = "at=2025-01-15T13:29:00Z"
@@ -139,7 +139,7 @@ class TestWindows:
     async def test_a_time_within_a_step_counts_the_whole_step_and_says_so(
         self, worker: Worker
     ) -> None:
-        """``as_of`` is the time asked for; ``window`` ends with its step, and that is counted."""
+        """``as_of`` is the requested time; ``window`` includes the whole step of that time."""
         worker.put_user(1, BEFORE, *VIEWS, LIKE)
         last = (await worker.ask("/users/1")).json
         within = (await worker.ask("/users/1?at=2025-01-15T14:30:00Z")).json

@@ -1,4 +1,4 @@
-"""docs/how-to/change-the-viral-rule.md says what is so: its settings, its files, its formula."""
+"""docs/how-to/change-the-viral-rule.md is true: its settings, its files, its formula."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PAGE = (ROOT / "docs/how-to/change-the-viral-rule.md").read_text()
 NUMBERS, FORMULA = PAGE.split("## Its formula")
-#: As the worker of these tests is.
+#: The same form as the worker of these tests.
 PLAIN = {"REELS_ACCELERATOR": "off"}
 COUNTS = ("2025-01-15T14:30:00Z", 3, 0, 3, 3)
 #: The first column of the table, and the names in its second one.
@@ -40,13 +40,13 @@ def of_video(settings: Settings) -> TableEntry:
 
 
 def test_the_numbers_are_rules_that_all_workers_share() -> None:
-    """Workers with different ones say so."""
+    """Workers compare these numbers with each other."""
     named = set(re.findall(r"REELS_VIRAL_\w+", NUMBERS))
     assert named == {name for name in rules_of(load({})) if name.startswith("REELS_VIRAL_")}
 
 
 async def test_another_number_is_the_rule_of_the_next_start(make_worker: MakeWorker) -> None:
-    """Answers go by it; counters, windows and stored layout stay."""
+    """Answers follow it; counters, windows and stored layout stay the same."""
     settings = [load({"REELS_VIRAL_MIN_VIEWS": views}) for views in ("1000", "3")]
     assert len({of_video(each).windows.slices for each in settings}) == 1
     found = []
@@ -80,7 +80,7 @@ async def reopened(worker: Worker, views: str) -> tuple[Processor, Outbox]:
 async def test_videos_are_judged_as_soon_as_their_partition_is_open(
     worker: Worker, views: str, flags: list[bool]
 ) -> None:
-    """Without any event: one that was not viral by the rule before is flagged."""
+    """Without any event: a video that was not viral by the previous rule is flagged."""
     worker.put_video(7, COUNTS)
     processor, outbox = await reopened(worker, views)
     if processor.has_pending():
@@ -95,7 +95,7 @@ async def test_videos_are_judged_as_soon_as_their_partition_is_open(
 async def test_a_flag_ends_by_a_rule_that_the_video_does_not_meet(
     worker: Worker, views: str, values: list[None]
 ) -> None:
-    """As soon as the partition is open, too."""
+    """This also happens as soon as the partition is open."""
     worker.put_video(7, COUNTS)
     state, windows = worker.videos.state(7), worker.video_windows
     state.dirty[b"7"] = windows.with_detected_at(state.get(b"7"), 5)
@@ -109,7 +109,7 @@ async def test_a_flag_ends_by_a_rule_that_the_video_does_not_meet(
 
 @pytest.mark.parametrize(("files", "names"), STEPS)
 def test_what_a_step_names_is_in_its_files(files: str, names: str) -> None:
-    """A name may be in any of them."""
+    """Each name is in at least one of the files."""
     texts = [(ROOT / file).read_text() for file in _files(files)]
     for name in re.findall(r"`([A-Za-z_.]+)`", names):
         assert any(name.rpartition(".")[2] in text for text in texts), name
@@ -120,7 +120,7 @@ def _files(cell: str) -> list[str]:
 
 
 def test_the_counters_that_the_rule_names_are_those_that_it_reads() -> None:
-    """So the layouts' text, which both forms share, tells of another formula."""
+    """So the layouts' text, which both forms share, changes with the formula."""
     rule = ViralRule(1.0, 0)
     base = dict.fromkeys(VIDEO.counters, 0) | {"views": 10, "comments": 5, "shares": 5}
     plain = VideoCounts(0, 0, **base)
@@ -135,7 +135,7 @@ def test_the_counters_that_the_rule_names_are_those_that_it_reads() -> None:
 
 
 def test_the_files_of_the_page_are_there() -> None:
-    """Tests that fail by half a change among them."""
+    """They include the tests that fail if only one form is changed."""
     files = set(_files(FORMULA))
     assert {file for file in files if not (ROOT / file).is_file()} == set()
     assert {file for file in files if file.startswith("tests/accelerator/")} != set()

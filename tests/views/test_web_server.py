@@ -1,4 +1,4 @@
-"""The web server as Faust starts it: addresses, ports, and what others are told."""
+"""The web server as Faust starts it: addresses, ports, and the address for other workers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def status_of(url: URL, **kwargs: Any) -> int:
 
 @pytest_asyncio.fixture
 async def worker(make_worker: MakeWorker) -> Worker:
-    """No partition is open: what is tested here comes before the tables."""
+    """A worker without open partitions: these tests do not reach the tables."""
     return await make_worker()
 
 
@@ -144,7 +144,7 @@ class TestListening:
 
 
 class Conf:
-    """The part of Faust's settings that tells the address."""
+    """The part of Faust's settings that defines the address."""
 
     def __init__(self, settings: Settings, *, web_port: int = 7101, **given: str) -> None:
         self.web_host = faust_settings(settings)["web_host"] or "this-machine"

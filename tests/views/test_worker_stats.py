@@ -1,4 +1,4 @@
-"""Health, readiness, metrics and the overview: what a worker tells of itself."""
+"""Health, readiness, metrics and the overview: what a worker reports about itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture
 async def worker(make_worker: MakeWorker) -> Worker:
-    """No partition is open: what is tested here comes before the tables."""
+    """A worker without open partitions: these tests do not reach the tables."""
     return await make_worker()
 
 
@@ -145,7 +145,7 @@ class TestMetrics:
     async def test_partitions_of_the_group_are_told_beside_those_that_are_here(
         self, worker: Worker
     ) -> None:
-        """What the workers together do not have, the alert ReelsPartitionsUnowned finds."""
+        """The alert ReelsPartitionsUnowned finds the partitions that no worker has."""
         await worker.become_ready()
         worker.assign([1], accepting=[])
         families = await self.families(worker)
