@@ -4,6 +4,8 @@
 | --- | --- | --- |
 | :mod:`~streaming.kafka.patches.closed_connections` | writing to a closed connection raises \
 ``KafkaConnectionError`` | uvloop raises ``RuntimeError``, which ends aiokafka's metadata task |
+| :mod:`~streaming.kafka.patches.closing_fetches` | a consumer stops without an error while a \
+fetch waits for its next attempt | aiokafka's ``stop()`` raises the fetch's cancellation |
 | :mod:`~streaming.kafka.patches.logins` | refused tokens are errors; a connection is replaced \
 before its session ends | aiokafka takes a refusal for a login, and knows no sessions (KIP-368) |
 | :mod:`~streaming.kafka.patches.produce_requests` | records are copied once | aiokafka copies \
@@ -28,6 +30,7 @@ from functools import cache
 from streaming.kafka import batch_reader, group_coordinator
 from streaming.kafka.patches import (
     closed_connections,
+    closing_fetches,
     logins,
     produce_requests,
     quiet_sender,
@@ -41,6 +44,7 @@ def install() -> None:
     for module in (
         batch_reader,
         closed_connections,
+        closing_fetches,
         group_coordinator,
         logins,
         produce_requests,
