@@ -153,5 +153,5 @@ def test_what_is_no_bytes_is_refused() -> None:
 
 
 def test_there_are_as_many_values_as_keys_are_missing() -> None:
-    with pytest.raises(ValueError, match="as many values"):
+    with pytest.raises(ValueError, match="the number of missing keys"):
         COMPILED.find([], [b"key"]).fill([])
