@@ -39,7 +39,7 @@ class CommitPace:
         #: Seconds from the start of a commit to the next, if no record is urgent.
         self.interval_s = interval_s
         #: Seconds from an exchange of deltas to the next one.
-        self.exchange_s = EXCHANGE_PART * interval_s
+        self.exchange_s = exchange_after(interval_s, 0.0)
         self._commit_s = 0.0
         self._rate = 0.0
 
@@ -59,8 +59,7 @@ class CommitPace:
         # Without processed records, as at the start, the time for the backlog is unknown.
         behind_s = behind / usual_rate if usual_rate > 0 else 0.0
         self.pause_s = pause_after(commit_s, usual_s, self.interval_s, behind_s)
-        is_behind = behind_s > MAX_COMMIT_INTERVAL_S
-        self.exchange_s = MAX_COMMIT_INTERVAL_S if is_behind else EXCHANGE_PART * self.interval_s
+        self.exchange_s = exchange_after(self.interval_s, behind_s)
 
 
 class Retries:
@@ -82,6 +81,11 @@ class Retries:
 def shortest_distance_s(interval_s: float) -> float:
     """Return the shortest time from the start of a commit to the next, in seconds."""
     return max(interval_s * MIN_PART, interval_s - MAX_EARLY_S)
+
+
+def exchange_after(interval_s: float, behind_s: float) -> float:
+    """Return the time from an exchange of deltas to the next; arguments as of pause_after."""
+    return MAX_COMMIT_INTERVAL_S if behind_s > MAX_COMMIT_INTERVAL_S else EXCHANGE_PART * interval_s
 
 
 def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: float) -> float:

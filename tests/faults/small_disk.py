@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from embedded import EmbeddedKafka
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -48,3 +50,10 @@ def small_disk(path: Path, size: int) -> Iterator[SmallDisk]:
         yield SmallDisk(path)
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@contextmanager
+def kafka_on_small_disk(path: Path) -> Iterator[tuple[EmbeddedKafka, SmallDisk]]:
+    """Run a Kafka whose data has a file system of its own at ``path``."""
+    with small_disk(path, 700 * MIB) as disk, EmbeddedKafka(data_dir=disk.path / "data") as kafka:
+        yield kafka, disk

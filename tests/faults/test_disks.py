@@ -10,7 +10,7 @@ import pytest
 
 from embedded import EmbeddedKafka
 from tests.faults.aftermath import QUICK, check_aftermath, check_answers
-from tests.faults.small_disk import MIB, small_disk
+from tests.faults.small_disk import MIB, kafka_on_small_disk, small_disk
 from tests.integration.stream import send_stream, under_load, untidy_stream
 from tests.worker import wait_until
 
@@ -229,18 +229,16 @@ def test_a_broker_whose_disk_was_full_goes_on_once_there_is_space(
     make_cluster: Callable[..., Cluster], tmp_path: Path
 ) -> None:
     """Kafka stops when it cannot write; workers wait for it."""
-    with small_disk(tmp_path / "kafka", 700 * MIB) as disk:
-        kafka = EmbeddedKafka(data_dir=disk.path / "data")
-        with kafka:
-            cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
-            cluster.create_topic(cluster.events)
-            worker = cluster.worker().start()
-            with under_load(cluster, untidy_stream(40_000, seed=46), rate=2000):
-                wait_until(lambda: any(cluster.committed(cluster.events).values()), "a commit")
-                disk.fill()
-                assert kafka.wait(120), "Kafka ends"
-                assert worker.status("/healthz") == 200
-                time.sleep(3)
-                disk.free()
-                kafka.restart()
-            check_aftermath(cluster, worker)
+    with kafka_on_small_disk(tmp_path / "kafka") as (kafka, disk):
+        cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK)
+        cluster.create_topic(cluster.events)
+        worker = cluster.worker().start()
+        with under_load(cluster, untidy_stream(40_000, seed=46), rate=2000):
+            wait_until(lambda: any(cluster.committed(cluster.events).values()), "a commit")
+            disk.fill()
+            assert kafka.wait(120), "Kafka ends"
+            assert worker.status("/healthz") == 200
+            time.sleep(3)
+            disk.free()
+            kafka.restart()
+        check_aftermath(cluster, worker)

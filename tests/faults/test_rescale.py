@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from embedded import EmbeddedKafka
 from models.windows import from_iso, to_iso
 from tests.cluster import Cluster
 from tests.faults.aftermath import QUICK
-from tests.faults.small_disk import MIB, small_disk
+from tests.faults.small_disk import kafka_on_small_disk
 from tests.integration.stream import START, event, send_stream, untidy_stream
 from tests.oracle import MINUTE
 from tests.oracle_events import partition_of
@@ -309,23 +308,23 @@ def test_a_full_disk_of_the_broker_ends_a_move_that_can_be_run_again(
     make_cluster: Callable[..., Cluster], tmp_path: Path
 ) -> None:
     """Kafka ends when it cannot write; the old tables are as before."""
-    with small_disk(tmp_path / "kafka", 700 * MIB) as disk:
-        kafka = EmbeddedKafka(data_dir=disk.path / "data")
-        with kafka:
-            cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK, TOPIC_PARTITIONS=OLD)
-            cluster.create_topic(cluster.events)
-            worker = cluster.worker().start()
-            users, videos = range(1, 61), range(1, 8)
-            send_stream(cluster, untidy_stream(3000, seed=9))
-            cluster.wait_until_applied()
-            at = latest(worker, users)
-            before = answers(worker, users, videos, at)
-            assert worker.terminate() == 0
-            disk.fill()
-            refusal(cluster, "--partitions", "6", "--alter-input")
-            disk.free()
-            if not kafka.running:
-                kafka.restart()
-            rescale(cluster, "--partitions", "6", "--alter-input")
-            worker = moved(cluster, 6).worker("new").start()
-            assert answers(worker, users, videos, at) == before
+    with kafka_on_small_disk(tmp_path / "kafka") as (kafka, disk):
+        cluster = make_cluster(bootstrap=kafka.bootstrap, **QUICK, TOPIC_PARTITIONS=OLD)
+        cluster.create_topic(cluster.events)
+        worker = cluster.worker().start()
+        users, videos = range(1, 61), range(1, 8)
+        send_stream(cluster, untidy_stream(3000, seed=9))
+        cluster.wait_until_applied()
+        at = latest(worker, users)
+        before = answers(worker, users, videos, at)
+        assert worker.terminate() == 0
+        disk.fill()
+        refusal(cluster, "--partitions", "6", "--alter-input")
+        disk.free()
+        if not kafka.running:
+            kafka.restart()
+        rescale(cluster, "--partitions", "6", "--alter-input")
+        new = moved(cluster, 6)
+        worker = new.worker("new").start()
+        assert answers(worker, users, videos, at) == before
+        new.close()

@@ -38,6 +38,14 @@ def exchange(bench: Bench) -> list[Task]:
     return bench.committer.exchange.prepare(bench.tasks.values())
 
 
+async def begin_commit(bench: Bench) -> asyncio.Task[int]:
+    """Begin a commit that ends once ``may_commit`` is set."""
+    bench.producer.may_commit.clear()
+    committing = asyncio.create_task(bench.commit())
+    await until(bench.shared_limits.committing.locked)
+    return committing
+
+
 def taken_over(bench: Bench) -> bytes | None:
     return bench.tasks[1].sources[SUMS].state.get(KEY)
 
@@ -79,11 +87,9 @@ async def test_a_task_that_fails_before_the_commit_makes_it_void_for_all(
 
 async def test_an_exchange_during_a_commit_belongs_to_the_next(bench: Bench) -> None:
     bench.task.outbox.take()
-    bench.producer.may_commit.clear()
     bench.submit(batch(0, 3))
     await bench.processed(3)
-    committing = asyncio.create_task(bench.commit())
-    await until(bench.shared_limits.committing.locked)
+    committing = await begin_commit(bench)
     bench.task.outbox.add(SUMS.topic, SUMS.partition, OutRecord(None, b"one"))
     exchange(bench)
     bench.producer.may_commit.set()
@@ -94,9 +100,7 @@ async def test_an_exchange_during_a_commit_belongs_to_the_next(bench: Bench) -> 
 
 
 async def test_after_a_failed_commit_tasks_begin_anew(bench: Bench) -> None:
-    bench.producer.may_commit.clear()
-    committing = asyncio.create_task(bench.commit())
-    await until(bench.shared_limits.committing.locked)
+    committing = await begin_commit(bench)
     bench.task.outbox.add(SUMS.topic, SUMS.partition, OutRecord(None, b"three"))
     exchange(bench)
     bench.producer.fails_at = "commit"
@@ -116,11 +120,9 @@ async def test_after_a_failed_commit_tasks_begin_anew(bench: Bench) -> None:
 
 async def test_an_exchange_without_work_causes_no_commit(bench: Bench) -> None:
     bench.task.outbox.take()
-    bench.producer.may_commit.clear()
     bench.submit(batch(0, 3))
     await bench.processed(3)
-    committing = asyncio.create_task(bench.commit())
-    await until(bench.shared_limits.committing.locked)
+    committing = await begin_commit(bench)
     exchange(bench)
     bench.producer.may_commit.set()
     await committing
