@@ -5,8 +5,6 @@ Importing this module registers the command.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -22,6 +20,7 @@ from auditing.report import KEPT_DIFFERENCES
 from auditing.summed import SummedTable
 from commands import shapes
 from commands.progress import ProgressBar
+from commands.running import run_without_worker
 from models.schema import OUTCOMES
 from models.windows import to_iso
 from streaming.kafka.metadata import Right
@@ -68,11 +67,9 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        # Broker errors arrive as exceptions, and are printed as one line.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         try:
-            report = asyncio.run(self._audit(app))
+            report = run_without_worker(self._audit(app))
         except AuditError as exc:
             reason = str(exc)
         except (KafkaError, OSError) as exc:

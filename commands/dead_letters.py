@@ -5,11 +5,9 @@ Importing this module registers the command.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import heapq
 import json
-import logging
 import os
 import sys
 from collections import Counter
@@ -27,6 +25,7 @@ from auditing.reading import open_topics
 from commands import shapes
 from commands.parsed import Parsed
 from commands.progress import ProgressBar
+from commands.running import run_without_worker
 from models.schema import REASONS
 from models.windows import from_iso, parse_mixed, to_iso
 from streaming.kafka.metadata import Right
@@ -162,10 +161,8 @@ class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command'
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        # Broker errors arrive as exceptions, and are printed as one line.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
-            asyncio.run(self._show())
+            run_without_worker(self._show())
         except KeyboardInterrupt:
             sys.exit(0)
         except BrokenPipeError:

@@ -5,8 +5,6 @@ Importing this module registers the command.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sys
 from pathlib import Path
 from time import monotonic
@@ -17,6 +15,7 @@ from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, argument, option
 
 from commands.progress import ProgressBar
+from commands.running import run_without_worker
 from exporting.errors import ExportError
 from exporting.export import Exporter
 from exporting.writers import Format
@@ -80,12 +79,10 @@ class export(AppCommand):  # noqa: N801 - the class's name is the command's
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        # Broker errors arrive as exceptions, and are printed as one line.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         begun = monotonic()
         try:
-            result = asyncio.run(self._export(app))
+            result = run_without_worker(self._export(app))
         except (ExportError, StartError, NoTokenError, ChangelogError) as exc:
             reason = str(exc)
         except (KafkaError, OSError) as exc:

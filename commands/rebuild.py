@@ -6,7 +6,6 @@ Importing this module registers the command.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from dataclasses import replace
@@ -23,6 +22,7 @@ from faust.cli.base import AppCommand, option
 from auditing import AuditError
 from auditing.reading import open_topics
 from commands.progress import ProgressBar
+from commands.running import run_without_worker
 from embedded.probe import free_ports
 from embedded.process import BoundProcess
 from models.windows import to_iso
@@ -107,10 +107,8 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker; the rebuild's worker is a child process."""
-        # Broker errors arrive as exceptions, and are printed as one line.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
-            asyncio.run(self._run())
+            run_without_worker(self._run())
         except (RescaleError, AuditError, StartError, NoTokenError) as exc:
             reason = str(exc)
         except (KafkaError, OSError) as exc:

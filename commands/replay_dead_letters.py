@@ -5,8 +5,6 @@ Importing this module registers the command.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -20,6 +18,7 @@ from auditing.reading import open_topics
 from commands.dead_letters import SINCE
 from commands.progress import ProgressBar
 from commands.replaying import SAME_AGAIN, Replay, Selection, read_corrected
+from commands.running import run_without_worker
 from models.schema import REASONS
 from models.windows import format_duration
 from streaming.errors import ConfigurationError, FencedError, TransactionFailedError
@@ -96,8 +95,6 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        # Broker errors arrive as exceptions, and are printed as one line.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         if self._path is None and (advice := SAME_AGAIN.get(self._reason)):
             click.echo(f"note: a replay of {self._reason} does not help: {advice}", err=True)
@@ -113,7 +110,7 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
                 topic = app.task_context.settings.dead_letter_topic
                 corrected = read_corrected(self._path, topic)
                 self._selection = Selection(self._reason, corrected=corrected)
-            replay = asyncio.run(self._replay(app))
+            replay = run_without_worker(self._replay(app))
         except (AuditError, ConfigurationError) as exc:
             reason = str(exc)
         except FencedError:

@@ -5,8 +5,6 @@ Importing this module registers the command.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -18,6 +16,7 @@ from faust.cli.base import AppCommand, option
 from accelerator import WireBackend, is_wanted, layer_backend
 from auditing import AuditError
 from commands.progress import ProgressBar
+from commands.running import run_without_worker
 from rescaling.errors import RescaleError
 from rescaling.rescale import Rescale
 from rescaling.sides import Sides
@@ -87,11 +86,9 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        # Broker errors arrive as exceptions, and are printed as one line.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         try:
-            asyncio.run(self._run(app))
+            run_without_worker(self._run(app))
         except (RescaleError, AuditError, StartError, NoTokenError) as exc:
             reason = str(exc)
         except (ChangelogError, ConfigurationError) as exc:

@@ -5,8 +5,6 @@ Importing this module registers the command.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -17,6 +15,7 @@ from faust.cli.base import AppCommand, option
 from faust.types import TP
 
 from commands.progress import ProgressBar
+from commands.running import run_without_worker
 from streaming.errors import NoTokenError, StartError, TransactionFailedError
 from streaming.kafka.metadata import Right
 from streaming.kafka.rights import require_rights
@@ -56,11 +55,9 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        # Broker errors arrive as exceptions, and are printed as one line.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         app = cast("App", self.app)
         try:
-            verdicts = asyncio.run(self._restore(app))
+            verdicts = run_without_worker(self._restore(app))
         except (StartError, NoTokenError, StoreCorruptError) as exc:
             reason = str(exc)
         except TransactionFailedError as exc:

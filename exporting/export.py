@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 WRITE_BUFFER_BYTES = 64 << 20
 ROWS_PER_STEP = 20_000
 
+#: Number of level 0 files that starts a compaction. Each row is read once, so most exports are
+#: faster without any; the bound is for a changelog with many values per key.
+LEVEL_0_FILES = 64
 
 #: Errors of the output folder, not of a connection.
 _OF_THE_FOLDER = {
@@ -140,7 +143,7 @@ class Exporter:
 
     async def _read(self, folder: Path, stack: AsyncExitStack) -> list[Partition]:
         await self._check_topic()
-        stores, memory = [], RocksMemory.create(WRITE_BUFFER_BYTES)
+        stores, memory = [], RocksMemory.create(WRITE_BUFFER_BYTES, LEVEL_0_FILES)
         with _room_in(folder.parent):
             for number in range(self._source.partitions):
                 stores.append(RocksStore(folder / f"{number}.db", memory))

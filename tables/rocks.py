@@ -48,6 +48,9 @@ MEMTABLE_FILTER_SHARE = 0.05
 #: small as a partition's, and filters keep the cost of more files low.
 LEVEL_0_FILES = 8
 
+#: Number of level 0 files, relative to that, that slows writes down, and that stops them.
+SLOWED_SHARE, STOPPED_SHARE = 2.5, 4.5
+
 
 class WritePace(NamedTuple):
     """Pace of a write. rocksdict holds the GIL while RocksDB writes."""
@@ -86,10 +89,10 @@ class RocksMemory(NamedTuple):
     """Options of all databases; sharing them also shares the statistics."""
 
     @classmethod
-    def create(cls, write_buffers: int) -> RocksMemory:
-        """Bound all memtables together, in bytes."""
+    def create(cls, write_buffers: int, level_0_files: int = LEVEL_0_FILES) -> RocksMemory:
+        """Bound all memtables together, in bytes; compact from ``level_0_files`` files on."""
         manager = WriteBufferManager(write_buffers, False)  # noqa: FBT003 - positional only
-        return cls(manager, _options(manager))
+        return cls(manager, _options(manager, level_0_files))
 
     def tickers(self) -> dict[str, int]:
         """Return RocksDB's counters since the start, by name, such as ``rocksdb.stall.micros``."""
@@ -98,7 +101,7 @@ class RocksMemory(NamedTuple):
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}  # noqa: PLR2004
 
 
-def _options(write_buffers: WriteBufferManager) -> Options:
+def _options(write_buffers: WriteBufferManager, level_0_files: int) -> Options:
     table = BlockBasedOptions()
     # No block cache: keys that are requested often are in the layers above, and uncompressed files
     # are in the page cache as they are. The cache held blocks that were not requested again, and
@@ -128,7 +131,9 @@ def _options(write_buffers: WriteBufferManager) -> Options:
     options.set_max_open_files(256)
     options.set_memtable_whole_key_filtering(True)
     options.set_memtable_prefix_bloom_ratio(MEMTABLE_FILTER_SHARE)
-    options.set_level_zero_file_num_compaction_trigger(LEVEL_0_FILES)
+    options.set_level_zero_file_num_compaction_trigger(level_0_files)
+    options.set_level_zero_slowdown_writes_trigger(round(SLOWED_SHARE * level_0_files))
+    options.set_level_zero_stop_writes_trigger(round(STOPPED_SHARE * level_0_files))
     options.set_keep_log_file_num(2)
     options.set_max_total_wal_size(4 * MEMTABLE_BYTES)
     options.set_level_compaction_dynamic_level_bytes(True)

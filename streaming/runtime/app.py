@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import warnings
 from dataclasses import replace
@@ -26,6 +25,7 @@ from streaming.kafka.rights import check_rights
 from streaming.kafka.topic_settings import check_settings
 from streaming.kafka.topics import admin_client, make_topics
 from streaming.runtime.data_directory import NO_SPACE, lock
+from streaming.runtime.garbage import collect_seldom
 from streaming.runtime.member_ids import Assignor
 from streaming.runtime.membership import end_former_membership
 from streaming.runtime.recovery import BatchTableManager
@@ -53,18 +53,6 @@ FIRST_DELAY_S, MAX_DELAY_S = 1.0, 15.0
 
 #: Characters of a data directory's id that identify its worker within the group.
 WORKER_ID_LENGTH = 8
-
-
-#: Allocations between two garbage collections, and collections between two of the next generation.
-#: A batch is thousands of live records: with Python's defaults they are scanned again and again,
-#: which took a fifth of the worker's time.
-COLLECTOR_THRESHOLDS = (100_000, 50, 100)
-
-
-def _spare_the_collector() -> None:
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 class _Transport(BatchTransport):
@@ -175,7 +163,7 @@ class App(faust.App):
                 # Lets the next worker with this directory recognize this member of the group.
                 self.conf.broker_client_id = f"{self.conf.id}-{directory_id}"
             await super().on_first_start()
-            _spare_the_collector()
+            collect_seldom()
             await self._prepare()
         except StartError as exc:
             self.give_up(exc)
