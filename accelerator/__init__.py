@@ -161,7 +161,9 @@ def layer_backend(*, accelerated: bool = IS_BUILT) -> LayerBackend:
     """Return the layers of a partition's changes, compiled or plain."""
     if not accelerated:
         return PLAIN_LAYERS
-    return LayerBackend(Layer, LookupResult, SortedEntries, ROW_SIZE, attrgetter("linked_bytes"))
+    return LayerBackend(
+        *(Layer, LookupResult, SortedEntries, Layer.drop, ROW_SIZE), attrgetter("linked_bytes")
+    )
 
 
 def row_checks(*, accelerated: bool = IS_BUILT) -> RowChecks:

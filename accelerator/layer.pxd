@@ -76,9 +76,10 @@ cdef class Keys:
 
 
 cdef class Layer:
-    # In the order in which their keys were added.
+    # In the order in which their keys were added; NULL: dropped.
     cdef Row **rows
     cdef Py_ssize_t count
+    cdef Py_ssize_t dropped
     # Bytes of the values of linked rows.
     cdef readonly Py_ssize_t linked_bytes
     cdef Py_ssize_t _room
@@ -89,3 +90,4 @@ cdef class Layer:
     cdef int put(self, Row *row) noexcept nogil
     cdef Slot *_slot(self, const Key *key) noexcept nogil
     cdef int _grow(self) noexcept nogil
+    cdef void _prefetch(self, Layer newer, Py_ssize_t first, Py_ssize_t end) noexcept nogil

@@ -168,7 +168,7 @@ cdef class Keys:
 
 
 cdef class Layer:
-    """Rows by key, in the order in which their keys were added; no key is ever removed."""
+    """Rows by key, in the order in which their keys were added."""
 
     def __cinit__(self):
         self._room = FIRST_ROOM
@@ -193,7 +193,8 @@ cdef class Layer:
         while at.number:
             if at.hash == key.hash:
                 row = self.rows[at.number - 1]
-                if row.key_size == key.size and not memcmp(key_text(row), key.text, key.size):
+                if row != NULL and row.key_size == key.size \
+                        and not memcmp(key_text(row), key.text, key.size):
                     break
             at += 1
             if at == end:
@@ -250,7 +251,7 @@ cdef class Layer:
         return 0
 
     def __len__(self):
-        return self.count
+        return self.count - self.dropped
 
     def __contains__(self, key):
         cdef Key wanted = _key_from_bytes(key)
@@ -277,7 +278,8 @@ cdef class Layer:
     def __iter__(self):
         cdef Py_ssize_t number
         for number in range(self.count):
-            yield _key(self.rows[number])
+            if self.rows[number] != NULL:
+                yield _key(self.rows[number])
 
     def keys(self):
         """Iterate over the keys."""
@@ -287,25 +289,54 @@ cdef class Layer:
         """Iterate over the keys and values."""
         cdef Py_ssize_t number
         for number in range(self.count):
-            yield _key(self.rows[number]), value_of(self.rows[number])
+            if self.rows[number] != NULL:
+                yield _key(self.rows[number]), value_of(self.rows[number])
+
+    cdef void _prefetch(self, Layer newer, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        """Prefetch some rows of a newer layer, and the rows with the same keys."""
+        cdef Py_ssize_t number
+        cdef uint32_t old
+        for number in range(first, end):
+            reels_fetch(newer.rows[number])
+        for number in range(first, end):
+            if newer.rows[number] != NULL:
+                reels_fetch(self.first_slot(newer.rows[number].hash))
+        for number in range(first, end):
+            if newer.rows[number] != NULL:
+                old = self.first_slot(newer.rows[number].hash).number
+                if old:
+                    reels_fetch(self.rows[old - 1])
 
     def update(self, Layer newer not None):
         """Add the rows of a newer layer, in place of those with the same keys."""
         cdef Py_ssize_t first = 0, end, number
-        cdef uint32_t old
         while first < newer.count:
             end = min(first + PREFETCHED_ROWS, newer.count)
+            self._prefetch(newer, first, end)
             for number in range(first, end):
-                reels_fetch(newer.rows[number])
-            for number in range(first, end):
-                reels_fetch(self.first_slot(newer.rows[number].hash))
-            for number in range(first, end):
-                old = self.first_slot(newer.rows[number].hash).number
-                if old:
-                    reels_fetch(self.rows[old - 1])
-            for number in range(first, end):
-                if self.put(hold(newer.rows[number])) < 0:
+                if newer.rows[number] != NULL and self.put(hold(newer.rows[number])) < 0:
                     raise MemoryError
+            first = end
+
+    def drop(self, Layer newer not None, Py_ssize_t first=0):
+        """Drop the rows whose keys a newer layer has, from its row `first` on."""
+        cdef Py_ssize_t end, number
+        cdef uint32_t old
+        cdef Key key
+        first = max(first, 0)
+        while first < newer.count and self.dropped < self.count:
+            end = min(first + PREFETCHED_ROWS, newer.count)
+            self._prefetch(newer, first, end)
+            for number in range(first, end):
+                if newer.rows[number] == NULL:
+                    continue
+                key = key_of_row(newer.rows[number])
+                old = self._slot(&key).number
+                if old:
+                    self.linked_bytes -= _linked_size(self.rows[old - 1])
+                    evict(self.rows[old - 1])
+                    self.rows[old - 1] = NULL
+                    self.dropped += 1
             first = end
 
 
@@ -323,16 +354,20 @@ cdef class SortedEntries:
 
     cdef Layer _layer
     cdef Row **_rows
-    cdef Py_ssize_t _next
+    cdef Py_ssize_t _count, _next
 
     def __init__(self, Layer layer not None):
+        cdef Py_ssize_t number
         self._layer = layer
         self._rows = <Row **> malloc(max(1, layer.count) * sizeof(Row *))
         if self._rows == NULL:
             raise MemoryError
-        memcpy(self._rows, layer.rows, layer.count * sizeof(Row *))
+        for number in range(layer.count):
+            if layer.rows[number] != NULL:
+                self._rows[self._count] = layer.rows[number]
+                self._count += 1
         with nogil:
-            qsort(self._rows, layer.count, sizeof(Row *), _compare)
+            qsort(self._rows, self._count, sizeof(Row *), _compare)
 
     def __dealloc__(self):
         free(self._rows)
@@ -342,11 +377,11 @@ cdef class SortedEntries:
         cdef Py_ssize_t first = self._next
         cdef Row *row
         put, delete = batch.put, batch.delete
-        while self._next < self._layer.count and self._next - first < most:
+        while self._next < self._count and self._next - first < most:
             row = self._rows[self._next]
             if row.value_size < 0:
                 delete(_key(row))
             else:
                 put(_key(row), value_of(row))
             self._next += 1
-        return self._next < self._layer.count
+        return self._next < self._count

@@ -54,7 +54,7 @@ cdef class LookupResult:
         cdef Key *keys = self._keys.keys
         cdef uint32_t guess
         cdef Row *row
-        if layer.count == 0:
+        if layer.count == layer.dropped:
             return
         while first < self.count:
             end = min(first + PREFETCHED_ROWS, self.count)

@@ -96,12 +96,14 @@ cdef void _write(Layer values, Py_ssize_t first, Py_ssize_t count, char *at) noe
 def pack(Layer values not None, Py_ssize_t limit):
     """Yield the records of `values` in batches of fewer than `limit` bytes, or of one record.
 
-    `values` must not change meanwhile, because it is read without the GIL.
+    `values` must not change meanwhile, because it is read without the GIL; no row may be dropped.
     """
     cdef Py_ssize_t first = 0
     cdef Extent extent
     cdef bytearray batch
     cdef char *at
+    if values.dropped:
+        raise ValueError("the layer has dropped rows")
     while first < values.count:
         with nogil:
             extent = _extent(values, first, limit)

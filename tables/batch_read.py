@@ -59,7 +59,7 @@ class BatchReader:
                     reading.look_again()
                 for state, found in (await self._in_thread(left)).items():
                     # If a flush ended during the read, its results may be outdated: read again.
-                    if state.flushes == left[state].flushes or found is None:
+                    if state.layers.flushes == left[state].flushes or found is None:
                         reading = left.pop(state)
                         if found is not None:
                             reading.fill(found)
@@ -85,14 +85,14 @@ class _Reading:
     def __init__(self, state: PartitionState, keys: Sequence[bytes]) -> None:
         self._state = state
         self._keys = keys
-        self.flushes = state.flushes
-        self.values = state.find(keys)
+        self.flushes = state.layers.flushes
+        self.values = state.layers.find(keys)
 
     def look_again(self) -> None:
         """Search memory again if a flush has ended since, because rows may have been evicted."""
-        if self.flushes != self._state.flushes:
-            self.flushes = self._state.flushes
-            self.values = self._state.find(self._keys)
+        if self.flushes != self._state.layers.flushes:
+            self.flushes = self._state.layers.flushes
+            self.values = self._state.layers.find(self._keys)
 
     def from_disk(self) -> list[Value] | None:
         """Return the values that are not in memory; None if the database cannot be read."""

@@ -5,6 +5,7 @@ models._protocols defines the interface of both forms.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from models._protocols import Layer, PackRecords, Value
@@ -84,12 +85,19 @@ class SortedEntries:
         return self._next < len(self._keys)
 
 
+def _drop(layer: DictLayer, newer: DictLayer, first: int = 0) -> None:
+    for key in islice(newer, first, None):
+        layer.pop(key, None)
+
+
 class LayerBackend(NamedTuple):
     """Containers for a partition's changes: dicts, or those of ``accelerator.layer_backend``."""
 
     layer: Callable[[], Layer] = dict
     find: Callable[[Sequence[Any], Sequence[bytes]], _protocols.LookupResult] = LookupResult
     in_order: Callable[[Any], _protocols.SortedEntries] = SortedEntries
+    drop: Callable[..., None] = _drop
+    """Drops the rows of a layer whose keys a newer layer has, from its row ``first`` on (0)."""
     row_size: int = 180
     """Bytes of memory per row besides key and value: a dict's entry and two objects."""
     linked_bytes: Callable[[Any], int] = lambda _: 0

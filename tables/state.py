@@ -1,19 +1,6 @@
 """One partition of one table: RocksDB, and layers of newer changes in memory above it.
 
-::
-
-    read          dirty  ->  frozen  ->  unflushed  ->  flushed  ->  remembered  ->  RocksDB
-    write         dirty
-    commit        freeze: dirty becomes frozen    (then the transaction)
-                  post_commit: frozen is committed, and moves to unflushed
-    periodically  flush: unflushed is written to RocksDB, and stays in memory as flushed
-    over budget   evict: rows that are on disk are dropped from memory
-    a request     remember: rows read from disk are kept, as they are likely to be read again
-
-Unwritten and written correspond to the record cache of Kafka Streams. A user in a session is not
-read again for each commit, and is written once for several commits. The changelog has the rows that
-RocksDB does not have yet. A remembered value equals RocksDB's, unless a layer above has a newer
-one: remembered rows must be evicted before those of that layer.
+The changelog has the rows that RocksDB does not have yet.
 """
 
 from __future__ import annotations
@@ -26,6 +13,7 @@ from tables.foreign import check_rows
 from tables.layers import PLAIN_LAYERS
 from tables.layout import LAYOUT_KEY, ForeignCopyError, LastCopyError
 from tables.rocks import FULL_PACE
+from tables.row_layers import RowLayers
 from tables.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -44,16 +32,6 @@ T = TypeVar("T")
 
 #: Number of keys from which a read is worth a switch to a thread.
 MIN_KEYS_FOR_THREAD = 32
-
-#: Estimated bytes of a key and its value, until the first flush.
-ESTIMATED_ROW_BYTES = 200
-
-#: Bytes of remembered rows in each partition: ten thousand users.
-REMEMBERED_BYTES = 4 << 20
-
-#: Number of flushes whose rows stay in memory. Most users in a session come back within half a
-#: minute. Each further layer would be searched for every user who does not.
-FLUSHED_LAYERS = 2
 
 
 class StoreClosedError(Exception):
@@ -82,9 +60,8 @@ class PartitionState:
         """
         self.table = table
         self.store = store
-        self._backend = backend
-        #: Uncommitted changes. Chunks write to it directly; all other code uses :meth:`put`.
-        self.dirty: Layer = backend.layer()
+        #: The rows in memory.
+        self.layers = RowLayers(backend)
         #: Finds and deletes expired keys.
         self.sweeper = Sweeper(self, self._is_expired, layout.step / 1000)
         #: Whether requests may be answered: not while the partition is moving or recovering.
@@ -106,20 +83,17 @@ class PartitionState:
         self._is_changed = False
         self._layout = layout
         self._executor = executor
-        self._frozen: Layer = backend.layer()
         self._frozen_time: int | None = None
         self._table_id = ""
-        #: Committed rows that are not flushed, and the changelog offset of the last of them.
-        self._unflushed: Layer = backend.layer()
+        #: Changelog offset of the last committed row.
         self._committed_offset = -1
-        #: Flushed layers, newest first; the flush of the first may still be under way.
-        self._flushed: list[Layer] = []
-        self._remembered: Layer = backend.layer()
-        self._is_writing = False
-        self._flushes = 0
         self._in_threads: set[Future[Any]] = set()
         self._closed = False
-        self._entry_bytes = float(backend.row_size + ESTIMATED_ROW_BYTES)
+
+    @property
+    def dirty(self) -> Layer:
+        """Uncommitted changes. Chunks write to it directly; all other code uses :meth:`put`."""
+        return self.layers.dirty
 
     @property
     def is_closed(self) -> bool:
@@ -137,10 +111,7 @@ class PartitionState:
         Raises:
             LayoutError: the stored values do not match the layout.
         """
-        new = self._backend.layer
-        self.dirty, self._frozen, self._unflushed, self._flushed = new(), new(), new(), []
-        self._remembered = new()
-        self._is_writing = False
+        self.layers.clear()
         stored = self.store.get(LAYOUT_KEY)
         self.stream_time = self._layout.stored_stream_time(self.table, stored)
         changes = self._layout.changes_of(stored)
@@ -179,12 +150,9 @@ class PartitionState:
     def _is_expired(self, value: bytes, stream_time: int) -> bool:
         return self._windows.is_expired(value, stream_time)
 
-    def _layers(self) -> tuple[Layer, ...]:
-        return self.dirty, self._frozen, self._unflushed, *self._flushed, self._remembered
-
     def get(self, key: bytes) -> Value:
         """Return the current value of ``key``, uncommitted changes included."""
-        for layer in self._layers():
+        for layer in self.layers.all():
             if key in layer:
                 return layer[key]
         return self.store.get(key)
@@ -199,35 +167,17 @@ class PartitionState:
 
     def get_many(self, keys: Sequence[bytes]) -> LookupResult:
         """Return the current values of ``keys``, in their order."""
-        return self._filled(self._backend.find(self._layers(), keys))
-
-    @property
-    def flushes(self) -> int:
-        """Number of completed flushes: an earlier read from disk may be outdated."""
-        return self._flushes
-
-    def find(self, keys: Sequence[bytes]) -> LookupResult:
-        """Return those values of ``keys`` that are in memory."""
-        return self._backend.find(self._layers(), keys)
+        return self._filled(self.layers.find(keys))
 
     def renew(self, values: LookupResult) -> None:
         """Update ``values`` with the rows that are in memory now."""
-        values.renew(self._layers())
+        values.renew(self.layers.all())
 
     def remember(self, keys: Sequence[bytes], values: Sequence[Value]) -> None:
-        """Keep rows read from disk; no flush may have ended since the read, see :attr:`flushes`.
-
-        If the memory for them is full, all earlier ones are dropped.
-        """
+        """Keep rows that were read from disk for a request; see :meth:`RowLayers.remember`."""
         # A standby's database is written directly, without a layer above that would be newer.
-        if not self.readable:
-            return
-        layer, most = self._remembered, REMEMBERED_BYTES / self._entry_bytes
-        for key, value in zip(keys, values, strict=True):
-            if value is not None:
-                if len(layer) >= most:
-                    layer = self._remembered = self._backend.layer()
-                layer[key] = value
+        if self.readable:
+            self.layers.remember(keys, values)
 
     def _filled(self, values: LookupResult) -> LookupResult:
         """Return ``values`` with the missing ones read from disk."""
@@ -237,7 +187,7 @@ class PartitionState:
 
     def load_few(self, keys: Sequence[bytes]) -> LookupResult | None:
         """Return the values of ``keys`` synchronously; None if many of them are only on disk."""
-        values = self._backend.find(self._layers(), keys)
+        values = self.layers.find(keys)
         return self._filled(values) if len(values.missing) < MIN_KEYS_FOR_THREAD else None
 
     async def load(self, keys: Sequence[bytes]) -> LookupResult:
@@ -247,15 +197,15 @@ class PartitionState:
         the result includes changes that were frozen or committed in the meantime.
         """
         while True:
-            flushes, frozen = self._flushes, self._frozen
-            values = self._backend.find(self._layers(), keys)
+            flushes, frozen = self.layers.flushes, self.layers.frozen
+            values = self.layers.find(keys)
             if len(values.missing) < MIN_KEYS_FOR_THREAD:
                 return self._filled(values)
             found = await self.in_thread(self.store.get_many, values.missing)
-            if flushes == self._flushes:
+            if flushes == self.layers.flushes:
                 values.fill(found)
-                if self._frozen is not frozen:
-                    values.renew(self._layers())
+                if self.layers.frozen is not frozen:
+                    values.renew(self.layers.all())
                 return values
             # A flush has ended during the read, so its results may be outdated: read again.
 
@@ -265,11 +215,11 @@ class PartitionState:
         """Return the values of ``keys``, and of the keys derived from them, as :meth:`load`."""
         while True:
             values = await self.load(keys)
-            flushes, frozen = self._flushes, self._frozen
+            flushes, frozen = self.layers.flushes, self.layers.frozen
             found = await self.load(others(values))
-            if flushes == self._flushes:
-                if self._frozen is not frozen:
-                    values.renew(self._layers())
+            if flushes == self.layers.flushes:
+                if self.layers.frozen is not frozen:
+                    values.renew(self.layers.all())
                 return values, found
 
     def freeze(self, positions: Mapping[str, Position] | None = None) -> Layer:
@@ -277,9 +227,6 @@ class PartitionState:
 
         New writes go to a fresh overlay.
         """
-        if len(self._frozen):
-            msg = "a commit of this partition is still in progress"
-            raise RuntimeError(msg)
         positions = self.positions if positions is None else positions
         of_feeds = self.feeds, self.complete_from
         # In every commit with changes, so that any part of a changelog identifies its table.
@@ -298,35 +245,23 @@ class PartitionState:
             self.dirty[LAYOUT_KEY] = self._layout.encode(
                 self.stream_time, self._table_id, positions or {}, *of_feeds, self.unit
             )
-        self._frozen, self.dirty = self.dirty, self._backend.layer()
-        return self._frozen
+        return self.layers.freeze()
 
     def post_commit(self, offset: int) -> None:
         """Mark the frozen rows as committed, the last of them at changelog ``offset``."""
-        if len(self._unflushed):
-            self._unflushed.update(self._frozen)
-        else:
-            self._unflushed = self._frozen
+        self.layers.post_commit()
         self._committed_offset = offset
-        self._frozen = self._backend.layer()
 
     async def flush(self, pace: WritePace = FULL_PACE) -> None:
         """Write committed rows to RocksDB, with their changelog offset."""
-        if self._is_writing:
-            msg = "the committed changes are already being written"
-            raise RuntimeError(msg)
-        if not len(self._unflushed):
+        changes = self.layers.begin_flush()
+        if not len(changes):
             return
-        changes, self._unflushed = self._unflushed, self._backend.layer()
-        self._remembered = self._backend.layer()
-        self._flushed = [changes, *self._flushed[: FLUSHED_LAYERS - 1]]
-        self._is_writing = True
+        in_order = self.layers.backend.in_order
         size = await self.in_thread(
-            *(self.store.write, changes, self._committed_offset, self._backend.in_order, pace)
+            *(self.store.write, changes, self._committed_offset, in_order, pace)
         )
-        self._entry_bytes = self._backend.row_size + size / len(changes)
-        self._is_writing = False
-        self._flushes += 1
+        self.layers.end_flush(changes, size)
 
     async def attach(self, topic_id: str, end: int) -> None:
         """Accept the changelog with this id (empty: unknown) and end offset as this copy's source.
@@ -357,7 +292,7 @@ class PartitionState:
             known = self._layout.id_of(self.store.get(LAYOUT_KEY))
             if known not in {None, told}:
                 raise ForeignCopyError("the disk has a copy of another table")
-        self._remembered = self._backend.layer()
+        self.layers.forget()
         await self.in_thread(self.store.write, changes, offset)
         return ()
 
@@ -368,7 +303,7 @@ class PartitionState:
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield all current keys and values, in no order, uncommitted ones included."""
         over: DictLayer = {}
-        for layer in reversed(self._layers()):
+        for layer in reversed(self.layers.all()):
             over |= layer
         over.pop(LAYOUT_KEY, None)
         yield from ((key, value) for key, value in over.items() if value is not None)
@@ -376,52 +311,7 @@ class PartitionState:
 
     def has_changed(self, key: bytes) -> bool:
         """Whether ``key`` has uncommitted changes."""
-        return key in self.dirty or key in self._frozen
-
-    @property
-    def dirty_bytes(self) -> float:
-        """Estimated memory of ``dirty``, from the average row size of the last flush."""
-        return len(self.dirty) * self._entry_bytes + self._backend.linked_bytes(self.dirty)
-
-    @property
-    def row_bytes(self) -> float:
-        """Estimated memory of all rows in memory, without linked rows."""
-        return sum(map(len, self._layers())) * self._entry_bytes
-
-    @property
-    def linked_bytes(self) -> int:
-        """Memory of the rows linked to those in memory: indexes of sealed ids."""
-        return sum(map(self._backend.linked_bytes, self._layers()))
-
-    def evict(self, rows: float, linked: float) -> None:
-        """Drop rows from memory that are on disk, oldest first, until both limits are kept.
-
-        Arguments:
-            rows: limit of :attr:`row_bytes`, in bytes.
-            linked: limit of :attr:`linked_bytes`, in bytes.
-        """
-        while self.row_bytes > rows or self.linked_bytes > linked:
-            if len(self._remembered):
-                self._remembered = self._backend.layer()
-            elif len(self._flushed) > self._is_writing:
-                self._flushed.pop()
-            else:
-                return
-
-    @property
-    def unflushed_bytes(self) -> float:
-        """Estimated memory of committed rows that are not flushed."""
-        return len(self._unflushed) * self._entry_bytes
-
-    @property
-    def unflushed_linked_bytes(self) -> int:
-        """Memory of the rows linked to these."""
-        return self._backend.linked_bytes(self._unflushed)
-
-    @property
-    def uncommitted_keys(self) -> int:
-        """Number of keys with uncommitted changes, those of a commit under way included."""
-        return len(self.dirty) + len(self._frozen)
+        return self.layers.has_changed(key)
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         """Run disk access in a thread."""

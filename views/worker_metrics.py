@@ -119,7 +119,7 @@ class WorkerCollector(Collector):
             "reels_overlay_keys", "Keys with uncommitted changes, by table.", labels=["table"]
         )
         for table in self._query_context.tables.values():
-            keys = sum(state.uncommitted_keys for state in _open_states(table))
+            keys = sum(state.layers.uncommitted_keys for state in _open_states(table))
             overlay.add_metric([table.name], keys)
         yield overlay
         for name, property_name, text in ROCKSDB_PROPERTIES:

@@ -48,24 +48,24 @@ class MemoryBudget:
     @property
     def is_full(self) -> bool:
         """Whether the overlay is large enough for an early commit."""
-        dirty = sum(state.dirty_bytes for state in self._states)
+        dirty = sum(state.layers.dirty_bytes for state in self._states)
         return dirty + self._outbox.size >= self._shared_limits.share(UNCOMMITTED_BYTES)
 
     @property
     def unflushed(self) -> float:
         """Unflushed rows as a part of their bound; above 1: too much."""
-        rows = sum(state.unflushed_bytes for state in self._states)
-        linked = sum(state.unflushed_linked_bytes for state in self._states)
+        rows = sum(state.layers.unflushed_bytes for state in self._states)
+        linked = sum(state.layers.unflushed_linked_bytes for state in self._states)
         share = self._shared_limits.share
         return max(rows / share(UNFLUSHED_BYTES), linked / share(LINKED_BYTES))
 
     def evict(self) -> None:
         """Evict flushed rows to make room for unflushed ones."""
         # Processing may add as much again during the commit.
-        dirty = sum(state.dirty_bytes for state in self._states)
+        dirty = sum(state.layers.dirty_bytes for state in self._states)
         rows = self._shared_limits.share(ROW_BYTES) - dirty
         linked = self._shared_limits.share(LINKED_BYTES)
         for state in self._states:
-            state.evict(rows, linked)
-            rows -= state.row_bytes
-            linked -= state.linked_bytes
+            state.layers.evict(rows, linked)
+            rows -= state.layers.row_bytes
+            linked -= state.layers.linked_bytes

@@ -70,11 +70,61 @@ def test_what_a_newer_layer_has_takes_the_place_of_the_older(
     assert content(other) == content(dict(newer))
 
 
-@given(CHANGES)
-def test_rows_come_in_the_order_of_their_keys(changes: Changes) -> None:
-    expected = sorted(dict(changes).items(), key=lambda row: row[0])
+@given(CHANGES, st.lists(CHANGES, max_size=3))
+def test_a_layer_drops_the_keys_of_newer_ones(older: Changes, newer: list[Changes]) -> None:
+    expected = dict(older)
+    layers = [layer_of(form, older) for form in (PLAIN, COMPILED)]
+    for changes in newer:
+        expected = {key: value for key, value in expected.items() if key not in dict(changes)}
+        for form, layer in zip((PLAIN, COMPILED), layers, strict=True):
+            other = layer_of(form, changes)
+            form.drop(layer, other)
+            assert content(layer) == content(expected)
+            assert content(other) == content(dict(changes))
+            for key in (*dict(older), *dict(changes)):
+                assert (key in layer) == (key in expected)
+                assert layer.get(key, b"none") == expected.get(key, b"none")
+
+
+@given(CHANGES, CHANGES, st.integers(0, 50))
+def test_the_first_keys_of_the_newer_layer_are_not_dropped(
+    older: Changes, newer: Changes, first: int
+) -> None:
+    dropped = [*dict(newer)][first:]
+    expected = {key: value for key, value in dict(older).items() if key not in dropped}
     for form in (PLAIN, COMPILED):
-        batch, ordered = Batch(), form.in_order(layer_of(form, changes))
+        layer = layer_of(form, older)
+        form.drop(layer, layer_of(form, newer), first)
+        assert content(layer) == content(expected)
+
+
+@given(CHANGES, CHANGES, CHANGES)
+def test_a_layer_that_dropped_keys_can_get_them_again(
+    older: Changes, dropped: Changes, newer: Changes
+) -> None:
+    expected = {key: value for key, value in dict(older).items() if key not in dict(dropped)}
+    expected |= dict(newer)
+    for form in (PLAIN, COMPILED):
+        layer = layer_of(form, older)
+        form.drop(layer, layer_of(form, dropped))
+        for key, value in newer:
+            layer[key] = value
+        assert dict(layer.items()) == expected
+        assert len(layer) == len(expected)
+        assert list(form.find([layer], list(expected))) == list(expected.values())
+        copy = layer_of(form, dropped)
+        copy.update(layer)
+        assert dict(copy.items()) == dict(dropped) | expected
+
+
+@given(CHANGES, CHANGES)
+def test_rows_come_in_the_order_of_their_keys(changes: Changes, dropped: Changes) -> None:
+    left = {key: value for key, value in dict(changes).items() if key not in dict(dropped)}
+    expected = sorted(left.items(), key=lambda row: row[0])
+    for form in (PLAIN, COMPILED):
+        layer = layer_of(form, changes)
+        form.drop(layer, layer_of(form, dropped))
+        batch, ordered = Batch(), form.in_order(layer)
         for end in range(7, len(expected) + 14, 7):
             assert ordered.put_into(batch, 7) == (end < len(expected))
             assert batch.rows == expected[:end]

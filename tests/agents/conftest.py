@@ -70,7 +70,7 @@ def pause_load(monkeypatch: pytest.MonkeyPatch) -> PauseLoad:
             return result
 
         monkeypatch.setattr("tables.state.MIN_KEYS_FOR_THREAD", 1)
-        state.evict(0, 0)
+        state.layers.evict(0, 0)
         monkeypatch.setattr(state, "in_thread", slow_thread)
         return reached, go_on
 

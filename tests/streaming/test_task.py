@@ -120,8 +120,8 @@ class TestMuchUnwritten:
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, most: str
     ) -> None:
         monkeypatch.setattr(f"streaming.tasks.memory_budget.{most}", 1)
-        beside = bench.state._backend._replace(linked_bytes=lambda layer: 2 * len(layer))
-        monkeypatch.setattr(bench.state, "_backend", beside)
+        beside = bench.state.layers.backend._replace(linked_bytes=lambda layer: 2 * len(layer))
+        monkeypatch.setattr(bench.state.layers, "backend", beside)
         bench.submit(batch(0, 3))
         await bench.processed(3)
         await bench.commit()
@@ -135,28 +135,30 @@ class TestRowsInMemory:
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, bound: str, lacking: int
     ) -> None:
         state = bench.state
-        beside = state._backend._replace(linked_bytes=lambda layer: 100 * len(layer))
-        monkeypatch.setattr(state, "_backend", beside)
+        beside = state.layers.backend._replace(linked_bytes=lambda layer: 100 * len(layer))
+        monkeypatch.setattr(state.layers, "backend", beside)
         # Evict the layout record of the claim.
-        state.evict(0, 0)
+        state.layers.evict(0, 0)
+        state.put(b"2", b"1")
         bench.submit(batch(0, 3))
         await bench.processed(3)
         await bench.commit()
         await bench.task.flush()
-        on_disk = state.row_bytes
+        on_disk = state.layers.row_bytes
         bench.submit(batch(3, 6))
         await bench.processed(6)
-        both = state.row_bytes
+        both = state.layers.row_bytes
         assert both > on_disk > 0
         # Dirty bytes count twice: as many may be added while they are committed.
         enough = {
-            "ROW_BYTES": both + state.dirty_bytes,
-            "LINKED_BYTES": state.linked_bytes,
+            "ROW_BYTES": both + state.layers.dirty_bytes,
+            "LINKED_BYTES": state.layers.linked_bytes,
         }
         monkeypatch.setattr(f"streaming.tasks.memory_budget.{bound}", enough[bound] - lacking)
         await bench.commit()
-        # Each commit adds a row and the layout record.
-        assert state.row_bytes == (on_disk if lacking else 2 * on_disk)
+        # Newer rows of the key and of the layout; the row of the other key has been evicted.
+        assert state.layers.find([b"1", b"2"]).missing == ([b"2"] if lacking else [])
+        assert state.layers.row_bytes == (on_disk * 2 / 3 if lacking else on_disk)
 
 
 class TestBehind:

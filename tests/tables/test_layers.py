@@ -93,10 +93,10 @@ class Subject:
         assert self.state.offset == (len(self.changelog) - 1 if self.changelog else None)
 
     def evict(self) -> None:
-        self.state.evict(0, 0)
+        self.state.layers.evict(0, 0)
 
     def read(self) -> tuple[list[bytes], list[bytes | None]]:
-        missing = self.state.find(KEYS).missing
+        missing = self.state.layers.find(KEYS).missing
         return missing, self.store.get_many(missing)
 
     def remember(self) -> None:

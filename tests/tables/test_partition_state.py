@@ -17,7 +17,7 @@ import pytest
 from models.windows import Slices
 from tables.layout import LAYOUT_KEY, LayoutError, StoreFormat
 from tables.rocks import RocksStore
-from tables.state import FLUSHED_LAYERS
+from tables.row_layers import FLUSHED_LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -42,16 +42,16 @@ class TestDirtyBytes:
         state = make_state()
         state.dirty[KEY] = bytes(10_000)
         await commit(state)
-        assert state.dirty_bytes == 0
+        assert state.layers.dirty_bytes == 0
         state.dirty.update({b"%d" % key: bytes(10_000) for key in range(100)})
-        assert 1_000_000 < state.dirty_bytes < 1_100_000
+        assert 1_000_000 < state.layers.dirty_bytes < 1_100_000
 
     async def test_are_known_before_anything_is_written(
         self, make_state: Callable[..., PartitionState]
     ) -> None:
         state = make_state()
         state.dirty[KEY] = b"new"
-        assert state.dirty_bytes > 0
+        assert state.layers.dirty_bytes > 0
 
 
 class TestReading:
@@ -95,7 +95,7 @@ class TestReading:
         state.dirty[KEY] = b"new"
         await commit(state)
         if on_disk:
-            state.evict(0, 0)
+            state.layers.evict(0, 0)
         assert state.get(KEY) == b"new"
         assert list(await state.load([KEY, OTHER, KEY])) == [b"new", None, b"new"]
 
@@ -123,20 +123,20 @@ class TestReading:
     ) -> None:
         state = make_state()
         state.stream_time = HOUR
-        state.dirty = {b"1": b"disk", b"2": b"disk", b"3": b"disk"}
+        state.layers.dirty = {b"1": b"disk", b"2": b"disk", b"3": b"disk"}
         await commit(state)
-        state.dirty = {b"2": b"frozen", b"4": b"frozen"}
+        state.layers.dirty = {b"2": b"frozen", b"4": b"frozen"}
         state.freeze()
-        state.dirty = {b"3": None, b"4": b"dirty"}
+        state.layers.dirty = {b"3": None, b"4": b"dirty"}
         assert sorted(state.items()) == [(b"1", b"disk"), (b"2", b"frozen"), (b"4", b"dirty")]
 
     async def test_many_keys_are_read_from_disk_beside_the_event_loop(
         self, make_state: Callable[..., PartitionState]
     ) -> None:
         state = make_state()
-        state.dirty = {b"%d" % n: b"v%d" % n for n in range(1000)}
+        state.layers.dirty = {b"%d" % n: b"v%d" % n for n in range(1000)}
         await commit(state)
-        state.evict(0, 0)
+        state.layers.evict(0, 0)
         found = await state.load([b"%d" % n for n in range(1100)])
         assert list(found) == [b"v%d" % n if n < 1000 else None for n in range(1100)]
 
@@ -381,7 +381,7 @@ class TestMemory:
         self, make_state: Callable[..., PartitionState], reads: list[bytes]
     ) -> None:
         state = make_state()
-        state.dirty = {KEY: b"value", OTHER: None}
+        state.layers.dirty = {KEY: b"value", OTHER: None}
         await commit(state)
         keys = [KEY, OTHER, b"19", KEY, b"19"]
         assert list(await state.load(keys)) == [b"value", None, None, b"value", None]
@@ -398,6 +398,51 @@ class TestMemory:
         assert list(await state.load(keys)) == [b"value"] * 10
         assert sorted(reads) == keys[:-FLUSHED_LAYERS]
 
+    async def test_a_key_has_one_committed_row_in_memory(
+        self, make_state: Callable[..., PartitionState], reads: list[bytes]
+    ) -> None:
+        state = make_state()
+        for offset in range(4):
+            state.dirty[KEY] = state.dirty[b"%d" % offset] = b"%d" % offset
+            await commit(state, offset)
+        rows = FLUSHED_LAYERS + 1  # KEY's, and those of the last flushes
+        assert sum(map(len, state.layers.all())) == rows
+        state.dirty[KEY] = b"unflushed"
+        state.freeze()
+        state.post_commit(4)
+        assert sum(map(len, state.layers.all())) == rows
+        assert list(await state.load([KEY])) == [b"unflushed"]
+        state.layers.evict(0, 0)
+        assert list(await state.load([KEY, b"3"])) == [b"unflushed", b"3"]
+        assert reads == [b"3"]
+
+    async def test_a_row_committed_during_a_flush_takes_the_older_ones_place_after_it(
+        self, make_state: Callable[..., PartitionState], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state = make_state()
+        write, go_on = RocksStore.write, threading.Event()
+
+        def write_slowly(*args: Any) -> int:
+            assert go_on.wait(5)
+            return write(*args)
+
+        monkeypatch.setattr(RocksStore, "write", write_slowly)
+        state.dirty[KEY] = state.dirty[OTHER] = b"old"
+        state.freeze()
+        state.post_commit(0)
+        flushing = asyncio.create_task(state.flush())
+        await asyncio.sleep(0)
+        state.dirty[KEY] = b"new"
+        state.freeze()
+        state.post_commit(1)
+        go_on.set()
+        await flushing
+        assert [state.store.get(key) for key in (KEY, OTHER)] == [b"old", b"old"]
+        assert list(await state.load([KEY, OTHER])) == [b"new", b"old"]
+        assert sum(map(len, state.layers.all())) == 2
+        await state.flush()
+        assert [state.store.get(key) for key in (KEY, OTHER)] == [b"new", b"old"]
+
     async def test_what_is_on_disk_as_well_is_let_go_the_oldest_first(
         self, make_state: Callable[..., PartitionState], reads: list[bytes]
     ) -> None:
@@ -408,10 +453,10 @@ class TestMemory:
         state.dirty[b"19"] = bytes(10_000)
         state.freeze()
         state.dirty[b"20"] = bytes(10_000)
-        assert 40_000 < state.row_bytes < 42_000
+        assert 40_000 < state.layers.row_bytes < 42_000
         for most, on_disk in [(50_000, []), (35_000, [KEY]), (0, [KEY, OTHER])]:
             reads.clear()
-            state.evict(most, 0)
+            state.layers.evict(most, 0)
             assert list(await state.load([KEY, OTHER, b"19", b"20"])) == [bytes(10_000)] * 4
             assert sorted(reads) == on_disk
 
@@ -419,17 +464,17 @@ class TestMemory:
         self, make_state: Callable[..., PartitionState], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         state = make_state()
-        beside = state._backend._replace(linked_bytes=lambda layer: 500 * len(layer))
-        monkeypatch.setattr(state, "_backend", beside)
+        beside = state.layers.backend._replace(linked_bytes=lambda layer: 500 * len(layer))
+        monkeypatch.setattr(state.layers, "backend", beside)
         for offset, key in enumerate([KEY, OTHER]):
             state.dirty[key] = b"value"
             await commit(state, offset)
         state.dirty[b"19"] = b"value"
-        rows = state.row_bytes
+        rows = state.layers.row_bytes
         for most, left in [(1500, 3), (1499, 2), (0, 1)]:
-            state.evict(rows, most)
-            assert state.linked_bytes == 500 * left
-            assert state.row_bytes == rows * left / 3
+            state.layers.evict(rows, most)
+            assert state.layers.linked_bytes == 500 * left
+            assert state.layers.row_bytes == rows * left / 3
 
     async def test_what_is_on_its_way_to_the_disk_is_not_let_go(
         self, make_state: Callable[..., PartitionState], monkeypatch: pytest.MonkeyPatch
@@ -447,13 +492,13 @@ class TestMemory:
         state.post_commit(0)
         flushing = asyncio.create_task(state.flush())
         await asyncio.sleep(0)
-        state.evict(0, 0)
+        state.layers.evict(0, 0)
         assert state.get(KEY) == b"value"
         assert state.store.get(KEY) is None
         go_on.set()
         await flushing
-        state.evict(0, 0)
-        assert state.row_bytes == 0
+        state.layers.evict(0, 0)
+        assert state.layers.row_bytes == 0
         assert state.get(KEY) == b"value"
 
 
@@ -465,8 +510,8 @@ class TestRemembering:
         state.readable = True
         state.dirty.update({b"%d" % key: bytes(10_000) for key in range(20)})
         await commit(state)
-        state.evict(0, 0)
-        assert state.find([b"0"]).missing
+        state.layers.evict(0, 0)
+        assert state.layers.find([b"0"]).missing
         return state
 
     @staticmethod
@@ -475,7 +520,7 @@ class TestRemembering:
 
     async def test_what_was_read_from_disk_is_found_in_memory(self, state: PartitionState) -> None:
         self.remember(state, b"1", b"99")
-        assert sorted(state.find([b"1", b"2", b"99"]).missing) == [b"2", b"99"]
+        assert sorted(state.layers.find([b"1", b"2", b"99"]).missing) == [b"2", b"99"]
         assert state.get(b"1") == bytes(10_000)
         assert not state.has_changed(b"1")
 
@@ -484,7 +529,7 @@ class TestRemembering:
         state.dirty[b"1"] = b"new"
         assert state.get(b"1") == b"new"
         await commit(state, 1)
-        state.evict(0, 0)
+        state.layers.evict(0, 0)
         assert state.get(b"1") == b"new"
 
     async def test_what_is_remembered_is_let_go_before_what_was_written(
@@ -493,27 +538,27 @@ class TestRemembering:
         state.dirty[b"1"] = b"new"
         await commit(state, 1)
         self.remember(state, b"2")
-        state.evict(state.row_bytes - 1, 0)
-        assert state.find([b"1", b"2"]).missing == [b"2"]
+        state.layers.evict(state.layers.row_bytes - 1, 0)
+        assert state.layers.find([b"1", b"2"]).missing == [b"2"]
 
     async def test_a_write_that_leaves_memory_uncovers_nothing_older(
         self, state: PartitionState
     ) -> None:
         self.remember(state, b"1")
-        for offset, key in enumerate([b"1", *[b"2"] * FLUSHED_LAYERS], 1):
+        for offset, key in enumerate([b"%d" % n for n in range(1, FLUSHED_LAYERS + 2)], 1):
             state.dirty[key] = b"new"
             await commit(state, offset)
-        assert state.find([b"1"]).missing == [b"1"]
+        assert state.layers.find([b"1"]).missing == [b"1"]
         assert state.get(b"1") == b"new"
 
     async def test_it_has_a_bound(
         self, state: PartitionState, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tables.state.REMEMBERED_BYTES", 55_000)
+        monkeypatch.setattr("tables.row_layers.REMEMBERED_BYTES", 55_000)
         self.remember(state, *(b"%d" % key for key in range(20)))
-        assert 0 < state.row_bytes <= 55_000
+        assert 0 < state.layers.row_bytes <= 55_000
         assert state.get(b"19") == bytes(10_000)
-        assert not state.find([b"19"]).missing
+        assert not state.layers.find([b"19"]).missing
 
     async def test_of_a_copy_nothing_is_remembered(self, state: PartitionState) -> None:
         self.remember(state, b"1")
@@ -521,7 +566,7 @@ class TestRemembering:
         self.remember(state, b"2")
         await state.apply({b"1": b"of the owner"}, 5)
         assert state.get(b"1") == b"of the owner"
-        assert state.find([b"2"]).missing
+        assert state.layers.find([b"2"]).missing
 
 
 class TestOthers:
@@ -534,7 +579,7 @@ class TestOthers:
             state.dirty[b"%d" % n] = b"v%d" % n
             state.dirty[b"%d:i" % n] = b"i%d" % n
         await commit(state)
-        state.evict(0, 0)
+        state.layers.evict(0, 0)
         return state
 
     @staticmethod

@@ -30,7 +30,7 @@ async def make_sweeper(
     ) -> tuple[PartitionState, Sweeper]:
         state = make_state()
         state.stream_time = NOW
-        state.dirty = dict(values)
+        state.layers.dirty = dict(values)
         await commit(state)
         return state, Sweeper(state, is_expired, period)
 

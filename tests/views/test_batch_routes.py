@@ -102,7 +102,7 @@ class TestAnswers:
             state.freeze()
             state.post_commit(1)
             await state.flush()
-            state.evict(0, 0)
+            state.layers.evict(0, 0)
         for key in ids[::5]:
             worker.put_user(key, LIKE)
         answer = await batch(worker, ids)
@@ -362,7 +362,7 @@ class TestTurns:
             state.freeze()
             state.post_commit(1)
             await state.flush()
-            state.evict(0, 0)
+            state.layers.evict(0, 0)
         turns = 0
 
         async def count() -> None:
@@ -388,7 +388,7 @@ class TestTurns:
         state.freeze()
         state.post_commit(1)
         await state.flush()
-        state.evict(0, 0)
+        state.layers.evict(0, 0)
         loop, read = asyncio.get_running_loop(), state.store.get_many
 
         def slow(keys: list[bytes]) -> list[bytes | None]:
