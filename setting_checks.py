@@ -33,6 +33,9 @@ _NEEDED: Final = {
 #: Settings that other protocols would ignore, or would send in the clear.
 _PROTOCOLS_OF: Final = {
     "sasl_mechanism": SASL_PROTOCOLS,
+    "sasl_username": SASL_PROTOCOLS,
+    "sasl_password": SASL_PROTOCOLS,
+    "sasl_oauth_client_secret": SASL_PROTOCOLS,
     "ssl_cafile": TLS_PROTOCOLS,
     "ssl_certfile": TLS_PROTOCOLS,
 }

@@ -16,7 +16,10 @@ from models.windows import format_duration, parse_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_BROKER = re.compile(r"(?:kafka://)?((?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5}))/?")
+_SCHEME = "kafka://"
+_BROKER = re.compile(rf"(?:{_SCHEME})?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{{1,5}}))?/?")
+#: Faust's, and Kafka's.
+_DEFAULT_PORT = "9092"
 _SIZE_UNITS = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 
 
@@ -104,11 +107,11 @@ def topic(longest: int = 249) -> SettingKind:
 
 
 def broker_url() -> SettingKind:
-    """Accept a text like ``kafka://a:9092,b:9092``."""
+    """Accept a text like ``kafka://a:9092,b:9092``, as Faust does without scheme or port too."""
 
     def parse(text: str) -> str:
         broker_addresses(text)
-        return text
+        return text if text.startswith(_SCHEME) else f"{_SCHEME}{text}"
 
     return SettingKind(
         parse, "kafka://host:port, several of them separated by commas or semicolons"
@@ -177,15 +180,10 @@ def certificates() -> SettingKind:
 def broker_addresses(url: str) -> list[str]:
     """Return the brokers in ``url`` as ``host:port``. Raises ValueError."""
     parts = [_BROKER.fullmatch(part) for part in re.split("[,;]", url)]
-    found = [part.groups() for part in parts if part]
-    ports = (int(port) for _, port in found)
-    if (
-        len(found) != len(parts)
-        or not url.startswith("kafka://")
-        or not all(0 < port < 1 << 16 for port in ports)
-    ):
+    found = [part.groups(_DEFAULT_PORT) for part in parts if part]
+    if len(found) != len(parts) or not all(0 < int(port) < 1 << 16 for _, port in found):
         raise ValueError(url)
-    return [address for address, _ in found]
+    return [f"{host}:{port}" for host, port in found]
 
 
 def hide_login(url: str) -> str:

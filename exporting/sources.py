@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporting.errors import ExportError
-from models.windows import format_duration, parse_duration
+from models.windows import format_duration, parse_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class Exported(NamedTuple):
         if window is not None and not self.has_window:
             raise ExportError(f"--window is not for {name}: their windows have fixed sizes")
         try:
-            return self.metrics(None if window is None else parse_duration(window))
+            return self.metrics(None if window is None else parse_mixed(window))
         except ValueError as exc:
             step, size = format_duration(self.slices.step), format_duration(self.slices.size)
             raise ExportError(

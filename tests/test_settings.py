@@ -179,11 +179,18 @@ class TestReading:
             ("kafka://a:9092,b:9093", ["a:9092", "b:9093"]),
             ("kafka://a:9092;kafka://b:9093", ["a:9092", "b:9093"]),
             ("kafka://[::1]:9092", ["[::1]:9092"]),
+            ("kafka://a", ["a:9092"]),
+            ("kafka://a,b:9093", ["a:9092", "b:9093"]),
         ],
     )
     def test_several_brokers_can_be_named(self, url: str, servers: list[str]) -> None:
         settings = load({"BROKER_URL": url})
         assert (settings.broker_url, settings.bootstrap_servers) == (url, servers)
+
+    def test_a_broker_needs_no_scheme(self) -> None:
+        settings = load({"BROKER_URL": "a:9093,b"})
+        assert settings.broker_url == "kafka://a:9093,b"
+        assert settings.bootstrap_servers == ["a:9093", "b:9092"]
 
     def test_a_login_can_be_set(self, tmp_path: Path) -> None:
         certificates = tmp_path / "ca.pem"
@@ -198,11 +205,11 @@ class TestRefusals:
         ("name", "value"),
         [
             ("BROKER_URL", "kafka://"),
-            ("BROKER_URL", "kafka://a"),
             ("BROKER_URL", "kafka://a:0"),
             ("BROKER_URL", "kafka://a:65536"),
             ("BROKER_URL", "http://a:9092"),
-            ("BROKER_URL", "a:9092"),
+            ("BROKER_URL", "kafka://a:"),
+            ("BROKER_URL", "ssl://a:9092"),
             ("BROKER_URL", "kafka://a:9092,"),
             ("TOPIC_PARTITIONS", "0"),
             ("TOPIC_PARTITIONS", "1025"),
@@ -302,17 +309,19 @@ class TestRefusals:
     def test_certificates_without_tls_are_a_mistake(self, tmp_path: Path, protocol: str) -> None:
         path = tmp_path / "ca.pem"
         trustme.CA().cert_pem.write_to_path(path)
-        environ = {**SASL, "REELS_SECURITY_PROTOCOL": protocol, "REELS_SSL_CAFILE": str(path)}
-        if not protocol.startswith("SASL"):
-            del environ["REELS_SASL_MECHANISM"]
-        assert refusal(**environ).endswith(
+        login = SASL if protocol.startswith("SASL") else {}
+        environ = {"REELS_SECURITY_PROTOCOL": protocol, "REELS_SSL_CAFILE": str(path)}
+        assert refusal(**login | environ).endswith(
             "allowed is SSL or SASL_SSL, because REELS_SSL_CAFILE is set"
         )
 
     @pytest.mark.parametrize("protocol", ["", "PLAINTEXT", "SSL"])
-    def test_a_login_that_would_not_be_used_is_a_mistake(self, protocol: str) -> None:
-        assert refusal(**SASL | {"REELS_SECURITY_PROTOCOL": protocol}).endswith(
-            "allowed is SASL_PLAINTEXT or SASL_SSL, because REELS_SASL_MECHANISM is set"
+    @pytest.mark.parametrize("name", ["MECHANISM", "USERNAME", "PASSWORD", "OAUTH_CLIENT_SECRET"])
+    def test_a_login_that_would_not_be_used_is_a_mistake(self, protocol: str, name: str) -> None:
+        name = f"REELS_SASL_{name}"
+        value = (SASL | OAUTH)[name]
+        assert refusal(**{"REELS_SECURITY_PROTOCOL": protocol, name: value}).endswith(
+            f"allowed is SASL_PLAINTEXT or SASL_SSL, because {name} is set"
         )
 
     def test_a_file_is_no_data_folder(self, tmp_path: Path) -> None:

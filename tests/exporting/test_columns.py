@@ -118,6 +118,12 @@ def test_a_window_that_a_table_has_not_is_refused(word: str, window: str, reason
         EXPORTED[word].source(load({}), word, table, window)
 
 
+def test_a_window_may_be_as_mixed_as_in_a_read() -> None:
+    table: Any = SimpleNamespace(changelog_topic_name="t", layout=None)
+    metrics = EXPORTED["users"].source(load({}), "users", table, "22h45m").metrics
+    assert metrics.first_pane(AT) == metrics.slices.window_at(AT, (22 * 60 + 45) * 60_000)[0]
+
+
 @pytest.mark.parametrize("large", [(), (2**53, 2**63)], ids=["usual", "beyond 2**53"])
 @pytest.mark.parametrize("steps", [1, 4])
 def test_users_read_by_the_batch_are_what_they_are_one_by_one(
