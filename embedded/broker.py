@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from embedded import distribution
 from embedded.configuration import server_properties
@@ -38,6 +38,9 @@ class EmbeddedKafka:
     It dies with the Python process, on Linux even if that is killed. All methods block: in
     asyncio, call them with ``asyncio.to_thread``. Only ``kill`` is safe in concurrent threads.
     """
+
+    #: Java's flags for all nodes of this process; ``jvm_flags`` override them.
+    common_jvm_flags: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -200,7 +203,7 @@ class EmbeddedKafka:
                 self._folder,
                 "server",
                 ["kafka.Kafka", str(self._folder.settings)],
-                [f"-Xmx{self._heap}", *self._jvm_flags],
+                [f"-Xmx{self._heap}", *self.common_jvm_flags, *self._jvm_flags],
             )
             self._process.start()
         except OSError as error:

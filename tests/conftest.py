@@ -39,6 +39,9 @@ _open_clusters: list[Cluster] = []
 # Tests use parts of the engine without the app, which installs them.
 install()
 
+# These brokers live for seconds or minutes, so optimizing their code does not pay off.
+EmbeddedKafka.common_jvm_flags = ("-XX:TieredStopAtLevel=1",)
+
 # The duration of an example depends on the other load of the machine: no deadline.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
