@@ -227,13 +227,14 @@ class PartitionState:
 
         New writes go to a fresh overlay.
         """
+        frozen = self.layers.freeze()
         positions = self.positions if positions is None else positions
         of_feeds = self.feeds, self.complete_from
         # In every commit with changes, so that any part of a changelog identifies its table.
         if positions != self.positions or (
             self.stream_time is not None
             and (
-                len(self.dirty)
+                len(frozen)
                 or self._is_changed
                 or self.stream_time != self._frozen_time
                 or of_feeds != self._frozen_of_feeds
@@ -242,10 +243,10 @@ class PartitionState:
             self._frozen_time, self.positions = self.stream_time, positions
             self._frozen_of_feeds = of_feeds
             self._is_changed = False
-            self.dirty[LAYOUT_KEY] = self._layout.encode(
+            frozen[LAYOUT_KEY] = self._layout.encode(
                 self.stream_time, self._table_id, positions or {}, *of_feeds, self.unit
             )
-        return self.layers.freeze()
+        return frozen
 
     def post_commit(self, offset: int) -> None:
         """Mark the frozen rows as committed, the last of them at changelog ``offset``."""

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from models.windows import Slices
-from tables.layout import LAYOUT_KEY, LayoutError, StoreFormat
+from tables.layout import LAYOUT_KEY, LayoutError, Position, StoreFormat
 from tables.rocks import RocksStore
 from tables.row_layers import FLUSHED_LAYERS
 
@@ -179,7 +179,9 @@ class TestCommitting:
         state.freeze()
         state.dirty[OTHER] = b"newer"
         with pytest.raises(RuntimeError, match="still in progress"):
-            state.freeze()
+            state.freeze({"topic": Position(1, "")})
+        assert state.positions is None
+        assert dict(state.dirty.items()) == {OTHER: b"newer"}
 
     async def test_values_and_changelog_offset_reach_the_disk_together(
         self, make_state: Callable[..., PartitionState]
@@ -364,6 +366,19 @@ class TestLayout:
         assert layout(12).stored_stream_time("users", earlier) == 5
 
 
+@pytest.fixture
+def go_on(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return an event for which writes to RocksDB wait."""
+    write, event = RocksStore.write, threading.Event()
+
+    def write_then(*args: Any) -> int:
+        assert event.wait(5)
+        return write(*args)
+
+    monkeypatch.setattr(RocksStore, "write", write_then)
+    return event
+
+
 class TestMemory:
     @pytest.fixture
     def reads(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
@@ -417,16 +432,9 @@ class TestMemory:
         assert reads == [b"3"]
 
     async def test_a_row_committed_during_a_flush_takes_the_older_ones_place_after_it(
-        self, make_state: Callable[..., PartitionState], monkeypatch: pytest.MonkeyPatch
+        self, make_state: Callable[..., PartitionState], go_on: threading.Event
     ) -> None:
         state = make_state()
-        write, go_on = RocksStore.write, threading.Event()
-
-        def write_slowly(*args: Any) -> int:
-            assert go_on.wait(5)
-            return write(*args)
-
-        monkeypatch.setattr(RocksStore, "write", write_slowly)
         state.dirty[KEY] = state.dirty[OTHER] = b"old"
         state.freeze()
         state.post_commit(0)
@@ -477,16 +485,9 @@ class TestMemory:
             assert state.layers.row_bytes == rows * left / 3
 
     async def test_what_is_on_its_way_to_the_disk_is_not_let_go(
-        self, make_state: Callable[..., PartitionState], monkeypatch: pytest.MonkeyPatch
+        self, make_state: Callable[..., PartitionState], go_on: threading.Event
     ) -> None:
         state = make_state()
-        write, go_on = RocksStore.write, threading.Event()
-
-        def write_slowly(*args: Any) -> int:
-            assert go_on.wait(5)
-            return write(*args)
-
-        monkeypatch.setattr(RocksStore, "write", write_slowly)
         state.dirty[KEY] = b"value"
         state.freeze()
         state.post_commit(0)
