@@ -6,7 +6,6 @@ Importing this module registers the command.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 import time
@@ -19,6 +18,7 @@ from faust.cli.base import AppCommand, option
 
 import settings
 from commands.progress import ProgressDisplay
+from commands.running import run_without_worker
 from commands.sending import EventSender, SendError
 from loadgen import EventKind, Workload
 from loadgen.campaign import EVENTS_PER_VIDEO
@@ -248,10 +248,8 @@ class Generate(AppCommand):
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        # Broker errors arrive as exceptions, and are printed as one line.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
-            asyncio.run(self._generate())
+            run_without_worker(self._generate())
         except (SendError, settings.SettingsError) as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)

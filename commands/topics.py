@@ -7,7 +7,6 @@ serves set-ups in which workers may not create topics.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -17,6 +16,7 @@ from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
 from commands import shapes
+from commands.running import run_without_worker
 from streaming.errors import StartError
 from streaming.kafka.broker_check import unreachable
 from streaming.kafka.topic_settings import SettingVerdict, TopicConfigs, judge_topics
@@ -54,10 +54,8 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        # Broker errors arrive as exceptions, and are printed as one line.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
-            asyncio.run(self._run())
+            run_without_worker(self._run())
         except StartError as exc:
             click.echo(f"error: {exc}", err=True)
             sys.exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import warnings
 from dataclasses import replace
@@ -163,6 +164,7 @@ class App(faust.App):
                 # Lets the next worker with this directory recognize this member of the group.
                 self.conf.broker_client_id = f"{self.conf.id}-{directory_id}"
             await super().on_first_start()
+            gc.collect()
             collect_seldom()
             await self._prepare()
         except StartError as exc:
