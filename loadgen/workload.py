@@ -170,6 +170,8 @@ class Workload:
         if latest_ms is not None:
             times_ms = np.minimum(times_ms, latest_ms)
         times_ms -= records["earlier_ms"]
+        on_time = records["kind"] != EventKind.LATE
+        np.maximum(times_ms, self._start_ms, out=times_ms, where=on_time)
         values = self._renderer.events(records, times_ms)
         users = records["user"].copy()
         kinds = records["kind"].copy()

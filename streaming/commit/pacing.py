@@ -8,6 +8,10 @@ from math import inf
 #: interval that always passes. Seconds, because a long interval is deliberate.
 MAX_EARLY_S, MIN_PART = 0.07, 1 / 3
 
+#: The largest part of the time that commits take if no record is urgent, and the longest time from
+#: one to the next that this causes, in seconds: processing waits while a commit is prepared.
+MAX_COMMIT_SHARE, MAX_QUIET_S = 1 / 4, 0.5
+
 #: Part of the interval from an exchange of deltas to the next one.
 EXCHANGE_PART = 1 / 4
 
@@ -36,6 +40,7 @@ class CommitPace:
         """Start with the shortest pause; ``interval_s`` as in :func:`pause_after`."""
         #: Seconds until the next commit may start, if a record is urgent.
         self.pause_s = shortest_distance_s(interval_s)
+        self._configured_s = interval_s
         #: Seconds from the start of a commit to the next, if no record is urgent.
         self.interval_s = interval_s
         #: Seconds from an exchange of deltas to the next one.
@@ -58,8 +63,9 @@ class CommitPace:
         usual_rate, self._rate = max(rate, self._rate), rate
         # Without processed records, as at the start, the time for the backlog is unknown.
         behind_s = behind / usual_rate if usual_rate > 0 else 0.0
-        self.pause_s = pause_after(commit_s, usual_s, self.interval_s, behind_s)
-        self.exchange_s = exchange_after(self.interval_s, behind_s)
+        self.pause_s = pause_after(commit_s, usual_s, self._configured_s, behind_s)
+        self.interval_s = interval_after(usual_s, self._configured_s)
+        self.exchange_s = exchange_after(self._configured_s, behind_s)
 
 
 class Retries:
@@ -81,6 +87,15 @@ class Retries:
 def shortest_distance_s(interval_s: float) -> float:
     """Return the shortest time from the start of a commit to the next, in seconds."""
     return max(interval_s * MIN_PART, interval_s - MAX_EARLY_S)
+
+
+def interval_after(usual_s: float, interval_s: float) -> float:
+    """Return the time from the start of a commit to the next, in seconds, if no record is urgent.
+
+    Answers do not wait for such a commit. Under load commits take longer; with more time between
+    them, more events of a key share a write. Arguments as of :func:`pause_after`.
+    """
+    return max(interval_s, min(usual_s / MAX_COMMIT_SHARE, MAX_QUIET_S))
 
 
 def exchange_after(interval_s: float, behind_s: float) -> float:

@@ -211,6 +211,16 @@ class TestTime:
         backwards = np.mean(np.diff(times) < 0)
         assert 0.1 < backwards < 0.9
 
+    def test_the_first_event_is_at_the_start_and_only_late_ones_are_before(
+        self, rough: EventChunk
+    ) -> None:
+        times = [
+            from_iso(orjson.loads(value)["timestamp"])
+            for kind, value in zip(kinds_of(rough), rough.values, strict=True)
+            if kind.counts
+        ]
+        assert times[0] == min(times) == START_MS
+
     def test_late_events_are_25_to_48_hours_old(self, rough: EventChunk) -> None:
         for index, kind in enumerate(kinds_of(rough)):
             if kind is EventKind.LATE:

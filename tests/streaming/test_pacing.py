@@ -10,6 +10,7 @@ from streaming.commit.pacing import (
     CALM_S,
     FIRST_RETRY_S,
     MAX_COMMIT_INTERVAL_S,
+    MAX_QUIET_S,
     MAX_RETRY_S,
     CommitPace,
     Retries,
@@ -92,6 +93,24 @@ class TestPace:
         assert pace.pause_s == MAX_COMMIT_INTERVAL_S
         pace.committed(0.03, 130, 0.13, 0)
         assert pace.pause_s == pytest.approx(0.03)
+
+    @pytest.mark.parametrize(
+        ("commit_s", "interval_s"),
+        [(0.01, 0.1), (0.025, 0.1), (0.05, 0.2), (0.1, 0.4), (0.2, MAX_QUIET_S)],
+    )
+    def test_commits_that_nobody_waits_for_take_a_quarter_of_the_time(
+        self, pace: CommitPace, commit_s: float, interval_s: float
+    ) -> None:
+        for _ in range(2):
+            pace.committed(commit_s, 130, 0.13, 0)
+        assert pace.interval_s == pytest.approx(interval_s)
+        assert pace.exchange_s == pytest.approx(0.025)
+
+    def test_a_long_interval_is_kept_to_however_long_commits_take(self) -> None:
+        pace = CommitPace(5.0)
+        for _ in range(2):
+            pace.committed(2.0, 130, 5.0, 0)
+        assert pace.interval_s == 5.0
 
     def test_exchanges_are_more_frequent_than_commits_unless_there_is_a_backlog(
         self, pace: CommitPace
