@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # What runs is installed, and all of it.
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
+# Every start of a worker would compile the program and its libraries again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test test-faults test-versions test-fast coverage bench soak check format lock docs docs-site clean audit-dependencies
 

@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from auditing.comparison import compare_sums, compare_users
-from auditing.dead_letters import number_of
+from auditing.comparison import compare_sums
 from auditing.errors import AuditError
-from auditing.merging import Ahead, Copies, Merge
 from auditing.parts import SpillStore
 from auditing.passed_on import Input, PassedOn, Replayed
-from auditing.recount import PartitionRecount, Refused, Span, Spans
+from auditing.recount import spans_of
+from auditing.refused import RefusedEvents
 from auditing.report import Report
-from auditing.stored import StoredTables, read_partition
+from auditing.shares import Share, collect
+from auditing.stored import StoredTables
 from auditing.summed import Sums
-from models.errors import CodecError
+from auditing.users import Judged, UsersAudit, committed
 from models.windows import to_iso
-from tables.users import NAME as USERS
-from tables.users import user_layout, user_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from auditing.merging import Arrival
     from auditing.parts import Names, Progress
     from auditing.reading import Topics
-    from auditing.summed import SummedTable
+    from auditing.shares import RunShares
+    from auditing.summed import JoinedSums, SummedTable
     from settings import Settings
-    from tables.layout import Position
 
-__all__ = ["AuditError", "Report", "audit"]
+__all__ = ["AuditError", "Processes", "Report", "audit"]
 
 #: Reject reasons whose events may count when they are replayed.
 REPLAYED = ("late", "future_timestamp")
+
+#: Records for which another process pays off: it takes a second or two to start.
+RECORDS_PER_PROCESS = 1_000_000
+
+
+class Processes(NamedTuple):
+    """Processes that recount the input."""
+
+    number: int
+    are_chosen: bool
+    """Whether to use them for a small input, too."""
+    run: RunShares
 
 
 async def audit(
@@ -46,6 +53,7 @@ async def audit(
     tables: Sequence[SummedTable],
     progress: Progress,
     memory: int,
+    processes: Processes | None = None,
 ) -> Report:
     """Recount the input and compare.
 
@@ -56,13 +64,15 @@ async def audit(
         tables: the tables of sums.
         progress: receives the progress.
         memory: bytes for counts; the rest goes to a temporary folder.
+        processes: recount users beside this process, which does it alone without them.
 
     Raises:
         AuditError: the comparison is impossible.
     """
     with TemporaryDirectory(prefix="reels-audit-") as folder:
-        spill = SpillStore(Path(folder), memory, tables)
-        return await _Audit(settings, topics, names, tables, progress, spill).run()
+        return await _Audit(
+            settings, topics, names, tables, progress, memory, Path(folder), processes
+        ).run()
 
 
 class _Audit:
@@ -73,19 +83,21 @@ class _Audit:
         names: Names,
         tables: Sequence[SummedTable],
         progress: Progress,
-        spill: SpillStore,
+        memory: int,
+        folder: Path,
+        processes: Processes | None,
     ) -> None:
-        self._spill = spill
+        self._memory = memory
+        self._folder = folder
+        self._spill = SpillStore(folder, memory, tables)
         self._settings = settings
         self._topics = topics
         self._names = names
         self._progress = progress
-        self._user_windows = user_windows(settings)
         self._tables = tables
+        self._processes = processes
         self._report = Report()
-        self._refused: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
-        """Offsets of the events that were ahead of the clock, by topic and partition."""
-        self._dead_letters_read: dict[int, int] = {}
+        self._refused = RefusedEvents(topics, names.dead_letters, self._report)
         self._input_begins: dict[int, int] = {}
         self._copies_begin: dict[int, int] = {}
 
@@ -97,66 +109,65 @@ class _Audit:
                 f"topic {names.events} has {len(partitions)} partitions, but TOPIC_PARTITIONS is "
                 f"{self._settings.partitions}: set it to the topic's number"
             )
-        sure = await self._committed()
+        sure = await committed(topics, names)
         stored = StoredTables(topics, names, self._report, self._progress)
         complete = [await stored.wait_for_deltas(table) for table in self._tables]
         found = [
             await stored.read(table, self._spill.new_map(table.kind), self._settings.partitions)
             for table in self._tables
         ]
-        most = await self._committed()
-        passed_on = await self._find_passed_on(most[0])
-        gone = Ahead(passed_on.gone())
-
-        sums = [Sums(each, self._spill.new_map(each.sums_kind)) for each in self._tables]
-        judged_from = []
-        for partition in partitions:
-            spans = _spans(partition, sure, most)
-            first = self._first_judged(partition, passed_on)
-            judged_from.append(first)
-            await self._audit_users(partition, spans, sums, first, _of_home(gone, partition))
+        most = await committed(topics, names)
+        passed_on, are_gone = await self._find_passed_on(most[0])
+        judged = [
+            Judged(n, spans_of(n, sure, most), self._first_judged(n, passed_on)) for n in partitions
+        ]
+        records = sum(most[0][n] - self._input_begins[n] for n in partitions)
+        self._progress.begin(f"events of {names.events}", records)
+        sums = await self._audit_users(judged, passed_on, records, are_gone=are_gone)
         passed_on.close()
+        judged_from = max(each.begin_ms for each in judged)
         for table, says, counted, whole in zip(self._tables, found, sums, complete, strict=True):
-            compared = compare_sums(says, counted, max(judged_from), complete=whole)
+            compared = compare_sums(says, counted, judged_from, complete=whole)
             self._report.take(table.kind, compared)
-            for values in (says.values, counted.values):
-                values.close()
+            says.values.close()
+            counted.close()
         return self._report
 
-    async def _read_dead_letters(self) -> None:
-        """Collect the committed dead letters of events that were ahead of the clock."""
-        topic = self._names.dead_letters
-        begins, ends = await self._topics.begins(topic), await self._topics.ends(topic)
-        for partition, end in ends.items():
-            start = max(begins[partition], self._dead_letters_read.get(partition, 0))
-            self._dead_letters_read[partition] = end
-            async for records in self._topics.read(topic, partition, start, end):
-                for record in records:
-                    headers = dict(record.headers)
-                    if headers.get("reason") == b"future_timestamp":
-                        source = number_of(headers, "source.partition")
-                        offset = number_of(headers, "source.offset")
-                        if source is None or offset is None:
-                            self._report.notes.append(
-                                f"the record at offset {record.offset} of {topic}-{partition} is "
-                                "not a worker's dead letter: skipped"
-                            )
-                        else:
-                            name = headers.get("source.topic", b"").decode(errors="replace")
-                            self._refused[name][source].add(offset)
+    async def _audit_users(
+        self, judged: Sequence[Judged], passed_on: PassedOn, records: int, *, are_gone: bool
+    ) -> Sequence[Sums | JoinedSums]:
+        """Recount all partitions, here or in other processes; return the sums of each table."""
+        processes = self._processes
+        count = 1
+        if processes is not None:
+            worth = len(judged) if processes.are_chosen else records // RECORDS_PER_PROCESS
+            count = max(1, min(processes.number, worth, len(judged)))
+        if processes is None or count == 1:
+            sums = [Sums(each, self._spill.new_map(each.sums_kind)) for each in self._tables]
+            users = UsersAudit(
+                *(self._settings, self._topics, self._names, sums, self._progress, self._spill)
+            )
+            await users.run(judged, passed_on.gone(), self._report)
+            return sums
+        gone = str(passed_on.keep_gone()) if are_gone else None
+        folders = [self._folder / f"share-{number}" for number in range(count)]
+        for number, folder in enumerate(folders):
+            Share(list(judged[number::count]), self._memory // count, gone).write(folder)
+        await processes.run(folders, self._progress)
+        return collect(folders, self._tables, self._report)
 
-    async def _committed(self) -> tuple[dict[int, int], dict[int, int]]:
-        """Return the group's offsets in the input and in the repartition topic."""
-        names, committed = self._names, self._topics.committed
-        return await committed(names.events), await committed(names.repartition)
+    async def _find_passed_on(self, ends: dict[int, int]) -> tuple[PassedOn, bool]:
+        """Find events before ``ends`` in a wrong partition that have no copy.
 
-    async def _find_passed_on(self, ends: dict[int, int]) -> PassedOn:
-        """Find events before ``ends`` in a wrong partition that have no copy."""
+        Returns:
+            The events, and whether there are any.
+        """
         names, topics, report = self._names, self._topics, self._report
-        await self._read_dead_letters()
+        await self._refused.read()
         self._input_begins = await topics.begins(names.events)
         self._copies_begin = await topics.begins(names.repartition)
-        source = Input(names.events, self._input_begins, ends, self._refused[names.events])
+        refused = self._refused.of(names.events)
+        source = Input(names.events, self._input_begins, ends, refused)
         replayed = Replayed(
             names.dead_letters,
             {each.encode(): await topics.replayed(names.dead_letters, each) for each in REPLAYED},
@@ -172,81 +183,7 @@ class _Audit:
                 "repeated there came within the horizon"
             )
         self._progress.advance(1)
-        return passed_on
-
-    async def _copies(self, partition: int, end: int) -> Copies:
-        """Return the events passed on to a partition, up to ``end``, with their order."""
-        names, topics = self._names, self._topics
-        copies, begin = Copies(self._spill.new_map("copies")), self._copies_begin[partition]
-        async for records in topics.read(names.repartition, partition, begin, end):
-            copies.add(records)
-        order: list[bytes | None] = []
-        begin = (await topics.begins(names.order))[partition]
-        end = (await topics.ends(names.order))[partition]
-        async for records in topics.read(names.order, partition, begin, end):
-            order += [record.value for record in records]
-        try:
-            copies.set_order(order, is_whole=begin == 0)
-        except CodecError as exc:
-            raise AuditError(f"topic {names.order}, partition {partition}: {exc}") from exc
-        return copies
-
-    async def _audit_users(
-        self,
-        partition: int,
-        summed: Spans,
-        sums: Sequence[Sums],
-        judged_from: int,
-        gone: Iterator[Arrival],
-    ) -> None:
-        """Recount a partition and compare its users."""
-        names, topics, report = self._names, self._topics, self._report
-        sure = await self._committed()
-        found, layout = (
-            self._spill.new_map("users"),
-            user_layout(self._user_windows, partitions=self._settings.partitions),
-        )
-        stored = await read_partition(*(topics, names.changelogs[USERS], partition), found, layout)
-        as_of, positions = stored.stream_time, stored.positions
-        most = await self._committed()
-        begin = (await topics.begins(names.events))[partition]
-        await self._read_dead_letters()
-        users = _spans(partition, sure, most)
-        _check_group(f"{names.events}-{partition}", positions.get(names.events), users.input)
-        copies = await self._copies(partition, users.passed_on.most)
-
-        merge = Merge(chain(gone, copies.unnamed()), copies.named())
-        recount = PartitionRecount(
-            *(partition, self._settings, self._user_windows, sums),
-            Refused(
-                *(self._refused[each][partition] for each in (names.events, names.repartition))
-            ),
-            (users, summed),
-            *(self._spill.new_map("sure-users"), self._spill.new_map("changed-users")),
-            None if merge.is_known else self._spill.new_map("repeated-users"),
-        )
-        end = users.input.most
-        self._progress.begin(f"events of partition {partition}", end - begin)
-        async for records in topics.read(names.events, partition, begin, end):
-            for record in records:
-                report.records += 1 + recount.fold_passed_on(merge.before(record))
-                recount.add(record)
-            self._progress.advance(len(records))
-        report.records += recount.fold_passed_on(merge.after_all())
-        report.outcomes += recount.outcomes
-        times = [time for time in (as_of, recount.stream_time) if time is not None]
-        if times:
-            report.take(
-                "users",
-                compare_users(
-                    found,
-                    self._user_windows.in_units(stored.unit),
-                    *(recount, self._user_windows, max(times), judged_from),
-                ),
-            )
-        recount.close()
-        for values in (found, copies.values):
-            values.close()
+        return passed_on, bool(missing)
 
     def _first_judged(self, partition: int, passed_on: PassedOn) -> int:
         """Return the first event time that no deleted event can affect.
@@ -272,29 +209,3 @@ class _Audit:
             f"before {to_iso(judged_from)} are not judged"
         )
         return judged_from
-
-
-def _check_group(name: str, table: Position | None, group: Span) -> None:
-    """Refuse group offsets behind the table, because the recount ends with them.
-
-    Events between the table and offsets ahead of it are missing in the table: a difference.
-    """
-    if table is not None and group.most < table.offset:
-        raise AuditError(
-            f"the group's offset for {name} is {group.most}, but the table's position is "
-            f"{table.offset}: the offset expired or was moved back. Start a worker once: it sets it"
-        )
-
-
-def _spans(
-    partition: int,
-    sure: tuple[dict[int, int], dict[int, int]],
-    most: tuple[dict[int, int], dict[int, int]],
-) -> Spans:
-    return Spans(*(Span(s[partition], m[partition]) for s, m in zip(sure, most, strict=True)))
-
-
-def _of_home(gone: Ahead[tuple[int, Arrival]], home: int) -> Iterator[Arrival]:
-    """Yield the events of ``gone`` for one partition; events of earlier ones are consumed."""
-    while (head := gone.head) is not None and head[0] == home:
-        yield gone.pop()[1]

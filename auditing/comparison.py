@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from auditing.recount import PartitionRecount
     from auditing.spill_map import SpillMap
-    from auditing.summed import FoundTable, Sums
+    from auditing.summed import FoundTable, JoinedSums, Sums
     from models.user import UserWindows
 
 Panes = dict[int, tuple[int, ...]]
@@ -80,7 +80,7 @@ def compare_users(
 
 
 def compare_sums(
-    found: FoundTable, sums: Sums, judged_from: int, *, complete: bool
+    found: FoundTable, sums: Sums | JoinedSums, judged_from: int, *, complete: bool
 ) -> Iterator[list[Difference]]:
     """Compare all keys of a table of sums in the windows of their partitions.
 
@@ -97,7 +97,7 @@ def compare_sums(
     windows, nothing = table.windows, table.entity.nothing
     step = windows.slices.step
     # A number's key sorts before the keys of its panes, which begin with it.
-    ordered = merge(found.values, sums.values)
+    ordered = merge(found.values, sums.stored())
     for number, keys in groupby(unique(ordered), key=id_of):
         counted = [key for key in keys if len(key) > len(id_key(number))]
         partition = partition_of(number, len(times)) if times else -1

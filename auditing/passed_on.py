@@ -9,21 +9,22 @@ count; their originals are further events with the same id.
 
 from __future__ import annotations
 
+from pathlib import Path
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xxhash import xxh3_128_digest
 
+from auditing.decoding import decoded
 from auditing.merging import Arrival
-from models.event import Rejected, decode
-from models.partitioner import partition_of
+from auditing.spill_map import SpillMap
+from models.event import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
     from auditing.reading import Topics
     from auditing.replayed import Done
-    from auditing.spill_map import SpillMap
     from streaming.kafka.records import Record
 
 #: Maps of misplaced events: the number of equal events without a copy, the number of these already
@@ -100,9 +101,11 @@ class PassedOn:
 
         Ordered by partition, then by record timestamp.
         """
-        for key in self._gone:
-            home, timestamp, *_ = _PLACE.unpack(key)
-            yield home, Arrival(-1, timestamp, self._gone.get(key))
+        return _arrivals(self._gone)
+
+    def keep_gone(self) -> Path:
+        """Leave these events on disk; return their folder, for :func:`gone_in`."""
+        return self._gone.keep()
 
     async def _originals(self) -> AsyncIterator[tuple[int, tuple[int, int], Record]]:
         """Yield each passed-on event with its user's partition and its place."""
@@ -139,15 +142,25 @@ class PassedOn:
 
     def _with_home(self, records: Sequence[Record]) -> Iterator[tuple[int, Record]]:
         """Yield the valid events, each with its user's partition."""
-        for record in records:
-            event = decode(record.value)
+        for record, event, home in decoded(records, len(self._source.ends)):
             if not isinstance(event, Rejected):
-                yield partition_of(event.user_id, len(self._source.ends)), record
+                yield home, record
 
     def close(self) -> None:
         """Forget everything."""
         for values in (self._lacking, self._collected, self._gone):
             values.close()
+
+
+def gone_in(folder: str | None) -> Iterator[tuple[int, Arrival]]:
+    """Yield the events that :meth:`PassedOn.keep_gone` has left in ``folder``; None: no events."""
+    return iter(()) if folder is None else _arrivals(SpillMap.kept(Path(folder)))
+
+
+def _arrivals(gone: SpillMap) -> Iterator[tuple[int, Arrival]]:
+    for key in gone:
+        home, timestamp, *_ = _PLACE.unpack(key)
+        yield home, Arrival(-1, timestamp, gone.get(key))
 
 
 def _digest(home: int, record: Record) -> bytes:

@@ -25,6 +25,7 @@ from streaming.errors import NoTokenError, StartError
 from streaming.kafka.broker_check import check_access
 from streaming.kafka.rights import needed, require_rights
 from streaming.restore.changelog import changelog_consumer
+from streaming.restore.changelog_fetch import fetch_changes
 from tables.foreign import ForeignRowError, check_rows
 from tables.layout import LAYOUT_KEY
 
@@ -36,11 +37,9 @@ if TYPE_CHECKING:
     from models.rows import FindForeign
     from streaming.kafka.metadata import Right
     from streaming.kafka.records import Record
+    from streaming.restore.changelog_fetch import Changes
 
 POLL_MS = 100
-
-#: Records per poll; a fetch may be many times larger once it is decompressed.
-RECORDS_PER_POLL = 4000
 
 #: Seconds to wait for an open transaction, and between two checks. The brokers end transactions of
 #: a dead worker after 15 s, and check every 10 s.
@@ -145,8 +144,8 @@ class Topics:
         for tp, offset in tps.items():
             self._consumer.seek(tp, offset)
         while True:
-            for tp, records in (await self._poll(*tps)).items():
-                yield tp.partition, records
+            for tp, chunk in (await fetch_changes(self._consumer, POLL_MS / 1000)).items():
+                yield tp.partition, chunk.read
 
     async def committed(self, topic: str) -> dict[int, int]:
         """Return the group's committed offset of each partition, 0 where there is none.
@@ -182,15 +181,15 @@ class Topics:
         tp = TopicPartition(topic, partition)
         self._consumer.assign([tp])
         self._consumer.seek(tp, start)
-        while await self._consumer.position(tp) < end:
-            for records in (await self._poll(tp)).values():
-                yield [record for record in records if record.offset < end]
+        async for records in self._up_to(tp, end):
+            yield records
 
-    async def _poll(self, *tps: TopicPartition) -> Mapping[TopicPartition, Sequence[Record]]:
-        found: Mapping[TopicPartition, Sequence[Record]] = await self._consumer.getmany(
-            *tps, timeout_ms=POLL_MS, max_records=RECORDS_PER_POLL
-        )
-        return found
+    async def _up_to(self, tp: TopicPartition, end: int) -> AsyncIterator[Sequence[Record]]:
+        """Yield the records from the consumer's position to before ``end``."""
+        while await self._consumer.position(tp) < end:
+            for chunk in (await fetch_changes(self._consumer, POLL_MS / 1000)).values():
+                inside = chunk.offset < end
+                yield chunk.read if inside else [each for each in chunk.read if each.offset < end]
 
     async def replay(
         self, topic: str, partition: int, values: SpillMap, find_foreign: FindForeign
@@ -204,21 +203,37 @@ class Topics:
             AuditError: ``find_foreign`` says that no worker wrote a row of the changelog.
         """
         layout = None
-        begins, ends = await self.begins(topic), await self.ends(topic)
-        async for records in self.read(topic, partition, begins[partition], ends[partition]):
-            for record in records:
-                try:
-                    check_rows({record.key: record.value}, find_foreign)
-                except ForeignRowError as exc:
-                    raise AuditError(
-                        f"{topic}-{partition} has a row at offset {record.offset} that no worker "
-                        f"wrote: {exc}"
-                    ) from exc
-                if record.key == LAYOUT_KEY:
-                    layout = record.value
-                elif record.key is not None and not is_sealed_key(record.key):
-                    values.put(id_key(int(record.key)), record.value)
+        tp = TopicPartition(topic, partition)
+        self._consumer.assign([tp])
+        await self._consumer.seek_to_beginning(tp)
+        # Compaction may remove a record before it is read, because of a newer one after the first
+        # end. That one is before the end of the second round.
+        for _ in range(2):
+            end = (await self.ends(topic))[partition]
+            async for records in self._up_to(tp, end):
+                rows = {record.key: record.value for record in records}
+                _check(topic, partition, records, rows, find_foreign)
+                layout = rows.pop(LAYOUT_KEY, layout)
+                for key, value in rows.items():
+                    if key is not None and not is_sealed_key(key):
+                        values.put(id_key(int(key)), value)
         return layout
+
+
+def _check(
+    topic: str,
+    partition: int,
+    records: Sequence[Record],
+    rows: Changes,
+    find_foreign: FindForeign,
+) -> None:
+    try:
+        check_rows(rows, find_foreign)
+    except ForeignRowError as exc:
+        offset = min(record.offset for record in records if record.key in exc.keys)
+        raise AuditError(
+            f"{topic}-{partition} has a row at offset {offset} that no worker wrote: {exc}"
+        ) from exc
 
 
 class _Patience:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from auditing.summed import Sums
     from models.event import Event
     from settings import Settings
-    from streaming.kafka.records import Record
 
 _REPEATED: Final = Struct(f"<{len(USER.counters)}Q")
 _NOT_REPEATED: Final = bytes(_REPEATED.size)
@@ -50,6 +49,15 @@ class Spans(NamedTuple):
 
     input: Span
     passed_on: Span
+
+
+def spans_of(
+    partition: int,
+    sure: tuple[dict[int, int], dict[int, int]],
+    most: tuple[dict[int, int], dict[int, int]],
+) -> Spans:
+    """Return the spans of ``partition`` from offsets by partition, of both topics."""
+    return Spans(*(Span(s[partition], m[partition]) for s, m in zip(sure, most, strict=True)))
 
 
 class Refused(NamedTuple):
@@ -119,34 +127,37 @@ class PartitionRecount:
         """Return a user's value, or sealed ids, with every event that the table may contain."""
         return self.changed.get(key) or self.sure.get(key)
 
-    def add(self, record: Record) -> None:
-        """Count the next record of the input."""
-        is_refused = record.offset in self._refused.input
+    def add(self, offset: int, event: Event | Rejected, home: int) -> None:
+        """Count the next record of the input, whose user's partition is ``home``."""
+        is_refused = offset in self._refused.input
         spans = self._users_hold.input, self._sums_hold.input
-        self.outcomes[self._fold(record.value, record.offset, is_refused, *spans)] += 1
+        self.outcomes[self._fold(event, home, offset, is_refused, *spans)] += 1
 
     def fold_passed_on(self, arrivals: Iterable[Arrival]) -> int:
         """Count the next events from other partitions; return their number."""
         spans = self._users_hold.passed_on, self._sums_hold.passed_on
         count = 0
         for count, (offset, _, value) in enumerate(arrivals, 1):  # noqa: B007 - it is returned
-            is_refused = offset in self._refused.passed_on
-            self.outcomes[self._fold(value, offset, is_refused, *spans)] += 1
+            is_refused, event = offset in self._refused.passed_on, decode(value)
+            home = -1
+            if not isinstance(event, Rejected):
+                home = partition_of(event.user_id, self._partitions)
+            self.outcomes[self._fold(event, home, offset, is_refused, *spans)] += 1
         return count
 
     def _fold(
         self,
-        value: bytes | None,
+        event: Event | Rejected,
+        home: int,
         offset: int,
         is_refused: bool,  # noqa: FBT001
         users: Span,
         summed: Span,
     ) -> str:
         self._is_sure = self._is_sure and offset < users.sure
-        event = decode(value)
         if is_refused or isinstance(event, Rejected):
             return "rejected"
-        if partition_of(event.user_id, self._partitions) != self._partition:
+        if home != self._partition:
             return "rekeyed"
         t_ms = timestamp_ms(event.timestamp)
         if self._windows.is_late(t_ms, self.stream_time):

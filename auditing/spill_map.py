@@ -6,7 +6,7 @@ import struct
 from heapq import merge
 from typing import TYPE_CHECKING, Final
 
-from rocksdict import Options, Rdict, WriteBatch
+from rocksdict import AccessType, Options, Rdict, WriteBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,13 @@ class SpillMap:
         self._memory: dict[bytes, bytes | None] = {}
         self._disk: Rdict | None = None
 
+    @classmethod
+    def kept(cls, path: Path) -> SpillMap:
+        """Return the map that another process has kept in ``path``, to read it."""
+        values = cls(path, 0)
+        values._disk = Rdict(str(path), Options(raw_mode=True), access_type=AccessType.read_only())
+        return values
+
     @property
     def is_on_disk(self) -> bool:
         """Whether entries went to disk."""
@@ -79,6 +86,15 @@ class SpillMap:
         else:
             ordered = unique(merge(memory, (bytes(key) for key in self._disk.keys())))  # type: ignore[arg-type]  # noqa: SIM118
         return (key for key in ordered if self._memory.get(key, b"") is not None)
+
+    def keep(self) -> Path:
+        """Write everything to disk, close the map, and return its folder; see :meth:`kept`."""
+        self._spill()
+        assert self._disk is not None  # noqa: S101 - for the types
+        self._disk.flush()
+        self._disk.close()
+        self._disk = None
+        return self._path
 
     def close(self) -> None:
         """Remove everything."""

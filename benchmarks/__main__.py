@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CASES = (
     *("backlog", "steady", "spike", "reads", "memory", "growth"),
     *("plain", "recovery", "takeover", "aging", "moves", "micro", "functions"),
-    *("odd", "odd_micro"),
+    *("odd", "odd_micro", "workers"),
 )
 
 #: Cases that run only if they are named, because they install other programs.

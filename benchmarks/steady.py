@@ -47,7 +47,7 @@ _SHARED_RATE = 10_000
 #: Videos that turn viral per second.
 _VIRAL_PER_S = 1.0
 #: Seconds of event time between two loads.
-_BETWEEN_S = 30.0
+BETWEEN_S = 30.0
 
 
 def run(bench: Bench) -> list[Row]:
@@ -67,9 +67,9 @@ def run(bench: Bench) -> list[Row]:
                     *(f"{rate}-{number}", seed, rate, users, start_ms, length_s),
                     max_events_per_ms=math.inf,
                 )
-                row.add(measure(bench, rig, worker, load, name))
+                row.add(measure(bench, rig, [worker], load, name))
                 bench.tell(f"{name}: users p99 {row.runs['user ms p99'][-1]:.0f} ms")
-                start_ms += round(1000 * (length_s + _BETWEEN_S))
+                start_ms += round(1000 * (length_s + BETWEEN_S))
         viral = _run_viral(bench, rig, [worker, rig.worker("b")], start_ms)
     return [*of_rate.values(), viral]
 
@@ -90,7 +90,7 @@ def _run_viral(bench: Bench, rig: Rig, workers: Sequence[Worker], start_ms: int)
             bench.tell(f"{name}: for {bench.size.seconds:.0f} s")
             row.add(uvloop.run(_watch_list(bench, rig, workers, ready.send())))
         bench.tell(f"{name}: p99 {row.runs['listed ms p99'][-1]:.0f} ms")
-        start_ms += round(1000 * (length_s + _BETWEEN_S))
+        start_ms += round(1000 * (length_s + BETWEEN_S))
     return row
 
 
@@ -108,18 +108,23 @@ async def _watch_list(
 
 
 def measure(
-    bench: Bench, rig: Rig, worker: Worker, load: SteadyLoad, name: str
+    bench: Bench, rig: Rig, workers: Sequence[Worker], load: SteadyLoad, name: str
 ) -> dict[str, float]:
-    """Send ``load``, watch it after its warm-up, and return the figures."""
+    """Send ``load``, watch it after its warm-up, and return the figures.
+
+    Probes ask the first of the workers. The processor time of all of them is added up.
+    """
     with load.ready(rig, partial(bench.tell, f"{name}: making the load ready")) as ready:
         bench.tell(f"{name}: for {bench.size.seconds:.0f} s")
-        return uvloop.run(_watch(bench, rig, worker, ready.send()))
+        return uvloop.run(_watch(bench, rig, workers, ready.send()))
 
 
-async def _watch(bench: Bench, rig: Rig, worker: Worker, sending: Sending) -> dict[str, float]:
+async def _watch(
+    bench: Bench, rig: Rig, workers: Sequence[Worker], sending: Sending
+) -> dict[str, float]:
     def cpu() -> dict[str, float]:
         return {
-            "worker": worker.usage().cpu_s,
+            "worker": sum(worker.usage().cpu_s for worker in workers),
             "broker": Usage.of(rig.broker_pid).cpu_s,
             "sender": sending.process.usage().cpu_s,
             "probes": time.process_time(),
@@ -127,7 +132,7 @@ async def _watch(bench: Bench, rig: Rig, worker: Worker, sending: Sending) -> di
 
     seconds, warm_up_s = bench.size.seconds, bench.size.warm_up_s
     async with offsets_of(rig.settings) as offsets:
-        prober = Prober(rig.settings, worker.url, sending.event_time_ms)
+        prober = Prober(rig.settings, workers[0].url, sending.event_time_ms)
         # As a task, so that late probes of the warm-up do not delay the measurement.
         warm_up = asyncio.create_task(prober.run(warm_up_s, round(PROBES_PER_S * warm_up_s)))
         await asyncio.sleep(warm_up_s)

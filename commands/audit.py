@@ -5,20 +5,24 @@ Importing this module registers the command.
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
-from auditing import AuditError, Report
+from auditing import AuditError, Processes, Report
 from auditing import audit as make_audit
 from auditing.parts import Names
 from auditing.reading import open_topics
 from auditing.report import KEPT_DIFFERENCES
+from auditing.shares import count_share
 from auditing.summed import SummedTable
 from commands import shapes
+from commands.audit_processes import AuditProcesses, ShareProgress
 from commands.progress import ProgressBar
 from commands.running import run_without_worker
 from models.schema import OUTCOMES
@@ -55,32 +59,50 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             show_default=True,
             help="Memory for counts in MiB; the rest goes to a temporary folder (TMPDIR).",
         ),
+        option(
+            "--processes",
+            type=click.IntRange(min=1),
+            default=None,
+            help="Processes that recount. Default: one for each core, if the input is large.",
+        ),
+        option("--share", type=click.Path(path_type=Path), default=None, hidden=True),
     ]
 
     def __init__(
-        self, ctx: click.Context, *args: Any, show: int, memory: int, **kwargs: Any
+        self,
+        ctx: click.Context,
+        *args: Any,
+        show: int,
+        memory: int,
+        processes: int | None,
+        share: Path | None,
+        **kwargs: Any,
     ) -> None:
         """Read the options."""
         super().__init__(ctx, *args)
         self._show = show
         self._memory = memory << 20
+        self._processes = processes
+        self._share = share
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
         app = cast("App", self.app)
         try:
-            report = run_without_worker(self._audit(app))
+            report = run_without_worker(self._run(app))
         except AuditError as exc:
             reason = str(exc)
         except (KafkaError, OSError) as exc:
             reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
         else:
-            self._print(report)
-            sys.exit(0 if report.is_clean else 1)
+            if report is not None:
+                self._print(report)
+            sys.exit(0 if report is None or report.is_clean else 1)
         click.echo(f"error: {reason}", err=True)
         sys.exit(2)
 
-    async def _audit(self, app: App) -> Report:
+    async def _run(self, app: App) -> Report | None:
+        """Audit; or recount a share of an audit, whose report goes to the share's folder."""
         parts = app.task_context
         settings = parts.settings
         names = Names(
@@ -97,9 +119,20 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             if entry.deltas is not None
         ]
         async with open_topics(parts.client_settings, settings.app_id) as topics:
+            if self._share is not None:
+                share, progress = self._share, ShareProgress(self._share)
+                await count_share(share, settings, topics, names, summed, progress)
+                return None
             await topics.require({name: {Right.READ} for name in names.all()})
-            with ProgressBar(quiet=self.quiet) as progress:
-                return await make_audit(*(settings, topics, names, summed, progress, self._memory))
+            processes = Processes(
+                self._processes or os.cpu_count() or 1,
+                self._processes is not None,
+                AuditProcesses(self.state.app),
+            )
+            with ProgressBar(quiet=self.quiet) as bar:
+                return await make_audit(
+                    settings, topics, names, summed, bar, self._memory, processes
+                )
 
     def _print(self, report: Report) -> None:
         if self.json:

@@ -175,5 +175,5 @@ def wait_shared(workers: Sequence[Worker]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not all(worker.is_ready() and worker.partitions() for worker in workers):
         if time.monotonic() > deadline:
-            raise BenchError("two workers do not share the partitions")
+            raise BenchError("the workers do not share the partitions")
         time.sleep(POLL_S)

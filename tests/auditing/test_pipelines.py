@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from auditing import audit
+from auditing import Processes, audit
 from auditing.parts import Names
 from auditing.replayed import Done
+from auditing.shares import count_share
 from auditing.spill_map import id_key
 from auditing.summed import SummedTable
 from models.dedup import is_sealed_key
@@ -40,8 +41,9 @@ from tests.oracle import SECOND
 from topology import topology
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+    from auditing.parts import Progress
     from auditing.report import Report
     from auditing.spill_map import SpillMap
     from tables.state import PartitionState
@@ -115,7 +117,21 @@ class Silence:
 
 
 def report_of(topics: Any) -> Report:
-    return asyncio.run(audit(SETTINGS, topics, NAMES, TABLES, Silence(), PLENTY))
+    """Audit alone, and in shares; return the report of both."""
+
+    async def run(folders: Sequence[Path], progress: Progress) -> None:
+        for folder in folders:
+            await count_share(folder, SETTINGS, topics, NAMES, TABLES, progress)
+
+    def report_by(processes: Processes | None) -> Report:
+        return asyncio.run(audit(SETTINGS, topics, NAMES, TABLES, Silence(), PLENTY, processes))
+
+    report = report_by(None)
+    report.differences.sort()
+    in_shares = report_by(Processes(2, are_chosen=True, run=run))
+    in_shares.differences.sort()
+    assert in_shares == report
+    return report
 
 
 def send(pipeline: Pipeline, partition: int, user: int, number: int) -> None:

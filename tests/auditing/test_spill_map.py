@@ -55,3 +55,13 @@ def test_memory_stays_below_its_bound(tmp_path: Path) -> None:
 def test_a_panes_key_says_which_it_is(video: int, pane: int) -> None:
     assert (id_of(pane_key(video, pane)), pane_of(pane_key(video, pane))) == (video, pane)
     assert id_key(video) < pane_key(video, pane)
+
+
+def test_a_map_that_was_kept_is_read_from_its_folder(tmp_path: Path) -> None:
+    values = SpillMap(tmp_path / "db", 300)
+    for number in (3, 1, 2):
+        values.put(id_key(number), b"%d" % number)
+    values.put(id_key(2), None)
+    kept = SpillMap.kept(values.keep())
+    assert [(id_of(key), kept.get(key)) for key in kept] == [(1, b"1"), (3, b"3")]
+    kept.close()

@@ -42,9 +42,12 @@ def applied(make_shared_cluster: Callable[..., Cluster]) -> Cluster:
     return cluster
 
 
+@pytest.mark.parametrize("processes", ["1", "3"], ids=lambda count: f"{count} processes")
 @pytest.mark.parametrize("memory", ["1", "512"], ids=lambda mib: f"{mib} MiB")
-def test_tables_that_are_right_pass_without_a_worker(applied: Cluster, memory: str) -> None:
-    done = audit(applied, "--memory", memory)
+def test_tables_that_are_right_pass_without_a_worker(
+    applied: Cluster, memory: str, processes: str
+) -> None:
+    done = audit(applied, "--memory", memory, "--processes", processes)
     assert done.returncode == 0, done.stdout + done.stderr
     oracle = checks.ask_oracle(applied, Rules(applied.partitions))
     total = oracle.outcomes.total()
@@ -78,6 +81,8 @@ def test_every_kind_of_difference_is_named(applied: Cluster) -> None:
         overwrite(applied, applied.video_changelog, b"%d" % video, more)
         done = audit(applied, "--show", "1000")
         assert audit(applied, "--show", "1000", "--memory", "1").stdout == done.stdout
+        shared = audit(applied, "--show", "1000", "--processes", "2")
+        assert sorted(shared.stdout.splitlines()) == sorted(done.stdout.splitlines())
         assert done.returncode == 1
         assert f"user {gone}, step of " in done.stdout
         assert f"user {twin}, step of " in done.stdout
@@ -114,8 +119,8 @@ def test_tables_pass_while_workers_apply_what_comes_in(
     sender.start()
     try:
         wait_until(lambda: any(cluster.committed(cluster.events).values()), "the first commit")
-        for _ in range(2):
-            done = audit(cluster)
+        for processes in ("1", "2"):
+            done = audit(cluster, "--processes", processes)
             assert done.returncode == 0, done.stdout + done.stderr
         assert sender.is_alive()
     finally:
