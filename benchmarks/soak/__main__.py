@@ -72,11 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rate": plan.rate,
         "users": plan.users,
     }
+    output = options.output or RESULTS / f"{name}.json"
     try:
-        tables, failed = run(Bench(size, progress, options.bootstrap), plan, name, document)
+        tables, failed = run(Bench(size, progress, options.bootstrap), plan, name, document, output)
     except (BenchError, EmbeddedKafkaError) as error:
         sys.exit(f"error: {error}")
-    output = options.output or RESULTS / f"{name}.json"
     write_json(output, document)
     for title, rows in tables.items():
         Console().print(table_of(title, rows))
@@ -88,9 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(
-    bench: Bench, plan: Plan, name: str, document: dict[str, Any]
+    bench: Bench, plan: Plan, name: str, document: dict[str, Any], output: Path
 ) -> tuple[dict[str, list[Row]], list[str]]:
     """Run the soak, and add its figures to ``document``.
+
+    Before the audit, which takes long, the document is written to ``output``.
 
     Returns:
         The tables by their titles, and a line for each reason why the soak has failed.
@@ -107,31 +109,27 @@ def run(
         with ProgressBar(quiet=False) as progress:
             course = Course(bench, rig, plan, progress)
             course.run()
+        parts = course.parts()
+        judged = judge(parts)
+        tables = {
+            PARTS_TITLE: _rows(parts, plan.minutes_per_part * plan.minute_s / 60),
+            "Reads beside it": [_row({"batch of": "100 users"}, course.reads)],
+            "The last part over the second": [each.row() for each in judged],
+        }
+        minutes = _rows(course.minutes(), plan.minute_s / 60)
+        document |= {
+            "minutes": [row.as_json() for row in minutes],
+            "tables": {title: [row.as_json() for row in rows] for title, rows in tables.items()},
+        }
+        write_json(output, document)
         found = audit(bench, rig)
         course.end()
         if not found.clean:
             bench.tell(f"the files of all processes are kept in {keep(rig, name)}")
-    parts = course.parts()
-    judged = judge(parts)
-    length = plan.minutes_per_part * plan.minute_s / 60
-    tables = {
-        PARTS_TITLE: _rows(parts, length),
-        "Reads beside it": [_row({"batch of": "100 users"}, course.reads)],
-        "The last part over the second": [each.row() for each in judged],
-        "Audit": [
-            _row(
-                {"differences": found.total_differences},
-                {k: float(n) for k, n in found.outcomes.items()},
-            )
-        ],
-    }
+    counted = {outcome: float(number) for outcome, number in found.outcomes.items()}
+    tables["Audit"] = [_row({"differences": found.total_differences}, counted)]
     failed = failures(judged, found, course.whole()["events/s"], plan.rate)
-    document |= {
-        "minutes": [row.as_json() for row in _rows(course.minutes(), plan.minute_s / 60)],
-        "tables": {title: [row.as_json() for row in rows] for title, rows in tables.items()},
-        "audit": msgspec.to_builtins(found),
-        "failed": failed,
-    }
+    document |= {"audit": msgspec.to_builtins(found), "failed": failed}
     return tables, failed
 
 

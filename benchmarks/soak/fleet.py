@@ -40,7 +40,9 @@ class Fleet:
     def start(self, name: str) -> Worker:
         """Start a worker without waiting; a name keeps its tables and its address."""
         self._last[name] = Totals(0.0, 0.0)
-        worker = self._running[name] = self._rig.worker(name)
+        worker = self._rig.worker(name)
+        # A new dict: :meth:`totals` may be iterating over the former one.
+        self._running = {**self._running, name: worker}
         return worker
 
     async def end(self, name: str, signal: str) -> None:

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from benchmarks.rig.filling import FILLED_UNTIL_MS
+from benchmarks.rig.processes import Usage
 from benchmarks.soak.__main__ import main
+from benchmarks.soak.fleet import Fleet
 from benchmarks.soak.plan import COOL_DOWN_S, Plan
 from benchmarks.soak.samples import MIB, Sample, figures
 from benchmarks.soak.verdict import failures, judge
@@ -23,6 +26,7 @@ from tests.worker import ROOT, wait_until
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.rig.cluster import Rig
     from embedded import EmbeddedKafka
 
 
@@ -175,6 +179,27 @@ class TestFigures:
 
         assert found["events/s"] == 0
         assert "workers us/event" not in found
+
+
+class StartingWorkers:
+    """A rig whose workers have used a second each; reading one starts the next."""
+
+    def __init__(self) -> None:
+        self.fleet = Fleet(cast("Rig", self))
+
+    def worker(self, name: str) -> SimpleNamespace:
+        def usage() -> Usage:
+            if name != "c":
+                self.fleet.start(chr(ord(name) + 1))
+            return Usage(1.0, 0, 0)
+
+        return SimpleNamespace(usage=usage, metric=lambda *_: 10.0)
+
+
+async def test_a_worker_that_starts_while_counts_are_read_is_in_the_next_ones() -> None:
+    fleet = StartingWorkers().fleet
+    fleet.start("a")
+    assert [await fleet.totals() for _ in range(3)] == [(1.0, 10.0), (2.0, 20.0), (3.0, 30.0)]
 
 
 def parts(**last: float) -> list[dict[str, float]]:
