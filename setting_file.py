@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values, load_dotenv
 
 #: The file's name; docker compose reads it as well.
 NAME = ".env"
@@ -21,3 +21,8 @@ def read_env_file() -> None:
         load_dotenv(Path(NAME), override=False)
     except (OSError, UnicodeDecodeError) as exc:
         sys.exit(f"error: {Path(NAME).absolute()} cannot be read ({exc}): correct or remove it")
+
+
+def names_in_file() -> list[str]:
+    """Return the names of the variables in the file; none without a file."""
+    return list(dotenv_values(Path(NAME)))

@@ -123,7 +123,8 @@ VARIABLES: tuple[Variable, ...] = (
         "commit_interval",
         _COMMIT,
         "0.1",
-        "Time between commits; up to 70 ms less if records for other workers wait.",
+        "Time between commits; up to 70 ms less if records for other workers wait, and up to 0.5 s "
+        "under load.",
     ),
     Variable(
         "BROKER_SESSION_TIMEOUT",

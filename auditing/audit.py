@@ -121,7 +121,7 @@ class _Audit:
         judged = [
             Judged(n, spans_of(n, sure, most), self._first_judged(n, passed_on)) for n in partitions
         ]
-        records = sum(most[0][n] - self._input_begins[n] for n in partitions)
+        records = sum(max(0, most[0][n] - self._input_begins[n]) for n in partitions)
         self._progress.begin(f"events of {names.events}", records)
         sums = await self._audit_users(judged, passed_on, records, are_gone=are_gone)
         passed_on.close()
@@ -147,7 +147,7 @@ class _Audit:
             users = UsersAudit(
                 *(self._settings, self._topics, self._names, sums, self._progress, self._spill)
             )
-            await users.run(judged, passed_on.gone(), self._report)
+            await users.run(judged, passed_on.gone(), self._refused, self._report)
             return sums
         gone = str(passed_on.keep_gone()) if are_gone else None
         folders = [self._folder / f"share-{number}" for number in range(count)]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from models.rows import FindForeign
     from streaming.kafka.metadata import Right
     from streaming.kafka.records import Record
-    from streaming.restore.changelog_fetch import Changes
+    from streaming.restore.changelog_fetch import ChangelogChunk
 
 POLL_MS = 100
 
@@ -181,15 +181,14 @@ class Topics:
         tp = TopicPartition(topic, partition)
         self._consumer.assign([tp])
         self._consumer.seek(tp, start)
-        async for records in self._up_to(tp, end):
-            yield records
+        async for chunk in self._up_to(tp, end):
+            yield chunk.read
 
-    async def _up_to(self, tp: TopicPartition, end: int) -> AsyncIterator[Sequence[Record]]:
+    async def _up_to(self, tp: TopicPartition, end: int) -> AsyncIterator[ChangelogChunk]:
         """Yield the records from the consumer's position to before ``end``."""
         while await self._consumer.position(tp) < end:
             for chunk in (await fetch_changes(self._consumer, POLL_MS / 1000)).values():
-                inside = chunk.offset < end
-                yield chunk.read if inside else [each for each in chunk.read if each.offset < end]
+                yield chunk.before(end)
 
     async def replay(
         self, topic: str, partition: int, values: SpillMap, find_foreign: FindForeign
@@ -210,27 +209,21 @@ class Topics:
         # end. That one is before the end of the second round.
         for _ in range(2):
             end = (await self.ends(topic))[partition]
-            async for records in self._up_to(tp, end):
-                rows = {record.key: record.value for record in records}
-                _check(topic, partition, records, rows, find_foreign)
-                layout = rows.pop(LAYOUT_KEY, layout)
-                for key, value in rows.items():
-                    if key is not None and not is_sealed_key(key):
+            async for chunk in self._up_to(tp, end):
+                _check(topic, partition, chunk, find_foreign)
+                layout = chunk.changes.get(LAYOUT_KEY, layout)
+                for key, value in chunk.changes.items():
+                    if key not in {None, LAYOUT_KEY} and not is_sealed_key(key):
                         values.put(id_key(int(key)), value)
         return layout
 
 
-def _check(
-    topic: str,
-    partition: int,
-    records: Sequence[Record],
-    rows: Changes,
-    find_foreign: FindForeign,
-) -> None:
+def _check(topic: str, partition: int, chunk: ChangelogChunk, find_foreign: FindForeign) -> None:
     try:
-        check_rows(rows, find_foreign)
+        check_rows(chunk.changes, find_foreign)
     except ForeignRowError as exc:
-        offset = min(record.offset for record in records if record.key in exc.keys)
+        offsets = chunk.offsets()
+        offset = min(offsets[key] for key in exc.keys)
         raise AuditError(
             f"{topic}-{partition} has a row at offset {offset} that no worker wrote: {exc}"
         ) from exc

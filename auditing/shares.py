@@ -12,6 +12,7 @@ import msgspec
 
 from auditing.parts import SpillStore
 from auditing.passed_on import gone_in
+from auditing.refused import RefusedEvents
 from auditing.report import Report
 from auditing.spill_map import SpillMap
 from auditing.summed import JoinedSums, Sums
@@ -69,7 +70,8 @@ async def count_share(
     sums = [Sums(each, spill.new_map(each.sums_kind)) for each in tables]
     report = Report()
     users = UsersAudit(settings, topics, names, sums, progress, spill)
-    await users.run(share.partitions, gone_in(share.gone), report)
+    refused = RefusedEvents(topics, names.dead_letters, report)
+    await users.run(share.partitions, gone_in(share.gone), refused, report)
     for each in sums:
         each.stored().keep()
     (folder / REPORT).write_bytes(report.packed())

@@ -10,7 +10,6 @@ from auditing.decoding import decoded
 from auditing.errors import AuditError
 from auditing.merging import Ahead, Copies, Merge
 from auditing.recount import PartitionRecount, Refused, Spans, spans_of
-from auditing.refused import RefusedEvents
 from auditing.stored import read_partition
 from models.errors import CodecError
 from tables.users import NAME as USERS
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from auditing.parts import Names, Progress, SpillStore
     from auditing.reading import Topics
     from auditing.recount import Span
+    from auditing.refused import RefusedEvents
     from auditing.report import Report
     from auditing.summed import Sums
     from settings import Settings
@@ -64,14 +64,18 @@ class UsersAudit:
         self,
         partitions: Iterable[Judged],
         gone: Iterator[tuple[int, Arrival]],
+        refused: RefusedEvents,
         report: Report,
     ) -> None:
         """Recount ``partitions``, in ascending order, and add the result to ``report``.
 
-        ``gone``: passed-on events without a copy, each with its user's partition, in that order.
+        Arguments:
+            partitions: the partitions.
+            gone: passed-on events without a copy, each with its user's partition, in that order.
+            refused: the events that were ahead of the clock; they are read on.
+            report: receives the result.
         """
         missing = Ahead(gone)
-        refused = RefusedEvents(self._topics, self._names.dead_letters, report)
         for each in partitions:
             await self._count(each, _of_home(missing, each.partition), refused, report)
 

@@ -5,7 +5,6 @@ Importing this module registers the command.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -22,7 +21,7 @@ from auditing.report import KEPT_DIFFERENCES
 from auditing.shares import count_share
 from auditing.summed import SummedTable
 from commands import shapes
-from commands.audit_processes import AuditProcesses, ShareProgress
+from commands.audit_processes import AuditProcesses, ShareProgress, processes_for
 from commands.progress import ProgressBar
 from commands.running import run_without_worker
 from models.schema import OUTCOMES
@@ -57,13 +56,15 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             type=click.IntRange(min=1),
             default=512,
             show_default=True,
-            help="Memory for counts in MiB; the rest goes to a temporary folder (TMPDIR).",
+            help="Memory for counts in MiB; the rest goes to a temporary folder (TMPDIR). Each "
+            "process needs 100 MiB besides.",
         ),
         option(
             "--processes",
             type=click.IntRange(min=1),
             default=None,
-            help="Processes that recount. Default: one for each core, if the input is large.",
+            help="Processes that recount. Default: one per million records and 64 MiB of memory, "
+            "up to the number of cores.",
         ),
         option("--share", type=click.Path(path_type=Path), default=None, hidden=True),
     ]
@@ -124,14 +125,15 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
                 await count_share(share, settings, topics, names, summed, progress)
                 return None
             await topics.require({name: {Right.READ} for name in names.all()})
-            processes = Processes(
-                self._processes or os.cpu_count() or 1,
+            name = self.state.app
+            processes = name and Processes(
+                self._processes or processes_for(self._memory),
                 self._processes is not None,
-                AuditProcesses(self.state.app),
+                AuditProcesses(name),
             )
             with ProgressBar(quiet=self.quiet) as bar:
                 return await make_audit(
-                    settings, topics, names, summed, bar, self._memory, processes
+                    *(settings, topics, names, summed, bar, self._memory, processes or None)
                 )
 
     def _print(self, report: Report) -> None:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditing import AuditError
-from embedded.process import BoundProcess
+from commands.children import last_words, own_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from auditing.parts import Progress
+    from embedded.process import BoundProcess
 
 #: Seconds between two looks at the processes.
 POLL_S = 0.25
 
+#: Bytes for counts that make another process worthwhile.
+BYTES_PER_PROCESS = 64 << 20
+
 _DONE, _LOG = "done", "audit.log"
+
+
+def processes_for(memory: int) -> int:
+    """Return how many processes may use this process's cores and ``memory`` bytes for counts."""
+    # Cores of the machine that a container may not use do not count.
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, min(cores, memory // BYTES_PER_PROCESS))
 
 
 class ShareProgress:
@@ -61,8 +72,9 @@ class AuditProcesses:
                 await asyncio.sleep(POLL_S)
                 are_running = any(process.running for process in processes.values())
                 for folder, process in processes.items():
-                    if process.exit_code not in {None, 0}:
-                        raise AuditError(_last_line(folder / _LOG))
+                    if not process.running and process.exit_code != 0:
+                        ended = last_words(folder / _LOG, process.exit_code)
+                        raise AuditError(f"a process of the audit {ended}")
                 done = max(reported, sum(map(_done, folders)))
                 progress.advance(done - reported)
                 reported = done
@@ -71,11 +83,11 @@ class AuditProcesses:
                 process.kill()
 
     def _start(self, folder: Path) -> BoundProcess:
-        words = ["-m", "faust", "-A", self._app, "audit", "--share", str(folder)]
-        path = [str(Path.cwd()), *filter(None, sys.path)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-        process = BoundProcess([sys.executable, *words], output=folder / _LOG, env=environment)
-        process.start()
+        process = own_command(self._app, ["audit", "--share", str(folder)], folder / _LOG)
+        try:
+            process.start()
+        except OSError as exc:
+            raise AuditError(f"a process of the audit cannot be started: {exc}") from exc
         return process
 
 
@@ -85,9 +97,3 @@ def _done(folder: Path) -> int:
         return int((folder / _DONE).read_text() or 0)
     except FileNotFoundError:
         return 0
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    said = lines[-1].removeprefix("error: ") if lines else "nothing"
-    return f"a process of the audit has ended: {said}"

@@ -163,8 +163,8 @@ class Generate(AppCommand):
     """Generate load: send events of users who watch videos to the input topic.
 
     The time of event i is the start + i / rate seconds (i / 50,000 with --rate 0), times --speed,
-    minus up to 5 s: events are never quite in order. The same seed and options, with the same
-    --start, give the same events, byte by byte.
+    minus up to 5 s, because events are never quite in order, but not before the start (late events
+    are). The same seed and options, with the same --start, give the same events, byte by byte.
 
     No event time is later than the clock + 1 minute: the clock limits later times. A --start in the
     past avoids this limit.

@@ -6,7 +6,6 @@ Importing this module registers the command.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from dataclasses import replace
 from http import HTTPStatus
@@ -21,10 +20,10 @@ from faust.cli.base import AppCommand, option
 
 from auditing import AuditError
 from auditing.reading import open_topics
+from commands.children import last_words, own_command
 from commands.progress import ProgressBar
 from commands.running import run_without_worker
 from embedded.probe import free_ports
-from embedded.process import BoundProcess
 from models.windows import to_iso
 from rescaling.catching_up import Backlog, left
 from rescaling.errors import RescaleError
@@ -36,6 +35,7 @@ from streaming.kafka.topics import admin_client
 
 if TYPE_CHECKING:
     from auditing.reading import Topics
+    from embedded.process import BoundProcess
     from setting_variables import Variable
     from settings import Settings
     from streaming.runtime.app import App
@@ -156,21 +156,20 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         folder = self._folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         (self._port,) = free_ports(1)
-        command = [
-            *(sys.executable, "-m", "faust", "-A", "app", "--datadir", str(folder)),
-            *("worker", "-l", "warn", "--web-port", str(self._port)),
-        ]
-        env = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            # Only the readiness check may reach the worker: its tables are incomplete.
-            "WEB_BIND": "127.0.0.1",
-            "REELS_APP_ID": self._new.app_id,
-            "REELS_VIRAL_TOPIC": self._new.viral_topic,
-            "REELS_DEAD_LETTER_TOPIC": self._new.dead_letter_topic,
-        }
         self._log = folder / "rebuild.log"
-        worker = BoundProcess(command, output=self._log, env=env)
+        worker = own_command(
+            "app",
+            [
+                *("--datadir", str(folder), "worker", "-l", "warn"),
+                *("--web-port", str(self._port)),
+            ],
+            self._log,
+            # Only the readiness check may reach the worker: its tables are incomplete.
+            WEB_BIND="127.0.0.1",
+            REELS_APP_ID=self._new.app_id,
+            REELS_VIRAL_TOPIC=self._new.viral_topic,
+            REELS_DEAD_LETTER_TOPIC=self._new.dead_letter_topic,
+        )
         worker.start()
         return worker
 
@@ -199,9 +198,8 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             current_since: float | None = None
             while current_since is None or monotonic() - current_since < CURRENT_S:
                 if not worker.running:
-                    lines = self._log.read_text(errors="replace").split("\n")
-                    said = next((line for line in reversed(lines) if line.strip()), "nothing")
-                    raise RescaleError(f"the worker has ended ({self._log}): {said[-400:]}")
+                    ended = last_words(self._log, worker.exit_code)
+                    raise RescaleError(f"the worker ({self._log}) {ended}")
                 await asyncio.sleep(POLL_S)
                 before, waiting = waiting, await left(topics, self._new.events_topic)
                 progress.advance(max(0, before - waiting))

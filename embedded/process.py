@@ -23,13 +23,24 @@ class BoundProcess:
     when the *thread* that started the child is.
     """
 
-    def __init__(self, command: Sequence[str], *, output: Path, env: Mapping[str, str]) -> None:
-        """Prepare the program; its stdout and stderr are appended to the file ``output``."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        output: Path,
+        env: Mapping[str, str],
+        folder: Path | None = None,
+    ) -> None:
+        """Prepare the program; its stdout and stderr are appended to the file ``output``.
+
+        ``folder``: its working directory; None: the folder of ``output``.
+        """
         self._command = [
             *(sys.executable, "-I", "-S", str(_BOUND_CHILD), str(os.getpid())),
             *command,
         ]
         self._output = output
+        self._folder = folder or output.parent
         self._env = dict(env)
         self._popen: subprocess.Popen[bytes] | None = None
         self._error: OSError | None = None
@@ -38,7 +49,7 @@ class BoundProcess:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Start the program, in the folder of its output.
+        """Start the program.
 
         Raises OSError if the operating system cannot start it.
         """
@@ -55,7 +66,7 @@ class BoundProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    cwd=self._output.parent,
+                    cwd=self._folder,
                     env=self._env,
                     start_new_session=True,
                 )

@@ -106,8 +106,9 @@ class Workload:
         ``invalid``, ``duplicates``, ``late``: fractions of all records, from 0 to 1. ``viral``:
         number of videos that turn viral; ``viral_within``: number of records in which they do.
         Record i has the timestamp ``start_ms`` (milliseconds since the epoch) + i *
-        ``ms_per_event``, minus a disorder of up to 5 s. Sessions take as long as in real life up to
-        ``max_events_per_ms``; at higher rates they are shorter, to limit memory.
+        ``ms_per_event``, minus a disorder of up to 5 s, but at least ``start_ms``; late events are
+        older. Sessions take as long as in real life up to ``max_events_per_ms``; at higher rates
+        they are shorter, to limit memory.
 
         Raises ValueError for impossible arguments.
         """

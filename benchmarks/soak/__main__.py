@@ -129,6 +129,7 @@ def run(
     counted = {outcome: float(number) for outcome, number in found.outcomes.items()}
     tables["Audit"] = [_row({"differences": found.total_differences}, counted)]
     failed = failures(judged, found, course.whole()["events/s"], plan.rate)
+    document["tables"]["Audit"] = [row.as_json() for row in tables["Audit"]]
     document |= {"audit": msgspec.to_builtins(found), "failed": failed}
     return tables, failed
 

@@ -1,4 +1,4 @@
-"""Changes of changelogs, taken from aiokafka's fetcher one whole fetch at a time.
+"""Records of topics, taken from aiokafka's fetcher one whole fetch at a time.
 
 Depends on the internals of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``,
 ``Fetcher._fetch_max_wait_ms``);
@@ -27,7 +27,7 @@ Changes = dict["bytes | None", "bytes | None"]
 
 
 class ChangelogChunk(NamedTuple):
-    """The changes of one fetch: the last value of each key, None for a deletion.
+    """The records of one fetch, and its changes: the last value of each key, None: deleted.
 
     The key None stands for records without a key, which this program never writes.
     """
@@ -45,6 +45,12 @@ class ChangelogChunk(NamedTuple):
     def offset(self) -> int:
         """The offset of the last record."""
         return self.read[-1].offset
+
+    def before(self, end: int) -> ChangelogChunk:
+        """Return the part of the chunk before the offset ``end``."""
+        if not self.read or self.offset < end:
+            return self
+        return _chunk_of([record for record in self.read if record.offset < end])
 
     def offsets(self) -> dict[bytes | None, int]:
         """Return the offset of each key's last record."""
@@ -93,5 +99,8 @@ def _take(fetcher: Fetcher) -> dict[TP, ChangelogChunk]:
 
 
 def _combine(fetched: PartitionRecords) -> ChangelogChunk:
-    records = unpack(fetched)
+    return _chunk_of(unpack(fetched))
+
+
+def _chunk_of(records: Sequence[Record]) -> ChangelogChunk:
     return ChangelogChunk({record.key: record.value for record in records}, records)

@@ -198,6 +198,35 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
         yield pipeline
 
 
+def test_a_letter_of_another_program_is_noted_once(pipeline: Pipeline) -> None:
+    asyncio.run(pipeline.finish())
+    letter = OutRecord(b"k", b"", [("reason", b"future_timestamp")])
+    pipeline.send(DEAD_LETTERS, 1, letter)
+    (note,) = report_of(Topics(pipeline)).notes
+    assert "is not a worker's dead letter" in note
+
+
+@pytest.mark.parametrize("processes", [2, 1])
+@pytest.mark.parametrize("events_each", [12, 13])
+def test_processes_recount_what_is_large_enough(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, processes: int, events_each: int
+) -> None:
+    """24 events are in the input."""
+    asyncio.run(pipeline.finish())
+    monkeypatch.setitem(audit.__globals__, "RECORDS_PER_PROCESS", events_each)
+    shares: list[int] = []
+
+    async def run(folders: Sequence[Path], progress: Progress) -> None:
+        shares.append(len(folders))
+        for folder in folders:
+            await count_share(folder, SETTINGS, topics, NAMES, TABLES, progress)
+
+    topics: Any = Topics(pipeline)
+    given = Processes(processes, are_chosen=False, run=run)
+    asyncio.run(audit(SETTINGS, topics, NAMES, TABLES, Silence(), PLENTY, given))
+    assert shares == ([2] if processes == 2 and events_each == 12 else [])
+
+
 def test_an_event_that_was_passed_on_and_lost_is_a_difference(pipeline: Pipeline) -> None:
     asyncio.run(pipeline.process(0, EVENTS, 100))
     asyncio.run(pipeline.commit(0))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from auditing import AuditError
-from commands import audit_processes
-from commands.audit_processes import AuditProcesses, ShareProgress
+from commands import audit_processes, children
+from commands.audit_processes import AuditProcesses, ShareProgress, processes_for
 from embedded.process import BoundProcess
 from tests.ports import reserve_ports
 
@@ -47,7 +49,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[BoundProcess]:
             started.append(self)
             super().start()
 
-    monkeypatch.setattr(audit_processes, "BoundProcess", Noted)
+    monkeypatch.setattr(children, "BoundProcess", Noted)
     return started
 
 
@@ -56,8 +58,22 @@ async def test_an_error_of_one_ends_all_and_is_told(
 ) -> None:
     (port,) = reserve_ports(1)
     monkeypatch.setenv("BROKER_URL", f"kafka://127.0.0.1:{port}")
-    with pytest.raises(AuditError, match="a process of the audit has ended: no broker answers at"):
+    told = "a process of the audit has ended with exit code 2: no broker answers at"
+    with pytest.raises(AuditError, match=told):
         await AuditProcesses("app")(folders, Counted())
+    assert [process.running for process in started] == [False, False]
+
+
+async def test_one_that_is_killed_ends_all_and_is_told(
+    folders: list[Path], started: list[BoundProcess]
+) -> None:
+    waiting = asyncio.create_task(AuditProcesses("app")(folders, Counted()))
+    await asyncio.sleep(0)
+    pid = started[0].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(AuditError, match="a process of the audit was ended by SIGKILL"):
+        await waiting
     assert [process.running for process in started] == [False, False]
 
 
@@ -79,3 +95,8 @@ def test_progress_is_left_in_the_folder(folders: list[Path]) -> None:
     for count in (3, 4):
         progress.advance(count)
     assert sum(map(audit_processes._done, folders)) == 7
+
+
+def test_each_process_has_a_core_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    assert [processes_for(mib << 20) for mib in (1, 64, 200, 384, 10_000)] == [1, 1, 3, 6, 6]

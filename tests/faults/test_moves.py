@@ -143,5 +143,5 @@ def test_a_rebuild_that_cannot_be_says_why_in_one_line(
     assert f"workers of group {name} are running" in refused(cluster, *words)
     assert second.terminate() == 0
     line = refused(cluster, *words, REELS_USER_STEP="5m")
-    assert "the worker has ended" in line
+    assert "has ended with exit code 1" in line
     assert "has a window of 24h by 15m, but the settings say 24h by 5m" in line

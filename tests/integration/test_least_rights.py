@@ -328,8 +328,9 @@ async def generate(parts: TaskContext) -> None:
 
 
 async def make_audit(parts: TaskContext) -> None:
-    command: Any = SimpleNamespace(quiet=True, _memory=1 << 20)
-    await audit._audit(command, app_of(parts))
+    options = {"_memory": 1 << 20, "_share": None, "_processes": 1}
+    command: Any = SimpleNamespace(quiet=True, state=SimpleNamespace(app="app"), **options)
+    await audit._run(command, app_of(parts))
 
 
 async def replay(parts: TaskContext) -> None:

@@ -19,6 +19,7 @@ from sizing.plan import COMMIT_INTERVALS_S, FEWEST_PARTITIONS, MOST_PARTITIONS
 from sizing.plan import MAX_EARLY_S as PLANNED_EARLY_S
 from sizing.plan import MIN_PART as PLANNED_PART
 from sizing.traffic import KEY_BYTES, VIDEOS_PER_CREATOR, Commits, distinct, sums_of
+from sizing.users import User
 from streaming.commit.pacing import MAX_EARLY_S, MIN_PART, shortest_distance_s
 from streaming.kafka.topic_specs import topic_specs
 
@@ -259,6 +260,22 @@ class TestAgainstWhatWasMeasured:
             assert percent is not None
             us = COSTS.worker_us("sessions", row.number("users"), 1.0, 1.0)
             cores = COSTS.worker_fixed_cores.value + rate * us / 1e6
+            assert cores == pytest.approx(percent / 100, rel=0.2)
+
+    def test_several_workers(self) -> None:
+        """Commits a second apart, values with few panes, and 20,000 videos, as in the suite."""
+        from sizing.documents import shipped
+
+        windows = Windows(user_window_s=900.0, video_panes=1)
+        fresh = User(ids=1.0, panes=1.0, more_bytes=0.0)
+        rows = shipped().rows("workers")
+        assert [row.number("workers") for row in rows] == [1, 2, 4]
+        for row in rows:
+            count, percent = int(row.number("workers")), row.figure("worker % of a core")
+            assert percent is not None
+            demand = Demand(int(row.number("events/s")), int(row.number("users")), videos=20_000)
+            sums = sums_of(demand, windows, Commits(count, 8, shortest_distance_s(1.0)))
+            cores = cpu_of(demand, COSTS, 0, fresh, sums, count)
             assert cores == pytest.approx(percent / 100, rel=0.2)
 
     def test_curves_pass_through_their_points(self) -> None:
