@@ -193,6 +193,7 @@ def test_misplaced_events_are_recounted_when_their_copies_are_gone(applied: Clus
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{misplaced} events that lay in the wrong partition or were replayed" in done.stdout
     assert f"rekeyed {misplaced:,}" in done.stdout
+    assert audit(applied, "--processes", "2").stdout == done.stdout
 
 
 def test_a_misplaced_event_that_no_copy_was_made_of_is_a_difference(
