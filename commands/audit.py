@@ -125,15 +125,17 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
                 await count_share(share, settings, topics, names, summed, progress)
                 return None
             await topics.require({name: {Right.READ} for name in names.all()})
-            name = self.state.app
-            processes = name and Processes(
-                self._processes or processes_for(self._memory),
-                self._processes is not None,
-                AuditProcesses(name),
-            )
+            processes = None
+            # Without -A there is no command to run in another process.
+            if self.state.app:
+                processes = Processes(
+                    self._processes or processes_for(self._memory),
+                    self._processes is not None,
+                    AuditProcesses(self.state.app),
+                )
             with ProgressBar(quiet=self.quiet) as bar:
                 return await make_audit(
-                    *(settings, topics, names, summed, bar, self._memory, processes or None)
+                    *(settings, topics, names, summed, bar, self._memory, processes)
                 )
 
     def _print(self, report: Report) -> None:

@@ -5,6 +5,7 @@ Importing this module replaces Faust's command.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -39,6 +40,8 @@ class worker(original.worker):  # noqa: N801 - the class's name is the command's
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Run the worker, in uvloop's event loops unless others are chosen."""
+        # A crash in compiled code leaves the stacks of all threads.
+        faulthandler.enable()
         # Faust stores --loop in FAUST_LOOP. uvloop does not support Windows.
         if "FAUST_LOOP" not in os.environ and sys.platform != "win32":
             loop.use("uvloop")

@@ -1,14 +1,16 @@
 """The consumer thread: fetches batches, and requests offsets and topics.
 
 Depends on the internals of faust-streaming 0.15 (``AIOKafkaConsumerThread.getmany``,
-``_fetch_records``, ``_create_worker_consumer``) and of aiokafka 0.14 (``Fetcher._records``,
-``FetchResult``, ``_client``, ``_coordinator``, ``_fetch_max_wait_ms`` and ``_fetch_min_bytes`` of
-consumer and fetcher); ``tests/streaming/test_insides.py`` fails when they change.
+``_fetch_records``, ``_create_worker_consumer``, ``close``) and of aiokafka 0.14
+(``Fetcher._records``, ``FetchResult``, ``_client``, ``_coordinator``, ``_fetch_max_wait_ms`` and
+``_fetch_min_bytes`` of consumer and fetcher); ``tests/streaming/test_insides.py`` fails when they
+change.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 #: Approximate bytes of unpacked records of all partitions.
 UNPACKED_BYTES = 32 << 20
 
+#: Seconds within which the consumer leaves the group and closes its connections.
+STOP_TIMEOUT_S = 5.0
+
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """Fetches the available records of all partitions at once, in its own thread."""
@@ -59,6 +64,18 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         coordinator: Coordinator = self._ensure_consumer()._coordinator
         coordinator.hears(self.refusals, self._give_up)
+
+    def close(self) -> None:
+        """Do nothing: the thread closes its consumer when it ends.
+
+        Faust calls this at a rebalance while the app stops, and closes the connections in the app's
+        event loop. This thread may be reading from them: with uvloop, that crashes the process.
+        """
+
+    async def on_thread_stop(self) -> None:
+        """Close the consumer, within a limited time if a rebalance waits for other members."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(super().on_thread_stop(), STOP_TIMEOUT_S)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         self._fetch_tuner = FetchTuner(monotonic())

@@ -55,6 +55,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 class Worker:
     """Runs until it was asked ``asked`` times whether it is ready."""
 
+    exit_code = 1
+
     def __init__(self, command: Any, asked: int = 10**9) -> None:
         self.command, self.until = command, asked
 
@@ -69,7 +71,8 @@ async def test_a_worker_that_ends_before_it_is_ready_is_what_the_rebuild_ends_wi
 ) -> None:
     """A worker that refuses tables with other windows ends like this."""
     command._log.write_text("a line\nerror: table users has a window of 24h by 15m\n\n")
-    with pytest.raises(RescaleError, match=r"has ended \(.*\): error: table users has a window"):
+    told = r"the worker \(.*\) has ended with exit code 1: table users has a window"
+    with pytest.raises(RescaleError, match=told):
         await follow(command, Worker(command, asked=10), None)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -22,6 +24,14 @@ def test_every_line_of_a_worker_is_a_json_object(make_cluster: Callable[..., Clu
     lines = [json.loads(line) for line in worker.output().splitlines()]
     assert {"time", "level", "logger", "message"} <= set.intersection(*map(set, lines))
     assert any("partitions ready after" in line["message"] for line in lines)
+
+
+def test_a_crash_in_compiled_code_leaves_the_stacks_of_all_threads(cluster: Cluster) -> None:
+    worker = cluster.worker().start()
+    os.kill(worker.pid, signal.SIGSEGV)
+    assert worker.wait_exit() == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in worker.output()
+    assert worker.output().count("most recent call first") > 1
 
 
 def test_a_log_file_has_the_same_lines(

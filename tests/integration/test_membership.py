@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,6 +52,15 @@ def test_a_killed_worker_comes_back_without_waiting_for_its_session_to_end(
         cluster.wait_until_applied()
         assert worker.get("/users/1")["total_videos_watched"] == number + 1
     assert "has left the group" in worker.output()
+
+
+def test_workers_that_stop_during_a_rebalance_leave_the_group_in_order(cluster: Cluster) -> None:
+    """Each departure is a rebalance of those that are stopping as well."""
+    workers = [cluster.worker(name).start() for name in "abc"]
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGTERM)
+    assert [worker.wait_exit(20) for worker in workers] == [0, 0, 0]
+    cluster.worker("d").start()
 
 
 def test_a_worker_that_starts_leaves_the_others_in_the_group(cluster: Cluster) -> None:

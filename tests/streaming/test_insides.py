@@ -118,6 +118,8 @@ def _names(cls: type) -> Iterable[str]:
             ["consumer", "active_partitions", "timeout", "max_records"],
         ),
         (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["transport"]),
+        (driver.AIOKafkaConsumerThread, "close", []),
+        (driver.AIOKafkaConsumerThread, "on_thread_stop", []),
         (driver.AIOKafkaConsumerThread, "call_thread", ["fun", "args", "kwargs"]),
         (driver.AIOKafkaConsumerThread, "_ensure_consumer", []),
         (driver.AIOKafkaConsumerThread, "seek_wait", ["partitions"]),
