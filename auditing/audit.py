@@ -117,13 +117,13 @@ class _Audit:
             for table in self._tables
         ]
         most = await committed(topics, names)
-        passed_on, are_gone = await self._find_passed_on(most[0])
+        passed_on = await self._find_passed_on(most[0])
         judged = [
             Judged(n, spans_of(n, sure, most), self._first_judged(n, passed_on)) for n in partitions
         ]
         records = sum(max(0, most[0][n] - self._input_begins[n]) for n in partitions)
         self._progress.begin(f"events of {names.events}", records)
-        sums = await self._audit_users(judged, passed_on, records, are_gone=are_gone)
+        sums = await self._audit_users(judged, passed_on, records)
         passed_on.close()
         judged_from = max(each.begin_ms for each in judged)
         for table, says, counted, whole in zip(self._tables, found, sums, complete, strict=True):
@@ -134,7 +134,7 @@ class _Audit:
         return self._report
 
     async def _audit_users(
-        self, judged: Sequence[Judged], passed_on: PassedOn, records: int, *, are_gone: bool
+        self, judged: Sequence[Judged], passed_on: PassedOn, records: int
     ) -> Sequence[Sums | JoinedSums]:
         """Recount all partitions, here or in other processes; return the sums of each table."""
         processes = self._processes
@@ -149,19 +149,15 @@ class _Audit:
             )
             await users.run(judged, passed_on.gone(), self._refused, self._report)
             return sums
-        gone = str(passed_on.keep_gone()) if are_gone else None
+        gone = str(passed_on.keep_gone())
         folders = [self._folder / f"share-{number}" for number in range(count)]
         for number, folder in enumerate(folders):
             Share(list(judged[number::count]), self._memory // count, gone).write(folder)
         await processes.run(folders, self._progress)
         return collect(folders, self._tables, self._report)
 
-    async def _find_passed_on(self, ends: dict[int, int]) -> tuple[PassedOn, bool]:
-        """Find events before ``ends`` in a wrong partition that have no copy.
-
-        Returns:
-            The events, and whether there are any.
-        """
+    async def _find_passed_on(self, ends: dict[int, int]) -> PassedOn:
+        """Find events before ``ends`` in a wrong partition that have no copy."""
         names, topics, report = self._names, self._topics, self._report
         await self._refused.read()
         self._input_begins = await topics.begins(names.events)
@@ -183,7 +179,7 @@ class _Audit:
                 "repeated there came within the horizon"
             )
         self._progress.advance(1)
-        return passed_on, bool(missing)
+        return passed_on
 
     def _first_judged(self, partition: int, passed_on: PassedOn) -> int:
         """Return the first event time that no deleted event can affect.

@@ -152,9 +152,9 @@ class PassedOn:
             values.close()
 
 
-def gone_in(folder: str | None) -> Iterator[tuple[int, Arrival]]:
-    """Yield the events that :meth:`PassedOn.keep_gone` has left in ``folder``; None: no events."""
-    return iter(()) if folder is None else _arrivals(SpillMap.kept(Path(folder)))
+def gone_in(folder: str) -> Iterator[tuple[int, Arrival]]:
+    """Yield the events that :meth:`PassedOn.keep_gone` has left in ``folder``."""
+    return _arrivals(SpillMap.kept(Path(folder)))
 
 
 def _arrivals(gone: SpillMap) -> Iterator[tuple[int, Arrival]]:

@@ -36,8 +36,8 @@ class Share(msgspec.Struct, frozen=True):
     partitions: list[Judged]
     memory: int
     """Bytes for counts."""
-    gone: str | None
-    """Folder with the passed-on events without a copy; None: there are none."""
+    gone: str
+    """Folder with the passed-on events without a copy."""
 
     def write(self, folder: Path) -> None:
         """Write it into a new folder."""

@@ -48,7 +48,7 @@ class ChangelogChunk(NamedTuple):
 
     def before(self, end: int) -> ChangelogChunk:
         """Return the part of the chunk before the offset ``end``."""
-        if not self.read or self.offset < end:
+        if self.offset < end:
             return self
         return _chunk_of([record for record in self.read if record.offset < end])
 
