@@ -57,10 +57,12 @@ def check_windows(settings: Settings) -> None:
 def check_topics(settings: Settings) -> None:
     """Refuse two topics with the same name: records of one kind would be read as another."""
     names = ("events_topic", "dead_letter_topic", "viral_topic")
-    own = ("deltas_topic", "repartition_topic", "order_topic")
+    own = ("deltas_topic", "creator_deltas_topic", "repartition_topic", "order_topic")
     uses = Counter(getattr(settings, name) for name in (*names, *own))
     for name in names:
-        if uses[getattr(settings, name)] > 1:
+        topic = getattr(settings, name)
+        is_changelog = topic.startswith(f"{settings.app_id}-") and topic.endswith("-changelog")
+        if is_changelog or uses[topic] > 1:
             raise _reject(settings, name, "a name that differs from the program's other topics")
 
 
@@ -109,14 +111,15 @@ def check_certificate(settings: Settings) -> None:
             settings.ssl_certfile, settings.ssl_keyfile, password
         )
     # A password that is too long raises ValueError.
-    except (OSError, ValueError):
+    except (OSError, ValueError) as exc:
         variable = "ssl_keyfile" if settings.ssl_keyfile else "ssl_certfile"
         allowed = (
             "a file with the private key, in PEM format, of the certificate in REELS_SSL_CERTFILE"
             if settings.ssl_keyfile
             else "a file that also has the private key, unless REELS_SSL_KEYFILE is set"
         )
-        if asked_for_password:
+        is_other_key = isinstance(exc, ssl.SSLError) and exc.reason == "KEY_VALUES_MISMATCH"
+        if asked_for_password and not is_other_key:
             allowed = f"the password of the private key in {_variable(variable).name}"
             variable = "ssl_key_password"
         raise _reject(settings, variable, allowed) from None

@@ -120,10 +120,17 @@ def broker_url() -> SettingKind:
 
 def web_address() -> SettingKind:
     """Accept the address of a web server: a host, with an optional port and path."""
-    return matching(
+    shape = matching(
         r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?",
         "an address such as http://worker-1:6066",
     )
+
+    def parse(text: str) -> str:
+        # An invalid IPv6 address and a port above 65535 raise ValueError.
+        _ = urlsplit(shape.parse(text)).port
+        return text
+
+    return SettingKind(parse, shape.allowed)
 
 
 def token_url() -> SettingKind:
@@ -143,7 +150,12 @@ def folder() -> SettingKind:
     """Accept the path of a folder, which need not exist yet."""
 
     def parse(text: str) -> str:
-        if Path(text).exists() and not Path(text).is_dir():
+        try:
+            is_other = Path(text).exists() and not Path(text).is_dir()
+        # The name is too long, or a folder above may not be entered.
+        except OSError as exc:
+            raise ValueError(text) from exc
+        if is_other:
             raise ValueError(text)
         return text
 

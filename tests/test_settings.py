@@ -230,12 +230,16 @@ class TestRefusals:
             ("NODE_CANONICAL_URL", "http://"),
             ("NODE_CANONICAL_URL", "http://joe:secret@worker-1:6066"),
             ("NODE_CANONICAL_URL", "http://worker-1:6066/?a=b"),
+            ("NODE_CANONICAL_URL", "http://worker-1:65536"),
+            ("APP_DATADIR", "x" * 256),
             ("REELS_APP_ID", "a/b"),
             ("REELS_EVENTS_TOPIC", ".."),
             ("REELS_EVENTS_TOPIC", "x" * 250),
             ("REELS_EVENTS_TOPIC", "engagement-events-dead-letter"),
             ("REELS_VIRAL_TOPIC", "reels-video-deltas"),
+            ("REELS_VIRAL_TOPIC", "reels-creator-deltas"),
             ("REELS_VIRAL_TOPIC", "reels-events-repartition"),
+            ("REELS_EVENTS_TOPIC", "reels-user_metrics-changelog"),
             ("REELS_EVENTS_TOPIC", "reels-events-order"),
             ("REELS_USER_WINDOW", "a day"),
             ("REELS_USER_WINDOW", "20m"),
@@ -393,13 +397,18 @@ def client_files(tmp_path: Path) -> dict[str, str]:
     authority = trustme.CA()
     own, other = authority.issue_cert("worker.example"), authority.issue_cert("other.example")
     (own_pem,) = own.cert_chain_pems
-    key = load_pem_private_key(own.private_key_pem.bytes(), None)
-    encryption = BestAvailableEncryption(b"open sesame")
+
+    def encrypted(pem: trustme.Blob) -> bytes:
+        key = load_pem_private_key(pem.bytes(), None)
+        encryption = BestAvailableEncryption(b"open sesame")
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
     contents = {
         "certificate": own_pem.bytes(),
         "key": own.private_key_pem.bytes(),
-        "encrypted": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption),
+        "encrypted": encrypted(own.private_key_pem),
         "other": other.private_key_pem.bytes(),
+        "other encrypted": encrypted(other.private_key_pem),
         "both": own.private_key_and_cert_chain_pem.bytes(),
     }
     for name, content in contents.items():
@@ -438,6 +447,7 @@ class TestClientCertificates:
             ("encrypted", "", "REELS_SSL_KEY_PASSWORD"),
             ("encrypted", "wrong one", "REELS_SSL_KEY_PASSWORD"),
             ("encrypted", "x" * 2000, "REELS_SSL_KEY_PASSWORD"),
+            ("other encrypted", "open sesame", "REELS_SSL_KEYFILE"),
         ],
     )
     def test_a_key_that_does_not_fit_is_refused(

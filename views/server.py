@@ -131,7 +131,8 @@ def advertised_url(conf: Any, settings: Settings, host: str) -> URL:
     """
     if settings.canonical_url is not None:
         return URL(settings.canonical_url)
-    name = conf.web_host or host
+    # Faust's own URLs need brackets around an IPv6 address.
+    name = (conf.web_host or host).strip("[]")
     if host != settings.web_bind and name == settings.web_bind:
         name = host
     if name in _ANY_ADDRESS:

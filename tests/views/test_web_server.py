@@ -173,6 +173,9 @@ class TestWhatOthersAreTold:
     def test_bound_to_every_address_the_machines_name_is_told(self) -> None:
         assert self.advertised(environ={"WEB_BIND": "0.0.0.0"}) == "http://this-machine:7101"
 
+    def test_an_ipv6_address_has_its_brackets_once(self) -> None:
+        assert self.advertised(environ={"WEB_BIND": "::1"}) == "http://[::1]:7101"
+
     def test_a_bind_of_the_command_line_counts(self) -> None:
         assert self.advertised("192.0.2.7") == "http://192.0.2.7:7101"
         assert self.advertised("::1") == "http://[::1]:7101"
