@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from reels_client.client import Client
@@ -44,17 +45,28 @@ class BlockingClient:
         """Close its connections."""
         loop, thread = self._loop, self._thread
         if loop is not None and thread is not None:
-            self._run(self._client.__aexit__(*exc))
+            self._run(self._close(*exc))
             self._loop = self._thread = None
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
 
+    async def _close(self, *exc: object) -> None:
+        """Close the connections, and end the calls of other threads."""
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self._client.__aexit__(*exc)
+
     def _run(self, call: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
             call.close()
             raise RuntimeError("the client is not open: use it in `with`")
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        except CancelledError:
+            raise RuntimeError("the client was closed during the call") from None
 
     def users(
         self, ids: Iterable[int], *, window: str | None = None, at: str | None = None

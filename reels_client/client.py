@@ -26,6 +26,9 @@ Row = dict[str, Any]
 _TOPOLOGY_S = 30.0
 #: Seconds between two attempts if no answer has a Retry-After.
 _PAUSE_S = 0.2
+#: The part of the time left that one attempt may take if another worker may be asked after it, and
+#: the seconds that it has in any case.
+_ATTEMPT_SHARE, _MIN_ATTEMPT_S = 0.5, 1.0
 
 
 class Outcome(NamedTuple):
@@ -220,6 +223,8 @@ class Client:
     ) -> Reply:
         """Ask a worker; if it is slow and hedging is on, ask another one as well."""
         other = next((each for each in self._others(address)), None)
+        if other is not None:
+            timeout_s = min(timeout_s, max(_ATTEMPT_SHARE * timeout_s, _MIN_ATTEMPT_S))
         asked = self._workers.ask(address, target, body, accept, max(timeout_s, 0.001))
         if self._hedge_after is None or other is None:
             return await asked
@@ -258,7 +263,8 @@ async def _first_answer(*tasks: asyncio.Future[Reply]) -> Reply:
     try:
         while True:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            # Both may end at once, one of them with an error.
+            for task in sorted(done, key=lambda each: each.exception() is not None):
                 if task.exception() is None or not waiting:
                     return task.result()
     finally:

@@ -130,6 +130,8 @@ class BatchRead:
         #: Positions of unknown ids, and of those that no worker answers for.
         self.unknown: set[int] = set()
         self.unavailable: set[int] = set()
+        #: Workers that have not answered.
+        self._silent: set[Member] = set()
 
     def ids_at(self, positions: Iterable[int]) -> list[int]:
         """Return the ids at some positions, in the order asked."""
@@ -267,6 +269,7 @@ class BatchRead:
                 f"/{self._entity.name}/query",
                 self._query.body(list(position_of)),
                 self._answer.media,
+                stale_is_ok=self._query.stale_is_ok,
             )
             if reply.status == HTTPStatus.BAD_REQUEST:
                 raise _refusal(reply.body)
@@ -277,6 +280,7 @@ class BatchRead:
             unknown, unavailable = self._answer.add_answer(position_of, reply.body)
         except (PeerError, AnswerError) as exc:
             log.debug("%s", exc)
+            self._silent.add(worker)
             return
         self.unknown.update(position_of[key] for key in unknown)
         self.unavailable.difference_update(positions)
@@ -295,6 +299,8 @@ class BatchRead:
         for member in self._routing.others(table):
             if not self.unavailable:
                 return
+            if member in self._silent:
+                continue
             await self._ask(member, list(self.unavailable))
 
 

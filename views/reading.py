@@ -57,7 +57,7 @@ async def answer(
     if known is not None:
         return json_response(describe(known))
     try:
-        passed_on = await routing.forward(request, asked.table, asked.key)
+        passed_on = await routing.forward(request, asked.table, asked.key, stale_is_ok=stale_is_ok)
     except HttpError:
         if not stale_is_ok:
             raise
@@ -69,7 +69,7 @@ async def answer(
     known = _known(asked, asked.table.read_copy)
     if known is not None:
         return json_response({**describe(known), "stale": True})
-    copy = await routing.ask_for_copy(request, asked.table)
+    copy = await routing.ask_for_copy(request, asked.table, asked.key)
     if copy is None:
         raise unavailable(f"no worker has a copy of {asked.what} {asked.key} now")
     return copy

@@ -34,6 +34,9 @@ OWNER: Final = "X-Reels-Owner"
 #: Seconds for the owner's answer, including those to connect.
 FORWARD_TIMEOUT: Final = aiohttp.ClientTimeout(total=3.0, connect=1.0)
 
+#: The same if a copy may answer instead.
+STALE_TIMEOUT: Final = aiohttp.ClientTimeout(total=0.8, connect=0.5)
+
 #: Statuses of the owner's answers that the client gets.
 _PASSED_BACK: Final = frozenset(
     {
@@ -67,9 +70,11 @@ class Routing:
         return next((each for each in members if partition in each.partitions), None)
 
     async def forward(
-        self, request: web.Request, table: SlicedTable[Any], key: int
+        self, request: web.Request, table: SlicedTable[Any], key: int, *, stale_is_ok: bool
     ) -> web.Response:
         """Forward a request to the owner of ``key``, and return its answer.
+
+        With ``stale_is_ok``, it waits less long for the owner.
 
         Raises:
             HttpError: no worker can answer now.
@@ -88,7 +93,8 @@ class Routing:
             raise unavailable(shared)
         if owner.url == self.addresses.own:
             raise unavailable(f"partition {partition} is moving or recovering")
-        answer = await self._ask(owner.url, request, owner.id)
+        timeout = STALE_TIMEOUT if stale_is_ok else FORWARD_TIMEOUT
+        answer = await self._ask(owner.url, request, timeout, owner.id)
         if answer is None:
             raise unavailable(f"the owner of partition {partition} does not answer")
         return answer
@@ -122,8 +128,10 @@ class Routing:
         own = self.addresses.own
         return [each for each in self.addresses.members(table) if each.url != own]
 
-    async def ask_batch(self, worker: Member, path: str, body: bytes, media: str) -> PeerAnswer:
-        """Return another worker's answer to a batch.
+    async def ask_batch(
+        self, worker: Member, path: str, body: bytes, media: str, *, stale_is_ok: bool
+    ) -> PeerAnswer:
+        """Return another worker's answer to a batch; ``stale_is_ok`` as in :meth:`forward`.
 
         Raises:
             PeerError: it does not answer.
@@ -131,31 +139,36 @@ class Routing:
         headers = {FORWARDED: "1", hdrs.ACCEPT: media, hdrs.CONTENT_TYPE: "application/json"}
         if worker.id:
             headers[OWNER] = worker.id
-        return await self._peers.post(
-            worker.url, path, body, headers=headers, timeout=FORWARD_TIMEOUT
-        )
+        timeout = STALE_TIMEOUT if stale_is_ok else FORWARD_TIMEOUT
+        return await self._peers.post(worker.url, path, body, headers=headers, timeout=timeout)
 
     async def ask_for_copy(
-        self, request: web.Request, table: SlicedTable[Any]
+        self, request: web.Request, table: SlicedTable[Any], key: int
     ) -> web.Response | None:
-        """Return another worker's answer from a copy of a key, None without one."""
+        """Return the answer of a worker other than the owner from a copy of ``key``, if any has."""
         if FORWARDED in request.headers:
             return None
+        owner = self.owner(table, table.partition(key))
+        left_out = {self.addresses.own, owner and owner.url}
         for url in self.workers(table):
-            if url != self.addresses.own:
-                answer = await self._ask(url, request)
+            if url not in left_out:
+                answer = await self._ask(url, request, STALE_TIMEOUT)
                 if answer is not None and answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
                     return answer
         return None
 
     async def _ask(
-        self, worker: URL, request: web.Request, owner_id: str = ""
+        self,
+        worker: URL,
+        request: web.Request,
+        timeout: aiohttp.ClientTimeout,
+        owner_id: str = "",
     ) -> web.Response | None:
         """Return a worker's answer, None if it has none for the client."""
         headers = {FORWARDED: "1", **({OWNER: owner_id} if owner_id else {})}
         try:
             answer = await self._peers.get(
-                worker, request.path, request.query, headers=headers, timeout=FORWARD_TIMEOUT
+                worker, request.path, request.query, headers=headers, timeout=timeout
             )
         except PeerError as exc:
             log.debug("%s", exc)

@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 import zipfile
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,6 +21,8 @@ from aiohttp import web
 from models.partitioner import partition_of
 from models.schema import Metadata
 from reels_client import BlockingClient, Client, ReelsError, Unavailable, topology
+from reels_client import client as client_module
+from reels_client.connection import Reply, TryAgainError
 from tests.worker import ROOT
 from views import middlewares
 
@@ -50,6 +54,11 @@ async def pair(make_worker: MakeWorker, **environ: str) -> tuple[Worker, Worker]
         owner.put_video(key, COUNTS)
         owner.put_creator(key, ("follow", AT, Metadata()))
     return first, second
+
+
+async def never_answer(_: web.BaseRequest) -> web.Response:
+    await asyncio.sleep(60)
+    return web.Response()
 
 
 @pytest.fixture
@@ -230,6 +239,32 @@ class TestWhenNobodyAnswers:
             users = await client.users(range(30))
         assert [key for key, row in users.items() if row.get("stale")] == there
 
+    async def test_an_address_that_accepts_and_never_answers_leaves_time_for_another(
+        self, make_worker: MakeWorker, listening: Listening, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, _ = await pair(make_worker)
+        hung = await listening(never_answer)
+        monkeypatch.setattr(client_module, "_ATTEMPT_SHARE", 0.01)
+        monkeypatch.setattr(client_module, "_MIN_ATTEMPT_S", 0.2)
+        async with Client(str(hung), str(first.url), deadline=20) as client:
+            # The addresses take turns.
+            assert [await client.viral() for _ in range(2)] == [[], []]
+            assert len(await client.users(range(30))) == 30
+
+    async def test_a_copy_answers_for_an_owner_that_never_does(
+        self, make_worker: MakeWorker, listening: Listening, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = await pair(make_worker)
+        await first.open(1)
+        first.users.data.partitions[1].readable = False
+        second.owns({second.url: [0], await listening(never_answer): [1]})
+        first.owns({second.url: [0], await listening(never_answer): [1]})
+        key = next(key for key in range(30) if first.users.partition(key) == 1)
+        first.users.data.partitions[1].dirty[b"%d" % key] = second.users.state(key).get(b"%d" % key)
+        monkeypatch.setattr(client_module, "_ATTEMPT_SHARE", 0.01)
+        async with Client(str(first.url), deadline=20, stale=True) as client:
+            assert (await client.users([key]))[key]["stale"] is True
+
     async def test_a_slow_owner_is_hedged(
         self, make_worker: MakeWorker, listening: Listening
     ) -> None:
@@ -248,6 +283,40 @@ class TestWhenNobodyAnswers:
         async with Client(str(first.url), deadline=30, hedge_after=0.05) as client:
             assert await client.users([key]) == {}
         assert asked.is_set()
+
+
+async def test_of_two_requests_that_end_at_once_the_answer_counts() -> None:
+    for _ in range(20):
+        loop = asyncio.get_running_loop()
+        failed, answered = loop.create_future(), loop.create_future()
+        failed.set_exception(TryAgainError("gone", 0.1))
+        answered.set_result(Reply(b"", 0.0))
+        assert await client_module._first_answer(failed, answered) == Reply(b"", 0.0)
+        failed = loop.create_future()
+        failed.set_exception(TryAgainError("gone", 0.1))
+        with pytest.raises(TryAgainError):
+            await client_module._first_answer(failed)
+
+
+async def test_a_thread_that_still_reads_is_told_that_the_client_was_closed(
+    listening: Listening,
+) -> None:
+    asked = threading.Event()
+
+    async def hang(_: web.BaseRequest) -> web.Response:
+        asked.set()
+        return await never_answer(_)
+
+    url = str(await listening(hang))
+
+    def read_until_closed() -> str:
+        with ThreadPoolExecutor(1) as pool:
+            with BlockingClient(url, deadline=60) as client:
+                reading = pool.submit(client.users, [1])
+                assert asked.wait(10)
+            return str(reading.exception(10))
+
+    assert "was closed" in await asyncio.to_thread(read_until_closed)
 
 
 def test_keys_are_looked_for_where_kafka_puts_them() -> None:
