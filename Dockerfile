@@ -25,6 +25,6 @@ VOLUME /var/lib/reels
 ENV APP_DATADIR=/var/lib/reels
 EXPOSE 6066
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('WEB_PORT', '6066') + '/healthz', timeout=2)"]
+  CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('WEB_PORT', '6066')), timeout=2); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["faust", "-A", "app"]
 CMD ["worker", "-l", "info"]

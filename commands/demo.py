@@ -10,20 +10,20 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
 from embedded import EmbeddedKafka, EmbeddedKafkaError
 from embedded.probe import free_ports, is_free
+from embedded.process import BoundProcess
 from setting_file import read_env_file
 from settings import SettingsError, load
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 KAFKA_PORT = 9092
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S, STOP_TIMEOUT_S = 90.0, 15.0
 
 #: Variables that two workers cannot share.
 OF_ONE_WORKER = {"APP_DATADIR", "CONSUMER_GROUP_INSTANCE_ID", "NODE_CANONICAL_URL", "WEB_PORT"}
@@ -40,43 +40,39 @@ OF_ONE_WORKER = {"APP_DATADIR", "CONSUMER_GROUP_INSTANCE_ID", "NODE_CANONICAL_UR
 #: Events per second: the figures move, and the machine stays usable.
 RATE = 2000
 GENERATE = ("--rate", str(RATE), "--users", "50000", "--videos", "5000", "--viral", "5")
+#: Opens addresses of this machine, without the proxy that the environment may name.
+LOCAL = build_opener(ProxyHandler({}))
+
 ODDITIES = ("--invalid", "0.002", "--duplicates", "0.01", "--late", "0.001")
 
 
 class Child:
-    """A process of the demo, with a log file."""
+    """A process of the demo, with a log file; it ends with the demo, even with a killed one."""
 
     def __init__(self, name: str, args: list[str], env: Mapping[str, str], logs: Path) -> None:
         """Start the process in its own session, out of reach of the terminal's Ctrl-C."""
         self.name = name
         self.log = logs / f"{name}.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own command line
-                args, env=dict(env), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
+        self.log.unlink(missing_ok=True)
+        self.process = BoundProcess(args, output=self.log, env=env, folder=Path.cwd())
+        self.process.start()
 
     def check(self) -> None:
         """Exit with the last lines of the log if the process has ended."""
-        if self.process.poll() is not None:
+        if not self.process.running:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-            sys.exit(f"error: {self.name} ended with code {self.process.returncode}:\n{tail}")
+            sys.exit(f"error: {self.name} ended with code {self.process.exit_code}:\n{tail}")
 
-    def stop(self, seconds: float = 15.0) -> None:
-        """Terminate the process, and kill it if it has not ended after ``seconds``."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+    def stop(self) -> None:
+        """Terminate the process, and kill it if that takes too long."""
+        self.process.terminate(STOP_TIMEOUT_S)
 
 
 def fetch(url: str, token: str | None) -> bytes | None:
     """Return the body of a worker's answer, None if there is none (yet) or an error."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with urlopen(Request(url, headers=headers), timeout=2) as response:  # noqa: S310 - http
+        with LOCAL.open(Request(url, headers=headers), timeout=2) as response:  # noqa: S310 - http
             body: bytes = response.read()
             return body
     except (URLError, OSError):
@@ -242,7 +238,9 @@ def main() -> None:
         raise KeyboardInterrupt
 
     read_env_file()
-    signal.signal(signal.SIGTERM, interrupt)
+    # The terminal may be closed, too.
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, interrupt)
     try:
         run(float(os.environ.get("DEMO_SECONDS") or "inf"))
     except KeyboardInterrupt:

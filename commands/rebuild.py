@@ -136,6 +136,8 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         names = [f"REELS_APP_ID={new.app_id}"]
         if new.viral_topic != _variable("viral_topic").default_for(new.app_id):
             names.append(f"REELS_VIRAL_TOPIC={new.viral_topic}")
+        if new.dead_letter_topic != _variable("dead_letter_topic").default_for(new.app_id):
+            names.append(f"REELS_DEAD_LETTER_TOPIC={new.dead_letter_topic}")
         click.echo(
             f"caught up. Start the workers with {' '.join(names)} and all other settings of this "
             f"rebuild. Give one of them --datadir {self._folder}, which has the tables. Then "
@@ -158,7 +160,7 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
         (self._port,) = free_ports(1)
         self._log = folder / "rebuild.log"
         worker = own_command(
-            "app",
+            self.state.app or "app",
             [
                 *("--datadir", str(folder), "worker", "-l", "warn"),
                 *("--web-port", str(self._port)),

@@ -35,10 +35,12 @@ def test_a_rebuild_ends_with_the_same_answers_in_finer_steps_beside_the_running_
     assert done.returncode == 0, done.stderr
     assert "the input is complete" in done.stdout
     viral = f"{cluster.viral}-{name}"
-    assert f"REELS_APP_ID={name} REELS_VIRAL_TOPIC={viral}" in done.stdout
+    letters = f"{cluster.dead_letters}-{name}"
+    variables = {"APP_ID": name, "VIRAL_TOPIC": viral, "DEAD_LETTER_TOPIC": letters}
+    assert " ".join(f"REELS_{each}={text}" for each, text in variables.items()) in done.stdout
     assert running.status("/readyz") == 200
 
-    new = {"REELS_APP_ID": name, "REELS_VIRAL_TOPIC": viral, "REELS_DEAD_LETTER_TOPIC": f"{name}-d"}
+    new = {f"REELS_{each}": text for each, text in variables.items()}
     rebuilt = cluster.worker("rebuilt", **finer, **new).start()
     wait_until(lambda: rebuilt.status("/readyz") == 200, "it has caught up")
     # At the end of a step of both, their windows are equal.
