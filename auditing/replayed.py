@@ -50,15 +50,24 @@ class Done(NamedTuple):
         return _normal(self.position, (*self.beyond, *stretches))
 
     @property
+    def _text(self) -> str:
+        text = ",".join(f"{first}-{end}" for first, end in self.beyond)
+        return f"{_PREFIX}{text}" if text else ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether there are few enough ranges for :attr:`metadata`."""
+        return len(self._text) <= MAX_METADATA
+
+    @property
     def metadata(self) -> str:
         """The ranges as text. Raises AuditError if there are too many."""
-        text = ",".join(f"{first}-{end}" for first, end in self.beyond)
-        if len(text) + len(_PREFIX) > MAX_METADATA:
+        if not self.fits:
             raise AuditError(
                 "too many dead letters with this reason were replayed one by one: replay all "
                 "of them once, without --id, --since and --from"
             )
-        return f"{_PREFIX}{text}" if text else ""
+        return self._text
 
     @classmethod
     def read(cls, position: int, metadata: str) -> Done:
@@ -72,7 +81,7 @@ class Done(NamedTuple):
 def _normal(position: int, stretches: Iterable[tuple[int, int]]) -> Done:
     """Join adjacent ranges, and extend the position by ranges that begin before it."""
     joined: list[tuple[int, int]] = []
-    for first, end in sorted(stretches):
+    for first, end in sorted(each for each in stretches if each[0] < each[1]):
         if first <= position:
             position = max(position, end)
         elif joined and first <= joined[-1][1]:

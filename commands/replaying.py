@@ -179,9 +179,9 @@ class Replay:
             async for records in topics.read(topic, partition, at, end):
                 if not records:
                     continue
-                chosen = self._choose(partition, records, targets, done)
+                chosen, stayed = self._choose(partition, records, targets, done)
                 behind = records[-1].offset + 1
-                done = self._done(done, at, behind, chosen)
+                done = self._done(done, (at, behind), chosen, stayed)
                 if producer is not None and (chosen or not self._selection.is_single):
                     await self._send(producer, partition, done, chosen)
                 self.chosen += len(chosen)
@@ -195,13 +195,19 @@ class Replay:
             return await self._topics.begins(topic)
         return await self._topics.since(topic, since)
 
-    def _done(self, done: Done, start: int, end: int, chosen: Sequence[_Chosen]) -> Done:
-        """Return ``done``, extended by the records from ``start`` to ``end`` or by ``chosen``."""
+    def _done(
+        self, done: Done, read: tuple[int, int], chosen: Sequence[_Chosen], stayed: Sequence[int]
+    ) -> Done:
+        """Return ``done`` with the ``chosen`` records, or with all ``read`` but ``stayed``."""
         if self._selection.is_single:
             return done.with_stretches((each.offset, each.offset + 1) for each in chosen)
-        if self._selection.since_ms is not None:
-            return done.with_stretches([(start, end)])
-        return done.up_to(end)
+        start, end = read
+        if self._selection.since_ms is None:
+            done = done.up_to(start)
+        begins, ends = (start, *(offset + 1 for offset in stayed)), (*stayed, end)
+        without = done.with_stretches(zip(begins, ends, strict=True))
+        # A later run tries again what stayed, unless it is too much to note.
+        return without if without.fits else done.with_stretches([read])
 
     def _pass_over(self, partition: int, record: Record) -> None:
         if not self.foreign:
@@ -210,9 +216,10 @@ class Replay:
 
     def _choose(
         self, partition: int, records: Sequence[Record], targets: int, done: Done
-    ) -> list[_Chosen]:
-        """Return the records to send, each with its target partition."""
+    ) -> tuple[list[_Chosen], list[int]]:
+        """Return the records to send, and the offsets of those that stay."""
         chosen: list[_Chosen] = []
+        stayed: list[int] = []
         for record in records:
             headers = dict(record.headers)
             # The topic may be shared with other programs.
@@ -239,10 +246,11 @@ class Replay:
             original = _original(record, value)
             target, original = self._place(original, source % targets, targets)
             if is_cut or size_of(original) > self._limits.batch_bytes:
-                self.stay += 1
+                stayed.append(record.offset)
             else:
                 chosen.append(_Chosen(record.offset, target, original))
-        return chosen
+        self.stay += len(stayed)
+        return chosen, stayed
 
     def _is_named(self, place: Place, record: Record) -> bool:
         selection = self._selection

@@ -128,6 +128,14 @@ def test_what_was_cut_or_is_too_large_stays_and_the_rest_goes_back_with_its_head
     assert "skipped 3 that were cut, or are too large for the topic" in done.stdout
     (sent,) = cluster.read(cluster.events)
     assert (sent.key, sent.value, sent.headers) == (b"k", b"whole", (("trace", b"17"),))
+    # The topic may accept them later.
+    with cluster.producer() as producer:
+        producer.produce(cluster.dead_letters, b"x" * 70_000, b"k", headers=source)
+        producer.produce(cluster.dead_letters, b"last", b"k", headers=source)
+    again = replay(cluster, "--reason", "late", "--to-input")
+    assert "sent 1 dead letter of" in again.stdout
+    assert "skipped 4 that were cut, or are too large for the topic" in again.stdout
+    assert [each.value for each in cluster.read(cluster.events)] == [b"whole", b"last"]
 
 
 def test_a_run_that_is_killed_and_repeated_sends_each_event_once(
