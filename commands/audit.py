@@ -15,6 +15,7 @@ from faust.cli.base import AppCommand, option
 
 from auditing import AuditError, Processes, Report
 from auditing import audit as make_audit
+from auditing.errors import FullFolderError
 from auditing.parts import Names
 from auditing.reading import open_topics
 from auditing.report import KEPT_DIFFERENCES
@@ -27,6 +28,7 @@ from commands.running import run_without_worker
 from models.schema import OUTCOMES
 from models.windows import to_iso
 from streaming.kafka.metadata import Right
+from streaming.runtime.data_directory import NO_SPACE
 from topology import topology
 
 if TYPE_CHECKING:
@@ -93,8 +95,14 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
             report = run_without_worker(self._run(app))
         except AuditError as exc:
             reason = str(exc)
-        except (KafkaError, OSError) as exc:
-            reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
+        except Exception as exc:
+            # rocksdict raises a plain Exception for every error of RocksDB.
+            if full := NO_SPACE.search(str(exc)):
+                reason = str(FullFolderError(full[0]))
+            elif isinstance(exc, (KafkaError, OSError)):
+                reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
+            else:
+                raise
         else:
             if report is not None:
                 self._print(report)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from shutil import disk_usage
 from typing import TYPE_CHECKING
 
-from auditing import AuditError
+from auditing.errors import AuditError, FullFolderError
 from commands.children import last_words, own_command
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ POLL_S = 0.25
 
 #: Bytes for counts that make another process worthwhile.
 BYTES_PER_PROCESS = 64 << 20
+
+#: Free bytes below which a folder counts as full.
+FULL_BYTES = 1 << 20
 
 _DONE, _LOG = "done", "audit.log"
 
@@ -73,6 +77,9 @@ class AuditProcesses:
                 are_running = any(process.running for process in processes.values())
                 for folder, process in processes.items():
                     if not process.running and process.exit_code != 0:
+                        # Then its last line is missing, too.
+                        if (free := disk_usage(folder).free) < FULL_BYTES:
+                            raise FullFolderError(f"{free >> 10} KiB are free")
                         ended = last_words(folder / _LOG, process.exit_code)
                         raise AuditError(f"a process of the audit {ended}")
                 done = max(reported, sum(map(_done, folders)))

@@ -73,6 +73,20 @@ def test_an_export_to_a_full_disk_leaves_nothing_and_goes_once_there_is_space(
     assert not list((tmp_path / "out").glob("*"))
 
 
+def test_an_audit_in_a_full_folder_says_so(
+    make_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    """Exit code 1 would mean that the tables differ."""
+    cluster = make_cluster(**QUICK, TOPIC_PARTITIONS=OLD)
+    cluster.create_topic(cluster.events)
+    work(cluster)
+    with small_disk(tmp_path / "small", 128 << 10) as disk:
+        done = cluster.command("audit", "--processes", "2", TMPDIR=str(disk.path))
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert done.stderr.startswith(f"error: the temporary folder {disk.path} is full (")
+        assert not list(disk.path.iterdir())
+
+
 def test_missing_rights_are_named_in_one_line_and_nothing_is_made(
     make_cluster: Callable[..., Cluster],
 ) -> None:
