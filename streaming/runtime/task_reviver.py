@@ -6,6 +6,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from aiokafka.errors import KafkaError
 from mode import Service
 
 from models.errors import CodecError
@@ -133,25 +134,28 @@ class TaskReviver(Service):
         patience = self._worker.session_timeout
         is_fenced = isinstance(reason, FencedError)
         delay = patience if is_fenced else self._retries.next_pause(monotonic())
+        has_opened = False
         try:
             if isinstance(reason, RefusedError):
                 await self._learn_limits(reason.refusal)
             while not self.should_stop:
                 await self.sleep(delay)
                 mine = {task.partition for task in failed if self._registry.is_current(task)}
-                if not mine or self._registry.is_outdated(generation):
+                if self._registry.is_outdated(generation) or not (mine or has_opened):
                     return
                 try:
-                    await self._opener.reopen(mine)
+                    if not has_opened:
+                        await self._opener.reopen(mine)
+                        has_opened = True
+                    await self._consumer.perform_seek()
                 except FOR_GOOD:
                     raise
                 except Exception as exc:  # noqa: BLE001 - retried until the partition is lost
                     is_fenced = isinstance(exc, FencedError)
                     delay = patience if is_fenced else min(2 * delay, MAX_RETRY_S)
                     text = "%s cannot be opened: %r; again in %.1f s"
-                    log.warning(text, name_of(mine), exc, delay)
+                    log.warning(text, name_of({task.partition for task in failed}), exc, delay)
                 else:
-                    await self._consumer.perform_seek()
                     return
         except FOR_GOOD as exc:
             self._worker.give_up(exc)
@@ -163,11 +167,21 @@ class TaskReviver(Service):
             self.add_future(self._refetch(task, tp))
 
     async def _refetch(self, task: Task, tp: TP) -> None:
+        delay = REFETCH_DELAY_S
         try:
-            await self.sleep(REFETCH_DELAY_S)
-            if task.accepting and self._registry.is_current(task):
-                first = await self._positions.first_kept(tp, task.positions[tp])
-                await task.pass_over(tp, first)
-                await self._consumer.seek_positions({tp: task.positions[tp]})
+            while not self.should_stop:
+                await self.sleep(delay)
+                if not (task.accepting and self._registry.is_current(task)):
+                    return
+                try:
+                    first = await self._positions.first_kept(tp, task.positions[tp])
+                    await task.pass_over(tp, first)
+                    await self._consumer.seek_positions({tp: task.positions[tp]})
+                except (KafkaError, OSError) as exc:
+                    # Without a new batch, nothing else would show the gap again.
+                    delay = min(2 * delay, MAX_RETRY_S)
+                    log.warning("%s cannot be fetched again: %r; again in %.1f s", tp, exc, delay)
+                else:
+                    return
         finally:
             self._refetching.discard(tp)

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 from mode import Service
 
 from models.errors import CodecError
@@ -30,6 +31,8 @@ from tests.streaming.rig import Context, Seeker, Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from faust.types import TP
 
 
 class Rig(Worker):
@@ -137,6 +140,26 @@ class TestOpeningAnew:
         assert rig.pauses == [FIRST_RETRY_S, 2 * FIRST_RETRY_S, 4 * FIRST_RETRY_S]
         assert rig.tasks[0].accepting
         assert "partition 0 cannot be opened: TransactionFailedError('not yet')" in caplog.text
+
+    async def test_a_seek_that_fails_is_tried_again_and_the_task_stays_open(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A worker outlasts brokers that are away at any moment."""
+        faults: list[Exception] = [KafkaTimeoutError()]
+        perform_seek = rig.seeker.perform_seek
+
+        async def away() -> None:
+            if faults:
+                raise faults.pop()
+            await perform_seek()
+
+        monkeypatch.setattr(rig.seeker, "perform_seek", away)
+        rig.tasks[0].fail(TransactionFailedError("timed out"))
+        await until(lambda: rig.tasks[0].accepting)
+        opened = rig.tasks[0]
+        await rig.settle()
+        assert rig.tasks[0] is opened
+        assert rig.seeker.sought == {events(0): START}
 
     async def test_a_task_that_fails_as_soon_as_it_is_open_is_opened_once_more(
         self, rig: Rig
@@ -297,6 +320,25 @@ class TestGaps:
         rig.may_wake.set()
         await rig.settle()
         assert rig.seeker.sought == {}
+
+    async def test_brokers_that_are_away_are_asked_again(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The partition may be quiet: no other batch would show the gap."""
+        faults: list[Exception] = [KafkaTimeoutError(), OSError("unreachable")]
+        first_kept = rig.positions.first_kept
+
+        async def away(tp: TP, at: int) -> int:
+            if faults:
+                raise faults.pop()
+            return await first_kept(tp, at)
+
+        monkeypatch.setattr(rig.positions, "first_kept", away)
+        rig.reviver.refetch(rig.tasks[0], events(0))
+        await rig.settle()
+        assert rig.pauses == [REFETCH_DELAY_S, 2 * REFETCH_DELAY_S, 4 * REFETCH_DELAY_S]
+        assert rig.seeker.sought == {events(0): START}
+        assert rig.context.reasons == []
 
     async def test_the_next_gap_is_fetched_again_as_well(self, rig: Rig) -> None:
         """The first gap is forgotten once it is closed."""
