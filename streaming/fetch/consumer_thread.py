@@ -194,7 +194,9 @@ def _take_fetched(
     taken, has_more = 0, False
     for tp in list(fetcher._records):
         if partitions is not None and tp not in partitions:
-            if not fetcher._subscriptions.is_assigned(tp):
+            subscriptions = fetcher._subscriptions
+            # Changelogs are paused after their assignment, when they may have been fetched.
+            if not subscriptions.is_assigned(tp) or tp in subscriptions.paused_partitions():
                 del fetcher._records[tp]
             continue
         if taken >= UNPACKED_BYTES:
