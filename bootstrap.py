@@ -29,7 +29,7 @@ from streaming.runtime.faust_settings import faust_settings
 from streaming.runtime.status import AppStatus
 from streaming.runtime.task_factory import TaskContext
 from streaming.tasks.processor import ProcessorContext
-from tables.rocks import RocksMemory
+from tables.rocks_options import RocksMemory
 from tables.store import StoreContext
 from tables.viral import ViralTable
 from topology import all_topics, topology

@@ -30,7 +30,8 @@ from streaming.tasks.flusher import FLUSH_INTERVAL_S
 from streaming.tasks.outbox import Outbox
 from streaming.tasks.shared_limits import SharedLimits
 from streaming.tasks.task import Task
-from tables.rocks import RocksMemory, RocksStore
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 from tables.state import PartitionState
 from tables.users import user_layout, user_windows
 

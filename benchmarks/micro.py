@@ -25,7 +25,8 @@ from models.schema import Metadata
 from models.viral import ViralRule
 from streaming.kafka.batch_writer import BATCH_BYTES, packer
 from streaming.tasks.outbox import Outbox
-from tables.rocks import RocksMemory, RocksStore
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 from tables.users import user_windows
 from tables.videos import video_windows
 

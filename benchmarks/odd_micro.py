@@ -21,7 +21,8 @@ from benchmarks.rig.snapshots import work_folder
 from models.partitioner import murmur2_partitions
 from streaming.kafka.batch_writer import BATCH_BYTES, record_batches
 from streaming.tasks.outbox import Outbox
-from tables.rocks import RocksMemory, RocksStore
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 from tables.users import user_windows
 
 if TYPE_CHECKING:

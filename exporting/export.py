@@ -30,7 +30,8 @@ from streaming.restore.changelog import changelog_consumer
 from streaming.restore.committed import read_changes
 from streaming.runtime.data_directory import NO_SPACE
 from tables.layout import LAYOUT_KEY, LayoutError
-from tables.rocks import RocksMemory, RocksStore
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,15 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from rocksdict import (
-    BlockBasedOptions,
-    DBCompressionType,
-    Env,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteBufferManager,
-)
+from rocksdict import Rdict, WriteBatch
 
 from tables.layers import SortedEntries
 from tables.layout import INTERNAL_PREFIX
@@ -25,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models import _protocols
+    from tables.rocks_options import RocksMemory
 
 #: Faust's own key of the changelog offset up to which a database is written.
 OFFSET_KEY = b"__faust\0offset__"
@@ -32,24 +25,9 @@ OFFSET_KEY = b"__faust\0offset__"
 #: Key of the changelog topic's id to which that offset belongs.
 CHANGELOG_ID_KEY = b"__reels\0changelog_id__"
 
-#: Ribbon filters would be smaller, but bloom filters are faster: most requested keys exist.
-BLOOM_BITS_PER_KEY = 10
-
-#: A point lookup reads one block: with small blocks it reads fewer unneeded bytes.
-BLOCK_BYTES = 2 << 10
-
-#: Bytes of one partition's memtable; the write buffer manager bounds the sum over all partitions.
-MEMTABLE_BYTES = 16 << 20
-
-#: Size of the memtables' filters, relative to the memtables.
-MEMTABLE_FILTER_SHARE = 0.05
-
-#: Number of level 0 files that starts a compaction. A compaction rewrites most of a database as
-#: small as a partition's, and filters keep the cost of more files low.
-LEVEL_0_FILES = 8
-
-#: Number of level 0 files, relative to that, that slows writes down, and that stops them.
-SLOWED_SHARE, STOPPED_SHARE = 2.5, 4.5
+#: Key that a database has from its first end of the changelog on. Until then it lacks keys: a
+#: compacted changelog has most of them in no order of time.
+WHOLE_KEY = b"__reels\0whole__"
 
 
 class WritePace(NamedTuple):
@@ -79,65 +57,6 @@ class StoreCorruptError(Exception):
 
 def _is_corruption(exc: Exception) -> bool:
     return "orruption" in str(exc)
-
-
-class RocksMemory(NamedTuple):
-    """The memory that all databases of a worker share, in bytes as given to :meth:`create`."""
-
-    write_buffers: WriteBufferManager
-    options: Options
-    """Options of all databases; sharing them also shares the statistics."""
-
-    @classmethod
-    def create(cls, write_buffers: int, level_0_files: int = LEVEL_0_FILES) -> RocksMemory:
-        """Bound all memtables together, in bytes; compact from ``level_0_files`` files on."""
-        manager = WriteBufferManager(write_buffers, False)  # noqa: FBT003 - positional only
-        return cls(manager, _options(manager, level_0_files))
-
-    def tickers(self) -> dict[str, int]:
-        """Return RocksDB's counters since the start, by name, such as ``rocksdb.stall.micros``."""
-        lines = (self.options.get_statistics() or "").splitlines()
-        pairs = (line.split(" COUNT : ") for line in lines if " P50 : " not in line)
-        return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}  # noqa: PLR2004
-
-
-def _options(write_buffers: WriteBufferManager, level_0_files: int) -> Options:
-    table = BlockBasedOptions()
-    # No block cache: keys that are requested often are in the layers above, and uncompressed files
-    # are in the page cache as they are. The cache held blocks that were not requested again, and
-    # its upkeep was a quarter of a cold read.
-    table.disable_cache()
-    table.set_block_size(BLOCK_BYTES)
-    table.set_bloom_filter(BLOOM_BITS_PER_KEY, block_based=False)
-    # Filters and indexes stay in memory with their open files, about three bytes per key.
-    table.set_cache_index_and_filter_blocks(False)
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)  # noqa: FBT003
-    options.set_block_based_table_factory(table)
-    options.set_write_buffer_manager(write_buffers)
-    # Counters per core, without measurable cost (4.2 us per key read, with and without).
-    options.enable_statistics()
-    options.set_write_buffer_size(MEMTABLE_BYTES)
-    options.set_max_write_buffer_number(3)
-    # Values are mostly hashes of ids. lz4 made the files a tenth smaller, a cold read a third more
-    # expensive, and a compaction 50 % more expensive.
-    options.set_compression_type(DBCompressionType.none())
-    options.set_max_background_jobs(2)
-    # Compactions wait for a free core instead of competing with answers. At 50,000 events/s on two
-    # cores this shortened the p99 of users' answers by a third. Flushes are not held back.
-    env = Env()
-    env.lower_thread_pool_cpu_priority()
-    options.set_env(env)
-    options.set_max_open_files(256)
-    options.set_memtable_whole_key_filtering(True)
-    options.set_memtable_prefix_bloom_ratio(MEMTABLE_FILTER_SHARE)
-    options.set_level_zero_file_num_compaction_trigger(level_0_files)
-    options.set_level_zero_slowdown_writes_trigger(round(SLOWED_SHARE * level_0_files))
-    options.set_level_zero_stop_writes_trigger(round(STOPPED_SHARE * level_0_files))
-    options.set_keep_log_file_num(2)
-    options.set_max_total_wal_size(4 * MEMTABLE_BYTES)
-    options.set_level_compaction_dynamic_level_bytes(True)
-    return options
 
 
 class RocksStore:
@@ -173,6 +92,7 @@ class RocksStore:
             # options of its OPTIONS file, which does not name a filter that rocksdict can create.
             self._db = Rdict(str(self.path), options=options, column_families={"default": options})
             offset = self._db.get(OFFSET_KEY)
+            self._is_whole = self._db.get(WHOLE_KEY) is not None
         except Exception as exc:
             text = str(exc)
             # Checked first, because RocksDB also reports "block checksum mismatch".
@@ -201,6 +121,16 @@ class RocksStore:
             batch.put(OFFSET_KEY, b"%d" % offset)
             self._offset = offset
         self._db.write(batch)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the database has had all rows of its changelog once."""
+        return self._is_whole
+
+    def set_whole(self) -> None:
+        """Set :attr:`is_whole`."""
+        self._db.put(WHOLE_KEY, b"1")
+        self._is_whole = True
 
     @staticmethod
     def set_aside(path: Path) -> Path:

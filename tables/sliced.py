@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from faust.types import EventT
 
     from tables.layout import StoreFormat
-    from tables.rocks import RocksMemory
+    from tables.rocks_options import RocksMemory
     from tables.state import PartitionState
     from tables.store import StoreContext
 
@@ -138,9 +138,9 @@ class SlicedTable(faust.Table, Generic[View]):
         return state if state is not None and is_readable(state) else None
 
     def copy(self, partition: int) -> PartitionState | None:
-        """Return the state of any copy of a partition on this worker; None without one."""
+        """Return the state of a partition that is whole, if behind; None without one here."""
         state = self.data.partitions.get(partition)
-        return None if state is None or state.is_closed else state
+        return None if state is None or state.is_closed or not state.is_whole else state
 
     def read(self, key: int) -> Reading:
         """Return the packed value of ``key``, uncommitted changes included."""

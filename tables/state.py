@@ -294,12 +294,24 @@ class PartitionState:
             if known not in {None, told}:
                 raise ForeignCopyError("the disk has a copy of another table")
         self.layers.forget()
+        # Of an opening that was called off; this copy has the time of its layout record again.
+        self.stream_time = None
         await self.in_thread(self.store.write, changes, offset)
         return ()
 
     async def reset(self) -> None:
         """Delete everything, because the changelog belongs to another table than this copy."""
         await self.in_thread(self.store.clear)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the database has had all rows of its changelog once, and so is only behind."""
+        return self.store.is_whole
+
+    async def caught_up(self) -> None:
+        """Take note that all rows up to an end of the changelog are applied."""
+        if not self.store.is_whole:
+            await self.in_thread(self.store.set_whole)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield all current keys and values, in no order, uncommitted ones included."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tables.foreign import RowChecks
     from tables.layers import LayerBackend
     from tables.layout import StoreFormat
-    from tables.rocks import RocksMemory
+    from tables.rocks_options import RocksMemory
 
 NO_BACKUPS = "a sliced table has no backups besides its changelog topic"
 READ_ONLY = "only commits of its agent write to a sliced table"
@@ -52,6 +52,7 @@ class SlicedStore(Store):
         self._parts = parts
         self.partitions: dict[int, PartitionState] = {}
         self._opening: dict[int, asyncio.Future[PartitionState]] = {}
+        self._closing: dict[int, asyncio.Future[None]] = {}
 
     @property
     def label(self) -> str:
@@ -83,6 +84,9 @@ class SlicedStore(Store):
     async def _open(self, partition: int) -> PartitionState:
         state = self.partitions.get(partition)
         if state is None:
+            if (closing := self._closing.get(partition)) is not None:
+                # A failure to close is for the caller of ``close``.
+                await asyncio.wait([closing])
             executor = self._parts.executor
             loop = asyncio.get_running_loop()
             store = await loop.run_in_executor(executor, self._open_store, partition)
@@ -109,11 +113,15 @@ class SlicedStore(Store):
                 await self.open(partition)
         state = self.partitions.pop(partition, None)
         if state is not None:
-            await state.close()
+            closing = self._closing[partition] = asyncio.ensure_future(state.close())
+            closing.add_done_callback(lambda _: self._closing.pop(partition, None))
+        # A caller may be cancelled; the database is closed all the same.
+        if partition in self._closing:
+            await asyncio.shield(self._closing[partition])
 
     async def on_stop(self) -> None:
         """Close all partitions."""
-        for partition in {*self.partitions, *self._opening}:
+        for partition in {*self.partitions, *self._opening, *self._closing}:
             await self.close(partition)
 
     def persisted_offset(self, tp: TP) -> int | None:

@@ -99,6 +99,14 @@ class ViralPartition:
         """Start over, empty."""
         self.videos, self.unknown, self._offset = {}, set(), None
 
+    @property
+    def is_whole(self) -> bool:
+        """See :class:`ChangelogSink`; the list is not read before its follower has caught up."""
+        return True
+
+    async def caught_up(self) -> None:
+        """See :attr:`is_whole`."""
+
 
 def _writer(headers: Iterable[tuple[str, bytes | None]]) -> bytes | None:
     """Return the name of the app that wrote a record; None for earlier releases."""

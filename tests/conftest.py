@@ -16,7 +16,8 @@ from embedded.distribution import KAFKA_VERSION
 from models.windows import Slices
 from streaming.kafka.patches import install
 from tables.layout import StoreFormat
-from tables.rocks import RocksMemory, RocksStore
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 from tables.state import PartitionState
 from tests.cluster import Cluster
 from tests.side_by_side import pytest_collection_modifyitems, pytest_runtest_protocol

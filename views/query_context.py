@@ -11,7 +11,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tables.rocks import RocksMemory
+    from tables.rocks_options import RocksMemory
     from tables.sliced import SlicedTable
     from tables.viral import ViralTable
     from views.entities import BatchTable

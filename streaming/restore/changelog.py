@@ -19,10 +19,10 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from streaming.errors import ChangelogError, ForeignChangelogError
+from streaming.errors import ChangelogError
 from streaming.kafka.topic_ids import topic_ids
 from streaming.restore.changelog_fetch import fetch_changes
-from streaming.restore.foreign import FOREIGN
+from streaming.restore.foreign import FOREIGN, refused
 from streaming.restore.positions import LOOK_DELAY_S, MAX_LOOKS
 from tables.foreign import ForeignRowError
 from tables.layout import ForeignCopyError, LastCopyError
@@ -71,6 +71,13 @@ class ChangelogSink(Protocol):
 
     async def reset(self) -> None:
         """Delete everything, because it belongs to another changelog."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the sink has had all rows of its changelog once, and so is only behind."""
+
+    async def caught_up(self) -> None:
+        """Take note that all rows up to an end of the changelog are applied."""
 
 
 @runtime_checkable
@@ -186,9 +193,7 @@ async def _apply(
         else:
             foreign = await sink.apply(chunk.changes, chunk.offset)
     except ForeignRowError as exc:
-        offsets = chunk.offsets()
-        key = min(exc.keys, key=offsets.__getitem__)
-        raise ForeignChangelogError(tp.topic, tp.partition, offsets[key], key) from exc
+        raise refused(tp, chunk, exc) from exc
     except (ForeignCopyError, StoreCorruptError) as exc:
         log.warning("%s-%s: %s: rebuilding it", tp.topic, tp.partition, exc)
         await sink.reset()

@@ -1,4 +1,4 @@
-"""Records of other programs in topics of this one: skipped, counted and logged."""
+"""Records of other programs in topics of this one: refused, or skipped, counted and logged."""
 
 from __future__ import annotations
 
@@ -7,16 +7,38 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from monitoring import metrics
+from streaming.errors import ForeignChangelogError
+from tables.foreign import ForeignRowError, check_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from faust.types import TP
 
+    from models.rows import FindForeign
+    from streaming.restore.changelog_fetch import ChangelogChunk
+
 log = logging.getLogger(__name__)
 
 #: Seconds between two log lines per topic; all records are counted.
 NAMING_INTERVAL_S: Final = 10.0
+
+
+def check_chunk(tp: TP, chunk: ChangelogChunk, find_foreign: FindForeign | None) -> None:
+    """Raise ForeignChangelogError if ``find_foreign`` finds a row that no worker wrote."""
+    if find_foreign is None:
+        return
+    try:
+        check_rows(chunk.changes, find_foreign)
+    except ForeignRowError as exc:
+        raise refused(tp, chunk, exc) from exc
+
+
+def refused(tp: TP, chunk: ChangelogChunk, found: ForeignRowError) -> ForeignChangelogError:
+    """Return the error that names the first of the rows ``found`` in a chunk of ``tp``."""
+    offsets = chunk.offsets()
+    key = min(found.keys, key=offsets.__getitem__)
+    return ForeignChangelogError(tp.topic, tp.partition, offsets[key], key)
 
 
 class ForeignRecords:

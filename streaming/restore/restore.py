@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from monitoring import metrics
 from streaming.restore.changelog import changelog_consumer, poll, remaining, seek_to_sinks
@@ -34,14 +35,14 @@ async def restore(settings: Mapping[str, Any], sinks: Mapping[TP, ChangelogSink]
     """
     if not sinks:
         return 0
-    progress = _Progress({tp.partition for tp in sinks})
-    async with changelog_consumer(settings) as consumer:
-        ends = await seek_to_sinks(consumer, sinks)
-        while left := await remaining(consumer, ends):
-            progress.show(left)
-            progress.add(await poll(consumer, sinks))
-        progress.show({})
-    progress.end()
+    with _Progress({tp.partition for tp in sinks}) as progress:
+        async with changelog_consumer(settings) as consumer:
+            ends = await seek_to_sinks(consumer, sinks)
+            while left := await remaining(consumer, ends):
+                progress.show(left)
+                progress.add(await poll(consumer, sinks))
+        await asyncio.gather(*(sink.caught_up() for sink in sinks.values()))
+        progress.end()
     return progress.records
 
 
@@ -51,8 +52,20 @@ class _Progress:
     def __init__(self, partitions: set[int]) -> None:
         """Begin at zero records."""
         self.records = 0
+        self._is_complete = False
         self._partitions = partitions
         self._begun = self._sought = monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the gauges of a restore that was cut short: its partitions may be elsewhere."""
+        metrics.recovery_rate.set(0.0)
+        metrics.recovery_seconds_remaining.set(0.0)
+        if not self._is_complete:
+            for partition in self._partitions:
+                metrics.recovery_remaining.remove(str(partition))
 
     def add(self, records: int) -> None:
         self.records += records
@@ -77,6 +90,9 @@ class _Progress:
             )
 
     def end(self) -> None:
+        """Report the end of a complete restore."""
+        self.show({})
+        self._is_complete = True
         if self.records:
             seconds = monotonic() - self._begun
             log.info(

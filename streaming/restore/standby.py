@@ -6,19 +6,16 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from streaming.errors import ChangelogError, ForeignChangelogError
-from streaming.restore.changelog import (
-    POLL_MS,
-    changelog_consumer,
-    poll,
-    remaining,
-    seek_to_sinks,
-)
+from streaming.restore.changelog import changelog_consumer, poll, remaining, seek_to_sinks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from aiokafka import AIOKafkaConsumer
 
     from streaming.restore.changelog import ChangelogSink
 
@@ -78,12 +75,13 @@ class StandbyConsumer:
         while sinks := {tp: s for tp, s in self._sinks.items() if tp not in self._left_out}:
             try:
                 async with changelog_consumer(self._settings) as consumer:
-                    ends = await seek_to_sinks(consumer, sinks)
+                    await seek_to_sinks(consumer, sinks)
                     while True:
-                        await poll(consumer, sinks, FOLLOW_MS if self.is_caught_up else POLL_MS)
+                        if self.is_caught_up and all(sink.is_whole for sink in sinks.values()):
+                            await poll(consumer, sinks, FOLLOW_MS)
+                        else:
+                            await self._catch_up(consumer, sinks)
                         delay = 0.5
-                        if not (self.is_caught_up or await remaining(consumer, ends)):
-                            self._caught_up.set()
             except ForeignChangelogError as exc:
                 # A worker that restores the partition ends with the same line.
                 log.error("no longer following a changelog: %s", exc)
@@ -95,4 +93,17 @@ class StandbyConsumer:
                 log.warning("following changelogs: %r; again in %.1f s", exc, delay)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 10.0)
+        self._caught_up.set()
+
+    async def _catch_up(
+        self, consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]
+    ) -> None:
+        tps = [TopicPartition(*tp) for tp in sinks]
+        # Compaction may remove a record before it is read, because of a newer one after the first
+        # end. That one is before the end of the second round.
+        for _ in range(2):
+            ends = {TP(*tp): end for tp, end in (await consumer.end_offsets(tps)).items()}
+            while await remaining(consumer, ends):
+                await poll(consumer, sinks)
+        await asyncio.gather(*(sink.caught_up() for sink in sinks.values()))
         self._caught_up.set()

@@ -21,7 +21,8 @@ from models.viral import ViralRule
 from streaming.commit.handover import hand_over
 from streaming.tasks.outbox import Outbox
 from tables.creators import creator_windows
-from tables.rocks import RocksMemory, RocksStore
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 from tables.state import PartitionState
 from tables.summed import summed_layout
 from tables.users import user_layout, user_windows
@@ -203,6 +204,10 @@ class Pipeline:
             hand_over(parts)
         for part in parts:
             await self._commit(part)
+
+    async def claim(self, number: int) -> None:
+        """Write the layout records, as a worker does when it opens a partition."""
+        await self._commit(self.parts[number])
 
     async def _commit(self, part: Part) -> None:
         frozen = [(p.state, changes) for p in part.processors if len(changes := p.state.freeze())]

@@ -20,7 +20,8 @@ from models.user import UserWindows, describe_user
 from models.video import VideoWindows
 from models.windows import Slices
 from tables.layout import LAYOUT_KEY, LayoutError
-from tables.rocks import RocksMemory, RocksStore
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 from tables.state import PartitionState
 from tables.summed import summed_layout
 from tables.users import user_layout

@@ -206,6 +206,7 @@ class Sink:
         self.offset = offset
         self.rows: Changes = {}
         self.resets = 0
+        self.is_whole = False
         self.attached: list[tuple[str, int]] = []
 
     async def attach(self, topic_id: str, end: int) -> None:
@@ -218,7 +219,11 @@ class Sink:
 
     async def reset(self) -> None:
         self.rows, self.offset = {}, None
+        self.is_whole = False
         self.resets += 1
+
+    async def caught_up(self) -> None:
+        self.is_whole = True
 
 
 class LastCopy(Sink):

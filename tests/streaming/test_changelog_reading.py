@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,10 @@ USERS, VIDEOS = TP("users-changelog", 0), TP("videos-changelog", 0)
 
 def rows(*keys: bytes, value: bytes = b"v") -> list[tuple[bytes, bytes]]:
     return [(key, value) for key in keys]
+
+
+def value_of(name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
 
 
 class OtherTable(Sink):
@@ -78,6 +83,7 @@ class TestRestoring:
         assert await restore({}, {USERS: sink}) == 4
         assert sink.rows == {b"1": b"newer", b"2": b"v", b"3": b"v"}
         assert sink.offset == 4
+        assert sink.is_whole
         assert not changelogs.is_connected
 
     async def test_a_copy_takes_only_what_it_lacks(self, changelogs: Changelogs) -> None:
@@ -124,8 +130,37 @@ class TestRestoring:
         """Operators see the progress of a restore."""
         changelogs.add(USERS, *rows(b"1", b"2", b"3"))
         await restore({}, {USERS: Sink()})
-        assert metrics.recovery_remaining.labels("0")._value.get() == 0
+        assert value_of("reels_recovery_records_remaining", partition="0") == 0
         metrics.keep_partitions(())
+
+    async def test_a_restore_that_is_cut_short_leaves_no_metric(
+        self, changelogs: Changelogs
+    ) -> None:
+        """A rebalance may take the partition away again, and another worker restores it."""
+        changelogs.add(USERS, *rows(b"1", b"2", b"3", b"4", b"5"))
+        under_way = asyncio.Event()
+
+        class Slow(Sink):
+            async def apply(
+                self, changes: Changes, offset: int
+            ) -> Sequence[tuple[bytes | None, str]]:
+                if self.rows:
+                    under_way.set()
+                    await asyncio.Event().wait()
+                return await super().apply(changes, offset)
+
+        sink = Slow()
+        restoring = asyncio.create_task(restore({}, {USERS: sink}))
+        await under_way.wait()
+        assert value_of("reels_recovery_records_remaining", partition="0") == 4
+        assert (value_of("reels_recovery_records_per_second") or 0) > 0
+        restoring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await restoring
+        assert value_of("reels_recovery_records_remaining", partition="0") is None
+        assert value_of("reels_recovery_records_per_second") == 0
+        assert value_of("reels_recovery_seconds_remaining") == 0
+        assert not sink.is_whole
 
 
 class TestOtherChangelogs:

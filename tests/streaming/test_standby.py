@@ -12,11 +12,12 @@ from faust.types import TP
 from streaming.errors import ChangelogError
 from streaming.restore.standby import StandbyConsumer
 from tables.foreign import ForeignRowError
+from tables.layout import ForeignCopyError
 from tests.streaming.bench import until
 from tests.streaming.faulty import LastCopy, Sink
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from streaming.restore.changelog_fetch import Changes
     from tests.streaming.changelogs import Changelogs
@@ -74,6 +75,26 @@ async def test_it_has_caught_up_once_all_that_there_was_is_read(follower: Follow
     await follower.follow(sinks)
     await follower.wait_caught_up()
     assert [sink.rows for sink in sinks.values()] == [{b"1": b"first"}] * 2
+    assert all(sink.is_whole for sink in sinks.values())
+
+
+async def test_a_copy_that_is_built_anew_is_whole_at_its_end(
+    follower: Follower, changelogs: Changelogs
+) -> None:
+    """Until then it lacks keys, so nobody reads from it."""
+
+    class OtherTable(Sink):
+        async def apply(self, changes: Changes, offset: int) -> Sequence[tuple[bytes | None, str]]:
+            if offset and not self.resets:
+                raise ForeignCopyError("the disk has a copy of another table")
+            return await super().apply(changes, offset)
+
+    sink = OtherTable()
+    await follower.follow({ONE: sink})
+    await follower.wait_caught_up()
+    changelogs.add(ONE, (b"1", b"second"))
+    await until(lambda: sink.resets == 1 and sink.is_whole)
+    assert sink.rows == {b"1": b"second"}
 
 
 async def test_it_goes_on_with_what_comes_later(follower: Follower, changelogs: Changelogs) -> None:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from accelerator import layer_backend
 from models.windows import Slices
 from tables.layout import StoreFormat
-from tables.rocks import RocksMemory, RocksStore
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 from tables.state import PartitionState
 
 KEYS = [b"%d" % n for n in range(6)]

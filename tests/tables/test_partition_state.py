@@ -226,6 +226,17 @@ class TestAfterACrash:
         state.reset_to_committed()
         assert (state.get(KEY), state.get(OTHER), state.offset) == (None, b"theirs", 9)
 
+    async def test_a_copy_that_follows_again_has_the_time_of_its_changelog(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
+        """An opening that was called off leaves a standby with its own time."""
+        owner, copy = make_state("owner"), make_state("copy")
+        copy.stream_time, copy.complete_from = HOUR, HOUR
+        owner.dirty[KEY], owner.stream_time = b"newer", 72 * HOUR
+        await copy.apply(dict(owner.freeze().items()), 9)
+        assert copy.known_time() == 72 * HOUR
+        assert copy.known_complete_from() == 0
+
     async def test_a_reset_partition_is_empty_and_stands_nowhere(
         self, make_state: Callable[..., PartitionState]
     ) -> None:

@@ -13,12 +13,12 @@ import pytest
 
 from tables.rocks import (
     FULL_PACE,
-    RocksMemory,
     RocksStore,
     StoreCorruptError,
     StoreLockedError,
     WritePace,
 )
+from tables.rocks_options import RocksMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WRITE_UNTIL_KILLED = """
 import sys
 from pathlib import Path
-from tables.rocks import RocksMemory, RocksStore
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 store = RocksStore(Path(sys.argv[1]), RocksMemory.create(1 << 20))
 offset = 0
 while True:
@@ -73,6 +74,19 @@ def test_the_offset_survives_closing(store: RocksStore, path: Path, memory: Rock
     store.close()
     again = RocksStore(path, memory)
     assert (again.offset, dict(again.items())) == (8, {b"2": b"b"})
+
+
+def test_a_store_is_whole_from_its_first_end_on(
+    store: RocksStore, path: Path, memory: RocksMemory
+) -> None:
+    store.write({b"1": b"a"}, 5)
+    assert not store.is_whole
+    store.set_whole()
+    store.close()
+    again = RocksStore(path, memory)
+    assert (again.is_whole, dict(again.items())) == (True, {b"1": b"a"})
+    again.clear()
+    assert not again.is_whole
 
 
 def test_a_write_without_changes_moves_the_offset(

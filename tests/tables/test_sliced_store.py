@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import faust
@@ -10,7 +11,8 @@ import pytest
 
 from models.windows import Slices
 from tables.layout import StoreFormat
-from tables.rocks import RocksMemory, StoreLockedError
+from tables.rocks import StoreLockedError
+from tables.rocks_options import RocksMemory
 from tables.sliced import NotHereError, SlicedTable
 from tables.store import StoreContext
 
@@ -185,6 +187,27 @@ async def test_an_opening_that_was_interrupted_can_be_repeated(
         await asyncio.gather(opening, return_exceptions=True)
         await table.data.open(1)
         await table.data.close(1)
+
+
+async def test_closing_goes_on_when_its_caller_is_cancelled(
+    make_table: Callable[..., SlicedTable[Read]],
+) -> None:
+    """A rebalance may end the wait while a thread is at work; the partition may come back."""
+    table, may_end = make_table(), threading.Event()
+    state = await table.data.open(1)
+    working = asyncio.create_task(state.in_thread(may_end.wait, 10))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(table.data.close(1))
+    await asyncio.sleep(0.05)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    opening = asyncio.create_task(table.data.open(1))
+    await asyncio.sleep(0.05)
+    assert not opening.done()
+    may_end.set()
+    again = await opening
+    assert (state.is_closed, again.is_closed) == (True, False)
+    await working
 
 
 async def test_what_cannot_be_opened_is_told_to_who_asked_and_not_to_who_closes(

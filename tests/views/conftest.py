@@ -104,6 +104,7 @@ class Worker:
             for table in self.tables.values():
                 state = await table.data.open(partition)
                 state.reset_to_committed()
+                await state.caught_up()
                 state.stream_time = None if at is None else from_iso(at)
                 state.readable = True
 

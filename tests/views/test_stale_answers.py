@@ -71,6 +71,18 @@ class TestStaleAnswers:
         answer = await third.ask(path.format(key) + "?stale=ok")
         assert (answer.status, answer.json["stale"]) == (200, True)
 
+    async def test_a_copy_that_is_built_from_nothing_does_not_answer(
+        self, pair: tuple[Worker, Worker, int], path: str
+    ) -> None:
+        """It lacks keys until it is complete: the standby that has them answers."""
+        first, second, key = pair
+        for table in (first.users, first.videos):
+            await table.data.partitions[0].reset()
+            table.data.partitions[0].layers.clear()
+        for worker in (first, second):
+            answer = await worker.ask(path.format(key) + "?stale=ok")
+            assert (answer.status, answer.json["stale"]) == (200, True)
+
     async def test_an_owner_that_is_ready_answers_as_ever(
         self, pair: tuple[Worker, Worker, int], path: str
     ) -> None:
