@@ -16,7 +16,12 @@ from faust.types import TP
 
 from commands.progress import ProgressBar
 from commands.running import run_without_worker
-from streaming.errors import NoTokenError, StartError, TransactionFailedError
+from streaming.errors import (
+    ChangelogError,
+    NoTokenError,
+    StartError,
+    TransactionFailedError,
+)
 from streaming.kafka.metadata import Right
 from streaming.kafka.rights import require_rights
 from streaming.kafka.topic_specs import Role
@@ -58,7 +63,7 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
         app = cast("App", self.app)
         try:
             verdicts = run_without_worker(self._restore(app))
-        except (StartError, NoTokenError, StoreCorruptError) as exc:
+        except (StartError, NoTokenError, ChangelogError, StoreCorruptError) as exc:
             reason = str(exc)
         except TransactionFailedError as exc:
             reason = f"Kafka did not accept the records, run the command again: {exc}"

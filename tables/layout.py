@@ -28,6 +28,9 @@ LAYOUT_KEY = b"__reels\0layout__"
 #: Version of the record while rows are moved here from another table: no program accepts it.
 UNFINISHED = 0
 
+#: The same while a changelog is rewritten from a disk.
+REWRITING = -1
+
 
 class LayoutError(Exception):
     """The stored table is incompatible with this worker's version or settings."""
@@ -117,6 +120,8 @@ class _Record(msgspec.Struct, frozen=True):
     """The step of the windows, if it differs from the unit of the panes; 0: it does not."""
     rules: dict[str, str] = {}
     """Other settings as text, by variable name; empty in earlier releases."""
+    rewritten_version: int = 0
+    """The version to be, while a changelog is rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,37 @@ class StoreFormat:
         return msgspec.json.encode(
             _Record(UNFINISHED, self.size, self.step, None, table_id, self.partitions)
         )
+
+    @staticmethod
+    def is_rewriting(stored: bytes | None) -> bool:
+        """Whether the changelog is being rewritten from a disk."""
+        return stored is not None and _decoded(stored).version == REWRITING
+
+    @staticmethod
+    def rewriting(stored: bytes) -> bytes:
+        """Return a record with a mark that the changelog is incomplete."""
+        found = _decoded(stored)
+        return msgspec.json.encode(
+            msgspec.structs.replace(found, version=REWRITING, rewritten_version=found.version)
+        )
+
+    @staticmethod
+    def rewritten(stored: bytes) -> bytes:
+        """Return a record without the mark of :meth:`rewriting`."""
+        found = _decoded(stored)
+        if found.version != REWRITING:
+            return stored
+        return msgspec.json.encode(
+            msgspec.structs.replace(found, version=found.rewritten_version, rewritten_version=0)
+        )
+
+    @staticmethod
+    def with_new_id(stored: bytes) -> bytes:
+        """Return a record under a new id, so that other copies of the table are built anew."""
+        table_id = StoreFormat.new_id()
+        if (origin := StoreFormat.origin_of(stored)) is not None:
+            table_id = StoreFormat.moved_id(origin)
+        return msgspec.json.encode(msgspec.structs.replace(_decoded(stored), table_id=table_id))
 
     def changes_of(self, stored: bytes | None) -> list[str]:
         """Return the changes that these settings make to a table stored with others."""
@@ -276,6 +312,11 @@ class StoreFormat:
             raise LayoutError(
                 f"table {table} has only part of the rows that `faust -A app rescale` moves to it: "
                 f"run that command again with REELS_APP_ID={self.origin_of(stored)}, as before"
+            )
+        if found.version == REWRITING:
+            raise LayoutError(
+                f"table {table} has only part of the rows that `faust -A app restore-changelog` "
+                "writes to its changelog: run that command again, with the same data directory"
             )
         if found.version != self.version and found.version not in self.older:
             raise LayoutError(

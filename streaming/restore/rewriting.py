@@ -1,7 +1,7 @@
 """Rewriting a changelog that was deleted or lost records, from the copy on a disk.
 
-The layout record is written last, so rows without one are from an unfinished run, and are
-overwritten. Each partition is locked as if a worker opened it.
+Until the last transaction, the layout record says that rows are missing: no worker accepts it, and
+a run that was killed is repeated. Each partition is locked as if a worker opened it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from streaming.kafka.rights import require_rights
 from streaming.kafka.stopped_groups import require_stopped
 from streaming.kafka.topic_ids import topic_ids
 from streaming.kafka.topics import admin_client
-from streaming.restore.changelog import POLL_MS, changelog_consumer
-from streaming.restore.changelog_fetch import fetch_changes
+from streaming.restore.changelog import changelog_consumer
+from streaming.restore.committed import last_layout
 from tables.layout import LAYOUT_KEY, StoreFormat
 
 if TYPE_CHECKING:
@@ -112,9 +112,12 @@ class ChangelogWriter:
         end = (await consumer.end_offsets([tp]))[tp]
         is_other = bool(topic_id and store.changelog_id and topic_id != store.changelog_id)
         assert store.offset is not None  # noqa: S101 - every copy has one
+        stored = await last_layout(consumer, copy.changelog)
+        if StoreFormat.is_rewriting(stored):
+            return RowVerdict.WRITTEN
         if not is_other and store.offset < end:
             return RowVerdict.IN_ORDER
-        found = StoreFormat.id_of(await _layout_in(consumer, tp, end))
+        found = StoreFormat.id_of(stored)
         if found is None:
             return RowVerdict.WRITTEN
         if found != StoreFormat.id_of(store.get(LAYOUT_KEY)):
@@ -128,6 +131,16 @@ class ChangelogWriter:
 
     async def _write(self, consumer: AIOKafkaConsumer, copy: Copy) -> None:
         (topic, partition), store = copy.changelog, copy.store
+        topic_id = (await topic_ids(consumer._client, [topic])).get(topic, "")
+        stored = store.get(LAYOUT_KEY)
+        assert stored is not None  # noqa: S101 - every copy has one
+        layout = StoreFormat.rewritten(stored)
+        if topic_id == store.changelog_id:
+            # Other copies may have read records that the changelog has lost: they are built anew.
+            layout = StoreFormat.with_new_id(layout)
+            # Not so this one, should a worker start before the end.
+            store.write({LAYOUT_KEY: layout}, store.offset or 0)
+        marker = LAYOUT_KEY, StoreFormat.rewriting(layout)
         name = f"{self._app_id}-{partition}"
         producer = TransactionalProducer(name, self._app_id, self._settings)
         self._progress.begin(f"{topic}, partition {partition}", store.estimated_keys)
@@ -135,16 +148,16 @@ class ChangelogWriter:
         try:
             after: bytes | None = None
             while rows := list(store.items(after, ROWS_PER_TRANSACTION)):
-                await _send(producer, copy.changelog, rows)
+                await _send(producer, copy.changelog, [*rows, marker])
                 after = rows[-1][0]
                 self._progress.advance(len(rows))
-            layout = store.get(LAYOUT_KEY)
             await _send(producer, copy.changelog, [(LAYOUT_KEY, layout)])
         finally:
             await producer.stop()
         tp = TopicPartition(*copy.changelog)
-        topic_id = (await topic_ids(consumer._client, [topic])).get(topic, "")
-        store.set_changelog_id(topic_id, (await consumer.end_offsets([tp]))[tp] - 1)
+        last = (await consumer.end_offsets([tp]))[tp] - 1
+        store.write({LAYOUT_KEY: layout}, last)
+        store.set_changelog_id(topic_id, last)
 
 
 async def _send(
@@ -155,17 +168,6 @@ async def _send(
             to.topic, to.partition, [OutRecord(key, value) for key, value in rows]
         )
         await transaction.delivered()
-
-
-async def _layout_in(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> bytes | None:
-    """Return the layout record of a changelog, None without one."""
-    consumer.assign([tp])
-    await consumer.seek_to_beginning(tp)
-    layout: bytes | None = None
-    while await consumer.position(tp) < end:
-        for chunk in (await fetch_changes(consumer, POLL_MS / 1000)).values():
-            layout = chunk.changes.get(LAYOUT_KEY, layout)
-    return layout
 
 
 def _positions(copy: Copy) -> Mapping[str, Position]:

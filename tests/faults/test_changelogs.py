@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from faust.types import TP
 
+from commands.progress import ProgressBar
+from streaming.kafka.clients import REQUEST_TIMEOUT_MS
+from streaming.restore import rewriting
+from tables.rocks import RocksStore
+from tables.rocks_options import RocksMemory
 from tests.faults.aftermath import check_aftermath
 from tests.faults.test_positions import forget_group, last_line
 from tests.integration.stream import send_stream, untidy_stream
@@ -56,6 +63,57 @@ def test_a_deleted_changelog_is_refused_and_written_anew_from_the_disk(
     assert f"{cluster.user_changelog}, partitions 0, 1, 2, 3: rewritten" in said
     assert f"{cluster.video_changelog}, partitions 0, 1, 2, 3: in order" in said
     stopped.start()
+    send_stream(cluster, untidy_stream(1000, seed=81))
+    check_aftermath(cluster, stopped)
+
+
+def lose_tail(store: RocksStore, records: int) -> None:
+    """Let a copy stand beyond its changelog's end, as if that had lost its last ``records``."""
+    assert store.offset is not None
+    store.set_changelog_id(store.changelog_id, store.offset + records)
+
+
+def test_a_changelog_that_lost_its_end_is_whole_after_a_run_that_was_killed(
+    cluster: Cluster, stopped: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that starts in between says so, and leaves the copy on its disk as it is."""
+    copy_of_another = cluster.folder / "another"
+    shutil.copytree(stopped.data_dir, copy_of_another)
+    changelog = TP(cluster.user_changelog, 0)
+    (path,) = stopped.data_dir.rglob("user_metrics-0.db")
+    sent: list[object] = []
+    send = rewriting._send
+
+    async def killed(*args: Any) -> None:
+        sent.append(args)
+        if len(sent) == 2:
+            raise InterruptedError
+        await send(*args)
+
+    store = RocksStore(path, RocksMemory.create(1 << 20))
+    lose_tail(store, 100)
+    monkeypatch.setattr(rewriting, "_send", killed)
+    settings = {
+        "bootstrap_servers": [cluster.bootstrap],
+        "security_protocol": "PLAINTEXT",
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+    }
+    writer = rewriting.ChangelogWriter(cluster.app_id, settings, ProgressBar(quiet=True))
+    with pytest.raises(InterruptedError):
+        asyncio.run(writer.run([rewriting.Copy(changelog, store)], even_behind=False))
+    store.close()
+    stopped.launch()
+    assert "restore-changelog" in last_line(stopped)
+
+    done = restore(cluster, stopped)
+    assert done.returncode == 0, done.stderr
+    assert f"{cluster.user_changelog}, partitions 0: rewritten" in done.stdout.splitlines()
+    assert "rewritten" not in restore(cluster, stopped).stdout
+    # A copy that has read records which the changelog has lost is built anew.
+    shutil.rmtree(stopped.data_dir)
+    shutil.copytree(copy_of_another, stopped.data_dir)
+    stopped.start()
+    assert "user_metrics-changelog-0" in stopped.log.read_text()
     send_stream(cluster, untidy_stream(1000, seed=81))
     check_aftermath(cluster, stopped)
 
