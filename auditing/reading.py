@@ -15,18 +15,19 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.structs import TopicPartition
+from faust.types import TP
 
 from auditing.errors import AuditError
 from auditing.replayed import Done
 from auditing.spill_map import id_key
 from auditing.stable_offsets import stable_offsets
 from models.dedup import is_sealed_key
-from streaming.errors import NoTokenError, StartError
+from streaming.errors import ChangelogError, NoTokenError, RecordsLostError, StartError
 from streaming.kafka.broker_check import check_access
 from streaming.kafka.rights import needed, require_rights
 from streaming.restore.changelog import changelog_consumer
-from streaming.restore.changelog_fetch import fetch_changes
-from tables.foreign import ForeignRowError, check_rows
+from streaming.restore.changelog_fetch import fetch_changes, fetch_up_to
+from streaming.restore.committed import read_changes
 from tables.layout import LAYOUT_KEY
 
 if TYPE_CHECKING:
@@ -34,10 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from auditing.spill_map import SpillMap
-    from models.rows import FindForeign
     from streaming.kafka.metadata import Right
     from streaming.kafka.records import Record
-    from streaming.restore.changelog_fetch import ChangelogChunk
+    from tables.layout import StoreFormat
 
 POLL_MS = 100
 
@@ -150,10 +150,20 @@ class Topics:
     async def committed(self, topic: str) -> dict[int, int]:
         """Return the group's committed offset of each partition, 0 where there is none.
 
-        Raises AuditError if a transaction that changes one of them does not end.
+        Raises AuditError if a transaction that changes one of them does not end, or if one is
+        beyond the end of its partition.
         """
         found = await self._committed_by(self._group, topic)
-        return {partition: offset for partition, (offset, _) in found.items()}
+        committed = {partition: offset for partition, (offset, _) in found.items()}
+        ends = await self._log_ends.end_offsets([TopicPartition(topic, n) for n in committed])
+        for tp, end in ends.items():
+            if committed[tp.partition] > end:
+                raise AuditError(
+                    f"the offset of group {self._group} for {topic}-{tp.partition} is "
+                    f"{committed[tp.partition]}, but the topic ends at {end}. Start a worker once: "
+                    "it sets it"
+                )
+        return committed
 
     async def replayed(self, topic: str, reason: str) -> dict[int, Done]:
         """Return the replayed dead letters of a reason; raises like :meth:`committed`."""
@@ -177,21 +187,21 @@ class Topics:
     async def read(
         self, topic: str, partition: int, start: int, end: int
     ) -> AsyncIterator[Sequence[Record]]:
-        """Yield the records of one partition with offsets from ``start`` to before ``end``."""
+        """Yield the records of one partition with offsets from ``start`` to before ``end``.
+
+        Raises AuditError if the partition ends before that.
+        """
         tp = TopicPartition(topic, partition)
         self._consumer.assign([tp])
         self._consumer.seek(tp, start)
-        async for chunk in self._up_to(tp, end):
-            yield chunk.read
-
-    async def _up_to(self, tp: TopicPartition, end: int) -> AsyncIterator[ChangelogChunk]:
-        """Yield the records from the consumer's position to before ``end``."""
-        while await self._consumer.position(tp) < end:
-            for chunk in (await fetch_changes(self._consumer, POLL_MS / 1000)).values():
-                yield chunk.before(end)
+        try:
+            async for chunk in fetch_up_to(self._consumer, tp, end):
+                yield chunk.before(end).read
+        except RecordsLostError as exc:
+            raise AuditError(str(exc)) from exc
 
     async def replay(
-        self, topic: str, partition: int, values: SpillMap, find_foreign: FindForeign
+        self, topic: str, partition: int, values: SpillMap, layout: StoreFormat
     ) -> bytes | None:
         """Read the last value of each key of one partition into ``values``.
 
@@ -199,34 +209,22 @@ class Topics:
             The partition's layout record, None without one.
 
         Raises:
-            AuditError: ``find_foreign`` says that no worker wrote a row of the changelog.
+            AuditError: the changelog has a row that no worker wrote.
         """
-        layout = None
-        tp = TopicPartition(topic, partition)
-        self._consumer.assign([tp])
-        await self._consumer.seek_to_beginning(tp)
-        # Compaction may remove a record before it is read, because of a newer one after the first
-        # end. That one is before the end of the second round.
-        for _ in range(2):
-            end = (await self.ends(topic))[partition]
-            async for chunk in self._up_to(tp, end):
-                _check(topic, partition, chunk, find_foreign)
-                layout = chunk.changes.get(LAYOUT_KEY, layout)
+        stored, changelog = None, TP(topic, partition)
+
+        async def stable_end() -> int:
+            return (await self.ends(topic))[partition]
+
+        try:
+            async for chunk in read_changes(self._consumer, changelog, layout, stable_end):
+                stored = chunk.changes.get(LAYOUT_KEY, stored)
                 for key, value in chunk.changes.items():
                     if key not in {None, LAYOUT_KEY} and not is_sealed_key(key):
                         values.put(id_key(int(key)), value)
-        return layout
-
-
-def _check(topic: str, partition: int, chunk: ChangelogChunk, find_foreign: FindForeign) -> None:
-    try:
-        check_rows(chunk.changes, find_foreign)
-    except ForeignRowError as exc:
-        offsets = chunk.offsets()
-        offset = min(offsets[key] for key in exc.keys)
-        raise AuditError(
-            f"{topic}-{partition} has a row at offset {offset} that no worker wrote: {exc}"
-        ) from exc
+        except ChangelogError as exc:
+            raise AuditError(str(exc)) from exc
+        return stored
 
 
 class _Patience:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from aiokafka.admin import NewPartitions
 from aiokafka.errors import KafkaError, for_code
+from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from rescaling.errors import RescaleError
 from streaming.kafka.metadata import find_topics
 from streaming.kafka.topics import MAX_ATTEMPTS, create_topics
+from streaming.restore.changelog_fetch import fetch_up_to
 from streaming.restore.committed import last_layout
 from tables.layout import StoreFormat
 
@@ -67,9 +69,15 @@ async def look(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, sides: Si
     return Target.WHOLE
 
 
-async def _has_rows(consumer: AIOKafkaConsumer, tp: TP) -> bool:
-    begins, ends = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
-    return bool(begins[tp] < ends[tp])
+async def _has_rows(consumer: AIOKafkaConsumer, changelog: TP) -> bool:
+    """Whether a changelog has a committed row: a run that was killed leaves an abort marker."""
+    tp = TopicPartition(*changelog)
+    consumer.assign([tp])
+    await consumer.seek_to_beginning(tp)
+    async for chunk in fetch_up_to(consumer, tp, (await consumer.end_offsets([tp]))[tp]):
+        if chunk.records:
+            return True
+    return False
 
 
 async def prepare(

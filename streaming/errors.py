@@ -114,6 +114,17 @@ class ChangelogError(Exception):
     """A changelog may not be taken for the table's own: the text says why, and what to do."""
 
 
+class RecordsLostError(ChangelogError):
+    """A partition has become shorter while it was read, so the end will never come."""
+
+    def __init__(self, topic: str, partition: int, end: int, found: int) -> None:
+        """Name the partition, the offset to read to, and its end now."""
+        super().__init__(
+            f"{topic}-{partition} ends at offset {found}, but had records up to {end}: it was "
+            "recreated, or has lost records"
+        )
+
+
 class TopicLostError(Exception):
     """A topic that the program cannot do without is gone; the text says what to do, in one line."""
 

@@ -8,22 +8,31 @@ Depends on the internals of aiokafka 0.14 (``Fetcher._records``, ``FetchResult``
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka.consumer.fetcher import FetchResult
 from faust.types import TP
 
+from streaming.errors import RecordsLostError
 from streaming.kafka.batch_reader import put_back, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from aiokafka import AIOKafkaConsumer
     from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
+    from aiokafka.structs import TopicPartition
 
     from streaming.kafka.records import Record
 
 Changes = dict["bytes | None", "bytes | None"]
+
+#: Seconds that a fetch waits. Short, because a control record at the log's end wakes no fetch.
+FETCH_WAIT_S = 0.05
+
+#: Seconds without progress after which the brokers are asked whether there is anything to wait for.
+STALL_S = 20.0
 
 
 class ChangelogChunk(NamedTuple):
@@ -74,6 +83,29 @@ async def fetch_changes(consumer: AIOKafkaConsumer, seconds: float) -> dict[TP, 
             return {}
         waiter.result()
     return _take(fetcher)
+
+
+async def fetch_up_to(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, end: int
+) -> AsyncIterator[ChangelogChunk]:
+    """Yield the changes of ``tp`` from the consumer's position to ``end``, or some more.
+
+    Raises:
+        RecordsLostError: the partition ends before that now.
+        KafkaError: the brokers are away, or the topic is gone.
+    """
+    at, moved_at = await consumer.position(tp), monotonic()
+    while at < end:
+        for chunk in (await fetch_changes(consumer, FETCH_WAIT_S)).values():
+            yield chunk
+        before, at = at, await consumer.position(tp)
+        if at != before:
+            moved_at = monotonic()
+        elif monotonic() - moved_at >= STALL_S:
+            # aiokafka fetches again and again, whatever the reason.
+            if (found := (await consumer.end_offsets([tp]))[tp]) < end:
+                raise RecordsLostError(tp.topic, tp.partition, end, found)
+            moved_at = monotonic()
 
 
 def _take(fetcher: Fetcher) -> dict[TP, ChangelogChunk]:

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from aiokafka.structs import TopicPartition
 
-from streaming.errors import ForeignChangelogError
-from streaming.restore.changelog import POLL_MS
-from streaming.restore.changelog_fetch import fetch_changes
-from tables.foreign import ForeignRowError, check_rows
+from streaming.restore.changelog_fetch import fetch_up_to
+from streaming.restore.foreign import check_chunk
 from tables.layout import LAYOUT_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aiokafka import AIOKafkaConsumer
     from faust.types import TP
@@ -27,46 +25,51 @@ LAYOUT_TAIL_OFFSETS, TAIL_GROWTH = 500, 8
 
 
 async def read_changes(
-    consumer: AIOKafkaConsumer, changelog: TP, layout: StoreFormat
+    consumer: AIOKafkaConsumer,
+    changelog: TP,
+    layout: StoreFormat,
+    stable_end: Callable[[], Awaitable[int]] | None = None,
 ) -> AsyncIterator[ChangelogChunk]:
-    """Yield the changes of a changelog, oldest first, up to its last stable offset.
+    """Yield the changes of a changelog, oldest first; of each transaction all or none.
 
     Arguments:
         consumer: a consumer without a group that reads committed records.
         changelog: the partition to read; the consumer is assigned only this one.
         layout: the table's format, which recognizes rows that no worker wrote.
+        stable_end: returns the offset to read to, where no transaction is open;
+            default: the partition's last stable offset.
 
     Raises:
         ForeignChangelogError: the changelog has such a row.
+        RecordsLostError: it has become shorter meanwhile.
     """
     tp = TopicPartition(*changelog)
+
+    async def last_stable_offset() -> int:
+        return int((await consumer.end_offsets([tp]))[tp])
+
     consumer.assign([tp])
-    await consumer.seek_to_beginning(tp)
+    start = (await consumer.beginning_offsets([tp]))[tp]
     # Compaction may remove a record before it is read, because of a newer one after the first end.
     # That one is before the end of the second round.
     for _ in range(2):
-        end = (await consumer.end_offsets([tp]))[tp]
-        while await consumer.position(tp) < end:
-            for chunk in (await fetch_changes(consumer, POLL_MS / 1000)).values():
-                _check(chunk, changelog, layout)
+        end = await (stable_end or last_stable_offset)()
+        consumer.seek(tp, start)
+        async for fetched in fetch_up_to(consumer, tp, end):
+            # A fetch may end inside a transaction that came after the end was asked for.
+            chunk = fetched.before(end)
+            if chunk.records:
+                check_chunk(changelog, chunk, layout.find_foreign)
                 yield chunk
-
-
-def _check(chunk: ChangelogChunk, changelog: TP, layout: StoreFormat) -> None:
-    if layout.find_foreign is None:
-        return
-    try:
-        check_rows(chunk.changes, layout.find_foreign)
-    except ForeignRowError as exc:
-        offsets = chunk.offsets()
-        key = min(exc.keys, key=offsets.__getitem__)
-        raise ForeignChangelogError(
-            changelog.topic, changelog.partition, offsets[key], key
-        ) from exc
+        start = end
 
 
 async def last_layout(consumer: AIOKafkaConsumer, changelog: TP) -> bytes | None:
-    """Return the last committed layout record of a changelog, None without one."""
+    """Return the last committed layout record of a changelog, None without one.
+
+    Raises:
+        RecordsLostError: the changelog has become shorter meanwhile.
+    """
     tp = TopicPartition(*changelog)
     consumer.assign([tp])
     begin = (await consumer.beginning_offsets([tp]))[tp]
@@ -76,9 +79,8 @@ async def last_layout(consumer: AIOKafkaConsumer, changelog: TP) -> bytes | None
         start = max(begin, end - tail)
         consumer.seek(tp, start)
         layout: bytes | None = None
-        while await consumer.position(tp) < until:
-            for chunk in (await fetch_changes(consumer, POLL_MS / 1000)).values():
-                layout = chunk.changes.get(LAYOUT_KEY, layout)
+        async for chunk in fetch_up_to(consumer, tp, until):
+            layout = chunk.changes.get(LAYOUT_KEY, layout)
         if layout is not None:
             return layout
         until, tail = start, tail * TAIL_GROWTH

@@ -12,6 +12,7 @@ from faust.types import TP
 from auditing import AuditError, reading
 from auditing.reading import open_topics
 from streaming.kafka.records import OutRecord
+from streaming.restore import changelog_fetch
 from tests.streaming.bench import producer_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ async def test_an_end_is_told_when_the_transactions_before_it_have_ended(
 async def test_offsets_are_told_when_the_transactions_that_change_them_have_ended(
     cluster: Cluster, producer: TransactionalProducer, topics: Topics
 ) -> None:
+    async with producer.transaction() as transaction:
+        await transaction.send_records(cluster.events, 1, [RECORD] * 18)
+        await transaction.delivered()
     for offset in (17, 18):
         async with producer.transaction() as transaction:
             transaction.send_offsets({TP(cluster.events, 1): offset})
@@ -78,6 +82,26 @@ async def test_offsets_are_told_when_the_transactions_that_change_them_have_ende
             question = asyncio.create_task(topics.committed(cluster.events))
             assert await still_waits(question)
         assert await question == {0: 0, 1: offset}
+
+
+async def test_an_offset_beyond_the_end_is_named_with_what_to_do(
+    cluster: Cluster, producer: TransactionalProducer, topics: Topics
+) -> None:
+    """As after an operator's mistake: nothing is waited for that never comes."""
+    async with producer.transaction() as transaction:
+        transaction.send_offsets({TP(cluster.events, 1): 1})
+        await transaction.delivered()
+    with pytest.raises(AuditError, match=rf"{cluster.events}-1 is 1, .* ends at 0\. Start a wor"):
+        await topics.committed(cluster.events)
+
+
+async def test_a_topic_that_is_made_anew_while_it_is_read_is_named(
+    cluster: Cluster, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records of the former one never come."""
+    monkeypatch.setattr(changelog_fetch, "STALL_S", 0.3)
+    with pytest.raises(AuditError, match=rf"{cluster.events}-0 ends at offset 0, but had .* 5"):
+        _ = [records async for records in topics.read(cluster.events, 0, 0, 5)]
 
 
 async def test_a_transaction_that_nobody_ends_is_named(
