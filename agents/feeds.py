@@ -44,6 +44,7 @@ class Feed:
         self._make = partial(accumulator, entity)
         self.accumulator = self._make()
         self._heartbeat_step = -1
+        self._users: PartitionState
 
     def reset(self, users: PartitionState) -> None:
         """Start from the users' committed state; uncommitted events will be processed again."""
@@ -51,9 +52,11 @@ class Feed:
         self.accumulator = self._make()
         self._heartbeat_step = -1 if stream_time is None else stream_time // self._step
         self._unsent_until = None
+        self._users = users
         if self._table is not None and self._table not in users.feeds:
             self._unsent_until = stream_time
-            users.feeds |= {self._table}
+            if stream_time is None:
+                users.feeds |= {self._table}
 
     def has_pending(self) -> bool:
         """Whether sums or a first record, with the flag BEGINS, are waiting."""
@@ -70,6 +73,9 @@ class Feed:
             for target in range(partitions):
                 outbox.add(self.topic, target, OutRecord(None, value))
             self._unsent_until = None
+            # Not before these records: the claim of a partition commits a layout record, too.
+            if self._table is not None:
+                self._users.feeds |= {self._table}
         accumulator, self.accumulator = self.accumulator, self._make()
         step = stream_time // self._step
         heartbeat, self._heartbeat_step = step != self._heartbeat_step, step

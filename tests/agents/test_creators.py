@@ -153,11 +153,14 @@ async def test_creators_who_come_later_are_counted_from_then_on(
 async def test_since_when_creators_are_counted_is_not_lost(
     make: Callable[..., Pipeline], accelerator: str
 ) -> None:
-    """Neither a crash before the first commit nor one after it loses the time."""
+    """Neither a crash after the claim, before the first commit nor after it loses the time."""
     pipeline = make("off")
     send(pipeline, 1, T)
     await pipeline.finish()
     await restart(pipeline, "on", accelerator)
+    for number in range(PARTITIONS):
+        await pipeline.claim(number)
+        await pipeline.crash(number)
     send(pipeline, 2, T + MINUTE)
     await pipeline.process(0, EVENTS, 1)
     await pipeline.crash(0)
