@@ -59,7 +59,7 @@ async def read_changes(
             # A fetch may end inside a transaction that came after the end was asked for.
             chunk = fetched.before(end)
             if chunk.records:
-                check_chunk(changelog, chunk, layout.find_foreign)
+                check_chunk(changelog, chunk, layout)
                 yield chunk
         start = end
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
-    from models.rows import FindForeign
     from streaming.restore.changelog_fetch import ChangelogChunk
+    from tables.layout import StoreFormat
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 NAMING_INTERVAL_S: Final = 10.0
 
 
-def check_chunk(tp: TP, chunk: ChangelogChunk, find_foreign: FindForeign | None) -> None:
-    """Raise ForeignChangelogError if ``find_foreign`` finds a row that no worker wrote."""
-    if find_foreign is None:
+def check_chunk(tp: TP, chunk: ChangelogChunk, layout: StoreFormat) -> None:
+    """Raise ForeignChangelogError for a row that no table of this layout can have."""
+    if layout.find_foreign is None:
         return
     try:
-        check_rows(chunk.changes, find_foreign)
+        check_rows(chunk.changes, layout.find_foreign)
     except ForeignRowError as exc:
         raise refused(tp, chunk, exc) from exc
 
