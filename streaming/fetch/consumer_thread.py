@@ -2,9 +2,9 @@
 
 Depends on the internals of faust-streaming 0.15 (``AIOKafkaConsumerThread.getmany``,
 ``_fetch_records``, ``_create_worker_consumer``, ``close``) and of aiokafka 0.14
-(``Fetcher._records``, ``FetchResult``, ``_client``, ``_coordinator``, ``_fetch_max_wait_ms`` and
-``_fetch_min_bytes`` of consumer and fetcher); ``tests/streaming/test_insides.py`` fails when they
-change.
+(``Fetcher._records``, ``Fetcher._fetch_task``, ``FetchResult``, ``_client``, ``_coordinator``,
+``_fetch_max_wait_ms`` and ``_fetch_min_bytes`` of consumer and fetcher);
+``tests/streaming/test_insides.py`` fails when they change.
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ UNPACKED_BYTES = 32 << 20
 
 #: Seconds within which the consumer leaves the group and closes its connections.
 STOP_TIMEOUT_S = 5.0
+
+
+class FetchEndedError(Exception):
+    """aiokafka fetches nothing any more."""
+
+    def __init__(self, fetching: asyncio.Task[None]) -> None:
+        """Say how ``fetching`` has ended."""
+        exc = None if fetching.cancelled() else fetching.exception()
+        super().__init__(f"fetching has ended: {'cancelled' if exc is None else repr(exc)}")
+        self.__cause__ = exc
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -105,6 +115,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             return {}
         fetcher, unpack = consumer._fetcher, self.consumer.app.task_context.unpack
         if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        if fetcher._fetch_task.done():
+            # It is not started again, and without records a worker looks as if none had come.
+            self._give_up(FetchEndedError(fetcher._fetch_task))
             raise ConsumerStoppedError
         deadline = monotonic() + (timeout or 0.0)
         with fetcher._subscriptions.fetch_context():

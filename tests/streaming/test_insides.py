@@ -156,7 +156,7 @@ def test_a_method_that_is_called_or_replaced_has_its_name_and_arguments(
 @pytest.mark.parametrize(
     ("owner", "names"),
     [
-        (Fetcher, {"_records", "_subscriptions", "_wait_consume_future", "_closed"}),
+        (Fetcher, {"_records", "_subscriptions", "_wait_consume_future", "_closed", "_fetch_task"}),
         (FetchResult, {"_partition_records", "_assignment"}),
         (
             PartitionRecords,
