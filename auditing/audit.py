@@ -185,15 +185,16 @@ class _Audit:
     def _first_judged(self, partition: int, passed_on: PassedOn) -> int:
         """Return the first event time that no deleted event can affect.
 
-        Deleted events were sent before the oldest record that is left, or before now if none is.
-        They were ahead of the clock by at most the skew, and may have made later events duplicates
-        within the horizon. Deleted events of other partitions matter as well once their copies may
-        be deleted.
+        Deleted events were sent before the oldest record that is left, or before now if none is
+        left in the partition. They were ahead of the clock by at most the skew, and may have made
+        later events duplicates within the horizon. Deleted events of other partitions matter as
+        well once their copies may be deleted; without a record, those were sent before all others.
         """
         settings, now = self._settings, round(time() * 1000)
         step = max(settings.user_step, settings.video_step)
         of = [partition] if self._copies_begin[partition] == 0 else list(self._input_begins)
-        cut = [(passed_on.oldest.get(n, now), n) for n in of if self._input_begins[n]]
+        none = {n: now if n == partition else 0 for n in of}
+        cut = [(passed_on.oldest.get(n, none[n]), n) for n in of if self._input_begins[n]]
         if not cut:
             return 0
         oldest, number = max(cut)

@@ -40,10 +40,10 @@ OF_ONE_WORKER = {"APP_DATADIR", "CONSUMER_GROUP_INSTANCE_ID", "NODE_CANONICAL_UR
 #: Events per second: the figures move, and the machine stays usable.
 RATE = 2000
 GENERATE = ("--rate", str(RATE), "--users", "50000", "--videos", "5000", "--viral", "5")
+ODDITIES = ("--invalid", "0.002", "--duplicates", "0.01", "--late", "0.001")
+
 #: Opens addresses of this machine, without the proxy that the environment may name.
 LOCAL = build_opener(ProxyHandler({}))
-
-ODDITIES = ("--invalid", "0.002", "--duplicates", "0.01", "--late", "0.001")
 
 
 class Child:
@@ -240,7 +240,9 @@ def main() -> None:
     read_env_file()
     # The terminal may be closed, too.
     for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, interrupt)
+        # nohup ignores SIGHUP.
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, interrupt)
     try:
         run(float(os.environ.get("DEMO_SECONDS") or "inf"))
     except KeyboardInterrupt:

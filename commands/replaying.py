@@ -175,6 +175,9 @@ class Replay:
                 if self._selection.corrected
                 else max(begins[partition], done.position)
             )
+            if not self._selection.is_single and self._selection.since_ms is None:
+                # Those before are deleted.
+                done = done.up_to(at)
             self._progress.begin(f"dead letters of partition {partition}", max(0, end - at))
             async for records in topics.read(topic, partition, at, end):
                 if not records:
@@ -202,12 +205,12 @@ class Replay:
         if self._selection.is_single:
             return done.with_stretches((each.offset, each.offset + 1) for each in chosen)
         start, end = read
-        if self._selection.since_ms is None:
-            done = done.up_to(start)
         begins, ends = (start, *(offset + 1 for offset in stayed)), (*stayed, end)
         without = done.with_stretches(zip(begins, ends, strict=True))
         # A later run tries again what stayed, unless it is too much to note.
-        return without if without.fits else done.with_stretches([read])
+        if without.fits:
+            return without
+        return done.up_to(end) if self._selection.since_ms is None else done.with_stretches([read])
 
     def _pass_over(self, partition: int, record: Record) -> None:
         if not self.foreign:

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, contextmanager
 from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from faust.types import TP
@@ -34,13 +34,15 @@ from tables.rocks import RocksStore
 from tables.rocks_options import RocksMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from exporting.columns import Metrics
     from exporting.sources import ExportSource
     from streaming.restore.changelog_fetch import Changes
     from tables.layout import Position
+
+T = TypeVar("T")
 
 #: Bytes for the write buffers of all databases, and rows computed and written at once.
 WRITE_BUFFER_BYTES = 64 << 20
@@ -135,7 +137,7 @@ class Exporter:
             rows, files = 0, []
             for each in partitions:
                 name = f"{self._source.name}-{each.number:05d}.{kind}"
-                rows += await asyncio.to_thread(self._write, each, folder / name, kind, at)
+                rows += await _in_thread(self._write, each, folder / name, kind, at)
                 files.append(name)
         for name in files:
             (folder / name).rename(out / name)
@@ -269,7 +271,17 @@ class Exporter:
 
 async def _put(store: RocksStore, rows: Changes, offset: int) -> None:
     with _room_in(store.path.parents[1]):
-        await asyncio.to_thread(store.write, rows, offset)
+        await _in_thread(store.write, rows, offset)
+
+
+async def _in_thread(work: Callable[..., T], *args: object) -> T:
+    """Run ``work`` in a thread; a cancelled caller waits for its end, and may delete its files."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *args))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
 
 
 @contextmanager

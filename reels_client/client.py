@@ -26,9 +26,9 @@ Row = dict[str, Any]
 _TOPOLOGY_S = 30.0
 #: Seconds between two attempts if no answer has a Retry-After.
 _PAUSE_S = 0.2
-#: The part of the time left that one attempt may take if another worker may be asked after it, and
-#: the seconds that it has in any case.
-_ATTEMPT_SHARE, _MIN_ATTEMPT_S = 0.5, 1.0
+#: The part of the time left, and at least the seconds, after which another worker is asked as well
+#: even without hedging: the first one may hang.
+_LATE_SHARE, _MIN_LATE_S = 0.5, 1.0
 
 
 class Outcome(NamedTuple):
@@ -221,18 +221,18 @@ class Client:
     async def _ask(
         self, address: str, target: str, body: bytes | None, accept: str, timeout_s: float
     ) -> Reply:
-        """Ask a worker; if it is slow and hedging is on, ask another one as well."""
+        """Ask a worker; if it is slow, ask another one as well: hedging, or in case it hangs."""
         other = next((each for each in self._others(address)), None)
-        if other is not None:
-            timeout_s = min(timeout_s, max(_ATTEMPT_SHARE * timeout_s, _MIN_ATTEMPT_S))
         asked = self._workers.ask(address, target, body, accept, max(timeout_s, 0.001))
-        if self._hedge_after is None or other is None:
+        if other is None:
             return await asked
+        late_s = max(_LATE_SHARE * timeout_s, _MIN_LATE_S)
+        hedge_after = min(late_s, late_s if self._hedge_after is None else self._hedge_after)
         first = asyncio.ensure_future(asked)
-        done, _ = await asyncio.wait({first}, timeout=self._hedge_after)
+        done, _ = await asyncio.wait({first}, timeout=hedge_after)
         if done:
             return await first
-        left = max(timeout_s - self._hedge_after, 0.001)
+        left = max(timeout_s - hedge_after, 0.001)
         second = asyncio.ensure_future(self._workers.ask(other, target, body, accept, left))
         return await _first_answer(first, second)
 

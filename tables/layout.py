@@ -122,6 +122,8 @@ class _Record(msgspec.Struct, frozen=True):
     """Other settings as text, by variable name; empty in earlier releases."""
     rewritten_version: int = 0
     """The version to be, while a changelog is rewritten."""
+    former_id: str = ""
+    """The id before, while a changelog is rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,30 +199,39 @@ class StoreFormat:
         return stored is not None and _decoded(stored).version == REWRITING
 
     @staticmethod
-    def rewriting(stored: bytes) -> bytes:
-        """Return a record with a mark that the changelog is incomplete."""
+    def rewriting(stored: bytes, table_id: str) -> bytes:
+        """Return a record with a mark that the changelog is incomplete, and with another id."""
         found = _decoded(stored)
         return msgspec.json.encode(
-            msgspec.structs.replace(found, version=REWRITING, rewritten_version=found.version)
+            msgspec.structs.replace(
+                found,
+                version=REWRITING,
+                rewritten_version=found.version,
+                table_id=table_id,
+                former_id=found.table_id,
+            )
         )
 
     @staticmethod
     def rewritten(stored: bytes) -> bytes:
-        """Return a record without the mark of :meth:`rewriting`."""
+        """Return a record without the mark of :meth:`rewriting`, under its id."""
         found = _decoded(stored)
-        if found.version != REWRITING:
-            return stored
         return msgspec.json.encode(
-            msgspec.structs.replace(found, version=found.rewritten_version, rewritten_version=0)
+            msgspec.structs.replace(
+                found, version=found.rewritten_version, rewritten_version=0, former_id=""
+            )
         )
 
     @staticmethod
-    def with_new_id(stored: bytes) -> bytes:
-        """Return a record under a new id, so that other copies of the table are built anew."""
-        table_id = StoreFormat.new_id()
-        if (origin := StoreFormat.origin_of(stored)) is not None:
-            table_id = StoreFormat.moved_id(origin)
-        return msgspec.json.encode(msgspec.structs.replace(_decoded(stored), table_id=table_id))
+    def former_id_of(stored: bytes | None) -> str:
+        """Return the id before the mark of :meth:`rewriting`; empty without the mark."""
+        return "" if stored is None else _decoded(stored).former_id
+
+    @staticmethod
+    def renewed_id(stored: bytes) -> str:
+        """Draw an id for the table of a record; it names the same origin."""
+        origin = StoreFormat.origin_of(stored)
+        return StoreFormat.new_id() if origin is None else StoreFormat.moved_id(origin)
 
     def changes_of(self, stored: bytes | None) -> list[str]:
         """Return the changes that these settings make to a table stored with others."""

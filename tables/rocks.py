@@ -92,7 +92,7 @@ class RocksStore:
             # options of its OPTIONS file, which does not name a filter that rocksdict can create.
             self._db = Rdict(str(self.path), options=options, column_families={"default": options})
             offset = self._db.get(OFFSET_KEY)
-            self._is_whole = self._db.get(WHOLE_KEY) is not None
+            is_marked = self._db.get(WHOLE_KEY) is not None
         except Exception as exc:
             text = str(exc)
             # Checked first, because RocksDB also reports "block checksum mismatch".
@@ -102,6 +102,8 @@ class RocksStore:
                 raise StoreLockedError(text) from exc
             raise
         self._offset = None if offset is None else int(offset)
+        # Without a row, the changelog was empty then, but need not be now.
+        self._is_whole = is_marked and offset is not None
 
     @property
     def offset(self) -> int | None:

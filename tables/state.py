@@ -85,6 +85,8 @@ class PartitionState:
         self._executor = executor
         self._frozen_time: int | None = None
         self._table_id = ""
+        #: Whether the database was begun from nothing by this object, and is not whole yet.
+        self._is_begun = store.offset is None
         #: Changelog offset of the last committed row.
         self._committed_offset = -1
         self._in_threads: set[Future[Any]] = set()
@@ -291,10 +293,11 @@ class PartitionState:
         told = self._layout.id_of(changes.get(LAYOUT_KEY))
         if told is not None:
             known = self._layout.id_of(self.store.get(LAYOUT_KEY))
-            if known not in {None, told}:
+            # Which ids a changelog had before does not matter to a copy of all its records.
+            if known not in {None, told} and not self._is_begun:
                 raise ForeignCopyError("the disk has a copy of another table")
         self.layers.forget()
-        # Of an opening that was called off; this copy has the time of its layout record again.
+        # An opening that was called off may have left its time: the layout record's counts again.
         self.stream_time = None
         await self.in_thread(self.store.write, changes, offset)
         return ()
@@ -302,6 +305,7 @@ class PartitionState:
     async def reset(self) -> None:
         """Delete everything, because the changelog belongs to another table than this copy."""
         await self.in_thread(self.store.clear)
+        self._is_begun = True
 
     @property
     def is_whole(self) -> bool:
@@ -310,6 +314,7 @@ class PartitionState:
 
     async def caught_up(self) -> None:
         """Take note that all rows up to an end of the changelog are applied."""
+        self._is_begun = False
         if not self.store.is_whole:
             await self.in_thread(self.store.set_whole)
 

@@ -78,7 +78,7 @@ def make_application(
         application.on_response_prepare.append(access.prove_answers(prover))
 
     peers = Peers(client, token)
-    routing = Routing(status, peers)
+    routing = Routing(status, peers, has_standbys=settings.standby_replicas > 0)
     readiness = Readiness(status, routing.addresses, settings.ready_lag)
     health, pages = HealthViews(status, readiness), PageViews()
     neighbours = Neighbours(status, settings, peers, routing.addresses)

@@ -51,8 +51,12 @@ _PASSED_BACK: Final = frozenset(
 class Routing:
     """Finds the owners of partitions in the group's assignment, which every worker has."""
 
-    def __init__(self, status: WorkerStatus, peers: Peers) -> None:
-        """Read owners from ``status``, and send requests through ``peers``."""
+    def __init__(self, status: WorkerStatus, peers: Peers, *, has_standbys: bool) -> None:
+        """Read owners from ``status``, and send requests through ``peers``.
+
+        ``has_standbys``: whether another worker usually has a copy of each partition.
+        """
+        self._has_standbys = has_standbys
         self._status = status
         self._peers = peers
         self.addresses = Addresses(status)
@@ -74,7 +78,7 @@ class Routing:
     ) -> web.Response:
         """Forward a request to the owner of ``key``, and return its answer.
 
-        With ``stale_is_ok``, it waits less long for the owner.
+        With ``stale_is_ok``, it waits less long for the owner if there are standbys.
 
         Raises:
             HttpError: no worker can answer now.
@@ -93,11 +97,14 @@ class Routing:
             raise unavailable(shared)
         if owner.url == self.addresses.own:
             raise unavailable(f"partition {partition} is moving or recovering")
-        timeout = STALE_TIMEOUT if stale_is_ok else FORWARD_TIMEOUT
+        timeout = self._patience(stale_is_ok=stale_is_ok)
         answer = await self._ask(owner.url, request, timeout, owner.id)
         if answer is None:
             raise unavailable(f"the owner of partition {partition} does not answer")
         return answer
+
+    def _patience(self, *, stale_is_ok: bool) -> aiohttp.ClientTimeout:
+        return STALE_TIMEOUT if stale_is_ok and self._has_standbys else FORWARD_TIMEOUT
 
     def owners(
         self, request: web.Request, table: SlicedTable[Any], partitions: Iterable[int]
@@ -139,7 +146,7 @@ class Routing:
         headers = {FORWARDED: "1", hdrs.ACCEPT: media, hdrs.CONTENT_TYPE: "application/json"}
         if worker.id:
             headers[OWNER] = worker.id
-        timeout = STALE_TIMEOUT if stale_is_ok else FORWARD_TIMEOUT
+        timeout = self._patience(stale_is_ok=stale_is_ok)
         return await self._peers.post(worker.url, path, body, headers=headers, timeout=timeout)
 
     async def ask_for_copy(

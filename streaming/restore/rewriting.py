@@ -108,47 +108,62 @@ class ChangelogWriter:
 
     async def _judge(self, consumer: AIOKafkaConsumer, copy: Copy) -> RowVerdict:
         tp, store = TopicPartition(*copy.changelog), copy.store
-        topic_id = (await topic_ids(consumer._client, [tp.topic])).get(tp.topic, "")
+        is_other = _is_other(await _topic_id(consumer, copy), copy)
         end = (await consumer.end_offsets([tp]))[tp]
-        is_other = bool(topic_id and store.changelog_id and topic_id != store.changelog_id)
-        assert store.offset is not None  # noqa: S101 - every copy has one
-        stored = await last_layout(consumer, copy.changelog)
-        if StoreFormat.is_rewriting(stored):
-            return RowVerdict.WRITTEN
-        if not is_other and store.offset < end:
+        here, there = store.get(LAYOUT_KEY), await last_layout(consumer, copy.changelog)
+        is_beyond = is_other or (store.offset or 0) >= end
+        if here is None:
+            # A restore of this copy did not end.
+            return RowVerdict.BEHIND if is_beyond else RowVerdict.IN_ORDER
+        if StoreFormat.is_rewriting(here) or StoreFormat.is_rewriting(there):
+            return await self._judge_unfinished(consumer, copy, there)
+        if not is_beyond:
             return RowVerdict.IN_ORDER
-        found = StoreFormat.id_of(stored)
-        if found is None:
-            return RowVerdict.WRITTEN
-        if found != StoreFormat.id_of(store.get(LAYOUT_KEY)):
+        if there is not None and StoreFormat.id_of(there) != StoreFormat.id_of(here):
             return RowVerdict.FOREIGN
-        if not is_other:
-            return RowVerdict.WRITTEN
-        # Workers will read the changelog from its beginning.
+        if there is not None and is_other:
+            await self._adopt(consumer, copy)
+            return RowVerdict.ADOPTED
+        return RowVerdict.WRITTEN
+
+    async def _judge_unfinished(
+        self, consumer: AIOKafkaConsumer, copy: Copy, there: bytes | None
+    ) -> RowVerdict:
+        """Judge a changelog that a run began to write, from this disk or from another."""
+        here = _layout(copy)
+        mine = {StoreFormat.id_of(here), StoreFormat.former_id_of(here)}
+        theirs = {StoreFormat.id_of(there), StoreFormat.former_id_of(there) or None}
+        if there is not None and not mine & theirs - {None}:
+            return RowVerdict.FOREIGN
+        is_complete = there is not None and not StoreFormat.is_rewriting(there)
+        if is_complete and StoreFormat.id_of(there) == StoreFormat.id_of(here):
+            await self._adopt(consumer, copy)
+            return RowVerdict.ADOPTED
+        return RowVerdict.WRITTEN
+
+    async def _adopt(self, consumer: AIOKafkaConsumer, copy: Copy) -> None:
+        """Let workers read a complete changelog from its beginning."""
+        tp, store, layout = TopicPartition(*copy.changelog), copy.store, _layout(copy)
         begin = (await consumer.beginning_offsets([tp]))[tp]
-        store.set_changelog_id(topic_id, begin - 1)
-        return RowVerdict.ADOPTED
+        if StoreFormat.is_rewriting(layout):
+            store.write({LAYOUT_KEY: StoreFormat.rewritten(layout)}, begin - 1)
+        store.set_changelog_id(await _topic_id(consumer, copy), begin - 1)
 
     async def _write(self, consumer: AIOKafkaConsumer, copy: Copy) -> None:
         (topic, partition), store = copy.changelog, copy.store
-        topic_id = (await topic_ids(consumer._client, [topic])).get(topic, "")
-        stored = store.get(LAYOUT_KEY)
-        assert stored is not None  # noqa: S101 - every copy has one
-        layout = StoreFormat.rewritten(stored)
-        if topic_id == store.changelog_id:
-            # Other copies may have read records that the changelog has lost: they are built anew.
-            layout = StoreFormat.with_new_id(layout)
-            # Not so this one, should a worker start before the end.
-            store.write({LAYOUT_KEY: layout}, store.offset or 0)
-        marker = LAYOUT_KEY, StoreFormat.rewriting(layout)
+        topic_id = await _topic_id(consumer, copy)
+        marker = await self._marker(consumer, copy, topic_id)
+        # On this disk, too: until the end, no worker accepts the table.
+        store.write({LAYOUT_KEY: marker}, store.offset or 0)
         name = f"{self._app_id}-{partition}"
         producer = TransactionalProducer(name, self._app_id, self._settings)
         self._progress.begin(f"{topic}, partition {partition}", store.estimated_keys)
+        layout = StoreFormat.rewritten(marker)
         await producer.start()
         try:
             after: bytes | None = None
             while rows := list(store.items(after, ROWS_PER_TRANSACTION)):
-                await _send(producer, copy.changelog, [*rows, marker])
+                await _send(producer, copy.changelog, [*rows, (LAYOUT_KEY, marker)])
                 after = rows[-1][0]
                 self._progress.advance(len(rows))
             await _send(producer, copy.changelog, [(LAYOUT_KEY, layout)])
@@ -158,6 +173,35 @@ class ChangelogWriter:
         last = (await consumer.end_offsets([tp]))[tp] - 1
         store.write({LAYOUT_KEY: layout}, last)
         store.set_changelog_id(topic_id, last)
+
+    async def _marker(self, consumer: AIOKafkaConsumer, copy: Copy, topic_id: str) -> bytes:
+        """Return the layout record to write until the last transaction."""
+        here, there = _layout(copy), await last_layout(consumer, copy.changelog)
+        if StoreFormat.is_rewriting(here):
+            return here
+        table_id = StoreFormat.id_of(here) or ""
+        if StoreFormat.is_rewriting(there):
+            table_id = StoreFormat.id_of(there) or ""
+        elif not _is_other(topic_id, copy):
+            # Other copies may have read records that the changelog has lost: they are built anew.
+            table_id = StoreFormat.renewed_id(here)
+        return StoreFormat.rewriting(here, table_id)
+
+
+async def _topic_id(consumer: AIOKafkaConsumer, copy: Copy) -> str:
+    topic = copy.changelog.topic
+    return str((await topic_ids(consumer._client, [topic])).get(topic, ""))
+
+
+def _is_other(topic_id: str, copy: Copy) -> bool:
+    known = copy.store.changelog_id
+    return bool(topic_id and known and topic_id != known)
+
+
+def _layout(copy: Copy) -> bytes:
+    layout = copy.store.get(LAYOUT_KEY)
+    assert layout is not None  # noqa: S101 - judged before
+    return layout
 
 
 async def _send(

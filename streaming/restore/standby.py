@@ -13,7 +13,7 @@ from streaming.errors import ChangelogError, ForeignChangelogError
 from streaming.restore.changelog import changelog_consumer, poll, remaining, seek_to_sinks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from aiokafka import AIOKafkaConsumer
 
@@ -98,12 +98,21 @@ class StandbyConsumer:
     async def _catch_up(
         self, consumer: AIOKafkaConsumer, sinks: Mapping[TP, ChangelogSink]
     ) -> None:
-        tps = [TopicPartition(*tp) for tp in sinks]
-        # Compaction may remove a record before it is read, because of a newer one after the first
-        # end. That one is before the end of the second round.
-        for _ in range(2):
-            ends = {TP(*tp): end for tp, end in (await consumer.end_offsets(tps)).items()}
-            while await remaining(consumer, ends):
+        async def ends_of(tps: Iterable[TP]) -> dict[TP, int]:
+            ends = await consumer.end_offsets([TopicPartition(*tp) for tp in tps])
+            return {TP(*tp): end for tp, end in ends.items()}
+
+        ends, again = await ends_of(sinks), set[TP]()
+        while ends:
+            left = await remaining(consumer, ends)
+            for tp in ends.keys() & again - left.keys():
+                await sinks[tp].caught_up()
+                del ends[tp]
+            # Compaction may remove a record before it is read, because of a newer one after the
+            # first end. That one is before the second end.
+            reached = ends.keys() - again - left.keys()
+            again |= reached
+            ends |= await ends_of(reached) if reached else {}
+            if left:
                 await poll(consumer, sinks)
-        await asyncio.gather(*(sink.caught_up() for sink in sinks.values()))
         self._caught_up.set()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from auditing import AuditError
 from auditing.replayed import Done
+from commands.replaying import Replay, Selection
 
 stretches = st.tuples(st.integers(0, 60), st.integers(1, 9)).map(lambda each: (each[0], sum(each)))
 steps = st.lists(st.one_of(stretches, st.integers(0, 60)))
@@ -28,6 +29,28 @@ def test_what_was_replayed_is_known_however_it_was_asked_for(
         done = Done.read(done.position, done.metadata)
     assert {offset for offset in range(100) if offset in done} == expected
     assert done.end == max(expected, default=-1) + 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.sets(st.integers(0, 8))), max_size=9))
+def test_what_stayed_is_left_for_a_later_run(fetches: list[tuple[int, set[int]]]) -> None:
+    """Of all dead letters of a reason, fetch by fetch."""
+    replay = Replay.__new__(Replay)
+    replay._selection = Selection("late")
+    done, at, stayed = Done(), 0, set[int]()
+    for size, staying in fetches:
+        here = sorted(at + offset for offset in staying if offset < size)
+        done = replay._done(done, (at, at + size), [], here)
+        stayed.update(here)
+        at += size
+    assert {offset for offset in range(at) if offset not in done} == stayed
+    assert at not in done
+
+
+def test_too_much_that_stayed_is_not_noted() -> None:
+    replay = Replay.__new__(Replay)
+    replay._selection = Selection("late")
+    done = replay._done(Done(), (0, 9000), [], range(0, 9000, 2))
+    assert (done.position, done.metadata) == (9000, "")
 
 
 def test_too_many_single_ones_are_refused_with_advice() -> None:

@@ -73,7 +73,7 @@ def lose_tail(store: RocksStore, records: int) -> None:
     store.set_changelog_id(store.changelog_id, store.offset + records)
 
 
-def test_a_changelog_that_lost_its_end_is_whole_after_a_run_that_was_killed(
+def test_a_changelog_that_lost_its_end_is_whole_after_runs_that_were_killed(
     cluster: Cluster, stopped: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that starts in between says so, and leaves the copy on its disk as it is."""
@@ -81,17 +81,14 @@ def test_a_changelog_that_lost_its_end_is_whole_after_a_run_that_was_killed(
     shutil.copytree(stopped.data_dir, copy_of_another)
     changelog = TP(cluster.user_changelog, 0)
     (path,) = stopped.data_dir.rglob("user_metrics-0.db")
-    sent: list[object] = []
-    send = rewriting._send
+    send, allowed = rewriting._send, list[None]()
 
     async def killed(*args: Any) -> None:
-        sent.append(args)
-        if len(sent) == 2:
+        if not allowed:
             raise InterruptedError
+        allowed.pop()
         await send(*args)
 
-    store = RocksStore(path, RocksMemory.create(1 << 20))
-    lose_tail(store, 100)
     monkeypatch.setattr(rewriting, "_send", killed)
     settings = {
         "bootstrap_servers": [cluster.bootstrap],
@@ -99,11 +96,18 @@ def test_a_changelog_that_lost_its_end_is_whole_after_a_run_that_was_killed(
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
     }
     writer = rewriting.ChangelogWriter(cluster.app_id, settings, ProgressBar(quiet=True))
-    with pytest.raises(InterruptedError):
-        asyncio.run(writer.run([rewriting.Copy(changelog, store)], even_behind=False))
+    store = RocksStore(path, RocksMemory.create(1 << 20))
+    lose_tail(store, 100)
     store.close()
-    stopped.launch()
-    assert "restore-changelog" in last_line(stopped)
+    # Before the first transaction, and twice after one.
+    for transactions in (0, 1, 1):
+        allowed[:] = [None] * transactions
+        store = RocksStore(path, RocksMemory.create(1 << 20))
+        with pytest.raises(InterruptedError):
+            asyncio.run(writer.run([rewriting.Copy(changelog, store)], even_behind=False))
+        store.close()
+        stopped.launch()
+        assert "restore-changelog" in last_line(stopped)
 
     done = restore(cluster, stopped)
     assert done.returncode == 0, done.stderr

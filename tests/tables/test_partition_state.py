@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from models.windows import Slices
-from tables.layout import LAYOUT_KEY, LayoutError, Position, StoreFormat
+from tables.layout import LAYOUT_KEY, ForeignCopyError, LayoutError, Position, StoreFormat
 from tables.rocks import RocksStore
 from tables.row_layers import FLUSHED_LAYERS
 
@@ -233,9 +233,27 @@ class TestAfterACrash:
         owner, copy = make_state("owner"), make_state("copy")
         copy.stream_time, copy.complete_from = HOUR, HOUR
         owner.dirty[KEY], owner.stream_time = b"newer", 72 * HOUR
-        await copy.apply(dict(owner.freeze().items()), 9)
+        await copy.apply(dict[bytes | None, bytes | None](owner.freeze().items()), 9)
         assert copy.known_time() == 72 * HOUR
         assert copy.known_complete_from() == 0
+
+    async def test_a_copy_from_nothing_takes_any_id_until_it_is_whole(
+        self, make_state: Callable[..., PartitionState]
+    ) -> None:
+        """A changelog that was rewritten from a disk has records of two ids."""
+        changes = []
+        for name in ("first", "second"):
+            table = make_state(name)
+            table.stream_time = HOUR
+            changes.append(dict[bytes | None, bytes | None](table.freeze().items()))
+        copy = make_state("copy")
+        await copy.apply(changes[0], 9)
+        await copy.apply(changes[1], 19)
+        await copy.caught_up()
+        with pytest.raises(ForeignCopyError):
+            await copy.apply(changes[0], 29)
+        await copy.reset()
+        await copy.apply(changes[0], 9)
 
     async def test_a_reset_partition_is_empty_and_stands_nowhere(
         self, make_state: Callable[..., PartitionState]

@@ -244,8 +244,8 @@ class TestWhenNobodyAnswers:
     ) -> None:
         first, _ = await pair(make_worker)
         hung = await listening(never_answer)
-        monkeypatch.setattr(client_module, "_ATTEMPT_SHARE", 0.01)
-        monkeypatch.setattr(client_module, "_MIN_ATTEMPT_S", 0.2)
+        monkeypatch.setattr(client_module, "_LATE_SHARE", 0.01)
+        monkeypatch.setattr(client_module, "_MIN_LATE_S", 0.2)
         async with Client(str(hung), str(first.url), deadline=20) as client:
             # The addresses take turns.
             assert [await client.viral() for _ in range(2)] == [[], []]
@@ -261,7 +261,7 @@ class TestWhenNobodyAnswers:
         first.owns({second.url: [0], await listening(never_answer): [1]})
         key = next(key for key in range(30) if first.users.partition(key) == 1)
         first.users.data.partitions[1].dirty[b"%d" % key] = second.users.state(key).get(b"%d" % key)
-        monkeypatch.setattr(client_module, "_ATTEMPT_SHARE", 0.01)
+        monkeypatch.setattr(client_module, "_LATE_SHARE", 0.01)
         async with Client(str(first.url), deadline=20, stale=True) as client:
             assert (await client.users([key]))[key]["stale"] is True
 
