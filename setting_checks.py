@@ -70,7 +70,6 @@ def check_login(settings: Settings) -> None:
     """Refuse an incomplete login, or one that the protocol does not use."""
     protocol, mechanism = settings.security_protocol, settings.sasl_mechanism
     if protocol in SASL_PROTOCOLS:
-        _require(settings, "sasl_mechanism", f"REELS_SECURITY_PROTOCOL is {protocol}")
         for name in _NEEDED.get(mechanism or "", ()):
             _require(settings, name, f"REELS_SASL_MECHANISM is {mechanism}")
         if mechanism not in _NEEDED:

@@ -65,8 +65,9 @@ def duration(high: str, low: str = "1ms", *, whole: str = "1ms") -> SettingKind:
             raise ValueError(text)
         return value
 
-    multiple = "" if whole_ms == 1 else f"a multiple of {whole} "
-    allowed = f"a duration such as 100ms, 30s, 5m or 24h, {multiple}from {low} to {high}"
+    fine = whole_ms == 1
+    such, multiple = ("100ms, ", "") if fine else ("", f"a multiple of {whole} ")
+    allowed = f"a duration such as {such}30s, 5m or 24h, {multiple}from {low} to {high}"
     return SettingKind(parse, allowed, format_duration)
 
 

@@ -189,7 +189,10 @@ VARIABLES: tuple[Variable, ...] = (
         None,
         "Protocol of the brokers; unset: PLAINTEXT.",
     ),
-    Variable("REELS_SASL_MECHANISM", "sasl_mechanism", _MECHANISM, None, "Login mechanism."),
+    Variable(
+        *("REELS_SASL_MECHANISM", "sasl_mechanism", _MECHANISM, None),
+        "Login mechanism; PLAIN if REELS_SECURITY_PROTOCOL is a SASL protocol.",
+    ),
     Variable("REELS_SASL_USERNAME", "sasl_username", _TEXT, None, "Login name."),
     Variable("REELS_SASL_PASSWORD", "sasl_password", _TEXT, None, "Login password.", secret=True),
     Variable(

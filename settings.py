@@ -13,7 +13,7 @@ import setting_checks as checks
 from setting_kinds import is_loopback
 from setting_secrets import read_secret
 from setting_values import Settings, describe_settings
-from setting_variables import VARIABLES, SettingsError, Variable
+from setting_variables import SASL_PROTOCOLS, VARIABLES, SettingsError, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read all settings; an empty variable counts as unset. Raises SettingsError."""
     app_id = _value(_APP_ID, environ, _APP_ID.default)
     values = {each.attribute: _value(each, environ, each.default_for(app_id)) for each in VARIABLES}
+    if values["security_protocol"] in SASL_PROTOCOLS:
+        values["sasl_mechanism"] = values["sasl_mechanism"] or "PLAIN"
     settings = Settings(**values)
     checks.check_windows(settings)
     checks.check_topics(settings)

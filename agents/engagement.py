@@ -150,18 +150,15 @@ class EngagementProcessor:
     def _dead_letters(
         self, rejected: Iterable[tuple[Record, Rejected]], topic: str
     ) -> Iterator[OutRecord]:
-        source = "source.topic", topic.encode()
-        partition = "source.partition", b"%d" % self._partition
+        source = ("source.topic", topic.encode()), ("source.partition", b"%d" % self._partition)
         app = SOURCE_APP, self._settings.app_id.encode()
-        for record, (reason, detail) in rejected:
-            headers: tuple[Header, ...] = (
-                ("reason", reason.encode()),
-                ("detail", detail.encode(errors="replace")),
-                source,
-                partition,
-                ("source.offset", b"%d" % record.offset),
-                app,
-            )
+        described: Rejected | None = None
+        for record, rejection in rejected:
+            if rejection is not described:  # events in a row are often rejected alike
+                described = rejection
+                detail = rejection.detail.encode(errors="replace")
+                first = ("reason", rejection.reason.encode()), ("detail", detail), *source
+            headers: tuple[Header, ...] = *first, ("source.offset", b"%d" % record.offset), app
             if record.headers:
                 own = [(f"{ORIGINAL_HEADER}{name}", value) for name, value in record.headers]
                 headers = *headers, *own

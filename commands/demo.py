@@ -244,13 +244,15 @@ def main() -> None:
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, interrupt)
     try:
-        run(float(os.environ.get("DEMO_SECONDS") or "inf"))
+        seconds = float(os.environ.get("DEMO_SECONDS") or "inf")
+    except ValueError:
+        sys.exit("error: DEMO_SECONDS must be a number of seconds")
+    try:
+        run(seconds)
     except KeyboardInterrupt:
         print("\nstopped")
     except (SettingsError, EmbeddedKafkaError) as exc:
         sys.exit(f"error: {exc}")
-    except ValueError:
-        sys.exit("error: DEMO_SECONDS must be a number of seconds")
 
 
 if __name__ == "__main__":

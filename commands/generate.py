@@ -195,7 +195,7 @@ class Generate(AppCommand):
             "--invalid",
             type=click.FloatRange(0, 1),
             default=0.0,
-            help="Fraction of invalid events.",
+            help="Fraction of invalid events; with the next two at most 0.9.",
         ),
         option(
             "--duplicates",

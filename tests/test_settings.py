@@ -296,7 +296,12 @@ class TestRefusals:
         assert load({"REELS_USER_STEP": "1m"}).user_step == 60_000
         assert refusal(REELS_USER_STEP="30s").startswith("REELS_USER_WINDOW = '24h' is wrong")
 
-    @pytest.mark.parametrize("missing", ["MECHANISM", "USERNAME", "PASSWORD"])
+    def test_the_usual_mechanism_is_plain(self) -> None:
+        environ = {key: value for key, value in SASL.items() if key != "REELS_SASL_MECHANISM"}
+        assert load(environ).sasl_mechanism == "PLAIN"
+        assert load({}).sasl_mechanism is None
+
+    @pytest.mark.parametrize("missing", ["USERNAME", "PASSWORD"])
     def test_a_login_has_to_be_complete(self, missing: str) -> None:
         name = f"REELS_SASL_{missing}"
         environ = {key: value for key, value in SASL.items() if key != name}

@@ -50,14 +50,15 @@ CUT = frozenset({"original.size", "original.key.size"})
 
 def size_of(record: OutRecord) -> int:
     """Return the maximum bytes of a batch that contains only ``record``."""
-    headers = sum(map(_header_size, record.headers))
-    return _RECORD_OVERHEAD + len(record.key or b"") + len(record.value or b"") + headers
+    size = _RECORD_OVERHEAD + len(record.key or b"") + len(record.value or b"")
+    for name, value in record.headers:
+        size += len(name if name.isascii() else name.encode()) + len(value or b"")
+    return size + _HEADER_OVERHEAD * len(record.headers)
 
 
 def _header_size(header: Header) -> int:
     name, value = header
-    length = len(name) if name.isascii() else len(name.encode())
-    return length + len(value or b"") + _HEADER_OVERHEAD
+    return len(name.encode()) + len(value or b"") + _HEADER_OVERHEAD
 
 
 def is_small(record: OutRecord, size: int, limits: TopicLimits) -> bool:

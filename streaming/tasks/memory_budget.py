@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 #: because fewer events shared a write.
 UNCOMMITTED_BYTES = 192 << 20
 
+#: Bytes of records to send, of all tasks. Records, unlike rows, do not merge: more of them in a
+#: transaction only take more memory.
+OUTBOX_BYTES = 48 << 20
+
 #: Bytes of committed, unflushed rows of all tasks, before a commit waits. A steady 50,000 events/s
 #: make 80 MiB per flush interval, 140 MiB after an hour of 1 million users. A smaller bound causes
 #: more frequent flushes and more reads.
@@ -47,9 +51,9 @@ class MemoryBudget:
 
     @property
     def is_full(self) -> bool:
-        """Whether the overlay is large enough for an early commit."""
-        dirty = sum(state.layers.dirty_bytes for state in self._states)
-        return dirty + self._outbox.size >= self._shared_limits.share(UNCOMMITTED_BYTES)
+        """Whether overlay or outbox is large enough for an early commit."""
+        share, dirty = self._shared_limits.share, sum(s.layers.dirty_bytes for s in self._states)
+        return dirty >= share(UNCOMMITTED_BYTES) or self._outbox.size >= share(OUTBOX_BYTES)
 
     @property
     def unflushed(self) -> float:

@@ -308,9 +308,11 @@ class TestSumsForEachOther:
 
 
 class TestMuchUncommitted:
-    @pytest.fixture(autouse=True)
-    async def _little_memory(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("streaming.tasks.memory_budget.UNCOMMITTED_BYTES", 1)
+    @pytest.fixture(autouse=True, params=["UNCOMMITTED_BYTES", "OUTBOX_BYTES"])
+    async def _little_memory(
+        self, request: pytest.FixtureRequest, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(f"streaming.tasks.memory_budget.{request.param}", 1)
         bench.committer.start(NEVER)
 
     async def test_what_is_much_is_committed_before_its_time(self, bench: Bench) -> None:
