@@ -8,12 +8,15 @@
         tracker.update_user_metrics(event["user_id"], event)
     tracker.get_user_metrics(987654321)
 
-Durations read ``100ms``, ``5m``, ``2h``, ``24h``; the defaults are those of the program.
+Durations read ``100ms``, ``5m``, ``2h``, ``24h``; steps are whole seconds. The defaults are those
+of the program.
 """
 
 from __future__ import annotations
 
-from operator import add
+from collections.abc import Mapping
+from numbers import Integral, Real
+from operator import add, index
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,10 +29,10 @@ from models.lenient import known_fields
 from models.user import UserWindows, describe_user
 from models.video import VideoWindows
 from models.viral import ViralRule
-from models.windows import Slices, parse_duration
+from models.windows import WHOLE_STEP_MS, Slices, parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from models._protocols import Engagement
 
@@ -62,12 +65,18 @@ class UserMetricsTracker:
     def __init__(
         self, *, window: str = "24h", step: str = "15m", dedup_horizon: str = "1h"
     ) -> None:
-        """Count over a window that hops by a step."""
-        slices = Slices(parse_duration(window), parse_duration(step))
+        """Count over a window that hops by a step.
+
+        Raises:
+            ValueError: a duration is invalid, or the step is not a multiple of 1s.
+        """
+        slices = _slices(window, step)
         self._partition = _Partition(slices, dedup_horizon, slices.end_ms)
 
     def update_user_metrics(self, user_id: int, event: Mapping[str, Any]) -> None:
         """Count an event, as returned by parse_event or as a JSON object; ignore an invalid one.
+
+        Numbers and texts may be of other types, such as numpy's.
 
         Raises:
             ValueError: the event is another user's.
@@ -76,12 +85,16 @@ class UserMetricsTracker:
         if found is None:
             return
         if found.user_id != user_id:
-            raise ValueError(f"this event belongs to user {found.user_id}, not to user {user_id}")
+            raise ValueError(f"this event belongs to user {found.user_id}, not to user {user_id!r}")
         self._partition.apply(found)
 
     def get_user_metrics(self, user_id: int) -> dict[str, Any]:
-        """Return the fields of GET /users/{user_id}; zeros for an unknown user."""
-        partition = self._partition
+        """Return the fields of GET /users/{user_id}; zeros for an unknown user.
+
+        Raises:
+            TypeError: the id is not an integer.
+        """
+        user_id, partition = index(user_id), self._partition
         as_of = partition.stream_time
         if as_of is None:
             as_of = int(time() * 1000)
@@ -102,9 +115,12 @@ def detect_viral_videos(
 
     Events are results of parse_event or JSON objects. Invalid, late and duplicate events are not
     counted. Of videos with equal coefficients the smaller id comes first.
+
+    Raises:
+        ValueError: a duration or a number is invalid, or the step is not a multiple of 1s.
     """
     rule = ViralRule(coefficient, min_views)
-    slices = Slices(parse_duration(window), parse_duration(step))
+    slices = _slices(window, step)
     users = max(_USER_SLICES, slices, key=lambda candidate: candidate.size)
     partition = _Partition(users, dedup_horizon, min(users.end_ms, slices.end_ms))
     added: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -133,6 +149,13 @@ def _viral(
     rolling = {video_id: windows.rolling(value, as_of) for video_id, value in values.items()}
     viral = {video_id: found for video_id, found in rolling.items() if rule.is_viral(found)}
     return sorted(viral, key=lambda video_id: (-(viral[video_id].viral_coefficient or 0), video_id))
+
+
+def _slices(window: str, step: str) -> Slices:
+    slices = Slices(parse_duration(window), parse_duration(step))
+    if slices.step % WHOLE_STEP_MS:
+        raise ValueError(f"the step must be a multiple of 1s, not {step}")
+    return slices
 
 
 class _Partition:
@@ -181,6 +204,17 @@ def _json_of(event: object) -> bytes | None:
             return event.encode()
         if isinstance(event, bytes | bytearray):
             return bytes(event)
-        return msgspec.json.encode(event)
+        return msgspec.json.encode(event, enc_hook=_plain)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         return None
+
+
+def _plain(value: object) -> object:
+    """Return a value of another type as one that JSON has; null, which is ignored, if none fits."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else None

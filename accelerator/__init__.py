@@ -46,7 +46,8 @@ try:
 except ImportError as exc:  # not built, or for another Python
     REASON = str(exc)
     IS_BUILT = False
-except AttributeError as exc:  # names that it reads in models/ have changed
+# Names that it reads in models/ have changed, or its modules are from different builds.
+except (AttributeError, TypeError, ValueError) as exc:
     REASON = f"it was built from other sources ({exc}): run make setup"
     IS_BUILT = False
 else:

@@ -122,7 +122,7 @@ class EngagementProcessor:
         for record, stream_time in late:
             found = of_time.get(stream_time)
             if found is None:
-                first = slices.kept_from(stream_time) * slices.step
+                first = max(0, slices.kept_from(stream_time) * slices.step)
                 found = of_time[stream_time] = Rejected(
                     "late", f"before {to_iso(first)}, the start of the oldest open window"
                 )

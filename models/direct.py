@@ -54,6 +54,7 @@ def usual_moment(text: str) -> datetime | None:
         and text[4] == text[7] == "-"
         and text[13] == text[16] == ":"
         and text[19] == "."
+        and text[11:13] != "24"  # newer Pythons take 24:00 for midnight
     ):
         try:
             return datetime.fromisoformat(text)
@@ -67,7 +68,7 @@ def usual_fields(text: str | bytes | bytearray) -> dict[str, Any] | None:
     try:
         if not isinstance(text, str):
             text = text.decode()
-        if len(text) > _SHORT:
+        if len(text) > _SHORT or type(text) is not str:
             return None
         found = _decode(text)
     except (MsgspecError, ValueError, RecursionError):

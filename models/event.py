@@ -79,7 +79,7 @@ def _is_plain(text: str, size: int) -> bool:
     """Whether the fast path may decode a value of ``size`` bytes that needs closer checks."""
     return (
         size <= MAX_VALUE_BYTES
-        and "\\u003" not in text  # an escaped digit may hide from the search for a carry
+        and "\\u00" not in text  # an escaped character may hide from the search for a carry
         and (not text.rpartition("999")[1] or _CARRY.search(text) is None)
         and not is_nested_too_deep(text)
     )

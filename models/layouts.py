@@ -1,7 +1,7 @@
 """All layouts and constants that both forms of the hot path share, as one text.
 
 accelerator/counters.pyx has a copy of this text, and the compiled form is refused if they differ.
-So neither a stale build nor a change of only one form goes unnoticed. After a change of a
+So a build with other layouts and a change of only one form are noticed. After a change of a
 layout, update the twins that docs/how-to/add-a-metric.md names, then copy the new text, the output
 of `python -m models.layouts`, to accelerator/counters.pyx.
 """

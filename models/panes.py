@@ -135,9 +135,3 @@ class PaneRows:
         if factor == 1 or not rows or self.newest(rows) % factor == 0:
             return rows
         return self.finer(self.coarser(rows, factor), factor)
-
-    def merge(self, a: bytes, b: bytes) -> bytes:
-        """Merge two sets of rows; counters of the same pane are added."""
-        for pane, *counters in self._row.iter_unpack(b):
-            a = self.add(a, pane, *counters)
-        return a

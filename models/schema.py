@@ -10,8 +10,8 @@ from msgspec import Meta, Struct, field
 from models.timestamps import AwareDatetime
 
 MAX_VALUE_BYTES: Final = 1_048_576
-#: Deepest nesting of a value. It is fixed well below the interpreter's recursion limit, so the
-#: result does not depend on the depth of the caller's stack.
+#: Deepest nesting of a value: well below the interpreter's recursion limit, where a decoder would
+#: end at a depth that depends on the caller's stack.
 MAX_DEPTH: Final = 256
 
 EventType = Literal["video_view", "like", "comment", "share", "save", "follow"]

@@ -31,12 +31,6 @@ class Counts(Protocol):
         """Number of shares."""
 
 
-def coefficient_of(counts: Counts) -> float | None:
-    """(shares + comments) / views, None without views."""
-    views = counts.views
-    return (counts.shares + counts.comments) / views if views else None
-
-
 #: The counters that are divided by the views.
 REACTIONS: Final = ("comments", "shares")
 
@@ -91,8 +85,3 @@ class ViralRule:
             reactions = int(comments[number]) + int(shares[number])
             found[number] = reactions * self._denominator > self._numerator * int(views[number])
         return found
-
-    @staticmethod
-    def coefficient_of(counts: Counts) -> float | None:
-        """(shares + comments) / views, None without views."""
-        return coefficient_of(counts)

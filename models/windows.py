@@ -14,7 +14,7 @@ from models.timestamps import from_iso, to_iso
 
 __all__ = [
     "MAX_PANES",
-    "SHORTEST_STEP_MS",
+    "WHOLE_STEP_MS",
     "Slices",
     "format_duration",
     "format_mixed",
@@ -27,9 +27,9 @@ __all__ = [
 #: Most panes per window: a key's value must stay a small record.
 MAX_PANES: Final = 65_535
 
-#: Shortest step for live data. Pane numbers have 32 bits: with a step of one second they last until
+#: Steps are multiples of this. Pane numbers have 32 bits: with a step of one second they last until
 #: the year 2106, with steps of up to 0.4 s they have run out already.
-SHORTEST_STEP_MS: Final = 1000
+WHOLE_STEP_MS: Final = 1000
 
 _UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _DURATION: Final = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")

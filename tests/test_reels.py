@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import ChainMap, Counter, UserDict
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,6 +48,11 @@ class TestParseEvent:
         assert parse_event(value_of()) == parse_event(value_of().decode()) == EXAMPLE
         changeable: Any = bytearray(value_of())
         assert parse_event(changeable) == EXAMPLE
+
+        class Text(str):
+            __slots__ = ()
+
+        assert parse_event(Text(value_of().decode())) == EXAMPLE
 
     def test_the_time_stays_the_text_that_it_was(self) -> None:
         for text in ("2025-01-15t14:30:45.1234567+05:30", "2016-12-31T23:59:60Z"):
@@ -199,6 +206,37 @@ class TestUserMetrics:
     def test_another_users_event_is_refused(self) -> None:
         with pytest.raises(ValueError, match="to user 1, not to user 2"):
             UserMetricsTracker().update_user_metrics(2, event(1))
+        with pytest.raises(ValueError, match="to user 1, not to user '1'"):
+            UserMetricsTracker().update_user_metrics("1", event(1))  # type: ignore[arg-type]
+
+    def test_a_user_id_is_an_integer_of_any_kind(self) -> None:
+        tracker = track(event(1))
+        assert tracker.get_user_metrics(np.int64(1)) == tracker.get_user_metrics(1)
+        with pytest.raises(TypeError, match="integer"):
+            tracker.get_user_metrics("1")  # type: ignore[arg-type]
+
+    def test_events_may_be_mappings_with_numbers_and_texts_of_other_types(self) -> None:
+        class Text(str):
+            __slots__ = ()
+
+        usual = event(1, metadata={"view_duration_ms": 60_000, "video_position": 0.5})
+        expected = track(usual).get_user_metrics(1)
+        numbers = usual | {"user_id": np.int64(1), "video_id": np.uint32(usual["video_id"])}
+        metadata = {"view_duration_ms": np.int64(60_000), "video_position": np.float32(0.5)}
+        for mapping in (
+            UserDict(usual),
+            ChainMap({}, usual),
+            MappingProxyType(usual | {"metadata": MappingProxyType(usual["metadata"])}),
+            numbers | {"metadata": metadata},
+            {
+                Text(name): Text(value) if isinstance(value, str) else value
+                for name, value in usual.items()
+            },
+            usual | {"extra": object(), "creator_id": object()},
+        ):
+            tracker = UserMetricsTracker()
+            tracker.update_user_metrics(1, mapping)
+            assert tracker.get_user_metrics(1) == expected, mapping
 
     def test_windows_are_given_as_durations(self) -> None:
         tracker = track(
@@ -210,6 +248,13 @@ class TestUserMetrics:
         with pytest.raises(ValueError, match="24 hours"):
             UserMetricsTracker(window="24 hours")
 
+    @pytest.mark.parametrize("step", ["100ms", "1500ms"])
+    def test_steps_are_whole_seconds(self, step: str) -> None:
+        with pytest.raises(ValueError, match=f"a multiple of 1s, not {step}"):
+            UserMetricsTracker(window="9m", step=step)
+        with pytest.raises(ValueError, match=f"a multiple of 1s, not {step}"):
+            detect_viral_videos([], window="9m", step=step)
+
     def test_users_who_left_take_no_memory(self) -> None:
         tracker = UserMetricsTracker(window="1h", step="15m")
         for user_id in range(2000):
@@ -220,7 +265,7 @@ class TestUserMetrics:
 
     def test_a_time_too_far_away_to_be_stored_is_ignored(self) -> None:
         far = example(event_id="far", user_id=1, timestamp="9999-12-31T23:59:59Z")
-        assert views_of(track(event(1), far, window="1s", step="100ms")) == 0
+        assert views_of(track(event(1), far, window="1s", step="1s")) == 1
         assert views_of(track(far)) == 1
 
     @given(

@@ -258,6 +258,7 @@ NASTY: tuple[bytes, ...] = (
     raw_value("timestamp", '"2025-01-15T14:30:45.123\\u00399999\\u0039Z"'),
     raw_value("timestamp", '"2025-01-15T14:30:45.123\\u0039\\u0039\\u0039\\u0039Z"'),
     raw_value("timestamp", '"2025-01-15T14:30:45\\u002e1239999\\u0039Z"'),
+    raw_value("timestamp", '"2025-01-15T14:30:45\\u002E9999999Z"'),
     raw_value("timestamp", '"2025-01-15T14:30:45.123999\\u0036Z\\u0000"'),
     *(value_of(**{field: ...}) for field in EXAMPLE),
     *(value_of(**{field: None}) for field in EXAMPLE),

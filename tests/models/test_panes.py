@@ -63,14 +63,6 @@ def test_the_order_of_adding_makes_no_difference(additions: list[Addition], rand
     assert packed(shuffled) == packed(additions)
 
 
-@given(ADDITIONS, st.integers(0, 40))
-def test_what_was_split_anywhere_and_merged_is_as_if_never_split(
-    additions: list[Addition], at: int
-) -> None:
-    a, b = packed(additions[:at]), packed(additions[at:])
-    assert ROWS.merge(a, b) == ROWS.merge(b, a) == packed(additions)
-
-
 @given(ADDITIONS, PLACES, PLACES)
 def test_totals_are_the_sums_over_the_panes_asked_for(
     additions: list[Addition], first: int, end: int

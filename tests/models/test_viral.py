@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.counters import VideoCounts
-from models.viral import ViralRule, coefficient_of
+from models.viral import ViralRule
 from tests.counted import of_video
 
 if TYPE_CHECKING:
@@ -41,12 +41,10 @@ def test_likes_do_not_make_a_video_viral() -> None:
 def test_a_video_without_views_is_never_viral_and_has_no_coefficient() -> None:
     assert not ViralRule(0.0, 0).is_viral(counts(0, shares=5))
     assert counts(0, shares=5).viral_coefficient is None
-    assert coefficient_of(counts(0)) is None
 
 
 def test_the_coefficient_counts_comments_and_shares_alike() -> None:
     assert counts(8, comments=4, shares=10).viral_coefficient == 1.75
-    assert RULE.coefficient_of(counts(8, comments=4, shares=10)) == 1.75
 
 
 def test_exactly_the_coefficient_is_not_above_it_where_floats_cannot_tell() -> None:

@@ -127,7 +127,7 @@ def test_the_counters_that_the_rule_names_are_those_that_it_reads() -> None:
     read = {
         name
         for name in VIDEO.counters
-        if rule.coefficient_of(more := plain._replace(**{name: base[name] + 1})) != 1
+        if (more := plain._replace(**{name: base[name] + 1})).viral_coefficient != 1
         or rule.is_viral(more)
     }
     assert read == {"views", *viral.REACTIONS}
