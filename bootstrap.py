@@ -50,12 +50,14 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("audit", "dead_letters", "export", "generate", "kafka", "replay_dead_letters"),
-    *("rebuild", "rescale", "restore_changelog", "size", "status", "topics", "worker"),
+    *("rebuild", "rescale", "reset", "restore_changelog", "size", "status", "topics", "worker"),
 )
 
 
 def app_of_environment(environ: MutableMapping[str, str] = os.environ) -> App:
     """Create the app from the environment, or end the process with one line on the error.
+
+    The exit code is then 1 for a worker. For a command it is 2, as after a wrong option.
 
     Changes ``environ`` where Faust would interpret it differently.
     """
@@ -72,7 +74,8 @@ def app_of_environment(environ: MutableMapping[str, str] = os.environ) -> App:
     try:
         return create_app(load(environ))
     except (SettingsError, AcceleratorError) as exc:
-        sys.exit(f"error: {exc}")
+        sys.stderr.write(f"error: {exc}\n")
+        sys.exit(1 if "worker" in sys.argv else 2)
 
 
 def create_app(settings: Settings) -> App:

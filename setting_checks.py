@@ -14,9 +14,8 @@ from setting_variables import (
     OAUTH,
     SASL_PROTOCOLS,
     TLS_PROTOCOLS,
-    VARIABLES,
     SettingsError,
-    Variable,
+    variable_of,
 )
 
 if TYPE_CHECKING:
@@ -30,12 +29,18 @@ _NEEDED: Final = {
     OAUTH: ("sasl_oauth_token_url", "sasl_oauth_client_id", "sasl_oauth_client_secret"),
     MSK_IAM: ("aws_region",),
 }
+_OAUTH_LOGIN = (*_NEEDED[OAUTH], "sasl_oauth_scope")
+#: Settings that other mechanisms would ignore.
+_MECHANISMS_OF: Final = {
+    _PASSWORD_LOGIN: ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    _OAUTH_LOGIN: (OAUTH,),
+    ("aws_region",): (MSK_IAM,),
+}
 #: Settings that other protocols would ignore, or would send in the clear.
 _PROTOCOLS_OF: Final = {
-    "sasl_mechanism": SASL_PROTOCOLS,
-    "sasl_username": SASL_PROTOCOLS,
-    "sasl_password": SASL_PROTOCOLS,
-    "sasl_oauth_client_secret": SASL_PROTOCOLS,
+    **dict.fromkeys(
+        ("sasl_mechanism", *_PASSWORD_LOGIN, *_OAUTH_LOGIN, "aws_region"), SASL_PROTOCOLS
+    ),
     "ssl_cafile": TLS_PROTOCOLS,
     "ssl_certfile": TLS_PROTOCOLS,
 }
@@ -68,17 +73,14 @@ def check_topics(settings: Settings) -> None:
 
 def check_login(settings: Settings) -> None:
     """Refuse an incomplete login, or one that the protocol does not use."""
+    _check_nothing_is_ignored(settings)
     protocol, mechanism = settings.security_protocol, settings.sasl_mechanism
-    if protocol in SASL_PROTOCOLS:
-        for name in _NEEDED.get(mechanism or "", ()):
+    if mechanism in _NEEDED:
+        for name in _NEEDED[mechanism]:
             _require(settings, name, f"REELS_SASL_MECHANISM is {mechanism}")
-        if mechanism not in _NEEDED:
-            for name in _PASSWORD_LOGIN:
-                _require(settings, name, f"REELS_SECURITY_PROTOCOL is {protocol}")
-    for name, protocols in _PROTOCOLS_OF.items():
-        if getattr(settings, name) is not None and protocol not in protocols:
-            allowed = f"{' or '.join(protocols)}, because {_variable(name).name} is set"
-            raise _reject(settings, "security_protocol", allowed)
+    elif mechanism is not None:
+        for name in _PASSWORD_LOGIN:
+            _require(settings, name, f"REELS_SECURITY_PROTOCOL is {protocol}")
     if mechanism == MSK_IAM:
         if protocol != "SASL_SSL":
             allowed = f"SASL_SSL, because REELS_SASL_MECHANISM is {MSK_IAM}"
@@ -91,12 +93,25 @@ def check_login(settings: Settings) -> None:
             raise _reject(settings, "sasl_mechanism", allowed)
 
 
+def _check_nothing_is_ignored(settings: Settings) -> None:
+    protocol, mechanism = settings.security_protocol, settings.sasl_mechanism
+    for names, mechanisms in _MECHANISMS_OF.items():
+        for name in names:
+            if getattr(settings, name) is not None and mechanism not in {None, *mechanisms}:
+                allowed = f"{' or '.join(mechanisms)}, because {variable_of(name).name} is set"
+                raise _reject(settings, "sasl_mechanism", allowed)
+    for name, protocols in _PROTOCOLS_OF.items():
+        if getattr(settings, name) is not None and protocol not in protocols:
+            allowed = f"{' or '.join(protocols)}, because {variable_of(name).name} is set"
+            raise _reject(settings, "security_protocol", allowed)
+
+
 def check_certificate(settings: Settings) -> None:
     """Refuse a client certificate without its private key, or with a key that cannot be opened."""
     if settings.ssl_certfile is None:
         for name in ("ssl_keyfile", "ssl_key_password"):
             if getattr(settings, name) is not None:
-                _require(settings, "ssl_certfile", f"{_variable(name).name} is set")
+                _require(settings, "ssl_certfile", f"{variable_of(name).name} is set")
         return
     asked_for_password = False
 
@@ -119,7 +134,7 @@ def check_certificate(settings: Settings) -> None:
         )
         is_other_key = isinstance(exc, ssl.SSLError) and exc.reason == "KEY_VALUES_MISMATCH"
         if asked_for_password and not is_other_key:
-            allowed = f"the password of the private key in {_variable(variable).name}"
+            allowed = f"the password of the private key in {variable_of(variable).name}"
             variable = "ssl_key_password"
         raise _reject(settings, variable, allowed) from None
 
@@ -136,11 +151,7 @@ def _require(settings: Settings, attribute: str, reason: str) -> None:
         raise _reject(settings, attribute, f"a value, because {reason}")
 
 
-def _variable(attribute: str) -> Variable:
-    return next(each for each in VARIABLES if each.attribute == attribute)
-
-
 def _reject(settings: Settings, attribute: str, allowed: str) -> SettingsError:
-    variable = _variable(attribute)
+    variable = variable_of(attribute)
     value = getattr(settings, attribute)
     return SettingsError(variable, None if value is None else variable.kind.show(value), allowed)

@@ -281,3 +281,8 @@ VARIABLES: tuple[Variable, ...] = (
         "Keep the table of creators, with its topics and its cost.",
     ),
 )
+
+
+def variable_of(attribute: str) -> Variable:
+    """Return the variable with the value of an attribute of the settings."""
+    return next(each for each in VARIABLES if each.attribute == attribute)

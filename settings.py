@@ -13,12 +13,12 @@ import setting_checks as checks
 from setting_kinds import is_loopback
 from setting_secrets import read_secret
 from setting_values import Settings, describe_settings
-from setting_variables import SASL_PROTOCOLS, VARIABLES, SettingsError, Variable
+from setting_variables import SASL_PROTOCOLS, VARIABLES, SettingsError, Variable, variable_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_APP_ID = next(each for each in VARIABLES if each.attribute == "app_id")
+_APP_ID = variable_of("app_id")
 
 __all__ = [
     "VARIABLES",

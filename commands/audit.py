@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
-from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
-from auditing import AuditError, Processes, Report
+from auditing import Processes, Report
 from auditing import audit as make_audit
 from auditing.errors import FullFolderError
 from auditing.parts import Names
@@ -24,7 +23,7 @@ from auditing.summed import SummedTable
 from commands import shapes
 from commands.audit_processes import AuditProcesses, ShareProgress, processes_for
 from commands.progress import ProgressBar
-from commands.running import run_without_worker
+from commands.running import run_or_exit
 from models.schema import OUTCOMES
 from models.windows import to_iso
 from streaming.kafka.metadata import Right
@@ -91,24 +90,20 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
         app = cast("App", self.app)
+        brokers = app.task_context.settings.broker_url
+        report = run_or_exit(self._with_room(app), brokers, code=2)
+        if report is not None:
+            self._print(report)
+        sys.exit(0 if report is None or report.is_clean else 1)
+
+    async def _with_room(self, app: App) -> Report | None:
         try:
-            report = run_without_worker(self._run(app))
-        except AuditError as exc:
-            reason = str(exc)
+            return await self._run(app)
         except Exception as exc:
             # rocksdict raises a plain Exception for every error of RocksDB.
             if full := NO_SPACE.search(str(exc)):
-                reason = str(FullFolderError(full[0]))
-            elif isinstance(exc, (KafkaError, OSError)):
-                reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
-            else:
-                raise
-        else:
-            if report is not None:
-                self._print(report)
-            sys.exit(0 if report is None or report.is_clean else 1)
-        click.echo(f"error: {reason}", err=True)
-        sys.exit(2)
+                raise FullFolderError(full[0]) from exc
+            raise
 
     async def _run(self, app: App) -> Report | None:
         """Audit; or recount a share of an audit, whose report goes to the share's folder."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import heapq
 import json
-import os
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -16,16 +15,14 @@ from time import time
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
-from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
-from auditing import AuditError
 from auditing.dead_letters import letter_of
 from auditing.reading import open_topics
 from commands import shapes
 from commands.parsed import Parsed
 from commands.progress import ProgressBar
-from commands.running import run_without_worker
+from commands.running import run_or_exit
 from models.schema import REASONS
 from models.windows import from_iso, parse_mixed, to_iso
 from streaming.kafka.metadata import Right
@@ -45,10 +42,11 @@ SHOWN_VALUE = 300
 
 def _parse_since(text: str) -> int:
     """Return a time in RFC 3339, or an age such as ``2h``, in milliseconds since the epoch."""
+    # Kafka knows no time before the epoch.
     with suppress(ValueError):
-        return int(time() * 1000) - parse_mixed(text)
+        return max(0, int(time() * 1000) - parse_mixed(text))
     try:
-        return from_iso(text)
+        return max(0, from_iso(text))
     except ValueError:
         raise ValueError(
             f"{text!r} is not a time: write 2025-01-15T14:30:45Z, or 2h for two hours ago"
@@ -161,22 +159,9 @@ class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command'
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        try:
-            run_without_worker(self._show())
-        except KeyboardInterrupt:
-            sys.exit(0)
-        except BrokenPipeError:
-            # The reader of stdout is gone, as after `| head`.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-        except AuditError as exc:
-            reason = str(exc)
-        except (KafkaError, OSError) as exc:
-            reason = f"no broker answers at {self._settings.broker_url}: {exc}"
-        else:
-            sys.exit(0)
-        click.echo(f"error: {reason}", err=True)
-        sys.exit(2)
+        interrupted = 0 if self._follow else 130
+        run_or_exit(self._show(), self._settings.broker_url, code=2, interrupted=interrupted)
+        sys.exit(0)
 
     async def _show(self) -> None:
         settings, topic = self._settings, self._settings.dead_letter_topic

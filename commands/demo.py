@@ -195,7 +195,8 @@ def run(seconds: float) -> None:
     """Run the demo for ``seconds``."""
     token = load().http_token
     with demo_folder() as folder, contextlib.ExitStack() as stack:
-        env = {name: text for name, text in os.environ.items() if name not in OF_ONE_WORKER}
+        # An empty variable is not read from the file .env either.
+        env = {**os.environ, **dict.fromkeys(OF_ONE_WORKER, ""), "WEB_BIND": "127.0.0.1"}
         if not env.get("BROKER_URL"):
             port = KAFKA_PORT if is_free(KAFKA_PORT) else 0
             if port == 0:

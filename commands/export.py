@@ -11,18 +11,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
-from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, argument, option
 
 from commands.progress import ProgressBar
-from commands.running import run_without_worker
+from commands.running import run_or_exit
 from exporting.errors import ExportError
 from exporting.export import Exporter
 from exporting.writers import Format
 from models.counters import ENTITIES
 from models.windows import from_iso, to_iso
-from streaming.errors import ChangelogError, NoTokenError, StartError
-from streaming.kafka.broker_check import unreachable
 from topology import topology
 
 if TYPE_CHECKING:
@@ -81,17 +78,9 @@ class export(AppCommand):  # noqa: N801 - the class's name is the command's
         """Run the command outside of a Faust worker: there is no app to start."""
         app = cast("App", self.app)
         begun = monotonic()
-        try:
-            result = run_without_worker(self._export(app))
-        except (ExportError, StartError, NoTokenError, ChangelogError) as exc:
-            reason = str(exc)
-        except (KafkaError, OSError) as exc:
-            reason = unreachable(app.task_context.settings.broker_url, exc)
-        else:
-            self._print(result, monotonic() - begun)
-            sys.exit(0)
-        click.echo(f"error: {reason}", err=True)
-        sys.exit(1)
+        result = run_or_exit(self._export(app), app.task_context.settings.broker_url)
+        self._print(result, monotonic() - begun)
+        sys.exit(0)
 
     async def _export(self, app: App) -> Result:
         parts, at = app.task_context, self._time()

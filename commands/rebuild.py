@@ -15,28 +15,25 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
-from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
-from auditing import AuditError
 from auditing.reading import open_topics
 from commands.children import last_words, own_command
+from commands.parsed import like_setting
 from commands.progress import ProgressBar
-from commands.running import run_without_worker
+from commands.running import run_or_exit
 from embedded.probe import free_ports
 from models.windows import to_iso
 from rescaling.catching_up import Backlog, left
 from rescaling.errors import RescaleError
-from setting_variables import VARIABLES
-from streaming.errors import NoTokenError, StartError
-from streaming.kafka.broker_check import unreachable
+from setting_checks import check_topics
+from setting_variables import variable_of
 from streaming.kafka.stopped_groups import require_stopped
 from streaming.kafka.topics import admin_client
 
 if TYPE_CHECKING:
     from auditing.reading import Topics
     from embedded.process import BoundProcess
-    from setting_variables import Variable
     from settings import Settings
     from streaming.runtime.app import App
 
@@ -47,14 +44,10 @@ POLL_S, CURRENT_S = 0.5, 5.0
 STOP_TIMEOUT_S = 30.0
 
 
-def _variable(attribute: str) -> Variable:
-    return next(each for each in VARIABLES if each.attribute == attribute)
-
-
 def own_topic(old: Settings, app_id: str, attribute: str) -> str:
     """Return the new app's topic: its default where possible, but never the old app's topic."""
     name: str = getattr(old, attribute)
-    variable = _variable(attribute)
+    variable = variable_of(attribute)
     default = variable.default_for(app_id)
     is_chosen = name != variable.default_for(old.app_id)
     return f"{name}-{app_id}" if is_chosen or default is None else default
@@ -69,9 +62,15 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
-        option("--to-app-id", required=True, help="REELS_APP_ID of the new tables."),
+        option(
+            "--to-app-id",
+            type=like_setting("app_id"),
+            required=True,
+            help="REELS_APP_ID of the new tables.",
+        ),
         option(
             "--to-viral-topic",
+            type=like_setting("viral_topic"),
             default=None,
             help="REELS_VIRAL_TOPIC of the new app. Default: the default of that app id.",
         ),
@@ -107,21 +106,14 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker; the rebuild's worker is a child process."""
-        try:
-            run_without_worker(self._run())
-        except (RescaleError, AuditError, StartError, NoTokenError) as exc:
-            reason = str(exc)
-        except (KafkaError, OSError) as exc:
-            reason = unreachable(self._old.broker_url, exc)
-        else:
-            sys.exit(0)
-        click.echo(f"error: {reason}", err=True)
-        sys.exit(1)
+        run_or_exit(self._run(), self._old.broker_url)
+        sys.exit(0)
 
     async def _run(self) -> None:
         old, new = self._old, self._new
         if new.app_id == old.app_id:
             raise RescaleError("--to-app-id must differ from REELS_APP_ID")
+        check_topics(new)
         client_settings = cast("App", self.app).task_context.client_settings
         async with open_topics(client_settings, new.app_id) as topics:
             async with admin_client(client_settings) as admin:
@@ -134,9 +126,9 @@ class rebuild(AppCommand):  # noqa: N801 - the class's name is the command's
             finally:
                 await asyncio.to_thread(worker.terminate, STOP_TIMEOUT_S)
         names = [f"REELS_APP_ID={new.app_id}"]
-        if new.viral_topic != _variable("viral_topic").default_for(new.app_id):
+        if new.viral_topic != variable_of("viral_topic").default_for(new.app_id):
             names.append(f"REELS_VIRAL_TOPIC={new.viral_topic}")
-        if new.dead_letter_topic != _variable("dead_letter_topic").default_for(new.app_id):
+        if new.dead_letter_topic != variable_of("dead_letter_topic").default_for(new.app_id):
             names.append(f"REELS_DEAD_LETTER_TOPIC={new.dead_letter_topic}")
         click.echo(
             f"caught up. Start the workers with {' '.join(names)} and all other settings of this "

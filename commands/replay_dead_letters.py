@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
-from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
 from auditing import AuditError
@@ -18,10 +17,10 @@ from auditing.reading import open_topics
 from commands.dead_letters import SINCE
 from commands.progress import ProgressBar
 from commands.replaying import SAME_AGAIN, Replay, Selection, read_corrected
-from commands.running import run_without_worker
+from commands.running import AGAIN, run_or_exit
 from models.schema import REASONS
 from models.windows import format_duration
-from streaming.errors import ConfigurationError, FencedError, TransactionFailedError
+from streaming.errors import FencedError, TransactionFailedError
 from streaming.kafka.metadata import Right
 from streaming.kafka.producer import TransactionalProducer
 from streaming.kafka.topic_limits import Limits
@@ -105,29 +104,20 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
                 "again",
                 err=True,
             )
-        try:
-            if self._path is not None:
-                topic = app.task_context.settings.dead_letter_topic
-                corrected = read_corrected(self._path, topic)
-                self._selection = Selection(self._reason, corrected=corrected)
-            replay = run_without_worker(self._replay(app))
-        except (AuditError, ConfigurationError) as exc:
-            reason = str(exc)
-        except FencedError:
-            reason = f"another run is replaying the dead letters of reason {self._reason}"
-        except TransactionFailedError as exc:
-            reason = f"Kafka did not accept the events, run the command again: {exc}"
-        except (KafkaError, OSError) as exc:
-            reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
-        else:
-            self._print(replay)
-            sys.exit(0)
-        click.echo(f"error: {reason}", err=True)
-        sys.exit(2)
+        texts = {
+            FencedError: f"another run is replaying the dead letters of reason {self._reason}",
+            TransactionFailedError: f"Kafka did not accept the events, {AGAIN}",
+        }
+        brokers = app.task_context.settings.broker_url
+        self._print(run_or_exit(self._replay(app), brokers, code=2, texts=texts))
+        sys.exit(0)
 
     async def _replay(self, app: App) -> Replay:
         parts = app.task_context
         settings = parts.settings
+        if self._path is not None:
+            corrected = read_corrected(self._path, settings.dead_letter_topic)
+            self._selection = Selection(self._reason, corrected=corrected)
         group = f"{settings.app_id}-replay-{self._reason}"
         async with open_topics(parts.client_settings, settings.app_id) as topics:
             target = settings.events_topic if self._to_input else settings.repartition_topic

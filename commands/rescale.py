@@ -10,26 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
-from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
 from accelerator import WireBackend, is_wanted, layer_backend
-from auditing import AuditError
+from commands.parsed import like_setting
 from commands.progress import ProgressBar
-from commands.running import run_without_worker
+from commands.running import AGAIN, run_or_exit
 from rescaling.errors import RescaleError
 from rescaling.rescale import Rescale
 from rescaling.sides import Sides
-from settings import VARIABLES
-from streaming.errors import (
-    ChangelogError,
-    ConfigurationError,
-    NoTokenError,
-    StartError,
-    TransactionFailedError,
-)
+from streaming.errors import TransactionFailedError
 from streaming.kafka.batch_writer import packer
-from streaming.kafka.broker_check import unreachable
 from tables import users
 
 if TYPE_CHECKING:
@@ -47,12 +38,21 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
-        option("--partitions", type=int, required=True, help="The new number of partitions."),
         option(
-            "--to-app-id", default=None, help="The new REELS_APP_ID. Default: the old one with -N."
+            "--partitions",
+            type=like_setting("partitions"),
+            required=True,
+            help="The new number of partitions.",
+        ),
+        option(
+            "--to-app-id",
+            type=like_setting("app_id"),
+            default=None,
+            help="The new REELS_APP_ID. Default: the old one with -N.",
         ),
         option(
             "--to-events-topic",
+            type=like_setting("events_topic"),
             default=None,
             help="The new REELS_EVENTS_TOPIC, for fewer partitions: all events of the old one must "
             "be applied.",
@@ -87,22 +87,9 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
         app = cast("App", self.app)
-        try:
-            run_without_worker(self._run(app))
-        except (RescaleError, AuditError, StartError, NoTokenError) as exc:
-            reason = str(exc)
-        except (ChangelogError, ConfigurationError) as exc:
-            reason = str(exc)
-        except TransactionFailedError as exc:
-            reason = (
-                f"Kafka did not accept the rows; none of them counts, run the command again: {exc}"
-            )
-        except (KafkaError, OSError) as exc:
-            reason = unreachable(app.task_context.settings.broker_url, exc)
-        else:
-            sys.exit(0)
-        click.echo(f"error: {reason}", err=True)
-        sys.exit(1)
+        texts = {TransactionFailedError: f"Kafka did not accept the rows; none counts, {AGAIN}"}
+        run_or_exit(self._run(app), app.task_context.settings.broker_url, texts=texts)
+        sys.exit(0)
 
     async def _run(self, app: App) -> None:
         parts = app.task_context
@@ -122,6 +109,8 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
                 progress,
             )
             if self._deletes_old:
+                if self._is_dry or self._alters_input:
+                    raise RescaleError("--delete-old allows neither --dry-run nor --alter-input")
                 for name in await move.delete_old():
                     click.echo(f"deleted {name}")
                 return
@@ -149,13 +138,7 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
         )
 
     def _new(self, old: Settings) -> Settings:
-        kind = next(each.kind for each in VARIABLES if each.attribute == "partitions")
-        try:
-            partitions = kind.parse(str(self._partitions))
-        except ValueError:
-            raise RescaleError(
-                f"--partitions {self._partitions} is wrong: allowed is {kind.allowed}"
-            ) from None
+        partitions = self._partitions
         if partitions == old.partitions:
             raise RescaleError(
                 f"the tables already have {partitions} partitions (TOPIC_PARTITIONS): choose "
@@ -164,13 +147,6 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
         app_id = self._app_id or f"{old.app_id}-{partitions}"
         if app_id == old.app_id:
             raise RescaleError("--to-app-id must differ from REELS_APP_ID")
-        kind = next(each.kind for each in VARIABLES if each.attribute == "app_id")
-        try:
-            app_id = kind.parse(app_id)
-        except ValueError:
-            raise RescaleError(
-                f"--to-app-id {app_id} is wrong: allowed is {kind.allowed}"
-            ) from None
         return replace(
             old,
             app_id=app_id,

@@ -10,24 +10,18 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
-from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 from faust.types import TP
 
 from commands.progress import ProgressBar
-from commands.running import run_without_worker
-from streaming.errors import (
-    ChangelogError,
-    NoTokenError,
-    StartError,
-    TransactionFailedError,
-)
+from commands.running import AGAIN, run_or_exit
+from streaming.errors import StartError, TransactionFailedError
 from streaming.kafka.metadata import Right
 from streaming.kafka.rights import require_rights
 from streaming.kafka.topic_specs import Role
 from streaming.kafka.topics import admin_client, make_topics
 from streaming.restore.rewriting import ChangelogWriter, Copy, RowVerdict
-from tables.rocks import RocksStore, StoreCorruptError
+from tables.rocks import RocksStore
 
 if TYPE_CHECKING:
     from streaming.runtime.app import App
@@ -61,18 +55,9 @@ class restore_changelog(AppCommand):  # noqa: N801 - the class's name is the com
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
         app = cast("App", self.app)
-        try:
-            verdicts = run_without_worker(self._restore(app))
-        except (StartError, NoTokenError, ChangelogError, StoreCorruptError) as exc:
-            reason = str(exc)
-        except TransactionFailedError as exc:
-            reason = f"Kafka did not accept the records, run the command again: {exc}"
-        except (KafkaError, OSError) as exc:
-            reason = f"no broker answers at {app.task_context.settings.broker_url}: {exc}"
-        else:
-            sys.exit(self._print(verdicts))
-        click.echo(f"error: {reason}", err=True)
-        sys.exit(1)
+        texts = {TransactionFailedError: f"Kafka did not accept the records, {AGAIN}"}
+        brokers = app.task_context.settings.broker_url
+        sys.exit(self._print(run_or_exit(self._restore(app), brokers, texts=texts)))
 
     async def _restore(self, app: App) -> dict[TP, RowVerdict]:
         parts = app.task_context

@@ -14,9 +14,8 @@ import click
 from faust.cli.base import AppCommand, option
 
 from commands import shapes
-from commands.parsed import Parsed
+from commands.parsed import Parsed, like_setting
 from models.windows import parse_duration
-from settings import VARIABLES
 from sizing import Assumptions, Demand, SizingError, Windows, make_plan, parse_amount, read_costs
 from sizing.documents import read_document
 from sizing.report import assumptions_of, text_of, values_of
@@ -28,17 +27,8 @@ if TYPE_CHECKING:
     from streaming.runtime.app import App
 
 
-def _parse_interval(text: str) -> float:
-    """Return seconds, as BROKER_COMMIT_INTERVAL allows them."""
-    kind = next(each.kind for each in VARIABLES if each.attribute == "commit_interval")
-    try:
-        return float(kind.parse(text))
-    except ValueError:
-        raise ValueError(f"{text!r:.40} is not {kind.allowed}") from None
-
-
 _AMOUNT = Parsed("amount", parse_amount)
-_INTERVAL = Parsed("seconds", _parse_interval)
+_INTERVAL = like_setting("commit_interval")
 _DURATION = Parsed("duration", parse_duration)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from abc import abstractmethod
 from time import time
@@ -111,9 +112,17 @@ async def _refusal(url: str, token: str | None, answer: aiohttp.ClientResponse) 
     )
 
 
+def _default_url(bind: str, port: int) -> str:
+    """Return the address of a worker on this host that is bound to ``bind``."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - compared
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _reason(exc: BaseException) -> str:
     if isinstance(exc, aiohttp.ClientConnectorDNSError):
         return "no address is known for that name"
+    if isinstance(exc, aiohttp.ClientSSLError):
+        return str(exc)  # its numbers are not those of the operating system
     if isinstance(exc, aiohttp.ClientConnectorError) and exc.os_error.errno:
         return os.strerror(exc.os_error.errno)
     return str(exc) or type(exc).__name__
@@ -123,8 +132,12 @@ class _Asking(AppCommand):
     """Common parts of ``status`` and ``top``."""
 
     abstract = True
+    #: The exit code after Ctrl-C.
+    interrupted = 128 + signal.SIGINT
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
-        option("--url", default=None, help="Address of any worker; default: WEB_PORT here."),
+        option(
+            "--url", default=None, help="Address of any worker; default: WEB_BIND and WEB_PORT."
+        ),
         option(
             "--send-token",
             is_flag=True,
@@ -138,8 +151,8 @@ class _Asking(AppCommand):
         """Read the options."""
         super().__init__(ctx, *args)
         settings = cast("App", self.app).task_context.settings
-        self._url = url or f"http://127.0.0.1:{self.app.conf.web_port}"
-        self._token = settings.http_token or os.environ.get("REELS_HTTP_TOKEN")
+        self._url = url or _default_url(self.app.conf.web_bind, self.app.conf.web_port)
+        self._token = settings.http_token
         self._is_token_sent = send_token
 
     def _figures(self) -> AsyncIterator[Figures]:
@@ -150,7 +163,7 @@ class _Asking(AppCommand):
         try:
             code = asyncio.run(self._show())
         except KeyboardInterrupt:
-            code = 0
+            code = self.interrupted
         except StatusError as exc:
             click.echo(f"error: {exc}", err=True)
             code = 2
@@ -203,6 +216,8 @@ class status(_Asking):  # noqa: N801 - the class's name is the command's
 
 class top(_Asking):  # noqa: N801 - the class's name is the command's
     """Show the same live, until Ctrl-C."""
+
+    interrupted = 0
 
     async def _show(self) -> int:
         with Live(screen=Console().is_terminal) as live:

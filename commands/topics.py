@@ -11,12 +11,11 @@ import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-import click
 from aiokafka.errors import KafkaError
 from faust.cli.base import AppCommand, option
 
 from commands import shapes
-from commands.running import run_without_worker
+from commands.running import run_or_exit
 from streaming.errors import StartError
 from streaming.kafka.broker_check import unreachable
 from streaming.kafka.topic_settings import SettingVerdict, TopicConfigs, judge_topics
@@ -24,6 +23,8 @@ from streaming.kafka.topics import admin_client, ensure_topics, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
+
+    import click
 
     from streaming.kafka.metadata import TopicMetadata
     from streaming.kafka.topic_settings import Finding
@@ -54,11 +55,7 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
-        try:
-            run_without_worker(self._run())
-        except StartError as exc:
-            click.echo(f"error: {exc}", err=True)
-            sys.exit(1)
+        run_or_exit(self._run(), self._parts.settings.broker_url)
         sys.exit(0)
 
     async def _run(self) -> None:
@@ -77,18 +74,20 @@ class topics(AppCommand):  # noqa: N801 - the class's name is the command's
 
     async def _ensure(self, specs: Sequence[TopicSpec]) -> None:
         """Create missing topics, check the others, and list all."""
-        await ensure_topics(
+        found = await ensure_topics(
             self._parts.client_settings, specs, self._parts.settings.replication_factor
         )
         if self.json:
-            found = [
-                shapes.TopicStatus(s.name, exists=True, partitions=s.partitions, settings=[])
+            topics = [
+                shapes.TopicStatus(
+                    s.name, exists=True, partitions=found[s.name].partitions, settings=[]
+                )
                 for s in specs
             ]
-            shapes.print_json(shapes.Topics(well=True, topics=found))
+            shapes.print_json(shapes.Topics(well=True, topics=topics))
             return
         for spec in specs:
-            self.say(f"{spec.name}: {spec.partitions} partitions")
+            self.say(f"{spec.name}: {found[spec.name].partitions} partitions")
 
     async def _compare(self, specs: Sequence[TopicSpec]) -> None:
         """Print each setting with its verdict. Raises StartError if a worker would not start."""

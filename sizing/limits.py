@@ -46,7 +46,7 @@ def limits_of(
             with_more_workers=True,
         ),
         Limit(
-            *("transaction markers", (most - 1) / 2 / count, "a longer commit interval"),
+            *("transaction markers", max(0.0, (most - 1) / 2 / count), "a longer commit interval"),
             with_more_workers=True,
         ),
     ]

@@ -80,9 +80,12 @@ def _plan(
     demand: Demand, costs: Costs, assumed: Assumptions, windows: Windows, interval_s: float
 ) -> Plan:
     """Return the sizes with one commit interval."""
-    between_s = max(interval_s * MIN_PART, interval_s - MAX_EARLY_S)
-    user = User.of(demand, assumed, windows)
+    user, between_s = User.of(demand, assumed, windows), interval_s
     count = _count_workers(demand, costs, assumed, windows, user, between_s)
+    if count > 1:
+        # Workers commit earlier if sums wait for each other.
+        between_s = max(interval_s * MIN_PART, interval_s - MAX_EARLY_S)
+        count = _count_workers(demand, costs, assumed, windows, user, between_s)
     # Twice the load finds a partition for each worker.
     partitions = min(MOST_PARTITIONS, max(FEWEST_PARTITIONS, 1 << (2 * count - 1).bit_length()))
     commits = Commits(count, partitions, between_s)

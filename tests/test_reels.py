@@ -211,7 +211,7 @@ class TestUserMetrics:
 
     def test_a_user_id_is_an_integer_of_any_kind(self) -> None:
         tracker = track(event(1))
-        assert tracker.get_user_metrics(np.int64(1)) == tracker.get_user_metrics(1)
+        assert tracker.get_user_metrics(np.int64(1)) == tracker.get_user_metrics(1)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="integer"):
             tracker.get_user_metrics("1")  # type: ignore[arg-type]
 
@@ -223,7 +223,7 @@ class TestUserMetrics:
         expected = track(usual).get_user_metrics(1)
         numbers = usual | {"user_id": np.int64(1), "video_id": np.uint32(usual["video_id"])}
         metadata = {"view_duration_ms": np.int64(60_000), "video_position": np.float32(0.5)}
-        for mapping in (
+        mappings: list[Any] = [
             UserDict(usual),
             ChainMap({}, usual),
             MappingProxyType(usual | {"metadata": MappingProxyType(usual["metadata"])}),
@@ -233,7 +233,8 @@ class TestUserMetrics:
                 for name, value in usual.items()
             },
             usual | {"extra": object(), "creator_id": object()},
-        ):
+        ]
+        for mapping in mappings:
             tracker = UserMetricsTracker()
             tracker.update_user_metrics(1, mapping)
             assert tracker.get_user_metrics(1) == expected, mapping

@@ -301,6 +301,33 @@ class TestRefusals:
         assert load(environ).sasl_mechanism == "PLAIN"
         assert load({}).sasl_mechanism is None
 
+    @pytest.mark.parametrize(
+        ("login", "name", "allowed"),
+        [
+            (SASL, "REELS_SASL_OAUTH_SCOPE", "OAUTHBEARER"),
+            (SASL, "REELS_AWS_REGION", "AWS_MSK_IAM"),
+            (OAUTH, "REELS_SASL_USERNAME", "PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512"),
+            (MSK, "REELS_SASL_PASSWORD", "PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512"),
+        ],
+    )
+    def test_a_setting_of_another_mechanism_is_refused(
+        self, login: dict[str, str], name: str, allowed: str
+    ) -> None:
+        mechanism = login["REELS_SASL_MECHANISM"]
+        assert refusal(**login, **{name: "x"}) == (
+            f"REELS_SASL_MECHANISM = {mechanism!r} is wrong: allowed is {allowed}, "
+            f"because {name} is set"
+        )
+
+    @pytest.mark.parametrize("name", [*OAUTH, *MSK, *SASL])
+    def test_a_setting_of_a_login_needs_a_protocol(self, name: str) -> None:
+        value = ({**SASL, **MSK} | OAUTH)[name]
+        if name != "REELS_SECURITY_PROTOCOL":
+            assert refusal(**{name: value}) == (
+                "REELS_SECURITY_PROTOCOL is not set: allowed is SASL_PLAINTEXT or SASL_SSL, "
+                f"because {name} is set"
+            )
+
     @pytest.mark.parametrize("missing", ["USERNAME", "PASSWORD"])
     def test_a_login_has_to_be_complete(self, missing: str) -> None:
         name = f"REELS_SASL_{missing}"
