@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What runs is installed, and all of it.
+# Stamps: the packages that the program needs are installed; all packages are.
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 # Every start of a worker would compile the program and its libraries again.

@@ -35,7 +35,7 @@ CASES = (
 #: Cases that run only if they are named, because they install other programs.
 NAMED = ("peers",)
 
-_CASES_HELP = f"of {', '.join(CASES)}: all; only if named: {', '.join(NAMED)}"
+_CASES_HELP = f"choose from {', '.join(CASES)} (default: all of these), {', '.join(NAMED)}"
 
 RESULTS = Path(__file__).parent / "results"
 

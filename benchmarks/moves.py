@@ -1,4 +1,4 @@
-"""Moves: how fast all users are exported to files, and moved to another number of partitions.
+"""Moves: the time to export all users to files, and to move them to more partitions.
 
 Kafka runs on the same machine, and its processor time does not count. No worker runs.
 """

@@ -40,8 +40,8 @@ class audit(AppCommand):  # noqa: N801 - the class's name is the command's
     The tables are read from their changelog topics, so no worker needs to run. If workers run and
     events arrive, each count of a table must lie between what was committed before and after the
     table was read. The exit code is 1 if anything differs, and 2 if the audit cannot run. The audit
-    does not judge what the input topic no longer holds; the report says so. Give it the workers'
-    settings, and their app if rules or counts are changed in code.
+    does not judge what the input topic no longer holds; the report says so. Run it with the
+    workers' settings and, if their code is changed, with their app (faust -A).
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands

@@ -33,37 +33,37 @@ _DURATION = Parsed("duration", parse_duration)
 
 
 class size(AppCommand):  # noqa: N801 - the class's name is the command's
-    """Tell what a load needs: partitions, workers, brokers, and what gives way first.
+    """Print the partitions, workers and brokers that a load needs, and the limit it reaches first.
 
-    Amounts read 500000, 500k, 1.5M or 1B. Nothing is asked of Kafka or of a worker: costs come from
-    the benchmark suite, and windows from the app's settings.
+    Amounts are written 500000, 500k, 1.5M or 1B. The command asks neither Kafka nor a worker: costs
+    come from the benchmark suite, and windows from the app's settings.
     """
 
     options: list[Any] = [  # noqa: RUF012 - as in Faust's commands
         option("--rate", type=_AMOUNT, required=True, help="Events/s at the peak."),
         option("--users", type=_AMOUNT, required=True, help="Users with events in a window."),
         option("--videos", type=_AMOUNT, default="1M", show_default=True, help="Videos."),
-        option("--reads", type=_AMOUNT, default=None, help="Values read/s, over HTTP."),
+        option("--reads", type=_AMOUNT, default=None, help="Values read per second over HTTP."),
         option(
             "--batch",
             type=click.IntRange(1, 10_000),
             default=1,
             show_default=True,
-            help="Keys in each of these requests.",
+            help="Keys per read request.",
         ),
         option(
             "--load",
             type=click.Choice(["sessions", "uniform"]),
             default="sessions",
             show_default=True,
-            help="Whether a user's events follow each other; uniform is the worst case.",
+            help="sessions: a user's events come together; uniform: random users, the worst case.",
         ),
         option(
             "--active",
             type=_DURATION,
             default="4h",
             show_default=True,
-            help="In how much of a window a user has events.",
+            help="The part of a window within which a user has events.",
         ),
         option(
             "--retention",
@@ -96,7 +96,7 @@ class size(AppCommand):  # noqa: N801 - the class's name is the command's
             "--costs",
             type=click.Path(path_type=Path),
             default=None,
-            help="JSON of `python -m benchmarks --output FILE`; ours is used for other cases.",
+            help="JSON of `python -m benchmarks --output FILE`; shipped costs fill its gaps.",
         ),
         option("--show-costs", is_flag=True, help="List each cost and where it comes from."),
     ]
@@ -149,7 +149,7 @@ class size(AppCommand):  # noqa: N801 - the class's name is the command's
 
 
 def windows_of(settings: Settings) -> Windows:
-    """Return what sizes depend on of the app's windows."""
+    """Return the properties of the app's windows that sizes depend on."""
     return Windows(
         user_window_s=settings.user_window / 1000,
         user_step_s=settings.user_step / 1000,

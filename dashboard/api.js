@@ -5,7 +5,7 @@ const TIMEOUT_MS = 5000;
 
 let tokenNeeded = () => {};
 
-// The callback learns whether a token was given, but a wrong one.
+// Calls `callback` with true if the worker refused a token, with false if it got none.
 export function onTokenNeeded(callback) {
   tokenNeeded = callback;
 }
@@ -27,7 +27,7 @@ export class WorkerError extends Error {
   }
 }
 
-// Sends a GET, and throws a WorkerError for what is no success.
+// Sends a GET; throws a WorkerError unless the request succeeds.
 export async function request(path, signal) {
   const token = sessionStorage.getItem(TOKEN);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
@@ -42,7 +42,7 @@ export async function request(path, signal) {
   try {
     error = parse(await response.text()).error;
   } catch {
-    // What is no JSON did not come from the worker.
+    // An answer that is not JSON comes from something between, such as a proxy.
   }
   throw new WorkerError(response.status, error);
 }

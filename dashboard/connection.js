@@ -52,7 +52,7 @@ export function showLost(reason, retryAt) {
   tick();
 }
 
-// Where else to look, should this worker be gone.
+// Links to the other workers that are ready, for when this one is lost.
 export function showOthers(workers, own) {
   const others = workers.filter(({ url, state }) => url !== own && state === "ready");
   keep(byId("lost-others"), others, {

@@ -37,7 +37,7 @@ function make() {
   };
 }
 
-// What is under the pointer, or what is now.
+// Shows the figures of the second under the pointer, or else the current ones.
 function showFigures() {
   const index = pointedAt ?? points.time.length - 1;
   const at = (name) => points[name][index];
@@ -49,7 +49,7 @@ function showFigures() {
   for (const id of ["rate-when", "latency-when", "lag-when"]) show(id, when);
 }
 
-// What nobody knows is unknown, not 0.
+// Shows an unknown lag as unknown, not as 0.
 function showLag(at) {
   const [records, seconds] = [at("lag_records"), at("lag_seconds")];
   const current = pointedAt === null ? lag : null;
@@ -72,7 +72,7 @@ function describe(id, text) {
   byId(id).setAttribute("aria-label", text);
 }
 
-// The worker's own memory of the last minutes; it does not reach back before its first reader.
+// Adds the worker's history of the last minutes, which begins with its first reader.
 export function showHistory(history) {
   const kept = points.time.findIndex((at) => at >= (history.time[0] ?? Infinity));
   const older = kept < 0 ? points.time.length : kept;
@@ -93,7 +93,7 @@ export function showCurves(now) {
   if (first > 0) for (const name of NAMES) points[name].splice(0, first);
   latest = at;
   showFigures();
-  // A worker of a release before does not tell.
+  // Workers of earlier releases do not report reads.
   const { requests = 0, keys = 0 } = now.reads ?? {};
   show("reads", `answering ${count(requests)} requests/s for ${count(keys)} keys/s`);
   describe("rate-chart", `Events per second in the last five minutes, now ${count(now.rate)}`);

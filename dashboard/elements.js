@@ -2,7 +2,7 @@
 
 export const byId = (id) => document.getElementById(id);
 
-// Shows text; what stays the same is left alone, so that it is not read out again.
+// Sets an element's text only if it differs, so that screen readers do not repeat it.
 export function show(target, text) {
   const element = typeof target === "string" ? byId(target) : target;
   const shown = String(text);

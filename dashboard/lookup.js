@@ -79,7 +79,7 @@ const KINDS = {
 
 let shown = null;
 let timer = null;
-// Of whom the charts are, and they: the first answer may come long after the first question.
+// The user, video or creator that the charts show, and the charts.
 let charted = null;
 let charts = [];
 

@@ -19,7 +19,7 @@ export function drawSparkline(svg, numbers, label) {
   const step = WIDTH / Math.max(1, numbers.length);
   const bar = Math.max(0.5, step - 1);
   const path = numbers.map((number, index) => {
-    // What is not 0 is seen.
+    // A bar above 0 is always visible.
     const height = number ? Math.max(2, (number / highest) * HEIGHT) : 1;
     const left = (index * step).toFixed(2);
     return `M${left} ${HEIGHT}v${(-height).toFixed(2)}h${bar.toFixed(2)}v${height.toFixed(2)}z`;

@@ -54,7 +54,7 @@ export function showWorkers(workers, own) {
     : `${count(answering.length)} of ${count(workers.length)}`);
 }
 
-// The rules by which workers count differently.
+// Lists the rules that differ among the workers.
 export function showRules(rules) {
   keep(byId("rules"), rules, {
     key: ({ variable }) => variable,

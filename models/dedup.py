@@ -3,9 +3,9 @@
 A value with all ids would be rewritten with each event: at two hundred events per hour that is
 2.4 KB for an event of 12 bytes. So the user's value has only the newest ids. Every 16 of them are
 sealed into a block, a row of its own that is written once. The index, another row, keeps 16 bits
-of each sealed id and is rewritten with each block. Each event reads the index. An event reads a
-block if the index has the bits of its id: always for a sealed id, and for one new id in
-65,536 / n, where n ids are sealed.
+of each sealed id and is rewritten with each block. An event of a user with sealed ids reads the
+index. It reads a block only if the index has the bits of its id: always for a sealed id, and for
+one new id in 65,536 / n, where n ids are sealed.
 
 accelerator.user is the compiled form for the usual events.
 
@@ -27,11 +27,13 @@ A block, with the key `<user>:<number>`, numbered modulo 256:
     u8 version, u64 stream time of its newest id in ms
     ids as above
 
-Blocks past the horizon are dropped when another one is sealed, or when all are past it; a sweep
-deletes rows of which all ids are past it. A value may list ids that are within a horizon that was
-set since, but are gone: they are forgotten. In version
-2 the value had the index entries in place of the u32, first all times, then all bits. In version 1
-all ids were open, and a u16 with their number took the place of the last two bytes of the header.
+Blocks past the horizon are dropped when another one is sealed, or when all are past it. A sweep
+deletes rows whose ids are all past it. If the horizon is made longer, ids that were deleted under
+the shorter one stay forgotten, although the value may still name their blocks.
+
+In version 2 the value had the index entries in place of the u32: first all times, then all bits. In
+version 1 all ids were open, and a u16 with their number took the place of the last two bytes of the
+header.
 """
 
 import struct

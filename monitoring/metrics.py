@@ -178,7 +178,8 @@ workers_lost = Gauge(
 )
 workers_with_other_rules = Gauge(
     "reels_workers_with_other_rules",
-    "Workers of the group whose windows, horizon, skew or viral rule differ from this worker's.",
+    "Workers of the group with other rules than this worker: windows, steps, horizon, skew, viral "
+    "rule or REELS_CREATORS.",
     registry=registry,
 )
 viral_videos = Gauge(

@@ -1,8 +1,8 @@
-"""How much of everything a load needs: ``faust -A app size``, from measured costs.
+"""Sizing: the partitions, workers and brokers that a load needs (``faust -A app size``).
 
-Pure arithmetic: numbers in, numbers out, units in the names. ``measured.json`` has the costs that
-come with the program, in the form in which ``python -m benchmarks --output FILE`` writes a reader's
-own.
+Pure arithmetic on measured costs; names contain the units. ``measured.json`` has the costs that
+come with the program, in the format in which ``python -m benchmarks --output FILE`` writes an
+operator's own.
 """
 
 from sizing.amounts import parse_amount

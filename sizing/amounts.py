@@ -24,7 +24,7 @@ def parse_amount(text: str) -> int:
     amount = Decimal(match[1]) * _UNITS[match[2].lower()] if match else Decimal(0)
     if not 0 < amount <= MOST or amount != int(amount):
         raise ValueError(
-            f"{text!r:.40} is no whole number from 1 to {MOST // 10**9:,}B, "
+            f"{text!r:.40} is not a whole number from 1 to {MOST // 10**9:,}B, "
             "such as 500000, 500k, 1.5M or 1B"
         )
     return int(amount)

@@ -1,4 +1,4 @@
-"""What an event, a user and a read cost, and which case of the suite measured it."""
+"""Measured costs of events, users and reads, each with the benchmark cases that measured it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Cost:
     cases: str
     """The cases of the suite that it comes from."""
     is_own: bool
-    """Whether the reader measured it."""
+    """Whether it comes from the file of ``--costs``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A cost that grows from point to point."""
+    """A cost as a function of one quantity, given by measured points."""
 
     name: str
     points: Points
@@ -42,11 +42,11 @@ class Curve:
     is_own: bool
 
     def at(self, x: float) -> float:
-        """Return the cost at x; outside of the points that of the nearest one."""
+        """Return the cost at x; outside of the measured range, that of the nearest point."""
         return on_log_scale(self.points, x)
 
     def above(self, x: float, reference: float) -> float:
-        """Return how much more it costs at x than at ``reference``, at least 0."""
+        """Return by how much the cost at x exceeds the cost ``reference``, at least 0."""
         return max(0.0, self.at(x) - reference)
 
 
@@ -55,28 +55,28 @@ class Costs:
     """All costs."""
 
     worker_fixed_cores: Cost
-    """Of a worker under a steady load, at any rate."""
+    """Cores that a worker under a steady load uses at any rate."""
     worker_us_per_event: Cost
-    """Above that, in sessions."""
+    """CPU per event beyond that, with users in sessions, in us."""
     steady_users: Cost
-    """Users that this was measured with."""
+    """Number of users in that measurement."""
     sessions_us: Curve
     uniform_us: Curve
     """Worker's us per event of a backlog, by users."""
     ids_us: Curve
     """Worker's us per event, by events of a user within the dedup horizon."""
     pane_us: Cost
-    """Per event, of each pane more in a user's value."""
+    """CPU per event for each further pane in a user's value, in us."""
     read_us_per_request: Cost
     read_us_per_value: Cost
     broker_us_per_event: Cost
     changelog_bytes: Curve
-    """Per event, by events of a user within the dedup horizon."""
+    """Changelog bytes per event, by events of a user within the dedup horizon."""
     table_bytes_per_user: Cost
     changelog_bytes_per_user: Cost
     memory_bytes: Cost
     memory_users: Cost
-    """Users that this was measured with."""
+    """Number of users in that measurement."""
     memory_bytes_per_user: Cost
     memory_bytes_per_partition: Cost
     memory_bytes_per_pane: Cost
@@ -112,9 +112,9 @@ class Costs:
 
 
 def read_costs(own: Document | None = None) -> Costs:
-    """Return the costs of a reader's measurements, and ours of what is missing there.
+    """Return an operator's measured costs, and the shipped ones for cases that these lack.
 
-    Raises SizingError if the measurements cannot be used, or have nothing of use.
+    Raises SizingError if the measurements are invalid, or contain no usable case.
     """
     ours = shipped()
     found: dict[str, Any] = {}

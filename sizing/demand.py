@@ -1,4 +1,4 @@
-"""The load that is sized, and what is assumed about it and about the machines."""
+"""The load to size, and the assumptions about it and about the machines."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What no benchmark tells; all of it is printed."""
+    """Values that no benchmark measures; the report prints them."""
 
     used_share: float = 0.6
-    """Most of each resource that is used at the peak."""
+    """Largest fraction of each resource that may be in use at the peak."""
     replication_factor: int = 3
     standbys: int = 1
     retention_s: float = 48 * 3600.0
     """How long the brokers keep events."""
     active_s: float = 4 * 3600.0
-    """In how much of a user's window events of that user may lie."""
+    """The part of a window, in seconds, within which a user has events."""
     commit_interval_s: float | None = None
-    """None: the shortest with few enough transaction markers."""
+    """None: the shortest that keeps ``markers_per_s`` and needs no more machines."""
     event_bytes: int = 330
     events_per_session: float = 6.6
     broker_cores: int = 8
@@ -60,4 +60,4 @@ class Assumptions:
     broker_network_bytes_per_s: float = 1.25e9
     """In each direction."""
     markers_per_s: float = 10_000.0
-    """Most transaction markers of the whole cluster."""
+    """Maximum transaction markers per second in the whole cluster."""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def line_through(points: Points) -> tuple[float, float]:
-    """Return (at zero, per unit) of the line with the least squares, neither below zero.
+    """Return intercept and slope of the least-squares line; neither is negative.
 
-    With a single point, or when the line would rise to the left or begin below zero, it goes
-    through the origin.
+    With a single point, or if the intercept or the slope would be negative, the line goes through
+    the origin.
     """
     count = len(points)
     mean_x = sum(x for x, _ in points) / count
@@ -39,10 +39,10 @@ def rise(points: Points) -> float:
 
 
 def on_log_scale(points: Points, x: float) -> float:
-    """Return y at x, between points in the order of x; x counts by its logarithm.
+    """Interpolate y at x between points in the order of x, on a logarithmic scale of x.
 
-    What is measured is noisy, and a larger x never costs less: y is at least that of each point
-    before. Outside of the points y is that of the nearest one.
+    A larger x never costs less, but measurements are noisy: y is at least that of each earlier
+    point. Outside of the measured range, y is that of the nearest point.
     """
     xs = [log(max(each, 1.0)) for each, _ in points]
     ys = list(accumulate((y for _, y in points), max))

@@ -1,4 +1,4 @@
-"""What gives way first as the load grows."""
+"""Limits of a plan: by how much the load may grow until a resource is exhausted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class Limit(NamedTuple):
-    """A part that gives way at so many times the load."""
+    """A resource that is exhausted at ``at_times`` times the load."""
 
     part: str
     at_times: float
     remedy: str
     with_more_workers: bool = False
-    """Whether that is with workers in proportion to the load, or with the sizes as planned."""
+    """Whether workers grow with the load; if not, all sizes stay as planned."""
 
 
 _NONE = 1e-9
@@ -27,10 +27,10 @@ _NONE = 1e-9
 def limits_of(
     assumed: Assumptions, costs: Costs, commits: Commits, workers: Workers, brokers: Brokers
 ) -> tuple[Limit, ...]:
-    """Return all limits: first those with the sizes as planned, each group in its order."""
+    """Return all limits, lowest first: with the planned sizes, then with more workers."""
     fixed, count = costs.worker_fixed_cores.value, workers.count
     network = max(brokers.in_bytes_per_s, brokers.out_bytes_per_s)
-    # Of the markers a part grows with the workers: 2 times workers, and 1.
+    # Markers/s are (2 * workers + 1) * partitions / seconds; solved for the workers below.
     most = assumed.markers_per_s * commits.between_s / commits.partitions
     found = [
         Limit("workers' CPU", (1 - fixed) / max(workers.cpu_share - fixed, _NONE), "more workers"),

@@ -1,4 +1,4 @@
-"""What a worker and a broker have to have."""
+"""The resources that workers and brokers need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: Partitions of the benchmarks' worker, whose memory was measured.
 MEASURED_PARTITIONS: Final = 8
 
-#: A compaction writes files anew before it deletes the old ones, on brokers and workers alike.
+#: Disk space over size: compactions of workers and brokers write new files before they delete old.
 COMPACTED: Final = 2
 
 #: One for Python, and one for the threads of RocksDB and Kafka.
@@ -27,14 +27,14 @@ SUMS_KEPT_S: Final = 6 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """All workers, and what each one has to have."""
+    """The number of workers, and the resources of each."""
 
     count: int
     cpu_share: float
-    """Used of a core at the peak."""
+    """Fraction of one core in use at the peak."""
     events_per_s: float
     users: float
-    """In each worker's own partitions."""
+    """Users of a worker's own partitions, standbys not included."""
     resident_bytes: float
     """Memory of the process."""
     cache_bytes: float
@@ -43,7 +43,7 @@ class Workers:
     in_bytes_per_s: float
     out_bytes_per_s: float
     restore_s: float
-    """To restore the partitions of a worker that lost its disk."""
+    """Seconds to restore the partitions of a worker that lost its disk."""
 
     @property
     def memory_bytes(self) -> float:
@@ -53,11 +53,11 @@ class Workers:
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
-    """All brokers, and what each one has to have."""
+    """The number of brokers, and the resources of each."""
 
     count: int
     cores: float
-    """Used at the peak; likewise the bytes per second."""
+    """Cores in use at the peak; bytes per second are at the peak, too."""
     written_bytes_per_s: float
     in_bytes_per_s: float
     out_bytes_per_s: float
@@ -94,7 +94,7 @@ def workers_of(
     sums: Sums,
     traffic: Traffic,
 ) -> Workers:
-    """Return what each of so many workers has to have."""
+    """Return the resources of each worker, for the number of workers in ``commits``."""
     count = commits.workers
     users, copies = demand.users / count, 1 + assumed.standbys
     partitions = commits.partitions * copies / count
@@ -127,7 +127,7 @@ def workers_of(
 def brokers_of(
     demand: Demand, costs: Costs, assumed: Assumptions, user: User, sums: Sums, traffic: Traffic
 ) -> Brokers:
-    """Return the fewest brokers that have enough of everything, and what each of them uses."""
+    """Return the smallest number of brokers that suffices, and the resources that each uses."""
     copies, share = assumed.replication_factor, assumed.used_share
     cores = demand.events_per_s * costs.broker_us_per_event.value / 1e6 * copies
     written = traffic.total * copies

@@ -1,4 +1,4 @@
-"""The sizes for a load: partitions, workers, brokers, and what each of them has to have."""
+"""A plan for a load: partitions, workers, brokers, and the resources of each."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from sizing.costs import Costs
     from sizing.demand import Demand
 
-#: As many as TOPIC_PARTITIONS may be, and its default.
+#: The maximum and the default of TOPIC_PARTITIONS.
 MOST_PARTITIONS, FEWEST_PARTITIONS = 1024, 8
 
-#: Values of BROKER_COMMIT_INTERVAL to choose from, in seconds, the default first; and the one that
-#: the shorter ones are compared with: users' answers do not wait for commits, videos' do.
+#: Values of BROKER_COMMIT_INTERVAL to choose from, in seconds, the default first.
 COMMIT_INTERVALS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+#: A shorter interval makes videos' answers fresher; it is chosen if it needs no more machines.
 LONG_ENOUGH_S: Final = 1.0
 
-#: Commits with sums for other workers begin so much before the end of the interval, and after a
-#: third of it at least (streaming/commit/pacing.py).
+#: Commits with sums for other workers begin up to this many seconds before the end of the interval,
+#: but not before this fraction of it (streaming/commit/pacing.py).
 MAX_EARLY_S, MIN_PART = 0.07, 1 / 3
 
 
@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        """What gives way as the load grows, the first one first."""
+        """The limits that a growing load reaches, the lowest first."""
         return limits_of(self.assumed, self.costs, self.commits, self.workers, self.brokers)
 
 
@@ -86,7 +86,7 @@ def _plan(
         # Workers commit earlier if sums wait for each other.
         between_s = max(interval_s * MIN_PART, interval_s - MAX_EARLY_S)
         count = _count_workers(demand, costs, assumed, windows, user, between_s)
-    # Twice the load finds a partition for each worker.
+    # Enough for twice as many workers, each with at least one partition.
     partitions = min(MOST_PARTITIONS, max(FEWEST_PARTITIONS, 1 << (2 * count - 1).bit_length()))
     commits = Commits(count, partitions, between_s)
     sums = sums_of(demand, windows, commits)
@@ -119,7 +119,7 @@ def _count_workers(
     def suffices(count: int) -> bool:
         return cpu_of(demand, costs, assumed.standbys, user, sums, count) <= assumed.used_share
 
-    # The share of each worker falls with their number: the first that suffices is searched for.
+    # The more workers, the smaller each share: a binary search finds the first that suffices.
     count = 1 + bisect_left(range(1, MOST_PARTITIONS + 1), True, key=suffices)  # noqa: FBT003
     if count > MOST_PARTITIONS:
         raise SizingError(

@@ -36,7 +36,7 @@ class Commits(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """The tables of videos and creators."""
+    """What commits write to and send for the tables of videos and creators."""
 
     videos_per_s: float
     """Rows of videos that commits write; likewise of creators."""
@@ -80,12 +80,12 @@ class Traffic(NamedTuple):
 
 
 def sums_of(demand: Demand, windows: Windows, commits: Commits) -> Sums:
-    """Return what commits do to videos and creators, whose panes are all filled."""
+    """Return what commits write for videos and creators, if all their panes are filled."""
     rate, between_s = demand.events_per_s, commits.between_s
     has_creators, creators = windows.has_creators, demand.videos / VIDEOS_PER_CREATOR
     videos_per_s = distinct(rate * between_s, demand.videos) / between_s
     creators_per_s = min(videos_per_s, creators / between_s) if has_creators else 0.0
-    # A sum is of one commit of one partition of users.
+    # Each partition of users sends one sum per video and commit.
     in_one = distinct(rate * between_s / commits.partitions, demand.videos)
     video_bytes = round(windows.video_panes * VIDEO.rows.size)
     creator_bytes = round(windows.user_panes * CREATOR.rows.size) if has_creators else 0
@@ -104,7 +104,7 @@ def sums_of(demand: Demand, windows: Windows, commits: Commits) -> Sums:
 def traffic_of(
     demand: Demand, assumed: Assumptions, costs: Costs, user: User, sums: Sums
 ) -> Traffic:
-    """Return what a load sends: each event its user's value, each commit a row a changed key."""
+    """Return what a load sends: per event its user's value, per commit one row per changed key."""
     rate = demand.events_per_s
     return Traffic(
         events=rate * assumed.event_bytes,

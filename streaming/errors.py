@@ -1,4 +1,4 @@
-"""What can go wrong in a way that a caller can act on."""
+"""Errors of the engine that a caller can handle; each text is one line."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 
-#: How a topic refuses a record for its size, and for its timestamp.
+#: Errors with which a topic refuses a record: for its size, and for its timestamp.
 FOR_SIZE = (MessageSizeTooLargeError, RecordListTooLargeError)
 FOR_TIME = (InvalidTimestampError,)
 
 
 class StartError(Exception):
-    """The worker cannot start as things are; the text is one line that says what to do."""
+    """The worker cannot start; the text names the remedy."""
 
 
 class NoBrokerError(KafkaConnectionError):
-    """No broker answers, maybe not yet; the text is why, in one line."""
+    """No broker answers at the moment; the text gives the reason."""
 
     def __str__(self) -> str:
         """Return the text alone."""
@@ -30,7 +30,7 @@ class NoBrokerError(KafkaConnectionError):
 
 
 class NoTokenError(KafkaError):
-    """Nobody issues a token to log in with, maybe not yet; the text is why, in one line."""
+    """No token for a login is issued at the moment; the text gives the reason."""
 
     def __str__(self) -> str:
         """Return the text alone."""
@@ -38,22 +38,22 @@ class NoTokenError(KafkaError):
 
 
 class TokenRefusedError(NoTokenError):
-    """A token is refused as the settings are; the text is one line that says what to do."""
+    """The issuer refuses a token with these settings; the text names the settings to check."""
 
 
 class TransactionFailedError(Exception):
-    """A transaction did not commit, or it is not known whether it did. Open the tasks again."""
+    """A transaction failed, or its outcome is unknown: the tasks must be opened again."""
 
 
 class Refusal(NamedTuple):
-    """What a topic has refused."""
+    """The refusal of a batch by a topic."""
 
     topic: str
     partition: int
     record: str
-    """The record that is the likely reason, as a message names it."""
+    """The record that probably caused the refusal, as text for a message."""
     size: int
-    """Bytes of the largest record refused, as a batch of its own."""
+    """Bytes of the largest refused record, as a batch of its own."""
     batch_size: int
     """Bytes of the batch that was refused, at most."""
     has_no_key: bool
@@ -62,16 +62,16 @@ class Refusal(NamedTuple):
 
     @property
     def is_for_size(self) -> bool:
-        """Whether it is too large."""
+        """Whether the batch or a record is too large."""
         return isinstance(self.reason, FOR_SIZE)
 
     @property
     def is_for_time(self) -> bool:
-        """Whether its time is too far from the broker's."""
+        """Whether a timestamp is too far from the broker's clock."""
         return isinstance(self.reason, FOR_TIME)
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Describe the refusal and its likely remedy in one line."""
         where = f"topic {self.topic}, partition {self.partition}, refuses {self.record}"
         if self.is_for_size:
             return (
@@ -87,35 +87,35 @@ class Refusal(NamedTuple):
 
 
 class RefusedError(TransactionFailedError):
-    """A broker refuses a record for what it is: sent again like that, it is refused again."""
+    """A topic refuses a record in this form; sent again unchanged, it is refused again."""
 
     def __init__(self, refusal: Refusal) -> None:
-        """Say in one line what is refused, and by which topic."""
+        """Use the text of ``refusal``."""
         super().__init__(str(refusal))
         self.refusal = refusal
 
 
 class ConfigurationError(Exception):
-    """The brokers refuse what the program needs, until somebody changes a setting or a right.
+    """The brokers refuse a request until an operator changes a setting or a right.
 
-    The text is one line that says which.
+    The text names the setting or the right.
     """
 
 
 class FencedError(TransactionFailedError):
-    """Another worker has taken the partition over; what this one has processed is void."""
+    """Another worker has taken the partition over; uncommitted changes of this one are void."""
 
 
 class PositionError(Exception):
-    """Nobody can say which records the tables have: the text says why, and what to do."""
+    """It is unknown which records the tables contain; the text gives the reason and the remedy."""
 
 
 class ChangelogError(Exception):
-    """A changelog may not be taken for the table's own: the text says why, and what to do."""
+    """A changelog does not belong to the table; the text gives the reason and the remedy."""
 
 
 class RecordsLostError(ChangelogError):
-    """A partition has become shorter while it was read, so the end will never come."""
+    """A partition became shorter while it was read, so the expected end cannot be reached."""
 
     def __init__(self, topic: str, partition: int, end: int, found: int) -> None:
         """Name the partition, the offset to read to, and its end now."""
@@ -126,15 +126,15 @@ class RecordsLostError(ChangelogError):
 
 
 class TopicLostError(Exception):
-    """A topic that the program cannot do without is gone; the text says what to do, in one line."""
+    """An essential topic was deleted; the text names the remedy."""
 
 
 class StaleAssignmentError(Exception):
-    """What the brokers give a named member that comes back was assigned at another address."""
+    """A returning static member got an assignment that was made for another worker."""
 
 
 class ForeignChangelogError(ChangelogError):
-    """A changelog has rows that this program has not written; the text is one line with a place."""
+    """A changelog has rows that this program did not write; the text names the first one."""
 
     def __init__(self, topic: str, partition: int, offset: int, key: bytes | None) -> None:
         """Name the row by its key and its place."""

@@ -1,4 +1,4 @@
-"""What one part of the program asks of another, where it may not know the other itself."""
+"""Interfaces between parts of the program that may not import each other."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class BatchSink(Protocol):
         """The topic that events come from; all others are internal."""
 
     async def wait_for_room(self) -> None:
-        """Wait while enough is fetched and not processed."""
+        """Wait while the tasks have enough unprocessed batches."""
 
     async def suspend(self) -> None:
-        """Accept no more, and commit what is processed."""
+        """Accept no more batches, and commit the processed records."""
 
     def pending_seeks(self) -> Mapping[TP, int]:
         """Return the positions of tasks that were opened or resumed since the last call."""
 
 
 class GroupLag(Protocol):
-    """Knows from the brokers how far behind the group is."""
+    """Compares the group's offsets with the ends of the topics, at the brokers."""
 
     async def records(self, partitions: Collection[int]) -> dict[int, int]:
-        """Return the records behind in each of ``partitions``.
+        """Return the lag of each of ``partitions``, in records.
 
         Raises:
             KafkaError, OSError: the brokers do not answer in time.
@@ -43,15 +43,15 @@ class GroupLag(Protocol):
 
 
 class WorkerStatus(Protocol):
-    """What a worker knows of itself; may be asked at any time, before it has joined, too."""
+    """A worker's view of itself; methods may be called at any time, even before it has joined."""
 
     @property
     def url(self) -> URL:
-        """The address by which other workers know this one."""
+        """The address at which other workers reach this one."""
 
     @property
     def worker_id(self) -> str:
-        """Tells this worker from others, whatever their addresses; the same over restarts."""
+        """Identifies this worker independently of its address; the same after restarts."""
 
     @property
     def partitions(self) -> int:
@@ -62,9 +62,9 @@ class WorkerStatus(Protocol):
         """The folder with the tables."""
 
     def owners(self) -> Mapping[str, Mapping[str, Collection[int]]]:
-        """Return all workers of the group, with what each owns.
+        """Return the partitions that each worker of the group owns.
 
-        Keys are ``address#id``, without ``#id`` for a worker of a release before; values are
+        Keys are ``address#id``, or the address alone for a worker of an earlier release. Values are
         partitions by changelog topic.
         """
 
@@ -72,13 +72,13 @@ class WorkerStatus(Protocol):
         """Return the partitions that the group has given to this worker."""
 
     def open(self) -> AbstractSet[int]:
-        """Return those of them that are at work: restored, and neither moving nor failed."""
+        """Return the assigned partitions that are processed: restored, not moving, not failed."""
 
     def has_joined(self) -> bool:
-        """Whether the worker has had its first assignment, and has opened all of it."""
+        """Whether the worker has opened all partitions of its first assignment."""
 
     def is_rebalancing(self) -> bool:
-        """Whether the group is about to assign partitions anew."""
+        """Whether a rebalance of the group is in progress."""
 
     def is_viral_list_complete(self) -> bool:
         """Whether the output topic has been read up to its end."""
@@ -90,62 +90,62 @@ class WorkerStatus(Protocol):
         """Return how long changes wait for a commit, in seconds, by open partition."""
 
     def fetch_age_s(self) -> float:
-        """Return the seconds since the last turn of fetching began."""
+        """Return the seconds since the last round of fetching began."""
 
     def stop_reason(self) -> str | None:
-        """Return why the worker ends, None while it does not."""
+        """Return why the worker is shutting down, None if it is not."""
 
     def group_refusal(self) -> str | None:
-        """Return why the group does not let the worker in, None while it does."""
+        """Return why the group refuses the worker, None if it does not."""
 
     def topic_obstacle(self) -> str | None:
-        """Return why topics keep the worker from being ready, None when they do not."""
+        """Return why topics keep the worker from being ready, None if they do not."""
 
     def group_lag(self) -> AbstractAsyncContextManager[GroupLag]:
-        """Connect to the brokers, to ask about partitions that no worker answers for.
+        """Connect to the brokers, for the lag of partitions that no worker answers for.
 
         Raises:
             KafkaError, OSError: the brokers do not answer.
         """
 
     def stall_reason(self, limit_s: float) -> str | None:
-        """Return why tasks or commits do not go on and will not by themselves, None when they do.
+        """Return why tasks or commits are stuck for good, None if they are not.
 
         Arguments:
-            limit_s: seconds after which a batch counts as one that will not end.
+            limit_s: seconds after which a batch in process counts as stuck.
         """
 
 
 class SeekingConsumer(Protocol):
-    """Fetches from where tasks stand."""
+    """Fetches from the positions of tasks."""
 
     async def perform_seek(self) -> None:
-        """Go on where tasks stand that were opened or resumed since the last call."""
+        """Seek the positions of tasks that were opened or resumed since the last call."""
 
     async def seek_positions(self, positions: Mapping[TP, int], /) -> None:
         """Fetch from ``positions`` on."""
 
 
 class WorkerContext(Protocol):
-    """The worker, as its tasks know it."""
+    """The part of a worker that its tasks need."""
 
     @property
     def generation(self) -> int:
-        """The group's, as of the last assignment."""
+        """The group's generation as of the last assignment."""
 
     @property
     def session_timeout(self) -> float:
-        """Seconds after which the group gives up a member that it does not hear of."""
+        """Seconds without a heartbeat after which the group removes a member."""
 
     def is_standby(self, tp: TP, /) -> bool:
-        """Whether this worker only follows ``tp``."""
+        """Whether this worker is only a standby of ``tp``."""
 
     def give_up(self, exc: BaseException, /) -> None:
-        """End the worker, with ``exc`` as the reason."""
+        """Shut the worker down with exit code 1, and log ``exc`` as the reason."""
 
 
 class Ending(Protocol):
-    """What ends the process."""
+    """Ends the worker's process."""
 
     def end(self) -> None:
-        """Stop in order, as at SIGTERM."""
+        """Shut down, as after SIGTERM."""

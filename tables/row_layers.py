@@ -10,11 +10,11 @@
     over budget   evict: rows that are on disk are dropped from memory
     a request     remember: rows read from disk are kept, as they are likely to be read again
 
-Unwritten and written correspond to the record cache of Kafka Streams. A user in a session is not
-read again for each commit, and is written once for several commits. A committed row takes the place
-of older ones of its key, so that memory holds many users instead of few in several versions. A
-remembered value equals RocksDB's, unless a layer above has a newer one: remembered rows must be
-evicted before those of that layer.
+Together the layers correspond to the record cache of Kafka Streams. A user in a session is not read
+again for each commit, and is written once for several commits. A committed row replaces older rows
+of its key, so that memory holds many users rather than several versions of few. A remembered row
+equals RocksDB's unless a layer above has a newer one, so remembered rows must be evicted before
+the rows of that layer.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def run(
 
 
 def _rows(of_time: Sequence[dict[str, float]], minutes: float) -> list[Row]:
-    """Return a row for each of the times, which are ``minutes`` long."""
+    """Return one row per period of ``minutes`` minutes."""
     return [
         _row({"until minute": round(number * minutes, 2)}, figures)
         for number, figures in enumerate(of_time, 1)

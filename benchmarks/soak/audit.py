@@ -39,7 +39,7 @@ def audit(bench: Bench, rig: Rig) -> Audit:
 
 
 def keep(rig: Rig, name: str) -> Path:
-    """Link the files of a rig to a folder that is kept, and return that."""
+    """Hard-link the files of a rig into a folder that outlives it, and return that folder."""
     folder = cache_folder().parent / name
     subprocess.run(["cp", "-al", str(rig.folder), str(folder)], check=True)  # noqa: S603, S607
     return folder

@@ -8,7 +8,7 @@ import settings as program_settings
 from benchmarks.rig.filling import FILLED_UNTIL_MS, Filling
 from benchmarks.rig.live_load import LiveLoad
 
-#: Parts of the run; the verdict compares the last with the second. Of an hour: ten minutes.
+#: Parts of the run, of ten minutes in an hour; the verdict compares the last with the second.
 PARTS = 6
 
 #: Seconds of the load after the measured ones: the probes of the last minute need events.
@@ -30,9 +30,9 @@ _EVENT_BYTES, _USER_BYTES = 150, 1500
 class Plan:
     """A soak of ``seconds`` at ``rate`` events/s of ``users`` users.
 
-    The tables begin with one session of each user, within one step of the users' window, and they
-    leave the window just after the load. So the tables are large all the time, and the audit,
-    which only knows the input topic, compares what the load has made of them.
+    The tables start with one session per user. All these sessions lie within one step of the users'
+    window, and leave the window just after the load ends. So the tables stay large during the load,
+    and the audit, which knows only the input topic, does not miss these sessions.
     """
 
     seconds: float = 3600.0

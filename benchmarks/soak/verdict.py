@@ -48,8 +48,8 @@ class Judgement(NamedTuple):
 def judge(parts: Sequence[dict[str, float]]) -> list[Judgement]:
     """Compare the figures of the last of ``parts`` with those of the second.
 
-    Disk space has to grow in a straight line: active users add panes until a whole window has
-    passed, and ids until the horizon has.
+    Disk space may grow, but not faster than in the second part: active users add panes until a
+    whole window has passed, and ids until the horizon has.
     """
     second, last = parts[1], parts[-1]
     found = [

@@ -13,9 +13,12 @@ transactions wrote them:
    The open transaction of that worker is aborted, and it never commits again. If the name is its
    own, it waits for the end of its last transaction, which the brokers report before its markers
    have reached all partitions
-3. the changelog and the offsets are final now, and are read
-4. **claim**: a transaction of the lock writes the offsets again, with the new worker's name, and
+3. **restore**: it reads the changelogs, which are final now, as the group's offsets are
+4. **positions**: it compares the tables' positions with the group's offsets
+5. **claim**: a transaction of the lock writes the offsets again, with the new worker's name, and
    the tables' positions if the changelogs lack them
+
+These are the steps of docs/concepts.md, "Opening a task".
 
 A worker that lost a partition takes another id and claims its remaining partitions again, so that
 fencing the old id stops nobody. Before that it fences the old id itself: commits of the old id are

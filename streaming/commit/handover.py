@@ -1,8 +1,8 @@
-"""Handover: deltas between tasks of one commit, processed at once and not sent.
+"""Handover: a task processes deltas of this worker's other tasks directly, without a topic.
 
 A users' partition has deltas for the tables of videos and creators. If the receiving partition
-belongs to the same worker, its rows are in the same transaction as the users' rows, and no topic
-must carry the deltas. They cost no records, and count in answers from the start of the commit, not
+belongs to the same worker, its rows are in the same transaction as the users' rows, so no topic
+needs to carry the deltas. They cost no records, and answers count them after the next exchange, not
 one commit and one fetch later.
 """
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from math import inf
 
-#: Maximum seconds by which short commits start before the end of the interval, and the part of the
-#: interval that always passes. Seconds, because a long interval is deliberate.
+#: If a record is urgent, the next commit starts up to this many seconds before the end of the
+#: interval, but never before this fraction of it. The first limit is in seconds, so that a long
+#: interval, which an operator chose, stays long.
 MAX_EARLY_S, MIN_PART = 0.07, 1 / 3
 
-#: The largest part of the time that commits take if no record is urgent, and the longest time from
-#: one to the next that this causes, in seconds: processing waits while a commit is prepared.
+#: If no record is urgent, commits take at most this fraction of the time, but are at most this many
+#: seconds apart for that reason. Processing waits while a commit is prepared.
 MAX_COMMIT_SHARE, MAX_QUIET_S = 1 / 4, 0.5
 
 #: Part of the interval from an exchange of deltas to the next one.
@@ -22,7 +23,7 @@ COMMIT_REST = 0.5
 #: The longest pause after a commit, in seconds, that load or a backlog causes.
 MAX_COMMIT_INTERVAL_S = 1.0
 
-#: Seconds after which a worker without records looks for work that time brings (expired rows).
+#: Seconds between two checks of an idle worker for work without records, such as expired rows.
 IDLE_INTERVAL_S = 0.25
 
 #: Seconds before a retry: the first pause, doubled at each failure, and the longest.
@@ -58,7 +59,7 @@ class CommitPace:
             behind: records in Kafka at the start of the commit.
         """
         rate = processed / elapsed_s
-        # A single slow commit does not count: after a hiccup its events have waited already.
+        # The shorter of two: one slow commit must not delay the next, as its events have waited.
         usual_s, self._commit_s = min(commit_s, self._commit_s), commit_s
         usual_rate, self._rate = max(rate, self._rate), rate
         # Without processed records, as at the start, the time for the backlog is unknown.
@@ -108,8 +109,8 @@ def pause_after(commit_s: float, usual_s: float, interval_s: float, behind_s: fl
 
     Commits start at regular intervals: the shortest distance, or twice the usual commit time, at
     most ``interval_s``. If commits take more than two thirds of that, the pause grows, so that more
-    events share a commit. With a backlog above :data:`MAX_COMMIT_INTERVAL_S`, that is the pause:
-    answers are older anyway, and events of a key cost less if more of them share a commit.
+    events share a commit. If the backlog takes longer than :data:`MAX_COMMIT_INTERVAL_S`, the pause
+    is that long: answers are older anyway, and events of a key that share a commit cost less.
 
     Arguments:
         commit_s: duration of the commit, in seconds.

@@ -11,9 +11,9 @@ THRESHOLDS = (100_000, 50, 100)
 
 
 def collect_seldom() -> None:
-    """Leave out all present objects from collections, and collect seldom from now on.
+    """Exclude all existing objects from garbage collection, and collect seldom from now on.
 
-    Short commands call it too: a collection before it would take them 50 ms.
+    It does not collect first, because short commands call it too, and that would cost them 50 ms.
     """
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

@@ -147,7 +147,7 @@ class TaskManager(TransactionManager):
         return self.registry.pending_seeks()
 
     async def wait_for_room(self) -> None:
-        """Wait while every task has enough batches."""
+        """Wait while the tasks together have enough batches."""
         await self.shared_limits.wait_for_room()
 
     def submit(self, batches: Mapping[TP, Batch]) -> None:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from streaming.tasks.shared_limits import SharedLimits
     from tables.state import PartitionState
 
-#: Bytes of the overlays of all tasks; frozen overlays may take as much again. Values of hundreds of
-#: bytes never reach it within a second. A third of it made values of 2 KB cost twice as much,
-#: because fewer events shared a write.
+#: Bytes of the overlays of all tasks; frozen overlays may take as much again. With values of some
+#: hundred bytes, the changes of a second stay below this. With a third of it, events of users with
+#: values of 2 KB cost twice as much, because fewer events shared a write.
 UNCOMMITTED_BYTES = 192 << 20
 
 #: Bytes of records to send, of all tasks. Records, unlike rows, do not merge: more of them in a
@@ -25,16 +25,17 @@ OUTBOX_BYTES = 48 << 20
 #: more frequent flushes and more reads.
 UNFLUSHED_BYTES = 176 << 20
 
-#: Part of that bound from which flushes start early; with a backlog each commit leaves about that.
+#: Fraction of that bound above which flushes start early; under a backlog, each commit adds about
+#: that much.
 EARLY_FLUSH_SHARE = 0.75
 
 #: Bytes of all rows in memory at the start of a commit, before flushed rows are evicted. A steady
 #: load fits with the rows of half a minute, a backlog with few.
 ROW_BYTES = 224 << 20
 
-#: Bytes of rows linked to these (indexes of ids), before some are evicted, and of unflushed ones
-#: before a commit waits. A user with hundreds of ids within the horizon has more there than in the
-#: row.
+#: Bytes of linked rows (indexes of ids) in memory, before some are evicted; also the bytes of
+#: unflushed linked rows before a commit waits. For a user with hundreds of ids within the horizon,
+#: the index is larger than the row.
 LINKED_BYTES = 256 << 20
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 #: Tasks that process at the same time.
 MAX_PROCESSING_TASKS = 3
 
-#: Batches per task that are fetched ahead.
+#: Batches that are fetched ahead, per task on average: the sum over all tasks is limited.
 MAX_BATCHES_AHEAD = 2
 
 #: Approximate bytes of fetched, unprocessed batches above which fetching stops.
@@ -70,7 +70,7 @@ class SharedLimits:
         )
 
     async def wait_for_room(self) -> None:
-        """Wait while every task has enough batches; further records stay in Kafka."""
+        """Wait while the tasks together have enough batches; further records stay in Kafka."""
         while self._is_enough:
             self._taken.clear()
             await self._taken.wait()

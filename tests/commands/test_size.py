@@ -116,7 +116,7 @@ def test_default_windows_are_those_of_the_settings() -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--rate", "0"), "'--rate': '0' is no whole number from 1 to 1,000B, such as 500000"),
+        (("--rate", "0"), "'--rate': '0' is not a whole number from 1 to 1,000B, such as 500000"),
         (
             ("--rate", "1k", "--users", "1k", "--commit-interval", "nan"),
             "'--commit-interval': 'nan' is not seconds, above 0 and up to 10",

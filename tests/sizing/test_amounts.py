@@ -49,7 +49,7 @@ def test_units_and_separators_are_read(text: str, amount: int) -> None:
     ],
 )
 def test_anything_else_is_refused_with_what_is_allowed(text: str) -> None:
-    with pytest.raises(ValueError, match="is no whole number from 1 to 1,000B, such as"):
+    with pytest.raises(ValueError, match="is not a whole number from 1 to 1,000B, such as"):
         parse_amount(text)
 
 

@@ -1,4 +1,4 @@
-"""Changes to the insides of aiokafka 0.14, all of them, made once by :func:`install`.
+"""All changes to the internals of aiokafka 0.14; :func:`install` makes them once.
 
 | where | change | reason |
 | --- | --- | --- |
@@ -7,7 +7,7 @@
 | :mod:`~streaming.kafka.patches.closing_fetches` | a consumer stops without an error while a \
 fetch waits for its next attempt | aiokafka's ``stop()`` raises the fetch's cancellation |
 | :mod:`~streaming.kafka.patches.logins` | refused tokens are errors; a connection is replaced \
-before its session ends | aiokafka takes a refusal for a login, and knows no sessions (KIP-368) |
+before its session ends | aiokafka takes a refusal for a login, and ignores sessions (KIP-368) |
 | :mod:`~streaming.kafka.patches.produce_requests` | records are copied once | aiokafka copies \
 them eight times |
 | :mod:`~streaming.kafka.patches.quiet_sender` | the sender logs no errors | whoever waits for \
@@ -19,8 +19,8 @@ in pieces | aiokafka decompresses a batch whole, and copies each record field by
 | :mod:`~streaming.kafka.group_coordinator` | refusals of the group are known, retried or final | \
 aiokafka's coordinator stops at the first refusal |
 
-The tests of each of them, and ``tests/streaming/test_insides.py``, fail when a release moves what
-they lean on.
+The tests of each module, and ``tests/streaming/test_insides.py``, fail when a release changes these
+internals.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""aiokafka's connections, in event loops of uvloop's.
+"""Writes to closed connections raise KafkaConnectionError, also in uvloop's event loops.
 
-To write to a connection that is closed raises a RuntimeError there, and does nothing in Python's
-own. aiokafka 0.14 knows OSErrors only: its task that keeps a client's metadata ended of it, and who
-waited for metadata next, as a consumer that stops, waited in vain. Leans on its insides
-(``AIOKafkaConnection.send``, ``_send_sasl_token``); ``tests/streaming/test_closed_connections.py``
-fails when they move.
+uvloop raises RuntimeError for such a write; Python's own event loops ignore it. aiokafka 0.14
+expects only OSError, so a RuntimeError ends the task that keeps a client's metadata. Whoever waits
+for metadata afterwards, such as a consumer that stops, waits forever.
+
+Depends on the internals of aiokafka 0.14 (``AIOKafkaConnection.send``, ``_send_sasl_token``);
+``tests/streaming/test_closed_connections.py`` fails when they change.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from aiokafka.errors import KafkaConnectionError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: What writes; both return something to be awaited.
+#: The methods that write to a connection; both return an awaitable.
 _WRITING = ("send", "_send_sasl_token")
 
 
 def install() -> None:
-    """Have all connections of this process raise KafkaConnectionError when they are closed."""
+    """Change all connections of this process."""
     for name in _WRITING:
         setattr(AIOKafkaConnection, name, _telling(getattr(AIOKafkaConnection, name)))
 

@@ -1,7 +1,7 @@
-"""A consumer that stops while a fetch waits for its next attempt, because no broker has answered.
+"""A consumer can stop while a fetch waits for its next attempt because no broker has answered.
 
-aiokafka cancels and awaits such fetches one by one, and its ``stop()`` raises the first
-cancellation. The caller takes that for a cancellation of its own, and the connections stay open.
+aiokafka 0.14 cancels and awaits such fetches one by one, and its ``stop()`` raises the first
+CancelledError. The caller takes that for its own cancellation, and the connections stay open.
 """
 
 from __future__ import annotations

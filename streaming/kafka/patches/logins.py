@@ -1,15 +1,16 @@
-"""Logins of aiokafka's connections: refused tokens are errors, sessions that end are unnoticed.
+"""Logins: a refused token is an error, and the end of a session interrupts no request.
 
-A broker answers a wrong token with a text, and only the client's next message with an error
-(RFC 7628, section 3.2.3). aiokafka 0.14 takes the text for the end of the login, logs that it is
-authenticated, and loses the connection with its first request.
+A broker answers a wrong token with a text, and sends the error only after the client's next message
+(RFC 7628, section 3.2.3). aiokafka 0.14 takes the text for a successful login, logs that it is
+authenticated, and loses the connection at its first request.
 
-A broker with ``connections.max.reauth.ms`` tells at the login how long its session is, and hangs up
-on the first request after that (KIP-368). aiokafka knows nothing of it: each time, requests fail
-and errors are logged. Here, a connection whose session is nearly over is replaced before a request.
+A broker with ``connections.max.reauth.ms`` states the length of the session at the login, and
+closes the connection at the first request after that time (KIP-368). aiokafka ignores this: each
+time, requests fail and errors are logged. This module replaces a connection, before a request, when
+its session is nearly over.
 
-Leans on aiokafka's insides (``OAuthAuthenticator.step``, ``AIOKafkaConnection.send``,
-``AIOKafkaClient._get_conn``); ``tests/streaming/test_logins.py`` fails when they move.
+Depends on the internals of aiokafka 0.14 (``OAuthAuthenticator.step``, ``AIOKafkaConnection.send``,
+``AIOKafkaClient._get_conn``); ``tests/streaming/test_logins.py`` fails when they change.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from aiokafka.protocol.admin import SaslAuthenticateRequest
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-#: A connection is replaced when this part of its session is over: most are without a request under
-#: way before the rest is.
+#: The fraction of its session after which a connection is replaced. Only an idle connection can be
+#: replaced, and the rest of the session is long enough for nearly all of them to become idle.
 REPLACE_AT: Final = 0.7
 
 
 def install() -> None:
-    """Have all connections of this process do both."""
+    """Change all connections of this process."""
     OAuthAuthenticator.step = _telling(OAuthAuthenticator.step)
     AIOKafkaConnection.send = _noting_sessions(AIOKafkaConnection.send)
     AIOKafkaClient._get_conn = _replacing(AIOKafkaClient._get_conn)

@@ -1,10 +1,12 @@
-"""Produce requests, written out at once.
+"""Produce requests that copy their records once.
 
-aiokafka's own copy all records once for each level of the request, and for what goes before it:
-eight times. Each copy of a commit is some megabytes of memory that the process did not have. Leans
-on the insides of aiokafka 0.14 (``ProduceRequest``, ``ProduceRequest_v7``, the name by which the
-producer's sender knows the former, and how ``AIOKafkaConnection.send`` puts header and size before
-what a request is encoded to); ``tests/streaming/test_produce_requests.py`` fails when they move.
+aiokafka 0.14 copies all records of a request eight times: once per level of the encoding, and when
+it prepends header and size. For a commit each copy allocates some megabytes.
+
+Depends on the internals of aiokafka 0.14 (``ProduceRequest``, ``ProduceRequest_v7``, the name under
+which the producer's sender imports the former, and how ``AIOKafkaConnection.send`` prepends header
+and size to an encoded request); ``tests/streaming/test_produce_requests.py`` fails when they
+change.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ def _text(text: str | None) -> bytes:
 
 
 class _Message:
-    """A request with its header, in pieces: ``size + message`` has it as bytes."""
+    """A request with its header, in parts; ``size + message`` joins them to bytes."""
 
     def __init__(self, parts: list[bytes]) -> None:
         self._parts = parts
@@ -47,19 +49,19 @@ class _Message:
 
 
 class Body:
-    """An encoded request in pieces: what is put before it copies none of them, but the last."""
+    """An encoded request in parts; only the last step of ``size + (header + body)`` copies them."""
 
     def __init__(self, parts: list[bytes]) -> None:
-        """Put ``parts`` together as ``size + (header + body)``."""
+        """Begin with ``parts``, which follow the header."""
         self._parts = parts
 
     def __radd__(self, header: bytes) -> _Message:
-        """Return the request with its ``header``, to be put behind its size."""
+        """Return the request with its ``header``, without its size."""
         return _Message([header, *self._parts])
 
 
 class FlatRequest(ProduceRequest_v7):
-    """A request whose records are copied once as it is sent."""
+    """A produce request of version 7 whose records are copied once, when it is sent."""
 
     def encode(self) -> Body:
         """Return the request as it is sent, without its header."""
@@ -75,7 +77,7 @@ class FlatRequest(ProduceRequest_v7):
 
 
 class FlatProduceRequest(ProduceRequest):
-    """aiokafka's ``ProduceRequest``, flat where the broker knows that version."""
+    """aiokafka's ``ProduceRequest``, as a :class:`FlatRequest` if the broker knows version 7."""
 
     def build(self, request_struct_class: type[ProduceRequestStruct]) -> ProduceRequestStruct:
         """Return the request in the version that both sides know."""
@@ -84,5 +86,5 @@ class FlatProduceRequest(ProduceRequest):
 
 
 def install() -> None:
-    """Have all producers of this process send such requests."""
+    """Make all producers of this process send such requests."""
     sender.ProduceRequest = FlatProduceRequest

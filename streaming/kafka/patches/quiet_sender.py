@@ -1,4 +1,4 @@
-"""Errors of aiokafka's sender, which it both logs, with a traceback at its end, and raises."""
+"""aiokafka's sender raises its errors, and no longer logs them with a traceback as well."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from aiokafka.producer import sender
 
 
 def install() -> None:
-    """Leave the errors to those who wait for the transaction, and log them once."""
+    """Silence the sender's log; whoever waits for the transaction logs its error."""
     logging.getLogger(sender.__name__).addFilter(lambda record: record.levelno < logging.ERROR)
