@@ -22,7 +22,7 @@ COMPACTED: Final = 2
 WORKER_CORES: Final = 2
 
 #: Seconds for which sums stay in their topics (streaming/kafka/topic_specs.py).
-SUMS_KEPT_S: Final = 6 * 3600
+SUMS_KEPT_S: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
@@ -29,6 +29,9 @@ class BatchSink(Protocol):
 
     def pending_seeks(self) -> Mapping[TP, int]:
         """Return the positions of tasks that were opened or resumed since the last call."""
+
+    def seek_again(self, tps: Iterable[TP], /) -> None:
+        """Let the next call of :meth:`pending_seeks` return ``tps`` again: their seek failed."""
 
 
 class GroupLag(Protocol):

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from streaming.errors import TransactionFailedError
-from streaming.kafka.producer import stop_quietly
+from streaming.kafka.stopping import stop_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,7 +1,8 @@
-"""Deletion of passed-on events from the repartition topic, some time after they were counted.
+"""Deletion of passed-on events and deltas from their topics, some time after they were counted.
 
-Retention by time would not work: events keep their record timestamps, so events of an old backlog
-would be deleted before they are counted. Kafka Streams purges its repartition topics, too.
+Retention by time would delete some before they are counted: events keep their record timestamps,
+which are old in an old backlog, and deltas wait while all workers are stopped. Kafka Streams purges
+its repartition topics, too.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PURGE_INTERVAL_S, ROUNDS_KEPT = 600.0, 6
 
 
 class Purge:
-    """Deletes events that a worker's tasks have counted and committed."""
+    """Deletes records that a worker's tasks have counted and committed."""
 
     def __init__(self, client_settings: Mapping[str, Any]) -> None:
         """Connect with ``client_settings`` once there is something to delete."""
@@ -37,7 +38,7 @@ class Purge:
         self._has_warned = False
 
     async def look(self, committed: Mapping[TP, int]) -> None:
-        """Delete events committed :data:`ROUNDS_KEPT` rounds ago in ``committed``."""
+        """Delete records committed :data:`ROUNDS_KEPT` rounds ago in ``committed``."""
         then = self._looks[0] if len(self._looks) == ROUNDS_KEPT else {}
         self._looks.append(dict(committed))
         due = {
@@ -53,8 +54,9 @@ class Purge:
         except (KafkaError, OSError) as exc:
             log.log(
                 logging.DEBUG if self._has_warned else logging.WARNING,
-                "counted events stay in the repartition topic, so it grows: %r; check the right "
-                "Delete on it (docs/security.md)",
+                "counted records stay in the topics %s, so these grow: %r; check the right Delete "
+                "on them (docs/security.md)",
+                ", ".join(sorted({tp.topic for tp in due})),
                 exc,
             )
             self._has_warned = True

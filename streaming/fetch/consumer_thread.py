@@ -15,7 +15,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
+    TopicAuthorizationFailedError,
+    UnsupportedCodecError,
+)
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -52,6 +57,17 @@ class FetchEndedError(Exception):
         exc = None if fetching.cancelled() else fetching.exception()
         super().__init__(f"fetching has ended: {'cancelled' if exc is None else repr(exc)}")
         self.__cause__ = exc
+
+
+class UnreadableBatchError(Exception):
+    """Fetched bytes are no record batch, or one that this program cannot decompress."""
+
+    def __init__(self, tp: TP, offset: int, cause: Exception) -> None:
+        """Name the batch at or after ``offset``."""
+        super().__init__(
+            f"topic {tp.topic}, partition {tp.partition}: the records from offset {offset} on "
+            f"cannot be read: {cause}"
+        )
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -125,7 +141,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             while True:
                 if fetcher._subscriptions.reassignment_in_progress:
                     await fetcher._subscriptions.wait_for_assignment()
-                batches, has_more = _take_fetched(fetcher, active_partitions, unpack)
+                try:
+                    batches, has_more = _take_fetched(fetcher, active_partitions, unpack)
+                except UnreadableBatchError as exc:
+                    self._give_up(exc)
+                    raise ConsumerStoppedError from exc
                 self._gather(fetcher, batches)
                 left = deadline - monotonic()
                 if batches or left <= 0 or fetcher._closed:
@@ -163,9 +183,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def log_end(self, partition: TP) -> int | None:
         """Return the end of a partition's log as of the last fetch, None before."""
         tp = TopicPartition(*partition)
-        consumer = self._ensure_consumer()
-        end: int | None = consumer.highwater(tp) if tp in consumer.assignment() else None
-        return end
+        with suppress(AssertionError):  # not assigned, maybe since a moment ago
+            end: int | None = self._ensure_consumer().highwater(tp)
+            return end
+        return None
 
     async def log_ends(self, partitions: Iterable[TP]) -> dict[TP, int]:
         """Return the current ends of partitions' logs, from the brokers."""
@@ -218,14 +239,18 @@ def _take_fetched(
         fetched = fetcher._records.pop(tp)
         if not isinstance(fetched, FetchResult):
             fetcher._notify(fetcher._wait_consume_future)
-            fetched.check_raise()
+            with suppress(TopicAuthorizationFailedError):  # TopicWatch looks whether that lasts
+                fetched.check_raise()
             continue
         if not fetched.check_assignment(tp) or not fetched.has_more():
             fetcher._notify(fetcher._wait_consume_future)
             continue
         content = fetched._partition_records
         start = content.next_fetch_offset
-        records = unpack(content)
+        try:
+            records = unpack(content)
+        except (CorruptRecordException, UnsupportedCodecError) as exc:
+            raise UnreadableBatchError(TP(*tp), start, exc) from exc
         fetched._update_position()
         if put_back(fetched, fetcher._records):
             has_more = True

@@ -104,7 +104,12 @@ class BatchConsumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Seek each task's own position, not the group's offset."""
-        await self.seek_positions(self.transactions.pending_seeks())
+        positions = self.transactions.pending_seeks()
+        try:
+            await self.seek_positions(positions)
+        except BaseException:
+            self.transactions.seek_again(positions)
+            raise
 
     async def seek_positions(self, positions: Mapping[TP, int]) -> None:
         """Fetch from ``positions`` on."""

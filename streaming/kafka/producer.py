@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,10 +19,11 @@ from monitoring import metrics
 from streaming.errors import ConfigurationError, FencedError, RefusedError, TransactionFailedError
 from streaming.kafka.batch_writer import BATCH_BYTES, pack, record_batches
 from streaming.kafka.refused_records import CONFIGURATION, REFUSALS, advice, refusal
+from streaming.kafka.stopping import stop_producer
 from streaming.kafka.topic_limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 
     from aiokafka.producer.message_accumulator import BatchBuilder
     from faust.types import TP
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tables.layers import Layer
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 #: Maximum number of batches above BATCH_BYTES (one record each) in flight. A request has one batch
 #: per partition, and brokers refuse requests of 100 MiB.
@@ -48,6 +46,10 @@ TRANSACTION_TIMEOUT_MS = 15_000
 #: The broker refuses a new transaction while it writes the markers of the last one (KIP-890). That
 #: takes a few milliseconds; aiokafka would wait for 100.
 RETRY_BACKOFF_MS = 20
+
+
+#: Seconds to wait for a producer's id: longer than brokers need to abort its last transaction.
+START_TIMEOUT_S = 60.0
 
 
 class TransactionalProducer:
@@ -85,6 +87,8 @@ class TransactionalProducer:
 
         Raises:
             ConfigurationError: the brokers do not allow this id or its transactions.
+            TransactionFailedError: they did not allow them within :data:`START_TIMEOUT_S`, for
+                example because a partition of the last transaction has no leader.
         """
         try:
             await self.run(self._start())
@@ -105,20 +109,29 @@ class TransactionalProducer:
             },
         )
         try:
-            await self._producer.start()
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._producer.start()
+        except TimeoutError as exc:
+            await stop_producer(self._producer)
+            raise TransactionFailedError(
+                f"{self.transactional_id}: no transaction can begin after {START_TIMEOUT_S:.0f} s"
+            ) from exc
         except BaseException:
             # After a failed start, aiokafka leaves connections and tasks behind.
-            await self._producer.stop()
+            await stop_producer(self._producer)
             raise
 
     async def stop(self) -> None:
         """Disconnect. The next producer of this id or the time-out aborts an open transaction."""
         if self._producer is not None:
-            await self.run(self._producer.stop())
+            await self.run(stop_producer(self._producer))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a transaction that commits at the end of the block; after an error it is aborted.
+        """Open a transaction that commits at the end of the block.
+
+        After an error it counts for nobody: the brokers abort it once the next producer of this id
+        starts, or after :data:`TRANSACTION_TIMEOUT_MS`.
 
         Raises:
             FencedError: another producer of this id has started since.
@@ -290,12 +303,3 @@ class Transaction:
             for future in (each for each in ended if each.exception() is exc):
                 raise RefusedError(refusal(*self._sent[future], exc)) from exc
             raise
-
-
-async def stop_quietly(stopping: Awaitable[None], seconds: float = 3.0) -> None:
-    """Wait for the end of a client that may be broken, and ignore its errors."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping
-    except Exception as exc:  # noqa: BLE001
-        log.debug("a client did not stop cleanly: %r", exc)

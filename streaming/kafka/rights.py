@@ -95,7 +95,7 @@ def _warn_of_growth(specs: Iterable[TopicSpec], found: Mapping[str, TopicMetadat
             continue
         if Right.DELETE not in topic.rights:
             log.warning(
-                "without the right Delete on topic %s, counted events stay in it and it grows "
+                "without the right Delete on topic %s, counted records stay in it and it grows "
                 "(kafka-acls.sh --add; all rights: docs/security.md)",
                 spec.name,
             )

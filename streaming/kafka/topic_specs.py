@@ -96,26 +96,16 @@ def topic_specs(
             TopicSpec(
                 name,
                 partitions,
-                # Read within seconds, but kept for the time that a worker may be down.
+                # Kept until counted, however old the records are and however long all workers are
+                # stopped; streaming/commit/purge.py deletes them some time later.
                 {
-                    "retention.ms": str(6 * HOUR_MS),
+                    "retention.ms": "-1",
                     "segment.bytes": str(64 * MIB),
                     "max.message.bytes": str(8 * MIB),
                 },
+                purged=True,
             )
-            for name in deltas
-        ),
-        TopicSpec(
-            settings.repartition_topic,
-            partitions,
-            # Kept until counted, whatever the events' timestamps; streaming/commit/purge.py deletes
-            # records some time later.
-            {
-                "retention.ms": "-1",
-                "segment.bytes": str(64 * MIB),
-                "max.message.bytes": str(8 * MIB),
-            },
-            purged=True,
+            for name in (*deltas, settings.repartition_topic)
         ),
         TopicSpec(
             settings.order_topic,

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 FETCH_BYTES = 1 << 20
 
 
+#: aiokafka takes a member that fetches nothing for this long out of the group, and does not let it
+#: return: a worker without partitions of its own, a spare or one with standbys only, fetches
+#: nothing. The program itself notices a worker that is stuck.
+_UNLIMITED_S = 10 * 365 * 86_400.0
+
+
 def _host_in_urls(bind: str) -> str | None:
     """Return the host in URLs of a server bound to ``bind``, None for the machine's name."""
     if bind in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound to
@@ -34,6 +40,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         # Faust requires at least the session time-out.
         "broker_request_timeout": max(REQUEST_TIMEOUT_MS / 1000, settings.session_timeout),
         "broker_check_crcs": False,
+        "broker_max_poll_interval": _UNLIMITED_S,
         "consumer_group_instance_id": settings.group_instance_id,
         "consumer_max_fetch_size": FETCH_BYTES,
         "consumer_auto_offset_reset": "earliest",

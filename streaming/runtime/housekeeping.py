@@ -18,7 +18,7 @@ from streaming.errors import PositionError
 from tables.rocks import StoreCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from streaming.commit.purge import Purge
     from streaming.tasks.lag import LagMeter
@@ -51,7 +51,7 @@ class Housekeeping(Service):
         log_end: Callable[[TP], int | None],
         event_topics: Sequence[str],
         purge: Purge,
-        purged_topic: str,
+        purged_topics: Collection[str],
         **kwargs: Any,
     ) -> None:
         """Check ``tasks`` once started.
@@ -62,8 +62,8 @@ class Housekeeping(Service):
             lag: records the lag of tasks.
             log_end: returns the end of a partition's log as of the last fetch, None before.
             event_topics: the topics whose lag is measured.
-            purge: deletes counted records of ``purged_topic``.
-            purged_topic: the topic that only the tasks read.
+            purge: deletes counted records of ``purged_topics``.
+            purged_topics: topics that only the tasks read.
             kwargs: arguments of :class:`mode.Service`.
         """
         super().__init__(**kwargs)
@@ -73,7 +73,7 @@ class Housekeeping(Service):
         self._log_end = log_end
         self._event_topics = event_topics
         self._purge = purge
-        self._purged_topic = purged_topic
+        self._purged_topics = purged_topics
 
     @property
     def _running(self) -> list[Task]:
@@ -108,9 +108,11 @@ class Housekeeping(Service):
                     task.fail(damage)
 
     async def purge(self) -> None:
-        """Delete the records of the purged topic that were counted long enough ago."""
-        tps = [(task, TP(self._purged_topic, task.partition)) for task in self._running]
-        await self._purge.look({tp: task.committed[tp] for task, tp in tps})
+        """Delete the records of purged topics that were counted long enough ago."""
+        committed = {tp: at for task in self._running for tp, at in task.committed.items()}
+        await self._purge.look(
+            {tp: at for tp, at in committed.items() if tp.topic in self._purged_topics}
+        )
 
     async def measure_lag(self) -> None:
         """Measure the lag of each task; fail tasks beyond the end of a topic."""

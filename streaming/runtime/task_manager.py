@@ -121,7 +121,7 @@ class TaskManager(TransactionManager):
             self.consumer._thread.log_end,
             self.parts.event_topics,
             Purge(self.parts.client_settings),
-            self.parts.settings.repartition_topic,
+            {spec.name for spec in self.parts.topics if spec.purged},
             loop=self.loop,
             beacon=self.beacon,
         )
@@ -145,6 +145,10 @@ class TaskManager(TransactionManager):
     def pending_seeks(self) -> Mapping[TP, int]:
         """Return the positions of tasks that were opened or resumed since the last call."""
         return self.registry.pending_seeks()
+
+    def seek_again(self, tps: Iterable[TP]) -> None:
+        """See :meth:`TaskRegistry.seek_again`."""
+        self.registry.seek_again(tps)
 
     async def wait_for_room(self) -> None:
         """Wait while the tasks together have enough batches."""

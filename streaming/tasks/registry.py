@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from streaming.tasks.task_state import TaskState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
     from faust.types import TP
@@ -93,6 +94,10 @@ class TaskRegistry:
         ]
         self._sought.update(task.partition for task in tasks)
         return {tp: at for task in tasks for tp, at in task.positions.items()}
+
+    def seek_again(self, tps: Iterable[TP]) -> None:
+        """Let the next :meth:`pending_seeks` return ``tps`` again, because their seek failed."""
+        self._sought.difference_update(tp.partition for tp in tps)
 
 
 def name_of(partitions: AbstractSet[int]) -> str:

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from monitoring import metrics
-from streaming.kafka.producer import stop_quietly
+from streaming.kafka.stopping import stop_quietly
 from streaming.tasks.flusher import Flusher
 from streaming.tasks.inbox import Inbox
 from streaming.tasks.memory_budget import MemoryBudget

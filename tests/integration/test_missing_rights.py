@@ -186,8 +186,9 @@ def test_a_worker_without_rights_ends_with_one_line(
     assert cluster.dead_letters in last_line(worker)
 
 
+@pytest.mark.parametrize("right", ["READ", "WRITE"])
 def test_a_running_worker_whose_right_is_taken_back_ends_with_its_name(
-    cluster: Cluster, broker: AuthorizedBroker
+    cluster: Cluster, broker: AuthorizedBroker, right: str
 ) -> None:
     assert cluster.command("topics", **super_user(cluster)).returncode == 0
     broker.grant(*rights_of_a_worker(cluster), ("TOPIC", cluster.events, "WRITE"))
@@ -195,6 +196,6 @@ def test_a_running_worker_whose_right_is_taken_back_ends_with_its_name(
     with cluster.producer() as producer:
         producer.produce(cluster.events, event(5, 1, START, 1), b"5")
     cluster.wait_until_applied()
-    broker.revoke(("TOPIC", cluster.deltas, "WRITE"))
+    broker.revoke(("TOPIC", cluster.deltas, right))
     assert worker.wait_exit() == 1
-    assert f"it needs the right Write on topic {cluster.deltas}" in last_line(worker)
+    assert f"it needs the right {right.title()} on topic {cluster.deltas}" in last_line(worker)

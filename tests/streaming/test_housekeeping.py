@@ -51,7 +51,7 @@ class Rig(Worker):
             self.ends.get,
             [TOPIC],
             cast("Purge", self.purger),
-            TOPIC,
+            {TOPIC},
         )
 
     @staticmethod

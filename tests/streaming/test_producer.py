@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from aiokafka.errors import InvalidProducerIdMapping
+from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from monitoring import metrics
@@ -199,3 +200,19 @@ async def test_an_id_that_the_brokers_have_forgotten_is_named_as_the_reason(
     producer._producer._sender._do_add_offsets_to_txn = forgotten
     with pytest.raises(TransactionFailedError, match=r"the brokers removed this id"):
         await commit()
+
+
+async def test_sequence_numbers_begin_again_after_two_billion_records(
+    cluster: Cluster, make_producer: Callable[[], Awaitable[TransactionalProducer]]
+) -> None:
+    producer = await make_producer()
+    assert producer._producer is not None
+    numbers = producer._producer._txn_manager._sequence_numbers
+    # A broker accepts any first number of a producer that it does not know yet.
+    numbers[TopicPartition(cluster.events, 0)] = 2**31 - 3
+    for first in (0, 2, 4):
+        sent = [b"%d" % number for number in range(first, first + 2)]
+        async with producer.transaction() as transaction:
+            await transaction.send_records(cluster.events, 0, [record(value) for value in sent])
+    assert numbers[TopicPartition(cluster.events, 0)] == 3
+    await values_become(cluster, [b"%d" % number for number in range(6)])

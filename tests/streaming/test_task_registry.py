@@ -63,6 +63,8 @@ async def test_the_consumer_is_sent_once_to_where_a_task_stands(worker: Worker) 
     registry = worker.registry
     assert registry.pending_seeks() == {events(0): START, events(1): START}
     assert registry.pending_seeks() == {}
+    registry.seek_again([events(1)])
+    assert registry.pending_seeks() == {events(1): START}
 
 
 async def test_the_consumer_is_sent_again_after_a_rebalance(worker: Worker) -> None:

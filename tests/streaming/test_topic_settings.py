@@ -85,8 +85,8 @@ def test_what_is_deleted_of_a_topic_suits_what_it_is_for(
         ("input", 24 * HOUR, RIGHT),
         ("input", 23 * HOUR, UNWISE),
         ("dead letters", HOUR, UNWISE),
-        ("deltas", 6 * HOUR, RIGHT),
-        ("deltas", HOUR, UNWISE),
+        ("deltas", -1, RIGHT),
+        ("deltas", 6 * HOUR, UNWISE),
         ("deltas", 5000, WRONG),
     ],
 )

@@ -14,6 +14,8 @@ them eight times |
 the transaction gets and logs the same error |
 | :mod:`~streaming.kafka.patches.rebalance_timeout` | only a rebalance is waited for longer than \
 ``REQUEST_TIMEOUT_MS`` | aiokafka has one timeout for all requests of a client |
+| :mod:`~streaming.kafka.patches.sequence_numbers` | a producer's sequence numbers continue at 0 \
+after 2**31 - 1 | aiokafka's continue at -2**31, which brokers refuse |
 | :mod:`~streaming.kafka.batch_reader` | fetched batches keep their bytes, and large ones are read \
 in pieces | aiokafka decompresses a batch whole, and copies each record field by field |
 | :mod:`~streaming.kafka.group_coordinator` | refusals of the group are known, retried or final | \
@@ -35,6 +37,7 @@ from streaming.kafka.patches import (
     produce_requests,
     quiet_sender,
     rebalance_timeout,
+    sequence_numbers,
 )
 
 
@@ -50,5 +53,6 @@ def install() -> None:
         produce_requests,
         quiet_sender,
         rebalance_timeout,
+        sequence_numbers,
     ):
         module.install()
