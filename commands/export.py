@@ -42,7 +42,7 @@ class export(AppCommand):  # noqa: N801 - the class's name is the command's
             type=click.Choice([each.value for each in Format]),
             default=Format.PARQUET.value,
             show_default=True,
-            help="parquet and arrow need the extra: reels-analytics[arrow].",
+            help="parquet and arrow need pyarrow (the extra `arrow`).",
         ),
         option(
             "--out",

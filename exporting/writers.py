@@ -70,8 +70,8 @@ def _pyarrow() -> Any:
         import pyarrow.parquet  # noqa: PLC0415
     except ImportError as exc:
         raise ExportError(
-            "the formats parquet and arrow need pyarrow: install reels-analytics[arrow], or choose "
-            "--format csv or jsonl"
+            "the formats parquet and arrow need pyarrow: run pip install pyarrow (the extra "
+            "`arrow`), or choose --format csv or jsonl"
         ) from exc
     return pa
 

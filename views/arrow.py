@@ -55,7 +55,7 @@ async def load() -> Any:
         raise HttpError(
             HTTPStatus.NOT_ACCEPTABLE,
             "not_acceptable",
-            "this worker answers in JSON only: for Arrow, pip install 'reels-analytics[arrow]'",
+            "this worker answers in JSON only: for Arrow, pip install pyarrow (the extra `arrow`)",
         ) from exc
 
 
