@@ -23,7 +23,6 @@ app = faust.App(
     broker_session_timeout=10.0,
     broker_request_timeout=11.0,
     broker_heartbeat_interval=1.0,
-    web_enabled=False,
 )
 events = app.topic("events", partitions=1, value_type=bytes, value_serializer="raw")
 
@@ -32,6 +31,22 @@ events = app.topic("events", partitions=1, value_type=bytes, value_serializer="r
 async def read(stream):
     async for _ in stream:
         pass
+EOF
+timeout 60 "$python" - "$bootstrap" <<'EOF'
+import asyncio
+import sys
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+
+async def create(bootstrap):
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic("events", 1, 1)])
+    await admin.close()
+
+
+asyncio.run(create(sys.argv[1]))
 EOF
 workers=()
 end_workers() {
@@ -44,7 +59,7 @@ end_workers() {
 trap end_workers EXIT
 for number in 1 2; do
   (cd "$scratch" && exec env BOOTSTRAP="$bootstrap" timeout 300 "$python" -m faust -A spare \
-    --datadir "$scratch/data-$number" worker -l info) >"$scratch/worker-$number.log" 2>&1 &
+    --datadir "$scratch/data-$number" worker --without-web -l info) >"$scratch/worker-$number.log" 2>&1 &
   workers+=($!)
 done
 
