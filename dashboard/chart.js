@@ -57,7 +57,8 @@ export class Chart {
   #data = null;
 
   // lines: [{ name, colour: "--line-1", shade: "22", stepped }]; format writes a value of the
-  // axis; onPoint(index or null) learns what is pointed at; sync: charts that point together.
+  // axis; onPoint(index or null, isHere) learns what is pointed at, and whether in this chart or
+  // in one in sync with it; sync: charts that point together.
   constructor(root, { lines, format, sync, onPoint, least = 1 }) {
     this.#root = root;
     this.#options = {
@@ -77,7 +78,9 @@ export class Chart {
       },
       axes: axes(format),
       series: [{}, ...lines.map(drawn)],
-      hooks: { setCursor: [(plot) => onPoint?.(plot.cursor.idx ?? null)] },
+      hooks: {
+        setCursor: [({ cursor }) => onPoint?.(cursor.idx ?? null, Boolean(cursor.event))],
+      },
     };
     new ResizeObserver(() => this.#fit()).observe(root);
     dark.addEventListener("change", () => this.#plot?.redraw(false));

@@ -9,13 +9,20 @@ const QUANTILES = ["p50", "p95", "p99"];
 const NAMES = ["time", "rate", ...QUANTILES, "lag_records", "lag_seconds"];
 
 let points = Object.fromEntries(NAMES.map((name) => [name, []]));
+// The columns that the charts draw and index: times in seconds, and a row for each gap.
+let drawn = { time: [] };
 let charts = null;
 let pointedAt = null;
 let latest = null;
 let lag = null;
 
 function make() {
-  const onPoint = (index) => { pointedAt = index; showFigures(); };
+  const onPoint = (index, isHere) => {
+    // The charts differ in width: a pixel of another one may be another second.
+    if (index !== null && !isHere) return;
+    pointedAt = index;
+    showFigures();
+  };
   const shared = { sync: "seconds", onPoint };
   return {
     rate: new Chart(byId("rate-chart"), {
@@ -39,20 +46,20 @@ function make() {
 
 // Shows the figures of the second under the pointer, or else the current ones.
 function showFigures() {
-  const index = pointedAt ?? points.time.length - 1;
-  const at = (name) => points[name][index];
-  if (index < 0) return;
+  if (drawn.time.length === 0) return;
+  const isPointed = pointedAt !== null && pointedAt < drawn.time.length;
+  const index = isPointed ? pointedAt : drawn.time.length - 1;
+  const at = (name) => drawn[name][index];
   show("rate", count(at("rate")));
   for (const name of QUANTILES) show(name, duration(at(name)));
-  showLag(at);
-  const when = pointedAt === null ? "" : `at ${time(points.time[index])}`;
+  showLag(at, isPointed ? null : lag);
+  const when = isPointed ? `at ${time(at("time") * 1000)}` : "";
   for (const id of ["rate-when", "latency-when", "lag-when"]) show(id, when);
 }
 
 // Shows an unknown lag as unknown, not as 0.
-function showLag(at) {
+function showLag(at, current) {
   const [records, seconds] = [at("lag_records"), at("lag_seconds")];
-  const current = pointedAt === null ? lag : null;
   const atLeast = current?.at_least ? `≥ ${count(current.at_least)}` : "unknown";
   show("lag-records", records === null ? atLeast : count(records));
   const unanswered = current?.unanswered ?? [];
@@ -92,6 +99,7 @@ export function showCurves(now) {
   const first = points.time.findIndex((each) => each > at - SHOWN_MS);
   if (first > 0) for (const name of NAMES) points[name].splice(0, first);
   latest = at;
+  drawn = withGaps();
   showFigures();
   // Workers of earlier releases do not report reads.
   const { requests = 0, keys = 0 } = now.reads ?? {};
@@ -106,11 +114,10 @@ export function showCurves(now) {
 
 function draw() {
   charts ??= make();
-  const seconds = withGaps();
   const bounds = [(latest - SHOWN_MS) / 1000, latest / 1000];
-  charts.rate.update([seconds.time, seconds.rate], bounds);
-  charts.latency.update([seconds.time, ...QUANTILES.map((name) => seconds[name])], bounds);
-  charts.lag.update([seconds.time, seconds.lag_records], bounds);
+  charts.rate.update([drawn.time, drawn.rate], bounds);
+  charts.latency.update([drawn.time, ...QUANTILES.map((name) => drawn[name])], bounds);
+  charts.lag.update([drawn.time, drawn.lag_records], bounds);
 }
 
 // Where nothing is known for a while, no line is drawn.

@@ -208,6 +208,50 @@ def test_owners_are_those_of_the_group(
     expect(page.locator("#workers .chip")).to_have_text(["ready", "ready"])
 
 
+#: Gives the page a history of five minutes, three times without ten seconds.
+HISTORY_WITH_GAPS = """async () => {
+  const { showHistory } = await import("/static/curves.js");
+  const now = Date.now();
+  const time = Array.from({ length: 298 }, (_, index) => now + 1000 * (index - 299))
+    .filter((_, index) => index % 80 < 70);
+  const values = time.map((at) => Math.round(at / 1000) % 1000);
+  const [p50, p95, p99, lag_records, lag_seconds] = Array(5).fill(values);
+  showHistory({ time, rate: values, p50, p95, p99, lag_records, lag_seconds });
+}"""
+#: Returns the figures as shown, and as drawn under the pointer.
+POINTED_AT = """async () => {
+  const { count, time } = await import("/static/format.js");
+  const [{ data: [times, rates], cursor: { idx } }] = uPlot.sync("seconds").plots;
+  const text = (id) => document.getElementById(id).textContent;
+  return [
+    [text("rate-when"), text("rate")],
+    [`at ${time(times[idx] * 1000)}`, count(rates[idx])],
+  ];
+}"""
+
+
+def test_figures_are_those_of_the_second_pointed_at_also_after_gaps(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
+    page, witness = visit(workers[0].url("/"), viewport={"width": 1280, "height": 900})
+    is_live(page)
+    page.evaluate(HISTORY_WITH_GAPS)
+    chart, as_of = page.locator("#rate-chart .u-over"), page.locator("#as-of")
+    width = chart.evaluate("e => e.clientWidth")
+    # The last one is the newest second, whichever that is.
+    for part in (0.1, 0.4, 0.6, 0.8, 1.0):
+        chart.hover(position={"x": part * width - 1, "y": 50})
+        for _ in range(2):
+            expect(as_of).not_to_have_text(as_of.text_content() or "")
+            shown, drawn = page.evaluate(POINTED_AT)
+            assert shown == drawn
+    page.mouse.move(0, 0)
+    expect(page.locator("#rate-when")).to_be_empty()
+    # No figure has ended the stream.
+    assert sum(url.endswith("/overview/stream") for url in witness.requests) == 1
+    assert witness.complaints == []
+
+
 def test_the_sums_of_a_series_are_the_plain_answer(
     workers: tuple[Worker, Worker], rest: None
 ) -> None:
