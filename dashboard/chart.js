@@ -54,7 +54,8 @@ export class Chart {
   #root;
   #options;
   #plot = null;
-  #data = null;
+  #observer = new ResizeObserver(() => this.#fit());
+  #redraw = () => this.#plot?.redraw(false);
 
   // lines: [{ name, colour: "--line-1", shade: "22", stepped }]; format writes a value of the
   // axis; onPoint(index or null, isHere) learns what is pointed at, and whether in this chart or
@@ -82,13 +83,12 @@ export class Chart {
         setCursor: [({ cursor }) => onPoint?.(cursor.idx ?? null, Boolean(cursor.event))],
       },
     };
-    new ResizeObserver(() => this.#fit()).observe(root);
-    dark.addEventListener("change", () => this.#plot?.redraw(false));
+    this.#observer.observe(root);
+    dark.addEventListener("change", this.#redraw);
   }
 
   // Columns: seconds since the epoch, then one for each line; [from, to] in the same seconds.
   update(columns, [from, to]) {
-    this.#data = columns;
     if (this.#plot === null) {
       this.#plot = new uPlot(this.#options, columns, this.#root);
       this.#fit();
@@ -96,6 +96,13 @@ export class Chart {
       this.#plot.setData(columns, false);
     }
     this.#plot.setScale("x", { min: from, max: to });
+  }
+
+  // Without this, uPlot and the listener keep a chart that has left the page.
+  destroy() {
+    this.#observer.disconnect();
+    dark.removeEventListener("change", this.#redraw);
+    this.#plot?.destroy();
   }
 
   #fit() {

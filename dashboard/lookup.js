@@ -143,6 +143,7 @@ function showResult({ kind, id }, plain, series) {
   });
   const steps = dense(series.panes, Date.parse(start), Date.parse(end), step * 1000);
   if (charted !== `${kind} ${id}`) {
+    for (const { chart } of charts) chart.destroy();
     byId("lookup-charts").replaceChildren();
     charts = descriptions.map(makeChart);
     charted = `${kind} ${id}`;

@@ -330,6 +330,29 @@ def test_a_look_up_that_fails_at_first_is_drawn_when_it_is_answered(
     expect(page.locator("#lookup-message")).to_be_empty()
 
 
+def test_the_page_keeps_the_charts_of_the_last_look_up_only(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
+    page, _ = visit(workers[0].url("/"))
+    is_live(page)
+    page.evaluate("""() => {
+      const { addEventListener: add, removeEventListener: remove } = EventTarget.prototype;
+      const counted = (method, step) => function (...rest) {
+        if (this instanceof MediaQueryList) window.listeners += step;
+        return method.apply(this, rest);
+      };
+      window.listeners = 0;
+      EventTarget.prototype.addEventListener = counted(add, 1);
+      EventTarget.prototype.removeEventListener = counted(remove, -1);
+    }""")
+    known = [user for user in range(1, 60) if workers[0].status(f"/users/{user}") == 200]
+    for user in known[:4]:
+        page.goto(workers[0].url(f"/#user/{user}"))
+        expect(page.locator("#lookup-title-of")).to_have_text(f"user {user}")
+    expect(page.locator("#lookup-charts canvas")).to_have_count(2)
+    assert page.evaluate('[uPlot.sync("lookup").plots.length, listeners]') == [2, 2]
+
+
 def test_who_is_not_known_is_said_in_words(
     workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
 ) -> None:
