@@ -116,6 +116,8 @@ async function lookUp(wanted) {
     if (shown !== wanted) return;
     byId("lookup-result").hidden = error.status === 404 || error.status === 400 || isAnother;
     show("lookup-message", sentence(error.message));
+    // It is looked up again when a token is given.
+    if (error.status === 401) return;
   }
   timer = setTimeout(() => again(wanted), AGAIN_MS);
 }

@@ -8,8 +8,10 @@ export function askForTokens(onGiven) {
   const input = byId("token");
 
   onTokenNeeded((wasWrong) => {
-    show("token-message", wasWrong ? "Wrong token." : "");
-    if (wasWrong) input.setAttribute("aria-invalid", "true");
+    if (wasWrong) {
+      show("token-message", "Wrong token.");
+      input.setAttribute("aria-invalid", "true");
+    }
     if (!dialog.open) dialog.showModal();
     input.focus();
   });
@@ -18,6 +20,7 @@ export function askForTokens(onGiven) {
     event.preventDefault();
     setToken(input.value);
     input.value = "";
+    show("token-message", "");
     input.removeAttribute("aria-invalid");
     dialog.close();
     onGiven();

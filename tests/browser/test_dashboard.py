@@ -401,14 +401,19 @@ def test_it_is_accessible_and_fits_a_phone(
     assert (background == "rgb(14, 17, 22)") is (scheme == "dark")
 
 
-def test_a_worker_with_a_token_asks_for_it(
-    browser: Browser,
-    make_shared_cluster: Callable[..., Cluster],
-    visit: Callable[..., tuple[Page, Witness]],
-) -> None:
+@pytest.fixture(scope="module")
+def guarded(browser: Browser, make_shared_cluster: Callable[..., Cluster]) -> Iterator[Worker]:
+    """A worker with a token."""
     cluster = make_shared_cluster(TOPIC_PARTITIONS=1, REELS_HTTP_TOKEN=TOKEN)
     worker = cluster.worker().start()
-    page, witness = visit(worker.url("/"))
+    yield worker
+    assert worker.terminate() == 0
+
+
+def test_a_worker_with_a_token_asks_for_it(
+    guarded: Worker, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
+    page, witness = visit(guarded.url("/"))
     dialog, given = page.locator("#token-dialog"), page.locator("#token")
     expect(dialog).to_be_visible()
     expect(given).to_be_focused()
@@ -427,7 +432,30 @@ def test_a_worker_with_a_token_asks_for_it(
     # The browser reports each answer with 401: two came before the right token.
     assert len(witness.complaints) == 2
     assert all("401" in complaint for complaint in witness.complaints)
-    assert worker.terminate() == 0
+
+
+def test_a_wrong_token_is_called_wrong_until_another_is_given(
+    guarded: Worker, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
+    page, witness = visit(guarded.url("/#user/42"))
+    message = page.locator("#token-message")
+    expect(page.locator("#token-dialog")).to_be_visible()
+    page.clock.install()
+    page.keyboard.type("a-wrong-token-of-some-length")
+    page.keyboard.press("Enter")
+    expect(message).to_have_text("Wrong token.")
+    expect(page.locator("#lookup-message")).to_contain_text("token")
+    asked = len(witness.requests)
+    page.clock.fast_forward(60_000)
+    page.evaluate("fetch('/healthz')")
+    # Behind the dialog, the page asks for nothing.
+    assert [url.removeprefix(guarded.url("")) for url in witness.requests[asked:]] == ["/healthz"]
+    expect(message).to_have_text("Wrong token.")
+    page.keyboard.type(TOKEN)
+    page.keyboard.press("Enter")
+    is_live(page)
+    expect(page.locator("#lookup-message")).to_have_text("Nothing is known of user 42.")
+    expect(message).to_be_empty()
 
 
 def test_a_killed_worker_is_silent_with_its_partitions_named_then_lost(
