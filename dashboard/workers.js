@@ -16,7 +16,7 @@ function badge(index, attributes = {}) {
 const STATES = {
   ready: () => ["good", "ready"],
   not_ready: ({ obstacle }) => ["warn", obstacle],
-  silent: ({ since }) => ["bad", `silent since ${time(since)}`],
+  silent: ({ since, obstacle }) => ["bad", obstacle ?? `silent since ${time(since)}`],
   left: ({ since }) => ["off", `left ${time(since)}`],
   lost: ({ since }) => ["bad", `lost ${time(since)}`],
 };

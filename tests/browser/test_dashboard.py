@@ -252,6 +252,25 @@ def test_figures_are_those_of_the_second_pointed_at_also_after_gaps(
     assert witness.complaints == []
 
 
+def test_a_silent_worker_at_whose_address_another_answers_says_so(
+    workers: tuple[Worker, Worker], rest: None, visit: Callable[..., tuple[Page, Witness]]
+) -> None:
+    page, _ = visit(workers[0].url("/"), viewport={"width": 360, "height": 780})
+    is_live(page)
+    show = """async (worker) => {
+      const { showWorkers } = await import("/static/workers.js");
+      showWorkers([worker], "");
+      const state = document.querySelector("#workers .chip"), card = state.closest(".card");
+      return [state.textContent, card.scrollWidth <= card.clientWidth];
+    }"""
+    url = "http://reels-1.reels.production.svc.cluster.local:6066/"
+    silent = {"url": url, "partitions": [1], "state": "silent", "since": "2025-01-15T14:30:45Z"}
+    obstacle = f"{url}, the address of worker bbbb, leads to worker cccc"
+    text, fits = page.evaluate(show, silent)
+    assert (text[:13], fits) == ("silent since ", True)
+    assert page.evaluate(show, {**silent, "obstacle": obstacle}) == [obstacle, True]
+
+
 def test_the_sums_of_a_series_are_the_plain_answer(
     workers: tuple[Worker, Worker], rest: None
 ) -> None:
