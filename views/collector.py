@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import aiohttp
 import msgspec
@@ -44,6 +44,14 @@ _END: Final = b"event: end\ndata: {}\n\n"
 _decode: Final = msgspec.json.Decoder(WorkerStats).decode
 
 
+class Answer(NamedTuple):
+    """What is known of another worker; nothing while it does not answer."""
+
+    figures: WorkerStats | None = None
+    misled: str | None = None
+    """Warning that another worker answers at its address."""
+
+
 def frame(event: str, data: dict[str, Any]) -> bytes:
     """Return a server-sent event."""
     return b"event: %b\ndata: %b\n\n" % (event.encode(), orjson.dumps(data))
@@ -74,9 +82,8 @@ class Collector:
         self._readiness = readiness
         self._figures = figures
         self._addresses = addresses
-        self._misled: dict[str, str] = {}
         self._cluster = Cluster()
-        self._answers: dict[str, WorkerStats | None] = {}
+        self._answers: dict[str, Answer] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.Task[None] | None = None
         self._latest = b""
@@ -138,7 +145,6 @@ class Collector:
             await asyncio.sleep(max(0.1, INTERVAL_S - (monotonic() - began)))
         await self._brokers.stop()
         self._cluster, self._answers, self._latest = Cluster(), {}, b""
-        self._misled.clear()
 
     async def _collect(self) -> dict[str, Any]:
         self._neighbours.refresh()
@@ -148,10 +154,12 @@ class Collector:
             self._asking[url] = asyncio.create_task(self._ask(url), name=f"dashboard-asks-{url}")
         if self._asking:
             await asyncio.wait([*self._asking.values()], timeout=ANSWER_TIMEOUT_S)
-        answers = {url: self._answers.get(url) for url in others}
+        self._answers = {url: self._answers.get(url, Answer()) for url in others}
+        answers = {url: figures for url, (figures, _) in self._answers.items()}
+        misled = {url: reason for url, (_, reason) in self._answers.items() if reason}
         viral = self._viral if self._readiness.is_viral_list_complete() else None
         shown = self._cluster.update(
-            own, answers, viral, group=group, behind=self._brokers.behind, misled=self._misled
+            own, answers, viral, group=group, behind=self._brokers.behind, misled=misled
         )
         self._brokers.want(self._cluster.unmeasured)
         return shown
@@ -159,24 +167,20 @@ class Collector:
     async def _ask(self, url: str) -> None:
         try:
             answer = await self._peers.get(URL(url), "/overview", timeout=ASK_TIMEOUT)
-            self._answers[url] = self._from_whom_was_asked(url, _decode(answer.body))
+            self._answers[url] = self._checked(url, _decode(answer.body))
         except PeerError as exc:
             log.debug("%s", exc)
-            self._answers[url] = None
+            self._answers[url] = Answer()
         except msgspec.MsgspecError as exc:
             log.debug("%s does not answer with figures: %r", url, exc)
-            self._answers[url] = None
+            self._answers[url] = Answer()
         finally:
             del self._asking[url]
 
-    def _from_whom_was_asked(self, url: str, figures: WorkerStats) -> WorkerStats | None:
-        """Return ``figures``, or None if they are not of the worker with the address ``url``."""
+    def _checked(self, url: str, figures: WorkerStats) -> Answer:
+        """Return ``figures``, or a warning if another worker answers at ``url``."""
         wanted, found = self._addresses.ids_at(URL(url)), figures.worker_id
         misled = None
         if found and wanted and found not in wanted:
             misled = self._addresses.led_elsewhere(min(wanted), found)
-        if misled is None:
-            self._misled.pop(url, None)
-            return figures
-        self._misled[url] = misled
-        return None
+        return Answer(figures) if misled is None else Answer(misled=misled)

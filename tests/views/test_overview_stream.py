@@ -13,7 +13,7 @@ import pytest
 from models.timestamps import from_iso
 from monitoring import metrics
 from views import collector as collecting
-from views import connection, overview
+from views import connection, overview, roster
 from views.application import COLLECTOR
 from views.peers import Peers
 
@@ -151,6 +151,18 @@ class TestReading:
         assert "leads to worker bbbb" in obstacle
         assert "NODE_CANONICAL_URL" in obstacle
 
+    async def test_a_wrong_address_is_no_longer_the_reason_once_nobody_answers_there(
+        self, make_worker: MakeWorker
+    ) -> None:
+        first, second = await two_workers(make_worker)
+        second.status.worker_id = "bbbb"
+        first.owns({f"{first.url}#aaaa": [0], f"{second.url}#cccc": [1]})
+        async with reading(first) as reader:
+            await reader.figures(lambda data: "leads to worker" in str(data["workers"]))
+            await second.listener.stop()
+            shown = await reader.figures(lambda data: "leads to worker" not in str(data["workers"]))
+        assert state_of(shown, second) == "silent"
+
     async def test_a_head_request_is_answered_and_opens_no_stream(self, worker: Worker) -> None:
         raw = await worker.send_raw(b"HEAD /overview/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         head, _, body = raw.partition(b"\r\n\r\n")
@@ -193,6 +205,20 @@ class TestManyWorkers:
             assert (shown["lag"]["records"], shown["lag"]["unanswered"]) == (None, [1])
             first.owns({first.url: [0, 1]})
             await reader.figures(lambda data: state_of(data, second) == "lost")
+
+    async def test_one_that_is_shown_no_more_is_remembered_no_more(
+        self, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(roster, "REMEMBERED_S", -1.0)
+        first, second = await two_workers(make_worker)
+        collector = first.application[COLLECTOR]
+        async with reading(first) as reader:
+            await reader.figures(lambda data: state_of(data, second) == "ready")
+            assert set(collector._answers) == {str(second.url)}
+            await second.listener.stop()
+            first.owns({first.url: [0, 1]})
+            await reader.figures(lambda data: len(data["workers"]) == 1)
+            await until(lambda: not collector._answers)
 
     async def test_others_are_asked_as_often_for_many_readers_as_for_one(
         self, make_worker: MakeWorker
