@@ -21,7 +21,8 @@ class PartitionStates:
 
     def __init__(self) -> None:
         """Begin without a recovery."""
-        self._peaks: dict[int, int] = {}
+        #: Owner, and the most records left, of each recovery in progress.
+        self._peaks: dict[int, tuple[str | None, int]] = {}
         #: Partitions whose owner does not report the lag.
         self.unmeasured: set[int] = set()
 
@@ -53,6 +54,8 @@ class PartitionStates:
         behind: int | None,
     ) -> Json:
         described: Json = {"number": number, "worker": url, "lag": _lag(None, behind)}
+        # Kept only while the same owner goes on recovering.
+        owner, peak = self._peaks.pop(number, (None, 0))
         figures = None if url is None else figures_of(url)
         if figures is None:
             return {**described, "state": "unowned" if url is None else "silent"}
@@ -60,13 +63,13 @@ class PartitionStates:
             # The owner shares its address with another worker, and cannot be reached.
             return {**described, "state": "silent"}
         if number in figures.partitions.owned and number not in figures.partitions.recovering:
-            self._peaks.pop(number, None)
             answered = figures.lag_by_partition.get(str(number))
             if answered is not None:
                 self.unmeasured.discard(number)
             return {**described, "state": "ready", "lag": _lag(answered, behind)}
         remaining = figures.recovery.get(str(number), 0)
-        peak = self._peaks[number] = max(self._peaks.get(number, 0), remaining)
+        peak = max(remaining, peak if owner == url else 0)
+        self._peaks[number] = url, peak
         recovered = 1 - remaining / peak if peak else None
         return {**described, "state": "recovering", "remaining": remaining, "recovered": recovered}
 

@@ -297,6 +297,28 @@ class TestRecovery:
         shown = cluster.update(figures(uptime=5, recovery={1: 50}), {}, None, NOW)
         assert shown["partitions"][1]["recovered"] == 0.0
 
+    def test_progress_begins_anew_when_another_worker_takes_over(self) -> None:
+        cluster = Cluster()
+        cluster.update(figures(B, owners={B: [0, 1]}, recovery={1: 1_000_000}), {}, None, NOW)
+        own = figures(A, owners={A: [0, 1]}, recovery={1: 50_000})
+        shown = cluster.update(own, {B: None}, None, NOW + 1)
+        assert shown["partitions"][1]["recovered"] == 0.0
+
+    @pytest.mark.parametrize(
+        ("owners", "state"), [({A: [0], B: [1]}, "silent"), ({A: [0]}, "unowned")]
+    )
+    def test_progress_begins_anew_when_the_recovery_was_broken_off(
+        self, owners: dict[str, list[int]], state: str
+    ) -> None:
+        cluster, both = Cluster(), {A: [0], B: [1]}
+        told = []
+        for uptime, left in ((1, 1_000_000), (2, None), (3, 50_000)):
+            theirs = figures(B, uptime, owners=both, recovery={1: left}) if left else None
+            own = figures(A, uptime, owners=both if left else owners)
+            shown = cluster.update(own, {B: theirs}, None, NOW + uptime)
+            told.append((shown["partitions"][1]["state"], shown["partitions"][1].get("recovered")))
+        assert told == [("recovering", 0.0), (state, None), ("recovering", 0.0)]
+
     def test_before_anything_is_known_there_is_no_progress(self) -> None:
         shown = Cluster().update(figures(recovery={1: 0}), {}, None, NOW)
         assert shown["partitions"][1]["recovered"] is None
