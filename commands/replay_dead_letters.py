@@ -109,15 +109,19 @@ class replay_dead_letters(AppCommand):  # noqa: N801 - the class's name is the c
             TransactionFailedError: f"Kafka did not accept the events, {AGAIN}",
         }
         brokers = app.task_context.settings.broker_url
-        self._print(run_or_exit(self._replay(app), brokers, code=2, texts=texts))
+        self._print(run_or_exit(self._run(app), brokers, code=2, texts=texts))
         sys.exit(0)
+
+    async def _run(self, app: App) -> Replay:
+        if self._path is not None:
+            topic = app.task_context.settings.dead_letter_topic
+            corrected = read_corrected(self._path, topic)
+            self._selection = Selection(self._reason, corrected=corrected)
+        return await self._replay(app)
 
     async def _replay(self, app: App) -> Replay:
         parts = app.task_context
         settings = parts.settings
-        if self._path is not None:
-            corrected = read_corrected(self._path, settings.dead_letter_topic)
-            self._selection = Selection(self._reason, corrected=corrected)
         group = f"{settings.app_id}-replay-{self._reason}"
         async with open_topics(parts.client_settings, settings.app_id) as topics:
             target = settings.events_topic if self._to_input else settings.repartition_topic

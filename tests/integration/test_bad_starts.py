@@ -158,10 +158,10 @@ def test_a_data_directory_is_made_with_the_folders_above_it(
         (["kafka", "--port", "70000"], "Error: Invalid value for '--port'"),
         (["topics"], "error: no broker answers at kafka://127.0.0.1:1 (Connection refused)"),
         (["generate"], "error: no broker answers at 127.0.0.1:1 (Connection refused)"),
-        (["audit"], "error: no broker answers at kafka://127.0.0.1:1: Connection refused"),
+        (["audit"], "error: no broker answers at kafka://127.0.0.1:1 (Connection refused)"),
         (
             ["replay-dead-letters", "--reason", "late"],
-            "error: no broker answers at kafka://127.0.0.1:1: Connection refused",
+            "error: no broker answers at kafka://127.0.0.1:1 (Connection refused)",
         ),
         (["top", "--url", "http://127.0.0.1:1"], "error: no worker answers at http://127.0.0.1:1:"),
         (["status", "--url", "localhost:1"], "error: 'localhost:1' is not an address"),

@@ -71,7 +71,10 @@ ROWS = [
 HOME = partition_of(0, 2)
 
 #: Without it a worker runs, after a warning.
-MERELY_WISE = Row("worker", "topic", "reels-events-repartition", "Delete")
+MERELY_WISE = [
+    Row("worker", "topic", f"reels-{name}", "Delete")
+    for name in ("events-repartition", "video-deltas", "creator-deltas")
+]
 
 #: Programs whose rights these programs need as well.
 ALSO = {"rescale --alter-input": "rescale"}
@@ -282,12 +285,13 @@ def test_with_the_rights_of_a_worker_and_of_topics_tables_are_rebuilt(
 async def test_without_the_right_to_delete_a_worker_warns_and_goes_on(
     cluster: Cluster, grant: Callable[[Iterable[Grant]], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    withheld = grant_of(MERELY_WISE, cluster)
-    grant(each for each in grants_of("worker", cluster) if each != withheld)
+    withheld = [grant_of(row, cluster) for row in MERELY_WISE]
+    grant(each for each in grants_of("worker", cluster) if each not in withheld)
     await start_worker(parts_of(cluster))
-    (line,) = [each for each in caplog.messages if "Delete" in each]
-    assert cluster.repartition in line
-    assert "docs/security.md" in line
+    lines = [each for each in caplog.messages if "Delete" in each]
+    assert len(lines) == len(MERELY_WISE)
+    assert any(cluster.repartition in line for line in lines)
+    assert all("docs/security.md" in line for line in lines)
 
 
 async def test_with_the_right_to_delete_counted_events_are_deleted(
@@ -417,7 +421,7 @@ REFUSALS = StartError, SendError, AuditError, RescaleError, ConfigurationError
 
 @pytest.mark.parametrize(
     "row",
-    [row for row in ROWS if row != MERELY_WISE],
+    [row for row in ROWS if row not in MERELY_WISE],
     ids=lambda row: f"{row.program} {row.right} {row.name}",
 )
 async def test_without_any_one_of_them_one_line_names_it(
@@ -442,4 +446,4 @@ async def test_without_any_one_of_them_one_line_names_it(
 
 def test_the_table_names_every_program() -> None:
     assert {row.program for row in ROWS} == BEGINNINGS.keys()
-    assert MERELY_WISE in ROWS
+    assert set(MERELY_WISE) <= set(ROWS)
