@@ -61,11 +61,11 @@ def rendered(figures: Figures, expected: int = 0) -> Group:
     """Return a summary, tables of workers and partitions, and further problems."""
     workers = _table("worker", "state", "parts", "events/s", "lag", "behind", "up")
     for worker in figures["workers"]:
-        lag = worker.get("lag") or {}
+        # A worker that does not answer has no lag, and one that cannot tell it has None.
+        lag = _lag(worker["lag"] or {}) if "lag" in worker else ("-", "-")
         workers.add_row(
             *(_name(worker["url"]), _state(worker), str(len(worker["partitions"]))),
-            *(_number(worker.get("rate")), _number(lag.get("records"))),
-            *(_seconds(lag.get("seconds")), _number(worker.get("uptime_s"), " s")),
+            *(_number(worker.get("rate")), *lag, _number(worker.get("uptime_s"), " s")),
         )
     partitions = _table("partition", "worker", "state", "lag", "behind", "to recover")
     for each in figures["partitions"]:

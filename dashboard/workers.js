@@ -1,13 +1,15 @@
 // The workers, and which of them owns which partition.
 
 import { byId, keep, make, show } from "./elements.js";
-import { NOTHING, count, duration, ranges, time } from "./format.js";
+import { count, duration, ranges, time } from "./format.js";
 
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const HUES = 6;
+const UNKNOWN = "unknown";
 
 const letter = (index) => LETTERS[index % LETTERS.length];
 const host = (url) => new URL(url).host;
+const behind = ({ records }) => (records === null ? UNKNOWN : count(records));
 
 function badge(index, attributes = {}) {
   return make("span", { class: `badge hue-${index % HUES}`, text: letter(index), ...attributes });
@@ -33,14 +35,14 @@ function makeWorker({ url, index, isOwn }) {
 }
 
 function updateWorker(row, worker) {
-  const [, state, partitions, rate, behind, uptime] = row.children;
+  const [, state, partitions, rate, lag, uptime] = row.children;
   const [kind, text] = STATES[worker.state](worker);
   state.firstChild.dataset.kind = kind;
   show(state.firstChild, text);
   row.dataset.state = worker.state;
   show(partitions, ranges(worker.partitions) || "none");
   show(rate, count(worker.rate));
-  show(behind, worker.lag ? count(worker.lag.records) : NOTHING);
+  show(lag, worker.lag === null ? UNKNOWN : count(worker.lag?.records));
   show(uptime, duration(worker.uptime_s));
 }
 
@@ -76,8 +78,6 @@ function makePartition({ number }) {
     make("span", { class: "partition-note quiet" }),
     make("progress", { max: 1, "aria-label": `recovery of partition ${number}`, hidden: true }));
 }
-
-const behind = ({ records }) => (records === null ? "unknown" : count(records));
 
 const NOTES = {
   ready: ({ lag }) => [

@@ -20,7 +20,7 @@ from models.schema import OUTCOMES, REASONS
 from monitoring.batch_histogram import BatchHistogram
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 # Creation times would be a gauge beside every counter, and nobody queries them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -70,13 +70,15 @@ foreign_records = Counter(
 )
 lag_records = Gauge(
     "reels_consumer_lag_records",
-    "Offsets from the applied position to the end, in the input and the repartition topic.",
+    "Offsets from the applied position to the end, in the input and the repartition topic. Absent "
+    "while the partition is not processed.",
     ["partition"],
     registry=registry,
 )
 lag_seconds = Gauge(
     "reels_consumer_lag_seconds",
-    "Age of the oldest event not yet applied, by its record timestamp.",
+    "Age of the oldest event not yet applied, by its record timestamp. Absent while the partition "
+    "is not processed.",
     ["partition"],
     registry=registry,
 )
@@ -243,7 +245,8 @@ for _outcome in ("committed", "aborted", "fenced"):
 for _part in ("key", "value", "headers", "timestamp"):
     records_altered.labels(_part)
 
-_PER_PARTITION = (lag_records, lag_seconds, recovery_remaining)
+_LAGS = (lag_records, lag_seconds)
+_PER_PARTITION = (*_LAGS, recovery_remaining)
 
 
 def keep_partitions(here: Collection[int]) -> None:
@@ -251,8 +254,17 @@ def keep_partitions(here: Collection[int]) -> None:
 
     Counters stay: they count what this worker has read, wherever a partition is now.
     """
-    kept = {str(partition) for partition in here}
-    for gauge in _PER_PARTITION:
+    _keep(here, _PER_PARTITION)
+
+
+def keep_lags(running: Collection[int]) -> None:
+    """Remove the lag of all partitions except those ``running``, because it is unknown."""
+    _keep(running, _LAGS)
+
+
+def _keep(partitions: Collection[int], gauges: Iterable[Gauge]) -> None:
+    kept = {str(partition) for partition in partitions}
+    for gauge in gauges:
         found = {
             sample.labels["partition"] for family in gauge.collect() for sample in family.samples
         }

@@ -17,6 +17,8 @@ from tables.videos import NAME as VIDEOS
 from views.roster import Departed  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from prometheus_client.metrics import MetricWrapperBase
 
     from streaming.ports import WorkerStatus
@@ -104,7 +106,10 @@ class ViralList(Struct, frozen=True):
 
 
 class WorkerStats(Struct, frozen=True):
-    """One worker's figures; counters count from its start. Partitions are named in decimal."""
+    """One worker's figures; counters count from its start. Partitions are named in decimal.
+
+    The lag of a partition that is not processed is unknown, and then so is that of the worker.
+    """
 
     worker: str
     time: str
@@ -112,7 +117,7 @@ class WorkerStats(Struct, frozen=True):
     ready: bool
     obstacle: str | None
     events: Events
-    lag: Lag
+    lag: Lag | None
     lag_by_partition: dict[str, Lag]
     latency_s: dict[str, float | None]
     latency: LatencyBuckets
@@ -171,10 +176,7 @@ class WorkerStatsReader:
                 outcomes=_whole(by_label(metrics.events)),
                 rejected=_whole(by_label(metrics.events_rejected)),
             ),
-            lag=Lag(
-                sum(lag.records for lag in lags.values()),
-                max((lag.seconds for lag in lags.values()), default=0.0),
-            ),
+            lag=_total(lags, partitions.owned),
             lag_by_partition=lags,
             latency_s={"p50": _latency(0.5), "p99": _latency(0.99)},
             latency=LatencyBuckets(list(histogram.bounds), list(histogram.counts)),
@@ -238,6 +240,16 @@ def by_label(metric: MetricWrapperBase) -> dict[str, float]:
         for family in metric.collect()
         for sample in family.samples
     }
+
+
+def _total(lags: Mapping[str, Lag], owned: Iterable[int]) -> Lag | None:
+    """Return the lag of all partitions, None while that of one of those ``owned`` is unknown."""
+    if any(str(number) not in lags for number in owned):
+        return None
+    return Lag(
+        sum(lag.records for lag in lags.values()),
+        max((lag.seconds for lag in lags.values()), default=0.0),
+    )
 
 
 #: Prefixes of routes that read one key.

@@ -115,8 +115,10 @@ class Housekeeping(Service):
         )
 
     async def measure_lag(self) -> None:
-        """Measure the lag of each task; fail tasks beyond the end of a topic."""
-        for task in self._running:
+        """Measure the lag of each running task; fail tasks beyond the end of a topic."""
+        running = self._running
+        metrics.keep_lags({task.partition for task in running})
+        for task in running:
             tps = [TP(topic, task.partition) for topic in self._event_topics]
             ends = {tp: end for tp in tps if (end := self._log_end(tp)) is not None}
             if not task.accepting or len(ends) < len(tps):

@@ -271,6 +271,28 @@ def test_a_silent_worker_at_whose_address_another_answers_says_so(
     assert page.evaluate(show, {**silent, "obstacle": obstacle}) == [obstacle, True]
 
 
+def test_what_waits_for_a_worker_is_a_number_unknown_or_not_said(
+    workers: tuple[Worker, Worker], visit: Callable[..., tuple[Page, Witness]]
+) -> None:
+    page, _ = visit(workers[0].url("/"))
+    is_live(page)
+    shown = page.evaluate(
+        """async () => {
+            const { showWorkers } = await import("/static/workers.js");
+            const worker = (url, more) => ({ url, partitions: [], state: "silent", ...more });
+            const answers = { state: "ready", rate: 0, uptime_s: 1 };
+            showWorkers([
+                worker("http://a:1", { ...answers, lag: { records: 1234, seconds: 1 } }),
+                worker("http://b:1", { ...answers, lag: null }),
+                worker("http://c:1", { since: "2025-01-15T14:30:45Z" }),
+            ]);
+            return [...document.querySelectorAll("#workers > tr")].map(
+                (row) => row.children[4].textContent);
+        }"""
+    )
+    assert shown == ["1,234", "unknown", "\N{EN DASH}"]
+
+
 def test_the_sums_of_a_series_are_the_plain_answer(
     workers: tuple[Worker, Worker], rest: None
 ) -> None:

@@ -88,6 +88,13 @@ def test_what_nobody_knows_is_unknown_and_the_exit_code_goes_by_the_worst_partit
     assert "unknown records, unknown behind" in text_of(shown, width=160)
 
 
+def test_the_lag_of_a_worker_that_answers_is_a_number_or_unknown() -> None:
+    shown = figures()
+    shown["workers"][1] |= {"state": "not_ready", "lag": None}
+    (row,) = (line for line in text_of(shown, width=160).splitlines() if "not_ready" in line)
+    assert row.count("unknown") == 2
+
+
 @pytest.mark.parametrize(("state", "well"), [("left", True), ("lost", False), ("silent", False)])
 def test_a_worker_that_left_is_no_trouble_and_one_that_was_lost_is(state: str, well: bool) -> None:
     shown = figures()

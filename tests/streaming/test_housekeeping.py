@@ -13,12 +13,14 @@ from monitoring import metrics
 from streaming.errors import PositionError
 from streaming.runtime.housekeeping import Housekeeping
 from streaming.tasks.lag import LagMeter
+from streaming.tasks.task import Task
 from tests.streaming.fakes import TOPIC
 from tests.streaming.faulty import START, DamagedStore, Databases, events
 from tests.streaming.rig import Worker
+from views.worker_stats import by_label
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from streaming.commit.purge import Purge
 
@@ -123,6 +125,20 @@ class TestLag:
         """A lag of zero would look as if the worker had caught up."""
         await rig.housekeeping.measure_lag()
         assert rig.lag.seconds == {}
+
+    @pytest.mark.parametrize("stop", [Task.mark_failed, Task.suspend])
+    async def test_of_a_partition_that_is_not_processed_nothing_is_said(
+        self, rig: Rig, stop: Callable[[Task], Awaitable[None] | None]
+    ) -> None:
+        """The last value would hide that events wait, for as long as the brokers are away."""
+        rig.ends |= {events(0): START, events(1): START}
+        await rig.housekeeping.measure_lag()
+        stopping = stop(rig.tasks[0])
+        if stopping is not None:
+            await stopping
+        await rig.housekeeping.measure_lag()
+        for gauge in (metrics.lag_records, metrics.lag_seconds):
+            assert by_label(gauge) == {"1": 0}
 
     async def test_a_task_that_is_ahead_of_its_topic_fails(self, rig: Rig) -> None:
         """The topic was recreated, or has lost acknowledged records."""

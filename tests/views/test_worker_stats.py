@@ -197,6 +197,16 @@ class TestOverview:
         assert answer["viral"]["videos"][0]["video_id"] == 7
         metrics.keep_partitions(())
 
+    async def test_the_lag_is_unknown_while_that_of_a_partition_is(self, worker: Worker) -> None:
+        """The sum of the others would look as if the worker had caught up."""
+        await worker.become_ready()
+        metrics.lag_records.labels("0").set(0)
+        metrics.lag_seconds.labels("0").set(0)
+        answer = (await worker.ask("/overview")).json
+        assert answer["lag"] is None
+        assert answer["lag_by_partition"] == {"0": {"records": 0, "seconds": 0.0}}
+        metrics.keep_partitions(())
+
     async def test_it_answers_before_the_worker_has_joined(self, make_worker: MakeWorker) -> None:
         worker = await make_worker()
         worker.owns({})
