@@ -153,6 +153,10 @@ class Positions:
         self._thread = thread
         self._sleep = sleep
         self._writes_positions = writes_positions
+        #: Ends of the skipped offsets that were counted. Opening a partition is retried, and finds
+        #: the same offsets until a claim has moved the tables' positions past them. To count after
+        #: the claim would miss those of a claim that fails but was committed.
+        self._counted: dict[TP, int] = {}
         # An alert needs the series before the first event.
         for reason in ("moved", "deleted"):
             metrics.events_skipped.labels(reason)
@@ -169,11 +173,11 @@ class Positions:
         for tp, start in starts.items():
             if start.note is not None:
                 notes[start.note].append(known[tp].describe())
-            metrics.events_skipped.labels("moved").inc(start.skipped)
+            self._count_skipped("moved", tp, start.offset - start.skipped, start.offset)
         for note, places in notes.items():
             log.warning("%s (%s)", note, "; ".join(sorted(places)))
         return {
-            tp: Position(first_kept(tp, start.offset, known[tp].begin), known[tp].topic_id)
+            tp: Position(self._first_kept(tp, start.offset, known[tp].begin), known[tp].topic_id)
             for tp, start in starts.items()
         }
 
@@ -221,7 +225,25 @@ class Positions:
     async def first_kept(self, tp: TP, at: int) -> int:
         """Return ``at``, or the first available offset after it."""
         begins = await self._thread.earliest_offsets(tp)
-        return first_kept(tp, at, begins[tp])
+        return self._first_kept(tp, at, begins[tp])
+
+    def _first_kept(self, tp: TP, at: int, begin: int) -> int:
+        """Return the later of ``at`` and ``begin``; skipped events are logged and counted."""
+        if count := self._count_skipped("deleted", tp, at, begin):
+            log.error(
+                "%s-%s: offsets %s to %s were deleted before they were read: those events are "
+                "lost; continuing at %s",
+                *(tp.topic, tp.partition, begin - count, begin - 1, begin),
+            )
+        return max(at, begin)
+
+    def _count_skipped(self, reason: str, tp: TP, start: int, end: int) -> int:
+        """Count the offsets from ``start`` to ``end`` once; return how many are new."""
+        new = max(0, end - max(start, self._counted.get(tp, start)))
+        if new:
+            self._counted[tp] = end
+            metrics.events_skipped.labels(reason).inc(new)
+        return new
 
     async def check_ends(self, positions: Mapping[TP, int]) -> None:
         """Refuse positions beyond the end of a log.
@@ -261,15 +283,3 @@ def beyond_end(tp: TP, at: int, end: int, advice: str) -> PositionError:
         f"offset {at} of {tp.topic}-{tp.partition} is beyond the end of the topic, {end}: it was "
         f"recreated, or has lost records. {advice}"
     )
-
-
-def first_kept(tp: TP, at: int, begin: int) -> int:
-    """Return the later of ``at`` and ``begin``; skipped events are logged and counted."""
-    if at < begin:
-        log.error(
-            "%s-%s: offsets %s to %s were deleted before they were read: those events are "
-            "lost; continuing at %s",
-            *(tp.topic, tp.partition, at, begin - 1, begin),
-        )
-        metrics.events_skipped.labels("deleted").inc(begin - at)
-    return max(at, begin)

@@ -123,12 +123,13 @@ class Brokers:
         self.stored = committed or {}
         self.ends = [dict(zip((EVENTS, MORE), ends, strict=True))]
         self.ids = {EVENTS.topic: ID}
+        self.begin = 10
 
     async def committed(self, tps: object) -> Mapping[TP, OffsetAndMetadata]:
         return self.stored
 
     async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
-        return dict.fromkeys(tps, 10)
+        return dict.fromkeys(tps, self.begin)
 
     async def log_ends(self, tps: object) -> dict[TP, int]:
         return self.ends[0] if len(self.ends) == 1 else self.ends.pop(0)
@@ -197,6 +198,22 @@ class TestStarts:
         starts = await positions.starts(tables(4, 60))
         assert starts[EVENTS].offset == 10
         assert skipped("deleted") - before == 6
+
+    async def test_events_left_out_count_once_however_often_opening_is_tried(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Until a claim is committed, the tables have their positions of before."""
+        before = skipped("moved"), skipped("deleted")
+        brokers = Brokers({EVENTS: OffsetAndMetadata(6, ""), MORE: OffsetAndMetadata(60, "")})
+        positions, _ = positions_by(brokers)
+        for begin in (10, 10, 15):
+            brokers.begin = begin
+            assert (await positions.starts(tables(4, 60)))[EVENTS].offset == begin
+        assert await positions.first_kept(EVENTS, 4) == 15
+        assert skipped("moved") - before[0] == 2
+        assert skipped("deleted") - before[1] == 9
+        lost = [line.partition(" were ")[0] for line in caplog.messages if "lost" in line]
+        assert lost == ["events-0: offsets 6 to 9", "events-0: offsets 10 to 14"]
 
     async def test_a_leader_that_does_not_know_its_end_yet_is_asked_again(self) -> None:
         brokers = Brokers({EVENTS: OffsetAndMetadata(50, ""), MORE: OffsetAndMetadata(60, "")})
