@@ -6,6 +6,7 @@ from collections import Counter
 from time import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 from faust.types import TP
 
 from agents.feeds import Feed
@@ -176,6 +177,9 @@ class EngagementProcessor:
         for name, count in Counter(chunk.dropped).items():
             metrics.optional_values_dropped.labels(name).inc(count)
         sent = chunk.sent
+        if chunk.misplaced:
+            # They are applied in another partition, and are not old enough yet.
+            sent = _without(sent, [record.timestamp for record, *_ in chunk.misplaced])
         known = sent[(sent >= FIRST_TIMESTAMP) & (sent <= latest)]
         metrics.ingest_latency.observe(time() - known / 1000)
 
@@ -207,3 +211,11 @@ class EngagementProcessor:
         self._order = MergeOrder()
         for feed in self._feeds:
             feed.reset(state)
+
+
+def _without(sent: np.ndarray, removed: Sequence[int]) -> np.ndarray:
+    """Return ``sent``, sorted, without the values ``removed``, which it contains."""
+    values, counts = np.unique(sent, return_counts=True)
+    gone, often = np.unique(removed, return_counts=True)
+    counts[np.searchsorted(values, gone)] -= often
+    return np.repeat(values, counts)

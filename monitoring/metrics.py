@@ -274,7 +274,7 @@ def _keep(partitions: Collection[int], gauges: Iterable[Gauge]) -> None:
 
 ingest_latency = BatchHistogram(
     "reels_ingest_latency_seconds",
-    "Time from an event's record timestamp until it is applied.",
+    "Time from an event's record timestamp until it is applied, in its own partition.",
     (
         # Close enough for interpolation between two bounds to be useful.
         *(0.005, 0.01, 0.015, 0.025, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75),

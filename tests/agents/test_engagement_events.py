@@ -214,6 +214,24 @@ async def test_only_times_that_can_be_true_are_part_of_the_latency(
     assert 2 <= metrics.ingest_latency._sum - total < 60
 
 
+async def test_the_latency_of_an_event_that_is_passed_on_is_that_until_it_is_applied(
+    tmp_path: Path,
+) -> None:
+    now = int(time() * 1000)
+    counts, total = sum(metrics.ingest_latency.counts), metrics.ingest_latency._sum
+    here, there = (next(u for u in range(99) if partition_of(u, 2) == n) for n in (0, 1))
+    sent = [(here, 2000), (there, 3000), (here, 3000), (there, 5000)]
+    with Pipeline(tmp_path, make_settings(TOPIC_PARTITIONS=2)) as pipeline:
+        for number, (user, age) in enumerate(sent):
+            value = event(user, 7, T, f"passed-{number}")
+            pipeline.send(EVENTS, 0, OutRecord(b"any", value, (), now - age))
+        await pipeline.process(0, EVENTS, len(sent))
+        assert sum(metrics.ingest_latency.counts) == counts + 2
+        assert 5 <= metrics.ingest_latency._sum - total < 8
+        await pipeline.finish()
+    assert sum(metrics.ingest_latency.counts) == counts + 4
+
+
 async def test_a_dead_letter_has_key_value_and_headers_of_what_was_rejected(
     make_pipeline: Callable[..., Pipeline],
 ) -> None:
