@@ -44,8 +44,9 @@ events_read = Counter(
 )
 events = Counter(
     "reels_events",
-    "Records read, by outcome; the outcomes add up to the records read. Late events are dead "
-    "letters, too, but have their own outcome: rejected does not include them.",
+    "Records read from the input and the repartition topic, by outcome; the outcomes add up to the "
+    "records read. An event that is passed on is read from both: first it is rekeyed. Late events "
+    "are dead letters, too, but have their own outcome: rejected does not include them.",
     ["outcome"],
     registry=registry,
 )
