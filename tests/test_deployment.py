@@ -14,6 +14,7 @@ import yaml
 
 from embedded.distribution import KAFKA_VERSION
 from settings import VARIABLES, load
+from sizing.demand import Assumptions
 from tests.monitoring.queries import ROOT
 from views.server import KNOWN_TOKENS
 
@@ -94,11 +95,43 @@ def test_the_autoscaler_looks_at_the_group_and_the_topic_of_the_program(
     spec = OBJECTS["ScaledObject", "reels-worker"]["spec"]
     assert ("StatefulSet", spec["scaleTargetRef"]["name"]) in OBJECTS
     settings = load(environment)
-    asked = spec["triggers"][0]["metadata"]
+    asked = next(each["metadata"] for each in spec["triggers"] if each["type"] == "kafka")
     assert asked["consumerGroup"] == settings.app_id
     assert asked["topic"] == settings.events_topic
     assert [asked["bootstrapServers"]] == settings.bootstrap_servers
     assert spec["maxReplicaCount"] <= settings.partitions
+
+
+def test_the_autoscaler_keeps_the_share_of_a_core_that_workers_are_sized_for(
+    pod: dict[str, Any],
+) -> None:
+    """By lag alone, workers that keep up would be removed whatever they do."""
+    spec = OBJECTS["ScaledObject", "reels-worker"]["spec"]
+    (cpu,) = (each for each in spec["triggers"] if each["type"] == "cpu")
+    assert cpu["metricType"] == "Utilization", "of the containers' requests"
+    assert [each["resources"]["requests"]["cpu"] for each in pod["containers"]] == ["1"]
+    assert float(cpu["metadata"]["value"]) == pytest.approx(100 * Assumptions().used_share)
+
+
+def test_what_autoscaling_needs_to_know_of_the_set_is_told() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    told = page.partition("## Autoscaling\n")[2].partition("\n## ")[0]
+    name = OBJECTS["ScaledObject", "reels-worker"]["spec"]["scaleTargetRef"]["name"]
+    assert f"statefulset/{name}" in told
+    (container,) = OBJECTS["StatefulSet", name]["spec"]["template"]["spec"]["containers"]
+    values = {each["name"]: each.get("value") for each in container["env"]}
+    assert f"{values['BROKER_SESSION_TIMEOUT']} s in `workers.yaml`" in told
+    assert f"back to {OBJECTS['StatefulSet', name]['spec']['replicas']}." in told
+
+
+def test_the_label_that_lets_prometheus_in_is_told() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (rule,) = OBJECTS["NetworkPolicy", "reels-worker"]["spec"]["ingress"]
+    (labels,) = (
+        each["podSelector"]["matchLabels"] for each in rule["from"] if "namespaceSelector" in each
+    )
+    ((label, value),) = labels.items()
+    assert f'`{label}: "{value}"`' in page
 
 
 def test_compose_brings_two_workers_and_the_load_and_monitors_them() -> None:
