@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import heapq
 import json
+import os
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -160,7 +161,11 @@ class dead_letters(AppCommand):  # noqa: N801 - the class's name is the command'
     def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Run the command outside of a Faust worker: there is no app to start."""
         interrupted = 0 if self._follow else 130
-        run_or_exit(self._show(), self._settings.broker_url, code=2, interrupted=interrupted)
+        try:
+            run_or_exit(self._show(), self._settings.broker_url, code=2, interrupted=interrupted)
+        except BrokenPipeError:
+            # The reader of stdout is gone, as after `| head`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
     async def _show(self) -> None:
