@@ -53,11 +53,14 @@ COMMANDS = (
     *("rebuild", "rescale", "reset", "restore_changelog", "size", "status", "topics", "worker"),
 )
 
+#: Commands that end with 2 if they cannot run, as after a wrong option.
+_WITH_RESULTS = frozenset({"audit", "dead-letters", "replay-dead-letters", "status"})
+
 
 def app_of_environment(environ: MutableMapping[str, str] = os.environ) -> App:
     """Create the app from the environment, or end the process with one line on the error.
 
-    The exit code is then 1 for a worker. For a command it is 2, as after a wrong option.
+    The exit code is 1, and 2 for commands whose 1 is a result.
 
     Changes ``environ`` where Faust would interpret it differently.
     """
@@ -75,7 +78,7 @@ def app_of_environment(environ: MutableMapping[str, str] = os.environ) -> App:
         return create_app(load(environ))
     except (SettingsError, AcceleratorError) as exc:
         sys.stderr.write(f"error: {exc}\n")
-        sys.exit(1 if "worker" in sys.argv else 2)
+        sys.exit(1 if _WITH_RESULTS.isdisjoint(sys.argv) else 2)
 
 
 def create_app(settings: Settings) -> App:
