@@ -58,7 +58,7 @@ end_workers() {
 }
 trap end_workers EXIT
 for number in 1 2; do
-  (cd "$scratch" && exec env BOOTSTRAP="$bootstrap" timeout 300 "$python" -m faust -A spare \
+  (cd "$scratch" && exec env BOOTSTRAP="$bootstrap" "$python" -m faust -A spare \
     --datadir "$scratch/data-$number" worker --without-web -l info) >"$scratch/worker-$number.log" 2>&1 &
   workers+=($!)
 done

@@ -21,7 +21,7 @@ COMPACTED: Final = 2
 #: One for Python, and one for the threads of RocksDB and Kafka.
 WORKER_CORES: Final = 2
 
-#: Seconds for which sums stay in their topics (streaming/kafka/topic_specs.py).
+#: Seconds for which counted sums stay in their topics (streaming/commit/purge.py).
 SUMS_KEPT_S: Final = 3600
 
 

@@ -105,7 +105,7 @@ def run(
         raise BenchError(
             f"{plan.disk_bytes / 1e9:.0f} GB of disk are needed, and {free / 1e9:.0f} are free"
         )
-    with bench.rig_of(plan.filling(), REELS_DEDUP_HORIZON=plan.horizon) as rig:
+    with bench.rig_of(plan.filling()) as rig:
         with ProgressBar(quiet=False) as progress:
             course = Course(bench, rig, plan, progress)
             course.run()

@@ -60,14 +60,6 @@ class Plan:
         return max(2, round(self.minute_s / _SAMPLE_S))
 
     @property
-    def horizon(self) -> str:
-        """REELS_DEDUP_HORIZON: the length of a part.
-
-        A user's remembered ids, and with them a commit's bytes, grow until the horizon is full.
-        """
-        return f"{round(self.minutes_per_part * self.minute_s)}s"
-
-    @property
     def restarts_at_s(self) -> float:
         """When worker ``b`` is restarted, outside of the parts that are compared."""
         return 0.4 * self.seconds

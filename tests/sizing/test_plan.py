@@ -21,7 +21,7 @@ from sizing.plan import MIN_PART as PLANNED_PART
 from sizing.traffic import KEY_BYTES, VIDEOS_PER_CREATOR, Commits, distinct, sums_of
 from sizing.users import User
 from streaming.commit.pacing import MAX_EARLY_S, MIN_PART, shortest_distance_s
-from streaming.kafka.topic_specs import topic_specs
+from streaming.commit.purge import PURGE_INTERVAL_S, ROUNDS_KEPT
 
 if TYPE_CHECKING:
     from sizing.plan import Plan
@@ -190,10 +190,8 @@ class TestWhatIsCountedElsewhere:
         with pytest.raises(ValueError, match=str(MOST_PARTITIONS + 1)):
             partitions.kind.parse(str(MOST_PARTITIONS + 1))
 
-    def test_sums_are_kept_as_long_as_by_their_topics(self) -> None:
-        specs = topic_specs(settings.load({}), [], ["deltas"])
-        (deltas,) = [spec for spec in specs if spec.name == "deltas"]
-        assert deltas.config["retention.ms"] == str(1000 * SUMS_KEPT_S)
+    def test_sums_are_kept_until_workers_delete_them(self) -> None:
+        assert ROUNDS_KEPT * PURGE_INTERVAL_S == SUMS_KEPT_S
 
     def test_a_row_of_sums_is_a_key_and_a_panes_row(self) -> None:
         assert KEY_BYTES + VIDEO.rows.size == ROW_SIZE
