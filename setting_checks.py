@@ -12,6 +12,7 @@ from models.windows import format_duration
 from setting_variables import (
     MSK_IAM,
     OAUTH,
+    PASSWORD_MECHANISMS,
     SASL_PROTOCOLS,
     TLS_PROTOCOLS,
     SettingsError,
@@ -32,7 +33,7 @@ _NEEDED: Final = {
 _OAUTH_LOGIN = (*_NEEDED[OAUTH], "sasl_oauth_scope")
 #: Settings that other mechanisms would ignore.
 _MECHANISMS_OF: Final = {
-    _PASSWORD_LOGIN: ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    _PASSWORD_LOGIN: PASSWORD_MECHANISMS,
     _OAUTH_LOGIN: (OAUTH,),
     ("aws_region",): (MSK_IAM,),
 }

@@ -9,6 +9,7 @@ import setting_kinds as kinds
 SASL_PROTOCOLS = ("SASL_PLAINTEXT", "SASL_SSL")
 TLS_PROTOCOLS = ("SSL", "SASL_SSL")
 OAUTH, MSK_IAM = "OAUTHBEARER", "AWS_MSK_IAM"
+PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 #: The app whose topic names have no prefix.
 DEFAULT_APP_ID = "reels"
 
@@ -68,7 +69,7 @@ _TOKEN = kinds.matching("[!-~]+", "printable ASCII characters without spaces")
 _WINDOW = kinds.duration("8760h", "1s", whole="1s")
 _COMMIT = kinds.number(10.0, "seconds, above 0 and up to 10")
 _SESSION = kinds.number(1800.0, "seconds, above 0 and up to 1800")
-_MECHANISM = kinds.one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", OAUTH, MSK_IAM)
+_MECHANISM = kinds.one_of(*PASSWORD_MECHANISMS, OAUTH, MSK_IAM)
 _TOKEN_URL = kinds.token_url()
 _SCOPE = kinds.matching(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*", "scopes separated by single spaces")
 _REGION = kinds.matching("[a-z0-9-]{1,40}", "the name of an AWS region such as eu-central-1")

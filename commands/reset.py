@@ -7,12 +7,11 @@ worker.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-import click
 from faust.cli.reset import reset as faust_reset
 
-from streaming.errors import StartError
+from commands.running import run_or_exit
 
 if TYPE_CHECKING:
     from streaming.runtime.app import App
@@ -24,11 +23,12 @@ class reset(faust_reset):  # noqa: N801 - the class's name is the command's
     The next start restores them from the changelogs.
     """
 
+    def __call__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Run the command outside of a Faust worker: there is no app to start."""
+        run_or_exit(self.run(), cast("App", self.app).task_context.settings.broker_url)
+        sys.exit(0)
+
     async def run(self) -> None:
         """Lock the data directory, then delete."""
-        try:
-            cast("App", self.app).lock_data_directory()
-        except StartError as exc:
-            click.echo(f"error: {exc}", err=True)
-            sys.exit(1)
+        cast("App", self.app).lock_data_directory()
         await super().run()

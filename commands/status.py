@@ -25,6 +25,7 @@ from yarl import URL
 from commands import shapes
 from commands.status_tables import is_well, rendered, troubles
 from setting_kinds import hide_login
+from streaming.runtime.faust_settings import host_in_urls
 from views.peers import address_of
 from views.proof import Prover
 
@@ -115,7 +116,7 @@ async def _refusal(url: str, token: str | None, answer: aiohttp.ClientResponse) 
 def _default_url(bind: str, port: int) -> str:
     """Return the address of a worker on this host that is bound to ``bind``."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - compared
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{host_in_urls(host)}:{port}"
 
 
 def _reason(exc: BaseException) -> str:

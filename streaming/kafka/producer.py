@@ -94,6 +94,10 @@ class TransactionalProducer:
             await self.run(self._start())
         except CONFIGURATION as exc:
             raise ConfigurationError(advice(exc)) from exc
+        except TimeoutError as exc:
+            raise TransactionFailedError(
+                f"{self.transactional_id}: no transaction can begin after {START_TIMEOUT_S:.0f} s"
+            ) from exc
 
     async def _start(self) -> None:
         self._producer = AIOKafkaProducer(
@@ -111,11 +115,6 @@ class TransactionalProducer:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._producer.start()
-        except TimeoutError as exc:
-            await stop_producer(self._producer)
-            raise TransactionFailedError(
-                f"{self.transactional_id}: no transaction can begin after {START_TIMEOUT_S:.0f} s"
-            ) from exc
         except BaseException:
             # After a failed start, aiokafka leaves connections and tasks behind.
             await stop_producer(self._producer)

@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 #: Maximum bytes per partition and fetch: the size of a batch, which limits the memory of a burst.
 FETCH_BYTES = 1 << 20
 
-
 #: aiokafka takes a member that fetches nothing for this long out of the group, and does not let it
 #: return: a worker without partitions of its own, a spare or one with standbys only, fetches
 #: nothing. The program itself notices a worker that is stuck.
 _UNLIMITED_S = 10 * 365 * 86_400.0
 
 
-def _host_in_urls(bind: str) -> str | None:
+def host_in_urls(bind: str) -> str | None:
     """Return the host in URLs of a server bound to ``bind``, None for the machine's name."""
     if bind in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound to
         return None
@@ -55,7 +54,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "table_standby_replicas": settings.standby_replicas,
         "web_bind": settings.web_bind,
         "web_port": settings.web_port,
-        "web_host": _host_in_urls(settings.web_bind),
+        "web_host": host_in_urls(settings.web_bind),
         "logging_config": json_logging() if settings.log_format == "json" else None,
         **optional,
     }

@@ -109,10 +109,13 @@ class Housekeeping(Service):
 
     async def purge(self) -> None:
         """Delete the records of purged topics that were counted long enough ago."""
-        committed = {tp: at for task in self._running for tp, at in task.committed.items()}
-        await self._purge.look(
-            {tp: at for tp, at in committed.items() if tp.topic in self._purged_topics}
-        )
+        committed = {
+            tp: at
+            for task in self._running
+            for tp, at in task.committed.items()
+            if tp.topic in self._purged_topics
+        }
+        await self._purge.look(committed)
 
     async def measure_lag(self) -> None:
         """Measure the lag of each running task; fail tasks beyond the end of a topic."""

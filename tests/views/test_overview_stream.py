@@ -81,6 +81,14 @@ async def two_workers(make_worker: MakeWorker, **environ: str) -> tuple[Worker, 
     return first, second
 
 
+async def two_with_a_wrong_address(make_worker: MakeWorker) -> tuple[Worker, Worker]:
+    """At the address of the second worker another one answers, as the group's ids tell."""
+    first, second = await two_workers(make_worker)
+    second.status.worker_id = "bbbb"
+    first.owns({f"{first.url}#aaaa": [0], f"{second.url}#cccc": [1]})
+    return first, second
+
+
 def overviews_answered() -> float:
     answered: float = metrics.http_requests.labels("/overview", "200")._value.get()
     return answered
@@ -142,9 +150,7 @@ class TestReading:
     async def test_a_worker_whose_address_leads_to_another_is_shown_with_the_reason(
         self, make_worker: MakeWorker
     ) -> None:
-        first, second = await two_workers(make_worker)
-        second.status.worker_id = "bbbb"
-        first.owns({f"{first.url}#aaaa": [0], f"{second.url}#cccc": [1]})
+        first, second = await two_with_a_wrong_address(make_worker)
         async with reading(first) as reader:
             shown = await reader.figures(lambda data: state_of(data, second) == "silent")
         (obstacle,) = (text for each in shown["workers"] if (text := each.get("obstacle")))
@@ -154,9 +160,7 @@ class TestReading:
     async def test_a_wrong_address_is_no_longer_the_reason_once_nobody_answers_there(
         self, make_worker: MakeWorker
     ) -> None:
-        first, second = await two_workers(make_worker)
-        second.status.worker_id = "bbbb"
-        first.owns({f"{first.url}#aaaa": [0], f"{second.url}#cccc": [1]})
+        first, second = await two_with_a_wrong_address(make_worker)
         async with reading(first) as reader:
             await reader.figures(lambda data: "leads to worker" in str(data["workers"]))
             await second.listener.stop()
